@@ -1,0 +1,155 @@
+"""Turns and the conversation they make, as immutable values.
+
+Content blocks and usage stay in the API's wire form (plain dicts), unknown kinds and fields
+included. Nobody changes them in place.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Block = Mapping[str, Any]
+Message = Mapping[str, Any]
+Usage = Mapping[str, Any]
+Status = Literal["complete", "interrupted", "refused"]
+
+DEFAULT_CHAT = "main"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One API request and what came of it.
+
+    `usage` is the API's own, in tokens; `started` is in seconds since the epoch; `first_token` and
+    `seconds` are durations in seconds. `stop_reason` is `None` where the reply broke off: its
+    usage is then a lower bound. `answered` says whether any content came: a refusal before any
+    output is not billed.
+    """
+
+    model: str
+    usage: Usage = field(default_factory=dict)
+    request_id: str | None = None
+    stop_reason: str | None = None
+    stop_details: Mapping[str, Any] | None = None
+    stop_sequence: str | None = None
+    started: float = 0.0
+    first_token: float | None = None
+    seconds: float = 0.0
+    provider: str = "anthropic"
+    answered: bool = True
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one run of a cell made: the prompt, the reply, and the calls it took.
+
+    `messages` is the wire form: the user message, then the assistant's. `partial` are blocks that
+    broke off half-way: shown, never sent. `prefix` is the digest of the system prompt, tools and
+    messages that the reply was made from (`request.py`). `notes` are remarks for the header.
+    """
+
+    id: str
+    messages: tuple[Message, ...]
+    calls: tuple[Call, ...]
+    cell_id: str | None = None
+    chat: str = DEFAULT_CHAT
+    status: Status = "complete"
+    prefix: str = ""
+    created: float = 0.0
+    partial: tuple[Block, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def prompt(self) -> tuple[Block, ...]:
+        """The content blocks of the prompt."""
+        return blocks(self.messages[0])
+
+    @property
+    def reply(self) -> tuple[Block, ...]:
+        """All content blocks that Claude sent, those that broke off included."""
+        sent = [block for message in self.messages if message["role"] == "assistant" for block in blocks(message)]
+        return (*sent, *self.partial)
+
+    @property
+    def offline(self) -> bool:
+        """Whether the offline stand-in answered, not Claude."""
+        return any(call.provider == "offline" for call in self.calls)
+
+
+@dataclass(frozen=True)
+class Conversation:
+    """An ordered run of turns: as their cells first ran."""
+
+    turns: tuple[Turn, ...] = ()
+
+    def __iter__(self) -> Iterator[Turn]:
+        return iter(self.turns)
+
+    def __len__(self) -> int:
+        return len(self.turns)
+
+    def before(self, cell_id: str | None, siblings: Set[str] = frozenset()) -> Conversation:
+        """What a cell sees: the turns before its own, and those made in this same run of it.
+
+        `siblings` are the ids of the turns that this run of the cell has made so far.
+        """
+        position = self._position(cell_id, siblings)
+        seen = self.turns[:position] + tuple(turn for turn in self.turns[position:] if turn.id in siblings)
+        return Conversation(seen)
+
+    def with_turn(self, turn: Turn, siblings: Set[str] = frozenset()) -> Conversation:
+        """The conversation with a turn in its cell's place: at the end, where the cell is new."""
+        position = self._position(turn.cell_id, siblings)
+        stays = [t for t in self.turns[position:] if t.id in siblings or not _same_cell(t, turn.cell_id)]
+        at = 1 + max((i for i, t in enumerate(stays) if t.id in siblings), default=-1)
+        return Conversation((*self.turns[:position], *stays[:at], turn, *stays[at:]))
+
+    def without(self, cell_ids: Set[str]) -> Conversation:
+        """The conversation without the turns of these cells."""
+        return Conversation(tuple(turn for turn in self.turns if turn.cell_id not in cell_ids))
+
+    def unbound(self) -> Conversation:
+        """The conversation with no thinking to send back: its prefixes match nothing."""
+        return Conversation(tuple(dataclasses.replace(turn, prefix="") for turn in self.turns))
+
+    def stale(self) -> frozenset[str]:
+        """The ids of the turns that were asked before a turn above them changed."""
+        late, newest = set(), float("-inf")
+        for turn in self.turns:
+            if turn.created < newest:
+                late.add(turn.id)
+            newest = max(newest, turn.created)
+        return frozenset(late)
+
+    def _position(self, cell_id: str | None, siblings: Set[str]) -> int:
+        """Where the cell's turns start; the end, where it has none."""
+        own = (i for i, turn in enumerate(self.turns) if turn.id in siblings or _same_cell(turn, cell_id))
+        return next(own, len(self.turns))
+
+
+def blocks(message: Message) -> tuple[Block, ...]:
+    """A message's content as blocks: a string is one text block."""
+    content = message["content"]
+    return ({"type": "text", "text": content},) if isinstance(content, str) else tuple(content)
+
+
+def text_of(content: tuple[Block, ...]) -> str:
+    """The text of content blocks: pieces of one run are one text, runs are paragraphs apart."""
+    runs: list[str] = []
+    previous = ""
+    for block in content:
+        kind = block.get("type", "")
+        if kind == "text":
+            if previous == "text":
+                runs[-1] += block["text"]
+            else:
+                runs.append(block["text"])
+        previous = kind
+    return "\n\n".join(run for run in runs if run)
+
+
+def _same_cell(turn: Turn, cell_id: str | None) -> bool:
+    return cell_id is not None and turn.cell_id == cell_id

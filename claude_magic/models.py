@@ -1,0 +1,159 @@
+"""What each Claude model accepts, as a table: one row a model.
+
+Source: the Messages API documentation of October-November 2026 (models overview, thinking, effort,
+prompt caching). Prices are not here: they come from genai-prices. A model that is not in the table
+is taken for one of the newest kind, so that a new model works on the day it appears.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+EFFORTS = ("low", "medium", "high", "xhigh", "max")
+
+
+@dataclass(frozen=True)
+class Model:
+    """One model's limits.
+
+    `thinking` are the accepted `thinking.type` values; `thinks` says whether it thinks when
+    `thinking` is left out; `shows_thinking` whether thinking text comes without asking for
+    `display: summarized`. `effort` are the accepted `output_config.effort` values; with a thinking
+    type that is in `capped` they end at `high`. `binds_thinking`: a replayed thinking block is
+    bound to all that stands before it. Sizes are in tokens.
+    """
+
+    id: str
+    line: str
+    thinking: tuple[str, ...]
+    thinks: bool
+    shows_thinking: bool
+    effort: tuple[str, ...]
+    default_effort: str | None
+    context: int
+    max_output: int
+    min_cache_tokens: int
+    capped: tuple[str, ...] = ()
+    binds_thinking: bool = False
+
+    def efforts_with(self, thinking_type: str) -> tuple[str, ...]:
+        """The efforts that go with a `thinking.type`."""
+        return tuple(e for e in self.effort if thinking_type not in self.capped or e in _LOW_TO_HIGH)
+
+
+_ALL = EFFORTS
+_NO_XHIGH = ("low", "medium", "high", "max")
+_LOW_TO_HIGH = ("low", "medium", "high")
+
+
+def _row(
+    id: str,
+    thinking: str,
+    *,
+    thinks: bool = True,
+    shows: bool = False,
+    effort: tuple[str, ...] = _ALL,
+    default_effort: str | None = "high",
+    context: int = 1_000_000,
+    max_output: int = 128_000,
+    min_cache: int = 512,
+    capped: tuple[str, ...] = (),
+    binds: bool = False,
+) -> Model:
+    return Model(
+        id=id,
+        line=id.split("-")[1],
+        thinking=tuple(thinking.split()),
+        thinks=thinks,
+        shows_thinking=shows,
+        effort=effort,
+        default_effort=default_effort,
+        context=context,
+        max_output=max_output,
+        min_cache_tokens=min_cache,
+        capped=capped,
+        binds_thinking=binds,
+    )
+
+
+# Newest first within a line: `resolve` relies on it.
+MODELS: tuple[Model, ...] = (
+    _row("claude-fable-5-2", "adaptive", binds=True),
+    _row("claude-fable-5-1", "adaptive", binds=True),
+    _row("claude-fable-5", "adaptive"),
+    _row("claude-mythos-5-2", "adaptive", binds=True),
+    _row("claude-mythos-5-1", "adaptive", binds=True),
+    _row("claude-mythos-5", "adaptive"),
+    _row("claude-opus-5-5", "adaptive", default_effort="medium", binds=True),
+    _row("claude-opus-5", "adaptive disabled", capped=("disabled",)),
+    _row("claude-opus-4-8", "adaptive disabled", thinks=False, min_cache=1024),
+    _row("claude-opus-4-7", "adaptive disabled", thinks=False, min_cache=2048),
+    _row("claude-opus-4-6", "adaptive disabled enabled", thinks=False, shows=True, effort=_NO_XHIGH, min_cache=4096),
+    _row(
+        "claude-opus-4-5",
+        "enabled disabled",
+        thinks=False,
+        shows=True,
+        effort=_LOW_TO_HIGH,
+        context=200_000,
+        max_output=64_000,
+        min_cache=4096,
+    ),
+    _row("claude-sonnet-5-5", "adaptive between_tools", capped=("between_tools",), binds=True),
+    _row("claude-sonnet-5", "adaptive disabled", min_cache=1024),
+    _row("claude-sonnet-4-6", "adaptive disabled enabled", thinks=False, shows=True, effort=_NO_XHIGH, min_cache=1024),
+    _row(
+        "claude-sonnet-4-5",
+        "enabled disabled",
+        thinks=False,
+        shows=True,
+        effort=(),
+        default_effort=None,
+        context=200_000,
+        max_output=64_000,
+        min_cache=1024,
+    ),
+    _row("claude-haiku-5-5", "adaptive disabled", default_effort="medium", capped=("disabled",), binds=True),
+    _row(
+        "claude-haiku-4-5",
+        "enabled disabled",
+        thinks=False,
+        shows=True,
+        effort=(),
+        default_effort=None,
+        context=200_000,
+        max_output=64_000,
+        min_cache=4096,
+    ),
+)
+_BY_ID = {model.id: model for model in MODELS}
+LINES = ("opus", "sonnet", "haiku", "fable")
+DEFAULT_MODEL = "claude-opus-5-5"
+
+
+def resolve(name: str) -> str:
+    """`opus`, `sonnet`, `haiku` or `fable` → the id of the newest of that line; any other name as it is."""
+    return next((model.id for model in MODELS if model.line == name and name in LINES), name)
+
+
+def lookup(model_id: str) -> Model | None:
+    """The row of a model, its dated and provider-prefixed spellings included; `None` if unknown."""
+    bare = re.sub(r"^.*?(claude-)", r"\1", model_id)
+    bare = re.sub(r"[-@]\d{8}.*$|-latest$|-v\d.*$|@default$", "", bare)
+    return _BY_ID.get(bare)
+
+
+def nearest(name: str, known: Iterable[str] = (), count: int = 3) -> list[str]:
+    """The known model ids nearest to a name that the API does not know, best first."""
+    ids = list(dict.fromkeys([*known, *_BY_ID]))
+    wanted = sorted(re.findall(r"[a-z]+|\d+", name.lower()))
+
+    def likeness(model_id: str) -> float:
+        parts = sorted(re.findall(r"[a-z]+|\d+", model_id))
+        words = difflib.SequenceMatcher(None, wanted, parts).ratio()
+        return words + difflib.SequenceMatcher(None, name.lower(), model_id).ratio()
+
+    return sorted(ids, key=likeness, reverse=True)[:count]
