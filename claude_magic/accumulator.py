@@ -1,0 +1,207 @@
+"""Streaming events → the growing message.
+
+`add` does the same small work for each event, however long the reply already is: pieces are
+listed and joined when somebody looks. Tool input is parsed once, at the end of its block. Unknown
+events are passed over, unknown blocks and fields are kept as they came.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from .conversation import Block, text_of
+from .errors import StreamError
+
+# delta type → (field of the delta, field of the block)
+_TEXT_DELTAS = {
+    "text_delta": ("text", "text"),
+    "thinking_delta": ("thinking", "thinking"),
+    "input_json_delta": ("partial_json", "partial_json"),
+}
+_PHASES = {"thinking": "thinking", "redacted_thinking": "thinking", "text": "writing"}
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What arrived. `content` can be kept; `partial` are blocks that broke off half-way."""
+
+    content: tuple[Block, ...]
+    partial: tuple[Block, ...]
+    message: Mapping[str, Any]
+    complete: bool
+
+    @property
+    def usage(self) -> Mapping[str, Any]:
+        """The API's usage so far, in tokens."""
+        return self.message.get("usage") or {}
+
+    @property
+    def stop_reason(self) -> str | None:
+        """Why Claude stopped; `None` where the reply broke off."""
+        return self.message.get("stop_reason") if self.complete else None
+
+
+class Accumulator:
+    """The reply as it grows. A `message_start` begins it anew."""
+
+    def __init__(self) -> None:
+        self._message: dict[str, Any] = {}
+        self._blocks: list[_Growing] = []
+        self._by_index: dict[int, _Growing] = {}
+        self.complete = False
+        self.visible = False
+        self.phase = "waiting"
+
+    def add(self, event: Any) -> None:
+        """Fold one event in. Raises `StreamError` for an event that makes no sense here."""
+        try:
+            kind = event["type"]
+            if kind == "content_block_delta":
+                self.visible = self._by_index[event["index"]].add(event["delta"]) or self.visible
+            else:
+                _STEPS.get(kind, _pass)(self, event)
+            return
+        except (KeyError, TypeError, AttributeError, ValueError):
+            excerpt = json.dumps(event, default=str)[:120]
+        raise StreamError(f"The reply is unreadable at this event: {excerpt}")
+
+    @property
+    def text(self) -> str:
+        """The reply's text so far."""
+        return whole_text(text_of(tuple(block.value() for block in self._blocks if block.kind == "text")))
+
+    @property
+    def thinking(self) -> str:
+        """The thinking so far."""
+        return thinking_of(tuple(block.value() for block in self._blocks if block.kind == "thinking"))
+
+    @property
+    def usage(self) -> Mapping[str, Any]:
+        """The usage so far, in tokens: until the end, `output_tokens` is a placeholder."""
+        return self._message.get("usage") or {}
+
+    def reply(self) -> Reply:
+        """All that has arrived, as a value."""
+        kept: list[Block] = []
+        partial: list[Block] = []
+        for block in self._blocks:
+            (kept if block.keepable() else partial).append(block.value())
+        message = {key: value for key, value in self._message.items() if key != "content"}
+        return Reply(tuple(kept), tuple(partial), message, self.complete)
+
+    def _start(self, event: Mapping[str, Any]) -> None:
+        self._message = dict(event["message"])
+        self._message["usage"] = dict(self._message.get("usage") or {})
+        # A reply that came in one piece has its content here.
+        self._blocks = [_Growing(block, done=True) for block in self._message.get("content") or ()]
+        self._by_index = {}
+        self.visible = bool(self._blocks)
+        self.complete = False
+
+    def _start_block(self, event: Mapping[str, Any]) -> None:
+        block = self._by_index[event["index"]] = _Growing(event["content_block"])
+        self._blocks.append(block)
+        self.phase = _PHASES.get(block.kind, "using a tool")
+
+    def _stop_block(self, event: Mapping[str, Any]) -> None:
+        self._by_index[event["index"]].stop()
+
+    def _delta(self, event: Mapping[str, Any]) -> None:
+        """The message's own delta. Its usage totals are cumulative: they overwrite."""
+        usage = {key: value for key, value in (event.get("usage") or {}).items() if value is not None}
+        self._message["usage"] = {**self._message["usage"], **usage}
+        self._message.update(event["delta"])
+        self._message.update({key: event[key] for key in event if key not in ("type", "delta", "usage")})
+
+    def _stop(self, _event: Mapping[str, Any]) -> None:
+        self.complete = bool(self._message)
+
+
+def _pass(_accumulator: Accumulator, _event: Mapping[str, Any]) -> None:
+    """An event that we do not know."""
+
+
+_STEPS = {
+    "message_start": Accumulator._start,
+    "content_block_start": Accumulator._start_block,
+    "content_block_stop": Accumulator._stop_block,
+    "message_delta": Accumulator._delta,
+    "message_stop": Accumulator._stop,
+}
+
+
+class _Growing:
+    """One content block: as it began, and the pieces that came since."""
+
+    def __init__(self, start: Mapping[str, Any], *, done: bool = False) -> None:
+        self._start = dict(start)
+        if self._start.get("citations"):
+            self._start["citations"] = list(self._start["citations"])
+        self._pieces: dict[str, list[str]] = {}
+        self.kind: str = start["type"]
+        self._done = done
+        self._broken = False
+
+    def add(self, delta: Mapping[str, Any]) -> bool:
+        """Take a delta; says whether it holds anything to see."""
+        names = _TEXT_DELTAS.get(delta["type"])
+        if names is None:
+            self._merge(delta)
+            return True
+        piece = delta[names[0]]
+        self._pieces.setdefault(names[1], []).append(piece)
+        return bool(piece)
+
+    def stop(self) -> None:
+        """The block is whole: join its pieces, parse tool input."""
+        self._start = self.value()
+        self._pieces = {}
+        self._done = True
+        source = self._start.pop("partial_json", None)
+        if source:
+            try:
+                self._start["input"] = json.loads(source)
+            except ValueError:  # cut off at max_tokens
+                self._start["partial_json"] = source
+                self._broken = True
+
+    def value(self) -> dict[str, Any]:
+        """The block as it stands."""
+        joined = {name: whole_text((self._start.get(name) or "") + "".join(p)) for name, p in self._pieces.items()}
+        return {**self._start, **joined}
+
+    def keepable(self) -> bool:
+        """Whether the block can go into the conversation: whole, or text as far as it came."""
+        if self._done:
+            return not self._broken
+        return self.kind == "text" and bool(self.value()["text"].strip())
+
+    def _merge(self, delta: Mapping[str, Any]) -> None:
+        """A delta of another kind: a citation is added to the list, other fields are set.
+
+        The SDK does the same for `signature_delta` and `compaction_delta` (`_beta_messages.py`).
+        """
+        if delta["type"] == "citations_delta":
+            if not self._start.get("citations"):
+                self._start["citations"] = []
+            self._start["citations"].append(delta["citation"])
+            return
+        self._start.update({key: value for key, value in delta.items() if key != "type"})
+
+
+def whole_text(text: str) -> str:
+    """Text that can be encoded: pairs of surrogates that were cut apart are joined, lone ones replaced."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def thinking_of(content: tuple[Block, ...]) -> str:
+    """The thinking in content blocks, as text."""
+    pieces = [block.get("thinking") or "" for block in content if block.get("type") == "thinking"]
+    return "\n\n".join(piece for piece in pieces if piece)

@@ -1,0 +1,41 @@
+"""Which cell of which notebook is running."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a cell. `id` is the frontend's; without one, each run is a cell of its own.
+
+    `run` tells runs of the same cell apart; `source` is what stands in the cell, byte for byte.
+    """
+
+    id: str | None = None
+    run: str = ""
+    source: str = ""
+
+
+def current_cell(shell: InteractiveShell, source: str = "") -> Cell:
+    """The cell that is running: JupyterLab, Notebook and VS Code send its id with each execution."""
+    parent = _parent(shell)
+    cell_id = (parent.get("metadata") or {}).get("cellId")
+    run = (parent.get("header") or {}).get("msg_id") or str(shell.execution_count)
+    return Cell(cell_id, run, source)
+
+
+def deleted_cells(shell: InteractiveShell) -> frozenset[str]:
+    """The ids of cells that the reader deleted since the last execution, as the frontend tells them once."""
+    return frozenset((_parent(shell).get("metadata") or {}).get("deletedCells") or ())
+
+
+def _parent(shell: InteractiveShell) -> Mapping[str, Any]:
+    """The execute request: a terminal has none."""
+    get_parent = getattr(shell, "get_parent", None)
+    return (get_parent() or {}) if get_parent else {}

@@ -1,0 +1,225 @@
+"""What a cell may ask: one field per option.
+
+The field carries all there is to know of it: its flags, what it takes, its help, and whether its
+default can be set by `%config ClaudeMagic.…`. The parser, the help text, the configuration and
+completion are all read off the fields.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from . import models
+from .conversation import DEFAULT_CHAT
+from .errors import UsageError
+
+DEFAULT_MAX_TOKENS = 32_000
+PROVIDERS = ("anthropic", "offline")
+
+
+def _whole_number(text: str) -> int:
+    if not re.fullmatch(r"[\d_]*\d", text) or int(text) < 1:
+        raise ValueError("a whole number of tokens, 1 or more")
+    return int(text)
+
+
+def _name(text: str) -> str:
+    if not text.isidentifier():
+        raise ValueError("a Python variable name")
+    return text
+
+
+def _effort(text: str) -> str:
+    if text not in models.EFFORTS:
+        raise ValueError("one of " + ", ".join(models.EFFORTS))
+    return text
+
+
+def _thinking(text: str) -> str:
+    text = {"off": "disabled", "on": "adaptive"}.get(text, text)
+    if text not in ("adaptive", "disabled", "between_tools") and not re.fullmatch(r"[\d_]*\d", text):
+        raise ValueError("adaptive, disabled, between_tools or a number of tokens")
+    return text
+
+
+def _text(text: str) -> str:
+    return text
+
+
+def option(
+    default: Any,
+    *flags: str,
+    help: str,
+    metavar: str = "",
+    parse: Callable[[str], Any] = _text,
+    repeat: bool = False,
+    setting: bool = False,
+) -> Any:
+    """A field of `Options`. No `metavar`: a switch. `setting`: its default is a trait of `ClaudeMagic`."""
+    about = {"flags": flags, "help": help, "metavar": metavar, "parse": parse, "repeat": repeat, "setting": setting}
+    return field(default=default, metadata=about)
+
+
+@dataclass(frozen=True)
+class Options:
+    """The options of one cell, with the API's names where the API has the thing."""
+
+    model: str = option(
+        models.DEFAULT_MODEL,
+        "--model",
+        "-m",
+        metavar="MODEL",
+        setting=True,
+        help="model id, or opus, sonnet, haiku, fable: the newest of that line",
+    )
+    system: str | None = option(
+        None,
+        "--system",
+        "-s",
+        metavar="TEXT",
+        setting=True,
+        help="system prompt; {{name}} takes it from a variable",
+    )
+    max_tokens: int = option(
+        DEFAULT_MAX_TOKENS,
+        "--max-tokens",
+        metavar="N",
+        parse=_whole_number,
+        setting=True,
+        help="the longest reply, in tokens, thinking included",
+    )
+    effort: str | None = option(
+        None,
+        "--effort",
+        metavar="LEVEL",
+        parse=_effort,
+        setting=True,
+        help="how hard to try: low, medium, high, xhigh, max",
+    )
+    thinking: str | None = option(
+        None,
+        "--thinking",
+        metavar="KIND",
+        parse=_thinking,
+        setting=True,
+        help="adaptive, disabled, between_tools, or a budget in tokens for models before 4.6; unset: the model's own",
+    )
+    stop: tuple[str, ...] = option(
+        (),
+        "--stop",
+        metavar="TEXT",
+        repeat=True,
+        help="stop before this text; may be given several times",
+    )
+    chat: str = option(
+        DEFAULT_CHAT,
+        "--chat",
+        "-c",
+        metavar="NAME",
+        setting=True,
+        help="another conversation in this notebook",
+    )
+    once: bool = option(False, "--once", help="neither see the conversation nor join it")
+    raw: bool = option(False, "--raw", help="send {{…}} as it is written")
+    out: str | None = option(
+        None,
+        "--out",
+        "-o",
+        metavar="NAME",
+        parse=_name,
+        help="bind the reply to a variable: a str with .thinking .code .usage .cost .blocks",
+    )
+    show_request: bool = option(False, "--show-request", help="print the exact request as JSON and send nothing")
+
+
+FIELDS = dataclasses.fields(Options)
+_BY_FLAG = {flag: field for field in FIELDS for flag in field.metadata["flags"]}
+
+# A word of an option line: quoted parts may hold spaces; a backslash is a backslash.
+_WORD = re.compile(r"""(?:"[^"]*"|'[^']*'|[^\s"'])+|["']""")
+
+
+def parse(line: str, defaults: Options) -> tuple[Options, str]:
+    """Split a magic's line into options and the text after them, which is byte for byte.
+
+    Options end at the first word that does not open with `-`, or after a word `--`. Raises
+    `UsageError` for an option that does not exist, and for a value that does not fit.
+    """
+    given: dict[str, Any] = {}
+    at = 0
+    while (word := _next_word(line, at)) and word.group().startswith("-"):
+        at = word.end()
+        if word.group() == "--":
+            return dataclasses.replace(defaults, **given), line[at + 1 :]
+        option_field, value, at = _option(line, word, at)
+        if option_field.metadata["repeat"]:
+            value = (*given.get(option_field.name, ()), value)
+        given[option_field.name] = value
+    rest = line[word.start() :] if word else ""
+    return dataclasses.replace(defaults, **given), rest
+
+
+def _next_word(line: str, at: int) -> re.Match[str] | None:
+    while at < len(line) and line[at].isspace():
+        at += 1
+    return _WORD.match(line, at)
+
+
+def _option(line: str, word: re.Match[str], at: int) -> tuple[dataclasses.Field[Any], Any, int]:
+    """One option with its value, from `--name value` or `--name=value`, and where it ends."""
+    flag, equals, attached = word.group().partition("=")
+    option_field = _BY_FLAG.get(flag)
+    if option_field is None:
+        raise UsageError(f"There is no option {flag}.", advice=_suggestion(flag))
+    metavar = option_field.metadata["metavar"]
+    if not metavar:
+        if equals:
+            raise UsageError(f"{flag} takes no value.", advice=f"Write just {flag}.")
+        return option_field, True, at
+    if not equals:
+        value = _next_word(line, at)
+        if value is None:
+            raise UsageError(f"{flag} wants a value: {metavar}.", advice=f"Write {flag} {metavar}.")
+        attached, at = value.group(), value.end()
+    return option_field, _value(option_field, flag, _unquoted(attached)), at
+
+
+def _value(option_field: dataclasses.Field[Any], flag: str, text: str) -> Any:
+    if not text and option_field.name != "system":
+        raise UsageError(f"{flag} is empty.", advice=f"Write {flag} {option_field.metadata['metavar']}.")
+    try:
+        return option_field.metadata["parse"](text)
+    except ValueError as error:
+        wanted = str(error)
+    raise UsageError(f"{flag} wants {wanted}, not {text!r}.")
+
+
+def _unquoted(word: str) -> str:
+    parts = re.findall(r"""\"[^"]*"|'[^']*'|[^"']+|["']""", word)
+    for part in parts:
+        if part in ('"', "'"):
+            raise UsageError(f"A quote is not closed in {word}.")
+    return "".join(part[1:-1] if part[0] in "\"'" else part for part in parts)
+
+
+def _suggestion(flag: str) -> str:
+    close = difflib.get_close_matches(flag, _BY_FLAG, n=1)
+    meant = f"Did you mean {close[0]}? " if close else ""
+    return f"{meant}%%claude? lists the options; a prompt that opens with a dash goes after --."
+
+
+def help_text() -> str:
+    """All options, one or two lines each."""
+    lines = []
+    for option_field in FIELDS:
+        about = option_field.metadata
+        flags = ", ".join(reversed(about["flags"]))
+        usage = f"{flags} {about['metavar']}".rstrip()
+        gap = "  " if len(usage) < 22 else "\n" + " " * 26
+        lines.append(f"  {usage:<22}{gap}{about['help']}")
+    return "\n".join(lines)

@@ -1,0 +1,330 @@
+"""A turn at rest: the static outputs of its cell, and its text for a terminal.
+
+A new kind of block is a function here and a row in `_FOLDS`.
+"""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+import hashlib
+import html
+import io
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from decimal import Decimal
+from typing import Any
+
+from . import markdown, pricing
+from .accumulator import thinking_of, whole_text
+from .conversation import Block, Conversation, Turn, text_of
+
+Bundle = dict[str, Any]
+
+VERSION = 1
+FIGURES = ("model", "tokens in", "out", "cost")
+PROMPT_EXCERPT_CHARACTERS = 60
+MAX_FOLD_CHARACTERS = 4_000
+OFFLINE = "offline stand-in, not Claude"
+# `tex2jax_ignore`: JupyterLab takes two dollar signs in HTML for a formula (RENDERING.md §3).
+_BOX = '<div class="claude-magic tex2jax_ignore mathjax_ignore" style="font-size: 0.9em; line-height: 1.5">'
+_PRE = '<pre style="white-space: pre-wrap; overflow-wrap: anywhere; margin: 0.3em 0 0.6em 1em">'
+_STOPS = {
+    "max_tokens": "cut off at max_tokens",
+    "model_context_window_exceeded": "cut off: the context window is full",
+    "tool_use": "asks for a tool",
+    "pause_turn": "paused",
+    "refusal": "refused",
+    "compaction": "compacted",
+}
+
+
+def header(turn: Turn) -> tuple[Bundle, Bundle]:
+    """The header's data and metadata: figures, marks, folded thinking and tools, and the turn itself."""
+    line = " · ".join(html.escape(part) for part in figures(turn))
+    marked = "".join(f" · <strong>{html.escape(mark)}</strong>" for mark in marks(turn))
+    folds = "".join(_fold(title, body) for title, body in _folds(turn))
+    data = {"text/html": f"{_BOX}{line}{marked}{folds}</div>", "text/plain": footer(turn)}
+    return data, turn_metadata(turn)
+
+
+def footer(turn: Turn) -> str:
+    """Figures and marks on one line."""
+    return " · ".join([*figures(turn), *marks(turn)])
+
+
+def figures(turn: Turn) -> list[str]:
+    """Model, tokens, cost and time, as short texts."""
+    tokens = pricing.tokens(turn.calls)
+    used = tokens.input + tokens.cached + tokens.written
+    cache = [f"{count:,} {word}" for count, word in ((tokens.cached, "cached"), (tokens.written, "written")) if count]
+    of_input = f" ({', '.join(cache)})" if cache else ""
+    of_output = f" ({tokens.thinking:,} thinking)" if tokens.thinking else ""
+    at_least = "≥" if any(call.stop_reason is None for call in turn.calls) else ""
+    call = turn.calls[-1]
+    first = f" (first token {call.first_token:.1f} s)" if call.first_token is not None else ""
+    return [
+        printable(call.model),
+        f"{used:,} tokens in{of_input}",
+        f"{at_least}{tokens.output:,} out{of_output}",
+        str(pricing.turn_cost(turn)),
+        f"{sum(call.seconds for call in turn.calls):.1f} s{first}",
+        *[printable(note) for note in turn.notes if note != "0 earlier turns"],
+        *_went_along(turn),
+    ]
+
+
+def _went_along(turn: Turn) -> list[str]:
+    images = sum(block.get("type") == "image" for block in turn.prompt)
+    return [f"{images} {'image' if images == 1 else 'images'}"] if images else []
+
+
+def marks(turn: Turn) -> list[str]:
+    """What the reader must not overlook."""
+    found = [OFFLINE] if turn.offline else []
+    call = turn.calls[-1]
+    if turn.status == "interrupted":
+        found.append("■ interrupted")
+    elif call.stop_reason == "stop_sequence":
+        found.append(f"stopped at {printable(str(call.stop_sequence))!r}")
+    elif call.stop_reason in _STOPS:
+        found.append(_STOPS[call.stop_reason])
+    if call.stop_reason == "refusal":
+        details = call.stop_details or {}
+        found += [printable(str(details[name])) for name in ("category", "explanation") if details.get(name)]
+    return found
+
+
+def answer(turn: Turn) -> Bundle:
+    """The reply's text, as inert Markdown and as plain text; empty if there is none."""
+    text = reply_text(turn)
+    if not text.strip():
+        return {}
+    cited, sources = _with_references(turn.reply)
+    rendered = markdown.inert(cited)
+    if sources:
+        rendered += "\n\n" + "\n".join(f"{number}. {source}" for number, source in enumerate(sources, 1))
+    return {"text/markdown": rendered, "text/plain": printable(text)}
+
+
+def growing(text: str) -> Bundle:
+    """The answer while it streams."""
+    return {"text/markdown": markdown.inert(text)}
+
+
+def images(content: Iterable[Block]) -> list[Bundle]:
+    """The images that go along, as outputs, each with a text alternative."""
+    return [
+        {block["source"]["media_type"]: block["source"]["data"], "text/plain": _image_text(block)}
+        for block in content
+        if block.get("type") == "image" and block["source"].get("type") == "base64"
+    ]
+
+
+def _image_text(block: Block) -> str:
+    from PIL import Image
+
+    data = base64.b64decode(block["source"]["data"])
+    with Image.open(io.BytesIO(data)) as image:
+        return f"[image sent to Claude: {image.width} × {image.height} pixels, {len(data):,} bytes]"
+
+
+def reply_text(turn: Turn) -> str:
+    """The reply's text, whole or as far as it came."""
+    return whole_text(text_of(turn.reply))
+
+
+class Answer(str):
+    """A reply as a `str`, with what else there is to know of it.
+
+    `thinking` and `code` are text (`code`: the Python blocks, one after the other); `usage` is the
+    API's, in tokens; `cost` is in USD, `None` if no price is known; `blocks` are the content blocks.
+    """
+
+    thinking: str
+    code: str
+    usage: Mapping[str, Any]
+    cost: Decimal | None
+    blocks: tuple[Block, ...]
+
+
+def answer_value(turn: Turn) -> Answer:
+    """What `--out` binds."""
+    value = Answer(reply_text(turn))
+    value.thinking = thinking_of(turn.reply)
+    value.code = "\n\n".join(markdown.code_blocks(value))
+    value.usage = turn.calls[-1].usage
+    value.cost = pricing.turn_cost(turn).dollars
+    value.blocks = turn.reply
+    return value
+
+
+def _with_references(content: Sequence[Block]) -> tuple[str, list[str]]:
+    """The text with `[1]` behind what is cited, and the sources in order."""
+    sources: list[str] = []
+    cited: list[Block] = []
+    for block in content:
+        found = [_source(citation) for citation in block.get("citations") or ()] if block.get("type") == "text" else []
+        sources += [source for source in dict.fromkeys(found) if source not in sources]
+        numbers = "".join(f" [{sources.index(source) + 1}]" for source in dict.fromkeys(found))
+        cited.append({**block, "text": block["text"] + numbers} if numbers else block)
+    return whole_text(text_of(tuple(cited))), sources
+
+
+def _source(citation: Mapping[str, Any]) -> str:
+    """One source as a line of inert Markdown."""
+    title = citation.get("title") or citation.get("document_title") or citation.get("url") or citation.get("source")
+    label = markdown.escape(printable(str(title or f"document {citation.get('document_index', '')}")))
+    url = str(citation.get("url") or "")
+    if re.fullmatch(r"https?://[^\s<>()\[\]\\\"'`]+", url):
+        return f"[{label}]({url})"
+    quoted = " ".join(str(citation.get("cited_text") or "").split())[:200]
+    return f"{label}: “{markdown.escape(printable(quoted))}”" if quoted else label
+
+
+def _folds(turn: Turn) -> list[tuple[str, str]]:
+    """Title and text of all that is folded away: thinking first, then each other block that is not text."""
+    thinking = thinking_of(turn.reply)
+    folds = [("Thinking", thinking)] if thinking else []
+    for block in turn.reply:
+        if block["type"] not in ("text", "thinking"):
+            folds.append(_FOLDS.get(block["type"], _any_block)(block))
+    return folds
+
+
+def _any_block(block: Block) -> tuple[str, str]:
+    kind = str(block["type"]).replace("_", " ")
+    rest = {name: value for name, value in block.items() if name not in ("type", "id", "tool_use_id")}
+    return kind, _json(rest)
+
+
+def _tool_call(block: Block) -> tuple[str, str]:
+    return f"tool call: {block.get('name')}", block.get("partial_json") or _json(block.get("input"))
+
+
+def _redacted(_block: Block) -> tuple[str, str]:
+    return "redacted thinking", "Encrypted by the API for safety; it goes back to Claude as it is."
+
+
+_FOLDS: dict[str, Callable[[Block], tuple[str, str]]] = {
+    "tool_use": _tool_call,
+    "server_tool_use": _tool_call,
+    "mcp_tool_use": _tool_call,
+    "redacted_thinking": _redacted,
+}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+def _fold(title: str, body: str) -> str:
+    shown = printable(body)
+    if title != "Thinking" and len(shown) > MAX_FOLD_CHARACTERS:
+        shown = f"{shown[:MAX_FOLD_CHARACTERS]}\n… [shortened: {MAX_FOLD_CHARACTERS:,} of {len(body):,} characters]"
+    summary = html.escape(printable(title).capitalize())
+    return f"<details><summary>{summary}</summary>{_PRE}{html.escape(shown)}</pre></details>"
+
+
+# Control characters, and those that change the direction of the text around them.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+
+
+def printable(text: str) -> str:
+    """Text without characters that drive a terminal or turn the direction of what stands around it."""
+    return _UNPRINTABLE.sub("", whole_text(text).replace("\r\n", "\n"))
+
+
+def history_table(name: str, chat: Conversation) -> Bundle:
+    """A conversation, a row a turn."""
+    stale = chat.stale()
+    rows = [
+        [str(number), _excerpt(turn), *_figures(turn), ", ".join(_history_marks(turn, stale))]
+        for number, turn in enumerate(chat, 1)
+    ]
+    return table(f"Conversation {name}", ["#", "prompt", *FIGURES, "marks"], rows)
+
+
+def cost_table(standing: Sequence[Turn], elsewhere: Sequence[Turn]) -> Bundle:
+    """What was spent: per turn of the notebook, for all other turns, per model, in total."""
+    rows = [[_excerpt(turn), *_figures(turn)] for turn in standing]
+    if elsewhere:
+        rows.append(["(replaced, failed, reset or asked once)", *_sum(elsewhere)])
+    every = [*standing, *elsewhere]
+    for model in dict.fromkeys(call.model for turn in every for call in turn.calls):
+        rows.append([f"all of {model}", *_sum(every, model)])
+    rows.append(["total", *_sum(every)])
+    offline = f" ({OFFLINE}: what Claude would have cost)" if any(turn.offline for turn in every) else ""
+    return table(f"Cost of this session{offline}", ["", *FIGURES], rows)
+
+
+def _figures(turn: Turn) -> list[str]:
+    model = turn.calls[-1].model
+    return [model, *_sum([turn])[1:]]
+
+
+def _sum(turns: Iterable[Turn], model: str | None = None) -> list[str]:
+    """Tokens and cost of all calls of these turns, or of those to one model."""
+    calls = [call for turn in turns for call in turn.calls if model in (None, call.model)]
+    tokens = pricing.tokens(calls)
+    cost = pricing.total(pricing.call_cost(call) for call in calls)
+    return ["", f"{tokens.input + tokens.cached + tokens.written:,}", f"{tokens.output:,}", str(cost)]
+
+
+def _excerpt(turn: Turn) -> str:
+    words = " ".join(block["text"] if block["type"] == "text" else f"[{block['type']}]" for block in turn.prompt)
+    words = " ".join(words.split())
+    return words if len(words) <= PROMPT_EXCERPT_CHARACTERS else words[: PROMPT_EXCERPT_CHARACTERS - 1] + "…"
+
+
+def _history_marks(turn: Turn, stale: Set[str]) -> list[str]:
+    return [*marks(turn), *(["asked before the change above"] if turn.id in stale else [])]
+
+
+def table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Bundle:
+    """A table as HTML and as aligned text. The first column is text, the others are figures."""
+    cells = [[printable(cell).replace("\n", " ") for cell in row] for row in rows]
+    return {"text/html": _html_table(caption, heads, cells), "text/plain": _plain_table(caption, heads, cells)}
+
+
+def _html_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f'<th scope="col" style="text-align: left">{html.escape(name)}</th>' for name in heads)
+    body = "".join(
+        "<tr>" + "".join(f'<td style="text-align: left">{html.escape(cell)}</td>' for cell in row) + "</tr>"
+        for row in rows
+    )
+    title = f"<caption>{html.escape(caption)}</caption>"
+    return f"{_BOX}<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+
+
+def _plain_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[column]) for row in (heads, *rows)) for column in range(len(heads))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (heads, *rows)
+    ]
+    return "\n".join([caption, lines[0], "-" * sum(widths, 2 * len(widths) - 2), *lines[1:]])
+
+
+def turn_metadata(turn: Turn) -> dict[str, Any]:
+    """A turn as its cell's output carries it, in `metadata["claude_magic"]`. Images are not repeated:
+    they stand beside it as outputs, and are referred to by digest."""
+    record = dataclasses.asdict(turn)
+    record["messages"] = [_without_images(message) for message in record["messages"]]
+    return {"claude_magic": {"version": VERSION, "turn": record}}
+
+
+def image_digest(block: Block) -> str:
+    """The SHA-256 of an image block's bytes, in hexadecimal."""
+    return hashlib.sha256(base64.b64decode(block["source"]["data"])).hexdigest()
+
+
+def _without_images(value: Any) -> Any:
+    if isinstance(value, list | tuple):
+        return [_without_images(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    if value.get("type") == "image" and (value.get("source") or {}).get("type") == "base64":
+        source = {"type": "sha256", "media_type": value["source"]["media_type"], "sha256": image_digest(value)}
+        return {**value, "source": source}
+    return {key: _without_images(item) for key, item in value.items()}

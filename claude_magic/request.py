@@ -1,0 +1,205 @@
+"""Conversation + content + options → the exact API parameters: a pure function.
+
+**Preserved thinking.** On current models a thinking block is bound to everything that stands
+before it: to replay it behind anything else is an error. So a turn records `prefix`, a digest of
+the system prompt, tools and messages that it was answered from, and a request is built as a left
+fold over the turns with a running digest of what is being sent: a turn whose prefix equals it
+keeps its thinking, any other goes without. That one rule covers edited, deleted and reordered
+cells, changed system prompts, and notebooks that come back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import models
+from .conversation import Block, Conversation, Message, Turn, blocks
+from .errors import UsageError
+from .options import Options
+
+THINKING = ("thinking", "redacted_thinking")
+NOT_RUN = "This tool was not run."
+CACHE_CONTROL = {"type": "ephemeral"}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What goes on the wire, and the digest that its reply's thinking is bound to."""
+
+    params: dict[str, Any]
+    prefix: str
+
+    def as_json(self) -> str:
+        """The body of the request, exactly as it is sent, indented."""
+        return json.dumps(self.params, indent=2, ensure_ascii=False)
+
+
+def build(history: Conversation, content: Sequence[Block], options: Options) -> Request:
+    """The request that asks `content` after `history`.
+
+    Raises `UsageError` for options that the model does not accept.
+    """
+    model = models.lookup(options.model)
+    settings = _settings(options, model)
+    messages, prefix = _messages(history, content, options.system)
+    params = {"model": options.model, "max_tokens": options.max_tokens, **settings, "messages": messages}
+    return Request({**params, "stream": True}, prefix)
+
+
+def sendable(turn: Turn) -> tuple[Message, ...]:
+    """A turn's messages as they may be sent again; none, if there is no reply to send.
+
+    Left out: refusals, empty text and thinking at the very end (the API accepts neither), and the
+    server tools of an interrupted reply that have no result.
+    """
+    if turn.status == "refused":
+        return ()
+    answered = {block.get("tool_use_id") for block in turn.reply}
+    messages: list[Message] = []
+    for message in turn.messages:
+        if message["role"] == "assistant":
+            kept = [block for block in blocks(message) if _goes_back(block, turn, answered)]
+            while kept and kept[-1]["type"] in THINKING:
+                kept.pop()
+            message = {**message, "content": kept}
+        messages.append(message)
+    whole = messages[-1]["role"] == "assistant" and all(message["content"] for message in messages)
+    return tuple(messages) if whole else ()
+
+
+def _goes_back(block: Block, turn: Turn, answered: set[Any]) -> bool:
+    if block["type"] == "text":
+        return bool(block["text"])
+    if turn.status == "interrupted" and block["type"].endswith("server_tool_use"):
+        return block["id"] in answered
+    return True
+
+
+def _messages(history: Conversation, content: Sequence[Block], system: Any) -> tuple[list[Message], str]:
+    """The messages, and the digest of system prompt and messages: the fold that the module is about."""
+    running = _Digest([system, None])
+    messages: list[Message] = []
+    for turn in history:
+        sent = sendable(turn)
+        for message in _without_debts(sent[:1], messages):
+            messages.append(message)
+            running.add(message)
+        bound = turn.prefix == running.hex()
+        for message in sent[1:]:
+            message = message if bound else _without_thinking(message)
+            messages.append(message)
+            running.add(message)
+    prompt: Message = {"role": "user", "content": list(content)}
+    for message in _without_debts((prompt,), messages):
+        messages.append(message)
+        running.add(message)
+    return messages, running.hex()
+
+
+def _without_debts(prompt: Iterable[Message], before: Sequence[Message]) -> Iterable[Message]:
+    """A prompt that also answers the tool calls before it: the API insists that each has a result."""
+    for message in prompt:
+        last = before[-1]["content"] if before else ()
+        calls = [block["id"] for block in last if block["type"] == "tool_use"]
+        results = [{"type": "tool_result", "tool_use_id": call, "content": NOT_RUN, "is_error": True} for call in calls]
+        yield {**message, "content": [*results, *blocks(message)]}
+
+
+def _without_thinking(message: Message) -> Message:
+    if message["role"] != "assistant":
+        return message
+    return {**message, "content": [block for block in blocks(message) if block["type"] not in THINKING]}
+
+
+class _Digest:
+    """A running SHA-256 of what is sent. Where the cache breakpoints stand does not count (the API's own rule)."""
+
+    def __init__(self, head: Any) -> None:
+        self._hash = hashlib.sha256()
+        self.add(head)
+
+    def add(self, value: Any) -> None:
+        plain = json.dumps(_uncached(value), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        self._hash.update(plain.encode("utf-8", "surrogatepass") + b"\n")
+
+    def hex(self) -> str:
+        return self._hash.hexdigest()[:32]
+
+
+def _uncached(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_uncached(item) for item in value]
+    if isinstance(value, dict):
+        return {
+            key: _uncached(item) if key == "content" else item for key, item in value.items() if key != "cache_control"
+        }
+    return value
+
+
+def _settings(options: Options, model: models.Model | None) -> dict[str, Any]:
+    """All parameters but model, max_tokens and messages; those that are not asked for are left out."""
+    if model is not None and options.max_tokens > model.max_output:
+        raise UsageError(
+            f"{options.model} replies with at most {model.max_output:,} tokens, not {options.max_tokens:,}.",
+            advice=f"Use --max-tokens {model.max_output} or less.",
+        )
+    thinking = _thinking(options, model)
+    settings = {
+        "system": options.system or None,
+        "thinking": thinking,
+        "output_config": _output_config(options, model, thinking),
+        "stop_sequences": list(options.stop) or None,
+        "cache_control": None if options.once else CACHE_CONTROL,
+    }
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def _thinking(options: Options, model: models.Model | None) -> dict[str, Any] | None:
+    """The `thinking` parameter. Unset, it only asks for what the model thinks anyway to be shown."""
+    wanted = options.thinking
+    if wanted is None:
+        return {"type": "adaptive", "display": "summarized"} if model and model.thinks else None
+    kind = wanted if not wanted[0].isdigit() else "enabled"
+    if model is not None and kind not in model.thinking:
+        raise UsageError(f"{options.model} does not take --thinking {wanted}.", advice=_instead(model, kind))
+    if kind == "enabled":
+        return _budget(int(wanted), options)
+    if kind == "disabled":
+        return {"type": "disabled"}
+    return {"type": kind, "display": "summarized"}
+
+
+def _instead(model: models.Model, kind: str) -> str:
+    others = ", ".join("a number of tokens" if each == "enabled" else each for each in model.thinking)
+    how = " How much it thinks is set with --effort." if kind == "enabled" else ""
+    return f"It takes: {others}.{how}"
+
+
+def _budget(tokens: int, options: Options) -> dict[str, Any]:
+    if not 1024 <= tokens < options.max_tokens:
+        raise UsageError(
+            f"--thinking {tokens} does not fit: a budget is at least 1,024 tokens, and less than --max-tokens "
+            f"({options.max_tokens:,}), which it is a part of."
+        )
+    return {"type": "enabled", "budget_tokens": tokens}
+
+
+def _output_config(
+    options: Options, model: models.Model | None, thinking: dict[str, Any] | None
+) -> dict[str, Any] | None:
+    if options.effort is None:
+        return None
+    if model is not None:
+        kind = thinking["type"] if thinking else "adaptive"
+        accepted = model.efforts_with(kind)
+        if options.effort not in accepted:
+            with_kind = f" with --thinking {kind}" if options.effort in model.effort else ""
+            raise UsageError(
+                f"{options.model} does not take --effort {options.effort}{with_kind}.",
+                advice=f"It takes: {', '.join(accepted)}." if accepted else "It takes no effort: leave the option out.",
+            )
+    return {"effort": options.effort}
