@@ -11,6 +11,7 @@ import random
 import re
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -84,11 +85,18 @@ class Client:
         return self._offline
 
     def sdk(self, settings: Settings) -> anthropic.Anthropic:
-        """The SDK's client for these settings and the environment as it is now."""
+        """The SDK's client for these settings and the environment as it is now.
+
+        Made in a thread of its own: an Interrupt then ends the waiting at once, and cannot leave
+        the import of `anthropic` (over a second) half done.
+        """
         environment = {name: value for name, value in os.environ.items() if ENVIRONMENT.match(name)}
         made_from = (settings, self._key, environment)
         if self._sdk is None or self._made_from != made_from:
-            self._sdk = self._build(settings)
+            pool = ThreadPoolExecutor(1, "claude_magic client")
+            making = pool.submit(self._build, settings)
+            pool.shutdown(wait=False)
+            self._sdk = making.result()
             self._made_from = made_from
         return self._sdk
 
@@ -190,13 +198,13 @@ class Stream:
             self._wait(failure)
 
     def _attempt(self) -> Iterator[Any]:
+        self.request_id = None
+        sdk = self._client.sdk(self._settings)
         import anthropic
 
         class Events(anthropic.Stream[object]):
             """The SDK's stream with the events as the dicts that came, nothing lost or renamed."""
 
-        self.request_id = None
-        sdk = self._client.sdk(self._settings)
         params: Any = self._params
         if not self.retries:
             self.sent = time.monotonic()  # making the SDK's client, the first time, is not Claude's doing

@@ -10,6 +10,7 @@ import dataclasses
 import getpass
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -19,7 +20,7 @@ from traitlets import Enum, Float, Integer, TraitError, TraitType
 from traitlets.config import Configurable
 
 from . import models, options
-from .errors import ClaudeError, PromptError, UsageError
+from .errors import ClaudeError, PromptError, ReplyInterrupted, UsageError
 from .notebook import Cell, current_cell, deleted_cells
 from .options import PROVIDERS, Options
 
@@ -180,16 +181,9 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
     def _ask(self, wanted: Options, content: Sequence[Block], running: Cell) -> Outcome:
         from . import live
 
-        self.session.request(wanted, content, running)  # what cannot be asked fails before anything is shown
-        view = live.view_for(self.shell)
-        view.begin(content, offline=self.provider == "offline")
-        turn = None
-        try:
-            outcome = self.session.ask(wanted, content, running, self._settings(), view)
-            turn = outcome.turn
-        finally:
-            view.end(turn)
-        return outcome
+        with suppress(KeyboardInterrupt):
+            return self.session.ask(wanted, content, running, self._settings(), live.view_for(self.shell))
+        raise ReplyInterrupted("Interrupted before the reply began.")
 
     def _conclude(self, outcome: Outcome, wanted: Options) -> None:
         from . import record

@@ -60,17 +60,28 @@ class Session:
         return request.build(self._history(options, cell), content, options)
 
     def ask(self, options: Options, content: Sequence[Block], cell: Cell, settings: Settings, view: View) -> Outcome:
-        """Send a cell's question, and put the reply into the conversation. Raises `UsageError` before sending."""
+        """Send a cell's question, show the reply, and put it into the conversation.
+
+        Raises `UsageError` before anything is shown or sent; all later failures are in the outcome.
+        """
         history = self._history(options, cell)
         asked = request.build(history, content, options)
-        answer, failure = self._stream(asked, settings, view)
-        notes: tuple[str, ...] = (f"{len(history)} earlier {'turn' if len(history) == 1 else 'turns'}",)
-        if isinstance(failure, ThinkingRefusedError):
-            asked = request.build(history.unbound(), content, options)
+        notes = [f"{len(history)} earlier {'turn' if len(history) == 1 else 'turns'}"] if len(history) else []
+        turn = None
+        view.begin(content, offline=settings.provider == "offline")
+        try:
             answer, failure = self._stream(asked, settings, view)
-            notes += ("earlier thinking left out: the API refused it",)
-        with uninterrupted():
-            return self._conclude(options, content, cell, asked, answer, failure, notes)
+            if isinstance(failure, ThinkingRefusedError):
+                asked = request.build(history.unbound(), content, options)
+                answer, failure = self._stream(asked, settings, view)
+                notes.append("earlier thinking left out: the API refused it")
+            with uninterrupted():
+                outcome = self._conclude(options, content, cell, asked, answer, failure, tuple(notes))
+                turn = outcome.turn
+        finally:
+            with uninterrupted():
+                view.end(turn)
+        return outcome
 
     def delete(self, cell_ids: frozenset[str]) -> None:
         """Set the turns of these cells aside: they come back if their cell runs again."""

@@ -1,0 +1,80 @@
+"""`GET /v1/models`: the table of models in the API's shape (`anthropic/types/model_info.py`)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..models import EFFORTS, MODELS, Model
+from .faults import Rejected
+from .rules import known_model
+
+_THINKING_TYPES = ("adaptive", "between_tools", "disabled", "enabled")
+_MAX_PAGE = 1000
+_PAGE = 20
+
+
+def entry(model_id: str) -> dict[str, Any]:
+    """One model. Raises the API's 404 for a name that it does not know."""
+    return _info(known_model({"model": model_id}), model_id)
+
+
+def page(query: Mapping[str, Sequence[str]]) -> dict[str, Any]:
+    """The models, newest first, by the query's `limit`, `after_id`, `before_id` and `lifecycle`."""
+    lifecycle = query.get("lifecycle", query.get("lifecycle[]", ["active"]))
+    found = [_info(model, model.id) for model in MODELS] if "active" in lifecycle else []
+    ids = [info["id"] for info in found]
+    start = _place(query, "after_id", ids, -1) + 1
+    stop = _place(query, "before_id", ids, len(ids))
+    limit = query.get("limit", [str(_PAGE)])[0]
+    if not limit.isdecimal() or not 1 <= int(limit) <= _MAX_PAGE:
+        raise Rejected(f"limit: Input should be between 1 and {_MAX_PAGE}")
+    data = found[start:stop][: int(limit)]
+    return {
+        "data": data,
+        "has_more": len(found[start:stop]) > len(data),
+        "first_id": data[0]["id"] if data else None,
+        "last_id": data[-1]["id"] if data else None,
+    }
+
+
+def _place(query: Mapping[str, Sequence[str]], name: str, ids: Sequence[str], default: int) -> int:
+    if name not in query:
+        return default
+    if query[name][0] not in ids:
+        raise Rejected(f"{name}: no such model")
+    return ids.index(query[name][0])
+
+
+def _info(model: Model, model_id: str) -> dict[str, Any]:
+    return {
+        "type": "model",
+        "id": model_id,
+        "display_name": " ".join(["Claude", model.line.capitalize(), ".".join(model.id.split("-")[2:])]),
+        "created_at": "1970-01-01T00:00:00Z",  # what the API says where it does not know
+        "lifecycle": "active",
+        "line": model.line,
+        "deprecated_at": None,
+        "retires_at": None,
+        "max_input_tokens": model.context,
+        "max_tokens": model.max_output,
+        "capabilities": _capabilities(model),
+    }
+
+
+def _capabilities(model: Model) -> dict[str, Any]:
+    yes, no = {"supported": True}, {"supported": False}
+    types = {each: {"supported": each in model.thinking} for each in _THINKING_TYPES}
+    efforts = {each: {"supported": each in model.effort} for each in EFFORTS}
+    return {
+        "batch": no,
+        "citations": no,
+        "code_execution": no,
+        "context_management": no,
+        "effort": {"supported": bool(model.effort), **efforts},
+        "image_input": yes,
+        "pdf_input": yes,
+        "server_tools": {**no, "code_execution": no, "web_search": no},
+        "structured_outputs": yes,
+        "thinking": {"supported": True, "types": types},
+    }

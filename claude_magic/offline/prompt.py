@@ -1,0 +1,139 @@
+"""Reads a request as the stand-in understands it: the question, what is attached, what was said before."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from .faults import Rejected
+from .history import Block, Body, Placed, flatten, runs, system_blocks, text_blocks
+from .images import Picture, picture
+
+# A DataFrame's summary, as `context.py` writes it: a title, a line for each column, its first rows.
+_TITLE = re.compile(
+    r"^\w*DataFrame\b ?(?P<name>[^:\n]*): (?P<rows>[\d,]+) rows × (?P<columns>[\d,]+) columns \((?P<library>\w+)\)$"
+)
+_STATISTICS = 3  # mean, min, max
+_HEAD = re.compile(r"^first (?:(\d+) rows|row):$")
+_STATISTIC = re.compile(r"\b(mean|min|max) ([-+]?\d[\d.]*(?:e[-+]?\d+)?)(?=,|$)")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A DataFrame, as its summary has it: its numeric columns with mean, min and max, and its other columns."""
+
+    name: str
+    library: str
+    rows: int
+    columns: int
+    statistics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    others: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The newest prompt, and what the stand-in may know besides.
+
+    `question` is its text without the data in it, `earlier` the prompts before it, `pictures` has
+    `None` for an image that is not in the request itself.
+    """
+
+    text: str
+    question: str
+    earlier: tuple[str, ...] = ()
+    instructions: tuple[str, ...] = ()
+    frames: tuple[Frame, ...] = ()
+    pictures: tuple[Picture | None, ...] = ()
+    documents: tuple[str, ...] = ()
+    results: tuple[Block, ...] = ()
+
+
+def read(body: Body) -> Prompt:
+    """What a request asks."""
+    placed = flatten(body["messages"])
+    instructions = [block["text"] for block in system_blocks(body)]
+    instructions += [each.block["text"] for each in placed if each.role == "system"]
+    asked = [run for run in runs([each for each in placed if each.role != "system"]) if run[0].role == "user"]
+    now = asked[-1] if asked else []
+    texts = [text for run in asked if (text := _text(run))]
+    text = texts[-1] if texts else ""
+    return Prompt(
+        text=text,
+        question=_question(text),
+        earlier=tuple(_question(each) for each in texts[:-1]),
+        instructions=tuple(instructions),
+        frames=tuple(_frames(text)),
+        pictures=tuple(_picture(each.block) for each in now if each.kind == "image"),
+        documents=tuple(str(each.block.get("title") or "untitled") for each in now if each.kind == "document"),
+        results=tuple(each.block for each in now if each.kind == "tool_result"),
+    )
+
+
+def result_text(block: Block) -> str:
+    """The text of a tool result."""
+    content = text_blocks(block.get("content"))
+    return "\n".join(str(inner.get("text", f"[{inner['type']}]")) for inner in content)
+
+
+def shorten(text: str, length: int = 160) -> str:
+    """One line of it, with its end left out where it is long."""
+    line = " ".join(text.split())
+    return line if len(line) <= length else line[: length - 1].rstrip() + "…"
+
+
+def _text(run: Sequence[Placed]) -> str:
+    return "\n\n".join(each.block["text"] for each in run if each.kind == "text").strip()
+
+
+def _picture(block: Block) -> Picture | None:
+    source = block["source"]
+    try:
+        return picture(source["data"], "image") if source["type"] == "base64" else None
+    except Rejected:
+        return None
+
+
+def _split(text: str) -> tuple[list[str], list[list[str]]]:
+    """The lines that are somebody's words, and the lines of each DataFrame's summary."""
+    words: list[str] = []
+    summaries: list[list[str]] = []
+    lines = deque(text.splitlines())
+    while lines:
+        line = lines.popleft()
+        if not _TITLE.match(line):
+            words.append(line)
+            continue
+        summary = [line]
+        while lines and (" | " in lines[0] or lines[0].startswith(("index: ", "… and "))):
+            summary.append(lines.popleft())
+        if lines and (head := _HEAD.match(lines[0])):
+            for _ in range(min(len(lines), 2 + int(head[1] or 1))):  # the line that says so, the names, the rows
+                lines.popleft()
+        summaries.append(summary)
+    return words, summaries
+
+
+def _question(text: str) -> str:
+    return "\n".join(_split(text)[0]).strip()
+
+
+def _frames(text: str) -> Iterator[Frame]:
+    for title, *lines in _split(text)[1]:
+        found = _TITLE.match(title)
+        if not found:
+            continue
+        columns = {
+            line.split(" | ")[0]: {key: float(value) for key, value in _STATISTIC.findall(line)}
+            for line in lines
+            if line.count(" | ") >= 3 and not line.startswith("column | ")
+        }
+        yield Frame(
+            name=found["name"].strip() or "df",
+            library=found["library"],
+            rows=int(found["rows"].replace(",", "")),
+            columns=int(found["columns"].replace(",", "")),
+            statistics={name: numbers for name, numbers in columns.items() if len(numbers) == _STATISTICS},
+            others=tuple(name for name, numbers in columns.items() if not numbers),
+        )

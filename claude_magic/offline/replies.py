@@ -1,0 +1,78 @@
+"""What the stand-in says: picked by what stands in the prompt, the same each time, and labelled.
+
+A reply is the label and the sections that fit. A new kind of answer is a function in `_SECTIONS`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+from ..models import lookup
+from .history import Body
+from .prompt import Prompt, read
+from .reply import Draft
+from .schema import example
+from .sections import LABEL, SECTIONS, closing, instructions, long_text, thoughts
+from .signatures import Prefix
+
+_REFUSAL = {
+    "type": "refusal",
+    "category": "general_harms",
+    "explanation": "The offline stand-in was asked to refuse, with [[refuse]].",
+}
+
+
+def draft(body: Body, thinking: bool) -> Draft:
+    """The reply to a request, whose thinking comes first where the model thinks."""
+    prompt = read(body)
+    if "[[refuse]]" in prompt.text:
+        return Draft([], "refusal", _REFUSAL)
+    opening = [{"type": "thinking", "thinking": thoughts(prompt)}] if thinking else []
+    return Draft([*opening, *_content(prompt, body)])
+
+
+def _content(prompt: Prompt, body: Body) -> list[dict[str, Any]]:
+    form = (body.get("output_config") or {}).get("format")
+    if form:
+        return [_said(json.dumps(example(form["schema"], prompt.question)))]
+    if (tool := _named_tool(prompt, body)) is not None:
+        call = {"type": "tool_use", "id": _call_id(body), "name": tool["name"]}
+        said = _said(f"{LABEL}I call `{tool['name']}` with what you gave me.")
+        return [said, {**call, "input": example(tool["input_schema"], prompt.question)}]
+    if wanted := re.search(r"\[\[long\s+(\d+)\]\]", prompt.text):
+        return [_said(long_text(int(wanted[1])))]
+    found = [section for make in SECTIONS if (section := make(prompt))] or [closing(prompt)]
+    told = instructions(prompt)
+    return [_said(LABEL + "\n\n".join([told, *found] if told else found))]
+
+
+def _said(text: str) -> dict[str, Any]:
+    return {"type": "text", "text": text}
+
+
+def _named_tool(prompt: Prompt, body: Body) -> dict[str, Any] | None:
+    """The tool to call: one that is forced, or that the prompt names; none right after a result."""
+    choice = body.get("tool_choice") or {}
+    own = [tool for tool in body.get("tools") or [] if tool.get("type") in (None, "custom")]
+    if prompt.results or choice.get("type") == "none":
+        return None
+    if choice.get("type") == "tool":
+        return next((tool for tool in own if tool["name"] == choice["name"]), None)
+    asked = _words(prompt.question)
+    named = (tool for tool in own if f" {_words(tool['name'])} " in f" {asked} ")
+    return next(named, own[0] if choice.get("type") == "any" and own else None)
+
+
+def _words(text: str) -> str:
+    return " ".join(re.findall(r"[a-z0-9]+", text.lower()))
+
+
+def _call_id(body: Body) -> str:
+    """An id that no other call of this conversation has: it comes from all that stands before."""
+    prefix = Prefix(body)
+    for i, message in enumerate(body["messages"]):
+        prefix.add(f"{i} {message['role']}", {"content": message["content"]})
+    model = lookup(body["model"])
+    return f"toolu_offline_{prefix.digest()[:16]}_{model.line if model else ''}"

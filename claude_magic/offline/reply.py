@@ -1,0 +1,192 @@
+"""Makes content into the message that the API would answer with, and that message into its events."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from typing import Any
+
+from ..models import Model
+from .cache import Input
+from .history import Body, canonical, flatten
+from .signatures import Prefix, Seal, sign, text_digest
+from .tokens import characters, reply_tokens, text_tokens
+
+Message = dict[str, Any]
+Event = dict[str, Any]
+
+# Characters in one delta: uneven, as they come, and the same each time.
+_DELTA_CHARACTERS = (4, 9, 3, 12, 6, 7, 11, 5, 8, 10)
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What is to be said: content blocks, and why it stops where the content does not tell."""
+
+    content: Sequence[dict[str, Any]]
+    stop_reason: str | None = None
+    stop_details: dict[str, Any] | None = None
+
+
+def thinks(body: Body, model: Model) -> bool:
+    """Whether the model thinks before it answers this request."""
+    config = body.get("thinking")
+    return model.thinks if config is None else config["type"] in ("adaptive", "enabled")
+
+
+def shows_thinking(body: Body, model: Model) -> bool:
+    """Whether the thinking's text comes along, or its signature only."""
+    display = (body.get("thinking") or {}).get("display")
+    return model.shows_thinking if display is None else bool(display == "summarized")
+
+
+def finish(draft: Draft, body: Body, model: Model, read: Input, number: int) -> Message:
+    """The whole message: cut at stop sequences and `max_tokens`, thinking signed, usage counted.
+
+    `number` says the how-manieth message of the server it is: it makes the id.
+    """
+    content, stop_reason, stop_sequence = _stopped(draft, body)
+    content, cut = _within(content, body["max_tokens"])
+    if cut:
+        stop_reason, stop_sequence = "max_tokens", None
+    shown = _signed(content, body, model)
+    output, thinking = reply_tokens(shown, model)
+    digest = hashlib.sha256(canonical([number, body])).hexdigest()
+    return {
+        "id": f"msg_offline_{digest[:20]}",
+        "type": "message",
+        "role": "assistant",
+        "model": body["model"],
+        "content": shown,
+        "stop_reason": stop_reason,
+        "stop_sequence": stop_sequence,
+        "stop_details": draft.stop_details,
+        "usage": {
+            **read.usage(),
+            "output_tokens": min(output, body["max_tokens"]) if body["max_tokens"] else 0,
+            "output_tokens_details": {"thinking_tokens": min(thinking, body["max_tokens"])},
+            "service_tier": "standard",
+            "inference_geo": "global",
+        },
+    }
+
+
+def _stopped(draft: Draft, body: Body) -> tuple[list[dict[str, Any]], str, str | None]:
+    """The content up to the first stop sequence in its text, and the reason to stop."""
+    content: list[dict[str, Any]] = []
+    for block in draft.content:
+        if block["type"] == "text":
+            found = [(at, each) for each in body.get("stop_sequences", []) if (at := block["text"].find(each)) >= 0]
+            if found:
+                at, sequence = min(found, key=lambda pair: pair[0])
+                return [*content, *_text(block, block["text"][:at])], "stop_sequence", sequence
+        content.append(block)
+    return content, draft.stop_reason or _reason(content), None
+
+
+def _reason(content: Sequence[dict[str, Any]]) -> str:
+    if any(block["type"] == "tool_use" for block in content):
+        return "tool_use"
+    return "pause_turn" if content and content[-1]["type"] == "server_tool_use" else "end_turn"
+
+
+def _within(content: Sequence[dict[str, Any]], max_tokens: int) -> tuple[list[dict[str, Any]], bool]:
+    """The content that fits, and whether anything did not. Thinking counts; tool calls are kept or left whole."""
+    left, kept = max_tokens - 1, list[dict[str, Any]]()
+    for block in content:
+        name = {"text": "text", "thinking": "thinking"}.get(block["type"])
+        if name is None:
+            needed = text_tokens(canonical(block).decode())
+            if needed > left:
+                return kept, True
+            kept.append(block)
+        else:
+            needed = text_tokens(block[name])
+            if needed > left:
+                text = block[name][: characters(max(0, left))]
+                return [*kept, *_text(block, text, name)], True
+            kept.append(block)
+        left -= needed
+    return kept, max_tokens == 0
+
+
+def _text(block: dict[str, Any], text: str, name: str = "text") -> list[dict[str, Any]]:
+    return [{**block, name: text}] if text else []
+
+
+def _signed(content: Sequence[dict[str, Any]], body: Body, model: Model) -> list[dict[str, Any]]:
+    """The content as it is shown, with each thinking block bound to all that stands before it."""
+    prefix = Prefix(body)
+    for placed in flatten(body["messages"]):
+        prefix.add(placed.role, placed.block)
+    shown = []
+    for block in content:
+        if block["type"] == "thinking" and not block.get("signature"):
+            text = block["thinking"] if shows_thinking(body, model) else ""
+            seal = Seal(model.id, text_digest(text), prefix.digest(), text_tokens(block["thinking"]))
+            block = {"type": "thinking", "thinking": text, "signature": sign(seal)}
+        prefix.add("assistant", block)
+        shown.append(block)
+    return shown
+
+
+def events(message: Message) -> Iterator[Event]:
+    """The message as a stream: the API's events, in the API's order."""
+    yield {"type": "message_start", "message": _start(message)}
+    if not message["content"]:
+        yield {"type": "ping"}
+    for index, block in enumerate(message["content"]):
+        opened, deltas = _open(block)
+        yield {"type": "content_block_start", "index": index, "content_block": opened}
+        if index == 0:
+            yield {"type": "ping"}
+        for delta in deltas:
+            yield {"type": "content_block_delta", "index": index, "delta": delta}
+        yield {"type": "content_block_stop", "index": index}
+    usage = message["usage"]
+    totals = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
+    yield {
+        "type": "message_delta",
+        "delta": {name: message[name] for name in ("stop_reason", "stop_sequence", "stop_details")},
+        "usage": {name: usage[name] for name in (*totals, "output_tokens_details")},
+    }
+    yield {"type": "message_stop"}
+
+
+def _start(message: Message) -> Message:
+    """The message before anything is said. Its `output_tokens` are a placeholder, as the API's are."""
+    usage = {name: value for name, value in message["usage"].items() if name != "output_tokens_details"}
+    empty: Message = {"content": [], "stop_reason": None, "stop_sequence": None, "stop_details": None}
+    return {**message, **empty, "usage": {**usage, "output_tokens": min(4, usage["output_tokens"])}}
+
+
+def _open(block: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """A block as it starts, and the deltas that complete it."""
+    match block["type"]:
+        case "text":
+            citations = [{"type": "citations_delta", "citation": each} for each in block.get("citations") or []]
+            opened = {**block, "text": "", **({"citations": []} if citations else {})}
+            return opened, [{"type": "text_delta", "text": piece} for piece in pieces(block["text"])] + citations
+        case "thinking":
+            shown = list(pieces(block["thinking"])) or [""]
+            deltas = [{"type": "thinking_delta", "thinking": piece} for piece in shown]
+            deltas.append({"type": "signature_delta", "signature": block["signature"]})
+            return {"type": "thinking", "thinking": "", "signature": ""}, deltas
+        case "tool_use" | "server_tool_use" | "mcp_tool_use":
+            written = json.dumps(block["input"], ensure_ascii=False)
+            parts = ["", *pieces(written)] if block["input"] else [""]
+            return {**block, "input": {}}, [{"type": "input_json_delta", "partial_json": part} for part in parts]
+        case _:
+            return block, []
+
+
+def pieces(text: str) -> Iterator[str]:
+    """The text in pieces of 3 to 12 characters."""
+    at, lengths = 0, cycle(_DELTA_CHARACTERS)
+    while at < len(text):
+        length = next(lengths)
+        yield text[at : at + length]
+        at += length

@@ -1,0 +1,85 @@
+"""A value that fits a JSON schema, taken from a prompt's words and numbers where they fit."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+Schema = Mapping[str, Any]
+_MAX_DEPTH = 12
+
+
+@dataclass(frozen=True)
+class _Words:
+    """What a prompt offers: numbers in order, names and quoted words in order, and the whole."""
+
+    numbers: Iterator[str]
+    names: Iterator[str]
+    text: str
+
+
+def example(schema: Schema, text: str) -> Any:
+    """A value of the schema's type, its required and optional properties filled in."""
+    quoted = re.findall(r"[\"'`“]([^\"'`”]+)[\"'`”]", text)
+    named = re.findall(r"\b(?:in|for|of|to|at|from)\s+((?:[A-Z][\w-]*\s?)+)", text)
+    words = _Words(iter(re.findall(r"-?\d+(?:\.\d+)?", text)), iter([each.strip() for each in quoted + named]), text)
+    return _value(schema, schema, words, 0)
+
+
+def _value(schema: Schema, root: Schema, words: _Words, depth: int) -> Any:
+    schema = _resolved(schema, root)
+    if "const" in schema:
+        return schema["const"]
+    if options := schema.get("enum"):
+        return next((each for each in options if str(each).lower() in words.text.lower()), options[0])
+    kind = schema.get("type", "object" if "properties" in schema else "string")
+    if isinstance(kind, list):
+        kind = next((each for each in kind if each != "null"), "null")
+    match kind:
+        case "object":
+            return _object(schema, root, words, depth)
+        case "array":
+            count = max(1, schema.get("minItems", 1)) if depth < _MAX_DEPTH else 0
+            return [_value(schema.get("items", {}), root, words, depth + 1) for _ in range(count)]
+        case "integer" | "number":
+            return _number(schema, words, kind)
+        case "boolean":
+            return True
+        case "null":
+            return None
+        case _:
+            return next(words.names, None) or schema.get("default") or words.text.strip()[:60] or "text"
+
+
+def _object(schema: Schema, root: Schema, words: _Words, depth: int) -> dict[str, Any]:
+    required = set(schema.get("required", ()))
+    wanted = {
+        name: inner
+        for name, inner in (schema.get("properties") or {}).items()
+        if name in required or depth < 2  # an optional property deep down may be one without an end
+    }
+    return {name: _value(inner, root, words, depth + 1) for name, inner in wanted.items()} if depth < _MAX_DEPTH else {}
+
+
+def _number(schema: Schema, words: _Words, kind: str) -> int | float:
+    value = float(next(words.numbers, schema.get("default", schema.get("minimum", 1))))
+    value = min(max(value, schema.get("minimum", value)), schema.get("maximum", value))
+    return int(value) if kind == "integer" else value
+
+
+def _resolved(schema: Schema, root: Schema) -> Schema:
+    """The schema that a `$ref`, or the first branch of an alternative, stands for."""
+    for _ in range(_MAX_DEPTH):
+        if reference := schema.get("$ref"):
+            target: Any = root
+            for part in reference.removeprefix("#/").split("/"):
+                target = target.get(part, {})
+            schema = target
+            continue
+        branches = schema.get("anyOf") or schema.get("oneOf") or schema.get("allOf")
+        if not branches:
+            return schema
+        schema = next((branch for branch in branches if branch.get("type") != "null"), branches[0])
+    return {}

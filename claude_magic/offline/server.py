@@ -1,0 +1,323 @@
+"""The HTTP side: reads requests, answers as the API does, streams, and fails when told to."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import json
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, cast
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from ..models import Model
+from . import catalogue, replies, rules
+from .cache import Cache
+from .faults import Fault, Rejected, error_body, rejection, should_retry, status_of, stream_error_message
+from .reply import Draft, Message, events, finish, thinks
+from .tokens import request_tokens
+
+Script = Callable[[dict[str, Any]], "list[dict[str, Any]] | None"]
+
+INVALID_KEY = "invalid"
+_ORGANIZATION_ID = "00000000-0000-4000-8000-000000000000"
+_LIMITS = {"requests": 4_000, "tokens": 2_400_000, "input-tokens": 2_000_000, "output-tokens": 400_000}
+_READ_BYTES = 1 << 16
+
+
+class Server:
+    """A running stand-in.
+
+    `requests` are the bodies that came to `/v1/messages`, in order, the refused ones included;
+    `replies` the whole messages that it answered with. One of `faults` (`Fault` or `None`) is used up
+    by each of these requests. `pace` is in events per second, `None` for as fast as can be. `script`
+    may dictate a reply's content blocks; where it gives `None`, the stand-in answers itself. `clock`
+    gives seconds, for what the prompt cache still holds.
+    """
+
+    def __init__(self, port: int = 0) -> None:
+        self.requests: list[dict[str, Any]] = []
+        self.replies: list[Message] = []
+        self.faults: deque[Fault | None] = deque()
+        self.pace: float | None = None
+        self.script: Script | None = None
+        self.clock: Callable[[], float] = time.monotonic
+        self._cache = Cache(lambda: self.clock())
+        self._numbers = itertools.count(1)
+        self._stopped = threading.Event()
+        self._connections: set[socket.socket] = set()
+        self._listener = _Listener(("127.0.0.1", port), _Handler)
+        self._listener.stand_in = self
+        self.url = f"http://127.0.0.1:{self._listener.server_address[1]}"
+        self._thread = threading.Thread(target=self._listener.serve_forever, args=(0.05,), daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stop listening, and break every connection off, the stalled ones too."""
+        self._stopped.set()
+        self._listener.shutdown()
+        self._listener.server_close()
+        self._thread.join()
+        for connection in tuple(self._connections):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def answer(self, body: dict[str, Any], model: Model, key: str) -> Message:
+        """The whole message for a request that the rules let through."""
+        content = self.script(body) if self.script else None
+        draft = replies.draft(body, thinks(body, model)) if content is None else Draft(content)
+        return finish(draft, body, model, self._cache.serve(body, model, key), next(self._numbers))
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass; no longer than until the server stops."""
+        if seconds > 0 and self._stopped.wait(seconds):
+            raise ConnectionAbortedError
+
+    @contextlib.contextmanager
+    def open(self, connection: socket.socket) -> Iterator[None]:
+        """Know of a connection while it lives, so that `stop` can end it."""
+        self._connections.add(connection)
+        try:
+            yield
+        finally:
+            self._connections.discard(connection)
+
+
+class _Listener(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 64
+    stand_in: Server
+
+    def server_bind(self) -> None:
+        # HTTPServer's own asks the resolver for this machine's name, which can take seconds.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = "127.0.0.1", self.server_address[1]
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        pass  # the client went away, or the server stops: neither is worth a traceback in a notebook
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Listener
+
+    def handle(self) -> None:
+        with self.server.stand_in.open(self.connection):
+            super().handle()
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+    def do_GET(self) -> None:
+        self._respond(self._get)
+
+    def do_POST(self) -> None:
+        self._respond(self._post)
+
+    def _respond(self, route: Callable[[str], None]) -> None:
+        """Answer, whatever happens. A bug in the stand-in is a 500 that says so."""
+        seed = f"{id(self.server)}{next(self.server.stand_in._numbers)}"
+        self.request_id = "req_offline_" + hashlib.sha256(seed.encode()).hexdigest()[:20]
+        try:
+            route(urlsplit(self.path).path)
+        except Rejected as rejected:
+            self._reject(rejected, {})
+        except OSError:
+            self.close_connection = True
+        except Exception as bug:
+            self._reject(Rejected(f"the offline stand-in failed: {bug!r}", status=500), {})
+
+    def _get(self, path: str) -> None:
+        self._key()
+        if path == "/v1/models":
+            self._json(200, catalogue.page(parse_qs(urlsplit(self.path).query)))
+        elif path.startswith("/v1/models/"):
+            self._json(200, catalogue.entry(unquote(path.removeprefix("/v1/models/"))))
+        else:
+            raise Rejected("Not found", status=404)
+
+    def _post(self, path: str) -> None:
+        raw = self._read()
+        if path == "/v1/messages/count_tokens":
+            self._key()
+            body = _parsed(raw)
+            model = rules.check(body, betas=self._betas, counting=True)
+            self._json(200, {"input_tokens": request_tokens(body, model)})
+        elif path == "/v1/messages":
+            self._message(raw)
+        else:
+            raise Rejected("Not found", status=404)
+
+    def _message(self, raw: bytes) -> None:
+        stand_in = self.server.stand_in
+        fault = stand_in.faults.popleft() if stand_in.faults else None
+        with contextlib.suppress(Rejected):
+            stand_in.requests.append(_parsed(raw))
+        if fault and fault.kind == "close":
+            self._break_off()
+            return
+        if fault and fault.kind == "status":
+            self._reject(rejection(fault), fault.headers)
+            return
+        key, body = self._key(), _parsed(raw)
+        message = stand_in.answer(body, rules.check(body, betas=self._betas), key)
+        if body.get("stream"):
+            self._stream(message, fault)
+        else:
+            self._whole(message, fault)
+
+    def _read(self) -> bytes:
+        length = int(self.headers.get("content-length") or 0)
+        if length > rules.MAX_REQUEST_BYTES:
+            for _ in range(0, length, _READ_BYTES):  # read to the end, or the client sees a reset, not the answer
+                self.rfile.read(min(_READ_BYTES, length))
+                length -= _READ_BYTES
+            raise Rejected("Request exceeds the maximum size", status=413)
+        return self.rfile.read(length)
+
+    def _key(self) -> str:
+        """The caller's key. Raises the API's 401 without one."""
+        bearer = self.headers.get("authorization", "")
+        key = self.headers.get("x-api-key") or bearer.removeprefix("Bearer ").strip()
+        if not key:
+            raise Rejected("x-api-key header is required", status=401)
+        if key == INVALID_KEY:
+            raise Rejected("invalid x-api-key", status=401)
+        return key
+
+    @property
+    def _betas(self) -> str:
+        return self.headers.get("anthropic-beta") or ""
+
+    def _reject(self, rejected: Rejected, headers: Mapping[str, str]) -> None:
+        body = error_body(rejected.kind, rejected.message, self.request_id, rejected.details)
+        self._json(rejected.status, body, {"x-should-retry": should_retry(rejected.status), **headers})
+
+    def _json(self, status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> None:
+        raw = json.dumps(body, ensure_ascii=False).encode()
+        self._head(status, {"content-type": "application/json", "content-length": str(len(raw)), **(headers or {})})
+        self.wfile.write(raw)
+
+    def _head(self, status: int, headers: Mapping[str, str]) -> None:
+        self.send_response(status)
+        for name, value in {**headers, **self._common_headers()}.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def _common_headers(self) -> dict[str, str]:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        headers = {"request-id": self.request_id, "anthropic-organization-id": _ORGANIZATION_ID}
+        for name, limit in _LIMITS.items():
+            headers[f"anthropic-ratelimit-{name}-limit"] = str(limit)
+            headers[f"anthropic-ratelimit-{name}-remaining"] = str(limit - 1)
+            headers[f"anthropic-ratelimit-{name}-reset"] = now
+        return headers
+
+    def _whole(self, message: Message, fault: Fault | None) -> None:
+        """The answer to a request without `stream`. Faults that need events happen in the middle of the body."""
+        stand_in = self.server.stand_in
+        kind = fault.kind if fault else None
+        if fault and kind == "error":
+            status = status_of(fault.error)
+            raise Rejected(stream_error_message(fault), status=status, kind=fault.error)
+        raw = json.dumps(message, ensure_ascii=False).encode()
+        if fault and kind == "slow":
+            stand_in.wait(fault.seconds)
+        if kind in (None, "slow"):
+            stand_in.replies.append(message)
+            self._json(200, message)
+            return
+        self._head(200, {"content-type": "application/json", "content-length": str(len(raw))})
+        self.wfile.write(raw[: len(raw) // 2])
+        if kind == "stall":
+            self.connection.recv(1)
+        self._break_off()
+
+    def _stream(self, message: Message, fault: Fault | None) -> None:
+        stand_in = self.server.stand_in
+        self._head(
+            200,
+            {
+                "content-type": "text/event-stream; charset=utf-8",
+                "cache-control": "no-cache",
+                "transfer-encoding": "chunked",
+            },
+        )
+        after = fault.after if fault and fault.kind != "slow" else None
+        for number, event in enumerate(events(message)):
+            if fault and number == after:
+                self._fail(fault, event)
+                return
+            stand_in.wait(
+                fault.seconds if fault and fault.kind == "slow" else 1 / stand_in.pace if stand_in.pace else 0
+            )
+            if event["type"] == "message_stop":
+                stand_in.replies.append(message)
+            self._chunk(_sse(event))
+        self._chunk(b"")
+
+    def _fail(self, fault: Fault, event: Mapping[str, Any]) -> None:
+        """What happens in the place of an event."""
+        whole = _sse(event)
+        match fault.kind:
+            case "cut":
+                self._break_off()
+            case "cut_inside":
+                self._chunk(whole[: len(whole) // 2])
+                self._break_off()
+            case "end":
+                self._chunk(b"")
+            case "stall":
+                self.connection.recv(1)  # returns when the client goes away, or `stop` shuts the socket down
+                self._break_off()
+            case "error":
+                body = error_body(fault.error, stream_error_message(fault), self.request_id)
+                self._chunk(_sse(body))
+                self._chunk(b"")
+            case "broken":
+                self._chunk(whole.rstrip()[:-2] + b"\n\n")
+                self._chunk(b"")
+            case _:
+                raise ValueError(f"no such fault: {fault.kind}")
+
+    def _chunk(self, data: bytes) -> None:
+        self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
+
+    def _break_off(self) -> None:
+        """Close the connection in the middle of what it was saying."""
+        self.close_connection = True
+        with contextlib.suppress(OSError):
+            self.connection.shutdown(socket.SHUT_RDWR)
+
+
+def _sse(event: Mapping[str, Any]) -> bytes:
+    return f"event: {event['type']}\ndata: {json.dumps(event, ensure_ascii=False)}\n\n".encode()
+
+
+def _parsed(raw: bytes) -> dict[str, Any]:
+    """The request body. Raises the API's 400 for what is not JSON, half a surrogate pair included."""
+    try:
+        body = json.loads(raw)
+        if b"\\ud" in raw.lower():
+            json.dumps(body, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as wrong:
+        raise Rejected(f"The request body is not valid JSON: {wrong}") from None
+    if not isinstance(body, dict):
+        raise Rejected("The request body is not a JSON object")
+    return cast("dict[str, Any]", body)

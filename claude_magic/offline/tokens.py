@@ -1,0 +1,87 @@
+"""Counts tokens: not as Claude's tokenizer would, but of the same size, and the same each time."""
+
+from __future__ import annotations
+
+import base64
+import math
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..models import Model
+from .history import Block, Body, Placed, canonical, flatten, settled, system_blocks, tools
+from .images import image_tokens
+from .signatures import readable, unseal
+
+CHARACTERS_PER_TOKEN = 3.5
+_MESSAGE_TOKENS = 4
+_TOOLS_TOKENS = 290  # the API's own system prompt for tools, of about this size
+_PDF_PAGE_TOKENS = 1600
+
+
+def text_tokens(text: str) -> int:
+    return math.ceil(len(text) / CHARACTERS_PER_TOKEN)
+
+
+def characters(tokens: int) -> int:
+    """How many characters of text fit into so many tokens."""
+    return math.floor(tokens * CHARACTERS_PER_TOKEN)
+
+
+def block_tokens(block: Block, model: Model) -> int:
+    """The tokens of one content block; of thinking as many as were thought, shown or not."""
+    match block["type"]:
+        case "text":
+            return text_tokens(block["text"])
+        case "image":
+            return image_tokens(block, model)
+        case "document":
+            return _document_tokens(block, model)
+        case "thinking":
+            seal = unseal(block.get("signature", ""))
+            return seal.tokens if seal else text_tokens(block["thinking"])
+        case "tool_result" if isinstance(block.get("content"), list):
+            return _MESSAGE_TOKENS + sum(block_tokens(inner, model) for inner in block["content"])
+        case _:
+            return text_tokens(canonical(settled(block)).decode())
+
+
+def _document_tokens(block: Block, model: Model) -> int:
+    source = block["source"]
+    match source.get("type"):
+        case "base64":
+            raw = base64.b64decode(source["data"])
+            return max(1, len(re.findall(rb"/Type\s*/Page(?!s)", raw))) * _PDF_PAGE_TOKENS
+        case "content" if isinstance(source["content"], list):
+            return sum(block_tokens(inner, model) for inner in source["content"])
+        case _:
+            return text_tokens(str(source.get("data") or source.get("content") or source))
+
+
+def message_tokens(placed: Sequence[Placed], model: Model) -> list[int]:
+    """The tokens of each block, a few more on the first of each message."""
+    first = {each.message: each.path for each in reversed(placed)}
+    return [
+        block_tokens(each.block, model) + (_MESSAGE_TOKENS if first[each.message] == each.path else 0)
+        for each in placed
+    ]
+
+
+def tool_tokens(tool: Block, *, first: bool) -> int:
+    return text_tokens(canonical(settled(tool)).decode()) + (_TOOLS_TOKENS if first else 0)
+
+
+def request_tokens(body: Body, model: Model) -> int:
+    """All input tokens of a request."""
+    counted: list[int] = [tool_tokens(tool, first=i == 0) for i, tool in enumerate(tools(body))]
+    counted += [block_tokens(block, model) for block in system_blocks(body)]
+    counted += message_tokens(readable(flatten(body["messages"]), model.id), model)
+    return sum(counted)
+
+
+def reply_tokens(content: Iterable[dict[str, Any]], model: Model) -> tuple[int, int]:
+    """Output tokens, and how many of them are thinking."""
+    blocks = list(content)
+    thinking = sum(block_tokens(block, model) for block in blocks if block["type"] == "thinking")
+    rest = sum(block_tokens(block, model) for block in blocks if block["type"] != "thinking")
+    return thinking + rest + 1, thinking

@@ -1,0 +1,75 @@
+"""The real parts that tests share: the recordings' server, the stand-in, kernels."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kernel import Kernel
+
+from claude_magic import offline
+
+CORPUS = Path(__file__).parents[2] / "shared" / "corpus"
+
+
+def recordings() -> list[dict[str, Any]]:
+    """All recorded exchanges; none where the corpus is absent."""
+    if not CORPUS.is_dir():
+        return []
+    return [json.loads(line) for line in (CORPUS / "corpus.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def finished_streams() -> list[dict[str, Any]]:
+    """The recorded exchanges that are a streamed Messages reply that came to its end."""
+    return [
+        each
+        for each in recordings()
+        if each["request"]["path"].startswith("/v1/messages")
+        and each["response"]["kind"] == "sse"
+        and '"message_stop"' in each["response"]["body"]
+    ]
+
+
+@pytest.fixture(scope="session")
+def corpus() -> Iterator[str]:
+    """The address of the recordings' own server."""
+    if not CORPUS.is_dir():
+        pytest.skip(f"the recordings are not at {CORPUS}")
+    spec = importlib.util.spec_from_file_location("replay", CORPUS / "replay.py")
+    assert spec and spec.loader
+    replay = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(replay)
+    server = replay.serve(str(CORPUS / "corpus.jsonl"))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+
+
+@pytest.fixture
+def standin() -> Iterator[offline.Server]:
+    """A stand-in of its own."""
+    server = offline.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(autouse=True)
+def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Tests start from an environment that knows no key."""
+    for name in [name for name in os.environ if name.startswith("ANTHROPIC_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("ANTHROPIC_CONFIG_DIR", str(tmp_path / "no-profile"))
+
+
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
+    """A real IPython kernel, started in an empty folder."""
+    running = Kernel(tmp_path_factory.mktemp("notebook"))
+    yield running
+    running.stop()

@@ -1,0 +1,76 @@
+"""The option line: what it takes, and what it says when it does not."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from claude_magic import options
+from claude_magic.errors import UsageError
+from claude_magic.options import Options, parse
+
+DEFAULTS = Options()
+
+
+def parsed(line: str) -> Options:
+    return parse(line, DEFAULTS)[0]
+
+
+def test_options_have_the_names_of_the_api_and_short_forms() -> None:
+    found = parsed("-m sonnet --max-tokens 2_000 --effort high --thinking off -s 'be brief' -c other -o x --once --raw")
+    assert found == Options(
+        model="sonnet",
+        max_tokens=2000,
+        effort="high",
+        thinking="disabled",
+        system="be brief",
+        chat="other",
+        out="x",
+        once=True,
+        raw=True,
+    )
+
+
+def test_values_may_be_attached_quoted_and_hold_backslashes() -> None:
+    assert parsed(r'--system="a b" --stop=\n --stop "END of it"').stop == (r"\n", "END of it")
+    assert parsed(r"""-s 'C:\new "x"'""").system == r'C:\new "x"'
+
+
+@given(st.text().filter(lambda text: not text.startswith("-") and text.strip() == text))
+def test_a_one_line_prompt_is_byte_for_byte(prompt: str) -> None:
+    assert parse(f"--effort low {prompt}", DEFAULTS) == (Options(effort="low"), prompt)
+
+
+def test_a_prompt_that_opens_with_a_dash_goes_after_two() -> None:
+    assert parse('--once -- -5 + "3" = ?', DEFAULTS) == (Options(once=True), '-5 + "3" = ?')
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("--modle opus", "no option --modle"),
+        ("--modle opus", "Did you mean --model?"),
+        ("-x", "no option -x"),
+        ("--max-tokens many", "--max-tokens wants a whole number"),
+        ("--max-tokens 0", "--max-tokens wants a whole number"),
+        ("--max-tokens", "--max-tokens wants a value"),
+        ("--effort huge", "low, medium, high, xhigh, max"),
+        ("--thinking much", "--thinking wants adaptive"),
+        ("--out 3x", "--out wants a Python variable name"),
+        ("--out class", "--out wants a Python variable name"),
+        ("--once=yes", "--once takes no value"),
+        ("--model ''", "--model is empty"),
+        ("--system 'abc", "quote is not closed"),
+    ],
+)
+def test_a_bad_option_is_one_clear_line(line: str, says: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        parse(line, DEFAULTS)
+    assert says in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_help_names_every_option() -> None:
+    text = options.help_text()
+    assert all(flag in text for field in options.FIELDS for flag in field.metadata["flags"])
