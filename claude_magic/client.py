@@ -333,7 +333,9 @@ def translate(error: Exception, key_source: str, timeout: float, request_id: str
         return errors.ConnectionFailedError(_why_unreachable(error), advice=CHECK_ADDRESS)
     if isinstance(error, httpx2.TimeoutException):
         return errors.StreamError(f"The reply stalled: nothing came for {timeout:.0f} s.", request_id=request_id)
-    if isinstance(error, httpx2.HTTPError):
+    if isinstance(error, httpx2.InvalidURL):
+        return errors.ConnectionFailedError("it is not an address", advice=CHECK_ADDRESS)
+    if isinstance(error, httpx2.HTTPError | httpx2.StreamError | httpx2.CookieConflict):
         return errors.StreamError("The connection was cut in the middle of the reply.", request_id=request_id)
     if isinstance(error, anthropic.CredentialsError | anthropic.AnthropicError) or _is_missing_key(error):
         return errors.CredentialsError("There is no API key.", advice=HOW_TO_SET_A_KEY)

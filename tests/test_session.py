@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import functools
 import itertools
+import json
+import urllib.request
 from collections.abc import Sequence
 from typing import Any
 
 import pytest
+from conftest import finished_streams
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from claude_magic import errors, request
+from claude_magic import errors, record, request
 from claude_magic.accumulator import Accumulator
 from claude_magic.client import Client, Settings, Wait
 from claude_magic.conversation import DEFAULT_CHAT, Block, Turn
@@ -45,7 +48,7 @@ class Reader:
         self.ended: list[Turn | None] = []
 
     def begin(self, content: Sequence[Block], *, offline: bool) -> None:
-        assert offline
+        self.offline = offline
 
     def grow(self, event: Any, accumulator: Accumulator) -> None:
         if self.left == 0:
@@ -89,6 +92,31 @@ def text_in(content: Sequence[Block]) -> str:
 @pytest.fixture
 def session() -> Session:
     return Session()
+
+
+@pytest.mark.parametrize("case", finished_streams(), ids=lambda case: case["id"])
+def test_a_recorded_reply_renders_and_goes_back_verbatim(
+    case: dict[str, Any], corpus: str, monkeypatch: pytest.MonkeyPatch, session: Session
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test")
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", f"{corpus}/case/{case['id']}")
+    settings = Settings(max_retries=0, timeout=20)
+    outcome = ask(session, "first", "a", settings=settings)
+    assert outcome.failure is None and outcome.joined and outcome.turn
+    header, metadata = record.header(outcome.turn)
+    assert outcome.turn.calls[0].model in header["text/plain"]
+    assert json.loads(json.dumps(metadata))["claude_magic"]["turn"]["id"] == outcome.turn.id
+    answered = record.answer(outcome.turn)
+    texts = [block["text"] for block in outcome.turn.reply if block["type"] == "text" and block["text"]]
+    assert bool(answered) == bool(texts)
+    ask(session, "second", "b", settings=settings)
+    with urllib.request.urlopen(f"{corpus}/_requests") as answer:
+        messages = json.load(answer)[-1]["body"]["messages"]
+    sendable = [block for block in outcome.turn.reply if block.get("text") != ""]
+    if outcome.turn.status == "refused":
+        assert len(messages) == 1
+    else:
+        assert messages[1] == {"role": "assistant", "content": sendable}
 
 
 class Notebook(RuleBasedStateMachine):

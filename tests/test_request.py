@@ -1,0 +1,187 @@
+"""The exact parameters that a conversation makes, and which thinking goes back with it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from claude_magic.conversation import Call, Conversation, Turn
+from claude_magic.errors import UsageError
+from claude_magic.models import MODELS
+from claude_magic.options import Options
+from claude_magic.request import NOT_RUN, Request, build, sendable
+
+OPTIONS = Options()
+THOUGHT = {"type": "thinking", "thinking": "hm", "signature": "S"}
+TEXT = {"type": "text", "text": "Yes."}
+TOOL = {"type": "tool_use", "id": "t1", "name": "f", "input": {}}
+
+
+def say(text: str) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": text}]
+
+
+def answered(asked: Request, content: list[Any], cell: str, **changes: Any) -> Turn:
+    """The turn of a request that was answered so."""
+    prompt = asked.params["messages"][-1]
+    prompt = {**prompt, "content": [block for block in prompt["content"] if block["type"] != "tool_result"]}
+    messages = (prompt, {"role": "assistant", "content": content})
+    call = Call("claude-opus-5-5", stop_reason="end_turn")
+    return dataclasses.replace(Turn(cell, messages, (call,), cell_id=cell, prefix=asked.prefix), **changes)
+
+
+def conversation(*replies: list[Any], options: Options = OPTIONS) -> Conversation:
+    """A conversation of cells c0, c1, …, each asked after those before it."""
+    chat = Conversation()
+    for number, content in enumerate(replies):
+        asked = build(chat, say(f"question {number}"), options)
+        chat = chat.with_turn(answered(asked, content, f"c{number}"))
+    return chat
+
+
+def sent(chat: Conversation, options: Options = OPTIONS) -> list[Any]:
+    return build(chat, say("next"), options).params["messages"]
+
+
+def thoughts(messages: list[Any]) -> list[bool]:
+    """For each assistant message: does it hold thinking?"""
+    return [
+        any("thinking" in block["type"] for block in message["content"])
+        for message in messages
+        if message["role"] == "assistant"
+    ]
+
+
+def test_history_goes_back_verbatim() -> None:
+    unknown = {"type": "hologram", "data": {"x": [1, None]}}
+    content = [THOUGHT, {"type": "redacted_thinking", "data": "e"}, unknown, {**TEXT, "citations": None, "new": 1}]
+    messages = sent(conversation(content))
+    assert messages[1] == {"role": "assistant", "content": content}
+    assert [message["role"] for message in messages] == ["user", "assistant", "user"]
+
+
+def test_an_unchanged_history_keeps_all_its_thinking() -> None:
+    assert thoughts(sent(conversation([THOUGHT, TEXT], [THOUGHT, TEXT], [THOUGHT, TEXT]))) == [True] * 3
+
+
+def test_a_deleted_cell_costs_the_thinking_after_it_and_none_before() -> None:
+    chat = conversation([THOUGHT, TEXT], [THOUGHT, TEXT], [THOUGHT, TEXT])
+    assert thoughts(sent(chat.without({"c1"}))) == [True, False]
+
+
+def test_a_cell_that_ran_again_costs_the_thinking_after_it_and_its_own_is_kept() -> None:
+    chat = conversation([THOUGHT, TEXT], [THOUGHT, TEXT], [THOUGHT, TEXT])
+    again = build(chat.before("c1"), say("another question"), OPTIONS)
+    chat = chat.with_turn(answered(again, [THOUGHT, TEXT], "c1"))
+    assert [turn.cell_id for turn in chat] == ["c0", "c1", "c2"]
+    assert thoughts(sent(chat)) == [True, True, False]
+
+
+def test_what_claude_thinks_on_a_changed_history_is_kept_as_long_as_that_is_sent_again() -> None:
+    chat = conversation([THOUGHT, TEXT], [THOUGHT, TEXT]).without({"c0"})
+    chat = chat.with_turn(answered(build(chat, say("more"), OPTIONS), [THOUGHT, TEXT], "c9"))
+    assert thoughts(sent(chat)) == [False, True]
+
+
+def test_another_system_prompt_costs_all_thinking_and_the_old_one_brings_it_back() -> None:
+    chat = conversation([THOUGHT, TEXT])
+    assert thoughts(sent(chat, Options(system="Be brief."))) == [False]
+    assert thoughts(sent(chat)) == [True]
+
+
+def test_another_model_effort_or_limit_is_not_a_change_of_history() -> None:
+    chat = conversation([THOUGHT, TEXT])
+    assert thoughts(sent(chat, Options(model="claude-sonnet-5-5", effort="low", max_tokens=99))) == [True]
+
+
+def test_refused_thinking_is_left_out_everywhere() -> None:
+    assert thoughts(sent(conversation([THOUGHT, TEXT], [THOUGHT, TEXT]).unbound())) == [False, False]
+
+
+def test_a_tool_call_that_nobody_answered_is_answered_as_not_run() -> None:
+    chat = conversation([TEXT, TOOL], [THOUGHT, TEXT])
+    messages = sent(chat)
+    assert messages[2]["content"][0] == {
+        "type": "tool_result",
+        "tool_use_id": "t1",
+        "content": NOT_RUN,
+        "is_error": True,
+    }
+    assert messages[2]["content"][1:] == say("question 1")
+    assert thoughts(messages) == [False, True]
+    assert [block["type"] for block in sent(chat.without({"c1"}))[-1]["content"]] == ["tool_result", "text"]
+
+
+@pytest.mark.parametrize(
+    ("content", "goes_back"),
+    [
+        ([THOUGHT], []),
+        ([TEXT, THOUGHT], [TEXT]),
+        ([{"type": "text", "text": ""}], []),
+        ([THOUGHT, {"type": "text", "text": ""}, TEXT], [THOUGHT, TEXT]),
+        ([], []),
+    ],
+)
+def test_what_the_api_would_refuse_does_not_go_back(content: list[Any], goes_back: list[Any]) -> None:
+    messages = sent(conversation(content))
+    assert [message["content"] for message in messages if message["role"] == "assistant"] == [goes_back] * bool(
+        goes_back
+    )
+
+
+def test_a_refused_turn_stays_out_of_the_history() -> None:
+    turn = answered(build(Conversation(), say("x"), OPTIONS), [TEXT], "c", status="refused")
+    assert sendable(turn) == () and len(sent(Conversation((turn,)))) == 1
+
+
+def test_a_server_tool_that_was_interrupted_does_not_go_back_and_one_that_paused_does() -> None:
+    search = {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {}}
+    asked = build(Conversation(), say("x"), OPTIONS)
+    interrupted = answered(asked, [TEXT, search], "c", status="interrupted")
+    assert sendable(interrupted)[1]["content"] == [TEXT]
+    assert sendable(dataclasses.replace(interrupted, status="complete"))[1]["content"] == [TEXT, search]
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.id)
+def test_thinking_is_shown_on_every_model_that_thinks_by_itself(model: Any) -> None:
+    params = build(Conversation(), say("x"), Options(model=model.id)).params
+    expected = {"type": "adaptive", "display": "summarized"} if model.thinks else None
+    assert params.get("thinking") == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"model": "claude-opus-5-5", "thinking": "8000"}, "--effort"),
+        ({"model": "claude-opus-5-5", "thinking": "disabled"}, "adaptive"),
+        ({"model": "claude-sonnet-5-5", "thinking": "between_tools", "effort": "max"}, "low, medium, high"),
+        ({"model": "claude-opus-5", "thinking": "disabled", "effort": "xhigh"}, "low, medium, high"),
+        ({"model": "claude-haiku-4-5", "effort": "low"}, "leave the option out"),
+        ({"model": "claude-haiku-4-5", "thinking": "adaptive"}, "a number of tokens"),
+        ({"model": "claude-haiku-4-5", "thinking": "500"}, "at least 1,024"),
+        ({"model": "claude-haiku-4-5", "thinking": "40000"}, "less than --max-tokens"),
+        ({"model": "claude-opus-5-5", "max_tokens": 500_000}, "128000"),
+    ],
+)
+def test_what_a_model_does_not_take_is_refused_with_what_it_does(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        build(Conversation(), say("x"), Options(**options))
+    assert says in str(raised.value)
+
+
+def test_only_what_was_asked_for_is_sent() -> None:
+    params = build(Conversation(), say("x"), Options(model="claude-3-opus-20240229", once=True)).params
+    assert set(params) == {"model", "max_tokens", "messages", "stream"}
+    full = Options(system="S", effort="low", stop=("END",), model="claude-opus-5-5")
+    params = build(Conversation(), say("x"), full).params
+    assert (
+        params["system"] == "S" and params["stop_sequences"] == ["END"] and params["output_config"] == {"effort": "low"}
+    )
+
+
+def test_cache_breakpoints_are_no_change_of_history() -> None:
+    plain = build(conversation([THOUGHT, TEXT]), say("x"), OPTIONS).prefix
+    marked = [{**say("x")[0], "cache_control": {"type": "ephemeral"}}]
+    assert build(conversation([THOUGHT, TEXT]), marked, OPTIONS).prefix == plain
