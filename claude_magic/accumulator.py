@@ -79,6 +79,11 @@ class Accumulator:
         return thinking_of(tuple(block.value() for block in self._blocks if block.kind == "thinking"))
 
     @property
+    def model(self) -> str:
+        """The model that answers; empty until the reply begins."""
+        return str(self._message.get("model") or "")
+
+    @property
     def usage(self) -> Mapping[str, Any]:
         """The usage so far, in tokens: until the end, `output_tokens` is a placeholder."""
         return self._message.get("usage") or {}

@@ -211,16 +211,16 @@ class Stream:
         with sdk.messages.with_streaming_response.create(**params) as response:
             self.request_id = response.headers.get("request-id")
             kind = response.headers.get("content-type", "")
+            if kind.startswith("text/html"):
+                raise errors.StreamError(
+                    f"{_address(sdk)} answered with a web page ({kind}), which is not the Messages API.",
+                    advice="Look at ANTHROPIC_BASE_URL.",
+                )
             if kind.startswith("application/json"):
                 response.read()
                 yield from _events_of(response.json())
-            elif kind.startswith("text/event-stream"):
-                yield from response.parse(to=Events)
             else:
-                raise errors.StreamError(
-                    f"{_address(sdk)} answered with {kind or 'nothing readable'}, which is not the Messages API.",
-                    advice="Look at ANTHROPIC_BASE_URL.",
-                )
+                yield from response.parse(to=Events)
 
     def _wait(self, failure: errors.ClaudeError) -> None:
         """Pause before the next attempt, telling so each second. Raises the failure if the pause is too long."""

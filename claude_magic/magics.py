@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
-from traitlets import Enum, Float, Integer, TraitError, TraitType
+from traitlets import Bool, Enum, Float, Integer, TraitError, TraitType
 from traitlets.config import Configurable
 
 from . import models, options
@@ -76,6 +76,10 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
     )
     max_retry_wait = Float(60.0, min=0.0, help="the longest wait between two attempts, in seconds").tag(config=True)
     timeout = Float(120.0, min=0.1, help="seconds without a sign of life after which a reply has stalled").tag(
+        config=True
+    )
+
+    panel = Bool(True, help="a live panel with Stop and thinking above the growing reply, where a browser is").tag(
         config=True
     )
 
@@ -181,8 +185,10 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
     def _ask(self, wanted: Options, content: Sequence[Block], running: Cell) -> Outcome:
         from . import live
 
+        # Only a frontend that sends the cell's id can be trusted to show widgets.
+        view = live.view_for(self.shell, panel=self.panel and running.id is not None)
         with suppress(KeyboardInterrupt):
-            return self.session.ask(wanted, content, running, self._settings(), live.view_for(self.shell))
+            return self.session.ask(wanted, content, running, self._settings(), view)
         raise ReplyInterrupted("Interrupted before the reply began.")
 
     def _conclude(self, outcome: Outcome, wanted: Options) -> None:

@@ -11,34 +11,30 @@ prose cannot turn into structure, whichever parser reads it. Only this module's 
 - images are links; diagrams that could reach out are shown as their source.
 
 JupyterLab 4.6 (rendermime/src/latex.ts) takes math out before its parser sees the text, by rules that
-know little of code: `_jupyterlab_math` says what it will take, and a block from which it would take
+know little of code: `formulas.jupyterlab_math` says what it will take, and a block from which it would take
 anything but our own math is written again, more defensively.
 """
 
 from __future__ import annotations
 
-import html
 import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
-from markdown_it import MarkdownIt
-from markdown_it.rules_block import StateBlock
-from markdown_it.rules_core import StateCore
-from markdown_it.rules_inline import StateInline
-from markdown_it.token import Token
+from .formulas import jupyterlab_math
+from .syntax import Node, fences, grouped, parse
 
-MAX_MATH_CHARACTERS = 4_000
-MAX_MATH_BRACES = 32
-"""Deepest nesting of braces in math: MathJax recurses."""
-MAX_MARKS = 1_500
-"""A paragraph with more marks than this is shown as it is written, as code: inline parsers are quadratic in them."""
-MAX_BLOCK_LEVEL = 24
-"""Lists count two, quotes one; what lies deeper is shown as it is written, as code."""
+if TYPE_CHECKING:
+    from markdown_it.token import Token
+
 MAX_EMPHASIS = 8
+# JupyterLab renders about 7 ms of Markdown a kilobyte: so much is redrawn when a reply grows (RENDERING.md §1).
+PART_CHARACTERS = 8_000
 MAX_DIAGRAM_CHARACTERS = 10_000
+
+_PYTHON = ("", "python", "py", "python3", "ipython")
 
 
 def inert(text: str) -> str:
@@ -51,6 +47,24 @@ def escape(text: str) -> str:
     return _line(_prose(" ".join(_clean(text).split())))
 
 
+def code_blocks(text: str) -> list[str]:
+    """The Python in a reply: the contents of its fenced code blocks, in order, without the newline at their end.
+
+    Python is what says so, and what names no language. Code in lists and quotes counts as well.
+    """
+    return [
+        fence.content.removesuffix("\n") for fence in fences(text) if "".join(fence.info.split()[:1]).lower() in _PYTHON
+    ]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A run of whole blocks: as Claude wrote it, and made inert."""
+
+    source: str
+    markdown: str
+
+
 class Inert:
     """`inert` for a text that grows: finished blocks are not done again.
 
@@ -59,35 +73,47 @@ class Inert:
     """
 
     def __init__(self) -> None:
-        self._source = ""
-        self._written = ""
+        self._start_over()
 
     def render(self, text: str) -> str:
         """The same as `inert(text)`; fast if `text` begins with the text of the last call."""
-        if not text.startswith(self._source):
-            self._source = self._written = ""
-        tail = _clean(text[len(self._source) :])
-        env: dict[str, Any] = {}
-        groups = _groups(_tree(_PARSER.parse(tail, env)))
-        if env.get("references") and self._source:
-            # A definition gives meaning to links before it as well.
-            self._source = self._written = ""
-            return self.render(text)
-        written = [_write(group) for group in groups]
-        result = self._written + "\n\n".join(written)
-        if not env.get("references") and "\r" not in text:
-            self._settle(text, groups, written)
-        return result
+        return "\n\n".join(part.markdown for part in self.parts(text))
 
-    def _settle(self, text: str, groups: list[list[_Node]], written: list[str]) -> None:
+    def parts(self, text: str) -> list[Part]:
+        """The same in parts of about `PART_CHARACTERS`. While the text grows only the last part changes,
+        unless a definition comes that gives meaning to links in earlier ones."""
+        if not text.startswith(self._source):
+            self._start_over()
+        nodes, defines_references = parse(_clean(text[len(self._source) :]))
+        if defines_references and self._source:
+            self._start_over()
+            return self.parts(text)
+        groups = grouped(nodes)
+        written = [_write(group) for group in groups]
         # More text can still change the last block, and where the one before it ends.
-        keep = len(groups) - 2
-        if keep < 1:
-            return
-        line = groups[keep][0].line
-        done = len(self._source)
-        self._source = text[: done + _line_offset(text[done:], line)]
-        self._written += "\n\n".join(written[:keep]) + "\n\n"
+        settled = 0 if defines_references or "\r" in text else max(0, len(groups) - 2)
+        self._settle(text, groups, written, settled)
+        last = Part(text[self._part_start :], "\n\n".join([*self._written, *written[settled:]]))
+        return [*self._parts, last] if last.markdown or not self._parts else list(self._parts)
+
+    def _start_over(self) -> None:
+        self._source = ""
+        self._parts: list[Part] = []
+        self._part_start = 0
+        self._written: list[str] = []
+
+    def _settle(self, text: str, groups: list[list[Node]], written: list[str], count: int) -> None:
+        """Put the first groups away; where they are enough for a part, close it."""
+        start = len(self._source)
+        for number in range(count):
+            self._written.append(written[number])
+            if sum(map(len, self._written)) >= PART_CHARACTERS:
+                end = start + _line_offset(text[start:], groups[number + 1][0].line)
+                self._parts.append(Part(text[self._part_start : end], "\n\n".join(self._written)))
+                self._part_start = end
+                self._written = []
+        if count:
+            self._source = text[: start + _line_offset(text[start:], groups[count][0].line)]
 
 
 def _line_offset(text: str, line: int) -> int:
@@ -196,325 +222,16 @@ def _prose_with_links(text: str) -> str:
     return "".join(pieces) + _prose(text[position:])
 
 
-# --- math -------------------------------------------------------------------------------------------
-
-# Macros of MathJax 3.2 (AllPackages and `require`, as JupyterLab loads it, with its Safe extension) that
-# make links, set HTML attributes or styles, load code, last beyond their formula, or move what they set.
-_MACROS = re.compile(
-    r"\\(?:href|url|class|style|cssId|data|require|html\w*|unicode|[egx]?def|let|newcommand|renewcommand"
-    r"|providecommand|newenvironment|renewenvironment|global|begingroup|endgroup|Declare\w*|definecolor"
-    r"|Newextarrow|includegraphics|bbox|texttip|mathtip|toggle|mmlToken|enclose|ref|eqref|verb|raise|lower"
-    r"|moveleft|moveright|kern|mkern|hskip|mskip|[Rr]ule|Space|[lr]lap|math[lrc]lap|char|catcode|input|buildrel)"
-    r"(?![A-Za-z])",
-    re.IGNORECASE,
-)
-_FAR = re.compile(r"(?:\d{3,}|-\s*\d{2,})[\d.]*\s*(?:em|ex|pt|px|mu|pc|in|cm|mm)", re.IGNORECASE)
-_COMMENT = re.compile(r"(?<!\\)%[^\n]*")
-_LABEL = re.compile(r"\\label\s*\{[^{}]*\}")
-_ENVIRONMENT = re.compile(r"\\begin\{([A-Za-z]*\*?)\}")
-_CLOSINGS = {"$$": "$$", "$": "$", "\\(": "\\)", "\\[": "\\]", "\\\\(": "\\\\)", "\\\\[": "\\\\]"}
-_OPENING = re.compile(r"\$\$?|\\{1,2}[(\[]|" + _ENVIRONMENT.pattern)
-_WORD = re.compile(r"(?<![A-Za-z\\{])[A-Za-z]{3,}")
-
-
-@dataclass(frozen=True)
-class _Math:
-    opening: str
-    body: str
-    end: int
-
-    @property
-    def written(self) -> str | None:
-        """The formula as it may be typeset, or None where it does more than show one."""
-        body = _LABEL.sub("", _COMMENT.sub("", self.body))
-        body = " ".join(body.split())
-        if not body or not _balanced(body) or _MACROS.search(body) or _FAR.search(body):
-            return None
-        if re.search(r"[`]|@@|\$", body) or len(body) > MAX_MATH_CHARACTERS:
-            return None
-        # For other parsers than JupyterLab's, which may look for HTML and links in math.
-        body = re.sub(r"<(?=[A-Za-z/!?])", "< ", body).replace("](", "] (")
-        if self.opening.startswith("\\begin"):
-            return f"{self.opening}{body}{self.opening.replace('begin', 'end', 1)}"
-        delimiter = "$" if self.opening in ("$", "\\(", "\\\\(") else "$$"
-        return f"{delimiter}{body}{delimiter}"
-
-
-def _balanced(body: str) -> bool:
-    depth = deepest = 0
-    for match in re.finditer(r"\\.|[{}]", body):
-        depth += {"{": 1, "}": -1}.get(match[0], 0)
-        deepest = max(deepest, depth)
-        if depth < 0:
-            return False
-    return depth == 0 and deepest <= MAX_MATH_BRACES and not re.search(r"(?<!\\)(?:\\\\)*\\$", body)
-
-
-def _math_at(text: str, position: int) -> _Math | None:
-    """The formula that begins at `position` of `text`, or None. A formula has no blank line in it."""
-    match = _OPENING.match(text, position)
-    if match is None:
-        return None
-    opening = match[0]
-    closing = _CLOSINGS.get(opening) or opening.replace("begin", "end", 1)
-    limit = match.end() + MAX_MATH_CHARACTERS
-    end = _closing_at(text, match.end(), closing, limit)
-    if end < 0:
-        return None
-    body = text[match.end() : end]
-    if not body.strip() or re.search(r"\n[ \t]*\n", body):
-        return None
-    after = end + len(closing)
-    if opening == "$" and not _is_inline_math(text[position - 1 : position], body, text[after : after + 1]):
-        return None
-    return _Math(opening, body, after)
-
-
-def _closing_at(text: str, start: int, closing: str, limit: int) -> int:
-    if closing[0] != "$":
-        return text.find(closing, start, limit)
-    end = text.find(closing, start, limit)
-    while end > 0 and (end - len(text[start:end].rstrip("\\")) - start) % 2:
-        end = text.find(closing, end + 1, limit)
-    return end
-
-
-def _is_inline_math(before: str, body: str, after: str) -> bool:
-    """Whether `$body$` is math rather than two amounts of money or two shell variables."""
-    if before.isalnum() or before == "$" or after.isalnum() or after == "$":
-        return False
-    words = _WORD.search(re.sub(r"\\[A-Za-z]+\s*(?:\{[^{}]*\})?", "", body))
-    if body != body.strip():
-        return body[0].isspace() and body[-1].isspace() and not words and bool(re.search(r"[\\^_=+<>]", body))
-    return not (body[0].isdigit() and (words or body.endswith(("-", "–", "/", "(", "~"))))
-
-
-def _math_inline(state: StateInline, silent: bool) -> bool:
-    if state.src[state.pos] not in "$\\":
-        return False
-    math = _math_at(state.src, state.pos)
-    if math is None or math.end > state.posMax:
-        return False
-    if not silent:
-        token = state.push("math", "", 0)
-        token.content = state.src[state.pos : math.end]
-        token.meta = {"math": math}
-    state.pos = math.end
-    return True
-
-
-def _math_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """A formula that fills lines of its own, whatever lists or headings its lines look like."""
-    position = state.bMarks[start] + state.tShift[start]
-    if state.is_code_block(start) or state.src[position : position + 1] not in ("$", "\\"):
-        return False
-    if state.src[position : position + 2] not in ("$$", "\\[", "\\b", "\\\\"):
-        return False
-    last = start + 1
-    while last < end and not state.isEmpty(last) and state.sCount[last] >= state.blkIndent:
-        last += 1
-        if last - start > 200:
-            break
-    text = state.getLines(start, last, state.blkIndent, False).lstrip(" ")
-    math = _math_at(text, 0)
-    if math is None or text[math.end :].split("\n", 1)[0].strip():
-        return False
-    if silent:
-        return True
-    state.line = start + text[: math.end].count("\n") + 1
-    token = state.push("math_block", "", 0)
-    token.content = text[: math.end]
-    token.meta = {"math": math}
-    token.map = [start, state.line]
-    return True
-
-
-_MATHSPLIT = re.compile(
-    r"(\$\$?|\\(?:begin|end)\{[a-z]*\*?\}|\\[{}$]|[{}]|(?:\n[\s\ufeff]*)+|@@\d+@@|\\\\[()\[\]])", re.I
-)
-_FENCES = re.compile(r"^(?P<fence>`{3,}|~{3,})[^`\n]*\n(?:[\s\S]*?)^(?P=fence)`*$", re.MULTILINE)
-_CODE_SPANS = re.compile(r"(^|[^\\])(`+)([^\n]*?[^`\n])\2(?!`)", re.MULTILINE)
-
-
-def _jupyterlab_math(text: str) -> list[str]:
-    """What JupyterLab 4.6 takes out of `text` as math, in order (`removeMath` of rendermime/src/latex.ts).
-
-    A dollar that it hides because it sees code is a NUL here.
-    """
-    if "$" not in text and "\\" not in text and "@@" not in text:
-        return []
-    if "`" in text or "~~~" in text:
-        for code in (_FENCES, _CODE_SPANS):
-            text = code.sub(lambda match: match[0].replace("$", "\0"), text)
-    pieces = _MATHSPLIT.split(text)
-    found: list[str] = []
-    start = last = -1
-    closing, braces = "", 0
-    for index in range(1, len(pieces), 2):
-        piece = pieces[index]
-        if piece[0] == "@":
-            found.append(piece)
-        elif start < 0:
-            closing = _jupyterlab_closing(piece)
-            start, braces = (index, 0) if closing else (-1, 0)
-        elif piece == closing and not braces:
-            found.append("".join(pieces[start : index + 1]))
-            start = last = -1
-        elif piece == closing:
-            last = index
-        elif piece.count("\n") > 1:
-            # JupyterLab resumes after `last`; what matters here is that it took something unplanned.
-            found += ["".join(pieces[start : last + 1])] if last > 0 else []
-            start, last, braces = -1, -1, 0
-        else:
-            braces = max(0, braces + {"{": 1, "}": -1}.get(piece, 0))
-    return found + (["".join(pieces[start : last + 1])] if start > 0 and last > 0 else [])
-
-
-def _jupyterlab_closing(piece: str) -> str:
-    if piece in ("$", "$$"):
-        return piece
-    if piece in ("\\\\(", "\\\\["):
-        return "\\\\)" if piece[-1] == "(" else "\\\\]"
-    return "\\end" + piece[6:] if piece[1:6].lower() == "begin" else ""
-
-
-# --- what we wrote ourselves ----------------------------------------------------------------------------
-
-# What `inert` has written is shown the same when it goes through `inert` again.
-_OWN_CHARACTER = re.compile(r"<span>&#(36|92);</span>")
-_OWN_CODE = re.compile(r"<code>([A-Za-z0-9 ]*&#\d{1,7};(?:[A-Za-z0-9 ]|&#\d{1,7};)*)</code>")
-_OWN_FENCE = re.compile(
-    r'<pre><code(?: class="language-([A-Za-z0-9_+#.-]{1,32})")?>((?:[A-Za-z0-9 ]|&#\d{1,7};)*)</code></pre>[ ]*$'
-)
-
-
-def _own_inline(state: StateInline, silent: bool) -> bool:
-    character, code = _OWN_CHARACTER.match(state.src, state.pos), _OWN_CODE.match(state.src, state.pos)
-    match = character or code
-    if match is None or match.end() > state.posMax:
-        return False
-    if not silent:
-        token = state.push("text_special" if character else "code_inline", "", 0)
-        token.content = chr(int(match[1])) if character else html.unescape(match[1])
-        token.info = "entity"
-    state.pos = match.end()
-    return True
-
-
-def _own_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    match = _OWN_FENCE.match(state.src, state.bMarks[start] + state.tShift[start], state.eMarks[start])
-    if match is None or state.is_code_block(start):
-        return False
-    if not silent:
-        token = state.push("fence", "code", 0)
-        token.info, token.content = match[1] or "", html.unescape(match[2])
-        token.map = [start, start + 1]
-        state.line = start + 1
-    return True
-
-
-# --- parsing ----------------------------------------------------------------------------------------
-
-_MARKS = re.compile(r"[\[\]*_~`$\\<!&:@]")
-
-
-def _deep_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """What is nested too deeply is a paragraph of its source; markdown-it would drop it."""
-    if silent or state.level < MAX_BLOCK_LEVEL:
-        return False
-    token = state.push("paragraph_open", "p", 1)
-    token.map = [start, end]
-    token = state.push("inline", "", 0)
-    token.content = state.getLines(start, end, state.blkIndent, False).strip()
-    token.meta = {"plain": True}
-    token.map = [start, end]
-    token.children = []
-    state.push("paragraph_close", "p", -1)
-    state.line = end
-    return True
-
-
-def _parse_inline(state: StateCore) -> None:
-    for token in state.tokens:
-        if token.type != "inline":
-            continue
-        token.children = []
-        if token.meta.get("plain") or len(_MARKS.findall(token.content)) > MAX_MARKS:
-            content = " ".join(token.content.split())
-            token.children = [Token("code_inline", "code", 0, content=content, meta={"plain": True})]
-        else:
-            state.md.inline.parse(token.content, state.md, state.env, token.children)
-
-
-def _parser() -> MarkdownIt:
-    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": 2 * MAX_BLOCK_LEVEL})
-    parser.enable(["table", "strikethrough"])
-    parser.inline.ruler.before("escape", "math", _math_inline)
-    parser.inline.ruler.before("autolink", "own", _own_inline)
-    parser.block.ruler.before("table", "deep", _deep_block)
-    parser.block.ruler.after("fence", "own", _own_block, {"alt": ["paragraph", "reference", "blockquote", "list"]})
-    parser.block.ruler.after("fence", "math", _math_block, {"alt": ["paragraph", "reference", "blockquote", "list"]})
-    parser.core.ruler.at("inline", _parse_inline)
-    # A link that leads nowhere good is parsed as one all the same, so that its text can be kept.
-    parser.validateLink = lambda url: True  # type: ignore[method-assign]
-    return parser
-
-
-_PARSER = _parser()
-
-
-@dataclass(frozen=True)
-class _Node:
-    token: Token
-    children: list[_Node] = field(default_factory=list)
-
-    @property
-    def line(self) -> int:
-        return self.token.map[0] if self.token.map else 0
-
-
-def _tree(tokens: Sequence[Token]) -> list[_Node]:
-    root: list[_Node] = []
-    stack = [root]
-    for token in tokens:
-        if token.nesting < 0:
-            stack.pop()
-            continue
-        node = _Node(token)
-        stack[-1].append(node)
-        if token.nesting > 0:
-            stack.append(node.children)
-    return root
-
-
-def _joined(previous: _Node, node: _Node) -> bool:
-    """Whether two blocks are one paragraph to JupyterLab: a formula on lines of its own does not end one."""
-    types = {previous.token.type, node.token.type}
-    touching = bool(previous.token.map) and previous.token.map[1] == node.line  # type: ignore[index]
-    return touching and "math_block" in types and types <= {"math_block", "paragraph_open"}
-
-
-def _groups(nodes: list[_Node]) -> list[list[_Node]]:
-    groups: list[list[_Node]] = []
-    for node in nodes:
-        if groups and _joined(groups[-1][-1], node):
-            groups[-1].append(node)
-        else:
-            groups.append([node])
-    return groups
-
-
 # --- writing ----------------------------------------------------------------------------------------
 
 
-def _write(group: list[_Node]) -> str:
+def _write(group: list[Node]) -> str:
     """Blocks of the top level as Markdown from which JupyterLab takes no math but theirs."""
     written = ""
     for html_code, math_as_text in ((False, False), (True, False), (True, True)):
         writer = _Writer(html_code, math_as_text)
         written = "\n".join(writer.block(node) for node in group)
-        if _jupyterlab_math(written) == writer.math:
+        if jupyterlab_math(written) == writer.math:
             break
     return written
 
@@ -541,41 +258,41 @@ class _Writer:
     links: list[str] = field(default_factory=list)
     in_table: bool = False
 
-    def block(self, node: _Node) -> str:
+    def block(self, node: Node) -> str:
         return _BLOCKS[node.token.type](self, node)
 
-    def blocks(self, nodes: list[_Node], tight: bool = False) -> str:
+    def blocks(self, nodes: list[Node], tight: bool = False) -> str:
         pieces: list[str] = []
-        for group in _groups(nodes):
+        for group in grouped(nodes):
             pieces.append("\n".join(self.block(node) for node in group))
         return ("\n" if tight else "\n\n").join(pieces)
 
-    def paragraph(self, node: _Node) -> str:
+    def paragraph(self, node: Node) -> str:
         return self.inline(node.children[0].token) if node.children else ""
 
-    def heading(self, node: _Node) -> str:
+    def heading(self, node: Node) -> str:
         text = self.inline(node.children[0].token, one_line=True) if node.children else ""
         return f"{'#' * int(node.token.tag[1])} {text}".rstrip()
 
-    def rule(self, node: _Node) -> str:
+    def rule(self, node: Node) -> str:
         return "---"
 
-    def quote(self, node: _Node) -> str:
+    def quote(self, node: Node) -> str:
         text = self.blocks(node.children)
         return "\n".join(f"> {line}".rstrip() for line in text.split("\n"))
 
-    def list(self, node: _Node) -> str:
+    def list(self, node: Node) -> str:
         tight = all(block.token.hidden for item in node.children for block in item.children if _is_paragraph(block))
         return ("\n" if tight else "\n\n").join(self.item(item, tight) for item in node.children)
 
-    def item(self, node: _Node, tight: bool) -> str:
+    def item(self, node: Node, tight: bool) -> str:
         marker = f"{node.token.info}{node.token.markup} "
         text = _TASK.sub(r"[\1] ", self.blocks(node.children, tight))
         lines = text.split("\n")
         indented = [lines[0], *(" " * len(marker) + line if line else "" for line in lines[1:])]
         return (marker + "\n".join(indented)).rstrip()
 
-    def fence(self, node: _Node) -> str:
+    def fence(self, node: Node) -> str:
         content, language = node.token.content, _language_of(node.token)
         if self.html_code and (_MATH_IN_CODE.search(content) or node.token.level):
             opening = f'<pre><code class="language-{language}">' if language else "<pre><code>"
@@ -584,10 +301,10 @@ class _Writer:
         body = content if content.endswith("\n") or not content else content + "\n"
         return f"{ticks}{language}\n{body}{ticks}"
 
-    def formula(self, node: _Node) -> str:
+    def formula(self, node: Node) -> str:
         return self.formula_of(node.token)
 
-    def table(self, node: _Node) -> str:
+    def table(self, node: Node) -> str:
         self.in_table = True
         rows = [row for part in node.children for row in part.children]
         lines = [
@@ -672,7 +389,7 @@ class _Writer:
         return "\\\n"
 
 
-def _is_paragraph(node: _Node) -> bool:
+def _is_paragraph(node: Node) -> bool:
     return node.token.type == "paragraph_open"
 
 
@@ -705,7 +422,7 @@ def _line(line: str) -> str:
 
 _TASK = re.compile(r"\A&#91;([ xX])&#93; (?=\S)")
 _RULES = {"": "---", "text-align:left": ":---", "text-align:center": ":---:", "text-align:right": "---:"}
-_BLOCKS: dict[str, Callable[[_Writer, _Node], str]] = {
+_BLOCKS: dict[str, Callable[[_Writer, Node], str]] = {
     "paragraph_open": _Writer.paragraph,
     "heading_open": _Writer.heading,
     "hr": _Writer.rule,

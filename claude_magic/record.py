@@ -96,21 +96,19 @@ def marks(turn: Turn) -> list[str]:
     return found
 
 
-def answer(turn: Turn) -> Bundle:
-    """The reply's text, as inert Markdown and as plain text; empty if there is none."""
-    text = reply_text(turn)
-    if not text.strip():
-        return {}
+def answer(turn: Turn) -> list[Bundle]:
+    """The reply's text as inert Markdown and as plain text: one output, or several for a long one."""
     cited, sources = _with_references(turn.reply)
-    rendered = markdown.inert(cited)
+    if not cited.strip():
+        return []
+    bundles = [
+        {"text/markdown": part.markdown, "text/plain": printable(part.source.strip("\n"))}
+        for part in markdown.Inert().parts(cited)
+    ]
     if sources:
-        rendered += "\n\n" + "\n".join(f"{number}. {source}" for number, source in enumerate(sources, 1))
-    return {"text/markdown": rendered, "text/plain": printable(text)}
-
-
-def growing(text: str) -> Bundle:
-    """The answer while it streams."""
-    return {"text/markdown": markdown.inert(text)}
+        listed = "\n".join(f"{number}. {source}" for number, source in enumerate(sources, 1))
+        bundles[-1]["text/markdown"] += f"\n\n{listed}"
+    return bundles
 
 
 def images(content: Iterable[Block]) -> list[Bundle]:

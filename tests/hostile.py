@@ -191,6 +191,10 @@ _MATH = [
     ),
     ("require", "$\\require{html}\\href{javascript:window.PWN++}{x}$ $\\unicode{x41}$"),
     ("mathml token", "$\\mmlToken{mi}[href='javascript:window.PWN++']{x}$ $\\bbox[url(http://evil.invalid)]{x}$"),
+    (
+        "colours that load",
+        f"$\\fcolorbox{{red;background:url({_EVIL}/a)}}{{white}}{{x}}$ $\\color{{URL ({_EVIL}/a)}}x$",
+    ),
     ("html in math", f"${_IMAGE}$ $${_IMAGE}$$ $x<img src=x onerror={_PWN}>y$"),
     ("math over code", f"$ `a$ {_IMAGE}` $x `$ {_IMAGE} `"),
     ("math that leaves its box", "$\\hspace{-1000px}\\rule{9999em}{9999em}$ $\\raise 500em{x}$"),

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
@@ -17,11 +18,13 @@ from hostile import ENORMOUS, HOSTILE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from claude_magic.markdown import Inert, escape, inert
+from claude_magic.markdown import PART_CHARACTERS, Inert, code_blocks, escape, inert
 
 MARKED = Path(__file__).parent / "marked"
 CORPUS = Path(__file__).parent.parent.parent / "shared" / "corpus" / "corpus.jsonl"
 PREFIX_STEP = 1 if os.environ.get("CI") else 3
+GROWTH_STEP = 3 if os.environ.get("CI") else 7
+SOUPS = 400 if os.environ.get("CI") else 200
 
 Html = Callable[[Iterable[str]], list[str]]
 
@@ -86,6 +89,7 @@ _MATH = re.compile(
 )
 _MACROS = re.compile(
     r"\\(href|class|style|cssId|data|require|unicode|def|let|newcommand|mmlToken|bbox|raise|rule|ref|eqref)(?![a-z])"
+    r"|(?i:url) *\("
 )
 
 
@@ -217,13 +221,13 @@ _SOUP = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=SOUPS, deadline=None, suppress_health_check=list(HealthCheck))
 @given(texts=st.lists(_SOUP, min_size=8, max_size=8))
 def test_no_soup_of_markdown_comes_to_life(html: Html, texts: list[str]) -> None:
     _check(html, texts)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=SOUPS // 4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     texts=st.lists(
         st.tuples(_SOUP, st.sampled_from(HOSTILE), _SOUP).map(lambda t: t[0] + t[1][1] + t[2]), min_size=8, max_size=8
@@ -389,13 +393,30 @@ def _grows_alike(text: str, step: int = 1) -> None:
 
 def test_a_growing_text_is_the_same_as_the_text_at_once() -> None:
     for _, text in HOSTILE:
-        _grows_alike(f"# a\n\nb\n\n{text}\n\n- c\n\nd\n\n```\ne\n\n\nf\n```\n\n| g |\n|--|\n| h |\n\ni\n\n{text}", 3)
+        _grows_alike(
+            f"# a\n\nb\n\n{text}\n\n- c\n\nd\n\n```\ne\n\n\nf\n```\n\n| g |\n|--|\n| h |\n\ni\n\n{text}", GROWTH_STEP
+        )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=SOUPS // 2, deadline=None)
 @given(text=st.lists(_SOUP, max_size=6).map("\n\n".join))
 def test_a_growing_soup_is_the_same_as_the_soup_at_once(text: str) -> None:
     _grows_alike(text, 2)
+
+
+def test_a_long_text_comes_in_parts_that_stay_as_they_are_while_it_grows() -> None:
+    blocks = [f"## Part {n}\n\n- one\n- two {'word ' * 40}\n\n```\ncode\n\n{n}\n```" for n in range(200)]
+    text = "\n\n".join(blocks)
+    growing, before = Inert(), []
+    for end in range(0, len(text), 997):
+        parts = growing.parts(text[:end])
+        assert parts[: len(before) - 1] == before[:-1]
+        before = parts
+    at_once = Inert().parts(text)
+    assert growing.parts(text) == at_once and len(at_once) > 3
+    assert "".join(part.source for part in at_once) == text
+    assert "\n\n".join(part.markdown for part in at_once) == inert(text)
+    assert all(len(part.markdown) < 1.5 * PART_CHARACTERS for part in at_once)
 
 
 def test_a_definition_that_comes_late_makes_links_of_what_was_settled() -> None:
@@ -412,10 +433,50 @@ def test_no_enormous_text_takes_long(html: Html, name: str, text: str) -> None:
     assert not Page(html([inert(text)])[0]).wrong
 
 
+# --- code -------------------------------------------------------------------------------------------
+
+
+def test_the_python_of_a_reply_is_its_fenced_code_in_order() -> None:
+    text = (
+        "First:\n```python\na = 1\n\nb = '```'\n```\n- in a list\n\n  ~~~py title=x\n  if a:\n\tb = 2\n  ~~~\n"
+        "> quoted\n> ```\n> c\n> ```\n\n1. > ````IPython\n   > %time d\n   > ```\n   > ````\n\n```Python3\r\ne\r\n```\n"
+    )
+    assert code_blocks(text) == ["a = 1\n\nb = '```'", "if a:\n  b = 2", "c", "%time d\n```", "e"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```sh\nls\n```",
+        "```pycon\n>>> 1\n```",
+        "```pythonic\nx\n```",
+        "    indented()",
+        "`inline`",
+        "```inline```",
+        "<pre><code>x</code></pre>",
+        "$$\n```\nx\n```\n$$",
+        "",
+    ],
+)
+def test_what_is_not_fenced_python_is_no_code_of_a_reply(text: str) -> None:
+    assert code_blocks(text) == []
+
+
+def test_code_is_given_as_it_is_and_only_its_last_newline_goes() -> None:
+    assert code_blocks("```\n\n\tx = '\u2028\x1b'\n\n\n```") == ["\n\tx = '\u2028\x1b'\n\n"]
+    assert code_blocks("```\n```") == [""]
+    assert code_blocks("```py\nunfinished(") == ["unfinished("]
+
+
+def test_importing_markdown_does_not_import_its_parser() -> None:
+    program = "import sys, claude_magic.markdown; print('markdown_it' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout.strip() == "False"
+
+
 # --- one line ---------------------------------------------------------------------------------------
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=SOUPS // 4, deadline=None, suppress_health_check=list(HealthCheck))
 @given(texts=st.lists(st.one_of(_SOUP, st.sampled_from(HOSTILE).map(lambda case: case[1])), min_size=8, max_size=8))
 def test_an_escaped_string_is_one_line_of_text(html: Html, texts: list[str]) -> None:
     escaped = [escape(text) for text in texts]

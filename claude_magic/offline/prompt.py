@@ -11,7 +11,7 @@ from .faults import Rejected
 from .history import Block, Body, Placed, flatten, runs, system_blocks, text_blocks
 from .images import Picture, picture
 
-# A DataFrame's summary, as `context.py` writes it: a title, a line for each column, its first rows.
+# A DataFrame's summary, as `frames.py` writes it: a title, a line for each column, its first rows.
 _TITLE = re.compile(
     r"^\w*DataFrame\b ?(?P<name>[^:\n]*): (?P<rows>[\d,]+) rows × (?P<columns>[\d,]+) columns \((?P<library>\w+)\)$"
 )

@@ -1,0 +1,32 @@
+# make demo   the tour on the offline stand-in, then JupyterLab on it (OPEN=0: don't open)
+# make test   lint, types, tests, the browser tests included
+# make bench  figures, each beside a baseline of the same run
+
+PYTHON ?= python3
+OPEN ?= 1
+BIN := .venv/bin
+
+.PHONY: demo test bench clean
+
+demo: .venv/demo
+	$(BIN)/claude-magic demo --to .demo $(if $(filter 0,$(OPEN)),--no-open)
+
+test: .venv/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pytest
+
+bench: .venv/test
+	$(BIN)/python tests/benchmarks
+
+# One stamp an extra: installed anew when pyproject.toml changes. `test` includes `demo`.
+.venv/%: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[$*]'
+	touch $@
+
+clean:
+	rm -rf .venv .demo

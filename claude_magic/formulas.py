@@ -1,0 +1,207 @@
+"""Formulas in Markdown: where they are, which may be typeset, and what JupyterLab would take for one.
+
+JupyterLab 4.6 (rendermime/src/latex.ts) takes math out before its parser sees the text, by rules that
+know little of code: `jupyterlab_math` says what it will take. MathJax does more than set formulas: one
+that could do more than show itself is not `written`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from markdown_it.rules_block import StateBlock
+    from markdown_it.rules_inline import StateInline
+
+MAX_MATH_CHARACTERS = 4_000
+MAX_MATH_BRACES = 32
+"""Deepest nesting of braces in math: MathJax recurses."""
+
+# Macros of MathJax 3.2 (AllPackages and `require`, as JupyterLab loads it, with its Safe extension) that
+# make links, set HTML attributes or styles, load code, last beyond their formula, or move what they set.
+_MACROS = re.compile(
+    r"\\(?:href|url|class|style|cssId|data|require|html\w*|unicode|[egx]?def|let|newcommand|renewcommand"
+    r"|providecommand|newenvironment|renewenvironment|global|begingroup|endgroup|Declare\w*|definecolor"
+    r"|Newextarrow|includegraphics|bbox|texttip|mathtip|toggle|mmlToken|enclose|ref|eqref|verb|raise|lower"
+    r"|moveleft|moveright|kern|mkern|hskip|mskip|[Rr]ule|Space|[lr]lap|math[lrc]lap|char|catcode|input|buildrel)"
+    r"(?![A-Za-z])",
+    re.IGNORECASE,
+)
+_ADDRESS = re.compile(r"(?<![a-z])url\s*\(", re.IGNORECASE)  # colours of boxes are put into a style as they are
+_FAR = re.compile(r"(?:\d{3,}|-\s*\d{2,})[\d.]*\s*(?:em|ex|pt|px|mu|pc|in|cm|mm)", re.IGNORECASE)
+_COMMENT = re.compile(r"(?<!\\)%[^\n]*")
+_LABEL = re.compile(r"\\label\s*\{[^{}]*\}")
+_ENVIRONMENT = re.compile(r"\\begin\{([A-Za-z]*\*?)\}")
+_CLOSINGS = {"$$": "$$", "$": "$", "\\(": "\\)", "\\[": "\\]", "\\\\(": "\\\\)", "\\\\[": "\\\\]"}
+_OPENING = re.compile(r"\$\$?|\\{1,2}[(\[]|" + _ENVIRONMENT.pattern)
+_WORD = re.compile(r"(?<![A-Za-z\\{])[A-Za-z]{3,}")
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A formula as the text has it: what opens it, what is in it, and where the text goes on."""
+
+    opening: str
+    body: str
+    end: int
+
+    @property
+    def written(self) -> str | None:
+        """The formula as it may be typeset, or None where it does more than show one."""
+        body = _LABEL.sub("", _COMMENT.sub("", self.body))
+        body = " ".join(body.split())
+        if not body or not _balanced(body) or _MACROS.search(body) or _FAR.search(body) or _ADDRESS.search(body):
+            return None
+        if re.search(r"[`]|@@|\$", body) or len(body) > MAX_MATH_CHARACTERS:
+            return None
+        # For other parsers than JupyterLab's, which may look for HTML and links in math.
+        body = re.sub(r"<(?=[A-Za-z/!?])", "< ", body).replace("](", "] (")
+        if self.opening.startswith("\\begin"):
+            return f"{self.opening}{body}{self.opening.replace('begin', 'end', 1)}"
+        delimiter = "$" if self.opening in ("$", "\\(", "\\\\(") else "$$"
+        return f"{delimiter}{body}{delimiter}"
+
+
+def _balanced(body: str) -> bool:
+    depth = deepest = 0
+    for match in re.finditer(r"\\.|[{}]", body):
+        depth += {"{": 1, "}": -1}.get(match[0], 0)
+        deepest = max(deepest, depth)
+        if depth < 0:
+            return False
+    return depth == 0 and deepest <= MAX_MATH_BRACES and not re.search(r"(?<!\\)(?:\\\\)*\\$", body)
+
+
+def formula_at(text: str, position: int) -> Formula | None:
+    """The formula that begins at `position` of `text`, or None. A formula has no blank line in it."""
+    match = _OPENING.match(text, position)
+    if match is None:
+        return None
+    opening = match[0]
+    closing = _CLOSINGS.get(opening) or opening.replace("begin", "end", 1)
+    limit = match.end() + MAX_MATH_CHARACTERS
+    end = _closing_at(text, match.end(), closing, limit)
+    if end < 0:
+        return None
+    body = text[match.end() : end]
+    if not body.strip() or re.search(r"\n[ \t]*\n", body):
+        return None
+    after = end + len(closing)
+    if opening == "$" and not _is_inline_math(text[position - 1 : position], body, text[after : after + 1]):
+        return None
+    return Formula(opening, body, after)
+
+
+def _closing_at(text: str, start: int, closing: str, limit: int) -> int:
+    if closing[0] != "$":
+        return text.find(closing, start, limit)
+    end = text.find(closing, start, limit)
+    while end > 0 and (end - len(text[start:end].rstrip("\\")) - start) % 2:
+        end = text.find(closing, end + 1, limit)
+    return end
+
+
+def _is_inline_math(before: str, body: str, after: str) -> bool:
+    """Whether `$body$` is math rather than two amounts of money or two shell variables."""
+    if before.isalnum() or before == "$" or after.isalnum() or after == "$":
+        return False
+    words = _WORD.search(re.sub(r"\\[A-Za-z]+\s*(?:\{[^{}]*\})?", "", body))
+    if body != body.strip():
+        return body[0].isspace() and body[-1].isspace() and not words and bool(re.search(r"[\\^_=+<>]", body))
+    return not (body[0].isdigit() and (words or body.endswith(("-", "–", "/", "(", "~"))))
+
+
+def inline_rule(state: StateInline, silent: bool) -> bool:
+    """A formula amid prose: a rule of markdown-it."""
+    if state.src[state.pos] not in "$\\":
+        return False
+    math = formula_at(state.src, state.pos)
+    if math is None or math.end > state.posMax:
+        return False
+    if not silent:
+        token = state.push("math", "", 0)
+        token.content = state.src[state.pos : math.end]
+        token.meta = {"math": math}
+    state.pos = math.end
+    return True
+
+
+def block_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """A formula that fills lines of its own, whatever lists or headings its lines look like: a rule of markdown-it."""
+    position = state.bMarks[start] + state.tShift[start]
+    if state.is_code_block(start) or state.src[position : position + 1] not in ("$", "\\"):
+        return False
+    if state.src[position : position + 2] not in ("$$", "\\[", "\\b", "\\\\"):
+        return False
+    last = start + 1
+    while last < end and not state.isEmpty(last) and state.sCount[last] >= state.blkIndent:
+        last += 1
+        if last - start > 200:
+            break
+    text = state.getLines(start, last, state.blkIndent, False).lstrip(" ")
+    math = formula_at(text, 0)
+    if math is None or text[math.end :].split("\n", 1)[0].strip():
+        return False
+    if silent:
+        return True
+    state.line = start + text[: math.end].count("\n") + 1
+    token = state.push("math_block", "", 0)
+    token.content = text[: math.end]
+    token.meta = {"math": math}
+    token.map = [start, state.line]
+    return True
+
+
+_SPLIT = re.compile(r"(\$\$?|\\(?:begin|end)\{[a-z]*\*?\}|\\[{}$]|[{}]|(?:\n[\s\ufeff]*)+|@@\d+@@|\\\\[()\[\]])", re.I)
+_FENCES = re.compile(r"^(?P<fence>`{3,}|~{3,})[^`\n]*\n(?:[\s\S]*?)^(?P=fence)`*$", re.MULTILINE)
+_CODE_SPANS = re.compile(r"(^|[^\\])(`+)([^\n]*?[^`\n])\2(?!`)", re.MULTILINE)
+
+
+def jupyterlab_math(text: str) -> list[str]:
+    """What JupyterLab 4.6 takes out of `text` as math, in order (`removeMath` of rendermime/src/latex.ts).
+
+    A dollar that it hides because it sees code is a NUL here.
+    """
+    if "$" not in text and "\\" not in text and "@@" not in text:
+        return []
+    pieces = _SPLIT.split(_without_dollars_in_code(text))
+    found: list[str] = []
+    start = last = -1
+    closing, braces = "", 0
+    for index in range(1, len(pieces), 2):
+        piece = pieces[index]
+        if piece[0] == "@":
+            found.append(piece)
+        elif start < 0:
+            closing = _jupyterlab_closing(piece)
+            start, braces = (index, 0) if closing else (-1, 0)
+        elif piece == closing and not braces:
+            found.append("".join(pieces[start : index + 1]))
+            start = last = -1
+        elif piece == closing:
+            last = index
+        elif piece.count("\n") > 1:
+            # JupyterLab resumes after `last`; what matters here is that it took something unplanned.
+            found += ["".join(pieces[start : last + 1])] if last > 0 else []
+            start, last, braces = -1, -1, 0
+        else:
+            braces = max(0, braces + {"{": 1, "}": -1}.get(piece, 0))
+    return found + (["".join(pieces[start : last + 1])] if start > 0 and last > 0 else [])
+
+
+def _without_dollars_in_code(text: str) -> str:
+    """What JupyterLab takes for code is not always what its parser takes for it."""
+    if "`" in text or "~~~" in text:
+        for code in (_FENCES, _CODE_SPANS):
+            text = code.sub(lambda match: match[0].replace("$", "\0"), text)
+    return text
+
+
+def _jupyterlab_closing(piece: str) -> str:
+    if piece in ("$", "$$"):
+        return piece
+    if piece in ("\\\\(", "\\\\["):
+        return "\\\\)" if piece[-1] == "(" else "\\\\]"
+    return "\\end" + piece[6:] if piece[1:6].lower() == "begin" else ""

@@ -1,0 +1,108 @@
+"""What stands above a growing reply in a browser: its state, Stop, and thinking as it comes.
+
+Core ipywidgets, no JavaScript of ours. The panel is gone when the reply is done: `close` leaves no
+model behind.
+"""
+
+from __future__ import annotations
+
+import base64
+import html
+import io
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from .conversation import Block
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+THUMBNAIL_PIXELS = 96
+
+
+def clicks_arrive(shell: InteractiveShell) -> bool:
+    """Whether a click is heard while a cell runs: where the frontend has opened a subshell (ipykernel 7)."""
+    thread = getattr(getattr(shell, "kernel", None), "shell_channel_thread", None)
+    manager = getattr(thread, "manager", None)
+    return bool(manager is not None and manager.list_subshell())
+
+
+class Panel:
+    """The widgets, and what they say. `stop` is called from another thread than the cell's."""
+
+    def __init__(self, images: Iterable[Block], stop: Callable[[], None]) -> None:
+        import ipywidgets as widgets
+
+        self._stop = widgets.Button(description="Stop", icon="stop", tooltip="Stop this reply; what arrived is kept")
+        self._stop.layout.width = "auto"
+        self._stop.layout.display = "none"
+        self._stop.on_click(lambda _button: stop())
+        _hear_at_once(self._stop)
+        self._state = widgets.HTML()
+        thumbnails = [widgets.Image(**_thumbnail(block)) for block in images]
+        self._thinking = widgets.HTML()
+        self._fold = widgets.Accordion([self._thinking], titles=("Thinking",))
+        self._fold.layout.display = "none"
+        first_row = widgets.HBox([self._stop, self._state, *thumbnails])
+        first_row.layout.align_items = "center"
+        self._all = widgets.VBox([first_row, self._fold])
+        self._stoppable: bool | None = None
+
+    @property
+    def bundle(self) -> dict[str, Any]:
+        """What to display."""
+        shown: dict[str, Any] = self._all._repr_mimebundle_()
+        return {**shown, "text/plain": "Claude is answering …"}
+
+    def say(self, state: str, *, stoppable: bool) -> None:
+        """Say what is happening; and how to end it, the button or the kernel's own Interrupt."""
+        if stoppable is not self._stoppable:
+            self._stoppable = stoppable
+            self._stop.layout.display = None if stoppable else "none"
+        hint = "" if stoppable else " · <b>■ Interrupt</b> stops it"
+        value = f'<span role="status" class="tex2jax_ignore mathjax_ignore">{html.escape(state)}{hint}</span>'
+        if value != self._state.value:
+            self._state.value = value
+
+    def think(self, text: str) -> None:
+        """Show the thinking so far, in a fold that stays as its reader left it."""
+        if not text:
+            return
+        style = "white-space: pre-wrap; overflow-wrap: anywhere; max-height: 20em; overflow-y: auto; margin: 0"
+        self._thinking.value = f'<pre class="tex2jax_ignore mathjax_ignore" style="{style}">{html.escape(text)}</pre>'
+        self._fold.layout.display = None
+
+    def close(self) -> None:
+        """Take all models away, those of layouts and styles too."""
+        for widget in list(_models(self._all)):
+            widget.close()
+
+
+def _hear_at_once(button: Any) -> None:
+    """Let the button's clicks go to the subshell that the frontend sends them to.
+
+    ipykernel 7.4 sends a comm's messages to the shell that published last on it: the one that is
+    busy with the cell (RENDERING.md §7). Versions without this hook never look it up.
+    """
+    button.comm._reply_subshell_for = lambda _data, default: default
+
+
+def _models(widget: Any) -> Iterator[Any]:
+    """A widget and all that hang on it."""
+    for child in getattr(widget, "children", ()):
+        yield from _models(child)
+    for name in ("layout", "style"):
+        if (model := getattr(widget, name, None)) is not None:
+            yield model
+    yield widget
+
+
+def _thumbnail(block: Block) -> dict[str, Any]:
+    """A small picture of an image block, as the arguments of an Image widget."""
+    from PIL import Image
+
+    with Image.open(io.BytesIO(base64.b64decode(block["source"]["data"]))) as image:
+        image.thumbnail((THUMBNAIL_PIXELS, THUMBNAIL_PIXELS))
+        file = io.BytesIO()
+        image.convert("RGBA").save(file, "PNG")
+    return {"value": file.getvalue(), "format": "png", "layout": {"max_height": "2.5em", "margin": "0 0 0 0.5em"}}

@@ -1,0 +1,175 @@
+"""Pictures → image blocks that the API takes: image data, Pillow images, matplotlib figures."""
+
+from __future__ import annotations
+
+import base64
+import io
+import sys
+import warnings
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from .errors import PromptError
+from .foreign import comes_from, one_line
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+# A request with more than twenty images takes none that is larger, and notebooks gather figures (CLAUDE_API.md §3).
+MAX_IMAGE_SIDE_PIXELS = 2_000
+MAX_IMAGE_BASE64_BYTES = 10_000_000
+
+# How many times its size a figure may take with what stands outside of it: legends, long labels.
+MAX_FIGURE_GROWTH = 3
+FIGURE_PADDING_INCHES = 0.1
+
+Block = dict[str, Any]
+
+
+def image_block(data: bytes | Image) -> Block:
+    """An image block with a picture within the API's limits (CLAUDE_API.md §3), the same for the same picture.
+
+    A JPEG, PNG, GIF or WebP that is within them goes as it is. Any other is turned upright, brought to
+    `MAX_IMAGE_SIDE_PIXELS` a side and encoded as PNG (a JPEG as JPEG); where its base64 would be more than
+    `MAX_IMAGE_BASE64_BYTES`, as JPEG of falling quality, then smaller. An animation is its first frame.
+
+    Raises:
+        PromptError: Pillow cannot read the data.
+    """
+    try:
+        return _image_block(data)
+    except Exception as error:  # each of Pillow's decoders fails in its own way
+        failure = one_line(error)
+    raise PromptError(f"The image cannot be read ({failure}).", advice="Nothing was sent.")
+
+
+def _image_block(data: bytes | Image) -> Block:
+    from PIL import Image
+
+    if not isinstance(data, bytes):
+        return _encoded(data, data.format)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        picture = Image.open(io.BytesIO(data))
+        picture.load()  # the API would refuse what breaks off
+        if _goes_as_it_is(picture, data):
+            return _wire_image(f"image/{str(picture.format).lower()}", data)
+        return _encoded(picture, picture.format)
+
+
+def _goes_as_it_is(picture: Image, data: bytes) -> bool:
+    animated = getattr(picture, "n_frames", 1) > 1
+    orientation = picture.getexif().get(0x0112, 1)
+    return (
+        (picture.format == "GIF" or (picture.format in ("JPEG", "PNG", "WEBP") and not animated))
+        and picture.mode != "CMYK"
+        and orientation == 1
+        and max(picture.size) <= MAX_IMAGE_SIDE_PIXELS
+        and _base64_length(len(data)) <= MAX_IMAGE_BASE64_BYTES
+    )
+
+
+def _encoded(picture: Image, format: str | None) -> Block:
+    from PIL import Image, ImageOps
+
+    upright = _plain_mode(ImageOps.exif_transpose(picture))
+    side = MAX_IMAGE_SIDE_PIXELS
+    while True:
+        upright.thumbnail((side, side), Image.Resampling.LANCZOS)
+        for media_type, options in _ENCODINGS if format not in ("JPEG", "MPO") else _ENCODINGS[1:]:
+            data = _saved(upright, media_type, options)
+            if _base64_length(len(data)) <= MAX_IMAGE_BASE64_BYTES:
+                return _wire_image(media_type, data)
+        side = side * 3 // 4
+
+
+# Tried in turn until one is small enough.
+_ENCODINGS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("image/png", {"format": "PNG"}),
+    ("image/jpeg", {"format": "JPEG", "quality": 90}),
+    ("image/jpeg", {"format": "JPEG", "quality": 75}),
+    ("image/jpeg", {"format": "JPEG", "quality": 50}),
+)
+
+
+def _saved(picture: Image, media_type: str, options: Mapping[str, Any]) -> bytes:
+    from PIL import Image
+
+    if media_type == "image/jpeg" and picture.mode in ("LA", "RGBA"):
+        opaque = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(opaque, picture.convert("RGBA")).convert("RGB")
+    buffer = io.BytesIO()
+    picture.save(buffer, **options)
+    return buffer.getvalue()
+
+
+def _plain_mode(picture: Image) -> Image:
+    """A copy in a mode that both PNG and JPEG encoders and the resampling take: grey or RGB, alpha kept."""
+    if picture.mode in ("L", "LA", "RGB", "RGBA"):
+        return picture.copy()
+    if picture.mode == "1":
+        return picture.convert("L")
+    if picture.mode == "F" or picture.mode.startswith("I"):
+        return _eight_bits(picture)
+    return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+
+
+def _eight_bits(picture: Image) -> Image:
+    """Grey levels of 16 or 32 bits, or floats, brought to 0..255: Pillow itself would clip them."""
+    levels = picture.convert("F")
+    low, high = (float(level) for level in levels.getextrema())  # type: ignore[arg-type]  # one band: two numbers
+    if low >= 0 and high <= 255:
+        return levels.convert("L")
+    if picture.mode.startswith("I") and low >= 0 and high <= 65_535:
+        low, high = 0.0, 65_535.0
+    scale = 255 / (high - low) if high > low else 1.0
+    return levels.point(lambda level: level * scale + (-low * scale)).convert("L")
+
+
+def _wire_image(media_type: str, data: bytes) -> Block:
+    encoded = base64.b64encode(data).decode("ascii")
+    return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": encoded}}
+
+
+def _base64_length(size: int) -> int:
+    return (size + 2) // 3 * 4
+
+
+def is_picture(value: Any) -> bool:
+    """Whether this is a Pillow image."""
+    module = sys.modules.get("PIL.Image")  # who holds such an image has imported it
+    return module is not None and isinstance(value, module.Image)
+
+
+def _figure_of(value: Any) -> Any:
+    """The matplotlib figure that this is or belongs to (Axes, an array of Axes, seaborn's grids), or None."""
+    module = sys.modules.get("matplotlib.figure")
+    if module is None:
+        return None
+    if comes_from(value, "numpy") and str(getattr(value, "dtype", "")) == "object" and value.size:
+        value = value.flat[0]
+    if isinstance(value, module.FigureBase):
+        return value.figure
+    is_part = comes_from(value, "seaborn") or isinstance(value, sys.modules["matplotlib.axes"].Axes)
+    owner = getattr(value, "figure", None) if is_part else None
+    return owner.figure if isinstance(owner, module.FigureBase) else None
+
+
+def is_figure(value: Any) -> bool:
+    """Whether this is a matplotlib figure, or belongs to one."""
+    return _figure_of(value) is not None
+
+
+def figure_block(value: Any) -> Block:
+    """An image block with a matplotlib figure, as the reader sees it; the figure stays as it is."""
+    figure = _figure_of(value)
+    figure.draw_without_rendering()  # the layout, which says where everything is
+    extent = figure.get_tightbbox().padded(FIGURE_PADDING_INCHES)
+    # Something far outside, as by a mistaken coordinate, would make a picture of gigabytes.
+    if max(extent.size / figure.get_size_inches()) > MAX_FIGURE_GROWTH:
+        extent = figure.bbox_inches
+    # An explicit dpi, as the reader sees it: savefig sets it for the time of the drawing only.
+    dpi = min(figure.dpi, MAX_IMAGE_SIDE_PIXELS / max(extent.size))
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches=extent)
+    return image_block(buffer.getvalue())

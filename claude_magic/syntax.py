@@ -1,0 +1,167 @@
+"""Markdown → a tree of its blocks, by markdown-it: CommonMark with tables, strikethrough and formulas.
+
+Whatever the text, its tree is shallow and its parts are short: what is nested too deeply or has too many marks
+is code.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from . import formulas
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
+    from markdown_it.ruler import RuleOptionsType
+    from markdown_it.rules_block import StateBlock
+    from markdown_it.rules_core import StateCore
+    from markdown_it.rules_inline import StateInline
+    from markdown_it.token import Token
+
+MAX_MARKS = 1_500
+"""A paragraph with more marks than this is shown as it is written, as code: inline parsers are quadratic in them."""
+MAX_BLOCK_LEVEL = 24
+"""Lists count two, quotes one; what lies deeper is shown as it is written, as code."""
+
+
+@dataclass(frozen=True)
+class Node:
+    """A block with the blocks in it; its text is the children of its `inline` token."""
+
+    token: Token
+    children: list[Node] = field(default_factory=list)
+
+    @property
+    def line(self) -> int:
+        return self.token.map[0] if self.token.map else 0
+
+
+def parse(text: str) -> tuple[list[Node], bool]:
+    """The blocks of a text, and whether it defines link references, which give meaning to all of it."""
+    env: dict[str, Any] = {}
+    return _tree(_parser().parse(text, env)), bool(env.get("references"))
+
+
+def fences(text: str) -> list[Token]:
+    """The fenced code of a text, in order, wherever it is nested: `info` and `content` of each."""
+    return [token for token in _parser().parse(text) if token.type == "fence" and token.markup]
+
+
+def _tree(tokens: Sequence[Token]) -> list[Node]:
+    root: list[Node] = []
+    stack = [root]
+    for token in tokens:
+        if token.nesting < 0:
+            stack.pop()
+            continue
+        node = Node(token)
+        stack[-1].append(node)
+        if token.nesting > 0:
+            stack.append(node.children)
+    return root
+
+
+def _joined(previous: Node, node: Node) -> bool:
+    """Whether two blocks are one paragraph to JupyterLab: a formula on lines of its own does not end one."""
+    types = {previous.token.type, node.token.type}
+    touching = bool(previous.token.map) and previous.token.map[1] == node.line  # type: ignore[index]
+    return touching and "math_block" in types and types <= {"math_block", "paragraph_open"}
+
+
+def grouped(nodes: list[Node]) -> list[list[Node]]:
+    """Blocks that stand next to each other, those that are one paragraph to JupyterLab together."""
+    groups: list[list[Node]] = []
+    for node in nodes:
+        if groups and _joined(groups[-1][-1], node):
+            groups[-1].append(node)
+        else:
+            groups.append([node])
+    return groups
+
+
+_MARKS = re.compile(r"[\[\]*_~`$\\<!&:@]")
+
+# What `inert` has written is shown the same when it goes through `inert` again.
+_OWN_CHARACTER = re.compile(r"<span>&#(36|92);</span>")
+_OWN_CODE = re.compile(r"<code>([A-Za-z0-9 ]*&#\d{1,7};(?:[A-Za-z0-9 ]|&#\d{1,7};)*)</code>")
+_OWN_FENCE = re.compile(
+    r'<pre><code(?: class="language-([A-Za-z0-9_+#.-]{1,32})")?>((?:[A-Za-z0-9 ]|&#\d{1,7};)*)</code></pre>[ ]*$'
+)
+
+
+def _own_inline(state: StateInline, silent: bool) -> bool:
+    character, code = _OWN_CHARACTER.match(state.src, state.pos), _OWN_CODE.match(state.src, state.pos)
+    match = character or code
+    if match is None or match.end() > state.posMax:
+        return False
+    if not silent:
+        token = state.push("text_special" if character else "code_inline", "", 0)
+        token.content = chr(int(match[1])) if character else html.unescape(match[1])
+        token.info = "entity"
+    state.pos = match.end()
+    return True
+
+
+def _own_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    match = _OWN_FENCE.match(state.src, state.bMarks[start] + state.tShift[start], state.eMarks[start])
+    if match is None or state.is_code_block(start):
+        return False
+    if not silent:
+        token = state.push("fence", "code", 0)
+        token.info, token.content = match[1] or "", html.unescape(match[2])
+        token.map = [start, start + 1]
+        state.line = start + 1
+    return True
+
+
+def _deep_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
+    """What is nested too deeply is a paragraph of its source; markdown-it would drop it."""
+    if silent or state.level < MAX_BLOCK_LEVEL:
+        return False
+    token = state.push("paragraph_open", "p", 1)
+    token.map = [start, end]
+    token = state.push("inline", "", 0)
+    token.content = state.getLines(start, end, state.blkIndent, False).strip()
+    token.meta = {"plain": True}
+    token.map = [start, end]
+    token.children = []
+    state.push("paragraph_close", "p", -1)
+    state.line = end
+    return True
+
+
+def _parse_inline(state: StateCore) -> None:
+    from markdown_it.token import Token
+
+    for token in state.tokens:
+        if token.type != "inline":
+            continue
+        token.children = []
+        if token.meta.get("plain") or len(_MARKS.findall(token.content)) > MAX_MARKS:
+            content = " ".join(token.content.split())
+            token.children = [Token("code_inline", "code", 0, content=content, meta={"plain": True})]
+        else:
+            state.md.inline.parse(token.content, state.md, state.env, token.children)
+
+
+@cache
+def _parser() -> MarkdownIt:
+    from markdown_it import MarkdownIt  # not before there is a reply: `%load_ext` pays for nothing
+
+    parser = MarkdownIt("commonmark", {"html": False, "maxNesting": 2 * MAX_BLOCK_LEVEL})
+    parser.enable(["table", "strikethrough"])
+    parser.inline.ruler.before("escape", "math", formulas.inline_rule)
+    parser.inline.ruler.before("autolink", "own", _own_inline)
+    parser.block.ruler.before("table", "deep", _deep_block)
+    interrupts: RuleOptionsType = {"alt": ["paragraph", "reference", "blockquote", "list"]}
+    parser.block.ruler.after("fence", "own", _own_block, interrupts)
+    parser.block.ruler.after("fence", "math", formulas.block_rule, interrupts)
+    parser.core.ruler.at("inline", _parse_inline)
+    # A link that leads nowhere good is parsed as one all the same, so that its text can be kept.
+    parser.validateLink = lambda url: True  # type: ignore[method-assign]
+    return parser

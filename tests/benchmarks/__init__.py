@@ -1,0 +1,1 @@
+"""What claude_magic costs, each figure beside a named baseline of the same run: `python -m benchmarks`."""

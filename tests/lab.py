@@ -1,0 +1,480 @@
+"""A real JupyterLab or Notebook in a real Chromium, driven as a person drives it.
+
+Nothing of the user's goes in: settings, data, runtime files and the working folder are a test's own.
+Nothing goes out: the browser resolves no name, and what a page asks for outside its origin is noted.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+from urllib.parse import urlsplit
+
+import nbformat
+import psutil
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Error, Locator, Request, sync_playwright
+from playwright.sync_api import Page as Tab
+
+from claude_magic import offline
+
+Application = Literal["lab", "notebook"]
+
+_MODULES: Mapping[Application, str] = {"lab": "jupyterlab", "notebook": "notebook"}
+_FOLDERS: Mapping[Application, str] = {"lab": "doc/tree", "notebook": "notebooks"}
+
+START_SECONDS = 60
+WAIT_SECONDS = 60
+CHROMIUM = shutil.which("chromium")
+_FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)
+# Settings of JupyterLab and Notebook alike: no questions, no look outside, and no saving but by `save`.
+_SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
+    "docmanager-extension/plugin": {"autosave": False},
+}
+# What Notebook 7.6 says on every page of its own accord, with a settings plugin that has no schema.
+_NOTEBOOKS_OWN_ERROR = "Cannot read properties of undefined (reading 'schema')"
+# An address that no server knows: asked for to see that everything before it has come to its end.
+_PROBE = "/has-it-settled?"
+# What the tests ask of the application. `jupyterapp` is there for `--expose-app-in-browser`.
+_BRIDGE = """
+window.bed = {
+  runs: {},
+  worst: 0,
+  watching: false,
+  get panel() { return window.jupyterapp?.shell?.currentWidget },
+  get notebook() { return this.panel.content },
+  get cells() { return this.notebook.widgets },
+  get ready() {
+    const session = this.panel?.sessionContext?.session
+    return Boolean(this.panel.context.isReady && session?.kernel?.connectionStatus === 'connected'
+      && this.cells.length && document.querySelector('.jp-Cell'))
+  },
+  command(name, args) { return window.jupyterapp.commands.execute(name, args) },
+  choose(n) { this.notebook.deselectAll(); this.notebook.activeCellIndex = n },
+  run(n) {
+    this.choose(n)
+    const id = this.cells[n].model.id
+    this.runs[id] = true
+    this.command('notebook:run-cell').finally(() => { delete this.runs[id] })
+  },
+  runAll() {
+    const ids = this.cells.map(cell => cell.model.id)
+    ids.forEach(id => { this.runs[id] = true })
+    this.command('notebook:run-all-cells').finally(() => ids.forEach(id => { delete this.runs[id] }))
+  },
+  prompt(n) { return this.cells[n].node.querySelector('.jp-InputArea-prompt').textContent },
+  done(n) { return !this.runs[this.cells[n].model.id] && /\\d/.test(this.prompt(n)) },
+  area(n) { return this.cells[n].node.querySelector('.jp-Cell-outputArea') },
+  text(n) { return this.area(n).innerText },
+  rendered(n) { return this.area(n).querySelectorAll('.jp-OutputArea-output').length },
+  async settle() {
+    // What the page started before this request has come to its end, and its events have run.
+    await new Promise(over => { const probe = new Image(); probe.onerror = over; probe.src = PROBE + Math.random() })
+    await new Promise(over => requestAnimationFrame(() => requestAnimationFrame(over)))
+    await new Promise(over => requestIdleCallback(over, {timeout: 1000}))
+  },
+  watchFrames() {
+    this.worst = 0
+    this.watching = true
+    let last = performance.now()
+    const tick = now => {
+      this.worst = Math.max(this.worst, now - last)
+      last = now
+      if (this.watching) requestAnimationFrame(tick)
+    }
+    requestAnimationFrame(tick)
+  },
+}
+"""
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium, headless."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, headless=True, args=_FLAGS)
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+class SteeredServer(offline.Server):
+    """A stand-in that stops in the middle of a reply where a test wants it to, and goes on when told.
+
+    `lies` replace what stands at the top of each message: its model, its stop reason and so on.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lies: dict[str, Any] = {}
+        self._flow = threading.Event()
+        self._flow.set()
+        self._left = 0
+
+    def hold(self, events: int) -> None:
+        """Let so many more events out, and then none until `release`."""
+        self._left = events
+        self._flow.clear()
+
+    def release(self) -> None:
+        """Let all events out."""
+        self._flow.set()
+
+    def wait(self, seconds: float) -> None:
+        """Before each event."""
+        super().wait(seconds)
+        self._left -= 1
+        if self._left < 0:
+            self._flow.wait()
+
+    def answer(self, body: dict[str, Any], model: Any, key: str) -> dict[str, Any]:
+        """The stand-in's message, with the lies in it."""
+        return {**super().answer(body, model, key), **self.lies}
+
+    def stop(self) -> None:
+        """Stop listening, and let go of whoever waits."""
+        self.release()
+        super().stop()
+
+
+class Lab:
+    """A Jupyter server with settings and files of its own, and a browser's pages on it."""
+
+    def __init__(
+        self,
+        browser: Browser,
+        folder: Path,
+        application: Application = "lab",
+        environment: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
+        self.application = application
+        self.folder = folder / "notebooks"
+        self.folder.mkdir(parents=True)
+        self._browser = browser
+        self._environment = {**_isolated(folder), **environment}
+        _write_settings(folder / "settings")
+        self._log: list[str] = []
+        self._token = secrets.token_hex()
+
+    def __enter__(self) -> Lab:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", _MODULES[self.application], *self._arguments()],
+            cwd=self.folder,
+            env=self._environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._started = threading.Event()
+        self.origin = ""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        if not self._started.wait(START_SECONDS) or not self.origin:
+            self.__exit__()
+            raise RuntimeError(f"Jupyter did not start:\n{self.log}")
+        self.context = self._browser.new_context(viewport={"width": 1280, "height": 900})
+        self.context.add_init_script(_BRIDGE.replace("PROBE", repr(_PROBE)))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with suppress(AttributeError):
+            self.context.close()
+        self._process.terminate()
+        try:
+            self._process.wait(10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._reader.join()
+
+    @property
+    def log(self) -> str:
+        """What the server has said."""
+        return "".join(self._log)
+
+    def write(self, name: str, cells: Sequence[str]) -> Path:
+        """A notebook file of code cells."""
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
+        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        path = self.folder / name
+        nbformat.write(notebook, path)
+        return path
+
+    def read(self, name: str) -> nbformat.NotebookNode:
+        """A notebook as it stands in its file. Raises `nbformat.ValidationError`."""
+        notebook = nbformat.read(self.folder / name, as_version=4)
+        nbformat.validate(notebook)
+        return notebook
+
+    def copy_untrusted(self, name: str, copy: str) -> None:
+        """Write a copy that this server has never signed: trust goes by content, so that differs."""
+        notebook = self.read(name)
+        notebook.metadata["came_from"] = "elsewhere"
+        nbformat.write(notebook, self.folder / copy)
+
+    def open(self, name: str, cells: Sequence[str] | None = None) -> Page:
+        """Open a notebook in a new tab, with its kernel ready; `cells` are written to its file first."""
+        if cells is not None:
+            self.write(name, cells)
+        return Page(self, name)
+
+    def address(self, name: str) -> str:
+        """Where a notebook opens."""
+        return f"{self.origin}/{_FOLDERS[self.application]}/{name}?token={self._token}"
+
+    def kernel_process(self, kernel_id: str) -> int:
+        """The process of one of this server's kernels, by the connection file on its command line."""
+        children = psutil.Process(self._process.pid).children(recursive=True)
+        (found,) = [each.pid for each in children if any(kernel_id in word for word in each.cmdline())]
+        return found
+
+    def _arguments(self) -> list[str]:
+        return [
+            "--no-browser",
+            "--expose-app-in-browser",
+            "--ip=127.0.0.1",
+            "--ServerApp.port=0",
+            f"--IdentityProvider.token={self._token}",
+            f"--ServerApp.root_dir={self.folder}",
+            *(["--allow-root"] if os.getuid() == 0 else []),
+        ]
+
+    def _read(self) -> None:
+        """Keep the log, and note the address when the server says it."""
+        assert self._process.stderr
+        for line in self._process.stderr:
+            self._log.append(line)
+            if not self.origin and (found := re.search(r"(http://127\.0\.0\.1:\d+)/", line)):
+                self.origin = found[1]
+                self._started.set()
+        self._started.set()
+
+
+def _isolated(folder: Path) -> dict[str, str]:
+    """An environment that knows nothing of the user's own Jupyter, IPython or keys."""
+    mine = {
+        name: str(folder / where)
+        for name, where in {
+            "HOME": "home",
+            "IPYTHONDIR": "ipython",
+            "JUPYTER_CONFIG_DIR": "config",
+            "JUPYTER_DATA_DIR": "data",
+            "JUPYTER_RUNTIME_DIR": "runtime",
+            "JUPYTERLAB_SETTINGS_DIR": "settings",
+            "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+            "MPLCONFIGDIR": "matplotlib",
+        }.items()
+    }
+    for path in mine.values():
+        Path(path).mkdir(parents=True)
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("ANTHROPIC_", "JUPYTER"))}
+    return {**kept, **mine}
+
+
+def _write_settings(folder: Path) -> None:
+    for plugin, settings in _SETTINGS.items():
+        path = folder / "@jupyterlab" / f"{plugin}.jupyterlab-settings"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(settings))
+
+
+class Page:
+    """One notebook in one tab. Cells go by their number from the top, the first is 0.
+
+    `errors` are page errors and console errors; `strays` what it asked for outside its origin, or of the
+    server's files; `intrusions` dialogs and windows that a page opened.
+    """
+
+    def __init__(self, lab: Lab, name: str) -> None:
+        self.lab = lab
+        self.name = name
+        self.errors: list[str] = []
+        self.strays: list[str] = []
+        self.intrusions: list[str] = []
+        self.tab: Tab = lab.context.new_page()
+        self.tab.set_default_timeout(WAIT_SECONDS * 1000)
+        self.tab.on("pageerror", self._note_error)
+        self.tab.on("console", self._note_console)
+        self.tab.on("request", self._note_request)
+        self.tab.on("dialog", self._note_dialog)
+        self.tab.on("popup", lambda popup: self.intrusions.append(f"window {popup.url}"))
+        self.tab.goto(lab.address(name))
+        self._wait_ready()
+
+    def reload(self) -> None:
+        """Load the page anew, as it stands in the file."""
+        self.tab.reload()
+        self._wait_ready()
+
+    def close(self) -> None:
+        """Shut the kernel down and close the tab."""
+        self.shut_down()
+        self.tab.close()
+
+    def run(self, cell: int) -> None:
+        """Start a cell, and do not wait."""
+        self._do("bed.run(given)", cell)
+
+    def run_all(self) -> None:
+        """Run → Run All Cells, and do not wait."""
+        self._do("bed.runAll()")
+
+    def wait_done(self, cell: int) -> None:
+        """Wait until a cell that was started has its number."""
+        self.wait_until("bed.done(given)", cell)
+
+    def finish(self, cell: int) -> None:
+        """Run a cell to its end."""
+        self.run(cell)
+        self.wait_done(cell)
+
+    def wait_text(self, cell: int, text: str) -> None:
+        """Wait until a cell's outputs show a text."""
+        self.wait_until("bed.text(given[0]).includes(given[1])", [cell, text])
+
+    def wait_until(self, condition: str, given: Any = None) -> None:
+        """Wait for a JavaScript condition on `bed` and `given`."""
+        self.tab.wait_for_function(f"given => Boolean({condition})", arg=given)
+
+    def text(self, cell: int) -> str:
+        """A cell's outputs as a reader sees them."""
+        return str(self.value("bed.text(given)", cell))
+
+    def html(self, cell: int) -> str:
+        """A cell's outputs as elements."""
+        return str(self.value("bed.area(given).innerHTML", cell))
+
+    def outputs(self, cell: int) -> list[dict[str, Any]]:
+        """A cell's outputs as the notebook's model has them: in nbformat's form."""
+        return list(self.value("bed.cells[given].model.outputs.toJSON()", cell))
+
+    def value(self, expression: str, given: Any = None) -> Any:
+        """A JavaScript value, by way of its JSON."""
+        return self.tab.evaluate(f"given => {expression}", given)
+
+    def cell(self, number: int) -> Locator:
+        """A cell's element."""
+        return self.tab.locator(".jp-Notebook .jp-Cell").nth(number)
+
+    def interrupt(self) -> None:
+        """Press the toolbar's own Interrupt button."""
+        self.tab.locator('.jp-Toolbar [data-command="notebook:interrupt-kernel"]').first.click()
+
+    def save(self) -> None:
+        """Write the notebook to its file."""
+        self.value("bed.panel.context.save().then(() => null)")
+
+    def restart(self) -> None:
+        """Restart the kernel without the question that the menu asks."""
+        self.value("bed.panel.sessionContext.restartKernel().then(() => null)")
+        self._wait_ready()
+
+    def shut_down(self) -> None:
+        """Shut the kernel down."""
+        self.value("bed.panel.sessionContext.shutdown().then(() => null)")
+
+    def kill_kernel(self) -> None:
+        """End the kernel as a crash does, and wait until the server has started another."""
+        kernel_id = self.value("bed.panel.sessionContext.session.kernel.id")
+        os.kill(self.lab.kernel_process(kernel_id), signal.SIGKILL)
+        self.tab.locator(".jp-Dialog button.jp-mod-accept").click()  # "The kernel appears to have died."
+        self._wait_ready()
+
+    def add_cell(self, source: str, below: int) -> None:
+        """Insert a code cell below another."""
+        self._do("bed.choose(given)", below)
+        self.value("bed.command('notebook:insert-cell-below').then(() => null)")
+        self._do("bed.notebook.activeCell.model.sharedModel.setSource(given)", source)
+
+    def delete_cell(self, cell: int) -> None:
+        """Delete a cell."""
+        self._do("bed.choose(given)", cell)
+        self.value("bed.command('notebook:delete-cell').then(() => null)")
+
+    def move_cell(self, cell: int, to: int) -> None:
+        """Move a cell to another place."""
+        self._do("bed.notebook.moveCell(given[0], given[1])", [cell, to])
+
+    def theme(self, theme: Literal["Light", "Dark"]) -> None:
+        """Settings → Theme."""
+        self.value("bed.command('apputils:change-theme', {theme: given}).then(() => null)", f"JupyterLab {theme}")
+        self.wait_until("document.body.dataset.jpThemeLight === given", str(theme == "Light").lower())
+
+    def resize(self, width: int, height: int = 900) -> None:
+        """Make the window so many pixels wide and high."""
+        self.tab.set_viewport_size({"width": width, "height": height})
+
+    def screenshot(self, path: Path, cell: int | None = None) -> None:
+        """A picture of the page, or of one cell."""
+        self.settle()
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if cell is None:
+            self.tab.screenshot(path=path)
+        else:
+            self.cell(cell).screenshot(path=path)
+
+    def settle(self) -> None:
+        """Wait until the page has done all that it has begun."""
+        self.value("bed.settle()")
+
+    def watch_frames(self) -> None:
+        """Note from now on how long the page goes without painting."""
+        self._do("bed.watchFrames()")
+
+    def worst_frame_gap(self) -> float:
+        """The longest time between two frames since `watch_frames`, in milliseconds. Stops watching."""
+        return float(self.value("(bed.watching = false, bed.worst)"))
+
+    def canary(self) -> list[str]:
+        """The type of `window.PWN` in each frame: `undefined` as long as nothing hostile has run."""
+        return [frame.evaluate("typeof window.PWN") for frame in self.tab.frames]
+
+    def _do(self, statement: str, given: Any = None) -> None:
+        self.tab.evaluate(f"given => {{ {statement} }}", given)
+
+    def _wait_ready(self) -> None:
+        self.wait_until("window.bed?.panel?.context && bed.ready")
+
+    def _note_error(self, error: Error) -> None:
+        if error.message != _NOTEBOOKS_OWN_ERROR:
+            self.errors.append(error.stack or error.message)
+
+    def _note_console(self, message: ConsoleMessage) -> None:
+        where = message.location["url"]
+        if message.type == "error" and _PROBE not in where:
+            self.errors.append(f"{message.text} {where}")
+
+    def _note_request(self, request: Request) -> None:
+        parts = urlsplit(request.url)
+        inside = parts.scheme in ("data", "blob", "about") or f"{parts.scheme}://{parts.netloc}" == self.lab.origin
+        if not inside or parts.path.startswith("/files/"):
+            self.strays.append(request.url)
+
+    def _note_dialog(self, dialog: Dialog) -> None:
+        if dialog.type == "beforeunload":  # Jupyter's own, where a notebook is not saved
+            dialog.accept()
+        else:
+            self.intrusions.append(f"{dialog.type} {dialog.message}")
+            dialog.dismiss()
