@@ -53,14 +53,17 @@ class Accumulator:
         self._by_index: dict[int, _Growing] = {}
         self.complete = False
         self.visible = False
-        self.phase = "waiting"
+        self.phase = "waiting"  # then thinking, writing, using a tool
 
     def add(self, event: Any) -> None:
         """Fold one event in. Raises `StreamError` for an event that makes no sense here."""
         try:
             kind = event["type"]
             if kind == "content_block_delta":
-                self.visible = self._by_index[event["index"]].add(event["delta"]) or self.visible
+                block = self._by_index[event["index"]]
+                if block.add(event["delta"]):
+                    self.visible = True
+                    self.phase = block.phase
             else:
                 _STEPS.get(kind, _pass)(self, event)
             return
@@ -109,7 +112,8 @@ class Accumulator:
     def _start_block(self, event: Mapping[str, Any]) -> None:
         block = self._by_index[event["index"]] = _Growing(event["content_block"])
         self._blocks.append(block)
-        self.phase = _PHASES.get(block.kind, "using a tool")
+        if block.kind != "text":  # writing begins with the first word
+            self.phase = block.phase
 
     def _stop_block(self, event: Mapping[str, Any]) -> None:
         self._by_index[event["index"]].stop()
@@ -147,6 +151,7 @@ class _Growing:
             self._start["citations"] = list(self._start["citations"])
         self._pieces: dict[str, list[str]] = {}
         self.kind: str = start["type"]
+        self.phase = _PHASES.get(self.kind, "using a tool")
         self._done = done
         self._broken = False
 

@@ -88,3 +88,7 @@ def _turns(notebook: NotebookNode) -> Iterator[dict[str, Any]]:
         for output in cell.get("outputs", ()):
             if found := output.get("metadata", {}).get("claude_magic"):
                 yield found["turn"]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

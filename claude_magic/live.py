@@ -1,8 +1,7 @@
 """The reply as it grows: in a notebook, or as text in a terminal.
 
-In a notebook the answer is one output that is refreshed no sooner than `refresh_interval` after
-the last time, so that traffic is linear in time and the browser keeps up (RENDERING.md §1). A
-ticker thread does the refreshing: the thread that reads the events only folds them in.
+In a notebook a ticker thread draws, by a budget that keeps the traffic linear in the reply's length and
+the browser able to follow (RENDERING.md §1); the thread that reads the events only folds them in.
 """
 
 from __future__ import annotations
@@ -29,13 +28,10 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 REFRESH_SECONDS = 0.1
+SLOWEST_REFRESH_SECONDS = 1.0
 CHARACTERS_PER_SECOND = 25_000
+GROWTH = 30  # what is drawn again has grown by a 30th: so a slow reply is not sent over and over
 CHARACTERS_PER_TOKEN = 3.5  # of English text, roughly: for the estimate while a reply grows
-
-
-def refresh_interval(length: int) -> float:
-    """Seconds between two refreshes of an answer of so many characters."""
-    return max(REFRESH_SECONDS, length / CHARACTERS_PER_SECOND)
 
 
 class View(Protocol):
@@ -64,87 +60,92 @@ class NotebookView:
 
     def __init__(self, shell: InteractiveShell, *, panel: bool) -> None:
         self._shell = shell
+        self._wants_panel = panel
+        self._panel: Panel | None = None
         self._header = _Output(shell)
         self._answer: list[_Output] = []
         self._inert = markdown.Inert()
-        self._wants_panel = panel
-        self._panel: Panel | None = None
-        self._lock = threading.Lock()
-        self._ended = threading.Event()
+        self._pace = _Pace()
+        self._offline = False
         self._began = time.monotonic()
         self._accumulator: Accumulator | None = None
         self._wait: Wait | None = None
-        self._offline = False
-        self._said = ""
-        self._text = ""
-        self._thinking = ""
-        self._redrawn = 0
+        self._folding = threading.Lock()
+        self._drawing = threading.Lock()
+        self._wake = threading.Event()
+        self._ended = False
+        self._phase = ""
+        self._said: object = None
+        self._thought = ""
 
     def begin(self, content: Sequence[Block], *, offline: bool) -> None:
         """Show the header, and the images that go along."""
         self._offline = offline
         if self._wants_panel:
             self._panel = Panel([block for block in content if block.get("type") == "image"], self._stop)
-        self._say()
-        if self._panel is not None:
             self._header.show(self._panel.bundle)
+        self._say()
         for image in record.images(content):
             _Output(self._shell).show(image)
         context = contextvars.copy_context()
-        threading.Thread(target=context.run, args=(self._tick,), name="claude_magic refresh", daemon=True).start()
+        threading.Thread(target=context.run, args=(self._tick,), name="claude_magic ticker", daemon=True).start()
 
     def grow(self, event: Any, accumulator: Accumulator) -> None:
-        """Fold an event in. The first text is shown at once, the rest by the ticker."""
-        with self._lock:
+        """Fold an event in; wake the ticker where something new begins."""
+        with self._folding:
             accumulator.add(event)
         self._accumulator = accumulator
         self._wait = None
-        if not self._answer and accumulator.phase == "writing" and accumulator.visible:
-            self._refresh()
+        if accumulator.phase != self._phase:
+            self._phase = accumulator.phase
+            self._wake.set()
 
     def wait(self, wait: Wait) -> None:
         """Say why, and how long."""
-        with self._lock:
-            self._wait = wait
-            self._say()
+        self._wait = wait
+        self._wake.set()
 
     def end(self, turn: Turn | None) -> None:
         """Put the record in place of the panel."""
-        with self._lock:
-            self._ended.set()
+        with self._drawing:
+            self._ended = True
+            self._wake.set()
             if turn is None:
                 self._header.show({"text/html": "", "text/plain": ""})
             else:
                 self._header.show(*record.header(turn))
-                self._show_answer(record.answer(turn))
+                self._draw(record.answer(turn, self._inert))
             if self._panel is not None:
                 self._panel.close()
 
     def _tick(self) -> None:
-        while not self._ended.wait(refresh_interval(self._redrawn)):
+        while not self._ended:
             self._refresh()
+            self._wake.wait(REFRESH_SECONDS)
+            self._wake.clear()
 
     def _refresh(self) -> None:
-        """Show what has come since the last time."""
-        with self._lock:
-            if self._ended.is_set():
+        """Show what has come since the last time, if it is time to."""
+        accumulator, text, thinking = self._accumulator, "", ""
+        if accumulator is not None:
+            with self._folding:
+                text, thinking = accumulator.text, accumulator.thinking
+        with self._drawing:
+            if self._ended:
                 return
             self._say()
-            accumulator = self._accumulator
-            if accumulator is None:
+            if not self._pace.is_due(len(text) + len(thinking)):
                 return
-            self._redrawn = 0
-            if (text := accumulator.text) != self._text:
-                self._text = text
-                parts = self._inert.parts(text)
-                self._redrawn += len(parts[-1].markdown)
-                self._show_answer([{"text/markdown": part.markdown} for part in parts])
-            if self._panel is not None and (thinking := accumulator.thinking) != self._thinking:
-                self._thinking = thinking
-                self._redrawn += len(thinking)
+            parts = self._inert.parts(text) if text else []
+            self._draw([{"text/markdown": part.markdown} for part in parts])
+            redrawn = len(parts[-1].markdown) if parts else 0
+            if self._panel is not None and thinking != self._thought:
+                self._thought = thinking
                 self._panel.think(record.printable(thinking))
+                redrawn += len(thinking)
+            self._pace.drew(len(text) + len(thinking), redrawn)
 
-    def _show_answer(self, bundles: list[record.Bundle]) -> None:
+    def _draw(self, bundles: list[record.Bundle]) -> None:
         """The answer's parts, of which only those that changed are sent."""
         while len(self._answer) < len(bundles):
             self._answer.append(_Output(self._shell))
@@ -153,37 +154,56 @@ class NotebookView:
             output.show(bundle)
 
     def _say(self) -> None:
-        """Say what is happening now, if it is not said already."""
-        if self._panel is not None:
-            self._panel.say(self._state(figures=True), stoppable=clicks_arrive(self._shell))
-        elif (state := self._state(figures=False)) != self._said:
+        """Say what is happening now; how much it is by now, once a second."""
+        state = self._state()
+        seconds = int(time.monotonic() - self._began)
+        if self._panel is None:
+            if state != self._said:
+                self._header.show({"text/html": f"<em>{html.escape(state)}</em>", "text/plain": state})
             self._said = state
-            self._header.show({"text/html": f"<em>{html.escape(state)}</em>", "text/plain": state})
+        elif (now := (state, seconds, clicks_arrive(self._shell))) != self._said:
+            figures = " · ".join([f"{seconds} s", *_so_far(self._accumulator, self._offline)])
+            self._panel.say(f"{state} · {figures}", stoppable=now[2])
+            self._said = now
 
-    def _state(self, *, figures: bool) -> str:
-        """The state of things; with figures, which change all the time, or without."""
-        accumulator, wait = self._accumulator, self._wait
-        if wait is not None:
-            seconds = max(1, round(wait.seconds))
-            parts = [f"{wait.reason}: attempt {wait.attempt + 1} of {wait.attempts + 1} in {seconds} s …"]
-        else:
-            parts = [f"{accumulator.phase if accumulator else 'waiting'} …"]
-        if figures:
-            parts.append(f"{time.monotonic() - self._began:.0f} s")
-            parts += _so_far(accumulator, self._offline)
-        if self._offline:
-            parts.append(record.OFFLINE)
-        return " · ".join(parts)
+    def _state(self) -> str:
+        wait, label = self._wait, f" · {record.OFFLINE}" if self._offline else ""
+        if wait is None:
+            return f"{self._phase or 'waiting'} …{label}"
+        seconds = max(1, round(wait.seconds))
+        return f"{wait.reason}: attempt {wait.attempt + 1} of {wait.attempts + 1} in {seconds} s …{label}"
 
     def _stop(self) -> None:
         """The Stop button: the same as the kernel's own Interrupt, which also wakes a silent connection."""
-        with self._lock:
-            if self._ended.is_set():
+        with self._drawing:
+            if self._ended:
                 return
             if hasattr(signal, "pthread_kill"):
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
             else:  # Windows
                 _thread.interrupt_main()
+
+
+class _Pace:
+    """When what has come may be drawn: by the time that the last drawing gave the browser to do, and by growth."""
+
+    def __init__(self) -> None:
+        self._at = float("-inf")
+        self._length = 0
+        self._redrawn = 0
+
+    def is_due(self, length: int) -> bool:
+        """Whether to draw, now that so many characters have come."""
+        if length == self._length:
+            return False
+        waited = time.monotonic() - self._at
+        if waited < max(REFRESH_SECONDS, self._redrawn / CHARACTERS_PER_SECOND):
+            return False
+        return abs(length - self._length) * GROWTH >= self._redrawn or waited >= SLOWEST_REFRESH_SECONDS
+
+    def drew(self, length: int, redrawn: int) -> None:
+        """So many characters have come by now, and so many were drawn again."""
+        self._at, self._length, self._redrawn = time.monotonic(), length, redrawn
 
 
 def _so_far(accumulator: Accumulator | None, offline: bool) -> list[str]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 MAX_EMPHASIS = 8
 # JupyterLab renders about 7 ms of Markdown a kilobyte: so much is redrawn when a reply grows (RENDERING.md §1).
-PART_CHARACTERS = 8_000
+PART_CHARACTERS = 16_000
 MAX_DIAGRAM_CHARACTERS = 10_000
 
 _PYTHON = ("", "python", "py", "python3", "ipython")

@@ -27,9 +27,11 @@ FIGURES = ("model", "tokens in", "out", "cost")
 PROMPT_EXCERPT_CHARACTERS = 60
 MAX_FOLD_CHARACTERS = 4_000
 OFFLINE = "offline stand-in, not Claude"
+THINKING = "Thinking"
 # `tex2jax_ignore`: JupyterLab takes two dollar signs in HTML for a formula (RENDERING.md §3).
 _BOX = '<div class="claude-magic tex2jax_ignore mathjax_ignore" style="font-size: 0.9em; line-height: 1.5">'
-_PRE = '<pre style="white-space: pre-wrap; overflow-wrap: anywhere; margin: 0.3em 0 0.6em 1em">'
+_PROSE_STYLE = "white-space: pre-wrap; overflow-wrap: anywhere; margin: 0.3em 0 0.6em 1em"
+_CODE_STYLE = f"{_PROSE_STYLE}; word-break: normal; font-family: monospace"
 _STOPS = {
     "max_tokens": "cut off at max_tokens",
     "model_context_window_exceeded": "cut off: the context window is full",
@@ -96,14 +98,17 @@ def marks(turn: Turn) -> list[str]:
     return found
 
 
-def answer(turn: Turn) -> list[Bundle]:
-    """The reply's text as inert Markdown and as plain text: one output, or several for a long one."""
+def answer(turn: Turn, inert: markdown.Inert | None = None) -> list[Bundle]:
+    """The reply's text as inert Markdown and as plain text: one output, or several for a long one.
+
+    `inert` is what has drawn the reply so far: what it has settled is not done again.
+    """
     cited, sources = _with_references(turn.reply)
     if not cited.strip():
         return []
     bundles = [
         {"text/markdown": part.markdown, "text/plain": printable(part.source.strip("\n"))}
-        for part in markdown.Inert().parts(cited)
+        for part in (inert or markdown.Inert()).parts(cited)
     ]
     if sources:
         listed = "\n".join(f"{number}. {source}" for number, source in enumerate(sources, 1))
@@ -184,7 +189,7 @@ def _source(citation: Mapping[str, Any]) -> str:
 def _folds(turn: Turn) -> list[tuple[str, str]]:
     """Title and text of all that is folded away: thinking first, then each other block that is not text."""
     thinking = thinking_of(turn.reply)
-    folds = [("Thinking", thinking)] if thinking else []
+    folds = [(THINKING, thinking)] if thinking else []
     for block in turn.reply:
         if block["type"] not in ("text", "thinking"):
             folds.append(_FOLDS.get(block["type"], _any_block)(block))
@@ -192,17 +197,17 @@ def _folds(turn: Turn) -> list[tuple[str, str]]:
 
 
 def _any_block(block: Block) -> tuple[str, str]:
-    kind = str(block["type"]).replace("_", " ")
+    kind = str(block["type"]).replace("_", " ").capitalize()
     rest = {name: value for name, value in block.items() if name not in ("type", "id", "tool_use_id")}
     return kind, _json(rest)
 
 
 def _tool_call(block: Block) -> tuple[str, str]:
-    return f"tool call: {block.get('name')}", block.get("partial_json") or _json(block.get("input"))
+    return f"Tool call: {block.get('name')}", block.get("partial_json") or _json(block.get("input"))
 
 
 def _redacted(_block: Block) -> tuple[str, str]:
-    return "redacted thinking", "Encrypted by the API for safety; it goes back to Claude as it is."
+    return "Redacted thinking", "Encrypted by the API for safety; it goes back to Claude as it is."
 
 
 _FOLDS: dict[str, Callable[[Block], tuple[str, str]]] = {
@@ -219,10 +224,12 @@ def _json(value: Any) -> str:
 
 def _fold(title: str, body: str) -> str:
     shown = printable(body)
-    if title != "Thinking" and len(shown) > MAX_FOLD_CHARACTERS:
+    thinking = title == THINKING
+    if not thinking and len(shown) > MAX_FOLD_CHARACTERS:
         shown = f"{shown[:MAX_FOLD_CHARACTERS]}\n… [shortened: {MAX_FOLD_CHARACTERS:,} of {len(body):,} characters]"
-    summary = html.escape(printable(title).capitalize())
-    return f"<details><summary>{summary}</summary>{_PRE}{html.escape(shown)}</pre></details>"
+    style = _PROSE_STYLE if thinking else _CODE_STYLE
+    summary = html.escape(printable(title))
+    return f'<details><summary>{summary}</summary><div style="{style}">{html.escape(shown)}</div></details>'
 
 
 # Control characters, and those that change the direction of the text around them.
@@ -281,19 +288,27 @@ def _history_marks(turn: Turn, stale: Set[str]) -> list[str]:
 
 
 def table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Bundle:
-    """A table as HTML and as aligned text. The first column is text, the others are figures."""
+    """A table as HTML and as aligned text; a column of figures stands to the right."""
     cells = [[printable(cell).replace("\n", " ") for cell in row] for row in rows]
     return {"text/html": _html_table(caption, heads, cells), "text/plain": _plain_table(caption, heads, cells)}
 
 
+_FIGURE = re.compile(r"[≥≈]?\$?[\d,.]+|n/a|")
+
+
 def _html_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    head = "".join(f'<th scope="col" style="text-align: left">{html.escape(name)}</th>' for name in heads)
-    body = "".join(
-        "<tr>" + "".join(f'<td style="text-align: left">{html.escape(cell)}</td>' for cell in row) + "</tr>"
-        for row in rows
-    )
-    title = f"<caption>{html.escape(caption)}</caption>"
-    return f"{_BOX}<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    columns = range(len(heads))
+    sides = ["right" if all(_FIGURE.fullmatch(row[column]) for row in rows) else "left" for column in columns]
+
+    def line(cells: Sequence[str], tag: str) -> str:
+        shown = zip(cells, sides, strict=True)
+        parts = [f'<{tag} style="text-align: {side}">{html.escape(cell)}</{tag[:2]}>' for cell, side in shown]
+        return f"<tr>{''.join(parts)}</tr>"
+
+    body = "".join(line(row, "td") for row in rows)
+    title = f'<caption style="text-align: left">{html.escape(caption)}</caption>'
+    head = line(heads, 'th scope="col"')
+    return f"{_BOX}<table>{title}<thead>{head}</thead><tbody>{body}</tbody></table></div>"
 
 
 def _plain_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

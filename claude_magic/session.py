@@ -68,18 +68,19 @@ class Session:
         asked = request.build(history, content, options)
         notes = [f"{len(history)} earlier {'turn' if len(history) == 1 else 'turns'}"] if len(history) else []
         turn = None
-        view.begin(content, offline=settings.provider == "offline")
         try:
+            with uninterrupted():
+                view.begin(content, offline=settings.provider == "offline")
             answer, failure = self._stream(asked, settings, view)
             if isinstance(failure, ThinkingRefusedError):
                 asked = request.build(history.unbound(), content, options)
                 answer, failure = self._stream(asked, settings, view)
                 notes.append("earlier thinking left out: the API refused it")
-            with uninterrupted():
+            with uninterrupted(swallow=True):
                 outcome = self._conclude(options, content, cell, asked, answer, failure, tuple(notes))
                 turn = outcome.turn
         finally:
-            with uninterrupted():
+            with uninterrupted(swallow=True):
                 view.end(turn)
         return outcome
 
@@ -217,13 +218,17 @@ def _status(reply: Reply) -> Any:
 
 
 @contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Hold off a second Interrupt while a turn is put away: people press it twice."""
+def uninterrupted(*, swallow: bool = False) -> Iterator[None]:
+    """Hold an Interrupt off while something is put in order. It is raised afterwards, or swallowed:
+    people press it twice."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: pressed.append(number))
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+    if pressed and not swallow:
+        raise KeyboardInterrupt

@@ -235,21 +235,21 @@ def test_nothing_hostile_comes_alive(lab: Lab, server: SteeredServer, place: str
 
     server.script = script
     ask = "for i in range({}, {}):\n    get_ipython().run_cell_magic('claude', '--once', f'payload {{i}}')"
-    starts = range(0, len(HOSTILE), PER_CELL)
-    cells = [LOAD, *[ask.format(start, min(start + PER_CELL, len(HOSTILE))) for start in starts]]
+    parts = [range(len(HOSTILE))[start : start + PER_CELL] for start in range(0, len(HOSTILE), PER_CELL)]
+    cells = [LOAD, *[ask.format(part.start, part.stop) for part in parts]]
     name = f"hostile {place}.ipynb"
     with closing(lab.open(name, cells)) as page:
         page.run_all()
-        page.wait_done(len(starts))
-        inert(page, len(starts))
+        page.wait_done(len(parts))
+        inert(page, [len(part) for part in parts])
         page.save()
     with closing(lab.open(name)) as page:
         assert page.value("bed.cells.every(cell => cell.model.trusted)")
-        inert(page, len(starts))
+        inert(page, [len(part) for part in parts])
     lab.copy_untrusted(name, f"copy of {name}")
     with closing(lab.open(f"copy of {name}")) as page:
         assert not page.value("bed.cells.some(cell => cell.model.trusted)")
-        inert(page, len(starts))
+        inert(page, [len(part) for part in parts])
 
 
 def everywhere_else(payload: str) -> list[dict[str, Any]]:
@@ -294,12 +294,12 @@ ACTIVE = """
 """
 
 
-def inert(page: Page, cells: int) -> None:
-    """All is rendered, and nothing of it lives."""
-    for number in range(1, cells + 1):
+def inert(page: Page, payloads: list[int]) -> None:
+    """All is rendered, so many payloads in each cell after the first, and nothing of it lives."""
+    for number, count in enumerate(payloads, 1):
         page.cell(number).scroll_into_view_if_needed()
         page.wait_until("bed.rendered(given) === bed.cells[given].model.outputs.length", number)
-        page.wait_until("bed.rendered(given) >= 20", number)
+        assert page.value("bed.rendered(given)", number) >= count
         assert not [each for each in page.outputs(number) if each["output_type"] == "error"]
     page.settle()
     assert page.value(ACTIVE) == []

@@ -46,7 +46,7 @@ DISPLAY = "display(Markdown(event.delta.text))"
 
 @dataclass(frozen=True)
 class Traffic:
-    """All that one cell put on the kernel's iopub channel, with headers; `text` is the answer's length, over all its outputs."""
+    """All that one cell put on the kernel's iopub channel, with headers; `text` is the answer's whole length."""
 
     bytes: int
     messages: int
