@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
+from IPython.core.completer import context_matcher
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
 from traitlets import Bool, Enum, Float, Integer, TraitError, TraitType
 from traitlets.config import Configurable
@@ -25,6 +26,7 @@ from .notebook import Cell, current_cell, deleted_cells
 from .options import PROVIDERS, Options
 
 if TYPE_CHECKING:
+    from IPython.core.completer import CompletionContext, SimpleMatcherResult
     from IPython.core.interactiveshell import InteractiveShell
 
     from .client import Settings
@@ -86,6 +88,7 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell=shell)
         self._source = ""
+        self.matcher = context_matcher(identifier="claude_magic")(lambda asked: self.complete(asked))
 
     @cached_property
     def session(self) -> Session:
@@ -172,6 +175,12 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         self._source = info.raw_cell or ""
         if deleted := deleted_cells(self.shell):
             self.session.delete(deleted)
+
+    def complete(self, asked: CompletionContext) -> SimpleMatcherResult:
+        """IPython's matcher for `%claude` and `%%claude` cells."""
+        from . import completion
+
+        return completion.match(asked, self.shell, lambda: list(self.session.chats))
 
     def _defaults(self) -> Options:
         settings = {each.name: getattr(self, each.name) for each in options.FIELDS if each.metadata["setting"]}
@@ -284,6 +293,8 @@ def load(shell: InteractiveShell) -> None:
     shell.register_magics(magics)
     shell.input_transformers_cleanup.insert(0, exact_cells)
     shell.events.register("pre_run_cell", magics.prepare)
+    if shell.Completer is not None:
+        shell.Completer.custom_matchers.append(magics.matcher)
 
 
 def unload(shell: InteractiveShell) -> None:
@@ -297,5 +308,7 @@ def unload(shell: InteractiveShell) -> None:
     shell.magics_manager.registry.pop("ClaudeMagic", None)
     shell.configurables[:] = [each for each in shell.configurables if each is not magics]
     shell.input_transformers_cleanup[:] = [each for each in shell.input_transformers_cleanup if each is not exact_cells]
+    if shell.Completer is not None and magics.matcher in shell.Completer.custom_matchers:
+        shell.Completer.custom_matchers.remove(magics.matcher)
     if magics.prepare in shell.events.callbacks["pre_run_cell"]:
         shell.events.unregister("pre_run_cell", magics.prepare)

@@ -60,10 +60,15 @@ def option(
     parse: Callable[[str], Any] = _text,
     repeat: bool = False,
     setting: bool = False,
+    choices: tuple[str, ...] | str = (),
 ) -> Any:
-    """A field of `Options`. No `metavar`: a switch. `setting`: its default is a trait of `ClaudeMagic`."""
-    about = {"flags": flags, "help": help, "metavar": metavar, "parse": parse, "repeat": repeat, "setting": setting}
-    return field(default=default, metadata=about)
+    """A field of `Options`.
+
+    No `metavar`: a switch. `setting`: its default is a trait of `ClaudeMagic`. `choices` are offered
+    by completion: values, or the name of what only the notebook knows (`chats`, `variables`).
+    """
+    about = {"help": help, "metavar": metavar, "parse": parse, "repeat": repeat, "setting": setting}
+    return field(default=default, metadata={"flags": flags, "choices": choices, **about})
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,7 @@ class Options:
         "-m",
         metavar="MODEL",
         setting=True,
+        choices=(*models.LINES, *(model.id for model in models.MODELS)),
         help="model id, or opus, sonnet, haiku, fable: the newest of that line",
     )
     system: str | None = option(
@@ -99,6 +105,7 @@ class Options:
         "--effort",
         metavar="LEVEL",
         parse=_effort,
+        choices=models.EFFORTS,
         setting=True,
         help="how hard to try: low, medium, high, xhigh, max",
     )
@@ -107,6 +114,7 @@ class Options:
         "--thinking",
         metavar="KIND",
         parse=_thinking,
+        choices=("adaptive", "disabled", "between_tools"),
         setting=True,
         help="adaptive, disabled, between_tools, or a budget in tokens for models before 4.6; unset: the model's own",
     )
@@ -123,6 +131,7 @@ class Options:
         "-c",
         metavar="NAME",
         setting=True,
+        choices="chats",
         help="another conversation in this notebook",
     )
     once: bool = option(False, "--once", help="neither see the conversation nor join it")
@@ -133,13 +142,14 @@ class Options:
         "-o",
         metavar="NAME",
         parse=_name,
+        choices="variables",
         help="bind the reply to a variable: a str with .thinking .code .usage .cost .blocks",
     )
     show_request: bool = option(False, "--show-request", help="print the exact request as JSON and send nothing")
 
 
 FIELDS = dataclasses.fields(Options)
-_BY_FLAG = {flag: field for field in FIELDS for flag in field.metadata["flags"]}
+BY_FLAG = {flag: field for field in FIELDS for flag in field.metadata["flags"]}
 
 # A word of an option line: quoted parts may hold spaces; a backslash is a backslash.
 _WORD = re.compile(r"""(?:"[^"]*"|'[^']*'|[^\s"'])+|["']""")
@@ -174,7 +184,7 @@ def _next_word(line: str, at: int) -> re.Match[str] | None:
 def _option(line: str, word: re.Match[str], at: int) -> tuple[dataclasses.Field[Any], Any, int]:
     """One option with its value, from `--name value` or `--name=value`, and where it ends."""
     flag, equals, attached = word.group().partition("=")
-    option_field = _BY_FLAG.get(flag)
+    option_field = BY_FLAG.get(flag)
     if option_field is None:
         raise UsageError(f"There is no option {flag}.", advice=_suggestion(flag))
     metavar = option_field.metadata["metavar"]
@@ -209,7 +219,7 @@ def _unquoted(word: str) -> str:
 
 
 def _suggestion(flag: str) -> str:
-    close = difflib.get_close_matches(flag, _BY_FLAG, n=1)
+    close = difflib.get_close_matches(flag, BY_FLAG, n=1)
     meant = f"Did you mean {close[0]}? " if close else ""
     return f"{meant}%%claude? lists the options; a prompt that opens with a dash goes after --."
 

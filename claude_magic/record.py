@@ -44,7 +44,7 @@ _STOPS = {
 
 def header(turn: Turn) -> tuple[Bundle, Bundle]:
     """The header's data and metadata: figures, marks, folded thinking and tools, and the turn itself."""
-    line = " · ".join(html.escape(part) for part in figures(turn))
+    line = " · ".join(f'<span style="white-space: nowrap">{html.escape(part)}</span>' for part in figures(turn))
     marked = "".join(f" · <strong>{html.escape(mark)}</strong>" for mark in marks(turn))
     folds = "".join(_fold(title, body) for title, body in _folds(turn))
     data = {"text/html": f"{_BOX}{line}{marked}{folds}</div>", "text/plain": footer(turn)}
