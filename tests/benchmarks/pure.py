@@ -104,7 +104,7 @@ def growth(length: int) -> list[int]:
     """Where the text stands at each refresh of the live view, until it is whole."""
     ends, at = [], 0
     while at < length:
-        at = min(length, at + max(1, round(live.refresh_interval(at) * CHARACTERS_PER_SECOND)))
+        at = min(length, at + max(1, round(max(live.REFRESH_SECONDS * CHARACTERS_PER_SECOND, at / live.GROWTH))))
         ends.append(at)
     return ends
 
