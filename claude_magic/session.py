@@ -73,6 +73,8 @@ class Session:
                 view.begin(content, offline=settings.provider == "offline")
             answer, failure = self._stream(asked, settings, view)
             if isinstance(failure, ThinkingRefusedError):
+                # Another account's notebook, or a rule that we do not know: a conversation can always go on.
+                self._chats[options.chat] = self._chats.get(options.chat, Conversation()).unbound()
                 asked = request.build(history.unbound(), content, options)
                 answer, failure = self._stream(asked, settings, view)
                 notes.append("earlier thinking left out: the API refused it")

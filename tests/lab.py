@@ -7,6 +7,7 @@ Nothing goes out: the browser resolves no name, and what a page asks for outside
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import secrets
@@ -62,6 +63,7 @@ window.bed = {
   runs: {},
   worst: 0,
   watching: false,
+  widgets: 0,
   get panel() { return window.jupyterapp?.shell?.currentWidget },
   get notebook() { return this.panel.content },
   get cells() { return this.notebook.widgets },
@@ -71,6 +73,7 @@ window.bed = {
       && this.cells.length && document.querySelector('.jp-Cell'))
   },
   command(name, args) { return window.jupyterapp.commands.execute(name, args) },
+  execute(code) { return this.panel.sessionContext.session.kernel.requestExecute({code}) },
   choose(n) { this.notebook.deselectAll(); this.notebook.activeCellIndex = n },
   run(n) {
     this.choose(n)
@@ -93,6 +96,13 @@ window.bed = {
     await new Promise(over => { const probe = new Image(); probe.onerror = over; probe.src = PROBE + Math.random() })
     await new Promise(over => requestAnimationFrame(() => requestAnimationFrame(over)))
     await new Promise(over => requestIdleCallback(over, {timeout: 1000}))
+  },
+  watchWidgets() {
+    this.widgets = 0
+    const count = () => { this.widgets = Math.max(this.widgets, document.querySelectorAll('.jupyter-widgets').length) }
+    this.observer?.disconnect()
+    this.observer = new MutationObserver(count)
+    this.observer.observe(document.body, {childList: true, subtree: true})
   },
   watchFrames() {
     this.worst = 0
@@ -129,25 +139,23 @@ class SteeredServer(offline.Server):
     def __init__(self) -> None:
         super().__init__()
         self.lies: dict[str, Any] = {}
-        self._flow = threading.Event()
-        self._flow.set()
-        self._left = 0
+        self._gate = threading.Condition()
+        self._left = math.inf
 
     def hold(self, events: int) -> None:
-        """Let so many more events out, and then none until `release`."""
-        self._left = events
-        self._flow.clear()
+        """Let so many more events out, and then none until the next `hold` or `release`."""
+        self._let_out(events)
 
     def release(self) -> None:
         """Let all events out."""
-        self._flow.set()
+        self._let_out(math.inf)
 
     def wait(self, seconds: float) -> None:
         """Before each event."""
         super().wait(seconds)
-        self._left -= 1
-        if self._left < 0:
-            self._flow.wait()
+        with self._gate:
+            self._gate.wait_for(lambda: self._left > 0)
+            self._left -= 1
 
     def answer(self, body: dict[str, Any], model: Any, key: str) -> dict[str, Any]:
         """The stand-in's message, with the lies in it."""
@@ -157,6 +165,11 @@ class SteeredServer(offline.Server):
         """Stop listening, and let go of whoever waits."""
         self.release()
         super().stop()
+
+    def _let_out(self, events: float) -> None:
+        with self._gate:
+            self._left = events
+            self._gate.notify_all()
 
 
 class Lab:
@@ -216,10 +229,8 @@ class Lab:
 
     def write(self, name: str, cells: Sequence[str]) -> Path:
         """A notebook file of code cells."""
-        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
-        notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
         path = self.folder / name
-        nbformat.write(notebook, path)
+        nbformat.write(_notebook(cells), path)
         return path
 
     def read(self, name: str) -> nbformat.NotebookNode:
@@ -272,6 +283,13 @@ class Lab:
         self._started.set()
 
 
+def _notebook(cells: Sequence[str]) -> nbformat.NotebookNode:
+    """A notebook of code cells that have not run."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return notebook
+
+
 def _isolated(folder: Path) -> dict[str, str]:
     """An environment that knows nothing of the user's own Jupyter, IPython or keys."""
     mine = {
@@ -322,6 +340,18 @@ class Page:
         self.tab.on("popup", lambda popup: self.intrusions.append(f"window {popup.url}"))
         self.tab.goto(lab.address(name))
         self._wait_ready()
+
+    def start_over(self, cells: Sequence[str]) -> None:
+        """Put other cells in the place of all cells. The kernel goes on as it is."""
+        self.resize(1280)
+        self._do("bed.panel.context.model.fromJSON(given)", _notebook(cells))
+        self.settle()
+        self.forget()
+
+    def forget(self) -> None:
+        """Forget the errors, strays and intrusions so far."""
+        for noted in (self.errors, self.strays, self.intrusions):
+            noted.clear()
 
     def reload(self) -> None:
         """Load the page anew, as it stands in the file."""
@@ -439,6 +469,22 @@ class Page:
         """Wait until the page has done all that it has begun."""
         self.value("bed.settle()")
 
+    def watch_widgets(self) -> None:
+        """Note from now on whether the page shows a widget, if only for a moment."""
+        self._do("bed.watchWidgets()")
+
+    def widgets_seen(self) -> int:
+        """The most widgets that stood in the page at once since `watch_widgets`."""
+        return int(self.value("bed.widgets"))
+
+    def panel(self, cell: int) -> Locator:
+        """The widgets in a cell's outputs, where there are any."""
+        return self.cell(cell).locator(".jupyter-widgets")
+
+    def execute(self, code: str) -> None:
+        """Run code in the kernel that belongs to no cell, to its end."""
+        self.value("bed.execute(given).done.then(() => null)", code)
+
     def watch_frames(self) -> None:
         """Note from now on how long the page goes without painting."""
         self._do("bed.watchFrames()")
@@ -458,7 +504,7 @@ class Page:
         self.wait_until("window.bed?.panel?.context && bed.ready")
 
     def _note_error(self, error: Error) -> None:
-        if error.message != _NOTEBOOKS_OWN_ERROR:
+        if self.lab.application != "notebook" or error.message != _NOTEBOOKS_OWN_ERROR:
             self.errors.append(error.stack or error.message)
 
     def _note_console(self, message: ConsoleMessage) -> None:

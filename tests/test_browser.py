@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,12 @@ pytestmark = pytest.mark.browser
 
 KEY = "sk-ant-test"
 LOAD = "%load_ext claude_magic"
+NO_PANEL = "%config ClaudeMagic.panel = False"
+AS_NEW = f"""{LOAD}
+%claude_reset
+%config ClaudeMagic.provider = "anthropic"
+%config ClaudeMagic.panel = True"""
+NAME = "test.ipynb"
 THOUGHT = "I look at the question before I answer it."
 # Events that come before the middle of `REPLY`'s text: message and block starts, a ping, the thinking.
 HALF = 30
@@ -41,6 +47,10 @@ def area(radius):
 ```
 
 Omega: the reply ends."""
+FIGURE = "from matplotlib.figure import Figure\nfig = Figure()\nfig.subplots().plot([1, 3, 2]);"
+THOUGHTS = [f"Thought {number}: <img src=x onerror=window.PWN++> costs $5 or $10." for number in range(12)]
+PANEL_REPLY = [{"type": "thinking", "thinking": "\n".join(THOUGHTS)}, {"type": "text", "text": REPLY}]
+MODELS_LEFT = "import ipywidgets\nlen(ipywidgets.widget._instances)"
 CONTENT = [{"type": "thinking", "thinking": THOUGHT}, {"type": "text", "text": REPLY}]
 WIDGET_TROUBLE = ("model not found", "Loading widget", "Error displaying widget")
 
@@ -74,186 +84,296 @@ def environment(server: SteeredServer) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def lab(browser: Browser, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def lab(browser: Browser, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     with Lab(browser, tmp_path_factory.mktemp("lab"), "lab", environment) as running:
-        yield running
+        yield running.open(NAME, [LOAD])
 
 
 @pytest.fixture(scope="module")
-def notebook(browser: Browser, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+def notebook(browser: Browser, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     with Lab(browser, tmp_path_factory.mktemp("notebook"), "notebook", environment) as running:
-        yield running
+        yield running.open(NAME, [LOAD])
 
 
 @pytest.fixture(params=["lab", "notebook"])
-def either(request: pytest.FixtureRequest) -> Lab:
-    """JupyterLab, then Notebook."""
+def either(request: pytest.FixtureRequest) -> Page:
+    """JupyterLab's page, then Notebook's."""
     return request.getfixturevalue(request.param)
 
 
-def test_an_answer_is_seen_growing_and_then_whole(either: Lab, server: SteeredServer) -> None:
-    server.script = lambda body: CONTENT
-    with closing(either.open("growing.ipynb", [LOAD, "%%claude\nWhat is beautiful?"])) as page:
-        page.finish(0)
-        server.hold(HALF)
-        page.watch_frames()
-        page.run(1)
-        page.wait_text(1, "Alpha")
-        assert "Omega" not in page.text(1)
-        assert "writing" in page.text(1)
-        server.release()
-        page.wait_done(1)
-        print(f"worst frame gap while it grew: {page.worst_frame_gap():.0f} ms")
-        shown = page.text(1)
-        assert "Omega: the reply ends." in shown and "$5 and not $10" in shown
-        header = shown.splitlines()[0]
-        assert re.search(r"claude-opus-\S+ · [\d,]+ tokens in.* · [\d,]+ out.* · \$0\.\d+ · [\d.]+ s", header), header
-        page.wait_until("bed.area(1).querySelectorAll('mjx-container').length === 1")
-        page.wait_until("bed.area(1).querySelector('.cm-line, pre span[class]')")
-        assert page.value("[...bed.area(1).querySelectorAll('td')].map(cell => cell.innerText)") == ["height", "1.5"]
-        assert 'return 3.14159 * radius**2  # not "$5"' in shown
-        nothing_strange(page)
+def begin(page: Page, cells: Sequence[str]) -> None:
+    """Fill the page that tests take in turns: as if its kernel had just started and run the first cell."""
+    page.start_over([LOAD, *cells])
+    page.execute(AS_NEW)
+    page.finish(0)
 
 
-def test_an_image_that_was_sent_is_seen(lab: Lab, server: SteeredServer) -> None:
-    figure = "from matplotlib.figure import Figure\nfig = Figure()\nfig.subplots().plot([1, 3, 2]);"
-    with closing(lab.open("image.ipynb", [f"{LOAD}\n{figure}", "%%claude\nWhat is in {{fig}}?"])) as page:
-        page.finish(0)
-        page.finish(1)
-        page.wait_until("bed.area(1).querySelector('img')?.naturalWidth > 100")
-        assert "1 image" in page.text(1)
-        (block,) = [each for each in server.requests[-1]["messages"][-1]["content"] if each["type"] == "image"]
-        shown = [each["data"] for each in page.outputs(1)]
-        assert block["source"]["data"] in [each.get("image/png", "").strip() for each in shown]
-
-
-def test_interrupt_ends_a_silent_reply_and_keeps_what_came(either: Lab, server: SteeredServer) -> None:
-    server.script = lambda body: CONTENT
-    with closing(either.open("interrupt.ipynb", [LOAD, "%%claude\nGo on and on."])) as page:
-        page.finish(0)
-        server.hold(HALF)
-        page.run(1)
-        page.wait_text(1, "Alpha")
-        clicked = time.monotonic()
-        page.interrupt()
-        page.wait_done(1)
-        seconds = time.monotonic() - clicked
-        print(f"{either.application}: from the click on Interrupt to the cell's end: {seconds * 1000:.0f} ms")
-        assert seconds < 1
-        shown = page.text(1)
-        assert "Alpha: the reply begins." in shown and "Omega" not in shown
-        assert "■ interrupted" in shown.splitlines()[0]
-        (error,) = [each for each in page.outputs(1) if each["output_type"] == "error"]
-        assert 1 <= len(plain(error["traceback"]).splitlines()) <= 3
-        assert turn_of(page, 1)["status"] == "interrupted"
-
-
-def test_a_reopened_notebook_reads_as_it_was_left(either: Lab, server: SteeredServer) -> None:
-    server.script = lambda body: CONTENT
-    with closing(either.open("kept.ipynb", [LOAD, "%%claude\nWhat is beautiful?"])) as page:
-        page.finish(0)
-        page.finish(1)
-        left = page.text(1)
-        page.save()
-    with closing(either.open("kept.ipynb")) as page:
-        page.wait_text(1, "Omega")
-        page.wait_until("bed.area(1).querySelector('mjx-container')")
-        assert page.text(1).split() == left.split()
-        assert THOUGHT not in page.text(1)
-        page.cell(1).locator("summary", has_text="Thinking").click()
-        page.wait_text(1, THOUGHT)
-        nothing_strange(page)
-    clean_file(either, "kept.ipynb")
-
-
-def test_the_conversation_follows_the_cells(lab: Lab, server: SteeredServer) -> None:
-    """A deleted cell is forgotten; one that is moved or added is not."""
-    cells = [LOAD, "%%claude\nMy name is Ada.", "%%claude\nRemember the owl.", "%claude Say it again."]
-    with closing(lab.open("cells.ipynb", cells)) as page:
-        page.run_all()
-        page.wait_done(3)
-        page.delete_cell(2)
-        page.move_cell(1, 2)
-        page.add_cell("%claude And now.", below=2)
-        page.finish(3)
-        prompts = [text_of(message) for message in server.requests[-1]["messages"] if message["role"] == "user"]
-        assert prompts == ["My name is Ada.", "Say it again.", "And now."]
-
-
-@pytest.mark.parametrize("accident", ["reload", "kill_kernel", "restart"])
-def test_an_accident_in_the_middle_of_a_reply_leaves_what_was_saved(
-    lab: Lab, server: SteeredServer, accident: str
+def test_an_answer_is_seen_growing_and_then_whole_and_reads_so_when_reopened(
+    either: Page, server: SteeredServer
 ) -> None:
+    page, server.script = either, lambda body: CONTENT
+    begin(page, ["%%claude\nWhat is beautiful?"])
+    server.hold(HALF)
+    page.run(1)
+    page.wait_text(1, "Alpha")
+    assert "Omega" not in page.text(1)
+    page.wait_text(1, "writing …")
+    server.release()
+    page.wait_done(1)
+    whole(page)
+    left = page.text(1)
+    page.save()
+    page.reload()
+    whole(page)
+    assert page.text(1).split() == left.split()
+    assert THOUGHT not in page.text(1)
+    page.cell(1).locator("summary", has_text="Thinking").click()
+    page.wait_text(1, THOUGHT)
+    clean_file(page)
+
+
+def whole(page: Page) -> None:
+    """The header, and all of `REPLY` as a reader should see it."""
+    page.wait_until("bed.area(1).querySelectorAll('mjx-container').length === 1")
+    page.wait_until("bed.area(1).querySelector('.cm-line, pre span[class]')")
+    shown = page.text(1)
+    assert "Omega: the reply ends." in shown and "$5 and not $10" in shown
+    header = shown.splitlines()[0]
+    assert re.search(r"claude-opus-\S+ · [\d,]+ tokens in.* · [\d,]+ out.* · \$0\.\d+ · [\d.]+ s", header), header
+    assert page.value("[...bed.area(1).querySelectorAll('td')].map(cell => cell.innerText)") == ["height", "1.5"]
+    assert 'return 3.14159 * radius**2  # not "$5"' in shown
+    nothing_strange(page)
+
+
+def test_an_image_that_was_sent_is_seen(lab: Page, server: SteeredServer) -> None:
+    begin(lab, [FIGURE, "%%claude\nWhat is in {{fig}}?"])
+    lab.finish(1)
+    lab.finish(2)
+    lab.wait_until("bed.area(2).querySelector('img')?.naturalWidth > 100")
+    assert "1 image" in lab.text(2)
+    (block,) = [each for each in server.requests[-1]["messages"][-1]["content"] if each["type"] == "image"]
+    shown = [each["data"] for each in lab.outputs(2)]
+    assert block["source"]["data"] in [each.get("image/png", "").strip() for each in shown]
+
+
+def test_the_panel_shows_what_happens_and_is_gone_at_the_end(lab: Page, server: SteeredServer) -> None:
+    """State, seconds, tokens, dollars, Stop, thumbnails; thinking that was opened stays open as it grows."""
+    server.script = lambda body: PANEL_REPLY
+    begin(lab, ["%%claude\nWhat is in {{fig}}?", FIGURE, MODELS_LEFT])
+    lab.finish(2)
+    lab.watch_widgets()
+    server.hold(30)
+    lab.run(1)
+    stop = lab.panel(1).get_by_role("button", name="Stop")
+    stop.wait_for()
+    lab.wait_until("bed.text(1).includes('out · ≈$')")
+    state = lab.panel(1).locator("[role=status]").inner_text()
+    assert re.fullmatch(r"thinking … · \d+ s · [\d,]+ tokens in · ≈\d+ out · ≈\$0\.\d+", state), state
+    lab.wait_until("bed.area(1).querySelector('.jupyter-widgets img')?.naturalWidth > 10")
+    thinking_grows(lab, server)
+    assert stop.is_visible() and lab.canary() == ["undefined"]
+    server.release()
+    lab.wait_done(1)
+    lab.wait_text(1, "Omega")
+    assert lab.panel(1).count() == 0 and lab.widgets_seen() > 0
+    assert THOUGHTS[0] not in lab.text(1)
+    no_widget_is_left(lab, 3)
+
+
+def thinking_grows(page: Page, server: SteeredServer) -> None:
+    """Open the thinking, and let more of it come, then some of the text."""
+    fold = page.panel(1).locator(".jupyter-widget-Collapse-contents")
+    assert not fold.is_visible()
+    page.panel(1).locator(".jupyter-widget-Collapse-header").click()
+    page.wait_text(1, THOUGHTS[0])
+    assert THOUGHTS[-1] not in fold.inner_text()
+    server.hold(30)
+    page.wait_text(1, THOUGHTS[4])
+    assert fold.is_visible()
+    server.hold(70)
+    page.wait_text(1, "Alpha")
+    page.wait_text(1, "writing …")
+    assert fold.is_visible()
+    assert fold.inner_text().strip().splitlines() == THOUGHTS
+
+
+def test_stop_ends_a_silent_reply_at_once_and_keeps_what_came(lab: Page, server: SteeredServer) -> None:
     server.script = lambda body: CONTENT
-    name = f"{accident}.ipynb"
-    with closing(lab.open(name, [LOAD, "%%claude\nGo on.", "1 + 1"])) as page:
-        page.finish(0)
-        server.hold(HALF)
-        page.run(1)
-        page.wait_text(1, "Alpha")
-        page.save()
-        getattr(page, accident)()
-        assert "Alpha: the reply begins." in page.text(1)
-        server.release()
-        page.finish(2)
-        assert page.text(2).split()[-1] == "2"
-        page.save()
-    clean_file(lab, name)
-    with closing(lab.open(name)) as page:
-        page.wait_text(1, "Alpha")
-        nothing_strange(page)
+    begin(lab, ["%%claude\nGo on and on.", MODELS_LEFT])
+    server.hold(HALF)
+    lab.run(1)
+    lab.wait_text(1, "Alpha")
+    stop = lab.panel(1).get_by_role("button", name="Stop")
+    stop.wait_for()
+    ends_within_a_second(lab, stop.click)
+    no_widget_is_left(lab, 2)
+    server.release()
+    lab.finish(1)
+    lab.wait_text(1, "Omega")
+    assert "interrupted" not in lab.text(1)
+    assert len(server.requests[-1]["messages"]) == 1
 
 
-def test_the_canary_sings_where_markdown_is_not_made_inert(lab: Lab) -> None:
-    """The control of the hostile tests: the same page, the same watch, and no `claude_magic` between."""
+def test_interrupt_ends_a_silent_reply_and_keeps_what_came(either: Page, server: SteeredServer) -> None:
+    server.script = lambda body: CONTENT
+    begin(either, ["%%claude\nGo on and on."])
+    server.hold(HALF)
+    either.run(1)
+    either.wait_text(1, "Alpha")
+    ends_within_a_second(either, either.interrupt)
+
+
+def ends_within_a_second(page: Page, stop: Callable[[], None]) -> None:
+    """What came stands there, and says that it is not all."""
+    clicked = time.monotonic()
+    stop()
+    page.wait_done(1)
+    seconds = time.monotonic() - clicked
+    print(f"{page.lab.application}: from the click to the cell's end: {seconds * 1000:.0f} ms")
+    assert seconds < 1
+    page.wait_text(1, "■ interrupted")
+    shown = page.text(1)
+    assert "Alpha: the reply begins." in shown and "Omega" not in shown
+    assert "■ interrupted" in shown.splitlines()[0]
+    (error,) = [each for each in page.outputs(1) if each["output_type"] == "error"]
+    assert 1 <= len(plain(error["traceback"]).splitlines()) <= 3
+    assert turn_of(page, 1)["status"] == "interrupted"
+
+
+def no_widget_is_left(page: Page, cell: int) -> None:
+    """Neither in the kernel, as that cell says, nor in the page or the file."""
+    page.finish(cell)
+    assert page.text(cell).split()[-1] == "0"
+    nothing_strange(page)
+    page.save()
+    clean_file(page)
+
+
+def test_without_the_panel_no_widget_is_ever_shown(lab: Page, server: SteeredServer) -> None:
+    server.script = lambda body: CONTENT
+    begin(lab, ["%%claude\nWhat is beautiful?", NO_PANEL])
+    lab.finish(2)
+    lab.watch_widgets()
+    server.hold(HALF)
+    lab.run(1)
+    lab.wait_text(1, "Alpha")
+    lab.wait_text(1, "writing …")
+    server.release()
+    lab.wait_done(1)
+    lab.wait_text(1, "Omega")
+    assert lab.widgets_seen() == 0
+    nothing_strange(lab)
+
+
+def test_the_conversation_follows_the_cells(lab: Page, server: SteeredServer) -> None:
+    """A deleted cell is forgotten; one that is moved or added is not."""
+    begin(lab, ["%%claude\nMy name is Ada.", "%%claude\nRemember the owl.", "%claude Say it again."])
+    lab.run_all()
+    lab.wait_done(3)
+    lab.delete_cell(2)
+    lab.move_cell(1, 2)
+    lab.add_cell("%claude And now.", below=2)
+    lab.finish(3)
+    prompts = [text_of(message) for message in server.requests[-1]["messages"] if message["role"] == "user"]
+    assert prompts == ["My name is Ada.", "Say it again.", "And now."]
+
+
+ACCIDENTS = pytest.mark.parametrize("accident", ["reload", "kill_kernel", "restart"])
+
+
+@ACCIDENTS
+def test_an_accident_in_the_middle_of_a_reply_leaves_what_was_saved(
+    lab: Page, server: SteeredServer, accident: str
+) -> None:
+    have_an_accident(lab, server, accident, NO_PANEL)
+    clean_file(lab)
+    lab.reload()
+    lab.wait_text(1, "Alpha")
+    nothing_strange(lab)
+
+
+@ACCIDENTS
+def test_an_accident_under_the_panel_leaves_the_answer_and_the_next_run_a_clean_cell(
+    lab: Page, server: SteeredServer, accident: str
+) -> None:
+    """The panel itself is dead then: a widget's view cannot outlive its kernel or page (RENDERING.md §2)."""
+    have_an_accident(lab, server, accident, "# with the panel")
+    _, asked, bystander, _ = lab.lab.read(NAME).cells
+    (answer,) = [each for each in asked.outputs if "text/markdown" in each.data]
+    assert "Alpha: the reply begins." in answer.data["text/markdown"]
+    assert [each.data["text/plain"] for each in bystander.outputs] == ["2"]
+    lab.finish(0)
+    lab.finish(1)
+    lab.save()
+    clean_file(lab)
+    lab.forget()  # what the dead panel said
+    lab.reload()
+    whole(lab)
+
+
+def have_an_accident(page: Page, server: SteeredServer, accident: str, setting: str) -> None:
+    """In the middle of a reply that has been saved; then run another cell, and save again."""
+    server.script = lambda body: CONTENT
+    begin(page, ["%%claude\nGo on.", "1 + 1", setting])
+    page.finish(3)
+    server.hold(HALF)
+    page.run(1)
+    page.wait_text(1, "Alpha")
+    page.save()
+    getattr(page, accident)()
+    assert "Alpha: the reply begins." in page.text(1)
+    server.release()
+    page.finish(2)
+    assert page.text(2).split()[-1] == "2"
+    page.save()
+
+
+def test_the_canary_sings_where_markdown_is_not_made_inert(lab: Page) -> None:
+    """The control of the hostile test: the same page, the same watch, and no `claude_magic` between."""
     source = (
         "from IPython.display import Markdown\n"
         "Markdown('<img src=x onerror=window.PWN++> <img src=http://evil.invalid/a.png> <script></script>')"
     )
-    with closing(lab.open("control.ipynb", [source])) as page:
-        page.finish(0)
-        page.wait_until("bed.area(0).querySelector('img')")
-        page.settle()
-        assert page.canary() == ["number"]
-        assert any("evil.invalid" in stray for stray in page.strays)
-        assert any("onerror" in found for found in page.value(ACTIVE))
+    begin(lab, [source])
+    lab.finish(1)
+    lab.wait_until("bed.area(1).querySelector('img')")
+    lab.settle()
+    assert lab.canary() == ["number"]
+    assert any("evil.invalid" in stray for stray in lab.strays)
+    assert any("onerror" in found for found in lab.value(ACTIVE))
 
 
 PER_CELL = 20  # two outputs each: JupyterLab hides those past 50
 
 
-@pytest.mark.parametrize("place", ["text", "elsewhere"])
-def test_nothing_hostile_comes_alive(lab: Lab, server: SteeredServer, place: str) -> None:
-    """In the reply's text, or in its thinking, model name, stop sequence, tool calls and citations."""
+def test_nothing_hostile_comes_alive(lab: Page, server: SteeredServer) -> None:
+    """Neither in the reply's text nor in its thinking, model name, stop sequence, tool calls and citations."""
 
     def script(body: dict[str, Any]) -> list[dict[str, Any]]:
         _, payload = HOSTILE[int(text_of(body["messages"][-1]).split()[-1])]
-        server.lies = (
-            {} if place == "text" else {"model": payload, "stop_reason": "stop_sequence", "stop_sequence": payload}
-        )
-        return [{"type": "text", "text": payload}] if place == "text" else everywhere_else(payload)
+        server.lies = {"model": payload, "stop_reason": "stop_sequence", "stop_sequence": payload}
+        return everywhere(payload)
 
     server.script = script
     ask = "for i in range({}, {}):\n    get_ipython().run_cell_magic('claude', '--once', f'payload {{i}}')"
     parts = [range(len(HOSTILE))[start : start + PER_CELL] for start in range(0, len(HOSTILE), PER_CELL)]
-    cells = [LOAD, *[ask.format(part.start, part.stop) for part in parts]]
-    name = f"hostile {place}.ipynb"
-    with closing(lab.open(name, cells)) as page:
+    with closing(lab.lab.open("hostile.ipynb", [LOAD, *[ask.format(part.start, part.stop) for part in parts]])) as page:
+        page.execute(f"{LOAD}\n{NO_PANEL}")  # the panel's fold has its own test, and 141 of them take long
         page.run_all()
         page.wait_done(len(parts))
         inert(page, [len(part) for part in parts])
         page.save()
-    with closing(lab.open(name)) as page:
+        page.reload()
         assert page.value("bed.cells.every(cell => cell.model.trusted)")
         inert(page, [len(part) for part in parts])
-    lab.copy_untrusted(name, f"copy of {name}")
-    with closing(lab.open(f"copy of {name}")) as page:
+    lab.lab.copy_untrusted("hostile.ipynb", "copy of hostile.ipynb")
+    with closing(lab.lab.open("copy of hostile.ipynb")) as page:
         assert not page.value("bed.cells.some(cell => cell.model.trusted)")
         inert(page, [len(part) for part in parts])
 
 
-def everywhere_else(payload: str) -> list[dict[str, Any]]:
-    """Content with the payload in all places but the text."""
+def everywhere(payload: str) -> list[dict[str, Any]]:
+    """Content with the payload in all places; in the text, it begins a paragraph of its own."""
     citation = {
         "type": "web_search_result_location",
         "url": payload,
@@ -261,15 +381,13 @@ def everywhere_else(payload: str) -> list[dict[str, Any]]:
         "cited_text": payload,
         "encrypted_index": "x",
     }
+    citations = [citation, {**citation, "url": f"https://a.invalid/{payload}"}]
     return [
         {"type": "thinking", "thinking": payload, "signature": "x"},
-        {
-            "type": "text",
-            "text": "Cited.",
-            "citations": [citation, {**citation, "url": f"https://a.invalid/{payload}"}],
-        },
+        {"type": "text", "text": "Cited.", "citations": citations},
         {"type": "tool_use", "id": "toolu_1", "name": payload, "input": {payload: payload}},
         {"type": payload, "data": payload},
+        {"type": "text", "text": f"\n\n{payload}"},
     ]
 
 
@@ -319,11 +437,11 @@ def nothing_strange(page: Page) -> None:
     assert page.intrusions == []
 
 
-def clean_file(lab: Lab, name: str) -> None:
-    """A saved notebook is valid and plain: no widget view, no widget state, no key."""
-    notebook = lab.read(name)
+def clean_file(page: Page) -> None:
+    """The saved notebook is valid and plain: no widget view, no widget state, no key."""
+    notebook = page.lab.read(page.name)
     assert "widgets" not in notebook.metadata
-    raw = (lab.folder / name).read_text(encoding="utf-8")
+    raw = (page.lab.folder / page.name).read_text(encoding="utf-8")
     assert "application/vnd.jupyter.widget-view+json" not in raw
     assert KEY not in raw
 
@@ -362,18 +480,19 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(os.environ.get("CLAUDE_MAGIC_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
 
 
-def test_a_conversation_fits_its_page_in_light_and_dark_wide_and_narrow(either: Lab, pictures: Path) -> None:
+def test_a_conversation_fits_its_page_in_light_and_dark_wide_and_narrow(either: Page, pictures: Path) -> None:
     """Nothing is wider than the cell, and the pictures are there to be looked at."""
-    with closing(either.open("demo.ipynb", DEMO)) as page:
-        page.run_all()
-        page.wait_done(len(DEMO) - 1)
-        page.value("document.querySelectorAll('.jp-OutputArea-output details').forEach(each => { each.open = true })")
-        for width in (1280, 800):
-            page.resize(width, 3000)
-            for theme in ("Light", "Dark"):
-                page.theme(theme)
-                page.screenshot(pictures / f"{either.application}-{theme.lower()}-{width}.png")
-            for number in range(2, len(DEMO)):
-                assert page.value(f"bed.area({number}).scrollWidth <= bed.area({number}).clientWidth")
-        page.theme("Light")
-        nothing_strange(page)
+    page = either
+    page.start_over(DEMO)
+    page.run_all()
+    page.wait_done(len(DEMO) - 1)
+    page.value("document.querySelectorAll('.jp-OutputArea-output details').forEach(each => { each.open = true })")
+    for width in (1280, 800):
+        page.resize(width, 3000)
+        for theme in ("Light", "Dark"):
+            page.theme(theme)
+            page.screenshot(pictures / f"{page.lab.application}-{theme.lower()}-{width}.png")
+        for number in range(2, len(DEMO)):
+            assert page.value(f"bed.area({number}).scrollWidth <= bed.area({number}).clientWidth")
+    page.theme("Light")
+    nothing_strange(page)

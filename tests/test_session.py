@@ -119,6 +119,26 @@ def test_a_recorded_reply_renders_and_goes_back_verbatim(
         assert messages[1] == {"role": "assistant", "content": sendable}
 
 
+def test_thinking_that_the_api_refuses_is_left_out_from_then_on(session: Session) -> None:
+    """Another account's notebook: the rule that binds thinking to an account is not ours to know."""
+    server = session.client.offline
+    for cell in ("a", "b"):
+        ask(session, "question", cell)
+    refused = "messages.1.content.0: Invalid `signature` in `thinking` block: The block is bound to a different account"
+    server.faults.append(Fault("status", status=400, message=refused))
+    outcome = ask(session, "question", "c")
+    assert outcome.failure is None and outcome.turn and "earlier thinking left out" in outcome.turn.notes[-1]
+    assert thinking_in(server.requests[-2]) == 2 and thinking_in(server.requests[-1]) == 0
+    count = len(server.requests)
+    outcome = ask(session, "question", "d")
+    assert outcome.failure is None and len(server.requests) == count + 1
+    assert thinking_in(server.requests[-1]) == 1
+
+
+def thinking_in(sent: dict[str, Any]) -> int:
+    return sum(block["type"] == "thinking" for message in sent["messages"] for block in message["content"])
+
+
 class Notebook(RuleBasedStateMachine):
     """A person at a notebook, and what the page shows: cells in the order in which they first ran."""
 

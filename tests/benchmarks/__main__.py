@@ -12,7 +12,7 @@ from pathlib import Path
 if not __package__:
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks import loading, pure, reading, traffic, wire
+from benchmarks import browser, loading, pure, reading, traffic, wire
 from benchmarks.table import heading
 
 
@@ -21,7 +21,7 @@ def main() -> None:
     began = time.monotonic()
     print(heading(), flush=True)
     with wire.server() as server:
-        for rows in (loading.rows(), traffic.rows(server), reading.rows(server), pure.rows()):
+        for rows in (loading.rows(), traffic.rows(server), reading.rows(server), pure.rows(), browser.rows(server)):
             for row in rows:
                 print(row.line(), flush=True)
     print("\nTimes are the best of several repetitions, in turns with the baseline; sizes and paced rows are one run.")

@@ -10,13 +10,14 @@ WIDTHS = (64, 13, 40, 9)
 
 @dataclass(frozen=True)
 class Row:
-    """One figure. `baseline` is in the same unit, and `beside` says of what; `None` is nothing to compare with.
+    """One figure, `None` where it could not be measured. `baseline` is in the same unit, and `beside` says of
+    what; `None` is nothing to compare with.
 
     `max_ours` limits the figure itself, `max_ratio` the figure over its baseline.
     """
 
     what: str
-    ours: float
+    ours: float | None
     unit: str
     baseline: float | None = None
     beside: str = ""
@@ -26,19 +27,20 @@ class Row:
     @property
     def ratio(self) -> float | None:
         """Ours over the baseline."""
-        return self.ours / self.baseline if self.baseline else None
+        return self.ours / self.baseline if self.baseline and self.ours is not None else None
 
     @property
     def beyond(self) -> bool:
         """Whether a limit is passed."""
-        too_much = self.max_ours is not None and self.ours > self.max_ours
+        too_much = None not in (self.max_ours, self.ours) and self.ours > self.max_ours
         return too_much or (self.max_ratio is not None and self.ratio is not None and self.ratio > self.max_ratio)
 
     def line(self) -> str:
         """The row as text; `!` in front where a limit is passed."""
         baseline = "" if self.baseline is None else f"{_figure(self.baseline, self.unit)} {self.beside}"
         ratio = "" if self.ratio is None else f"{self.ratio:.2f}×"
-        cells = (self.what, _figure(self.ours, self.unit), baseline, ratio)
+        ours = "–" if self.ours is None else _figure(self.ours, self.unit)
+        cells = (self.what, ours, baseline, ratio)
         return ("! " if self.beyond else "  ") + _aligned(cells) + self._limit()
 
     def _limit(self) -> str:
