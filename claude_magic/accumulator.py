@@ -68,8 +68,8 @@ class Accumulator:
                 _STEPS.get(kind, _pass)(self, event)
             return
         except (KeyError, TypeError, AttributeError, ValueError):
-            excerpt = json.dumps(event, default=str)[:120]
-        raise StreamError(f"The reply is unreadable at this event: {excerpt}")
+            kind = event.get("type") if isinstance(event, Mapping) else type(event).__name__
+        raise StreamError(f"The reply is unreadable at an event of type {str(kind)[:40]!r}.")
 
     @property
     def text(self) -> str:
@@ -126,7 +126,9 @@ class Accumulator:
         self._message.update({key: event[key] for key in event if key not in ("type", "delta", "usage")})
 
     def _stop(self, _event: Mapping[str, Any]) -> None:
-        self.complete = bool(self._message)
+        if not self._message:
+            raise ValueError("a reply that never began")
+        self.complete = True
 
 
 def _pass(_accumulator: Accumulator, _event: Mapping[str, Any]) -> None:
@@ -147,6 +149,8 @@ class _Growing:
 
     def __init__(self, start: Mapping[str, Any], *, done: bool = False) -> None:
         self._start = dict(start)
+        if start["type"] in ("text", "thinking"):
+            self._start.setdefault(start["type"], "")
         if self._start.get("citations"):
             self._start["citations"] = list(self._start["citations"])
         self._pieces: dict[str, list[str]] = {}
@@ -162,6 +166,8 @@ class _Growing:
             self._merge(delta)
             return True
         piece = delta[names[0]]
+        if not isinstance(piece, str):
+            raise TypeError(piece)
         self._pieces.setdefault(names[1], []).append(piece)
         return bool(piece)
 
@@ -174,7 +180,7 @@ class _Growing:
         if source:
             try:
                 self._start["input"] = json.loads(source)
-            except ValueError:  # cut off at max_tokens
+            except (ValueError, RecursionError):  # cut off at max_tokens
                 self._start["partial_json"] = source
                 self._broken = True
 
@@ -186,7 +192,7 @@ class _Growing:
     def keepable(self) -> bool:
         """Whether the block can go into the conversation: whole, or text as far as it came."""
         if self._done:
-            return not self._broken
+            return not self._broken and ("id" in self._start or not self.kind.endswith("tool_use"))
         return self.kind == "text" and bool(self.value()["text"].strip())
 
     def _merge(self, delta: Mapping[str, Any]) -> None:

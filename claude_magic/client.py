@@ -6,13 +6,16 @@ here, not in the SDK, which waits silently and as long as it is told to.
 
 from __future__ import annotations
 
+import math
 import os
 import random
 import re
+import threading
 import time
+import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -28,6 +31,9 @@ if TYPE_CHECKING:
 
 CONNECT_SECONDS = 10.0
 MODELS_SECONDS = 5.0
+LONGEST_WAIT_SECONDS = 1e7
+MAX_MESSAGE_CHARACTERS = 500
+MIN_SECRET_CHARACTERS = 8
 RETRIED_STATUS = (408, 409, 429)
 # Errors of a status that is retried, but that no waiting clears (SDK 2.12, types/shared/*_error.py).
 LASTING = ("enforced_spend_limit_reached", "contract_spend_limit_reached", "ramp_limit_exceeded")
@@ -64,12 +70,13 @@ class Client:
         self._sdk: anthropic.Anthropic | None = None
         self._made_from: object = None
         self._offline: Server | None = None
+        self._starting = threading.Lock()
 
     def use_key(self, key: str) -> None:
         """Use this API key, in memory only, from now on. Raises `CredentialsError` if it cannot be one."""
-        self._key = _clean("the key", key)
-        if not self._key:
+        if not key:
             raise errors.CredentialsError("No key was entered; nothing changed.")
+        self._key = _clean("the key", key)
 
     def stream(self, params: Mapping[str, Any], settings: Settings, on_wait: Callable[[Wait], None]) -> Stream:
         """Send a request. The events come as the stream is iterated; failures are raised there."""
@@ -78,10 +85,11 @@ class Client:
     @property
     def offline(self) -> Server:
         """The offline stand-in, started at first use."""
-        if self._offline is None:
-            from . import offline
+        from . import offline
 
-            self._offline = offline.start()
+        with self._starting:
+            if self._offline is None:
+                self._offline = offline.start()
         return self._offline
 
     def sdk(self, settings: Settings) -> anthropic.Anthropic:
@@ -107,7 +115,7 @@ class Client:
     def secrets(self) -> tuple[str, ...]:
         """What must never be shown."""
         known = (self._key, os.environ.get("ANTHROPIC_API_KEY"), os.environ.get("ANTHROPIC_AUTH_TOKEN"))
-        return tuple(secret.strip() for secret in known if secret and secret.strip())
+        return tuple(each.strip() for each in known if each and len(each.strip()) >= MIN_SECRET_CHARACTERS)
 
     def key_source(self) -> str:
         """Where the key comes from, in words."""
@@ -125,12 +133,16 @@ class Client:
         timeout = httpx2.Timeout(settings.timeout, connect=CONNECT_SECONDS)
         if settings.provider == "offline":
             return anthropic.Anthropic(api_key="offline", base_url=self.offline.url, max_retries=0, timeout=timeout)
-        credentials = _credentials(self._key)
+        given = {**_credentials(self._key), **_base_url()}
+        failed: type[errors.ClaudeError] = errors.CredentialsError
         try:
-            return anthropic.Anthropic(**credentials, max_retries=0, timeout=timeout)
-        except (anthropic.AnthropicError, ValueError) as error:
-            message = redact(str(error), self.secrets())
-        raise errors.CredentialsError(message, advice=HOW_TO_SET_A_KEY)
+            return anthropic.Anthropic(**given, max_retries=0, timeout=timeout)
+        except anthropic.AnthropicError as error:
+            message, advice = redact(_flat(error), self.secrets()), HOW_TO_SET_A_KEY
+        except (ValueError, ImportError, OSError) as error:
+            message = f"The connection cannot be set up ({type(error).__name__})."
+            advice, failed = "Look at HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE.", errors.UsageError
+        raise failed(message, advice=advice)
 
 
 HOW_TO_SET_A_KEY = (
@@ -150,8 +162,22 @@ def _credentials(key: str | None) -> dict[str, Any]:
     return {}
 
 
+def _base_url() -> dict[str, Any]:
+    """ANTHROPIC_BASE_URL without stray white space. Raises `UsageError` if it is no address."""
+    address = os.environ.get("ANTHROPIC_BASE_URL", "").strip()
+    if not address:
+        return {}
+    if not re.match(r"https?://[^/?#\s]+", address):
+        raise errors.UsageError(
+            "ANTHROPIC_BASE_URL is not an address.", advice="It opens with http:// or https:// and a host."
+        )
+    return {"base_url": address}
+
+
 def _clean(name: str, value: str) -> str:
-    value = value.strip()
+    value, given = value.strip(), value
+    if given and not value:
+        raise errors.CredentialsError(f"{name[0].upper()}{name[1:]} holds nothing but white space.")
     if not value.isascii() or not (value.isprintable() and " " not in value):
         raise errors.CredentialsError(
             f"{name[0].upper()}{name[1:]} holds a character that no key has.",
@@ -208,7 +234,10 @@ class Stream:
         params: Any = self._params
         if not self.retries:
             self.sent = time.monotonic()  # making the SDK's client, the first time, is not Claude's doing
-        with sdk.messages.with_streaming_response.create(**params) as response:
+        with ExitStack() as stack:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # of a model: ours to say
+                response = stack.enter_context(sdk.messages.with_streaming_response.create(**params))
             self.request_id = response.headers.get("request-id")
             kind = response.headers.get("content-type", "")
             if kind.startswith("text/html"):
@@ -226,7 +255,8 @@ class Stream:
         """Pause before the next attempt, telling so each second. Raises the failure if the pause is too long."""
         delay = _delay(self.retries, getattr(failure, "retry_after", None))
         if delay > self._settings.max_retry_wait:
-            clock = time.strftime("%H:%M:%S", time.localtime(time.time() + delay))
+            form = "%H:%M:%S" if delay < 3600 else "%Y-%m-%d %H:%M"
+            clock = time.strftime(form, time.localtime(time.time() + delay))
             failure.advice = f"It asks to come back in {delay:.0f} s, at {clock}; max_retry_wait is shorter than that."
             raise failure
         self.retries += 1
@@ -273,7 +303,14 @@ def _address(sdk: anthropic.Anthropic) -> str:
 
 
 def _events_of(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """A reply that came in one piece (some gateways do not stream), as events."""
+    """A reply that came in one piece (some gateways do not stream), as events. Raises what else it is."""
+    error = message.get("error") if isinstance(message, dict) else None
+    if isinstance(error, dict):
+        kind = _BY_TYPE.get(str(error.get("type")), _Kind(errors.InvalidRequestError))
+        retryable = kind.error is errors.OverloadedError
+        raise kind.error(_flat(error.get("message")), advice=kind.advice, retryable=retryable)
+    if not isinstance(message, dict) or message.get("type") != "message":
+        raise errors.StreamError("The answer is JSON, but not a message.", advice="Look at ANTHROPIC_BASE_URL.")
     yield {"type": "message_start", "message": message}
     yield {"type": "message_stop"}
 
@@ -325,18 +362,9 @@ def translate(error: Exception, key_source: str, timeout: float, request_id: str
 
     if isinstance(error, anthropic.APIStatusError):
         return _status_error(error, key_source, request_id)
-    if isinstance(error, anthropic.APITimeoutError):
-        return errors.ConnectionFailedError(
-            f"no answer within {timeout:.0f} s", advice="Check the network, or a proxy."
-        )
-    if isinstance(error, anthropic.APIConnectionError):
-        return errors.ConnectionFailedError(_why_unreachable(error), advice=CHECK_ADDRESS)
-    if isinstance(error, httpx2.TimeoutException):
-        return errors.StreamError(f"The reply stalled: nothing came for {timeout:.0f} s.", request_id=request_id)
-    if isinstance(error, httpx2.InvalidURL):
-        return errors.ConnectionFailedError("it is not an address", advice=CHECK_ADDRESS)
-    if isinstance(error, httpx2.HTTPError | httpx2.StreamError | httpx2.CookieConflict):
-        return errors.StreamError("The connection was cut in the middle of the reply.", request_id=request_id)
+    network = anthropic.APIConnectionError | httpx2.HTTPError | httpx2.StreamError
+    if isinstance(error, network | httpx2.InvalidURL | httpx2.CookieConflict):
+        return _network_error(error, timeout, request_id)
     if isinstance(error, anthropic.CredentialsError | anthropic.AnthropicError) or _is_missing_key(error):
         return errors.CredentialsError("There is no API key.", advice=HOW_TO_SET_A_KEY)
     if isinstance(error, UnicodeEncodeError):
@@ -346,6 +374,25 @@ def translate(error: Exception, key_source: str, timeout: float, request_id: str
     return errors.ClaudeError(f"{type(error).__name__} in the anthropic package.", request_id=request_id)
 
 
+def _network_error(error: Exception, timeout: float, request_id: str | None) -> errors.ClaudeError:
+    """What went wrong between here and the API: before the reply began, or in the middle of it."""
+    import anthropic
+    import httpx2
+
+    if isinstance(error.__cause__, httpx2.LocalProtocolError):
+        return errors.UsageError("The request cannot be written: a header is malformed.", advice=CHECK_HEADERS)
+    if isinstance(error, anthropic.APITimeoutError):
+        return errors.ConnectionFailedError(f"no answer within {timeout:.0f} s", advice=CHECK_ADDRESS)
+    if isinstance(error, anthropic.APIConnectionError):
+        return errors.ConnectionFailedError(_why_unreachable(error), advice=CHECK_ADDRESS)
+    if isinstance(error, httpx2.TimeoutException):
+        return errors.StreamError(f"The reply stalled: nothing came for {timeout:.0f} s.", request_id=request_id)
+    if isinstance(error, httpx2.InvalidURL):
+        return errors.ConnectionFailedError("it is not an address", advice=CHECK_ADDRESS)
+    return errors.StreamError("The connection was cut in the middle of the reply.", request_id=request_id)
+
+
+CHECK_HEADERS = "Look at the key, and at ANTHROPIC_CUSTOM_HEADERS if it is set."
 CHECK_ADDRESS = "Check the network, a proxy, and ANTHROPIC_BASE_URL if it is set."
 
 
@@ -428,7 +475,7 @@ _BY_WORDS = (
 
 def _status_error(error: anthropic.APIStatusError, key_source: str, request_id: str | None) -> errors.APIError:
     """An error that the API sent, with a status or in the middle of a stream (then the status is 200)."""
-    said = (error.api_message or "").strip() or f"HTTP {error.status_code} without an explanation"
+    said = _flat(error.api_message) or f"HTTP {error.status_code} without an explanation"
     kind = _kind(error, said)
     advice = kind.advice
     if kind.error is errors.AuthenticationError:
@@ -445,6 +492,12 @@ def _status_error(error: anthropic.APIStatusError, key_source: str, request_id: 
         retry_after=_retry_after(error.response.headers),
         retryable=_retryable(error),
     )
+
+
+def _flat(message: object) -> str:
+    """The API's own words on one line of bounded length."""
+    words = " ".join(str(message or "").split())
+    return words if len(words) <= MAX_MESSAGE_CHARACTERS else words[:MAX_MESSAGE_CHARACTERS] + " …"
 
 
 def _kind(error: anthropic.APIStatusError, said: str) -> _Kind:
@@ -479,9 +532,15 @@ def _retryable(error: anthropic.APIStatusError) -> bool:
 def _retry_after(headers: httpx2.Headers) -> float | None:
     """Seconds that the API asks to wait: `retry-after-ms`, or `retry-after` as a number or a date."""
     with suppress(KeyError, ValueError):
-        return float(headers["retry-after-ms"]) / 1000
+        return _seconds(float(headers["retry-after-ms"]) / 1000)
     with suppress(KeyError, ValueError):
-        return float(headers["retry-after"])
+        return _seconds(float(headers["retry-after"]))
     with suppress(KeyError, ValueError, TypeError):
-        return parsedate_to_datetime(headers["retry-after"]).timestamp() - time.time()
+        return _seconds(parsedate_to_datetime(headers["retry-after"]).timestamp() - time.time())
     return None
+
+
+def _seconds(asked: float) -> float:
+    if math.isnan(asked):
+        raise ValueError(asked)
+    return min(asked, LONGEST_WAIT_SECONDS)

@@ -16,6 +16,7 @@ from typing import Any
 from . import frames, pictures, values
 from .errors import PromptError
 from .foreign import one_line, short
+from .options import IPYTHON_NAMES
 from .pictures import Block
 from .values import Part, Text
 
@@ -23,7 +24,6 @@ MAX_CLOSINGS_TRIED = 100
 MAX_QUOTED_CHARACTERS = 60
 
 # What IPython puts into a notebook's namespace, names with an underscore aside.
-IPYTHON_NAMES = frozenset({"In", "Out", "exit", "quit", "open", "get_ipython"})
 
 # Values of one list that are shown one after another.
 MAX_ELEMENTS = 20
@@ -106,6 +106,9 @@ def _expression(body: str, opening: int) -> tuple[Expression, int]:
 
 
 def _compile(source: str) -> CodeType | None:
+    """The code of an expression, which may go over several lines; `None` if it is none."""
+    if "\n" in source:
+        source = f"({source}\n)"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -254,6 +254,7 @@ class TerminalView:
             before, self._kind = self._kind, event["content_block"]["type"]
             if self._written and self._kind == "text" != before:
                 _write("\n\n")
+            _write(record.printable(event["content_block"].get("text") or ""))
         elif event["type"] == "content_block_delta" and event["delta"].get("text"):
             self._written += 1
             _write(record.printable(event["delta"]["text"]))

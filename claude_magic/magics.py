@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import getpass
+import math
 import re
-from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from weakref import WeakKeyDictionary
 
 from IPython.core.completer import context_matcher
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
-from traitlets import Bool, Enum, Float, Integer, TraitError, TraitType
+from traitlets import Bool, Enum, Float, Integer, TraitError, TraitType, validate
 from traitlets.config import Configurable
 
 from . import models, options
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from .client import Settings
-    from .conversation import Block
     from .record import Bundle
     from .session import Outcome, Session
 
@@ -50,6 +49,8 @@ class _Default(TraitType[Any, Any]):
     def validate(self, obj: Any, value: Any) -> Any:
         if value is None and self.allow_none:
             return None
+        if not isinstance(value, str | int) or isinstance(value, bool) or value == "":
+            raise TraitError(f"{self.name} cannot be {value!r}.")
         try:
             return self._parse(str(value))
         except ValueError as error:
@@ -85,6 +86,12 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         config=True
     )
 
+    @validate("max_retry_wait", "timeout")
+    def _finite(self, proposal: Any) -> float:
+        if not math.isfinite(proposal["value"]):
+            raise TraitError(f"{proposal['trait'].name} is a number of seconds, not {proposal['value']}.")
+        return float(proposal["value"])
+
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell=shell)
         self._source = ""
@@ -100,20 +107,10 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
     @no_var_expand
     @line_cell_magic
     def claude(self, line: str, cell: str | None = None) -> None:
-        from . import context
-
-        wanted, rest = options.parse(line, self._defaults())
-        running = current_cell(self.shell, self._source)
-        body = rest if cell is None else _body(cell, rest, running)
-        namespace = self.shell.user_ns
-        if wanted.system and not wanted.raw:
-            wanted = dataclasses.replace(wanted, system=_system(wanted.system, namespace))
-        wanted = dataclasses.replace(wanted, model=models.resolve(wanted.model))
-        content = context.content(body, namespace, raw=wanted.raw)
-        if wanted.show_request:
-            print(self.session.request(wanted, content, running).as_json())
+        with suppress(KeyboardInterrupt):
+            self._run(line, cell)
             return
-        self._conclude(self._ask(wanted, content, running), wanted)
+        raise ReplyInterrupted("Interrupted before the reply began.")
 
     @line_magic
     def claude_reset(self, line: str) -> None:
@@ -191,14 +188,24 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
 
         return Settings(self.provider, self.max_retries, self.max_retry_wait, self.timeout)
 
-    def _ask(self, wanted: Options, content: Sequence[Block], running: Cell) -> Outcome:
-        from . import live
+    def _run(self, line: str, cell: str | None) -> None:
+        """Read the line and the body, ask, show."""
+        from . import context, live
 
+        wanted, rest = options.parse(line, self._defaults())
+        running = current_cell(self.shell, self._source)
+        body = rest if cell is None else _body(cell, rest, running)
+        namespace = self.shell.user_ns
+        if wanted.system and not wanted.raw:
+            wanted = dataclasses.replace(wanted, system=_system(wanted.system, namespace))
+        wanted = dataclasses.replace(wanted, model=models.resolve(wanted.model))
+        content = context.content(body, namespace, raw=wanted.raw)
+        if wanted.show_request:
+            print(self.session.request(wanted, content, running).as_json())
+            return
         # Only a frontend that sends the cell's id can be trusted to show widgets.
         view = live.view_for(self.shell, panel=self.panel and running.id is not None)
-        with suppress(KeyboardInterrupt):
-            return self.session.ask(wanted, content, running, self._settings(), view)
-        raise ReplyInterrupted("Interrupted before the reply began.")
+        self._conclude(self.session.ask(wanted, content, running, self._settings(), view), wanted)
 
     def _conclude(self, outcome: Outcome, wanted: Options) -> None:
         from . import record
@@ -234,7 +241,7 @@ def _body(cell: str, rest: str, running: Cell) -> str:
             f"%%claude takes only options on its first line, not {rest.strip()!r}.",
             advice="The prompt goes below it; for one line, write %claude.",
         )
-    return cell[:-1] if cell.endswith("\n") and not running.source.endswith("\n") else cell
+    return cell[:-1] if cell.endswith("\n") and running.source.endswith(cell[:-1]) else cell
 
 
 def _system(text: str, namespace: dict[str, Any]) -> str:
@@ -277,6 +284,10 @@ def exact_cells(lines: list[str]) -> list[str]:
     body = "".join(lines[first + 1 :]) or "\n"  # IPython has words of its own for an empty body
     return [f"get_ipython().run_cell_magic({name!r}, {line!r}, {body!r})\n"]
 
+
+# IPython asks transformers whether a cell is complete, and this one would make of `%%claude` alone a
+# line that is; those that are marked so are not asked.
+exact_cells.has_side_effects = True  # type: ignore[attr-defined]
 
 # The one unavoidable global: what was loaded into which shell. It outlives `%unload_ext`, so that
 # `%reload_ext` keeps the conversation.

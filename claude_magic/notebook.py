@@ -23,8 +23,12 @@ class Cell:
 
 
 def current_cell(shell: InteractiveShell, source: str = "") -> Cell:
-    """The cell that is running: JupyterLab, Notebook and VS Code send its id with each execution."""
+    """The cell that is running: JupyterLab, Notebook and VS Code send its id with each execution.
+
+    `source` is what a terminal knows of it.
+    """
     parent = _parent(shell)
+    source = (parent.get("content") or {}).get("code") or source
     cell_id = (parent.get("metadata") or {}).get("cellId")
     run = (parent.get("header") or {}).get("msg_id") or str(shell.execution_count)
     return Cell(cell_id, run, source)

@@ -23,14 +23,19 @@ DEFAULT_MAX_TOKENS = 32_000
 PROVIDERS = ("anthropic", "offline")
 
 
+_NUMBER = re.compile(r"[0-9]{1,9}|[0-9]{1,3}(?:_[0-9]{3}){1,2}")
+# What IPython itself lives on.
+IPYTHON_NAMES = frozenset({"In", "Out", "exit", "quit", "open", "get_ipython"})
+
+
 def _whole_number(text: str) -> int:
-    if not re.fullmatch(r"[\d_]*\d", text) or int(text) < 1:
+    if not _NUMBER.fullmatch(text) or int(text) < 1:
         raise ValueError("a whole number of tokens, 1 or more")
     return int(text)
 
 
 def _name(text: str) -> str:
-    if not text.isidentifier() or keyword.iskeyword(text):
+    if not text.isidentifier() or keyword.iskeyword(text) or text.startswith("__") or text in IPYTHON_NAMES:
         raise ValueError("a Python variable name")
     return text
 
@@ -43,7 +48,7 @@ def _effort(text: str) -> str:
 
 def _thinking(text: str) -> str:
     text = {"off": "disabled", "on": "adaptive"}.get(text, text)
-    if text not in ("adaptive", "disabled", "between_tools") and not re.fullmatch(r"[\d_]*\d", text):
+    if text not in ("adaptive", "disabled", "between_tools") and not _NUMBER.fullmatch(text):
         raise ValueError("adaptive, disabled, between_tools or a number of tokens")
     return text
 
@@ -152,7 +157,7 @@ FIELDS = dataclasses.fields(Options)
 BY_FLAG = {flag: field for field in FIELDS for flag in field.metadata["flags"]}
 
 # A word of an option line: quoted parts may hold spaces; a backslash is a backslash.
-_WORD = re.compile(r"""(?:"[^"]*"|'[^']*'|[^\s"'])+|["']""")
+_WORD = re.compile(r"""(?:"[^"]*"|'[^']*'|\{\{.*?\}\}|[^\s"'])+|["']""")
 
 
 def parse(line: str, defaults: Options) -> tuple[Options, str]:
@@ -197,6 +202,8 @@ def _option(line: str, word: re.Match[str], at: int) -> tuple[dataclasses.Field[
         if value is None:
             raise UsageError(f"{flag} wants a value: {metavar}.", advice=f"Write {flag} {metavar}.")
         attached, at = value.group(), value.end()
+    if line[at : at + 1] in ("'", '"'):
+        raise UsageError(f"A quote is not closed in the value of {flag}.", advice="Put the value in the other quotes.")
     return option_field, _value(option_field, flag, _unquoted(attached)), at
 
 
@@ -211,7 +218,7 @@ def _value(option_field: dataclasses.Field[Any], flag: str, text: str) -> Any:
 
 
 def _unquoted(word: str) -> str:
-    parts = re.findall(r"""\"[^"]*"|'[^']*'|[^"']+|["']""", word)
+    parts = re.findall(r"""\"[^"]*"|'[^']*'|\{\{.*?\}\}|(?:(?!\{\{)[^"'])+|["']|\{\{""", word)
     for part in parts:
         if part in ('"', "'"):
             raise UsageError(f"A quote is not closed in {word}.")

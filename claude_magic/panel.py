@@ -68,8 +68,8 @@ class Panel:
         """Show the thinking so far, in a fold that stays as its reader left it."""
         if not text:
             return
-        style = "white-space: pre-wrap; overflow-wrap: anywhere; max-height: 20em; overflow-y: auto; margin: 0"
-        self._thinking.value = f'<pre class="tex2jax_ignore mathjax_ignore" style="{style}">{html.escape(text)}</pre>'
+        style = "white-space: pre-wrap; overflow-wrap: anywhere; max-height: 20em; overflow-y: auto; line-height: 1.5"
+        self._thinking.value = f'<div class="tex2jax_ignore mathjax_ignore" style="{style}">{html.escape(text)}</div>'
         self._fold.layout.display = None
 
     def close(self) -> None:

@@ -23,6 +23,8 @@ from .options import Options
 
 THINKING = ("thinking", "redacted_thinking")
 NOT_RUN = "This tool was not run."
+# Claude stopped to wait for something: its server tools have no result yet, and need none.
+WAITING = ("pause_turn", "tool_use")
 CACHE_CONTROL = {"type": "ephemeral"}
 
 
@@ -53,8 +55,8 @@ def build(history: Conversation, content: Sequence[Block], options: Options) -> 
 def sendable(turn: Turn) -> tuple[Message, ...]:
     """A turn's messages as they may be sent again; none, if there is no reply to send.
 
-    Left out: refusals, empty text and thinking at the very end (the API accepts neither), and the
-    server tools of an interrupted reply that have no result.
+    Left out: refusals, empty text and thinking at the very end (the API accepts neither), and
+    server tools that broke off before their result.
     """
     if turn.status == "refused":
         return ()
@@ -73,15 +75,15 @@ def sendable(turn: Turn) -> tuple[Message, ...]:
 
 def _goes_back(block: Block, turn: Turn, answered: set[Any]) -> bool:
     if block["type"] == "text":
-        return bool(block["text"])
-    if turn.status == "interrupted" and block["type"].endswith("server_tool_use"):
-        return block["id"] in answered
+        return bool(block["text"].strip())
+    if block["type"] in ("server_tool_use", "mcp_tool_use"):
+        return block.get("id") in answered or turn.calls[-1].stop_reason in WAITING
     return True
 
 
 def _messages(history: Conversation, content: Sequence[Block], system: Any) -> tuple[list[Message], str]:
     """The messages, and the digest of system prompt and messages: the fold that the module is about."""
-    running = _Digest([system, None])
+    running = _Digest([system or None, None])
     messages: list[Message] = []
     for turn in history:
         sent = sendable(turn)
@@ -168,9 +170,7 @@ def _thinking(options: Options, model: models.Model | None) -> dict[str, Any] | 
         raise UsageError(f"{options.model} does not take --thinking {wanted}.", advice=_instead(model, kind))
     if kind == "enabled":
         return _budget(int(wanted), options)
-    if kind == "disabled":
-        return {"type": "disabled"}
-    return {"type": kind, "display": "summarized"}
+    return {"type": kind, "display": "summarized"} if kind == "adaptive" else {"type": kind}
 
 
 def _instead(model: models.Model, kind: str) -> str:

@@ -20,7 +20,7 @@ from . import request
 from .accumulator import Accumulator, Reply
 from .client import Client, Settings, Stream
 from .conversation import Block, Call, Conversation, Turn
-from .errors import ClaudeError, ReplyInterrupted, ThinkingRefusedError
+from .errors import ClaudeError, ReplyInterrupted, StreamError, ThinkingRefusedError
 from .live import View
 from .notebook import Cell
 from .options import Options
@@ -66,7 +66,8 @@ class Session:
         """
         history = self._history(options, cell)
         asked = request.build(history, content, options)
-        notes = [f"{len(history)} earlier {'turn' if len(history) == 1 else 'turns'}"] if len(history) else []
+        earlier = sum(bool(request.sendable(turn)) for turn in history)
+        notes = [f"{earlier} earlier {'turn' if earlier == 1 else 'turns'}"] if earlier else []
         turn = None
         try:
             with uninterrupted():
@@ -125,7 +126,11 @@ class Session:
             return answer, ReplyInterrupted("The reply was interrupted.")
         except ClaudeError as error:
             return answer, error
-        return answer, None
+        except Exception as error:  # what nobody foresaw must not lose what was paid for
+            broken = type(error).__name__
+        else:
+            return answer, None
+        return answer, StreamError(f"The reply is unreadable ({broken}).", request_id=stream.request_id)
 
     def _conclude(
         self,
@@ -199,18 +204,22 @@ class _Answer:
     def call(self, reply: Reply) -> Call:
         message = reply.message
         return Call(
-            model=message.get("model") or self._model,
+            model=_text(message.get("model")) or self._model,
             usage=dict(reply.usage),
             request_id=self._stream.request_id,
-            stop_reason=reply.stop_reason,
-            stop_details=message.get("stop_details"),
-            stop_sequence=message.get("stop_sequence"),
+            stop_reason=_text(reply.stop_reason),
+            stop_details=message["stop_details"] if isinstance(message.get("stop_details"), dict) else None,
+            stop_sequence=_text(message.get("stop_sequence")),
             started=self._started,
             first_token=self._first,
             seconds=time.monotonic() - self._stream.sent,
             provider=self._provider,
             answered=bool(reply.content or reply.partial),
         )
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
 
 
 def _status(reply: Reply) -> Any:

@@ -73,7 +73,7 @@ window.bed = {
       && this.cells.length && document.querySelector('.jp-Cell'))
   },
   command(name, args) { return window.jupyterapp.commands.execute(name, args) },
-  execute(code) { return this.panel.sessionContext.session.kernel.requestExecute({code}) },
+  execute(code) { return this.panel.sessionContext.session.kernel.requestExecute({code, store_history: false}) },
   choose(n) { this.notebook.deselectAll(); this.notebook.activeCellIndex = n },
   run(n) {
     this.choose(n)
@@ -482,7 +482,7 @@ class Page:
         return self.cell(cell).locator(".jupyter-widgets")
 
     def execute(self, code: str) -> None:
-        """Run code in the kernel that belongs to no cell, to its end."""
+        """Run code in the kernel that belongs to no cell and counts for none, to its end."""
         self.value("bed.execute(given).done.then(() => null)", code)
 
     def watch_frames(self) -> None:

@@ -123,12 +123,34 @@ def test_a_new_message_start_begins_the_reply_anew() -> None:
         {"type": "content_block_start", "index": 0},
         {"type": "message_delta"},
         {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta"}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": None}},
     ],
 )
 def test_an_event_that_makes_no_sense_is_our_own_error(event: Any) -> None:
     accumulator = accumulated(events(TEXT)[:2])
     with pytest.raises(StreamError):
         accumulator.add(event)
+
+
+def test_an_error_does_not_repeat_what_came() -> None:
+    with pytest.raises(StreamError) as raised:
+        accumulated([{"type": "message_delta", "delta": "sk-ant-SECRET"}])
+    assert "SECRET" not in str(raised.value)
+
+
+@pytest.mark.parametrize("stream", [[{"type": "message_stop"}], [{"type": "message_stop"}, *events(TEXT)]])
+def test_a_reply_cannot_end_before_it_began(stream: list[Any]) -> None:
+    with pytest.raises(StreamError):
+        accumulated(stream)
+
+
+def test_odd_blocks_are_shown_and_not_kept() -> None:
+    deep = {"type": "input_json_delta", "partial_json": "[" * 200_000}
+    tool = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
+    nameless = {"type": "tool_use", "name": "f", "input": {}}
+    reply = accumulated(events([{"type": "text"}], [tool, deep], [nameless], TEXT)).reply()
+    assert [block["type"] for block in reply.content] == ["text", "text"]
+    assert len(reply.partial) == 2
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=[])), st.integers(0, 20))

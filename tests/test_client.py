@@ -263,6 +263,60 @@ def test_an_answer_that_is_not_the_api_says_where_it_came_from(at: Any) -> None:
     assert "text/html" in error.message and address in error.message and "ANTHROPIC_BASE_URL" in error.advice
 
 
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b'{"type":"error","error":{"type":"overloaded_error","message":"Overloaded"}}', errors.OverloadedError),
+        (b'{"type":"error","error":{"type":"billing_error","message":["odd"]}}', errors.BillingError),
+        (b"{}", errors.StreamError),
+        (b"[]", errors.StreamError),
+        (b"", errors.StreamError),
+    ],
+)
+def test_json_that_is_no_message_is_an_error(at: Any, body: bytes, kind: type[errors.ClaudeError]) -> None:
+    head = (
+        f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
+    )
+    with _raw_server(head.encode() + body) as address:
+        at(address)
+        assert type(failure()) is kind
+
+
+@pytest.mark.parametrize("told", ["inf", "1e20", "nan", "-5", "soon", "Wed, 99 Foo"])
+def test_an_odd_time_to_come_back_is_no_trouble(standin: offline.Server, at: Any, told: str) -> None:
+    at(standin.url)
+    standin.faults.append(Fault("status", status=429, headers={"retry-after": told}))
+    if told in ("inf", "1e20"):
+        assert "come back in" in failure(Settings(max_retries=1)).advice
+    else:
+        assert read(Settings(max_retries=1))[0].complete
+
+
+def test_a_long_error_is_cut_to_one_line(standin: offline.Server, at: Any) -> None:
+    at(standin.url)
+    standin.faults.append(Fault("status", status=400, message="word\n" * 5000))
+    message = failure().message
+    assert len(message) < 600 and "\n" not in message
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("ANTHROPIC_BASE_URL", "localhost:8080", "ANTHROPIC_BASE_URL is not an address"),
+        ("HTTP_PROXY", "foo://proxy:1", "cannot be set up"),
+        ("ANTHROPIC_CUSTOM_HEADERS", "bad name: x", "malformed"),
+        ("ANTHROPIC_API_KEY", "  ", "white space"),
+    ],
+)
+def test_what_is_set_wrong_in_the_environment_is_named(
+    standin: offline.Server, at: Any, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, says: str
+) -> None:
+    at(standin.url)
+    monkeypatch.setenv(variable, value)
+    error = failure(Settings(max_retries=4))
+    assert says in error.message and standin.requests == []
+
+
 def test_a_gateway_that_does_not_stream_is_understood(corpus: str, at: Any) -> None:
     case = next(r for r in recordings() if r["response"]["kind"] == "json" and "stop:end_turn" in r["tags"])
     at(f"{corpus}/case/{case['id']}")

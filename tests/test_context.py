@@ -150,3 +150,7 @@ def test_importing_context_imports_nothing_heavy() -> None:
     heavy = ("PIL", "narwhals", "IPython", "matplotlib", "pandas", "numpy")
     program = f"import sys, claude_magic.context; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_an_expression_may_go_over_several_lines() -> None:
+    assert content("{{\n  1 +\n  2  # three\n}}", {}) == [{"type": "text", "text": "3"}]

@@ -42,6 +42,10 @@ def test_a_one_line_prompt_is_byte_for_byte(prompt: str) -> None:
     assert parse(f"--effort low {prompt}", DEFAULTS) == (Options(effort="low"), prompt)
 
 
+def test_braces_on_the_line_are_one_word() -> None:
+    assert parse("-s {{ persona + 'x' }} hi", DEFAULTS) == (Options(system="{{ persona + 'x' }}"), "hi")
+
+
 def test_a_prompt_that_opens_with_a_dash_goes_after_two() -> None:
     assert parse('--once -- -5 + "3" = ?', DEFAULTS) == (Options(once=True), '-5 + "3" = ?')
 
@@ -59,6 +63,11 @@ def test_a_prompt_that_opens_with_a_dash_goes_after_two() -> None:
         ("--thinking much", "--thinking wants adaptive"),
         ("--out 3x", "--out wants a Python variable name"),
         ("--out class", "--out wants a Python variable name"),
+        ("--out __builtins__", "--out wants a Python variable name"),
+        ("--out get_ipython", "--out wants a Python variable name"),
+        ("--max-tokens 1__0", "--max-tokens wants a whole number"),
+        ("--thinking _5000", "--thinking wants adaptive"),
+        ("--system it's hi", "quote is not closed"),
         ("--once=yes", "--once takes no value"),
         ("--model ''", "--model is empty"),
         ("--system 'abc", "quote is not closed"),

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any
 
+import anthropic
 import pytest
 
 from claude_magic.conversation import Call, Conversation, Turn
 from claude_magic.errors import UsageError
-from claude_magic.models import MODELS
+from claude_magic.models import EFFORTS, MODELS
 from claude_magic.options import Options
 from claude_magic.request import NOT_RUN, Request, build, sendable
 
 OPTIONS = Options()
+THINKING_KINDS = ("adaptive", "disabled", "between_tools", "2000")
 THOUGHT = {"type": "thinking", "thinking": "hm", "signature": "S"}
 TEXT = {"type": "text", "text": "Yes."}
 TOOL = {"type": "tool_use", "id": "t1", "name": "f", "input": {}}
@@ -120,6 +123,7 @@ def test_a_tool_call_that_nobody_answered_is_answered_as_not_run() -> None:
         ([THOUGHT], []),
         ([TEXT, THOUGHT], [TEXT]),
         ([{"type": "text", "text": ""}], []),
+        ([{"type": "text", "text": "\n\n"}, TEXT], [TEXT]),
         ([THOUGHT, {"type": "text", "text": ""}, TEXT], [THOUGHT, TEXT]),
         ([], []),
     ],
@@ -139,9 +143,11 @@ def test_a_refused_turn_stays_out_of_the_history() -> None:
 def test_a_server_tool_that_was_interrupted_does_not_go_back_and_one_that_paused_does() -> None:
     search = {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {}}
     asked = build(Conversation(), say("x"), OPTIONS)
-    interrupted = answered(asked, [TEXT, search], "c", status="interrupted")
-    assert sendable(interrupted)[1]["content"] == [TEXT]
-    assert sendable(dataclasses.replace(interrupted, status="complete"))[1]["content"] == [TEXT, search]
+    for kind in ("server_tool_use", "mcp_tool_use"):
+        for stop_reason, goes_back in ((None, []), ("max_tokens", []), ("pause_turn", [{**search, "type": kind}])):
+            calls = (Call("claude-opus-5-5", stop_reason=stop_reason),)
+            turn = answered(asked, [TEXT, {**search, "type": kind}], "c", calls=calls)
+            assert sendable(turn)[1]["content"] == [TEXT, *goes_back]
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.id)
@@ -179,6 +185,18 @@ def test_only_what_was_asked_for_is_sent() -> None:
     assert (
         params["system"] == "S" and params["stop_sequences"] == ["END"] and params["output_config"] == {"effort": "low"}
     )
+
+
+def test_every_setting_that_is_not_refused_is_accepted_by_the_strict_stand_in(standin: Any) -> None:
+    """The stand-in's rules are the facts page's, written apart from ours."""
+    client = anthropic.Anthropic(api_key="offline", base_url=standin.url, max_retries=0)
+    for model, thinking, effort in itertools.product(MODELS, (None, *THINKING_KINDS), (None, *EFFORTS)):
+        try:
+            options = Options(model=model.id, thinking=thinking, effort=effort, max_tokens=4096)
+            params = build(Conversation(), say("x"), options).params
+        except UsageError:
+            continue
+        assert client.messages.create(**{**params, "stream": False}).content
 
 
 def test_cache_breakpoints_are_no_change_of_history() -> None:

@@ -52,6 +52,15 @@ def test_a_key_is_asked_for_unseen(terminal: Any) -> None:
     assert "kept in memory" in printed and "SECRET" not in printed
 
 
+def test_a_cell_is_typed_over_several_lines(terminal: Any) -> None:
+    terminal.sendline("%%claude")
+    terminal.expect(r"\.\.\.: ")
+    for line in ("What is 17 * 23?", ""):
+        terminal.sendline(line)
+        terminal.expect(r"\.\.\.: ")
+    assert "391" in type_in(terminal, "")
+
+
 def test_an_interrupt_keeps_what_came(terminal: Any) -> None:
     terminal.sendline("%claude [[long 400000]]")
     terminal.expect("Paragraph 1")
