@@ -237,6 +237,22 @@ def test_an_interrupt_while_nothing_comes_ends_the_waiting(notebook: Kernel, ser
     assert len(server.requests[-1]["messages"]) == 1
 
 
+def test_the_panel_names_interrupt_where_no_click_can_arrive_and_leaves_nothing_behind(notebook: Kernel) -> None:
+    """This frontend opens no subshell, so a click would be heard only when the cell is done."""
+    run = notebook.run("%%claude\none", "a")
+    comms = [message for message in run.messages if message["msg_type"].startswith("comm_")]
+    told = json.dumps([message["content"] for message in comms])
+    assert "Interrupt</b> stops it" in told and "tokens in" in told
+    opened = {message["content"]["comm_id"] for message in comms if message["msg_type"] == "comm_open"}
+    closed = {message["content"]["comm_id"] for message in comms if message["msg_type"] == "comm_close"}
+    assert opened and opened == closed
+    assert notebook.evaluate("len(__import__('ipywidgets').widget._instances)") == 0
+    notebook.run("%config ClaudeMagic.panel = False")
+    run = notebook.run("%%claude\none", "a")
+    notebook.run("%config ClaudeMagic.panel = True")
+    assert not any(message["msg_type"].startswith("comm_") for message in run.messages)
+
+
 def test_a_failure_leaves_the_conversation_as_it_was(notebook: Kernel, server: offline.Server) -> None:
     notebook.run("%%claude\none", "a")
     server.faults.append(Fault("status", status=401))
