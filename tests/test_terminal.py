@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,10 @@ SECONDS = 60
 def terminal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     folder: Path = tmp_path_factory.mktemp("terminal")
     environment = {**os.environ, "TERM": "dumb", "IPYTHONDIR": str(folder / "profile")}
-    command = "ipython --simple-prompt --no-banner --colors=nocolor"
-    with pexpect.spawn(command, env=environment, cwd=str(folder), encoding="utf-8", timeout=SECONDS) as running:
+    command = [sys.executable, "-m", "IPython", "--simple-prompt", "--no-banner", "--colors=nocolor"]
+    with pexpect.spawn(
+        command[0], command[1:], env=environment, cwd=str(folder), encoding="utf-8", timeout=SECONDS
+    ) as running:
         running.expect(r"In \[1\]")
         type_in(running, "%load_ext claude_magic")
         type_in(running, "%config ClaudeMagic.provider = 'offline'")
