@@ -236,7 +236,7 @@ class Stream:
             self.sent = time.monotonic()  # making the SDK's client, the first time, is not Claude's doing
         with ExitStack() as stack:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore", DeprecationWarning)  # of a model: ours to say
+                warnings.simplefilter("ignore")  # of old models and settings: ours to say, not in the cell's stderr
                 response = stack.enter_context(sdk.messages.with_streaming_response.create(**params))
             self.request_id = response.headers.get("request-id")
             kind = response.headers.get("content-type", "")

@@ -309,6 +309,11 @@ def test_reloading_keeps_the_conversation_and_leaves_nothing_twice(notebook: Ker
     assert notebook.run("%%claude\nx", "c").error or "not found" in notebook.run("%%claude\nx", "c").text
 
 
+def test_the_sdks_own_warnings_stay_out_of_the_cell(notebook: Kernel) -> None:
+    run = notebook.run("%%claude --once -m claude-opus-4-6 --thinking 2000\nHi", "a")
+    assert run.error is None and run.text == ""
+
+
 def test_help_is_complete(notebook: Kernel) -> None:
     message = notebook.client.session.msg(
         "execute_request", {"code": "%%claude?", "silent": False, "store_history": False}

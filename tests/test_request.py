@@ -187,7 +187,7 @@ def test_only_what_was_asked_for_is_sent() -> None:
     )
 
 
-@pytest.mark.filterwarnings("ignore:The model:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore")  # the SDK's, of old models
 def test_every_setting_that_is_not_refused_is_accepted_by_the_strict_stand_in(standin: Any) -> None:
     """The stand-in's rules are the facts page's, written apart from ours."""
     client = anthropic.Anthropic(api_key="offline", base_url=standin.url, max_retries=0)
