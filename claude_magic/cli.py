@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -48,7 +49,9 @@ def _demo(options: argparse.Namespace) -> int:
     print(f"{result.resolve()}\n{_spent(tour)}")
     if options.no_open:
         return 0
-    return subprocess.call([sys.executable, "-m", "jupyter", "lab", str(result)])
+    # In a container one is root, and JupyterLab wants to be told that this is meant.
+    as_root = ["--allow-root"] if getattr(os, "geteuid", lambda: None)() == 0 else []
+    return subprocess.call([sys.executable, "-m", "jupyterlab", *as_root, str(result)])
 
 
 def _tour_source() -> Path:
