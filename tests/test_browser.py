@@ -115,7 +115,7 @@ def test_an_answer_is_seen_growing_and_then_whole_and_reads_so_when_reopened(
     begin(page, ["%%claude\nWhat is beautiful?"])
     server.hold(HALF)
     page.run(1)
-    page.wait_text(1, "Alpha")
+    page.wait_text(1, "Alpha: the reply begins.")
     assert "Omega" not in page.text(1)
     page.wait_text(1, "writing …")
     server.release()
@@ -191,7 +191,7 @@ def thinking_grows(page: Page, server: SteeredServer) -> None:
     page.wait_text(1, THOUGHTS[4])
     assert fold.is_visible()
     server.hold(70)
-    page.wait_text(1, "Alpha")
+    page.wait_text(1, "Alpha: the reply begins.")
     page.wait_text(1, "writing …")
     assert fold.is_visible()
     assert fold.inner_text().strip().splitlines() == THOUGHTS
@@ -202,7 +202,7 @@ def test_stop_ends_a_silent_reply_at_once_and_keeps_what_came(lab: Page, server:
     begin(lab, ["%%claude\nGo on and on.", MODELS_LEFT])
     server.hold(HALF)
     lab.run(1)
-    lab.wait_text(1, "Alpha")
+    lab.wait_text(1, "Alpha: the reply begins.")
     stop = lab.panel(1).get_by_role("button", name="Stop")
     stop.wait_for()
     ends_within_a_second(lab, stop.click)
@@ -219,7 +219,7 @@ def test_interrupt_ends_a_silent_reply_and_keeps_what_came(either: Page, server:
     begin(either, ["%%claude\nGo on and on."])
     server.hold(HALF)
     either.run(1)
-    either.wait_text(1, "Alpha")
+    either.wait_text(1, "Alpha: the reply begins.")
     ends_within_a_second(either, either.interrupt)
 
 
@@ -256,7 +256,7 @@ def test_without_the_panel_no_widget_is_ever_shown(lab: Page, server: SteeredSer
     lab.watch_widgets()
     server.hold(HALF)
     lab.run(1)
-    lab.wait_text(1, "Alpha")
+    lab.wait_text(1, "Alpha: the reply begins.")
     lab.wait_text(1, "writing …")
     server.release()
     lab.wait_done(1)
@@ -288,7 +288,7 @@ def test_an_accident_in_the_middle_of_a_reply_leaves_what_was_saved(
     have_an_accident(lab, server, accident, NO_PANEL)
     clean_file(lab)
     lab.reload()
-    lab.wait_text(1, "Alpha")
+    lab.wait_text(1, "Alpha: the reply begins.")
     nothing_strange(lab)
 
 
@@ -318,7 +318,7 @@ def have_an_accident(page: Page, server: SteeredServer, accident: str, setting: 
     page.finish(3)
     server.hold(HALF)
     page.run(1)
-    page.wait_text(1, "Alpha")
+    page.wait_text(1, "Alpha: the reply begins.")
     page.save()
     getattr(page, accident)()
     assert "Alpha: the reply begins." in page.text(1)
