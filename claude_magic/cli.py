@@ -80,10 +80,9 @@ def _spent(notebook: NotebookNode) -> str:
 
     calls = [Call(**call) for turn in _turns(notebook) for call in turn["calls"]]
     tokens = pricing.tokens(calls)
-    used = tokens.input + tokens.cached + tokens.written
     cost = pricing.total(pricing.call_cost(call) for call in calls)
     offline = f" ({record.OFFLINE}: what Claude would have cost)" if any(c.provider == "offline" for c in calls) else ""
-    return f"{len(calls)} replies, {used:,} tokens in, {tokens.output:,} out, {cost}{offline}"
+    return f"{len(calls)} replies, {tokens.all_input:,} tokens in, {tokens.output:,} out, {cost}{offline}"
 
 
 def _turns(notebook: NotebookNode) -> Iterator[dict[str, Any]]:

@@ -190,8 +190,8 @@ class Stream:
     """One request's events, as plain dicts, over as many attempts as it takes.
 
     `request_id` and `retries` are those of the attempt under way, `sent` is when the first one went
-    out (`time.monotonic`). A `message_start` event begins
-    the reply anew. The iteration ends with `message_stop`; any other end raises a `ClaudeError`.
+    out (`time.monotonic`). A `message_start` event begins the reply anew. The iteration ends with
+    `message_stop`; any other end raises a `ClaudeError`.
     """
 
     def __init__(

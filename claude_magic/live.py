@@ -214,10 +214,9 @@ def _so_far(accumulator: Accumulator | None, offline: bool) -> list[str]:
     usage = {**accumulator.usage, "output_tokens": math.ceil(written / CHARACTERS_PER_TOKEN)}
     call = Call(accumulator.model, usage, stop_reason="end_turn", provider="offline" if offline else "anthropic")
     tokens = pricing.tokens([call])
-    used = tokens.input + tokens.cached + tokens.written
     cost = pricing.call_cost(call)
     estimate = [] if cost.dollars is None else [f"≈{cost}"]
-    return [f"{used:,} tokens in", f"≈{tokens.output:,} out", *estimate]
+    return [f"{tokens.all_input:,} tokens in", f"≈{tokens.output:,} out", *estimate]
 
 
 class _Output:

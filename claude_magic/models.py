@@ -2,7 +2,7 @@
 
 Source: the Messages API documentation of October-November 2026 (models overview, thinking, effort,
 prompt caching). Prices are not here: they come from genai-prices. A model that is not in the table
-is taken for one of the newest kind, so that a new model works on the day it appears.
+is asked as it is, with no setting of ours and no check, so that a new model works on the day it appears.
 """
 
 from __future__ import annotations

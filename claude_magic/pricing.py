@@ -49,6 +49,11 @@ class Tokens:
     output: int = 0
     thinking: int = 0
 
+    @property
+    def all_input(self) -> int:
+        """The tokens that went in, by whichever way."""
+        return self.input + self.cached + self.written
+
     def __add__(self, other: Tokens) -> Tokens:
         return Tokens(
             self.input + other.input,

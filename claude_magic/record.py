@@ -59,7 +59,6 @@ def footer(turn: Turn) -> str:
 def figures(turn: Turn) -> list[str]:
     """Model, tokens, cost and time, as short texts."""
     tokens = pricing.tokens(turn.calls)
-    used = tokens.input + tokens.cached + tokens.written
     cache = [f"{count:,} {word}" for count, word in ((tokens.cached, "cached"), (tokens.written, "written")) if count]
     of_input = f" ({', '.join(cache)})" if cache else ""
     of_output = f" ({tokens.thinking:,} thinking)" if tokens.thinking else ""
@@ -68,7 +67,7 @@ def figures(turn: Turn) -> list[str]:
     first = f" (first token {call.first_token:.1f} s)" if call.first_token is not None else ""
     return [
         printable(call.model),
-        f"{used:,} tokens in{of_input}",
+        f"{tokens.all_input:,} tokens in{of_input}",
         f"{at_least}{tokens.output:,} out{of_output}",
         str(pricing.turn_cost(turn)),
         f"{sum(call.seconds for call in turn.calls):.1f} s{first}",
@@ -274,7 +273,7 @@ def _sum(turns: Iterable[Turn], model: str | None = None) -> list[str]:
     calls = [call for turn in turns for call in turn.calls if model in (None, call.model)]
     tokens = pricing.tokens(calls)
     cost = pricing.total(pricing.call_cost(call) for call in calls)
-    return ["", f"{tokens.input + tokens.cached + tokens.written:,}", f"{tokens.output:,}", str(cost)]
+    return ["", f"{tokens.all_input:,}", f"{tokens.output:,}", str(cost)]
 
 
 def _excerpt(turn: Turn) -> str:

@@ -237,9 +237,13 @@ def test_an_interrupt_while_nothing_comes_ends_the_waiting(notebook: Kernel, ser
     assert len(server.requests[-1]["messages"]) == 1
 
 
-def test_the_panel_names_interrupt_where_no_click_can_arrive_and_leaves_nothing_behind(notebook: Kernel) -> None:
+def test_the_panel_names_interrupt_where_no_click_can_arrive_and_leaves_nothing_behind(
+    notebook: Kernel, server: offline.Server
+) -> None:
     """This frontend opens no subshell, so a click would be heard only when the cell is done."""
+    server.pace = 50  # or the reply may be done before the panel has drawn it once
     run = notebook.run("%%claude\none", "a")
+    server.pace = None
     comms = [message for message in run.messages if message["msg_type"].startswith("comm_")]
     told = json.dumps([message["content"] for message in comms])
     assert "Interrupt</b> stops it" in told and "tokens in" in told
