@@ -7,12 +7,13 @@ events are passed over, unknown blocks and fields are kept as they came.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .conversation import Block, text_of
+from .conversation import Block, Call, Status, Turn, text_of
 from .errors import StreamError
 
 # delta type → (field of the delta, field of the block)
@@ -221,3 +222,35 @@ def thinking_of(content: tuple[Block, ...]) -> str:
     """The thinking in content blocks, as text."""
     pieces = [block.get("thinking") or "" for block in content if block.get("type") == "thinking"]
     return "\n\n".join(piece for piece in pieces if piece)
+
+
+def call_of(reply: Reply, *, model: str, **facts: Any) -> Call:
+    """The call that a reply came from; `model` is the one that was asked, `facts` are other fields of `Call`."""
+    message = reply.message
+    return Call(
+        model=_text(message.get("model")) or model,
+        usage=dict(reply.usage),
+        stop_reason=_text(reply.stop_reason),
+        stop_details=message["stop_details"] if isinstance(message.get("stop_details"), dict) else None,
+        stop_sequence=_text(message.get("stop_sequence")),
+        answered=bool(reply.content or reply.partial),
+        **facts,
+    )
+
+
+def concluded(draft: Turn, reply: Reply, call: Call) -> Turn:
+    """The turn that a reply makes of a draft, which has only the prompt."""
+    answer = {"role": "assistant", "content": list(reply.content)}
+    return dataclasses.replace(
+        draft, messages=(*draft.messages, answer), calls=(call,), status=_status(reply), partial=reply.partial
+    )
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _status(reply: Reply) -> Status:
+    if not reply.complete:
+        return "interrupted"
+    return "refused" if reply.stop_reason == "refusal" else "complete"

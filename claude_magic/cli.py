@@ -1,4 +1,4 @@
-"""`claude-magic`: the shell's side."""
+"""`claude-magic`: the shell's side. Each command reads files, and says in a line what came of it."""
 
 from __future__ import annotations
 
@@ -7,46 +7,112 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NoReturn
 
-from .conversation import Call
+from . import export, files, notebook, record, running, spending, stripping
+from .conversation import Conversation
+from .errors import ClaudeError, UsageError
 
-if TYPE_CHECKING:
-    from nbformat import NotebookNode
-
-CELL_SECONDS = 120
+DEMO_CELL_SECONDS = 120
+INTERRUPTED = 130  # what shells say of a process that SIGINT ended
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command. Returns the exit code."""
-    parser = argparse.ArgumentParser(prog="claude-magic", description="Claude in notebooks, from the shell.")
+    """Run a command. Returns the exit code: 1 where something could not be done, which stderr says in a line."""
+    for stream in (sys.stdout, sys.stderr):
+        if reconfigure := getattr(stream, "reconfigure", None):
+            reconfigure(errors="replace")  # a terminal that cannot show ≥
+    options = _parser().parse_args(arguments)
+    try:
+        code: int = options.run(options)
+        sys.stdout.flush()
+        return code
+    except ClaudeError as error:
+        _complain(str(error))
+    except BrokenPipeError:  # the reader has gone, as `head` does; nobody is left to tell at the interpreter's end
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return 1
+
+
+if TYPE_CHECKING:
+    _Commands = argparse._SubParsersAction["_Parser"]  # what `add_subparsers` returns has no public name
+
+
+class _Parser(argparse.ArgumentParser):
+    """Its complaints repeat what was typed, which may be a stranger's file name."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(_line(message))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="claude-magic", description="Claude in notebooks, from the shell.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    demo = commands.add_parser("demo", help="run the tour on the offline stand-in, then open it in JupyterLab")
+    for add in (_add_demo, _add_cost, _add_export, _add_replay, _add_strip):
+        add(commands)
+    return parser
+
+
+def _add_demo(commands: _Commands) -> None:
+    says = "run the tour on the offline stand-in, then open it in JupyterLab"
+    demo = commands.add_parser("demo", help=says, description=f"{_sentence(says)} It needs no key and no network.")
     demo.add_argument("--to", type=Path, metavar="FOLDER", help="where the result goes (default: a temporary folder)")
     demo.add_argument("--no-open", action="store_true", help="only run it")
     demo.set_defaults(run=_demo)
-    options = parser.parse_args(arguments)
-    code: int = options.run(options)
-    return code
+
+
+def _add_cost(commands: _Commands) -> None:
+    says = "say what notebooks cost, without running them"
+    more = "Per notebook, model and in total; of one notebook, per cell. A folder stands for all notebooks in it."
+    cost = commands.add_parser("cost", help=says, description=f"{_sentence(says)} {more}")
+    cost.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK", help="a notebook, or a folder of them")
+    cost.add_argument("--cells", action="store_true", help="a line a cell, of several notebooks too")
+    form = cost.add_mutually_exclusive_group()
+    form.add_argument("--csv", action="store_true", help="a line a cell as CSV, dollars with all their digits")
+    form.add_argument("--json", action="store_true", help="notebooks, cells, models and total as JSON")
+    cost.set_defaults(run=_cost)
+
+
+def _add_export(commands: _Commands) -> None:
+    says = "write a notebook's conversations as Markdown, JSON, HTML or Python"
+    more = "The JSON loses nothing; the Python makes the same calls with the official SDK."
+    command = commands.add_parser("export", help=says, description=f"{_sentence(says)} {more}")
+    command.add_argument("notebook", type=Path, metavar="NOTEBOOK", help="where the conversations are")
+    command.add_argument("file", nargs="?", type=Path, metavar="FILE", help="default: NAME.md beside the notebook")
+    command.add_argument("--form", choices=export.FORMS, help="default: what FILE's name ends in")
+    command.set_defaults(run=_export)
+
+
+def _add_replay(commands: _Commands) -> None:
+    says = "run a notebook, each reply taken from its own record"
+    more = "It needs no key and no network, and costs nothing. The notebook's other code does run: know its author."
+    replay = commands.add_parser("replay", help=says, description=f"{_sentence(says)} {more}")
+    replay.add_argument("notebook", type=Path, metavar="NOTEBOOK", help="where the records are")
+    replay.add_argument("--to", type=Path, metavar="FILE", help="the result (default: NAME-replayed.ipynb beside it)")
+    replay.set_defaults(run=_replay)
+
+
+def _add_strip(commands: _Commands) -> None:
+    says = "take the records of turns out of notebooks"
+    more = "In place, and only those: what the cells show stays. Such a notebook cannot be resumed or replayed."
+    strip = commands.add_parser("strip", help=says, description=f"{_sentence(says)} {more}")
+    strip.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK", help="the file to change")
+    strip.set_defaults(run=_strip)
 
 
 def _demo(options: argparse.Namespace) -> int:
     """Run the tour from top to bottom in a kernel of its own; say what came of it; open it."""
-    try:
-        import nbclient  # noqa: F401
-        import nbformat
-    except ImportError:
-        print("The demo needs more packages: pip install 'claude_magic[demo]'", file=sys.stderr)
-        return 1
+    tour = running.load(_tour_source())
     folder = options.to or Path(tempfile.mkdtemp(prefix="claude_magic-"))
     folder.mkdir(parents=True, exist_ok=True)
-    tour = nbformat.read(_tour_source(), as_version=4)
-    _execute(tour, folder)
+    running.run(tour, folder, cell_seconds=DEMO_CELL_SECONDS)
     result = folder / "tour.ipynb"
-    nbformat.write(tour, result)
-    print(f"{result.resolve()}\n{_spent(tour)}")
+    files.write(result, running.dump(tour))
+    _say_result(result)
     if options.no_open:
         return 0
     # In a container one is root, and JupyterLab wants to be told that this is meant.
@@ -60,36 +126,113 @@ def _tour_source() -> Path:
     return next(path for path in (package / "tour.ipynb", package.parent / "notebooks" / "tour.ipynb") if path.exists())
 
 
-def _execute(tour: NotebookNode, folder: Path) -> None:
-    from nbclient import NotebookClient
-
-    def done(cell: NotebookNode, cell_index: int) -> None:
-        print(f"\rcell {cell_index + 1} of {len(tour.cells)}", end="", flush=True)
-
-    resources = {"metadata": {"path": str(folder)}}
-    client = NotebookClient(
-        tour, timeout=CELL_SECONDS, kernel_name="python3", resources=resources, on_cell_complete=done
+def _replay(options: argparse.Namespace) -> int:
+    """Run a notebook in a kernel that knows no key, and that may only look into the notebook's own records."""
+    path = options.notebook
+    arguments = {"replay": "only", "replay_speed": 0, "notebook_path": path.resolve()}
+    document = running.load(path)
+    running.run(
+        document,
+        path.resolve().parent,
+        kernel_arguments=[f"--ClaudeMagic.{name}={value}" for name, value in arguments.items()],
+        environment={name: value for name, value in os.environ.items() if not name.startswith("ANTHROPIC_")},
     )
-    client.execute()
-    print()
+    result = options.to or path.with_name(f"{path.stem}-replayed.ipynb")
+    files.write(result, running.dump(document))
+    _say_result(result)
+    return 0
 
 
-def _spent(notebook: NotebookNode) -> str:
-    """Tokens and dollars of all replies in a notebook, as one line."""
-    from . import pricing, record
-
-    calls = [Call(**call) for turn in _turns(notebook) for call in turn["calls"]]
-    tokens = pricing.tokens(calls)
-    cost = pricing.total(pricing.call_cost(call) for call in calls)
-    offline = f" ({record.OFFLINE}: what Claude would have cost)" if any(c.provider == "offline" for c in calls) else ""
-    return f"{len(calls)} replies, {tokens.all_input:,} tokens in, {tokens.output:,} out, {cost}{offline}"
+def _say_result(path: Path) -> None:
+    saved = notebook.read(path)
+    _complain_of(path, saved.skipped)
+    print(_line(str(path.resolve())))
+    print(_line(spending.line(saved.shown)))
 
 
-def _turns(notebook: NotebookNode) -> Iterator[dict[str, Any]]:
-    for cell in notebook.cells:
-        for output in cell.get("outputs", ()):
-            if found := output.get("metadata", {}).get("claude_magic"):
-                yield found["turn"]
+def _cost(options: argparse.Namespace) -> int:
+    """Read the notebooks, and show what their cells' footers add up to."""
+    code = 0
+    found: list[spending.NotebookSpending] = []
+    for path in files.notebooks(options.notebooks):
+        try:
+            saved = notebook.read(path)
+        except UsageError as error:
+            _complain(str(error))
+            code = 1
+            continue
+        _complain_of(path, saved.skipped)
+        found.append(spending.of(str(path), saved.shown))
+    if options.json:
+        print(spending.as_json(found))
+    elif options.csv:
+        print(spending.as_csv(found), end="")
+    elif found:
+        print(spending.table(found, cells=options.cells or len(found) == 1))
+    return code
+
+
+def _strip(options: argparse.Namespace) -> int:
+    """Take the records out of files; one without is not touched."""
+    code = 0
+    for path in options.notebooks:
+        try:
+            _strip_file(path)
+        except UsageError as error:
+            _complain(str(error))
+            code = 1
+    return code
+
+
+def _strip_file(path: Path) -> None:
+    try:
+        content, count = stripping.stripped(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
+    except UsageError as error:
+        raise UsageError(f"{path} cannot be read as a notebook: {error}.") from None
+    if count:
+        files.write(path, content)
+    records = f"{count:,} records" if count != 1 else "1 record"
+    print(_line(f"{path}: {records} removed" if count else f"{path}: no records, not touched"))
+
+
+def _export(options: argparse.Namespace) -> int:
+    """Write the conversations of a notebook, and the images that go beside them."""
+    source = options.notebook
+    form = options.form or (export.form_of(options.file) if options.file else "md")
+    target = options.file or source.with_name(f"{source.stem}.{form}")
+    if target.resolve() == source.resolve():
+        raise UsageError(f"{target} is the notebook itself: name another file.")
+    saved = notebook.read(source)
+    _complain_of(source, saved.skipped)
+    chats: dict[str, Conversation] = {}
+    for turn in saved.turns:
+        chats[turn.chat] = Conversation((*chats.get(turn.chat, Conversation()), turn))
+    exported = export.export(chats, form, title=source.stem, stem=target.stem)
+    for name, content in exported.files.items():
+        files.write(target.parent / name, content)
+    files.write(target, exported.text.encode())
+    print(_line(str(target.resolve())))
+    return 0
+
+
+def _complain_of(path: Path, skipped: Iterable[str]) -> None:
+    for why in skipped:
+        _complain(f"{path}: {why}")
+
+
+def _complain(text: str) -> None:
+    print(_line(text), file=sys.stderr)
+
+
+def _line(text: str) -> str:
+    """One line that does not drive the terminal, whatever a file or its name holds."""
+    return " ".join(record.printable(text).split())
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
 
 
 if __name__ == "__main__":

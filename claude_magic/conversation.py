@@ -26,7 +26,7 @@ class Call:
     `usage` is the API's own, in tokens; `started` is in seconds since the epoch; `first_token` and
     `seconds` are durations in seconds. `stop_reason` is `None` where the reply broke off: its
     usage is then a lower bound. `answered` says whether any content came: a refusal before any
-    output is not billed.
+    output is not billed. `replayed` says that the record answered, and that it cost nothing now.
     """
 
     model: str
@@ -40,6 +40,7 @@ class Call:
     seconds: float = 0.0
     provider: str = "anthropic"
     answered: bool = True
+    replayed: bool = False
 
 
 @dataclass(frozen=True)
@@ -48,7 +49,9 @@ class Turn:
 
     `messages` is the wire form: the user message, then the assistant's. `partial` are blocks that
     broke off half-way: shown, never sent. `prefix` is the digest of the system prompt, tools and
-    messages that the reply was made from (`request.py`). `notes` are remarks for the header.
+    messages that the reply was made from (`request.py`), `params` are the request's parameters but its
+    messages. `created` is in seconds since the epoch, `execution_count` the number in the cell's `In [ ]`.
+    `once` marks a question outside of any conversation. `notes` are remarks for the header.
     """
 
     id: str
@@ -58,7 +61,10 @@ class Turn:
     chat: str = DEFAULT_CHAT
     status: Status = "complete"
     prefix: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
     created: float = 0.0
+    execution_count: int | None = None
+    once: bool = False
     partial: tuple[Block, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -72,6 +78,11 @@ class Turn:
         """All content blocks that Claude sent, those that broke off included."""
         sent = [block for message in self.messages if message["role"] == "assistant" for block in blocks(message)]
         return (*sent, *self.partial)
+
+    @property
+    def replayed(self) -> bool:
+        """Whether the record answered, not the API."""
+        return any(call.replayed for call in self.calls)
 
     @property
     def offline(self) -> bool:
@@ -107,6 +118,20 @@ class Conversation:
         at = 1 + max((i for i, t in enumerate(stays) if t.id in siblings), default=-1)
         return Conversation((*self.turns[:position], *stays[:at], turn, *stays[at:]))
 
+    def seated(self, turn: Turn, order: Mapping[str, int]) -> Conversation:
+        """The conversation with a turn added where its cell stands; `order` numbers the notebook's cells."""
+        last = len(order)
+        rank = order.get(turn.cell_id or "", last)
+        if rank == last:
+            return Conversation((*self.turns, turn))
+        above = (at for at, each in enumerate(self.turns) if order.get(each.cell_id or "", last) <= rank)
+        at = 1 + max(above, default=-1)
+        return Conversation((*self.turns[:at], turn, *self.turns[at:]))
+
+    def without_turns(self, ids: Set[str]) -> Conversation:
+        """The conversation without these turns."""
+        return Conversation(tuple(turn for turn in self.turns if turn.id not in ids))
+
     def without(self, cell_ids: Set[str]) -> Conversation:
         """The conversation without the turns of these cells."""
         return Conversation(tuple(turn for turn in self.turns if turn.cell_id not in cell_ids))
@@ -116,9 +141,9 @@ class Conversation:
         return Conversation(tuple(dataclasses.replace(turn, prefix="") for turn in self.turns))
 
     def stale(self) -> frozenset[str]:
-        """The ids of the turns that were asked before a turn above them changed."""
+        """The ids of the turns that were asked before a turn above them changed. A replayed one changes nothing."""
         late, newest = set(), float("-inf")
-        for turn in self.turns:
+        for turn in (turn for turn in self.turns if not turn.replayed):
             if turn.created < newest:
                 late.add(turn.id)
             newest = max(newest, turn.created)

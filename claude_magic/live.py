@@ -37,8 +37,8 @@ CHARACTERS_PER_TOKEN = 3.5  # of English text, roughly: for the estimate while a
 class View(Protocol):
     """What watches a reply from its question to its record."""
 
-    def begin(self, content: Sequence[Block], *, offline: bool) -> None:
-        """A question is about to be sent."""
+    def begin(self, content: Sequence[Block], *, label: str) -> None:
+        """A question is about to be sent; `label` says who answers where it is not Claude."""
 
     def grow(self, event: Any, accumulator: Accumulator) -> None:
         """Fold an event in, and show it when it is time to."""
@@ -48,6 +48,9 @@ class View(Protocol):
 
     def end(self, turn: Turn | None) -> None:
         """The reply has ended: with a turn, or with nothing to show."""
+
+    def show(self, turn: Turn) -> None:
+        """Show another turn in the same place."""
 
 
 def view_for(shell: InteractiveShell, *, panel: bool) -> View:
@@ -66,7 +69,7 @@ class NotebookView:
         self._answer: list[_Output] = []
         self._inert = markdown.Inert()
         self._pace = _Pace()
-        self._offline = False
+        self._label = ""
         self._began = time.monotonic()
         self._accumulator: Accumulator | None = None
         self._wait: Wait | None = None
@@ -78,9 +81,9 @@ class NotebookView:
         self._said: object = None
         self._thought = ""
 
-    def begin(self, content: Sequence[Block], *, offline: bool) -> None:
+    def begin(self, content: Sequence[Block], *, label: str) -> None:
         """Show the header, and the images that go along."""
-        self._offline = offline
+        self._label = label
         if self._wants_panel:
             self._panel = Panel([block for block in content if block.get("type") == "image"], self._stop)
             self._header.show(self._panel.bundle)
@@ -117,6 +120,12 @@ class NotebookView:
                 self._draw(record.answer(turn, self._inert))
             if self._panel is not None:
                 self._panel.close()
+
+    def show(self, turn: Turn) -> None:
+        """Put a turn's record into the outputs of this cell, wherever it is on the page."""
+        with self._drawing:
+            self._header.show(*record.header(turn))
+            self._draw(record.answer(turn))
 
     def _tick(self) -> None:
         while not self._ended:
@@ -162,12 +171,12 @@ class NotebookView:
                 self._header.show({"text/html": f"<em>{html.escape(state)}</em>", "text/plain": state})
             self._said = state
         elif (now := (state, seconds, clicks_arrive(self._shell))) != self._said:
-            figures = " · ".join([f"{seconds} s", *_so_far(self._accumulator, self._offline)])
+            figures = " · ".join([f"{seconds} s", *_so_far(self._accumulator, self._label)])
             self._panel.say(f"{state} · {figures}", stoppable=now[2])
             self._said = now
 
     def _state(self) -> str:
-        wait, label = self._wait, f" · {record.OFFLINE}" if self._offline else ""
+        wait, label = self._wait, f" · {self._label}" if self._label else ""
         if wait is None:
             return f"{self._phase or 'waiting'} …{label}"
         seconds = max(1, round(wait.seconds))
@@ -206,13 +215,15 @@ class _Pace:
         self._at, self._length, self._redrawn = time.monotonic(), length, redrawn
 
 
-def _so_far(accumulator: Accumulator | None, offline: bool) -> list[str]:
+def _so_far(accumulator: Accumulator | None, label: str) -> list[str]:
     """Tokens and dollars so far: those in are the API's figures, those out are estimated by length."""
-    if accumulator is None or not accumulator.usage:
+    if accumulator is None or not accumulator.usage or label == record.REPLAYED:
         return []
     written = len(accumulator.text) + len(accumulator.thinking)
     usage = {**accumulator.usage, "output_tokens": math.ceil(written / CHARACTERS_PER_TOKEN)}
-    call = Call(accumulator.model, usage, stop_reason="end_turn", provider="offline" if offline else "anthropic")
+    call = Call(
+        accumulator.model, usage, stop_reason="end_turn", provider="offline" if label == record.OFFLINE else "anthropic"
+    )
     tokens = pricing.tokens([call])
     cost = pricing.call_cost(call)
     estimate = [] if cost.dollars is None else [f"≈{cost}"]
@@ -241,7 +252,7 @@ class TerminalView:
         self._written = 0
         self._kind = ""
 
-    def begin(self, content: Sequence[Block], *, offline: bool) -> None:
+    def begin(self, content: Sequence[Block], *, label: str) -> None:
         """Name the images that go along."""
         for image in record.images(content):
             _write(image["text/plain"] + "\n")
@@ -267,6 +278,9 @@ class TerminalView:
         if turn is not None:
             text = "" if self._written else record.printable(record.reply_text(turn))
             _write(f"{text}\n\n[{record.footer(turn)}]\n")
+
+    def show(self, turn: Turn) -> None:
+        """What is written in a terminal stays."""
 
 
 def _write(text: str) -> None:

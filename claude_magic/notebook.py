@@ -1,25 +1,47 @@
-"""Which cell of which notebook is running."""
+"""Which cell of which notebook is running, and the turns that its file holds.
+
+A file is data: it is looked into before `nbformat` is imported, each record is checked
+(`stored.py`), and one that is not whole is skipped with a line that says which.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from .conversation import Turn
+from .errors import UsageError
+from .stored import DamagedRecord, Record, canonical_base64, digest_of, record_of
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+MAX_NOTEBOOK_BYTES = 1_000_000_000
+MAX_NEIGHBOURS = 500
+# What nbformat takes ten seconds and half a gigabyte for: a notebook with as many is none that people made.
+MAX_OBJECTS = 5_000_000
+_MARK = re.compile(rb'"claude_magic"\s*:')
 
 
 @dataclass(frozen=True)
 class Cell:
     """One run of a cell. `id` is the frontend's; without one, each run is a cell of its own.
 
-    `run` tells runs of the same cell apart; `source` is what stands in the cell, byte for byte.
+    `run` tells runs of the same cell apart; `source` is what stands in the cell, byte for byte;
+    `page` is the frontend's session: a notebook that is opened or reloaded has a new one.
     """
 
     id: str | None = None
     run: str = ""
     source: str = ""
+    execution_count: int | None = None
+    page: str = ""
 
 
 def current_cell(shell: InteractiveShell, source: str = "") -> Cell:
@@ -28,10 +50,11 @@ def current_cell(shell: InteractiveShell, source: str = "") -> Cell:
     `source` is what a terminal knows of it.
     """
     parent = _parent(shell)
+    header = parent.get("header") or {}
     source = (parent.get("content") or {}).get("code") or source
     cell_id = (parent.get("metadata") or {}).get("cellId")
-    run = (parent.get("header") or {}).get("msg_id") or str(shell.execution_count)
-    return Cell(cell_id, run, source)
+    run = header.get("msg_id") or str(shell.execution_count)
+    return Cell(cell_id, run, source, shell.execution_count, header.get("session") or "")
 
 
 def deleted_cells(shell: InteractiveShell) -> frozenset[str]:
@@ -43,3 +66,255 @@ def _parent(shell: InteractiveShell) -> Mapping[str, Any]:
     """The execute request: a terminal has none."""
     get_parent = getattr(shell, "get_parent", None)
     return (get_parent() or {}) if get_parent else {}
+
+
+def told_path(shell: InteractiveShell, cell: Cell) -> Path | None:
+    """The notebook's file by the name that Jupyter (an absolute path, in the kernel's environment, from the kernel's
+    start) or VS Code (in the namespace) has told.
+
+    Only for a cell of a frontend: nbclient and papermill run in processes that may have inherited another
+    notebook's name.
+    """
+    told = os.environ.get("JPY_SESSION_NAME") or shell.user_ns.get("__vsc_ipynb_file__")
+    if cell.id is None or not isinstance(told, str) or not told.endswith(".ipynb"):
+        return None
+    return Path(told)
+
+
+def path_holding(told: Path, cells: Set[str]) -> Path | None:
+    """The file that has one of these cells: the one that was told, or a neighbour, for notebooks are renamed."""
+    return next((each for each in (told, *_neighbours(told)) if holds(each, cells)), None)
+
+
+def holds(path: Path, cells: Set[str]) -> bool:
+    """Whether a notebook's file has one of these cells."""
+    return not cells.isdisjoint(_ids(_content(path)))
+
+
+def has_turns(path: Path) -> bool:
+    """Whether a notebook's file may hold turns: a look at its bytes."""
+    return _MARK.search(_content(path)) is not None
+
+
+def written(path: Path) -> float | None:
+    """When a file was written, in seconds since the epoch; `None` where there is none."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None
+
+
+def standing(path: Path) -> set[str] | None:
+    """The ids of the cells and turns that a notebook's file has; `None` where it is not a whole one."""
+    content = _content(path)
+    whole = content.rstrip().endswith(b"}") and b'"cells"' in content
+    return _ids(content) if whole else None
+
+
+_ID = re.compile(rb'"id"\s*:\s*"([^"\\]{1,300})"')
+
+
+def _ids(content: bytes) -> set[str]:
+    """All ids in a notebook's file: a look at its bytes."""
+    return {found.decode("utf-8", "replace") for found in _ID.findall(content)}
+
+
+def _neighbours(path: Path) -> list[Path]:
+    try:
+        found = [each for each in path.parent.glob("*.ipynb") if each != path]
+    except OSError:
+        return []
+    return sorted(found, key=lambda each: -each.stat().st_mtime)[:MAX_NEIGHBOURS]
+
+
+def _content(path: Path) -> bytes:
+    """A file's bytes; nothing, where there is none that can be read."""
+    try:
+        return path.read_bytes() if path.stat().st_size <= MAX_NOTEBOOK_BYTES else b""
+    except OSError:
+        return b""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A turn that a cell shows; `cell` is the cell's number in the notebook, from 1."""
+
+    cell: int
+    turn: Turn
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What a notebook's file holds.
+
+    `turns` are those of the conversations, in cell order, each with the id of the cell that it stands in. `shown` are
+    all that have a footer, those asked once included; `guests` are those that another cell brought back. `skipped` has
+    a line for each record that is not whole; `cells` are the ids of all cells, in order.
+    """
+
+    turns: tuple[Turn, ...] = ()
+    shown: tuple[Shown, ...] = ()
+    guests: tuple[Turn, ...] = ()
+    skipped: tuple[str, ...] = ()
+    cells: tuple[str, ...] = ()
+
+
+def read(path: Path) -> Saved:
+    """The turns of a notebook's file. Raises `UsageError` where it cannot be read as one."""
+    try:
+        size = path.stat().st_size
+        content = path.read_bytes() if size <= MAX_NOTEBOOK_BYTES else b""
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        why = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"{path} cannot be read: {why}.") from None
+    if size > MAX_NOTEBOOK_BYTES:
+        raise UsageError(f"{path} cannot be read: it has {size:,} bytes.")
+    if not _MARK.search(content):
+        return Saved()
+    objects = content.count(b"{") + content.count(b"[")
+    if objects > MAX_OBJECTS:
+        raise UsageError(f"{path} cannot be read as a notebook: it has {objects:,} objects and lists.")
+    return _Reading(_cells(path, content)).saved()
+
+
+def _cells(path: Path, content: bytes) -> list[Mapping[str, Any]]:
+    import nbformat
+    from nbformat import reader
+
+    try:
+        notebook = reader.reads(content.decode("utf-8-sig"))
+        if notebook.get("nbformat") != 4:
+            notebook = nbformat.convert(notebook, 4)
+        cells = notebook["cells"]
+        if isinstance(cells, list):
+            return [cell if isinstance(cell, Mapping) else {} for cell in cells]
+        why = "its cells are not a list"
+    except RecursionError:
+        why = "it is nested too deeply"
+    except Exception as error:  # a stranger's file: nbformat can fail on it in any way
+        why = " ".join(str(error).split())[:100] or type(error).__name__
+    raise UsageError(f"{path} cannot be read as a notebook: {why}.")
+
+
+class _Reading:
+    """From a notebook's cells to the conversations that they show."""
+
+    def __init__(self, cells: list[Mapping[str, Any]]) -> None:
+        self._cells = cells
+        self._skipped: list[str] = []
+        self._records = [list(self._read(number, cell)) for number, cell in enumerate(cells, 1)]
+        # Before nbformat 4.5 cells have no ids: then it is the one that the frontend had given.
+        self._ids = [_id(cell) or _recorded_id(records) for cell, records in zip(cells, self._records, strict=True)]
+
+    def saved(self) -> Saved:
+        own = self._own()
+        shown = tuple(Shown(number, turn) for number, turns in enumerate(own, 1) for turn in turns)
+        guests = self._seat_guests(own, {each.turn.id for each in shown})
+        started = self._started_over()
+        turns = [
+            turn
+            for each in own
+            for turn in each
+            if not turn.once and _is_whole(turn) and turn.created >= started.get(turn.chat, 0)
+        ]
+        known = tuple(cell_id for cell_id in self._ids if cell_id)
+        return Saved(tuple(turns), shown, guests, tuple(self._skipped), known)
+
+    def _read(self, number: int, cell: Mapping[str, Any]) -> Iterator[Record]:
+        for data in _metadata(cell):
+            try:
+                yield record_of(data, lambda digest: self._images.get(digest))
+            except DamagedRecord as error:
+                self._skipped.append(f"cell {number}: {error}")
+
+    @cached_property
+    def _images(self) -> dict[str, str]:
+        """The notebook's images, as base64, by their SHA-256."""
+        shown = [data for cell in self._cells for data in _images(cell)]
+        return {digest_of(image): image for image in map(canonical_base64, shown) if image}
+
+    def _own(self) -> list[list[Turn]]:
+        """Each cell's own turns. A cell that was pasted, and has not run since, has none of its own."""
+        homes: dict[str, int] = {}
+        at_home: set[str] = set()
+        for at, records in enumerate(self._records):
+            for turn in (turn for record in records if not record.guests for turn in record.turns):
+                is_here = turn.cell_id is not None and turn.cell_id == self._ids[at]
+                if turn.id not in homes or (is_here and turn.id not in at_home):
+                    homes[turn.id] = at
+                if is_here:
+                    at_home.add(turn.id)
+        own: list[list[Turn]] = [[] for _ in self._records]
+        for at, records in enumerate(self._records):
+            for turn in (turn for record in records if not record.guests for turn in record.turns):
+                if homes.get(turn.id) == at:
+                    del homes[turn.id]
+                    own[at].append(dataclasses.replace(turn, cell_id=self._ids[at] or turn.cell_id))
+        return own
+
+    def _seat_guests(self, own: list[list[Turn]], seated: set[str]) -> tuple[Turn, ...]:
+        """Put the turns that another cell brought back where they belong: in the place of their own cell, if that
+        shows nothing newer, else with the cell that brought them."""
+        found: list[Turn] = []
+        for at, records in enumerate(self._records):
+            for record in (record for record in records if record.guests):
+                for home, turns in self._by_home(record, at).items():
+                    guests = [turn for turn in turns if turn.id not in seated]
+                    found += guests
+                    seated |= {turn.id for turn in guests}
+                    if home == at:
+                        own[at] += [dataclasses.replace(turn, cell_id=self._ids[at]) for turn in guests]
+                    elif guests and all(_gives_way(turn, record, guests) for turn in own[home]):
+                        own[home] = guests
+        return tuple(found)
+
+    def _by_home(self, record: Record, holder: int) -> dict[int, list[Turn]]:
+        homes: dict[int, list[Turn]] = {}
+        for turn in record.turns:
+            home = self._ids.index(turn.cell_id) if turn.cell_id in self._ids and turn.cell_id else holder
+            homes.setdefault(home, []).append(turn)
+        return homes
+
+    def _started_over(self) -> dict[str, float]:
+        """When each chat was last started over."""
+        resets = [record for records in self._records for record in records if record.reset is not None]
+        return {record.reset or "": record.created for record in sorted(resets, key=lambda each: each.created)}
+
+
+def _gives_way(turn: Turn, record: Record, guests: Iterable[Turn]) -> bool:
+    return turn.id in record.instead_of or turn.created < min(guest.created for guest in guests)
+
+
+def _is_whole(turn: Turn) -> bool:
+    """Whether the turn is one to go on from: not a reply of which nothing came."""
+    return turn.status != "interrupted" or bool(turn.messages[-1]["content"])
+
+
+def _id(cell: Mapping[str, Any]) -> str | None:
+    found = cell.get("id")
+    return found if isinstance(found, str) and found else None
+
+
+def _recorded_id(records: Iterable[Record]) -> str | None:
+    own = (turn.cell_id for record in records if not record.guests for turn in record.turns)
+    return next((cell_id for cell_id in own if cell_id), None)
+
+
+def _outputs(cell: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    outputs = cell.get("outputs")
+    return [output for output in outputs if isinstance(output, Mapping)] if isinstance(outputs, list) else []
+
+
+def _metadata(cell: Mapping[str, Any]) -> Iterator[Any]:
+    for output in _outputs(cell):
+        found = output.get("metadata")
+        if isinstance(found, Mapping) and "claude_magic" in found:
+            yield found["claude_magic"]
+
+
+def _images(cell: Mapping[str, Any]) -> Iterator[Any]:
+    for output in _outputs(cell):
+        data = output.get("data")
+        for kind, value in data.items() if isinstance(data, Mapping) else ():
+            if isinstance(kind, str) and kind.startswith("image/"):
+                yield value

@@ -21,6 +21,7 @@ from .errors import UsageError
 
 DEFAULT_MAX_TOKENS = 32_000
 PROVIDERS = ("anthropic", "offline")
+REPLAY = ("off", "auto", "only")
 
 
 _NUMBER = re.compile(r"[0-9]{1,9}|[0-9]{1,3}(?:_[0-9]{3}){1,2}")
@@ -151,6 +152,7 @@ class Options:
         help="bind the reply to a variable: a str with .thinking .code .usage .cost .blocks",
     )
     show_request: bool = option(False, "--show-request", help="print the exact request as JSON and send nothing")
+    show_code: bool = option(False, "--show-code", help="print the request as a script with the SDK and send nothing")
 
 
 FIELDS = dataclasses.fields(Options)
@@ -178,6 +180,14 @@ def parse(line: str, defaults: Options) -> tuple[Options, str]:
         given[option_field.name] = value
     rest = line[word.start() :] if word else ""
     return dataclasses.replace(defaults, **given), rest
+
+
+def words(line: str) -> list[str]:
+    """The words of a magic's line, without the quotes around them.
+
+    Raises `UsageError` for a quote that is not closed.
+    """
+    return [_unquoted(word) for word in _WORD.findall(line)]
 
 
 def _next_word(line: str, at: int) -> re.Match[str] | None:

@@ -7,6 +7,7 @@ No network: prices are those of the installed genai-prices.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -92,8 +93,10 @@ def call_cost(call: Call) -> Cost:
 
     A call that broke off is a lower bound: `output_tokens` is a placeholder until the reply ends, and
     where not even the usage arrived the bound is zero. A finished call without usage has no known cost.
-    A refusal before any output is not billed.
+    A refusal before any output is not billed, and neither is a replay.
     """
+    if call.replayed:
+        return FREE
     if call.stop_reason == "refusal" and not call.answered:
         return FREE
     broke_off = call.stop_reason is None
@@ -106,6 +109,11 @@ def call_cost(call: Call) -> Cost:
 def turn_cost(turn: Turn) -> Cost:
     """What a turn cost: all its calls."""
     return total(call_cost(call) for call in turn.calls)
+
+
+def recorded_cost(turn: Turn) -> Cost:
+    """What a turn cost when it was recorded: for one that is replayed, not what it costs now."""
+    return total(call_cost(dataclasses.replace(call, replayed=False)) for call in turn.calls)
 
 
 def total(costs: Iterable[Cost]) -> Cost:

@@ -6,27 +6,27 @@ A new kind of block is a function here and a row in `_FOLDS`.
 from __future__ import annotations
 
 import base64
-import dataclasses
-import hashlib
 import html
 import io
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from . import markdown, pricing
+from . import markdown, pricing, request, stored
 from .accumulator import thinking_of, whole_text
 from .conversation import Block, Conversation, Turn, text_of
 
 Bundle = dict[str, Any]
 
-VERSION = 1
 FIGURES = ("model", "tokens in", "out", "cost")
 PROMPT_EXCERPT_CHARACTERS = 60
 MAX_FOLD_CHARACTERS = 4_000
+MAX_HISTORY_OUTPUTS = 40  # JupyterLab shows 50 outputs of a cell (RENDERING.md §1)
 OFFLINE = "offline stand-in, not Claude"
+REPLAYED = "replayed from the notebook"
 THINKING = "Thinking"
 # `tex2jax_ignore`: JupyterLab takes two dollar signs in HTML for a formula (RENDERING.md §3).
 _BOX = '<div class="claude-magic tex2jax_ignore mathjax_ignore" style="font-size: 0.9em; line-height: 1.5">'
@@ -46,9 +46,9 @@ def header(turn: Turn) -> tuple[Bundle, Bundle]:
     """The header's data and metadata: figures, marks, folded thinking and tools, and the turn itself."""
     line = " · ".join(f'<span style="white-space: nowrap">{html.escape(part)}</span>' for part in figures(turn))
     marked = "".join(f" · <strong>{html.escape(mark)}</strong>" for mark in marks(turn))
-    folds = "".join(_fold(title, body) for title, body in _folds(turn))
-    data = {"text/html": f"{_BOX}{line}{marked}{folds}</div>", "text/plain": footer(turn)}
-    return data, turn_metadata(turn)
+    folded = "".join(_fold(title, body) for title, body in folds(turn))
+    data = {"text/html": f"{_BOX}{line}{marked}{folded}</div>", "text/plain": footer(turn)}
+    return data, stored.metadata(turn)
 
 
 def footer(turn: Turn) -> str:
@@ -69,11 +69,16 @@ def figures(turn: Turn) -> list[str]:
         printable(call.model),
         f"{tokens.all_input:,} tokens in{of_input}",
         f"{at_least}{tokens.output:,} out{of_output}",
-        str(pricing.turn_cost(turn)),
+        _cost(turn),
         f"{sum(call.seconds for call in turn.calls):.1f} s{first}",
         *[printable(note) for note in turn.notes if note != "0 earlier turns"],
         *_went_along(turn),
     ]
+
+
+def _cost(turn: Turn) -> str:
+    now = str(pricing.turn_cost(turn))
+    return f"replayed, {now} now, {pricing.recorded_cost(turn)} when recorded" if turn.replayed else now
 
 
 def _went_along(turn: Turn) -> list[str]:
@@ -185,14 +190,14 @@ def _source(citation: Mapping[str, Any]) -> str:
     return f"{label}: “{markdown.escape(printable(quoted))}”" if quoted else label
 
 
-def _folds(turn: Turn) -> list[tuple[str, str]]:
+def folds(turn: Turn) -> list[tuple[str, str]]:
     """Title and text of all that is folded away: thinking first, then each other block that is not text."""
     thinking = thinking_of(turn.reply)
-    folds = [(THINKING, thinking)] if thinking else []
+    found = [(THINKING, thinking)] if thinking else []
     for block in turn.reply:
         if block["type"] not in ("text", "thinking"):
-            folds.append(_FOLDS.get(block["type"], _any_block)(block))
-    return folds
+            found.append(_FOLDS.get(block["type"], _any_block)(block))
+    return found
 
 
 def _any_block(block: Block) -> tuple[str, str]:
@@ -233,6 +238,8 @@ def _fold(title: str, body: str) -> str:
 
 # Control characters, and those that change the direction of the text around them.
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+# The same, but for the line breaks of indented JSON; and halves of characters, which cannot be printed at all.
+_UNSAFE_IN_JSON = re.compile(f"{_UNPRINTABLE.pattern}|[\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
@@ -241,13 +248,71 @@ def printable(text: str) -> str:
 
 
 def history_table(name: str, chat: Conversation) -> Bundle:
-    """A conversation, a row a turn."""
+    """A conversation, a row a turn; `when` is local time."""
     stale = chat.stale()
     rows = [
-        [str(number), _excerpt(turn), *_figures(turn), ", ".join(_history_marks(turn, stale))]
-        for number, turn in enumerate(chat, 1)
+        [_cell(turn), _excerpt(turn), *_figures(turn), _when(turn), ", ".join(_history_marks(turn, stale))]
+        for turn in chat
     ]
-    return table(f"Conversation {name}", ["#", "prompt", *FIGURES, "marks"], rows)
+    return table(f"Conversation {name}", ["cell", "prompt", *FIGURES, "when", "marks"], rows)
+
+
+def history_full(name: str, chat: Conversation) -> list[Bundle]:
+    """A conversation to read: each prompt as a quote, each reply as its cell shows it; images are named.
+
+    At most `MAX_HISTORY_OUTPUTS` and one outputs, however long it is.
+    """
+    stale = chat.stale()
+    bundles = [{"text/markdown": f"### Conversation {markdown.escape(name)}", "text/plain": f"Conversation {name}"}]
+    for turn in chat:
+        bundles += [_prompt_in_full(turn, stale), *answer(turn)]
+    length = sum(len(bundle["text/markdown"]) for bundle in bundles)
+    return _joined(bundles, max(markdown.PART_CHARACTERS, length // MAX_HISTORY_OUTPUTS))
+
+
+def history_json(chat: Conversation) -> str:
+    """A conversation's messages as they go on the wire, as indented JSON that drives no terminal."""
+    messages = [message for turn in chat for message in request.sendable(turn)]
+    plain = json.dumps(messages, indent=2, ensure_ascii=False)
+    return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match.group()):04x}", plain)
+
+
+def _prompt_in_full(turn: Turn, stale: Set[str]) -> Bundle:
+    """What was asked, when, and what the reply came to."""
+    head = " · ".join(part for part in (_cell(turn), _when(turn), *_history_marks(turn, stale)) if part)
+    pieces = [block["text"] if block["type"] == "text" else _named(block) for block in turn.prompt]
+    quoted = "\n".join(f"> {line}".rstrip() for line in printable("\n\n".join(pieces)).splitlines())
+    spent = " · ".join(figures(turn))
+    shown = ["---", f"**{markdown.escape(head)}**", markdown.inert(quoted), markdown.escape(spent)]
+    return {"text/markdown": "\n\n".join(shown), "text/plain": "\n\n".join([head, quoted, f"[{spent}]"])}
+
+
+def _named(block: Block) -> str:
+    """A block that is not text, in a few words."""
+    source = block.get("source")
+    if isinstance(source, Mapping) and source.get("type") == "base64":
+        size = len(str(source.get("data"))) * 3 // 4  # base64 makes four characters of three bytes
+        return f"[{block['type']}: {source.get('media_type')}, {size:,} bytes]"
+    return f"[{block['type']}: {block['title']}]" if block.get("title") else f"[{block['type']}]"
+
+
+def _joined(bundles: Iterable[Bundle], characters: int) -> list[Bundle]:
+    """Bundles in a row as fewer ones, each of at least so many characters but the last."""
+    groups: list[list[Bundle]] = [[]]
+    for bundle in bundles:
+        if sum(len(each["text/markdown"]) for each in groups[-1]) >= characters:
+            groups.append([])
+        groups[-1].append(bundle)
+    kinds = ("text/markdown", "text/plain")
+    return [{kind: "\n\n".join(bundle[kind] for bundle in group) for kind in kinds} for group in groups]
+
+
+def _cell(turn: Turn) -> str:
+    return "" if turn.execution_count is None else f"[{turn.execution_count}]"
+
+
+def _when(turn: Turn) -> str:
+    return f"{datetime.fromtimestamp(turn.created):%Y-%m-%d %H:%M}" if turn.created else ""
 
 
 def cost_table(standing: Sequence[Turn], elsewhere: Sequence[Turn]) -> Bundle:
@@ -283,7 +348,9 @@ def _excerpt(turn: Turn) -> str:
 
 
 def _history_marks(turn: Turn, stale: Set[str]) -> list[str]:
-    return [*marks(turn), *(["asked before the change above"] if turn.id in stale else [])]
+    replayed = ["replayed"] if turn.replayed else []
+    late = ["asked before the change above"] if turn.id in stale else []
+    return [*replayed, *marks(turn), *late]
 
 
 def table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Bundle:
@@ -316,27 +383,3 @@ def _plain_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (heads, *rows)
     ]
     return "\n".join([caption, lines[0], "-" * sum(widths, 2 * len(widths) - 2), *lines[1:]])
-
-
-def turn_metadata(turn: Turn) -> dict[str, Any]:
-    """A turn as its cell's output carries it, in `metadata["claude_magic"]`. Images are not repeated:
-    they stand beside it as outputs, and are referred to by digest."""
-    record = dataclasses.asdict(turn)
-    record["messages"] = [_without_images(message) for message in record["messages"]]
-    return {"claude_magic": {"version": VERSION, "turn": record}}
-
-
-def image_digest(block: Block) -> str:
-    """The SHA-256 of an image block's bytes, in hexadecimal."""
-    return hashlib.sha256(base64.b64decode(block["source"]["data"])).hexdigest()
-
-
-def _without_images(value: Any) -> Any:
-    if isinstance(value, list | tuple):
-        return [_without_images(item) for item in value]
-    if not isinstance(value, dict):
-        return value
-    if value.get("type") == "image" and (value.get("source") or {}).get("type") == "base64":
-        source = {"type": "sha256", "media_type": value["source"]["media_type"], "sha256": image_digest(value)}
-        return {**value, "source": source}
-    return {key: _without_images(item) for key, item in value.items()}

@@ -35,6 +35,11 @@ class Request:
     params: dict[str, Any]
     prefix: str
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The parameters but the messages."""
+        return {name: value for name, value in self.params.items() if name not in ("messages", "stream")}
+
     def as_json(self) -> str:
         """The body of the request, exactly as it is sent, indented."""
         return json.dumps(self.params, indent=2, ensure_ascii=False)

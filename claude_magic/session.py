@@ -1,30 +1,42 @@
-"""This kernel's conversations, and the asking of the next thing.
+"""Asking the next thing: this kernel's network, money and record, for one notebook's conversations.
 
-The one owner of what changes: the chats, what was spent, and the client. A turn joins its
-conversation when its reply has arrived, whole or interrupted with something kept; a failure
-changes nothing.
+A turn joins its conversation when its reply has arrived, whole or interrupted with something kept;
+a failure changes nothing.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
-from . import request
-from .accumulator import Accumulator, Reply
+from . import notebook, request
+from .accumulator import Accumulator, Reply, call_of, concluded
+from .chats import Chats
 from .client import Client, Settings, Stream
 from .conversation import Block, Call, Conversation, Turn
-from .errors import ClaudeError, ReplyInterrupted, StreamError, ThinkingRefusedError
+from .errors import ClaudeError, ReplyInterrupted, StreamError, ThinkingRefusedError, UsageError
+from .journal import Journal, Why, Writer
 from .live import View
-from .notebook import Cell
+from .notebook import Cell, Saved
 from .options import Options
+from .record import OFFLINE, REPLAYED
+from .replay import Records, difference, events, replayed
 from .request import Request
+
+
+@dataclass(frozen=True)
+class Replay:
+    """Whether to answer from the record, and how many times faster than recorded; 0 is at once."""
+
+    mode: str = "off"
+    speed: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -40,86 +52,152 @@ class Outcome:
 
 
 class Session:
-    """The conversations of one kernel, by chat name."""
+    """One notebook in this kernel: its conversations, its file, and what was spent on it."""
 
-    def __init__(self) -> None:
-        self.client = Client()
+    def __init__(self, client: Client | None = None) -> None:
+        self.client = client or Client()
+        self.chats = Chats()
+        self.path: Path | None = None
+        self.journal: Journal | None = None
         self.spent: list[Turn] = []
-        self._chats: dict[str, Conversation] = {}
-        self._deleted: set[str] = set()
-        self._run: str = ""
-        self._siblings: set[str] = set()
-
-    @property
-    def chats(self) -> dict[str, Conversation]:
-        """The conversations as the notebook shows them: without the cells that were deleted."""
-        return {name: chat.without(self._deleted) for name, chat in self._chats.items()}
+        self._replayed: set[str] = set()
+        self._views: dict[str, View] = {}
 
     def request(self, options: Options, content: Sequence[Block], cell: Cell) -> Request:
         """The exact request that a cell would send now. Raises `UsageError`."""
         return request.build(self._history(options, cell), content, options)
 
-    def ask(self, options: Options, content: Sequence[Block], cell: Cell, settings: Settings, view: View) -> Outcome:
-        """Send a cell's question, show the reply, and put it into the conversation.
+    def ask(
+        self,
+        options: Options,
+        content: Sequence[Block],
+        cell: Cell,
+        settings: Settings,
+        view: View,
+        replay: Replay = Replay(),  # a frozen value
+    ) -> Outcome:
+        """Send a cell's question, or answer it from the record; show the reply, and put it into the conversation.
 
         Raises `UsageError` before anything is shown or sent; all later failures are in the outcome.
         """
         history = self._history(options, cell)
         asked = request.build(history, content, options)
-        earlier = sum(bool(request.sendable(turn)) for turn in history)
-        notes = [f"{earlier} earlier {'turn' if earlier == 1 else 'turns'}"] if earlier else []
-        turn = None
+        recorded = self._recorded(asked, cell, settings, replay)
+        if recorded is not None:
+            return self._replay(recorded, asked, _draft(options, content, cell, asked, history), cell, view, replay)
+        draft, turn = _draft(options, content, cell, asked, history), None
+        writer = self._writer(draft, cell, settings)
         try:
             with uninterrupted():
-                view.begin(content, offline=settings.provider == "offline")
-            answer, failure = self._stream(asked, settings, view)
+                view.begin(content, label=OFFLINE if settings.provider == "offline" else "")
+            answer, failure = self._stream(asked, settings, view, writer)
             if isinstance(failure, ThinkingRefusedError):
                 # Another account's notebook, or a rule that we do not know: a conversation can always go on.
-                self._chats[options.chat] = self._chats.get(options.chat, Conversation()).unbound()
+                self.chats.unbind(options.chat)
                 asked = request.build(history.unbound(), content, options)
-                answer, failure = self._stream(asked, settings, view)
-                notes.append("earlier thinking left out: the API refused it")
+                left_out = "earlier thinking left out: the API refused it"
+                draft = dataclasses.replace(draft, prefix=asked.prefix, notes=(*draft.notes, left_out))
+                if writer is not None:
+                    writer.redraft(draft)
+                answer, failure = self._stream(asked, settings, view, writer)
             with uninterrupted(swallow=True):
-                outcome = self._conclude(options, content, cell, asked, answer, failure, tuple(notes))
+                outcome = self._conclude(draft, cell, answer, failure, view, writer)
                 turn = outcome.turn
         finally:
             with uninterrupted(swallow=True):
                 view.end(turn)
+                if writer is not None:
+                    writer.close()
         return outcome
 
     def delete(self, cell_ids: frozenset[str]) -> None:
-        """Set the turns of these cells aside: they come back if their cell runs again."""
-        self._deleted |= cell_ids
+        """The reader deleted these cells: their turns are set aside."""
+        self._dismiss(self.chats.delete(cell_ids), "deleted")
+
+    def undo(self) -> tuple[list[Turn], list[str]]:
+        """Bring back what the last re-run replaced. Returns those turns, and the ids of what they stand instead of.
+
+        Where the page still listens, the cell shows its earlier answer again.
+        """
+        rerun = self.chats.undo()
+        if rerun is None:
+            return [], []
+        for made, turn in zip(rerun.made, rerun.replaced, strict=False):
+            self._views[made].show(turn)
+        if self.journal is not None:
+            self.journal.dismiss(rerun.made, "undone")
+        return rerun.replaced, rerun.made
 
     def spent_elsewhere(self) -> list[Turn]:
         """The turns that were paid for and stand in no conversation: replaced, failed, reset, or asked once."""
-        standing = {turn.id for chat in self.chats.values() for turn in chat}
+        standing = {turn.id for turn in self.chats.turns}
         return [turn for turn in self.spent if turn.id not in standing]
 
-    def reset(self, chat: str) -> int:
-        """Start a chat over. Returns how many turns it had."""
-        return len(self._chats.pop(chat, Conversation()))
+    def _dismiss(self, turns: Sequence[Turn], why: Why) -> None:
+        """Say in the journal why turns are no longer wanted; nothing, where they are again."""
+        if self.journal is not None and turns:
+            self.journal.dismiss([turn.id for turn in turns], why)
 
     def _history(self, options: Options, cell: Cell) -> Conversation:
-        if options.once:
-            return Conversation()
-        chat = self._chats.get(options.chat, Conversation())
-        others = self._deleted - {cell.id}
-        return chat.without(others).before(cell.id, self._siblings_of(cell))
+        gone, back = self.chats.look_again(self.path)
+        self._dismiss(gone, "deleted")
+        self._dismiss(back, "")
+        return Conversation() if options.once else self.chats.before(options.chat, cell)
 
-    def _siblings_of(self, cell: Cell) -> frozenset[str]:
-        """The turns that this same run of the cell has made: a cell may ask several times."""
-        if cell.run != self._run:
-            self._run = cell.run
-            self._siblings = set()
-        return frozenset(self._siblings)
+    def _recorded(self, asked: Request, cell: Cell, settings: Settings, replay: Replay) -> Turn | None:
+        """The turn to answer from, if this is to be answered from the record. Raises `UsageError`."""
+        if replay.mode == "off":
+            return None
+        if self.chats.saved == Saved() and self.path is not None and self.path.exists():
+            self.chats.saved = notebook.read(self.path)
+        saved = self.chats.saved
+        records = Records([*(each.turn for each in saved.shown), *saved.guests, *self.chats.turns, *self.spent])
+        provider = settings.provider if replay.mode == "auto" else None
+        found = records.find(asked, cell.id, self._replayed, provider=provider)
+        if found is None and replay.mode == "only":
+            raise UsageError(
+                f"This cell is not in the record: {difference(asked, records, cell.id)}",
+                advice="%config ClaudeMagic.replay = 'auto' asks Claude where the record has no answer.",
+            )
+        return found
 
-    def _stream(self, asked: Request, settings: Settings, view: View) -> tuple[_Answer, ClaudeError | None]:
+    def _replay(self, recorded: Turn, asked: Request, draft: Turn, cell: Cell, view: View, replay: Replay) -> Outcome:
+        """Show a recorded reply as if it came. An Interrupt ends the showing; the reply is whole all the same."""
+        self._replayed.add(recorded.id)
+        turn = replayed(recorded, asked, draft)
+        accumulator, failure = Accumulator(), None
+        try:
+            with uninterrupted():
+                view.begin(turn.prompt, label=REPLAYED)
+            with suppress(StreamError):  # a record that is odd, but whole, is shown without growing
+                for event in events(recorded, replay.speed, time.sleep):
+                    view.grow(event, accumulator)
+        except KeyboardInterrupt:
+            failure = ReplyInterrupted("The replay was interrupted.")
+        finally:
+            with uninterrupted(swallow=True):
+                self._join(turn, cell, view)
+                view.end(turn)
+        return Outcome(turn, failure, joined=not turn.once)
+
+    def _writer(self, draft: Turn, cell: Cell, settings: Settings) -> Writer | None:
+        if self.journal is None:
+            return None
+        model, provider = draft.params["model"], settings.provider
+        return self.journal.begin(
+            draft, notebook=self.path, page=cell.page, model=model, provider=provider, run=cell.run
+        )
+
+    def _stream(
+        self, asked: Request, settings: Settings, view: View, writer: Writer | None
+    ) -> tuple[_Answer, ClaudeError | None]:
         stream = self.client.stream(asked.params, settings, view.wait)
         answer = _Answer(stream, settings.provider, asked.params["model"])
         try:
-            with closing(iter(stream)) as events:
-                for event in events:
+            with closing(iter(stream)) as arriving:
+                for event in arriving:
+                    if writer is not None:
+                        writer.add(event)
                     view.grow(event, answer.accumulator)
                     answer.note_first_token()
         except KeyboardInterrupt:
@@ -134,52 +212,51 @@ class Session:
 
     def _conclude(
         self,
-        options: Options,
-        content: Sequence[Block],
+        draft: Turn,
         cell: Cell,
-        asked: Request,
         answer: _Answer,
         failure: ClaudeError | None,
-        notes: tuple[str, ...],
+        view: View,
+        writer: Writer | None,
     ) -> Outcome:
         """The turn of a reply that has ended, in the ledger and, if there is anything to keep, in the conversation."""
         reply = answer.accumulator.reply()
+        call = answer.call(reply)
+        notes = (*draft.notes, *answer.notes())
         if failure and not reply.message:
             return Outcome(failure=failure)
-        turn = Turn(
-            id=uuid.uuid4().hex,
-            cell_id=cell.id,
-            chat=options.chat,
-            messages=(
-                {"role": "user", "content": list(content)},
-                {"role": "assistant", "content": list(reply.content)},
-            ),
-            calls=(answer.call(reply),),
-            status=_status(reply),
-            prefix=asked.prefix,
-            created=time.time(),
-            partial=reply.partial,
-            notes=notes + answer.notes(),
-        )
+        if writer is not None and writer.failed:
+            notes = (*notes, writer.failed)
+        turn = concluded(dataclasses.replace(draft, notes=notes), reply, call)
+        if writer is not None:
+            writer.end(turn)
         self.spent.append(turn)
-        joined = self._join(turn, options, cell, failure)
-        return Outcome(turn, failure, joined)
+        keeps = failure is None or bool(request.sendable(turn))
+        if keeps:
+            self._join(turn, cell, view)
+        return Outcome(turn, failure, keeps and not turn.once)
 
-    def _join(self, turn: Turn, options: Options, cell: Cell, failure: ClaudeError | None) -> bool:
-        """Put a turn in its cell's place. A cell whose chat changed leaves the other one."""
-        if failure and not request.sendable(turn):
-            return False
-        siblings = self._siblings_of(cell)
-        self._deleted.discard(cell.id or "")
-        for name, chat in self._chats.items():
-            if name != options.chat or options.once:
-                stays = chat.turns if cell.id is None else (t for t in chat if t.cell_id != cell.id or t.id in siblings)
-                self._chats[name] = Conversation(tuple(stays))
-        if options.once:
-            return False
-        self._chats[options.chat] = self._chats.get(options.chat, Conversation()).with_turn(turn, siblings)
-        self._siblings.add(turn.id)
-        return True
+    def _join(self, turn: Turn, cell: Cell, view: View) -> None:
+        self.chats.join(turn, cell)
+        self._views[turn.id] = view
+
+
+def _draft(options: Options, content: Sequence[Block], cell: Cell, asked: Request, history: Conversation) -> Turn:
+    """The turn that is about to be: its prompt, and what it is asked with."""
+    earlier = sum(bool(request.sendable(turn)) for turn in history)
+    return Turn(
+        id=uuid.uuid4().hex,
+        cell_id=cell.id,
+        chat=options.chat,
+        messages=({"role": "user", "content": list(content)},),
+        calls=(),
+        prefix=asked.prefix,
+        params=asked.settings,
+        created=time.time(),
+        execution_count=cell.execution_count,
+        once=options.once,
+        notes=(f"{earlier} earlier {'turn' if earlier == 1 else 'turns'}",) if earlier else (),
+    )
 
 
 class _Answer:
@@ -202,30 +279,15 @@ class _Answer:
         return (f"retried {retries}×",) if retries else ()
 
     def call(self, reply: Reply) -> Call:
-        message = reply.message
-        return Call(
-            model=_text(message.get("model")) or self._model,
-            usage=dict(reply.usage),
+        return call_of(
+            reply,
+            model=self._model,
             request_id=self._stream.request_id,
-            stop_reason=_text(reply.stop_reason),
-            stop_details=message["stop_details"] if isinstance(message.get("stop_details"), dict) else None,
-            stop_sequence=_text(message.get("stop_sequence")),
             started=self._started,
             first_token=self._first,
             seconds=time.monotonic() - self._stream.sent,
             provider=self._provider,
-            answered=bool(reply.content or reply.partial),
         )
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _status(reply: Reply) -> Any:
-    if not reply.complete:
-        return "interrupted"
-    return "refused" if reply.stop_reason == "refusal" else "complete"
 
 
 @contextmanager

@@ -44,12 +44,12 @@ class Node:
 def parse(text: str) -> tuple[list[Node], bool]:
     """The blocks of a text, and whether it defines link references, which give meaning to all of it."""
     env: dict[str, Any] = {}
-    return _tree(_parser().parse(text, env)), bool(env.get("references"))
+    return _tree(parser().parse(text, env)), bool(env.get("references"))
 
 
 def fences(text: str) -> list[Token]:
     """The fenced code of a text, in order, wherever it is nested: `info` and `content` of each."""
-    return [token for token in _parser().parse(text) if token.type == "fence" and token.markup]
+    return [token for token in parser().parse(text) if token.type == "fence" and token.markup]
 
 
 def _tree(tokens: Sequence[Token]) -> list[Node]:
@@ -150,7 +150,7 @@ def _parse_inline(state: StateCore) -> None:
 
 
 @cache
-def _parser() -> MarkdownIt:
+def parser() -> MarkdownIt:
     from markdown_it import MarkdownIt  # not before there is a reply: `%load_ext` pays for nothing
 
     parser = MarkdownIt("commonmark", {"html": False, "maxNesting": 2 * MAX_BLOCK_LEVEL})

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import nbformat
 from jupyter_client.manager import start_new_kernel
 
 SECONDS = 60
@@ -53,9 +57,10 @@ class Run:
 class Kernel:
     """One kernel and its client."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **environment: str) -> None:
         self.folder = folder
-        self.manager, self.client = start_new_kernel(cwd=str(folder))
+        self.manager, self.client = start_new_kernel(cwd=str(folder), env={**os.environ, **environment})
+        self.displays: dict[str, dict[str, Any]] = {}  # outputs of earlier cells can be updated, too
 
     def run(self, code: str, cell_id: str | None = None, deleted: list[str] | None = None, **watch: Any) -> Run:
         """Execute a cell as JupyterLab does: with its id, and the ids of deleted cells."""
@@ -69,6 +74,8 @@ class Kernel:
             "stop_on_error": True,
         }
         message = self.client.session.msg("execute_request", content, metadata=metadata)
+        if page := watch.get("page"):
+            message["header"]["session"] = page
         started = time.monotonic()
         self.client.shell_channel.send(message)
         run = self._collect(message["header"]["msg_id"], watch.get("on_message"))
@@ -86,8 +93,13 @@ class Kernel:
         self.client.stop_channels()
         self.manager.shutdown_kernel(now=True)
 
+    def kill(self) -> None:
+        """As `kill -9` does."""
+        os.kill(self.manager.provisioner.pid, signal.SIGKILL)
+        self.stop()
+
     def _collect(self, msg_id: str, on_message: Callable[[dict[str, Any]], None] | None) -> Run:
-        run, by_display = Run(), {}
+        run, by_display = Run(), self.displays
         while True:
             message = self.client.get_iopub_msg(timeout=SECONDS)
             if message["parent_header"].get("msg_id") != msg_id:
@@ -105,11 +117,62 @@ class Kernel:
                     **{name: value for name, value in content.items() if name != "transient"},
                 }
                 run.outputs.append(output)
-                by_display[display] = output
+                if display:
+                    by_display[display] = output
             elif kind == "update_display_data" and display in by_display:
                 by_display[display].update(data=content["data"], metadata=content["metadata"])
             if on_message:
                 on_message(message)
+
+
+class Page:
+    """A notebook's page, with a kernel behind it: cells with outputs, in order, that can be saved."""
+
+    def __init__(self, path: Path, **environment: str) -> None:
+        self.path = path
+        self.cells: dict[str, tuple[str, list[dict[str, Any]]]] = {}
+        self._environment = {
+            "JPY_SESSION_NAME": str(path),
+            "JUPYTER_DATA_DIR": str(path.parent / "data"),
+            **environment,
+        }
+        self.name = uuid.uuid4().hex
+        self.kernel = Kernel(path.parent, **self._environment)
+
+    def run(self, cell_id: str, source: str, **watch: Any) -> Run:
+        """Run a cell of the page, which shows what comes."""
+        run = self.kernel.run(source, cell_id, page=self.name, **watch)
+        self.cells[cell_id] = (source, run.outputs)
+        return run
+
+    def load(self, *, provider: str = "offline") -> str:
+        """Load the extension, as the first cell of the page does. Returns what it says."""
+        own = self.path.stem.replace(" ", "-")
+        said = self.run(f"load-{own}", "%load_ext claude_magic").text
+        self.run(f"provider-{own}", f"%config ClaudeMagic.provider = {provider!r}")
+        return said
+
+    def save(self) -> None:
+        """Write the page to its file, as JupyterLab does."""
+        cells = [
+            nbformat.v4.new_code_cell(source, id=cell_id, outputs=[_output(each) for each in outputs])
+            for cell_id, (source, outputs) in self.cells.items()
+        ]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), self.path)
+
+    def restart(self, *, kill: bool = False) -> None:
+        """A new kernel behind the same page."""
+        self.kernel.kill() if kill else self.kernel.stop()
+        self.kernel = Kernel(self.path.parent, **self._environment)
+
+    def requests(self) -> list[dict[str, Any]]:
+        """What the stand-in of this kernel was sent."""
+        stand_in = "get_ipython().magics_manager.registry['ClaudeMagic'].session.client.offline.requests"
+        return self.kernel.evaluate(stand_in)
+
+
+def _output(shown: dict[str, Any]) -> Any:
+    return nbformat.from_dict({name: value for name, value in shown.items() if name != "execution_count"})
 
 
 ANSI = re.compile(r"\x1b\[[0-9;]*m")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import html.parser
 import json
+from datetime import datetime
 from typing import Any
 
 import pytest
 from hostile import HOSTILE
 from hypothesis import given
 from hypothesis import strategies as st
+from markdown_it import MarkdownIt
 
-from claude_magic import record
-from claude_magic.conversation import Call, Turn
+from claude_magic import record, request
+from claude_magic.conversation import Call, Conversation, Turn
 
 USAGE = {
     "input_tokens": 1200,
@@ -45,6 +48,7 @@ class Elements(html.parser.HTMLParser):
         super().__init__()
         self.tags: set[str] = set()
         self.attributes: set[str] = set()
+        self.links: list[str] = []
         self.words = ""
         self.feed(source)
         self.close()
@@ -52,6 +56,7 @@ class Elements(html.parser.HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.add(tag)
         self.attributes |= {name for name, _ in attrs}
+        self.links += [value or "" for name, value in attrs if name == "href"]
 
     def handle_data(self, data: str) -> None:
         self.words += data
@@ -181,3 +186,93 @@ def test_what_is_printed_drives_no_terminal(words: str) -> None:
     shown = record.printable(words)
     assert "\x1b" not in shown and "\r" not in shown and "\u202e" not in shown
     shown.encode()
+
+
+@pytest.mark.parametrize(
+    ("changes", "cost"),
+    [
+        ({}, "replayed, $0.00 now, $0.0163 when recorded"),
+        ({"model": "claude-unheard-of"}, "replayed, $0.00 now, n/a when recorded"),
+        ({"stop_reason": None, "status": "interrupted"}, "replayed, $0.00 now, ≥$0.0163 when recorded"),
+    ],
+)
+def test_a_replay_says_what_it_costs_now_and_what_it_cost(changes: dict[str, Any], cost: str) -> None:
+    shown = turn(text("Hi"), replayed=True, **changes)
+    assert cost in header(shown).words and cost in record.footer(shown)
+
+
+def test_a_replay_of_the_stand_in_is_still_labelled_as_its() -> None:
+    assert "offline stand-in, not Claude" in record.footer(turn(text("Hi"), replayed=True, provider="offline"))
+
+
+def asked(prompt: str | list[Any], *reply: Any, **changes: Any) -> Turn:
+    made = turn(*reply, **changes)
+    content = [text(prompt)] if isinstance(prompt, str) else prompt
+    return dataclasses.replace(made, messages=({"role": "user", "content": content}, *made.messages[1:]))
+
+
+def test_the_history_has_a_row_a_turn_with_cell_time_and_marks() -> None:
+    noon = datetime(2026, 11, 22, 12, 5).timestamp()
+    chat = Conversation(
+        (
+            dataclasses.replace(asked("First?", text("Yes."), execution_count=5, created=noon), id="1"),
+            dataclasses.replace(asked("Second?", text("No."), created=noon - 60), id="2"),
+            dataclasses.replace(asked("Again?", text("No."), created=noon - 60, replayed=True), id="3"),
+            asked("Third?", text("N"), created=noon + 60, status="interrupted", stop_reason=None, provider="offline"),
+        )
+    )
+    table = record.history_table("main", chat)
+    caption, heads, _rule, *rows = table["text/plain"].splitlines()
+    assert caption == "Conversation main"
+    assert heads.split() == ["cell", "prompt", "model", "tokens", "in", "out", "cost", "when", "marks"]
+    assert rows[0].split("  ")[0] == "[5]" and "2026-11-22 12:05" in rows[0] and "$0.0163" in rows[0]
+    assert rows[1].startswith(" ") and rows[1].endswith("  asked before the change above")
+    assert rows[2].endswith("  replayed") and "$0.00" in rows[2]
+    assert rows[3].endswith("offline stand-in, not Claude, ■ interrupted")
+    assert all(word in Elements(table["text/html"]).words for word in ("[5]", "2026-11-22 12:05", "replayed"))
+
+
+def test_the_full_history_quotes_prompts_names_images_and_has_each_reply() -> None:
+    image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA" * 100}}
+    chat = Conversation((asked([image, text("What is\n\nthis?")], text("An *owl*."), execution_count=2),))
+    (shown,) = record.history_full("main", chat)
+    for form in shown.values():
+        quoted = form.replace("&#91;", "[").replace("&#93;", "]")
+        assert "> [image: image/png, 300 bytes]" in quoted and "> What is\n>\n> this?" in quoted
+        assert "An *owl*." in quoted and "[2]" in quoted and "AAAA" not in quoted
+
+
+def test_the_full_history_of_a_long_conversation_is_few_outputs_that_lose_nothing() -> None:
+    chat = Conversation(tuple(asked(f"Question {n}.", text(f"Answer {n}. " * 200)) for n in range(500)))
+    shown = record.history_full("main", chat)
+    assert 2 < len(shown) <= record.MAX_HISTORY_OUTPUTS + 1
+    plain = "\n".join(bundle["text/plain"] for bundle in shown)
+    assert all(f"> Question {n}." in plain and plain.count(f"Answer {n}. ") >= 199 for n in range(0, 500, 50))
+    assert len(record.history_full("main", Conversation())) == 1
+
+
+@pytest.mark.parametrize(("name", "payload"), HOSTILE, ids=[name for name, _ in HOSTILE])
+def test_a_hostile_prompt_and_model_are_inert_in_the_full_history(name: str, payload: str) -> None:
+    """What is written is what `markdown.inert` leaves as it is: nothing in it can act."""
+    strange = {"type": payload, "title": payload}
+    stopped = {"stop_reason": "stop_sequence", "stop_sequence": payload}
+    chat = Conversation((asked([text(payload), strange], text(payload), model=payload, notes=(payload,), **stopped),))
+    (shown,) = record.history_full(payload, chat)
+    elements = Elements(MarkdownIt("commonmark").render(shown["text/markdown"]))
+    assert elements.tags.isdisjoint({"script", "img", "iframe", "svg", "object", "embed", "style", "form", "base"})
+    assert elements.attributes <= {"class", "href", "title", "start"}
+    assert "javascript:" not in "".join(elements.links).lower()
+
+
+def test_the_history_as_json_is_the_wire_messages_and_drives_no_terminal() -> None:
+    strange = "a\x1b[2J\x7f\u202eé\ud800\n"
+    chat = Conversation(
+        (
+            asked(strange, text("Yes.")),
+            asked("refused", text("No."), status="refused", stop_reason="refusal"),
+        )
+    )
+    printed = record.history_json(chat)
+    assert json.loads(printed) == [message for each in chat for message in request.sendable(each)]
+    assert len(json.loads(printed)) == 2 and json.loads(printed)[0]["content"][0]["text"] == strange
+    assert record.printable(printed) == printed and "é" in printed

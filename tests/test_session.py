@@ -5,24 +5,30 @@ from __future__ import annotations
 import functools
 import itertools
 import json
+import os
+import tempfile
+import time
 import urllib.request
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from conftest import finished_streams
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from claude_magic import errors, record, request
+from claude_magic import errors, notebook, pricing, record, request
 from claude_magic.accumulator import Accumulator
 from claude_magic.client import Client, Settings, Wait
 from claude_magic.conversation import DEFAULT_CHAT, Block, Turn
 from claude_magic.notebook import Cell
 from claude_magic.offline import Fault
 from claude_magic.options import Options
-from claude_magic.session import Outcome, Session
+from claude_magic.session import Outcome, Replay, Session
 
 OFFLINE = Settings(provider="offline", max_retries=0, timeout=20)
 RETRYING = Settings(provider="offline", max_retries=1, timeout=20)
@@ -36,7 +42,10 @@ SCRIPTS: tuple[list[Block] | None, ...] = (
     [{"type": "redacted_thinking", "data": "gAAA"}, {"type": "text", "text": "Hidden."}],
     [THOUGHT],
 )
+CELLS = ("a", "b", "c", "d")
+RETRIED = (408, 429, 500, 529)
 FAULTS = ("cut", "cut_inside", "end", "error", "broken", "close")
+TROUBLES = ("interrupt", "interrupt", *FAULTS, *RETRIED, 400, 401, 403, 413)
 
 
 class Reader:
@@ -47,8 +56,8 @@ class Reader:
         self.waits: list[Wait] = []
         self.ended: list[Turn | None] = []
 
-    def begin(self, content: Sequence[Block], *, offline: bool) -> None:
-        self.offline = offline
+    def begin(self, content: Sequence[Block], *, label: str) -> None:
+        self.label = label
 
     def grow(self, event: Any, accumulator: Accumulator) -> None:
         if self.left == 0:
@@ -63,6 +72,9 @@ class Reader:
     def end(self, turn: Turn | None) -> None:
         self.ended.append(turn)
 
+    def show(self, turn: Turn) -> None:
+        self.ended.append(turn)
+
 
 RUNS = itertools.count()
 
@@ -73,11 +85,13 @@ def ask(
     cell: str | None = None,
     reader: Reader | None = None,
     settings: Settings = OFFLINE,
+    replay: Replay = Replay(),  # noqa: B008  # a frozen value
     **options: Any,
 ) -> Outcome:
     """Run a cell with this prompt."""
+    running = Cell(cell, f"run {next(RUNS)}")
     content = [{"type": "text", "text": prompt}]
-    return session.ask(Options(**options), content, Cell(cell, f"run {next(RUNS)}"), settings, reader or Reader())
+    return session.ask(Options(**options), content, running, settings, reader or Reader(), replay)
 
 
 def dialogue(messages: Sequence[Any]) -> list[tuple[str, str]]:
@@ -139,22 +153,46 @@ def thinking_in(sent: dict[str, Any]) -> int:
     return sum(block["type"] == "thinking" for message in sent["messages"] for block in message["content"])
 
 
+@dataclass(frozen=True)
+class Line:
+    """What a page shows of a cell's turn: its dialogue, whether it can go back to Claude, and the outputs."""
+
+    cell: str
+    prompt: str
+    said: str
+    sendable: bool
+    turn: Turn
+
+
 class Notebook(RuleBasedStateMachine):
-    """A person at a notebook, and what the page shows: cells in the order in which they first ran."""
+    """A person at a notebook: what the kernel should know of each chat, what the page shows, what the file holds."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.session = Session()
-        self.session.client = client()
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name) / "talk.ipynb"
+        self.begin()
         self.server = self.session.client.offline
         self.server.faults.clear()
         self.server.script = None
-        self.page: dict[str, dict[str, tuple[str, str, bool]]] = {}
-        self.deleted: set[str] = set()
+        self.chats: dict[str, list[Line]] = {}
+        self.aside: set[str] = set()
+        self.seen: set[str] = set()
+        self.order = list(CELLS)
+        self.on_page: dict[str, tuple[str, Turn] | None] = {}
+        self.file: tuple[list[str], dict[str, tuple[str, Turn] | None]] | None = None
+        self.undoable: list[tuple[str, dict[str, list[Line]]]] = []
         self.numbers = itertools.count(1)
+
+    def teardown(self) -> None:
+        self.folder.cleanup()
+
+    def begin(self) -> None:
+        self.session = Session(client())
+        self.session.path = self.path
         self.spent = 0
 
-    cells = st.sampled_from(["a", "b", "c", "d"])
+    cells = st.sampled_from(CELLS)
     model = st.sampled_from(MODELS)
     system = st.sampled_from([None, None, "Be brief.", "Be a pirate."])
     script = st.sampled_from(SCRIPTS)
@@ -167,30 +205,22 @@ class Notebook(RuleBasedStateMachine):
         outcome = self.ask(cell, model, system, script, chat, Reader())
         assert outcome.failure is None and outcome.joined
 
-    @rule(cell=cells, model=model, script=script, after=after)
-    def interrupt(self, cell: str, model: str, script: Any, after: int) -> None:
-        """Interrupt is pressed at any event."""
-        outcome = self.ask(cell, model, None, script, DEFAULT_CHAT, Reader(after))
-        assert outcome.failure is None or isinstance(outcome.failure, errors.ReplyInterrupted)
-
-    @rule(cell=cells, model=model, script=script, after=after, kind=st.sampled_from(FAULTS))
-    def fault(self, cell: str, model: str, script: Any, after: int, kind: Any) -> None:
-        """The connection or the API fails at any event."""
-        self.server.faults.append(Fault(kind, after=after))
-        self.ask(cell, model, None, script, DEFAULT_CHAT, Reader())
-
-    @rule(cell=cells, status=st.sampled_from([408, 429, 500, 529]))
-    def retry(self, cell: str, status: int) -> None:
-        """An attempt fails, the next one succeeds: one turn, as if nothing had been."""
-        self.server.faults.append(Fault("status", status=status, headers={"retry-after-ms": "1"}))
-        outcome = self.ask(cell, MODELS[0], None, None, DEFAULT_CHAT, Reader(), RETRYING)
-        assert outcome.joined and outcome.failure is None
-
-    @rule(cell=cells, status=st.sampled_from([400, 401, 403, 413]))
-    def refusal_to_serve(self, cell: str, status: int) -> None:
-        """An HTTP error changes nothing."""
-        self.server.faults.append(Fault("status", status=status))
-        assert self.ask(cell, MODELS[0], None, None, DEFAULT_CHAT, Reader()).turn is None
+    @rule(cell=cells, model=model, script=script, after=after, kind=st.sampled_from(TROUBLES))
+    def trouble(self, cell: str, model: str, script: Any, after: int, kind: Any) -> None:
+        """Interrupt is pressed, or the connection or the API fails, at any event or before the first."""
+        if kind == "interrupt":
+            outcome = self.ask(cell, model, None, script, DEFAULT_CHAT, Reader(after))
+            assert outcome.failure is None or isinstance(outcome.failure, errors.ReplyInterrupted)
+        elif kind in FAULTS:
+            self.server.faults.append(Fault(kind, after=after))
+            self.ask(cell, model, None, script, DEFAULT_CHAT, Reader())
+        elif kind in RETRIED:  # the next attempt succeeds: one turn, as if nothing had been
+            self.server.faults.append(Fault("status", status=kind, headers={"retry-after-ms": "1"}))
+            outcome = self.ask(cell, MODELS[0], None, None, DEFAULT_CHAT, Reader(), RETRYING)
+            assert outcome.joined and outcome.failure is None
+        else:
+            self.server.faults.append(Fault("status", status=kind))
+            assert self.ask(cell, MODELS[0], None, None, DEFAULT_CHAT, Reader()).turn is None
 
     @rule(cell=cells)
     def once(self, cell: str) -> None:
@@ -199,22 +229,135 @@ class Notebook(RuleBasedStateMachine):
         outcome = ask(self.session, prompt, cell, once=True)
         assert outcome.failure is None and not outcome.joined
         assert dialogue(self.server.requests[-1]["messages"]) == [("user", prompt)]
-        for chat in self.page.values():
-            chat.pop(cell, None)
-        self.deleted.discard(cell)
+        self.note_undoable(cell)
+        for name, lines in self.chats.items():
+            self.chats[name] = [line for line in lines if line.cell != cell]
+        self.aside.discard(cell)
+        self.on_page[cell] = None
         self.spent += 1
 
     @rule(cell=cells)
-    def delete(self, cell: str) -> None:
-        """A cell is deleted, or cut: its turn is set aside."""
+    def again(self, cell: str) -> None:
+        """A cell runs again with its prompt, and may be answered from the record: then nothing is sent."""
+        self.server.script = lambda body: None
+        line = next((line for line in self.chats.get(DEFAULT_CHAT, []) if line.cell == cell), None)
+        if line is None or line.turn.status == "interrupted":
+            return
+        model, system = line.turn.params["model"], line.turn.params.get("system")
+        before = len(self.server.requests)
+        content = [{"type": "text", "text": line.prompt}]
+        options = Options(model=model, system=system)
+        expected = self.expected(cell, DEFAULT_CHAT, line.prompt)
+        asked = self.session.request(options, content, Cell(cell, "a look"))
+        outcome = ask(self.session, line.prompt, cell, replay=Replay("auto", 0), model=model, system=system)
+        assert outcome.turn and outcome.failure is None
+        same = asked.prefix == line.turn.prefix and cell not in self.aside
+        if same:
+            assert len(self.server.requests) == before and outcome.turn.replayed
+        if outcome.turn.replayed:
+            assert outcome.turn.calls[0].usage and pricing.turn_cost(outcome.turn).dollars == 0
+        else:
+            assert dialogue(self.server.requests[-1]["messages"]) == expected
+            self.spent += 1
+        self.write(outcome, cell, DEFAULT_CHAT, line.prompt)
+
+    @rule(cell=cells, then=st.sampled_from(["save", "save", "go on"]))
+    def delete(self, cell: str, then: str) -> None:
+        """A cell is deleted: its turn is set aside, and the next file does not have it."""
         self.session.delete(frozenset({cell}))
-        self.deleted.add(cell)
+        self.aside.add(cell)
+        self.on_page.pop(cell, None)
+        if then == "save":
+            self.save()
+
+    @rule(cell=cells)
+    def delete_unheard(self, cell: str) -> None:
+        """A cell is deleted, and the kernel that was told dies; or nobody was told: only the next file tells."""
+        self.on_page.pop(cell, None)
+        self.save()
+
+    @rule(cell=cells, then=st.sampled_from(["save", "save", "go on"]))
+    def cut_and_paste(self, cell: str, then: str) -> None:
+        """A cell is cut and pasted: the frontend says that it was deleted, and the next file still has it."""
+        self.session.delete(frozenset({cell}))
+        self.aside.add(cell)
+        if then == "save":
+            self.save()
 
     @rule()
     def reset(self) -> None:
         """The conversation starts over."""
-        self.session.reset(DEFAULT_CHAT)
-        self.page.pop(DEFAULT_CHAT, None)
+        self.session.chats.reset(DEFAULT_CHAT)
+        self.chats.pop(DEFAULT_CHAT, None)
+        self.undoable.clear()
+        # What the page showed of it is marked by the output of `%claude_reset`; here it is cleared away.
+        for cell, shown in self.on_page.items():
+            if shown and shown[1].chat == DEFAULT_CHAT:
+                self.on_page[cell] = None
+
+    @rule()
+    def save(self) -> None:
+        """The page is saved: cells that stand in the file again stand in the conversation again."""
+        shown = {cell: self.on_page[cell] for cell in self.order if cell in self.on_page}
+        self.file = (list(shown), dict(shown))
+        cells = []
+        for name, what in shown.items():
+            outputs = [] if what is None else outputs_of(what[1])
+            cells.append(nbformat.v4.new_code_cell("%%claude", id=name, outputs=outputs))
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), self.path)
+        now = time.time_ns()
+        os.utime(self.path, ns=(now, now))
+        self.session.chats.look_again(self.path)
+        known = {line.cell for lines in self.chats.values() for line in lines}
+        self.aside |= (known & self.seen) - shown.keys()
+        self.aside -= known & shown.keys()
+        self.seen |= known & shown.keys()
+
+    @rule(order=st.permutations(CELLS), saved=st.sampled_from([True, True, False]))
+    def restart(self, order: list[str], saved: bool) -> None:
+        """The kernel is restarted, and the extension loaded: the file's turns come back, in cell order."""
+        if saved:
+            self.order = list(order)
+            self.save()
+        self.begin()
+        self.chats, self.aside, self.undoable, self.seen = {}, set(), [], set()
+        if self.file is None:
+            return
+        self.session.chats.restore(notebook.read(self.path))
+        order, shown = self.file
+        for cell in order:
+            if what := shown[cell]:
+                prompt, turn = what
+                line = Line(cell, prompt, text_in(turn.messages[-1]["content"]), bool(request.sendable(turn)), turn)
+                if turn.status != "interrupted" or turn.messages[-1]["content"]:
+                    self.chats.setdefault(turn.chat, []).append(line)
+        self.seen = {line.cell for lines in self.chats.values() for line in lines}
+
+    @rule()
+    def undo(self) -> None:
+        """What the last re-run replaced comes back, in its place."""
+        turns, _ = self.session.undo()
+        while self.undoable:
+            cell, before = self.undoable.pop()
+            replaced = [line for lines in before.values() for line in lines if line.cell == cell]
+            standing = {line.turn.id for lines in self.chats.values() for line in lines}
+            if cell in self.aside or any(line.turn.id in standing for line in replaced):
+                continue
+            assert [turn.id for turn in turns] == [line.turn.id for line in replaced]
+            for name, lines in self.chats.items():
+                self.chats[name] = [line for line in lines if line.cell != cell]
+            for line in replaced:
+                self.seat(line, [each.cell for each in before[line.turn.chat]])
+                self.on_page[cell] = (line.prompt, line.turn)
+            return
+        assert not turns
+
+    def seat(self, line: Line, order: list[str]) -> None:
+        """After the last of those that stood above it."""
+        lines = self.chats.setdefault(line.turn.chat, [])
+        above = order[: order.index(line.cell)]
+        at = max((i for i, each in enumerate(lines) if each.cell in above), default=-1)
+        lines.insert(at + 1, line)
 
     def ask(
         self,
@@ -235,39 +378,61 @@ class Notebook(RuleBasedStateMachine):
         assert outcome.turn is None or not any("left out" in note for note in outcome.turn.notes)
         self.spent += outcome.turn is not None
         for sent in self.server.requests[before:]:
-            self.check_request(sent, cell, chat, prompt)
+            roles = [message["role"] for message in sent["messages"]]
+            assert roles == ["user", "assistant"] * (len(roles) // 2) + ["user"]
+            assert dialogue(sent["messages"]) == self.expected(cell, chat, prompt)
+        self.on_page[cell] = outcome.turn and (prompt, outcome.turn)
         if outcome.joined:
             self.write(outcome, cell, chat, prompt)
         return outcome
 
-    def check_request(self, sent: dict[str, Any], cell: str, chat: str, prompt: str) -> None:
-        roles = [message["role"] for message in sent["messages"]]
-        assert roles == ["user", "assistant"] * (len(roles) // 2) + ["user"]
-        above = list(self.page.get(chat, {}).items())
-        if cell in self.page.get(chat, {}):
-            above = above[: [name for name, _ in above].index(cell)]
-        turns = [shown for name, shown in above if shown[2] and (name not in self.deleted or name == cell)]
-        expected = [line for asked, said, _ in turns for line in (("user", asked), ("assistant", said))]
-        assert dialogue(sent["messages"]) == [*expected, ("user", prompt)]
+    def expected(self, cell: str, chat: str, prompt: str) -> list[tuple[str, str]]:
+        """The dialogue that a cell should send: the turns above its own."""
+        above = self.chats.get(chat, [])
+        names = [line.cell for line in above]
+        if cell in names:
+            above = above[: names.index(cell)]
+        turns = [line for line in above if line.sendable and (line.cell not in self.aside or line.cell == cell)]
+        said = [part for line in turns for part in (("user", line.prompt), ("assistant", line.said))]
+        return [*said, ("user", prompt)]
+
+    def note_undoable(self, cell: str) -> None:
+        if any(line.cell == cell for lines in self.chats.values() for line in lines):
+            self.undoable.append((cell, {name: list(lines) for name, lines in self.chats.items()}))
 
     def write(self, outcome: Outcome, cell: str, chat: str, prompt: str) -> None:
         assert outcome.turn is not None
-        for name, cells in self.page.items():
+        self.note_undoable(cell)
+        for name, lines in self.chats.items():
             if name != chat:
-                cells.pop(cell, None)
+                self.chats[name] = [line for line in lines if line.cell != cell]
         said = text_in(outcome.turn.messages[-1]["content"])
-        self.page.setdefault(chat, {})[cell] = (prompt, said, bool(request.sendable(outcome.turn)))
-        self.deleted.discard(cell)
+        line = Line(cell, prompt, said, bool(request.sendable(outcome.turn)), outcome.turn)
+        lines = self.chats.setdefault(chat, [])
+        names = [each.cell for each in lines]
+        if cell in names:
+            lines[names.index(cell)] = line
+        else:
+            lines.append(line)
+        self.aside.discard(cell)
+        self.on_page[cell] = (prompt, outcome.turn)
 
     @invariant()
     def the_conversation_is_what_the_page_shows(self) -> None:
-        for name, chat in self.session.chats.items():
-            shown = [cell for cell in self.page.get(name, {}) if cell not in self.deleted]
+        for name, chat in self.session.chats.shown.items():
+            shown = [line.cell for line in self.chats.get(name, []) if line.cell not in self.aside]
             assert [turn.cell_id for turn in chat] == shown
 
     @invariant()
     def every_reply_that_was_paid_for_is_in_the_ledger_once(self) -> None:
         assert len({turn.id for turn in self.session.spent}) == len(self.session.spent) == self.spent
+
+
+def outputs_of(turn: Turn) -> list[Any]:
+    """A turn's outputs, as a notebook's file has them."""
+    data, metadata = record.header(turn)
+    bundles = [(data, metadata), *((each, {}) for each in (*record.images(turn.prompt), *record.answer(turn)))]
+    return [nbformat.v4.new_output("display_data", data=data, metadata=metadata) for data, metadata in bundles]
 
 
 def unique(script: Any, number: int) -> Any:
@@ -293,5 +458,5 @@ def client() -> Client:
 
 TestNotebook = Notebook.TestCase
 TestNotebook.settings = settings(
-    max_examples=40, stateful_step_count=20, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )

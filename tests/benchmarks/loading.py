@@ -1,4 +1,5 @@
-"""What `%load_ext claude_magic` adds to a bare IPython, in fresh processes with compiled bytecode."""
+"""What `%load_ext claude_magic` adds to a bare IPython, in fresh processes with compiled bytecode, and how long the
+turns of a large notebook take to come back."""
 
 from __future__ import annotations
 
@@ -6,15 +7,21 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
-from benchmarks.table import Row
+from benchmarks.table import Row, best
 from benchmarks.wire import environment
+from claude_magic import notebook, stored
+from claude_magic.conversation import Call, Turn
 
 HEAVY = ("anthropic", "httpx2", "genai_prices", "markdown_it", "PIL", "narwhals", "nbformat", "ipywidgets")
 MAX_MILLISECONDS = 50.0
 REPETITIONS = 12
+TURNS = 500
+MAX_RETURN_MILLISECONDS = 1000.0
 SCRIPT = f"""
 import json, sys, time
 began = time.perf_counter()
@@ -42,6 +49,53 @@ def rows() -> Iterator[Row]:
         heavy = runs[0]["heavy"]
         what = "heavy modules it imports" + (f" ({', '.join(heavy)})" if heavy else "")
         yield Row(what, len(heavy), "", runs[0]["modules"], "modules that it imports in all", max_ours=0)
+        yield coming_back(Path(folder))
+
+
+def coming_back(folder: Path) -> Row:
+    """How long the turns of a large notebook take to be read, once nbformat is imported."""
+    path = folder / "large.ipynb"
+    path.write_text(
+        json.dumps({"cells": [_cell(number) for number in range(TURNS)], "metadata": {}, **_FORMAT}, indent=1)
+    )
+    megabytes = path.stat().st_size / 1e6
+    assert len(notebook.read(path).turns) == TURNS  # imports nbformat
+
+    def seconds(read: Callable[[], Any]) -> float:
+        began = time.perf_counter()
+        read()
+        return time.perf_counter() - began
+
+    found = best(
+        {
+            "ours": lambda: seconds(lambda: notebook.read(path)),
+            "json": lambda: seconds(lambda: json.loads(path.read_bytes())),
+        },
+        REPETITIONS,
+    )
+    what = f"{TURNS} turns come back from a file of {megabytes:.0f} MB"
+    return Row(what, 1000 * found["ours"], "ms", 1000 * found["json"], "json.loads", max_ours=MAX_RETURN_MILLISECONDS)
+
+
+_FORMAT = {"nbformat": 4, "nbformat_minor": 5}
+
+
+def _cell(number: int) -> dict[str, Any]:
+    """A cell with a long reply and an image, as Jupyter writes it."""
+    reply = [
+        {"type": "thinking", "thinking": "t" * 3000, "signature": "s" * 3000},
+        {"type": "text", "text": "answer \n" * 400},
+    ]
+    prompt = {"role": "user", "content": [{"type": "text", "text": "q" * 500}]}
+    call = Call("claude-opus-5-5", {"input_tokens": 5, "output_tokens": 6})
+    turn = Turn(f"turn{number}", (prompt, {"role": "assistant", "content": reply}), (call,), created=1.0)
+    shown = [
+        ({"text/html": "x" * 4000, "text/plain": "y"}, stored.metadata(turn)),
+        ({"text/markdown": ["answer \n"] * 400, "text/plain": ["answer \n"] * 400}, {}),
+        ({"image/png": "A" * 12_000}, {}),
+    ]
+    outputs = [{"output_type": "display_data", "data": data, "metadata": metadata} for data, metadata in shown]
+    return {"cell_type": "code", "id": f"c{number}", "metadata": {}, "source": "%%claude\nhello", "outputs": outputs}
 
 
 def load(folder: str) -> dict[str, Any]:

@@ -1,37 +1,33 @@
-"""The magics: read the line, ask, show.
-
-`%load_ext` imports this module, so it imports only what is light; the rest comes with the first
-magic that needs it.
-"""
+"""`%claude`: read the line, ask, show; and every default."""
 
 from __future__ import annotations
 
 import dataclasses
 import getpass
 import math
-import re
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
 
 from IPython.core.completer import context_matcher
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
-from traitlets import Bool, Enum, Float, Integer, TraitError, TraitType, validate
+from traitlets import Bool, Enum, Float, Integer, TraitError, TraitType, Unicode, validate
 from traitlets.config import Configurable
 
-from . import models, options
-from .errors import ClaudeError, PromptError, ReplyInterrupted, UsageError
-from .notebook import Cell, current_cell, deleted_cells
-from .options import PROVIDERS, Options
+from .. import models, options
+from ..errors import ClaudeError, PromptError, ReplyInterrupted, UsageError
+from ..notebook import Cell, current_cell, deleted_cells, has_turns
+from ..options import PROVIDERS, REPLAY, Options
+from ..pages import Notebook, Notebooks
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
     from IPython.core.interactiveshell import InteractiveShell
 
-    from .client import Settings
-    from .record import Bundle
-    from .session import Outcome, Session
+    from ..client import Client, Settings
+    from ..journal import Journal
+    from ..session import Outcome, Session
 
 MAX_RETRY_SETTING = 20
 
@@ -86,23 +82,60 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         config=True
     )
 
-    @validate("max_retry_wait", "timeout")
+    notebook_path = Unicode("", help="this notebook's file, where the frontend does not tell it").tag(config=True)
+    replay = Enum(
+        REPLAY, "off", help="answer from the notebook's record: off, auto (where the request is the same), only"
+    ).tag(config=True)
+    replay_speed = Float(1.0, min=0.0, help="how many times faster than recorded a replay runs; 0: at once").tag(
+        config=True
+    )
+    journal = Bool(
+        True, help="keep replies as they come in Jupyter's data folder, for %claude_recover, for a month at most"
+    ).tag(config=True)
+
+    @validate("max_retry_wait", "timeout", "replay_speed")
     def _finite(self, proposal: Any) -> float:
         if not math.isfinite(proposal["value"]):
-            raise TraitError(f"{proposal['trait'].name} is a number of seconds, not {proposal['value']}.")
+            raise TraitError(f"{proposal['trait'].name} is a finite number, not {proposal['value']}.")
         return float(proposal["value"])
 
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell=shell)
         self._source = ""
+        self.notebooks = Notebooks()
+        self._sessions: dict[Notebook, Session] = {}
+        self._came_back: set[Notebook] = set()
         self.matcher = context_matcher(identifier="claude_magic")(lambda asked: self.complete(asked))
 
-    @cached_property
+    @property
     def session(self) -> Session:
-        """This kernel's conversations."""
-        from .session import Session
+        """The conversations of the notebook that runs now."""
+        from ..session import Session
 
-        return Session()
+        running = self.notebooks.current
+        session = self._sessions.get(running)
+        if session is None:
+            session = self._sessions[running] = Session(self._client)
+        session.journal = self._journal if self.journal else None
+        session.path = self.notebooks.find(self.cell, self.shell, self.notebook_path)
+        return session
+
+    @property
+    def cell(self) -> Cell:
+        """The cell that runs now."""
+        return current_cell(self.shell, self._source)
+
+    @cached_property
+    def _client(self) -> Client:
+        from ..client import Client
+
+        return Client()
+
+    @cached_property
+    def _journal(self) -> Journal:
+        from ..journal import Journal
+
+        return Journal()
 
     @no_var_expand
     @line_cell_magic
@@ -111,47 +144,6 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
             self._run(line, cell)
             return
         raise ReplyInterrupted("Interrupted before the reply began.")
-
-    @line_magic
-    def claude_reset(self, line: str) -> None:
-        """Start a conversation over: later cells do not see its earlier turns.
-
-        %claude_reset [CHAT]
-        """
-        chat = line.strip() or self.chat
-        count = self.session.reset(chat)
-        print(f"The conversation {chat!r} starts over; {count} {'turn' if count == 1 else 'turns'} left it.")
-
-    @line_magic
-    def claude_history(self, line: str) -> None:
-        """The conversations as a table: each turn with its prompt, model, tokens, cost and marks.
-
-        %claude_history [CHAT]
-        """
-        from . import record
-
-        chats = self.session.chats
-        wanted = line.strip()
-        if wanted and wanted not in chats:
-            there_are = ", ".join(chats) or "none yet"
-            raise UsageError(f"There is no conversation {wanted!r}.", advice=f"There are: {there_are}.")
-        for name in [wanted] if wanted else chats:
-            self._show(record.history_table(name, chats[name]))
-        if not chats:
-            print("No conversation yet.")
-
-    @line_magic
-    def claude_cost(self, line: str) -> None:
-        """Tokens and dollars per turn, per model, and in total.
-
-        %claude_cost
-        """
-        if line.strip():
-            raise UsageError("%claude_cost takes no arguments.")
-        from . import record
-
-        standing = [turn for chat in self.session.chats.values() for turn in chat]
-        self._show(record.cost_table(standing, self.session.spent_elsewhere()))
 
     @line_magic
     def claude_key(self, line: str) -> None:
@@ -167,33 +159,57 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         self.session.client.use_key(_hidden_input())
         print("The key is kept in memory, for this kernel only.")
 
-    def prepare(self, info: Any) -> None:
-        """Before each cell: note its source, and which cells were deleted."""
-        self._source = info.raw_cell or ""
+    def prepare(self, info: Any = None) -> None:
+        """Before each cell: note its source, which notebook it is of, and which of its cells were deleted.
+
+        In a notebook that is new to this kernel, its turns come back.
+        """
+        self._source = (info and info.raw_cell) or ""
+        cell = self.cell
+        running = self.notebooks.turn_to(cell, self.shell)
         if deleted := deleted_cells(self.shell):
             self.session.delete(deleted)
+        if cell.id is not None and running not in self._came_back:
+            self._came_back.add(running)
+            for line in self._come_back(cell):
+                print(line)
+
+    def _come_back(self, cell: Cell) -> Iterator[str]:
+        """Take up what the notebook's file and the journal hold; says what came of it. Light where there is nothing."""
+        path = self.notebooks.find(cell, self.shell, self.notebook_path)
+        if path is None:
+            return
+        has_lost = self.journal and bool(self._journal.entries(path))
+        if not has_lost and not has_turns(path):
+            return
+        from . import returning
+
+        yield from returning.come_back(self.session, path)
+        if has_lost:
+            yield from returning.notice(self.session, path, cell.page)
 
     def complete(self, asked: CompletionContext) -> SimpleMatcherResult:
         """IPython's matcher for `%claude` and `%%claude` cells."""
-        from . import completion
+        from .. import completion
 
-        return completion.match(asked, self.shell, lambda: list(self.session.chats))
+        return completion.match(asked, self.shell, lambda: list(self.session.chats.shown))
 
     def _defaults(self) -> Options:
         settings = {each.name: getattr(self, each.name) for each in options.FIELDS if each.metadata["setting"]}
         return Options(**settings)
 
     def _settings(self) -> Settings:
-        from .client import Settings
+        from ..client import Settings
 
         return Settings(self.provider, self.max_retries, self.max_retry_wait, self.timeout)
 
     def _run(self, line: str, cell: str | None) -> None:
         """Read the line and the body, ask, show."""
-        from . import context, live
+        from .. import context, live
+        from ..session import Replay
 
         wanted, rest = options.parse(line, self._defaults())
-        running = current_cell(self.shell, self._source)
+        running = self.cell
         body = rest if cell is None else _body(cell, rest, running)
         namespace = self.shell.user_ns
         if wanted.system and not wanted.raw:
@@ -203,20 +219,23 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         if wanted.show_request:
             print(self.session.request(wanted, content, running).as_json())
             return
+        if wanted.show_code:
+            from .. import export
+
+            print(export.script(self.session.request(wanted, content, running).params))
+            return
         # Only a frontend that sends the cell's id can be trusted to show widgets.
         view = live.view_for(self.shell, panel=self.panel and running.id is not None)
-        self._conclude(self.session.ask(wanted, content, running, self._settings(), view), wanted)
+        replay = Replay(self.replay, self.replay_speed)
+        self._conclude(self.session.ask(wanted, content, running, self._settings(), view, replay), wanted)
 
     def _conclude(self, outcome: Outcome, wanted: Options) -> None:
-        from . import record
+        from .. import record
 
         if outcome.turn is not None and wanted.out and (outcome.joined or outcome.failure is None):
             self.shell.user_ns[wanted.out] = record.answer_value(outcome.turn)
         if outcome.failure is not None:
             raise _kept(outcome) if outcome.turn is not None else outcome.failure
-
-    def _show(self, bundle: Bundle) -> None:
-        self.shell.display_pub.publish(bundle, {})
 
 
 ClaudeMagic.claude.__doc__ = f"""Ask Claude. The conversation is the notebook: each cell sees those before it.
@@ -230,7 +249,8 @@ image, anything that can be displayed. \\{{{{ is a literal {{{{.
 Options:
 {options.help_text()}
 
-Beside it: %claude_history, %claude_cost, %claude_reset, %claude_key. Defaults: %config ClaudeMagic.
+Beside it: %claude_history, %claude_cost, %claude_undo, %claude_reset, %claude_export, %claude_resume,
+%claude_recover, %claude_key. Defaults: %config ClaudeMagic.
 """
 
 
@@ -245,7 +265,7 @@ def _body(cell: str, rest: str, running: Cell) -> str:
 
 
 def _system(text: str, namespace: dict[str, Any]) -> str:
-    from . import context
+    from .. import context
 
     content = context.content(text, namespace)
     if any(block["type"] != "text" for block in content):
@@ -269,57 +289,3 @@ def _hidden_input() -> str:
     except Exception:  # a kernel without a person: nbclient, papermill
         message = "There is nobody to ask for a key here."
     raise UsageError(message, advice="Set ANTHROPIC_API_KEY in the environment before the kernel starts.")
-
-
-_CELL = re.compile(r"%%(claude\w*)(?![\w?])[ \t]*(.*)")
-
-
-def exact_cells(lines: list[str]) -> list[str]:
-    """An input transformer that takes `%%claude` cells before IPython's own: those strip prompts and indents."""
-    first = next((at for at, line in enumerate(lines) if line.strip()), len(lines))
-    found = _CELL.match(lines[first].rstrip()) if first < len(lines) else None
-    if found is None or found.group(2).endswith("?"):
-        return lines
-    name, line = found.groups()
-    body = "".join(lines[first + 1 :]) or "\n"  # IPython has words of its own for an empty body
-    return [f"get_ipython().run_cell_magic({name!r}, {line!r}, {body!r})\n"]
-
-
-# IPython asks transformers whether a cell is complete, and this one would make of `%%claude` alone a
-# line that is; those that are marked so are not asked.
-exact_cells.has_side_effects = True  # type: ignore[attr-defined]
-
-# The one unavoidable global: what was loaded into which shell. It outlives `%unload_ext`, so that
-# `%reload_ext` keeps the conversation.
-_LOADED: WeakKeyDictionary[Any, ClaudeMagic] = WeakKeyDictionary()
-
-
-def load(shell: InteractiveShell) -> None:
-    """Register the magics, once."""
-    magics = _LOADED.get(shell)
-    if magics is None:
-        magics = _LOADED[shell] = ClaudeMagic(shell)
-    unload(shell)
-    shell.configurables.append(magics)
-    shell.register_magics(magics)
-    shell.input_transformers_cleanup.insert(0, exact_cells)
-    shell.events.register("pre_run_cell", magics.prepare)
-    if shell.Completer is not None:
-        shell.Completer.custom_matchers.append(magics.matcher)
-
-
-def unload(shell: InteractiveShell) -> None:
-    """Take away all that `load` put there."""
-    magics = _LOADED.get(shell)
-    if magics is None:
-        return
-    for kind, names in magics.magics.items():
-        for name in names:
-            shell.magics_manager.magics[kind].pop(name, None)
-    shell.magics_manager.registry.pop("ClaudeMagic", None)
-    shell.configurables[:] = [each for each in shell.configurables if each is not magics]
-    shell.input_transformers_cleanup[:] = [each for each in shell.input_transformers_cleanup if each is not exact_cells]
-    if shell.Completer is not None and magics.matcher in shell.Completer.custom_matchers:
-        shell.Completer.custom_matchers.remove(magics.matcher)
-    if magics.prepare in shell.events.callbacks["pre_run_cell"]:
-        shell.events.unregister("pre_run_cell", magics.prepare)

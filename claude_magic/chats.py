@@ -1,0 +1,203 @@
+"""The conversations of one notebook in this kernel: which turns stand, and in which order.
+
+The one owner of what changes here. The page is what counts: a cell that runs again has its turn
+replaced in place, a deleted one is set aside, and the notebook's file says what stood before the
+kernel began. What the kernel knows is newer than the file, and wins.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from . import notebook, request
+from .conversation import Conversation, Turn
+from .notebook import Cell, Saved
+
+NOTHING = Conversation()
+
+
+@dataclass
+class Rerun:
+    """A run of a cell that replaced turns: the conversations before it, and the ids of the new turns."""
+
+    cell_id: str
+    before: Mapping[str, Conversation]
+    made: list[str] = field(default_factory=list)
+
+    @property
+    def replaced(self) -> list[Turn]:
+        """The turns that it replaced."""
+        return [turn for chat in self.before.values() for turn in chat if turn.cell_id == self.cell_id]
+
+
+class Chats:
+    """Conversations by chat name."""
+
+    def __init__(self) -> None:
+        self.saved = Saved()
+        self._all: dict[str, Conversation] = {}  # turns of deleted cells included
+        self._deleted: dict[str, float] = {}  # cell id → when we were told, in seconds since the epoch
+        self._seen: set[str] = set()  # cells that the file has shown
+        self._looked: float | None = None  # when the file that was looked at last was written
+        self._ran: set[str] = set()  # cells that asked here: what the file says of them is older
+        self._resets: dict[str, float] = {}
+        self._reruns: list[Rerun] = []
+        self._run = ""
+        self._siblings: set[str] = set()
+
+    @property
+    def shown(self) -> dict[str, Conversation]:
+        """The conversations as the notebook shows them: without the cells that were deleted."""
+        return {name: chat.without(self._deleted.keys()) for name, chat in self._all.items()}
+
+    @property
+    def turns(self) -> list[Turn]:
+        """The turns that the notebook shows, chat by chat."""
+        return [turn for chat in self.shown.values() for turn in chat]
+
+    def before(self, chat: str, cell: Cell) -> Conversation:
+        """What a cell sees of a chat: the turns before its own, and those made in this same run of it."""
+        others = self._deleted.keys() - {cell.id}
+        return self._all.get(chat, NOTHING).without(others).before(cell.id, self._siblings_of(cell))
+
+    def join(self, turn: Turn, cell: Cell) -> None:
+        """Put a turn in its cell's place. A cell whose chat changed, or that asks once, leaves the other one."""
+        siblings = self._siblings_of(cell)
+        if cell.id is not None:
+            if not siblings and any(each.cell_id == cell.id for each in self._every()):
+                self._reruns.append(Rerun(cell.id, dict(self._all)))
+            self._ran.add(cell.id)
+            self._deleted.pop(cell.id, None)
+            self._leave(cell.id, siblings, stays="" if turn.once else turn.chat)
+        if self._reruns and self._reruns[-1].cell_id == cell.id:
+            self._reruns[-1].made.append(turn.id)
+        if not turn.once:
+            self._all[turn.chat] = self._all.get(turn.chat, NOTHING).with_turn(turn, siblings)
+            self._siblings.add(turn.id)
+
+    def unbind(self, chat: str) -> None:
+        """Send no thinking of this chat's turns from now on: the API has refused it."""
+        self._all[chat] = self._all.get(chat, NOTHING).unbound()
+
+    def reset(self, chat: str) -> int:
+        """Start a chat over. Returns how many turns it had."""
+        count = len(self.shown.get(chat, NOTHING))
+        self._all.pop(chat, None)
+        self._resets[chat] = time.time()
+        self._reruns.clear()
+        return count
+
+    def delete(self, cell_ids: Iterable[str]) -> list[Turn]:
+        """Set these cells' turns aside, and return them: they come back if their cell runs again, or is in the file
+        when it is saved next."""
+        gone = dict.fromkeys(cell_ids, time.time())
+        self._deleted.update(gone)
+        return self._of(gone.keys())
+
+    def undo(self) -> Rerun | None:
+        """Bring back what the last re-run replaced, in place of what replaced it; `None` where there is nothing to."""
+        while self._reruns:
+            rerun = self._reruns.pop()
+            standing = {turn.id for turn in self._every()}
+            if rerun.cell_id in self._deleted or any(turn.id in standing for turn in rerun.replaced):
+                continue
+            for name, chat in self._all.items():
+                self._all[name] = chat.without_turns(set(rerun.made))
+            for name, before in rerun.before.items():
+                order = {turn.cell_id: at for at, turn in enumerate(before) if turn.cell_id}
+                self._seat((turn for turn in rerun.replaced if turn.chat == name), order)
+            return rerun
+        return None
+
+    def restore(self, saved: Saved) -> list[Turn]:
+        """Take up the turns of this notebook's file. Returns those that came back, in cell order."""
+        self.saved = saved
+        self._seen |= {turn.cell_id for turn in saved.turns if turn.cell_id}
+        known = {turn.id for turn in self._every()}
+        back = [turn for turn in saved.turns if turn.id not in known and self._is_news(turn)]
+        self._seat(back, _order(saved))
+        return [turn for turn in back if turn.cell_id not in self._deleted]
+
+    def put_back(self, turn: Turn) -> bool:
+        """Put a turn that the notebook does not have in its cell's place. Says whether it was not there yet."""
+        if turn.once or not request.sendable(turn) or any(each.id == turn.id for each in self._every()):
+            return False
+        if turn.cell_id:
+            self._leave(turn.cell_id, set(), stays=turn.chat)
+            self._deleted.pop(turn.cell_id, None)
+        if any(each.cell_id == turn.cell_id for each in self._all.get(turn.chat, NOTHING) if turn.cell_id):
+            self._all[turn.chat] = self._all[turn.chat].with_turn(turn)
+        else:
+            self._seat([turn], _order(self.saved))
+        return True
+
+    def adopt(self, turns: Iterable[Turn], cell: Cell) -> list[Turn]:
+        """Take up a conversation from elsewhere, in the place of this cell. Returns the turns that are new here."""
+        elsewhere = {turn.id for turn in self._every() if cell.id is None or turn.cell_id != cell.id}
+        adopted = [dataclasses.replace(turn, cell_id=cell.id) for turn in turns if turn.id not in elsewhere]
+        for turn in adopted:
+            self.join(turn, cell)
+        return adopted
+
+    def look_again(self, path: Path | None) -> tuple[list[Turn], list[Turn]]:
+        """Look into the file if it was saved since. Returns the turns that left, and those that are back: a cell that
+        was deleted behind our back does not stand there, and one that was cut and pasted does."""
+        written = None if path is None else notebook.written(path)
+        stands = None if path is None or written in (None, self._looked) else notebook.standing(path)
+        self._looked = written
+        if path is None or written is None or stands is None:
+            return [], []
+        if any(turn.id in stands and turn.cell_id not in stands for turn in self._every()):
+            self._rename_cells(path)
+        cells = {turn.cell_id for turn in self._every() if turn.cell_id}
+        back = {cell_id for cell_id in cells & stands if self._deleted.get(cell_id, written) < written}
+        gone = (cells & self._seen) - stands - self._deleted.keys()
+        for cell_id in back:
+            del self._deleted[cell_id]
+        self._deleted.update(dict.fromkeys(gone, written))
+        self._seen |= cells & stands
+        return self._of(gone), self._of(back)
+
+    def _rename_cells(self, path: Path) -> None:
+        """Follow turns whose cells have other ids in the file than here: jupytext and old formats give new ones."""
+        homes = {turn.id: turn.cell_id for turn in notebook.read(path).turns}
+        for name, chat in self._all.items():
+            moved = (dataclasses.replace(turn, cell_id=homes.get(turn.id, turn.cell_id)) for turn in chat)
+            self._all[name] = Conversation(tuple(moved))
+
+    def _every(self) -> Iterator[Turn]:
+        return (turn for chat in self._all.values() for turn in chat)
+
+    def _of(self, cells: Set[str]) -> list[Turn]:
+        return [turn for turn in self._every() if turn.cell_id in cells]
+
+    def _seat(self, turns: Iterable[Turn], order: Mapping[str, int]) -> None:
+        for turn in turns:
+            self._all[turn.chat] = self._all.get(turn.chat, NOTHING).seated(turn, order)
+
+    def _leave(self, cell_id: str, siblings: Set[str], *, stays: str) -> None:
+        """Take a cell's turns out of all chats but one."""
+        for name, chat in self._all.items():
+            if name != stays:
+                self._all[name] = chat.without_turns(
+                    {turn.id for turn in chat if turn.cell_id == cell_id and turn.id not in siblings}
+                )
+
+    def _is_news(self, turn: Turn) -> bool:
+        """Whether we know nothing newer of a turn in the file."""
+        return turn.cell_id not in self._ran and turn.created >= self._resets.get(turn.chat, 0)
+
+    def _siblings_of(self, cell: Cell) -> frozenset[str]:
+        """The turns that this same run of the cell has made: a cell may ask several times."""
+        if cell.run != self._run:
+            self._run = cell.run
+            self._siblings = set()
+        return frozenset(self._siblings)
+
+
+def _order(saved: Saved) -> dict[str, int]:
+    return {cell_id: at for at, cell_id in enumerate(saved.cells)}

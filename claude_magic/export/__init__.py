@@ -1,0 +1,50 @@
+"""Conversations as files: Markdown, lossless JSON, a page to read, or a script that makes the same calls.
+
+Nothing is written here: who calls gets the text, and the files that go beside it. What stands in a
+conversation may be a stranger's: it is shown, quoted or escaped, and never markup or code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import PurePath
+
+from ..conversation import Conversation
+from ..errors import UsageError
+from . import data, page, program, prose
+from .files import Exported
+from .program import script
+
+__all__ = ["FORMS", "Exported", "export", "form_of", "script"]
+
+_WRITERS: Mapping[str, Callable[[Mapping[str, Conversation], str, str], Exported]] = {
+    "md": prose.write,
+    "json": data.write,
+    "html": page.write,
+    "py": program.write,
+}
+FORMS = tuple(_WRITERS)
+
+
+def export(chats: Mapping[str, Conversation], form: str, *, title: str, stem: str) -> Exported:
+    """The chats, by name, in one of `FORMS`.
+
+    `stem` is the file's name without its suffix: the folder of the files beside it is `<stem>_files`.
+    Raises `UsageError` for a form that there is not, and for turns that cannot be written.
+    """
+    if form not in _WRITERS:
+        raise UsageError(f"There is no export as {form!r}.", advice=f"There are: {', '.join(FORMS)}.")
+    try:
+        return _WRITERS[form](chats, title, stem)
+    except RecursionError:
+        raise UsageError(f"The conversation cannot be written as {form}: a block in it is nested too deeply.") from None
+
+
+def form_of(path: str | PurePath) -> str:
+    """The form that a file's suffix asks for. Raises `UsageError` where it is none of `FORMS`."""
+    suffix = PurePath(path).suffix.lower()
+    if suffix.removeprefix(".") in FORMS and suffix:
+        return suffix.removeprefix(".")
+    known = ", ".join(f".{form}" for form in FORMS)
+    what = f"no export as {suffix!r}" if suffix else f"no suffix on {str(path)!r}"
+    raise UsageError(f"There is {what}.", advice=f"The file's suffix says what to write: {known}.")

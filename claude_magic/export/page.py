@@ -1,0 +1,179 @@
+"""Conversations as one HTML page: no script, no network, light and dark.
+
+Claude's Markdown goes three gates: it is made inert, parsed with raw HTML off, and sanitized; the page's
+own policy forbids the rest.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import html
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import pricing, record, syntax
+from ..conversation import Block, Conversation, Turn
+from .files import Exported, bytes_of
+from .telling import STALE, folds, label, name_of
+
+if TYPE_CHECKING:
+    from markdown_it.token import Token
+    from markdown_it.utils import OptionsDict
+
+MAX_HIGHLIGHTED_CHARACTERS = 50_000  # what is longer is shown in one colour: lexers can be slow
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
+_TAGS = {
+    *("a", "blockquote", "br", "code", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s"),
+    *("span", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul"),
+}
+_ATTRIBUTES = {"a": {"href", "title"}, "code": {"class"}, "span": {"class"}, "ol": {"start"}} | {
+    cell: {"style"} for cell in ("td", "th")
+}
+_LIGHT, _DARK = "default", "github-dark"  # styles of Pygments
+
+
+def write(chats: Mapping[str, Conversation], title: str, stem: str) -> Exported:
+    """All chats on a page of its own; images are in it."""
+    body = "\n".join(_body(chats, record.printable(title)))
+    head = (
+        '<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        '<meta name="color-scheme" content="light dark">\n'
+        f"<title>{html.escape(record.printable(title))}</title>\n<style>\n{_style()}\n</style>"
+    )
+    return Exported(f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{body}\n</body>\n</html>\n')
+
+
+def _body(chats: Mapping[str, Conversation], title: str) -> Iterator[str]:
+    turns = [turn for chat in chats.values() for turn in chat]
+    yield f'<header class="page"><h1>{html.escape(title)}</h1>\n<p>{html.escape(_summary(turns))}</p></header>\n<main>'
+    for name, chat in chats.items():
+        if len(chats) > 1:
+            yield f'<h2 class="chat">{html.escape(record.printable(name))}</h2>'
+        stale = chat.stale()
+        for number, turn in enumerate(chat, 1):
+            yield _turn(turn, number, turn.id in stale)
+    yield "</main>"
+
+
+def _summary(turns: Sequence[Turn]) -> str:
+    """Day, number of turns, models and cost."""
+    if not turns:
+        return "An empty conversation"
+    day = datetime.fromtimestamp(min(turn.created for turn in turns), UTC).date().isoformat()
+    models = dict.fromkeys(record.printable(call.model) for turn in turns for call in turn.calls)
+    cost = pricing.total(pricing.recorded_cost(turn) for turn in turns)
+    count = f"{len(turns)} {'turn' if len(turns) == 1 else 'turns'}"
+    return " · ".join([*([day] if turns[0].created else []), count, *models, str(cost)])
+
+
+def _turn(turn: Turn, number: int, stale: bool) -> str:
+    prompt = "\n".join(_prompt(block) for block in turn.prompt)
+    folded = "\n".join(_fold(title, body) for title, body in folds(turn))
+    reply = "\n".join(_rendered(bundle["text/markdown"]) for bundle in record.answer(turn))
+    marked = [*record.marks(turn), *([STALE] if stale else [])]
+    figures = [f"<span>{html.escape(figure)}</span>" for figure in record.figures(turn)]
+    figures += [f"<strong>{html.escape(mark)}</strong>" for mark in marked]
+    return (
+        f'<article>\n<section class="prompt"><h3>{html.escape(label(turn, number))}</h3>\n{prompt}</section>\n'
+        f'{folded}\n<section class="reply">\n{reply}</section>\n<footer>{" · ".join(figures)}</footer>\n</article>'
+    )
+
+
+def _prompt(block: Block) -> str:
+    if block.get("type") == "text":
+        return f'<div class="text">{html.escape(record.printable(block["text"]).strip())}</div>'
+    name = html.escape(name_of(block))
+    raw = bytes_of(block.get("source")) if block.get("type") == "image" else None
+    if raw is None:
+        return f'<p class="along">{name}</p>'
+    data = f"data:{block['source']['media_type']};base64,{base64.b64encode(raw).decode()}"
+    return f'<img src="{data}" alt="{name}">'
+
+
+def _fold(title: str, body: str) -> str:
+    kind = "thinking" if title == record.THINKING else "block"
+    shown = html.escape(body)
+    return f'<details class="{kind}"><summary>{html.escape(title)}</summary><div>{shown}</div></details>'
+
+
+def _rendered(text: str) -> str:
+    """Inert Markdown as sanitized HTML."""
+    import nh3
+
+    parser = syntax.parser()
+    drawn = _renderer().render(parser.parse(text), parser.options, {})
+    return nh3.clean(
+        drawn,
+        tags=_TAGS,
+        attributes=_ATTRIBUTES,
+        filter_style_properties={"text-align"},
+        url_schemes={"http", "https", "mailto"},
+        url_relative="deny",
+    )
+
+
+@functools.cache
+def _renderer() -> Any:
+    from markdown_it.renderer import RendererHTML
+
+    class Renderer(RendererHTML):
+        """Markdown-it's own, with code in colours, formulas as they are written, and no images."""
+
+        def fence(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
+            token = tokens[at]
+            language = (token.info.split() or [""])[0]
+            return f"<pre><code>{_coloured(token.content, language)}</code></pre>\n"
+
+        def math(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
+            return f"<code>{html.escape(tokens[at].content)}</code>"
+
+        def math_block(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
+            return f"<pre><code>{html.escape(tokens[at].content)}</code></pre>\n"
+
+        def image(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
+            return html.escape(tokens[at].content)
+
+    return Renderer()
+
+
+def _coloured(code: str, language: str) -> str:
+    """Code as HTML, in spans where Pygments knows the language."""
+    from pygments import highlight
+
+    lexer = _lexer(language) if language and len(code) <= MAX_HIGHLIGHTED_CHARACTERS else None
+    return str(highlight(code, lexer, _formatter())) if lexer else html.escape(code)
+
+
+@functools.lru_cache(maxsize=64)
+def _lexer(language: str) -> Any:
+    """Pygments' lexer for a language; `None` where it knows none."""
+    from pygments.lexers import get_lexer_by_name
+    from pygments.util import ClassNotFound
+
+    try:
+        return get_lexer_by_name(language, stripnl=False)
+    except ClassNotFound:
+        return None
+
+
+@functools.cache
+def _formatter() -> Any:
+    from pygments.formatters import HtmlFormatter
+
+    return HtmlFormatter(nowrap=True)
+
+
+@functools.cache
+def _style() -> str:
+    """The page's style, and that of code in both colours."""
+    from pygments.formatters import HtmlFormatter
+
+    own = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
+    light, dark = ("\n".join(HtmlFormatter(style=style).get_token_style_defs("code")) for style in (_LIGHT, _DARK))
+    dark_only = "(prefers-color-scheme: dark)"
+    return f"{own}\n@media not all and {dark_only} {{\n{light}\n}}\n@media {dark_only} {{\n{dark}\n}}"

@@ -1,0 +1,216 @@
+"""Conversations as a script with Anthropic's SDK that makes the same calls, plain enough to learn from.
+
+What it holds of a conversation stands in it as Python literals and as comments on one line: text stays text.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from .. import pricing, record
+from ..conversation import Conversation, Turn
+from ..options import DEFAULT_MAX_TOKENS
+from ..request import NOT_RUN, THINKING
+from .files import Exported, bytes_of, is_base64, path_of
+from .literals import Expression, escaped, literal
+from .telling import label
+
+LONGEST_INLINE_SYSTEM_CHARACTERS = 70
+# What `client.messages.stream` takes by name (SDK 2.12, resources/messages/messages.py), in a reader's order.
+_SETTINGS = (
+    *("model", "max_tokens", "system", "thinking", "output_config", "stop_sequences", "cache_control"),
+    *("tools", "tool_choice", "metadata", "service_tier", "inference_geo", "container", "speed"),
+)
+_INDENT = 4
+_HOW_TO = "To run it: `pip install anthropic`, and put your key into ANTHROPIC_API_KEY."
+
+
+def script(params: Mapping[str, Any]) -> str:
+    """One request's parameters (as `request.build` gives them) as a script that stands alone."""
+    constants: dict[str, str] = {}
+
+    def constant(source: Mapping[str, Any]) -> Expression:
+        return Expression(constants.setdefault(source["data"], f"DATA_{len(constants) + 1}"))
+
+    arguments = [*_settings(params), ("messages", _replaced(params.get("messages", []), constant))]
+    opened = "with " + _call("client.messages.stream", [f"{name}={{}}" for name, _ in arguments], arguments)
+    defined = [f"{name} = {literal(data, breaking=False)}" for data, name in constants.items()]
+    pieces = [
+        f'"""One request to Claude, with Anthropic\'s SDK.\n\n{_HOW_TO}\n"""',
+        "import anthropic",
+        *(["\n".join(defined)] if defined else []),
+        "client = anthropic.Anthropic()",
+        f'{opened} as stream:\n    for text in stream.text_stream:\n        print(text, end="", flush=True)\nprint()',
+    ]
+    return "\n\n".join(pieces) + "\n"
+
+
+def write(chats: Mapping[str, Conversation], title: str, stem: str) -> Exported:
+    """All chats, one after the other: a list of messages each, and a call for each turn."""
+    turns = [turn for chat in chats.values() for turn in chat]
+    files: dict[str, bytes] = {}
+    systems = _long_systems(turns)
+    names = _names(chats)
+    calls = [piece for name, chat in chats.items() for piece in _chat(name, chat, names[name], systems, stem, files)]
+    pieces = [
+        f'"""{escaped(_on_one_line(title))}\n\nThe calls of a conversation with Claude, with Anthropic\'s SDK.\n'
+        f'{_HOW_TO}\n"""',
+        _imports(bool(files)),
+        "client = anthropic.Anthropic()",
+        *(f"{name} = {literal(text)}" for text, name in systems.items()),
+        *(f"\n{source}" for source in _functions(chats.values(), bool(files))),
+        "\n" + "\n\n".join(calls),
+    ]
+    return Exported("\n\n".join(pieces) + "\n", files)
+
+
+def _imports(files: bool) -> str:
+    standard = "import base64\nfrom pathlib import Path\n\n" if files else ""
+    return f"{standard}import anthropic"
+
+
+def _long_systems(turns: Iterable[Turn]) -> dict[str, str]:
+    """The system prompts that would hide the calls, and the constants that stand for them."""
+    found = dict.fromkeys(str(turn.params["system"]) for turn in turns if isinstance(turn.params.get("system"), str))
+    long = [each for each in found if len(each) > LONGEST_INLINE_SYSTEM_CHARACTERS or "\n" in each]
+    return {each: "SYSTEM" if len(long) == 1 else f"SYSTEM_{number}" for number, each in enumerate(long, 1)}
+
+
+def _names(chats: Iterable[str]) -> dict[str, str]:
+    """A variable for each chat's messages."""
+    listed = list(chats)
+    if len(listed) == 1:
+        return {listed[0]: "messages"}
+    names: dict[str, str] = {}
+    for number, chat in enumerate(listed, 1):
+        name = f"messages_{re.sub(r'[^A-Za-z0-9]+', '_', chat).strip('_').lower() or number}"
+        while name in names.values():
+            name += f"_{number}"
+        names[chat] = name
+    return names
+
+
+def _chat(
+    name: str, chat: Conversation, variable: str, systems: Mapping[str, str], stem: str, files: dict[str, bytes]
+) -> Iterator[str]:
+    heading = f"# Chat {_on_one_line(name)}\n" if variable != "messages" else ""
+    yield f"{heading}{variable} = []"
+    for number, turn in enumerate(chat, 1):
+        yield f"# {_on_one_line(_about(turn, number))}\n{_ask(turn, variable, systems, stem, files)}"
+
+
+def _about(turn: Turn, number: int) -> str:
+    model, tokens_in, tokens_out = record.figures(turn)[:3]
+    cost = str(pricing.recorded_cost(turn))
+    return " · ".join([label(turn, number), model, tokens_in, tokens_out, cost, *record.marks(turn)])
+
+
+def _ask(turn: Turn, variable: str, systems: Mapping[str, str], stem: str, files: dict[str, bytes]) -> str:
+    def file(source: Mapping[str, Any]) -> Expression | None:
+        raw = bytes_of(source)
+        if raw is None:
+            return None
+        path = path_of(source, raw, stem)
+        files[path] = raw
+        return Expression(f"data_of({literal(path, breaking=False)})")
+
+    params = {"model": turn.calls[-1].model, "max_tokens": DEFAULT_MAX_TOKENS, **turn.params}
+    if isinstance(params.get("system"), str) and params["system"] in systems:
+        params["system"] = Expression(systems[params["system"]])
+    messages = Expression("[]" if turn.once else variable)
+    arguments = [("", messages), ("", _replaced(list(turn.prompt), file)), *_settings(params)]
+    return _call("ask", [f"{name}={{}}" if name else "{}" for name, _ in arguments], arguments)
+
+
+def _settings(params: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The parameters but messages and stream, as arguments; `extra_body` for those that the SDK does not know."""
+    known = [(name, params[name]) for name in _SETTINGS if name in params]
+    other = {name: value for name, value in params.items() if name not in (*_SETTINGS, "messages", "stream")}
+    return [*known, ("extra_body", other)] if other else known
+
+
+def _call(function: str, patterns: Iterable[str], arguments: Iterable[tuple[str, Any]]) -> str:
+    lines = [
+        " " * _INDENT + pattern.replace("{}", literal(value, _INDENT, len(pattern) - 2)) + ",\n"
+        for pattern, (_, value) in zip(patterns, arguments, strict=True)
+    ]
+    return f"{function}(\n{''.join(lines)})"
+
+
+def _replaced(value: Any, source: Callable[[Mapping[str, Any]], Expression | None]) -> Any:
+    """The value with the base64 in it replaced, where `source` has something to stand for it."""
+    if isinstance(value, list | tuple):
+        return [_replaced(item, source) for item in value]
+    if not isinstance(value, Mapping):
+        return value
+    stands = source(value) if is_base64(value) else None
+    if stands is not None:
+        return {**value, "data": stands}
+    return {name: _replaced(item, source) for name, item in value.items()}
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(record.printable(text).split())
+
+
+_THINKING = literal(list(THINKING))
+
+_DATA_OF = '''
+def data_of(name):
+    """The bytes of a file beside this script, as base64."""
+    return base64.b64encode((Path(__file__).parent / name).read_bytes()).decode()
+'''
+
+_NOT_RUN = f'''
+def not_run(messages):
+    """What to answer the tools that Claude called last: each needs a result, and this script runs none."""
+    calls = [block["id"] for block in messages[-1]["content"] if block["type"] == "tool_use"] if messages else []
+    said = {{"type": "tool_result", "content": {literal(NOT_RUN)}, "is_error": True}}
+    return [{{**said, "tool_use_id": call}} for call in calls]
+'''
+
+_BOUND = f'''
+def bound(messages, system):
+    """The messages to send: thinking is bound to its system prompt, and is left out under another one."""
+    sent = []
+    for message in messages:
+        content = message["content"]
+        if message.get("system", system) != system:
+            content = [block for block in content if block["type"] not in {_THINKING}]
+        sent.append({{"role": message["role"], "content": content}})
+    return sent
+'''
+
+_ASK = '''
+def ask(messages, prompt, **settings):
+    """Ask, print the reply as it streams, and keep both in `messages`."""
+    messages.append({"role": "user", "content": <prompt>})
+    with client.messages.stream(messages=<messages>, **settings) as stream:
+        for text in stream.text_stream:
+            print(text, end="", flush=True)
+        reply = stream.get_final_message()
+    print("\\n")
+    # The API takes neither empty text back nor thinking at the very end.
+    content = [block.to_dict() for block in reply.content if block.type != "text" or block.text.strip()]
+    while content and content[-1]["type"] in <thinking>:
+        content.pop()
+    if content and reply.stop_reason != "refusal":
+        messages.append({"role": "assistant", "content": content<system>})
+    else:
+        messages.pop()
+'''
+
+
+def _functions(chats: Iterable[Conversation], files: bool) -> list[str]:
+    """What the calls need: no more than this conversation does."""
+    listed = list(chats)
+    tools = any(block.get("type") == "tool_use" for chat in listed for turn in chat for block in turn.reply)
+    systems = any(len({str(turn.params.get("system") or "") for turn in chat}) > 1 for chat in listed)
+    ask = _ASK.replace("<thinking>", _THINKING)
+    ask = ask.replace("<prompt>", "[*not_run(messages), *prompt]" if tools else "prompt")
+    ask = ask.replace("<messages>", 'bound(messages, settings.get("system"))' if systems else "messages")
+    ask = ask.replace("<system>", ', "system": settings.get("system")' if systems else "")
+    needed = [(_DATA_OF, files), (_NOT_RUN, tools), (_BOUND, systems), (ask, True)]
+    return [source.strip("\n") for source, is_needed in needed if is_needed]

@@ -1,0 +1,70 @@
+"""Conversations as Markdown that reads well on GitHub and can do nothing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from urllib.parse import quote
+
+from .. import markdown, record
+from ..conversation import Block, Conversation, Turn
+from .files import Exported, bytes_of, path_of
+from .telling import STALE, folds, label, name_of
+
+# White space that carries meaning, or a table: to be shown letter for letter in a fixed width.
+_LAID_OUT = re.compile(r"^[ \t]|[ \t]{2}|\t|\|", re.MULTILINE)
+
+
+def write(chats: Mapping[str, Conversation], title: str, stem: str) -> Exported:
+    """All chats, each under a heading of its own where there are several."""
+    files: dict[str, bytes] = {}
+    pieces = [f"# {markdown.escape(record.printable(title))}"]
+    for name, chat in chats.items():
+        if len(chats) > 1:
+            pieces.append(f"## Chat {markdown.escape(record.printable(name))}")
+        stale = chat.stale()
+        for number, turn in enumerate(chat, 1):
+            pieces += _turn(turn, number, turn.id in stale, stem, files)
+    return Exported("\n\n".join(pieces) + "\n", files)
+
+
+def _turn(turn: Turn, number: int, stale: bool, stem: str, files: dict[str, bytes]) -> Iterator[str]:
+    yield f"### {markdown.escape(label(turn, number))}"
+    for block in turn.prompt:
+        yield _prompt(block, stem, files)
+    for title, body in folds(turn):
+        summary = markdown.escape(title)
+        yield f"<details>\n<summary>{summary}</summary>\n\n{_folded(title, body)}\n\n</details>"
+    yield from (bundle["text/markdown"] for bundle in record.answer(turn))
+    mark = f" · **{STALE}**" if stale else ""
+    yield f"*{markdown.escape(record.footer(turn))}*{mark}"
+
+
+def _prompt(block: Block, stem: str, files: dict[str, bytes]) -> str:
+    if block.get("type") == "text":
+        return _quoted(record.printable(block["text"]).strip("\n"))
+    raw = bytes_of(block.get("source"))
+    if raw is None:
+        return f"> *{markdown.escape(name_of(block))}*"
+    path = path_of(block["source"], raw, stem)
+    files[path] = raw
+    bang = "!" if block["type"] == "image" else ""
+    return f"{bang}[{markdown.escape(name_of(block))}]({quote(path)})"
+
+
+def _quoted(text: str) -> str:
+    """A prompt, letter for letter: code where its layout matters, else lines that may wrap."""
+    if _LAID_OUT.search(text):
+        return "\n".join(f"> {line}".rstrip() for line in _fenced(text).split("\n"))
+    lines = [markdown.escape(line) for line in text.split("\n")]
+    ends = ["\\" if line and follows else "" for line, follows in zip(lines, [*lines[1:], ""], strict=True)]
+    return "\n".join(f"> {line}{end}".rstrip() for line, end in zip(lines, ends, strict=True))
+
+
+def _folded(title: str, body: str) -> str:
+    return markdown.inert(body) if title == record.THINKING else _fenced(body)
+
+
+def _fenced(text: str) -> str:
+    ticks = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    return markdown.inert(f"{ticks}text\n{text}\n{ticks}")

@@ -1,0 +1,257 @@
+"""The conversation as a thing: looked at, started over, put right, taken elsewhere and back."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.magic import Magics, line_magic, magics_class
+
+from .. import options
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from ..conversation import Conversation, Turn
+    from ..record import Bundle
+    from ..session import Session
+    from .asking import ClaudeMagic
+
+
+@magics_class
+class ConversationMagics(Magics):
+    """`%claude_history`, `%claude_cost`, `%claude_undo`, `%claude_reset`, and ways out and back in."""
+
+    shell: InteractiveShell
+
+    def __init__(self, asking: ClaudeMagic) -> None:
+        super().__init__(shell=asking.shell)
+        self._asking = asking
+
+    @property
+    def _session(self) -> Session:
+        return self._asking.session
+
+    @line_magic
+    def claude_history(self, line: str) -> None:
+        """The conversations as tables: each turn with its cell, prompt, model, tokens, cost, time and marks.
+
+        %claude_history [CHAT] [--full | --json]
+
+        --full shows the turns themselves, --json prints the messages as they go on the wire.
+        """
+        from .. import record
+
+        words, flags = _words(line, "--full", "--json")
+        if len(words) > 1 or len(flags) > 1:
+            raise UsageError("%claude_history takes one chat, and --full or --json.")
+        for name, chat in self._chats(words).items():
+            if "--json" in flags:
+                print(record.history_json(chat))
+            elif "--full" in flags:
+                for bundle in record.history_full(name, chat):
+                    self._show(bundle)
+            else:
+                self._show(record.history_table(name, chat))
+
+    @line_magic
+    def claude_cost(self, line: str) -> None:
+        """Tokens and dollars per turn, per model, and in total.
+
+        %claude_cost
+        """
+        _nothing(line, "%claude_cost")
+        from .. import record
+
+        self._show(record.cost_table(self._session.chats.turns, self._session.spent_elsewhere()))
+
+    @line_magic
+    def claude_reset(self, line: str) -> None:
+        """Start a conversation over: later cells do not see its earlier turns.
+
+        %claude_reset [CHAT]
+        """
+        from ..stored import reset_metadata
+
+        words, _ = _words(line)
+        chat = " ".join(words) or self._asking.chat
+        count = self._session.chats.reset(chat)
+        said = f"The conversation {chat!r} starts over; {_counted(count)} left it."
+        self._show({"text/plain": said}, reset_metadata(chat, time.time()))
+
+    @line_magic
+    def claude_undo(self, line: str) -> None:
+        """Bring back what the last re-run of a cell replaced. Again: what the one before it replaced.
+
+        %claude_undo
+        """
+        _nothing(line, "%claude_undo")
+        turns, instead_of = self._session.undo()
+        if not turns:
+            print("Nothing to bring back: no cell that stands here was run again.")
+            return
+        self._show_guests(f"Brought back {_cells(turns)}, as before its last run.", turns, instead_of)
+
+    @line_magic
+    def claude_recover(self, line: str) -> None:
+        """Show the replies that were paid for and are not in this notebook: their page was closed, or their kernel
+        died. They are put back into the conversation, in their cell's place.
+
+        %claude_recover
+        """
+        _nothing(line, "%claude_recover")
+        from ..journal import turn_of
+        from ..stored import DamagedRecord
+        from . import returning
+
+        found, damaged = [], 0
+        session, cells = self._session, self._asking.notebooks.current.cells
+        for entry in returning.lost(session, session.path, self._asking.cell.page, cells):
+            try:
+                found.append(turn_of(entry))
+            except DamagedRecord:
+                damaged += 1
+        if damaged:
+            print(f"{damaged} in the journal cannot be read.")
+        if not found:
+            print("Nothing to recover: this notebook has every reply.")
+            return
+        put_back = sum(session.chats.put_back(turn) for turn in found)
+        said = f"{returning.summary(found)} recovered; {put_back} put back into the conversation."
+        self._show_guests(said, found)
+
+    @line_magic
+    def claude_export(self, line: str) -> None:
+        """Write the conversation to a file: .md, .html, .json (which %claude_resume reads), or a .py that makes the
+        same calls with the SDK.
+
+        %claude_export FILE [CHAT]
+        """
+        from .. import export, files
+
+        words, _ = _words(line)
+        if not words or len(words) > 2:
+            raise UsageError("%claude_export wants a file.", advice="Write %claude_export FILE [CHAT].")
+        path = Path(words[0]).expanduser()
+        form = export.form_of(path)
+        chats = self._chats(words[1:])
+        made = export.export(chats, form, title=path.stem, stem=path.stem)
+        for name, content in made.files.items():
+            files.write(path.parent / name, content)
+        files.write(path, made.text.encode())
+        print(f"Wrote {path}: {_counted(sum(map(len, chats.values())))}.")
+
+    @line_magic
+    def claude_resume(self, line: str) -> None:
+        """Take up a conversation: this notebook's own, from its file; or one of another notebook or JSON export, which
+        then stands in the place of this cell.
+
+        %claude_resume [FILE]
+        """
+        from . import returning
+
+        words, _ = _words(line)
+        session, cell = self._session, self._asking.cell
+        if len(words) > 1:
+            raise UsageError("%claude_resume takes one file.", advice="A name with spaces goes in quotes.")
+        path = Path(words[0]).expanduser() if words else session.path
+        if path is None:
+            raise UsageError(
+                "This notebook's file is not known here.",
+                advice="Name it: %claude_resume FILE, or %config ClaudeMagic.notebook_path.",
+            )
+        if session.path is not None and path.resolve() == session.path.resolve():
+            lines = list(returning.come_back(session, path))
+            print("\n".join(lines) or f"{path.name} has no turns that are not here.")
+            return
+        turns, skipped = _turns_in(path)
+        adopted = session.chats.adopt(turns, cell)
+        for told in returning.skipped(skipped):
+            print(told)
+        if not adopted:
+            print(f"{path} has no turns that are not here.")
+            return
+        self._show({"text/plain": f"{returning.summary(adopted)} taken up from {path}."}, _guests(adopted))
+
+    def _chats(self, words: Sequence[str]) -> dict[str, Conversation]:
+        """The named conversation, or all. Raises `UsageError` if there is none."""
+        chats = {name: chat for name, chat in self._session.chats.shown.items() if len(chat)}
+        there_are = ", ".join(chats) or "none yet"
+        if words and words[0] not in chats:
+            raise UsageError(f"There is no conversation {words[0]!r}.", advice=f"There are: {there_are}.")
+        if not chats:
+            raise UsageError("There is no conversation yet.", advice="A %%claude cell begins one.")
+        return {words[0]: chats[words[0]]} if words else chats
+
+    def _show_guests(self, said: str, turns: Sequence[Turn], instead_of: Sequence[str] = ()) -> None:
+        """Say what came back, and show it. The first output carries the turns, so that the file has them."""
+        from .. import record
+
+        self._show({"text/plain": said}, _guests(turns, instead_of))
+        by_chat: dict[str, list[Turn]] = {}
+        for turn in turns:
+            by_chat.setdefault(turn.chat, []).append(turn)
+        for name, members in by_chat.items():
+            for bundle in record.history_full(name, _conversation(members)):
+                self._show(bundle)
+
+    def _show(self, bundle: Bundle, metadata: dict[str, Any] | None = None) -> None:
+        self.shell.display_pub.publish(bundle, metadata or {})
+
+
+def _conversation(turns: Sequence[Turn]) -> Conversation:
+    from ..conversation import Conversation
+
+    return Conversation(tuple(turns))
+
+
+def _guests(turns: Sequence[Turn], instead_of: Sequence[str] = ()) -> dict[str, Any]:
+    from ..stored import guests_metadata
+
+    return guests_metadata(turns, instead_of)
+
+
+def _turns_in(path: Path) -> tuple[tuple[Turn, ...], tuple[str, ...]]:
+    """The turns of a notebook, or of a JSON export, and a line for each record that is not whole."""
+    from .. import notebook, stored
+
+    if path.suffix != ".json":
+        saved = notebook.read(path)
+        return saved.turns, saved.skipped
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))["claude_magic"]
+        return stored.record_of(found).turns, ()
+    except OSError as error:
+        why = error.strerror or "the file cannot be opened"
+    except stored.DamagedRecord as error:
+        why = str(error)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        why = "it is not a JSON export of %claude_export"
+    raise UsageError(f"{path} cannot be read: {why}.")
+
+
+def _words(line: str, *flags: str) -> tuple[list[str], set[str]]:
+    """The words of a magic's line, quoted ones whole, and its flags. Raises `UsageError` for one that is not known."""
+    words = options.words(line)
+    given = {word for word in words if word.startswith("--")}
+    for unknown in sorted(given - set(flags)):
+        raise UsageError(f"There is no option {unknown}.", advice=f"There are: {', '.join(flags) or 'none'}.")
+    return [word for word in words if word not in given], given
+
+
+def _nothing(line: str, magic: str) -> None:
+    if line.strip():
+        raise UsageError(f"{magic} takes no arguments.")
+
+
+def _counted(count: int) -> str:
+    return f"{count} {'turn' if count == 1 else 'turns'}"
+
+
+def _cells(turns: Sequence[Turn]) -> str:
+    numbers = [f"[{turn.execution_count}]" for turn in turns if turn.execution_count is not None]
+    return f"{_counted(len(turns))} {', '.join(numbers)}".strip()

@@ -1,0 +1,75 @@
+"""What comes back into a notebook: the turns of its file, and replies that the file does not have."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence, Set
+from pathlib import Path
+
+from .. import journal, notebook, pricing, record
+from ..conversation import Turn
+from ..errors import UsageError
+from ..journal import Entry, Journal
+from ..session import Session
+
+MAX_SKIPPED_LINES = 5
+
+
+def come_back(session: Session, path: Path) -> Iterator[str]:
+    """Take up the turns of the notebook's own file. Yields what to tell of it, as lines."""
+    try:
+        saved = notebook.read(path)
+    except UsageError as error:
+        yield f"No turns come back: {record.printable(str(error))}"
+        return
+    back = session.chats.restore(saved)
+    if back:
+        yield f"{summary(back)} came back from {record.printable(path.name)}."
+    yield from skipped(saved.skipped)
+
+
+def skipped(lines: Sequence[str]) -> Iterator[str]:
+    """Records that are not whole, a line each, as far as that helps."""
+    for line in lines[:MAX_SKIPPED_LINES]:
+        yield f"Skipped a record in {record.printable(line)}."
+    if len(lines) > MAX_SKIPPED_LINES:
+        yield f"Skipped {len(lines) - MAX_SKIPPED_LINES} more records."
+
+
+def notice(session: Session, path: Path, page: str) -> Iterator[str]:
+    """Say how many replies the notebook does not have."""
+    count = len(lost(session, path, page))
+    if count:
+        yield f"{count} {'reply is' if count == 1 else 'replies are'} not in this notebook: %claude_recover shows it."
+
+
+def lost(session: Session, path: Path | None, page: str, cells: Set[str] = frozenset()) -> list[Entry]:
+    """The replies in the journal that the notebook's file does not have. `cells` are those that the kernel knows of it:
+    they find replies of a notebook that was renamed."""
+    entries = (session.journal or Journal()).entries(path, cells)
+    if not entries:
+        return []
+    saved = _saved(path)
+    ids = {turn.id for turn in (*(each.turn for each in saved.shown), *saved.guests)}
+    newest: dict[str, float] = {}
+    for turn in (each.turn for each in saved.shown):
+        if turn.cell_id:
+            newest[turn.cell_id] = max(turn.created, newest.get(turn.cell_id, 0))
+    kernel = session.journal.kernel if session.journal else ""
+    return journal.missing(entries, saved_ids=ids, saved_cells=newest, kernel=kernel, page=page)
+
+
+def _saved(path: Path | None) -> notebook.Saved:
+    try:
+        return notebook.read(path) if path is not None and path.exists() else notebook.Saved()
+    except UsageError:
+        return notebook.Saved()
+
+
+def summary(turns: Sequence[Turn]) -> str:
+    """How many turns, from when, and what they cost when they were asked."""
+    days = sorted({time.strftime("%Y-%m-%d", time.localtime(turn.created)) for turn in turns})
+    when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
+    cost = pricing.total(pricing.recorded_cost(turn) for turn in turns)
+    offline = f", {record.OFFLINE}" if any(turn.offline for turn in turns) else ""
+    return f"{len(turns)} {'turn' if len(turns) == 1 else 'turns'} ({when}, {cost}{offline})"

@@ -1,0 +1,342 @@
+"""Answering a request from the record: which recorded turn answers it, and its reply as a stream again.
+
+The same request has the same digest of system prompt, tools and messages (`Request.prefix`) and the
+same other parameters; where the cache breakpoints stand does not matter. A record is a stranger's
+data: it sets the pace within limits, and what is quoted of it is short and printable.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from typing import Any
+
+from . import request
+from .accumulator import whole_text
+from .conversation import Block, Call, Conversation, Message, Turn, blocks, text_of
+from .options import Options
+from .request import Request
+
+MAX_FIRST_TOKEN_SECONDS = 3.0
+SLOWEST_CHARACTERS_PER_SECOND = 60.0
+FASTEST_CHARACTERS_PER_SECOND = 1_500.0
+# At recorded speed no reply takes longer: neither a class nor a reader of a hostile record waits for more.
+MAX_REPLY_SECONDS = 600.0
+# The API's own pieces have 8 to 10 characters in the middle and 34 at the ninth decile (1,389 recorded deltas).
+PIECE_CHARACTERS = 24
+LARGE_PIECE_CHARACTERS = 50_000
+SHORTEST_WAIT_SECONDS = 0.01  # where the pace asks for shorter ones, the pieces are larger
+EXCERPT_CHARACTERS = 60
+SHOWN_DIFFERENCES = 3
+
+# kind of block → kind of the delta that brings its text; the text's field is named as the block
+_DELTAS = {"text": "text_delta", "thinking": "thinking_delta"}
+_FLAGS = {
+    "model": "--model",
+    "max_tokens": "--max-tokens",
+    "system": "--system",
+    "thinking": "--thinking",
+    "output_config": "--effort",
+    "stop_sequences": "--stop",
+}
+
+
+class Records:
+    """Recorded turns, in notebook order, by what they answer. It does not change.
+
+    A turn that is given twice (from the file and from the kernel) counts once.
+    """
+
+    def __init__(self, turns: Iterable[Turn]) -> None:
+        unique: dict[str, Turn] = {}
+        for turn in turns:
+            unique.setdefault(turn.id, turn)
+        self.turns = tuple(unique.values())
+        self._by_prefix: dict[str, list[Turn]] = {}
+        for turn in self.turns:
+            self._by_prefix.setdefault(turn.prefix, []).append(turn)
+
+    def find(self, asked: Request, cell_id: str | None, used: Set[str], *, provider: str | None) -> Turn | None:
+        """The recorded turn that answers a request; `None`, if there is none.
+
+        The cell's own newest; else, in notebook order, the first that is not in `used` (ids of those that this
+        kernel has replayed), else the last. With a `provider`, only its own and no interrupted ones count.
+        """
+        same = [
+            turn
+            for turn in self._by_prefix.get(asked.prefix, ())
+            if _compared(turn.params) == _compared(asked.settings) and _counts(turn, provider)
+        ]
+        own = [turn for turn in same if cell_id is not None and turn.cell_id == cell_id]
+        if own:
+            return max(own, key=lambda turn: turn.created)
+        originals = _without_copies(same)
+        return next((turn for turn in originals if turn.id not in used), originals[-1] if originals else None)
+
+
+def _counts(turn: Turn, provider: str | None) -> bool:
+    """Whether a record may answer where `provider` could be asked instead: an interrupted one is better asked anew."""
+    if provider is None:
+        return True
+    return turn.status != "interrupted" and all(call.provider == provider for call in turn.calls)
+
+
+def _compared(params: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in params.items() if name != "cache_control"}
+
+
+def _without_copies(turns: Iterable[Turn]) -> list[Turn]:
+    """The turns but replays of an answer that is already among them."""
+    kept: list[Turn] = []
+    answers = set()
+    for turn in turns:
+        answer = tuple((call.request_id, call.started) for call in turn.calls)
+        if not turn.replayed or answer not in answers:
+            kept.append(turn)
+        answers.add(answer)
+    return kept
+
+
+def replayed(recorded: Turn, asked: Request, draft: Turn) -> Turn:
+    """The turn that joins the conversation: `draft` (its prompt, and who asks it now), with the recorded reply."""
+    return dataclasses.replace(
+        draft,
+        messages=(*draft.messages[:1], *recorded.messages[1:]),
+        calls=tuple(dataclasses.replace(call, replayed=True) for call in recorded.calls),
+        status=recorded.status,
+        partial=recorded.partial,
+        notes=recorded.notes,
+        prefix=asked.prefix,
+        params=asked.settings,
+    )
+
+
+# --- the reply as a stream ----------------------------------------------------------------------------
+
+
+def events(turn: Turn, speed: float, sleep: Callable[[float], None]) -> Iterator[dict[str, Any]]:
+    """A recorded reply as the API's streaming events, from which `Accumulator` makes the same blocks and usage.
+
+    `speed` is how many times the recorded speed; at 0 nothing is waited for. `sleep` waits, in seconds. What a
+    block holds beside its text stands in its start.
+    """
+    pace = _Pace.of(turn, speed)
+    call = turn.calls[-1]
+    yield {"type": "message_start", "message": _message(call)}
+    if pace.first_token_seconds > 0:
+        sleep(pace.first_token_seconds)
+    kept = len(turn.reply) - len(turn.partial)
+    for index, block in enumerate(turn.reply):
+        yield {"type": "content_block_start", "index": index, "content_block": _start(block)}
+        for piece in _pieces(_growing_text(block), pace.piece_characters):
+            if wait := len(piece) / pace.characters_per_second:
+                sleep(wait)
+            delta = {"type": _DELTAS[block["type"]], block["type"]: piece}
+            yield {"type": "content_block_delta", "index": index, "delta": delta}
+        if index < kept:
+            yield {"type": "content_block_stop", "index": index}
+    yield {"type": "message_delta", "delta": _ending(call), "usage": dict(call.usage)}
+    if turn.status != "interrupted":
+        yield {"type": "message_stop"}
+
+
+@dataclass(frozen=True)
+class _Pace:
+    """How fast a reply comes."""
+
+    first_token_seconds: float
+    characters_per_second: float
+    piece_characters: int
+
+    @classmethod
+    def of(cls, turn: Turn, speed: float) -> _Pace:
+        """The recorded pace, within what a person believes, times `speed`."""
+        if not speed > 0:
+            return cls(0.0, float("inf"), LARGE_PIECE_CHARACTERS)
+        characters = sum(len(_growing_text(block)) for block in turn.reply)
+        first = turn.calls[0].first_token or 0.0
+        writing = sum(call.seconds for call in turn.calls) - first
+        rate = characters / writing if writing > 0 else FASTEST_CHARACTERS_PER_SECOND
+        rate = min(max(rate, SLOWEST_CHARACTERS_PER_SECOND), FASTEST_CHARACTERS_PER_SECOND)
+        rate = max(rate, characters / MAX_REPLY_SECONDS) * speed
+        piece = min(max(PIECE_CHARACTERS, rate * SHORTEST_WAIT_SECONDS), LARGE_PIECE_CHARACTERS)
+        return cls(min(first, MAX_FIRST_TOKEN_SECONDS) / speed, rate, int(piece))
+
+
+def _message(call: Call) -> dict[str, Any]:
+    """The message as it begins."""
+    kind = {"type": "message", "role": "assistant", "model": call.model, "content": []}
+    return {**kind, "stop_reason": None, "stop_sequence": None, "usage": dict(call.usage)}
+
+
+def _ending(call: Call) -> dict[str, Any]:
+    return {
+        "stop_reason": call.stop_reason,
+        "stop_sequence": call.stop_sequence,
+        "stop_details": call.stop_details,
+    }
+
+
+def _start(block: Block) -> dict[str, Any]:
+    return {**block, block["type"]: ""} if _growing_text(block) else dict(block)
+
+
+def _growing_text(block: Block) -> str:
+    """The text that comes in pieces; none of a block that comes whole. Text that cannot be encoded would not
+    survive being cut and joined: it comes whole too."""
+    text = block.get(block["type"]) if block["type"] in _DELTAS else ""
+    return text if isinstance(text, str) and whole_text(text) == text else ""
+
+
+def _pieces(text: str, characters: int) -> Iterator[str]:
+    """Text cut behind white space, where there is any within so many characters."""
+    at = 0
+    while at < len(text):
+        end = at + characters
+        if end < len(text):
+            end = max(text.rfind(" ", at, end), text.rfind("\n", at, end)) + 1 or end
+        yield text[at:end]
+        at = end
+
+
+# --- what changed -------------------------------------------------------------------------------------
+
+
+def difference(asked: Request, records: Records, cell_id: str | None) -> str:
+    """One line: what a request has that its closest record has not.
+
+    The closest is the cell's own record, else the newest of the same prompt.
+    """
+    recorded = _closest(asked, records, cell_id)
+    if recorded is None:
+        return "this question is not in the record"
+    found = list(_changed_settings(recorded.params, asked.settings))
+    found += _changed_prompt("the prompt", _own(recorded.messages[0]), _own(asked.params["messages"][-1]))
+    above = list(itertools.takewhile(lambda turn: turn.id != recorded.id, records.turns))
+    found += _changed_history(recorded, above, asked)
+    if not found:
+        return _changed_above(recorded, above)
+    more = [f"and {len(found) - SHOWN_DIFFERENCES} more"] if len(found) > SHOWN_DIFFERENCES else []
+    return "; ".join(found[:SHOWN_DIFFERENCES] + more)
+
+
+def _closest(asked: Request, records: Records, cell_id: str | None) -> Turn | None:
+    own = [turn for turn in records.turns if cell_id is not None and turn.cell_id == cell_id]
+    text = text_of(_own(asked.params["messages"][-1]))
+    close = own or [turn for turn in records.turns if text_of(_own(turn.messages[0])) == text]
+    return max(close, key=lambda turn: turn.created, default=None)
+
+
+def _own(prompt: Message) -> tuple[Block, ...]:
+    """A prompt's own blocks: not the results that `request` puts before it for tools that were not run."""
+    return tuple(itertools.dropwhile(lambda block: block["type"] == "tool_result", blocks(prompt)))
+
+
+def _changed_settings(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    before, after = _compared(then), _compared(now)
+    for name in [*_FLAGS, *sorted((before.keys() | after.keys()) - _FLAGS.keys())]:
+        if before.get(name) == after.get(name):
+            continue
+        label, was, is_now = _FLAGS.get(name) or _excerpt(name), before.get(name), after.get(name)
+        if name == "system" and isinstance(was, str) and isinstance(is_now, str):
+            yield _changed_text(label, was, is_now)
+        else:
+            yield _recorded_and_now(label, _setting(was), _setting(is_now))
+
+
+def _setting(value: Any) -> str:
+    """A parameter's value as one would say it: the values in an object, but how thinking is displayed."""
+    if value is None:
+        return "unset"
+    if isinstance(value, Mapping) and set(map(type, value.values())) <= {str, int}:
+        value = " ".join(str(item) for name, item in value.items() if name != "display")
+    try:
+        return _excerpt(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
+    except (ValueError, TypeError, RecursionError):
+        return "unreadable"
+
+
+def _recorded_and_now(label: str, then: str, now: str) -> str:
+    return f"{label}: recorded {then}, now {now}" if then != now else f"{label} is another one"
+
+
+def _changed_prompt(label: str, then: Sequence[Block], now: Sequence[Block]) -> list[str]:
+    before, after = text_of(tuple(then)), text_of(tuple(now))
+    if before != after:
+        return [_changed_text(label, before, after)]
+    others = [[block for block in prompt if block["type"] != "text"] for prompt in (then, now)]
+    if others[0] == others[1]:
+        return []
+    return [_recorded_and_now(f"what goes along with {label}", *map(_counted, others))]
+
+
+def _counted(content: Iterable[Block]) -> str:
+    kinds = Counter(_excerpt(block["type"]) for block in content)
+    return ", ".join(f"{count} {kind}" for kind, count in list(kinds.items())[:SHOWN_DIFFERENCES]) or "nothing"
+
+
+def _changed_above(recorded: Turn, above: Iterable[Turn]) -> str:
+    """What to say where only the digest differs."""
+    if any(turn.created > recorded.created and turn.chat == recorded.chat and not turn.replayed for turn in above):
+        return "this was recorded before a cell above it changed: it has to be asked again"
+    return "an earlier cell has another answer than when this was recorded: run the cells above in order"
+
+
+def _changed_history(recorded: Turn, above: Iterable[Turn], asked: Request) -> list[str]:
+    """How the conversation before differs, as far as the record can tell: where the recorded turns above it are
+    still those that it was asked after, which its digest shows."""
+    history = [turn for turn in above if turn.chat == recorded.chat and not (turn.once or recorded.once)]
+    try:
+        rebuilt = _built(history, recorded)
+    except RecursionError:  # a stranger's nesting
+        return []
+    if rebuilt.prefix != recorded.prefix:
+        return []
+    then, now = _prompts(rebuilt), _prompts(asked)
+    if len(then) != len(now):
+        return [f"the conversation before it: {_turns(len(then))} when recorded, {_turns(len(now))} now"]
+    for number, (before, after) in enumerate(zip(then, now, strict=True), 1):
+        if changed := _changed_prompt(f"the prompt of turn {number} above", before, after):
+            return changed
+    return []
+
+
+def _built(history: Iterable[Turn], recorded: Turn) -> Request:
+    system = recorded.params.get("system")
+    return request.build(Conversation(tuple(history)), recorded.prompt, Options(system=system))
+
+
+def _prompts(asked: Request) -> list[tuple[Block, ...]]:
+    """The prompts before the last one."""
+    sent = [_own(message) for message in asked.params["messages"][:-1] if message["role"] == "user"]
+    return [prompt for prompt in sent if prompt]
+
+
+def _turns(count: int) -> str:
+    return f"{count} {'turn' if count == 1 else 'turns'}"
+
+
+def _changed_text(label: str, then: str, now: str) -> str:
+    """Both texts from the first word in which they differ."""
+    before, after = _line(then), _line(now)
+    if before == after:
+        return f"{label} differs in spaces, or in characters that do not show"
+    same = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False)))
+    start = max(before.rfind(" ", 0, same) + 1, same - EXCERPT_CHARACTERS // 2)
+    lead = "…" if start else ""
+    return f"{label}: recorded “{lead}{_excerpt(before[start:])}”, now “{lead}{_excerpt(after[start:])}”"
+
+
+def _excerpt(text: str) -> str:
+    line = _line(text)
+    return line if len(line) <= EXCERPT_CHARACTERS else line[: EXCERPT_CHARACTERS - 1] + "…"
+
+
+def _line(text: str) -> str:
+    """Text on one line, and nothing in it that drives a terminal or turns the direction of writing."""
+    shown = text if text.isprintable() else "".join(each if each.isprintable() else " " for each in text)
+    return " ".join(shown.split())

@@ -1,0 +1,92 @@
+"""A notebook from top to bottom in a kernel of its own, by nbclient."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .errors import UsageError
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
+
+
+def load(path: Path) -> NotebookNode:
+    """A notebook's file, in format 4. Raises `UsageError` where it cannot be read as one, or run."""
+    _check_installed()
+    import nbformat
+
+    try:
+        document: NotebookNode = nbformat.read(path, as_version=4)
+        return document
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
+    except RecursionError:
+        why = "it is nested too deeply"
+    except Exception as error:  # a stranger's file: nbformat can fail on it in any way
+        why = " ".join(str(error).split())[:100] or type(error).__name__
+    raise UsageError(f"{path} cannot be read as a notebook: {why}.")
+
+
+def run(
+    notebook: NotebookNode,
+    folder: Path,
+    *,
+    cell_seconds: int | None = None,
+    kernel_arguments: Sequence[str] = (),
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    """Run all cells, in a folder; their outputs are in the notebook then.
+
+    `cell_seconds` is the longest that a cell may take; `environment` is the kernel's, instead of this process's.
+    Raises `UsageError` where a cell fails, with its number and the error in one line.
+    """
+    from jupyter_client.kernelspec import NoSuchKernel
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+    number = 0
+
+    def begin(cell: NotebookNode, cell_index: int) -> None:
+        nonlocal number
+        number = cell_index + 1
+        if sys.stderr.isatty():
+            print(f"\rcell {number} of {len(notebook.cells)}", end="", file=sys.stderr, flush=True)
+
+    client = NotebookClient(
+        notebook,
+        timeout=cell_seconds,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folder)}},
+        extra_arguments=list(kernel_arguments),
+        on_cell_start=begin,
+    )
+    try:
+        client.execute(**({} if environment is None else {"env": dict(environment)}))
+    except CellExecutionError as error:
+        raise UsageError(f"cell {number}: {error.ename}: {error.evalue}") from None
+    except CellTimeoutError:
+        raise UsageError(f"cell {number}: it took longer than {cell_seconds} seconds.") from None
+    except DeadKernelError:
+        raise UsageError(f"cell {number}: the kernel died.") from None
+    except NoSuchKernel:
+        raise UsageError("There is no Python kernel: pip install ipykernel") from None
+    finally:
+        if sys.stderr.isatty():
+            print(file=sys.stderr)
+
+
+def dump(notebook: NotebookNode) -> bytes:
+    """The notebook as its file holds it."""
+    import nbformat
+
+    return f"{nbformat.writes(notebook)}\n".encode()
+
+
+def _check_installed() -> None:
+    try:
+        import nbclient  # noqa: F401
+    except ImportError:
+        raise UsageError("This needs more packages: pip install 'claude_magic[demo]'") from None

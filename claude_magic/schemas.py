@@ -1,0 +1,259 @@
+"""What a recorded turn must look like: JSON schemas of its parts, and of the blocks that each side may send.
+
+Stricter for a prompt than for a reply: a prompt is ours, what is in a reply Claude made up, new kinds of blocks
+included. What the API would refuse stands in no schema: it would refuse the conversation for ever.
+Sources: CLAUDE_API.md §3, the SDK's `*_block_param.py`, and `offline/rules.py`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+MAX_TOKENS = 10**12
+MAX_SECONDS = 4e9
+MAX_CALLS = 10_000
+IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
+
+Schema = dict[str, Any]
+
+
+def check(record: Mapping[str, Any]) -> str | None:
+    """Hold a record against the schema, and each block of its turns against its kind's.
+
+    Says what is wrong and where, in our own words and none of the record's; `None` where all is well.
+    """
+    import fastjsonschema
+
+    try:
+        _record_checker()(record)
+        turns = [record["turn"]] if "turn" in record else record.get("turns", ())
+        return next(filter(None, (_check_message(message) for turn in turns for message in turn["messages"])), None)
+    except fastjsonschema.JsonSchemaValueException as error:
+        where = ".".join(str(part) for part in error.path[1:])
+        return f"{where or 'it'} is not as it should be ({error.rule})"
+
+
+def _check_message(message: Mapping[str, Any]) -> str | None:
+    role = message["role"]
+    if role == "user" and not message["content"]:
+        return "a prompt in it is empty"
+    for block in message["content"]:
+        kind = block["type"]
+        if kind in _TAKEN[role]:
+            _block_checker(role, kind)(block)
+        elif role == "user" or kind in _TAKEN["user"] or kind in _NEVER_TAKEN:
+            return f"a {'prompt' if role == 'user' else 'reply'} in it has a block of a kind that does not belong there"
+        if block.get("cache_control") is not None:
+            return "a block in it sets a cache breakpoint of its own"
+    return None
+
+
+def _object(required: Iterable[str], /, *, closed: bool = False, **properties: Schema) -> Schema:
+    extra = {"additionalProperties": False} if closed else {}
+    return {"type": "object", "required": list(required), "properties": properties, **extra}
+
+
+def _array(items: Schema, **limits: int) -> Schema:
+    return {"type": "array", "items": items, **limits}
+
+
+def _or_null(schema: Schema) -> Schema:
+    return {**schema, "type": [schema["type"], "null"]}
+
+
+_STRING: Schema = {"type": "string"}
+_FILLED: Schema = {"type": "string", "minLength": 1}
+_WORDS: Schema = {"type": "string", "pattern": r"\S"}
+_NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 300}
+_TOOL_NAME: Schema = {"type": "string", "pattern": "^[a-zA-Z0-9_-]{1,128}$"}
+_TOOL_ID: Schema = {"type": "string", "pattern": "^[a-zA-Z0-9_-]+$", "maxLength": 300}
+_BOOLEAN: Schema = {"type": "boolean"}
+_OBJECT: Schema = {"type": "object"}
+_COUNT: Schema = {"type": ["integer", "null"], "minimum": 0, "maximum": MAX_TOKENS}
+_SECONDS: Schema = {"type": "number", "minimum": 0, "maximum": MAX_SECONDS}
+_TYPED = _object(["type"], type=_NAME)
+_CITATIONS = _or_null(_array(_TYPED))
+
+
+def _source(kind: str, **fields: Schema) -> Schema:
+    return _object(["type", *fields], closed=True, type={"const": kind}, **fields)
+
+
+_BY_REFERENCE = (
+    _source("url", url={"type": "string", "pattern": "^https?://"}),
+    _source("file", file_id=_FILLED),
+)
+_IMAGE_TYPE: Schema = {"enum": list(IMAGE_TYPES)}
+_INLINE_IMAGE = _source("base64", media_type=_IMAGE_TYPE, data=_FILLED)
+_SHOWN_IMAGE = _source("sha256", media_type=_IMAGE_TYPE, sha256={"type": "string", "pattern": "^[0-9a-f]{64}$"})
+_PDF = _source("base64", media_type={"const": "application/pdf"}, data=_FILLED)
+_PLAIN_TEXT = _source("text", media_type={"const": "text/plain"}, data=_FILLED)
+
+
+def _one_of(*kinds: Schema) -> Schema:
+    return {"type": "object", "required": ["type"], "anyOf": list(kinds)}
+
+
+_ASKED = _object(["type", "text"], closed=True, type=_NAME, text=_WORDS, citations=_or_null(_array({}, maxItems=0)))
+_IMAGE = _object(
+    ["type", "source"],
+    closed=True,
+    type=_NAME,
+    source=_one_of(_SHOWN_IMAGE, _INLINE_IMAGE, *_BY_REFERENCE),
+    transformations=_OBJECT,
+)
+_DOCUMENT = _object(
+    ["type", "source"],
+    closed=True,
+    type=_NAME,
+    source=_one_of(_PDF, _PLAIN_TEXT, *_BY_REFERENCE),
+    title=_or_null(_STRING),
+    context=_or_null(_STRING),
+    citations=_or_null(_object([], closed=True, enabled=_BOOLEAN)),
+)
+_IN_RESULT: Schema = {
+    "anyOf": [
+        {**_ASKED, "properties": {**_ASKED["properties"], "type": {"const": "text"}}},
+        {
+            **_IMAGE,
+            "properties": {"type": {"const": "image"}, "source": _one_of(_INLINE_IMAGE, *_BY_REFERENCE)},
+        },
+    ]
+}
+_TOOL_RESULT = _object(
+    ["type", "tool_use_id"],
+    closed=True,
+    type=_NAME,
+    tool_use_id=_TOOL_ID,
+    content={"anyOf": [{"type": ["string", "null"]}, _array(_IN_RESULT)]},
+    is_error=_or_null(_BOOLEAN),
+)
+_TOOL_USE = _object(["id", "name", "input"], id=_TOOL_ID, name=_TOOL_NAME, input=_OBJECT)
+_SERVER_RESULT = _object(["tool_use_id", "content"], tool_use_id=_TOOL_ID)
+
+# What each side may send, where it is known here. A prompt takes nothing else; of a reply, other kinds and other
+# fields go through untouched.
+_TAKEN: Mapping[str, Mapping[str, Schema]] = {
+    "user": {"text": _ASKED, "image": _IMAGE, "document": _DOCUMENT, "tool_result": _TOOL_RESULT},
+    "assistant": {
+        "text": _object(["text"], text=_STRING, citations=_CITATIONS),
+        "thinking": _object(["thinking", "signature"], thinking=_STRING, signature=_FILLED),
+        "redacted_thinking": _object(["data"], data=_FILLED),
+        "tool_use": _TOOL_USE,
+        "server_tool_use": _TOOL_USE,
+        "mcp_tool_use": _TOOL_USE,
+        "container_upload": _object(["file_id"], file_id=_FILLED),
+        "web_search_tool_result": _SERVER_RESULT,
+        "web_fetch_tool_result": _SERVER_RESULT,
+        "code_execution_tool_result": _SERVER_RESULT,
+        "bash_code_execution_tool_result": _SERVER_RESULT,
+        "text_editor_code_execution_tool_result": _SERVER_RESULT,
+        "tool_search_tool_result": _SERVER_RESULT,
+        "advisor_tool_result": _SERVER_RESULT,
+        "mcp_tool_result": _object(["tool_use_id"], tool_use_id=_TOOL_ID),
+    },
+}
+_NEVER_TAKEN = ("search_result",)  # a user's, which no prompt of ours has
+
+# What is read of any block, whatever its kind (`request.sendable`, `record`).
+_BLOCK = _object(["type"], type=_NAME, tool_use_id=_or_null(_STRING), partial_json=_or_null(_STRING))
+_PARTIAL: Schema = {
+    **_object(
+        ["type"],
+        type=_NAME,
+        tool_use_id=_or_null(_STRING),
+        partial_json=_or_null(_STRING),
+        text=_STRING,
+        thinking=_or_null(_STRING),
+        citations=_CITATIONS,
+    ),
+    "if": {"properties": {"type": {"const": "text"}}},
+    "then": {"required": ["text"]},
+}
+
+_COUNTS: Mapping[str, Any] = {
+    "input_tokens": _COUNT,
+    "output_tokens": _COUNT,
+    "cache_read_input_tokens": _COUNT,
+    "cache_creation_input_tokens": _COUNT,
+    "cache_creation": _or_null(
+        _object([], ephemeral_5m_input_tokens=_COUNT, ephemeral_1h_input_tokens=_COUNT),
+    ),
+    "output_tokens_details": _or_null(_object([], thinking_tokens=_COUNT)),
+    "server_tool_use": _or_null(_object([], web_search_requests=_COUNT)),
+    "service_tier": _or_null(_STRING),
+    "speed": _or_null(_STRING),
+    "inference_geo": _or_null(_STRING),
+}
+_ITERATION = _object([], model=_or_null(_NAME), **_COUNTS)
+_USAGE = _object([], **_COUNTS, iterations=_or_null(_array(_ITERATION, maxItems=MAX_CALLS)))
+_CALL = _object(
+    ["model", "usage"],
+    model=_NAME,
+    usage=_USAGE,
+    request_id=_or_null(_STRING),
+    stop_reason=_or_null(_NAME),
+    stop_details=_or_null(_OBJECT),
+    stop_sequence=_or_null(_STRING),
+    started=_SECONDS,
+    first_token=_or_null(_SECONDS),
+    seconds=_SECONDS,
+    provider=_NAME,
+    answered=_BOOLEAN,
+    replayed=_BOOLEAN,
+)
+_PARAMS = _object(
+    [],
+    model=_NAME,
+    max_tokens={"type": "integer", "minimum": 0, "maximum": MAX_TOKENS},
+    system={"type": ["string", "array"], "items": _TYPED},
+    thinking=_OBJECT,
+    output_config=_OBJECT,
+    stop_sequences=_array(_STRING),
+    cache_control=_OBJECT,
+    tools=_array(_OBJECT),
+)
+_MESSAGE = _object(["role", "content"], closed=True, role={"enum": ["user", "assistant"]}, content=_array(_BLOCK))
+_TURN = _object(
+    ["id", "messages", "calls", "status", "created"],
+    id=_NAME,
+    messages=_array(_MESSAGE, minItems=2),
+    calls=_array(_CALL, minItems=1, maxItems=MAX_CALLS),
+    cell_id=_or_null(_NAME),
+    chat=_NAME,
+    status={"enum": ["complete", "interrupted", "refused"]},
+    prefix=_STRING,
+    params=_PARAMS,
+    created=_SECONDS,
+    once=_BOOLEAN,
+    execution_count=_or_null({"type": "integer", "minimum": 0, "maximum": MAX_TOKENS}),
+    partial=_array(_PARTIAL),
+    notes=_array(_STRING),
+)
+_RECORD = _object(
+    [],
+    turn=_TURN,
+    turns=_array(_TURN),
+    instead_of=_array(_NAME),
+    reset=_object(["chat", "created"], chat=_NAME, created=_SECONDS),
+)
+
+
+@functools.cache
+def _record_checker() -> Callable[[Any], Any]:
+    return _compiled(_RECORD)
+
+
+@functools.cache
+def _block_checker(role: str, kind: str) -> Callable[[Any], Any]:
+    return _compiled(_TAKEN[role][kind])
+
+
+def _compiled(schema: Schema) -> Callable[[Any], Any]:
+    import fastjsonschema
+
+    draft = {"$schema": "http://json-schema.org/draft-07/schema#"}
+    checker: Callable[[Any], Any] = fastjsonschema.compile({**draft, **schema}, use_default=False)
+    return checker

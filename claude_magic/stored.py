@@ -1,0 +1,260 @@
+"""Turns as data in a file, and back: with a version, by a schema, and whole or not at all.
+
+What comes from a file is a stranger's: it is checked before it becomes a turn, and never run.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import dataclasses
+import hashlib
+import io
+import itertools
+import json
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from . import schemas
+from .conversation import Block, Call, Message, Turn
+from .schemas import MAX_SECONDS as MAX_SECONDS  # `journal.py` reads it here
+
+VERSION = 1
+# The API takes no larger request (CLAUDE_API.md §5), so no turn can have been.
+MAX_RECORD_CHARACTERS = 40_000_000
+# Far from what a reply nests, and from Python's own limit of 1,000 frames, of which a level takes up to three.
+MAX_DEPTH = 150
+# As `pictures.py` makes them: the API's limits for requests with many images (CLAUDE_API.md §3).
+MAX_IMAGE_SIDE_PIXELS = 2_000
+MAX_IMAGE_BASE64_BYTES = 10_000_000
+GONE = "[an image that is no longer in the notebook]"
+
+
+class DamagedRecord(ValueError):
+    """A record that is not one of ours, whole; the message says why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """What one output carries.
+
+    A cell's own turn is one of `turns`. A cell that brought turns back (`%claude_undo`, `%claude_recover`,
+    `%claude_resume`) carries those, `guests`, and says which turns they stand `instead_of`. A cell that
+    started a chat over has the chat's name in `reset`, and `created`, in seconds since the epoch.
+    """
+
+    turns: tuple[Turn, ...] = ()
+    guests: bool = False
+    instead_of: tuple[str, ...] = ()
+    reset: str | None = None
+    created: float = 0.0
+
+
+def metadata(turn: Turn) -> dict[str, Any]:
+    """A turn as its cell's output carries it. Images are not repeated: they stand beside it as outputs,
+    and are referred to by digest.
+
+    Nothing, where a reply nests so deep that nbformat could not write the notebook.
+    """
+    record = {"version": VERSION, "turn": _without_images(as_data(turn))}
+    return {"claude_magic": record} if _is_shallow(record) else {}
+
+
+def guests_metadata(turns: Iterable[Turn], instead_of: Iterable[str] = ()) -> dict[str, Any]:
+    """Turns that another cell brings back, images included."""
+    kept = {"turns": [as_data(turn) for turn in turns], "instead_of": list(instead_of)}
+    return {"claude_magic": {"version": VERSION, **kept}}
+
+
+def reset_metadata(chat: str, created: float) -> dict[str, Any]:
+    """A mark that a chat starts over at this moment."""
+    return {"claude_magic": {"version": VERSION, "reset": {"chat": chat, "created": created}}}
+
+
+def as_data(turn: Turn) -> dict[str, Any]:
+    """A turn as plain JSON data, images included."""
+    return {**vars(turn), "calls": [vars(call) for call in turn.calls]}
+
+
+def document(turns: Iterable[Turn]) -> dict[str, Any]:
+    """Turns as a file of their own: what `%claude_export` writes as JSON, and `%claude_resume` reads."""
+    return {"claude_magic": {"version": VERSION, "turns": [as_data(turn) for turn in turns]}}
+
+
+Images = Callable[[str], str | None]
+
+
+def record_of(data: Any, images: Images = lambda digest: None) -> Record:
+    """What an output's `metadata["claude_magic"]` says.
+
+    `images` finds an image's bytes, as base64, by their SHA-256. Raises `DamagedRecord`.
+    """
+    plain = _plain(data)
+    if not isinstance(plain, dict):
+        raise DamagedRecord("it is not an object")
+    version = plain.get("version")
+    if version != VERSION or isinstance(version, bool):
+        shown = json.dumps(version)[:20]
+        raise DamagedRecord(f"its version is {shown}, and this claude_magic reads version {VERSION}")
+    held = plain.keys() & {"turn", "turns", "reset"}
+    if len(held) != 1:
+        raise DamagedRecord("it holds more than one thing" if held else "it holds no turn")
+    wrong = schemas.check(plain)
+    if wrong:
+        raise DamagedRecord(wrong)
+    if "reset" in plain:
+        return Record(reset=plain["reset"]["chat"], created=plain["reset"]["created"])
+    if "turn" in plain:
+        return Record((_turn(plain["turn"], images),))
+    turns = tuple(_turn(each, images) for each in plain["turns"])
+    return Record(turns, guests=True, instead_of=tuple(plain.get("instead_of", ())))
+
+
+def digest_of(data: str) -> str:
+    """The SHA-256 of bytes that are given as base64, in hexadecimal."""
+    return hashlib.sha256(base64.b64decode(data)).hexdigest()
+
+
+def _plain(data: Any) -> Any:
+    """The data as plain JSON, of a size and depth that can be one of ours."""
+    if not _is_shallow(data):
+        raise DamagedRecord(f"it is nested more than {MAX_DEPTH} levels deep")
+    try:
+        text = json.dumps(data, allow_nan=False, ensure_ascii=False)
+        text.encode()  # no part of a surrogate pair: it could not be sent
+    except (ValueError, TypeError, RecursionError):
+        raise DamagedRecord("it is not plain JSON") from None
+    if len(text) > MAX_RECORD_CHARACTERS:
+        raise DamagedRecord(f"it has {len(text):,} characters, and no turn has more than {MAX_RECORD_CHARACTERS:,}")
+    return json.loads(text)
+
+
+def _is_shallow(data: Any) -> bool:
+    level: list[Any] = [[data]]
+    for _ in range(MAX_DEPTH):
+        inside = (each.values() if isinstance(each, dict) else each for each in level)
+        level = [each for each in itertools.chain.from_iterable(inside) if isinstance(each, dict | list | tuple)]
+        if not level:
+            return True
+    return False
+
+
+def _turn(data: Mapping[str, Any], images: Images) -> Turn:
+    given = {name: value for name, value in data.items() if name in _TURN_FIELDS}
+    messages = tuple({**message, "content": _with_images(message, images)} for message in given["messages"])
+    roles = [message["role"] for message in messages]
+    if roles != ["user", "assistant"] * (len(roles) // 2):
+        raise DamagedRecord("its messages do not take turns")
+    _check_tools(messages)
+    for block in _inline(messages):
+        _check_inline(block)
+    calls = tuple(Call(**{k: v for k, v in call.items() if k in _CALL_FIELDS}) for call in given["calls"])
+    partial, notes = tuple(given.get("partial", ())), tuple(given.get("notes", ()))
+    return Turn(**{**given, "messages": messages, "calls": calls, "partial": partial, "notes": notes})
+
+
+def _check_tools(messages: Sequence[Message]) -> None:
+    """Each tool call has an id of its own. Within the turn each is answered, and nothing else is; those at its end are
+    answered by the next request (`request.py`)."""
+    open_calls: list[str] = []
+    every: set[str] = set()
+    for message in messages:
+        kinds = [block["type"] for block in message["content"]]
+        results = [block["tool_use_id"] for block in message["content"] if block["type"] == "tool_result"]
+        if message["role"] == "user":
+            first = kinds[: len(results)].count("tool_result") == len(results)
+            if sorted(results) != sorted(open_calls) or not first:
+                raise DamagedRecord("the tool results in it are not those of its tool calls")
+            continue
+        open_calls = [block["id"] for block in message["content"] if block["type"] == "tool_use"]
+        if len({*open_calls} - every) < len(open_calls):
+            raise DamagedRecord("two tool calls in it have the same id")
+        every |= {*open_calls}
+
+
+def _inline(messages: Iterable[Message]) -> Iterator[Block]:
+    """The blocks that hold base64, those in tool results included."""
+    for block in (block for message in messages if message["role"] == "user" for block in message["content"]):
+        inside = block.get("content") if block["type"] == "tool_result" else None
+        for each in (block, *inside) if isinstance(inside, list) else (block,):
+            if each["type"] in ("image", "document") and each["source"]["type"] == "base64":
+                yield each
+
+
+def _check_inline(block: Block) -> None:
+    """The API would refuse what is not the picture or the PDF that it says: for ever, as it stands in the history."""
+    source = block["source"]
+    try:
+        data = base64.b64decode(source["data"], validate=True)
+    except ValueError:
+        raise DamagedRecord(f"the base64 of its {block['type']} is damaged") from None
+    if block["type"] == "document":
+        if b"%PDF-" not in data[:1024]:
+            raise DamagedRecord("its document is no PDF")
+    elif len(source["data"]) > MAX_IMAGE_BASE64_BYTES or not _is_picture(data, source["media_type"]):
+        raise DamagedRecord("its image is not one that Claude takes")
+
+
+def _is_picture(data: bytes, media_type: str) -> bool:
+    """Whether Pillow finds the picture that it is said to be, of a size that the API takes, by its head alone."""
+    from PIL import Image
+
+    kind = media_type.removeprefix("image/").upper()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data), formats=[kind]) as picture:
+                return max(picture.size) <= MAX_IMAGE_SIDE_PIXELS
+    except Exception:  # a stranger's bytes: each of Pillow's decoders fails in its own way
+        return False
+
+
+_TURN_FIELDS = frozenset(field.name for field in dataclasses.fields(Turn))
+_CALL_FIELDS = frozenset(field.name for field in dataclasses.fields(Call))
+
+
+def _without_images(turn: dict[str, Any]) -> dict[str, Any]:
+    """A turn's data with the prompt's images by their digests: those, and no others, stand beside it."""
+    messages = [
+        {**message, "content": [_by_digest(block) for block in message["content"]]}
+        if message["role"] == "user" and not isinstance(message["content"], str)
+        else message
+        for message in turn["messages"]
+    ]
+    return {**turn, "messages": messages}
+
+
+def _by_digest(block: dict[str, Any]) -> dict[str, Any]:
+    source = block.get("source")
+    if block.get("type") != "image" or not isinstance(source, Mapping) or source.get("type") != "base64":
+        return block
+    if canonical_base64(source["data"]) != source["data"]:  # the notebook would not give the same back
+        return block
+    return {
+        **block,
+        "source": {"type": "sha256", "media_type": source["media_type"], "sha256": digest_of(source["data"])},
+    }
+
+
+def _with_images(message: Mapping[str, Any], images: Images) -> list[Any]:
+    return [_by_data(block, images) for block in message["content"]]
+
+
+def _by_data(block: Mapping[str, Any], images: Images) -> Mapping[str, Any]:
+    source = block.get("source")
+    if block["type"] != "image" or not isinstance(source, dict) or source.get("type") != "sha256":
+        return block
+    data = images(source["sha256"])
+    if data is None:
+        return {"type": "text", "text": GONE}
+    return {**block, "source": {"type": "base64", "media_type": source["media_type"], "data": data}}
+
+
+def canonical_base64(data: Any) -> str | None:
+    """Base64 as we write it, without a notebook's line breaks; `None` if it is none."""
+    try:
+        text = "".join(data) if isinstance(data, list) else data
+        return base64.b64encode(base64.b64decode("".join(text.split()), validate=True)).decode()
+    except (binascii.Error, ValueError, TypeError, AttributeError):
+        return None
