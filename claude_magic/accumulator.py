@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +22,8 @@ _TEXT_DELTAS = {
     "thinking_delta": ("thinking", "thinking"),
     "input_json_delta": ("partial_json", "partial_json"),
 }
+# Our own event: the reply paused, and is asked to go on; what comes next belongs to the same reply.
+GOES_ON = {"type": "claude_magic.goes_on"}
 _PHASES = {"thinking": "thinking", "redacted_thinking": "thinking", "text": "writing"}
 
 
@@ -48,10 +50,13 @@ class Reply:
 class Accumulator:
     """The reply as it grows. A `message_start` begins it anew."""
 
-    def __init__(self) -> None:
+    def __init__(self, before: Iterable[Block] = ()) -> None:
+        """`before` are blocks that the reply goes on from, and has as its first."""
         self._message: dict[str, Any] = {}
-        self._blocks: list[_Growing] = []
+        self._before = [_Growing(block, done=True) for block in before]
+        self._blocks = list(self._before)
         self._by_index: dict[int, _Growing] = {}
+        self.characters = 0  # that came as text, thinking and tool input
         self.complete = False
         self.visible = False
         self.phase = "waiting"  # then thinking, writing, using a tool
@@ -62,9 +67,10 @@ class Accumulator:
             kind = event["type"]
             if kind == "content_block_delta":
                 block = self._by_index[event["index"]]
-                if block.add(event["delta"]):
+                if size := block.add(event["delta"]):
                     self.visible = True
                     self.phase = block.phase
+                    self.characters += size
             else:
                 _STEPS.get(kind, _pass)(self, event)
             return
@@ -105,10 +111,14 @@ class Accumulator:
         self._message = dict(event["message"])
         self._message["usage"] = dict(self._message.get("usage") or {})
         # A reply that came in one piece has its content here.
-        self._blocks = [_Growing(block, done=True) for block in self._message.get("content") or ()]
+        came = [_Growing(block, done=True) for block in self._message.get("content") or ()]
+        self._blocks = [*self._before, *came]
         self._by_index = {}
         self.visible = bool(self._blocks)
         self.complete = False
+
+    def _go_on(self, _event: Mapping[str, Any]) -> None:
+        self._before = list(self._blocks)
 
     def _start_block(self, event: Mapping[str, Any]) -> None:
         block = self._by_index[event["index"]] = _Growing(event["content_block"])
@@ -142,6 +152,7 @@ _STEPS = {
     "content_block_stop": Accumulator._stop_block,
     "message_delta": Accumulator._delta,
     "message_stop": Accumulator._stop,
+    GOES_ON["type"]: Accumulator._go_on,
 }
 
 
@@ -160,17 +171,17 @@ class _Growing:
         self._done = done
         self._broken = False
 
-    def add(self, delta: Mapping[str, Any]) -> bool:
-        """Take a delta; says whether it holds anything to see."""
+    def add(self, delta: Mapping[str, Any]) -> int:
+        """Take a delta; says how many characters there are to see."""
         names = _TEXT_DELTAS.get(delta["type"])
         if names is None:
             self._merge(delta)
-            return True
+            return 1
         piece = delta[names[0]]
         if not isinstance(piece, str):
             raise TypeError(piece)
         self._pieces.setdefault(names[1], []).append(piece)
-        return bool(piece)
+        return len(piece)
 
     def stop(self) -> None:
         """The block is whole: join its pieces, parse tool input."""
@@ -180,8 +191,8 @@ class _Growing:
         source = self._start.pop("partial_json", None)
         if source:
             try:
-                self._start["input"] = json.loads(source)
-            except (ValueError, RecursionError):  # cut off at max_tokens
+                self._start["input"] = _plain(source)
+            except (ValueError, RecursionError):  # cut off at max_tokens, or nothing that JSON can carry
                 self._start["partial_json"] = source
                 self._broken = True
 
@@ -224,6 +235,13 @@ def thinking_of(content: tuple[Block, ...]) -> str:
     return "\n\n".join(piece for piece in pieces if piece)
 
 
+def _plain(source: str) -> Any:
+    """JSON that can be sent and saved again. Raises `ValueError` for NaN and its like, and half characters."""
+    found = json.loads(source)
+    json.dumps(found, allow_nan=False, ensure_ascii=False).encode()
+    return found
+
+
 def call_of(reply: Reply, *, model: str, **facts: Any) -> Call:
     """The call that a reply came from; `model` is the one that was asked, `facts` are other fields of `Call`."""
     message = reply.message
@@ -238,11 +256,11 @@ def call_of(reply: Reply, *, model: str, **facts: Any) -> Call:
     )
 
 
-def concluded(draft: Turn, reply: Reply, call: Call) -> Turn:
-    """The turn that a reply makes of a draft, which has only the prompt."""
+def concluded(draft: Turn, reply: Reply, *calls: Call) -> Turn:
+    """The turn that a reply makes of a draft, which has only the prompt; `calls` are those that it took."""
     answer = {"role": "assistant", "content": list(reply.content)}
     return dataclasses.replace(
-        draft, messages=(*draft.messages, answer), calls=(call,), status=_status(reply), partial=reply.partial
+        draft, messages=(*draft.messages, answer), calls=calls, status=_status(reply), partial=reply.partial
     )
 
 

@@ -50,6 +50,8 @@ class Settings:
     max_retries: int = 4
     max_retry_wait: float = 60.0
     timeout: float = 120.0
+    headers: tuple[tuple[str, str], ...] = ()
+    betas: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

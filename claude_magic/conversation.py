@@ -7,6 +7,7 @@ included. Nobody changes them in place.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -17,6 +18,10 @@ Usage = Mapping[str, Any]
 Status = Literal["complete", "interrupted", "refused"]
 
 DEFAULT_CHAT = "main"
+# What `%claude_continue` says for the reader, after a reply that was cut off.
+CONTINUE: list[Block] = [
+    {"type": "text", "text": "Your reply was cut off. Go on exactly where it stopped, without a word before it."}
+]
 
 
 @dataclass(frozen=True)
@@ -75,8 +80,21 @@ class Turn:
 
     @property
     def reply(self) -> tuple[Block, ...]:
-        """All content blocks that Claude sent, those that broke off included."""
-        sent = [block for message in self.messages if message["role"] == "assistant" for block in blocks(message)]
+        """All content blocks that Claude sent, those that broke off included.
+
+        A reply that was cut off and continued is one reply: what Claude thought before it went on stands before the
+        text that it continues.
+        """
+        sent: list[Block] = []
+        asked: Message = {}
+        for message in self.messages:
+            if message["role"] == "assistant":
+                came = blocks(message)
+                at = len(sent) if asked.get("content") != CONTINUE else _last_text(sent)
+                lead = [*itertools.takewhile(lambda block: block["type"] != "text", came)] if at < len(sent) else []
+                sent[at:at] = lead
+                sent += came[len(lead) :]
+            asked = message
         return (*sent, *self.partial)
 
     @property
@@ -153,6 +171,14 @@ class Conversation:
         """Where the cell's turns start; the end, where it has none."""
         own = (i for i, turn in enumerate(self.turns) if turn.id in siblings or _same_cell(turn, cell_id))
         return next(own, len(self.turns))
+
+
+def _last_text(content: list[Block]) -> int:
+    """Where the run of text at the end of content begins; its end, if it does not end with text."""
+    at = len(content)
+    while at and content[at - 1]["type"] == "text":
+        at -= 1
+    return at
 
 
 def blocks(message: Message) -> tuple[Block, ...]:

@@ -22,6 +22,7 @@ from . import markdown, pricing, record
 from .accumulator import Accumulator
 from .client import Wait
 from .conversation import Block, Call, Turn
+from .counting import CHARACTERS_PER_TOKEN
 from .panel import Panel, clicks_arrive
 
 if TYPE_CHECKING:
@@ -31,7 +32,6 @@ REFRESH_SECONDS = 0.1
 SLOWEST_REFRESH_SECONDS = 1.0
 CHARACTERS_PER_SECOND = 25_000
 GROWTH = 30  # what is drawn again has grown by a 30th: so a slow reply is not sent over and over
-CHARACTERS_PER_TOKEN = 3.5  # of English text, roughly: for the estimate while a reply grows
 
 
 class View(Protocol):
@@ -46,8 +46,11 @@ class View(Protocol):
     def wait(self, wait: Wait) -> None:
         """There is a pause before the next attempt."""
 
-    def end(self, turn: Turn | None) -> None:
-        """The reply has ended: with a turn, or with nothing to show."""
+    def end(self, turn: Turn | None, instead_of: Sequence[str] = ()) -> None:
+        """The reply has ended: with a turn, or with nothing to show.
+
+        `instead_of` are the ids of turns of another cell that this one stands instead of.
+        """
 
     def show(self, turn: Turn) -> None:
         """Show another turn in the same place."""
@@ -108,7 +111,7 @@ class NotebookView:
         self._wait = wait
         self._wake.set()
 
-    def end(self, turn: Turn | None) -> None:
+    def end(self, turn: Turn | None, instead_of: Sequence[str] = ()) -> None:
         """Put the record in place of the panel."""
         with self._drawing:
             self._ended = True
@@ -116,7 +119,7 @@ class NotebookView:
             if turn is None:
                 self._header.show({"text/html": "", "text/plain": ""})
             else:
-                self._header.show(*record.header(turn))
+                self._header.show(*record.header(turn, instead_of))
                 self._draw(record.answer(turn, self._inert))
             if self._panel is not None:
                 self._panel.close()
@@ -273,7 +276,7 @@ class TerminalView:
         """Say why, and how long."""
         _write(f"[{wait.reason}: attempt {wait.attempt + 1} of {wait.attempts + 1} in {wait.seconds:.0f} s]\n")
 
-    def end(self, turn: Turn | None) -> None:
+    def end(self, turn: Turn | None, instead_of: Sequence[str] = ()) -> None:
         """Write the footer; and the reply, if it came in one piece."""
         if turn is not None:
             text = "" if self._written else record.printable(record.reply_text(turn))

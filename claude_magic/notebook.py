@@ -124,7 +124,7 @@ def _neighbours(path: Path) -> list[Path]:
         found = [each for each in path.parent.glob("*.ipynb") if each != path]
     except OSError:
         return []
-    return sorted(found, key=lambda each: -each.stat().st_mtime)[:MAX_NEIGHBOURS]
+    return sorted(found, key=lambda each: -(written(each) or 0))[:MAX_NEIGHBOURS]
 
 
 def _content(path: Path) -> bytes:

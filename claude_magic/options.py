@@ -20,10 +20,13 @@ from .conversation import DEFAULT_CHAT
 from .errors import UsageError
 
 DEFAULT_MAX_TOKENS = 32_000
+# The API compacts no shorter conversation (CLAUDE_API.md §6).
+MIN_COMPACT_TOKENS = 50_000
 PROVIDERS = ("anthropic", "offline")
 REPLAY = ("off", "auto", "only")
 
 
+_AMOUNT = re.compile(r"\$?[0-9]{1,7}(?:\.[0-9]{1,6})?")
 _NUMBER = re.compile(r"[0-9]{1,9}|[0-9]{1,3}(?:_[0-9]{3}){1,2}")
 # What IPython itself lives on.
 IPYTHON_NAMES = frozenset({"In", "Out", "exit", "quit", "open", "get_ipython"})
@@ -52,6 +55,29 @@ def _thinking(text: str) -> str:
     if text not in ("adaptive", "disabled", "between_tools") and not _NUMBER.fullmatch(text):
         raise ValueError("adaptive, disabled, between_tools or a number of tokens")
     return text
+
+
+def _one_of(*choices: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError("one of " + ", ".join(choices))
+        return text
+
+    return parse
+
+
+def _compact(text: str) -> str:
+    if text in ("auto", "off"):
+        return text
+    if not _NUMBER.fullmatch(text) or int(text) < MIN_COMPACT_TOKENS:
+        raise ValueError(f"auto, off, or a number of tokens, {MIN_COMPACT_TOKENS:,} or more")
+    return str(int(text))
+
+
+def _dollars(text: str) -> str:
+    if not _AMOUNT.fullmatch(text):
+        raise ValueError("an amount in dollars, such as 0.50")
+    return text.removeprefix("$")
 
 
 def _text(text: str) -> str:
@@ -140,6 +166,63 @@ class Options:
         choices="chats",
         help="another conversation in this notebook",
     )
+    cache: str = option(
+        "5m",
+        "--cache",
+        metavar="TIME",
+        parse=_one_of("5m", "1h", "off"),
+        choices=("5m", "1h", "off"),
+        setting=True,
+        help="how long the API keeps the conversation to read it again at a fraction of the price: 5m, 1h, off",
+    )
+    compact: str | None = option(
+        None,
+        "--compact",
+        metavar="WHEN",
+        parse=_compact,
+        choices=("auto", "off"),
+        setting=True,
+        help="have the API summarise a long conversation: auto (at 150,000 tokens), a number of tokens, off",
+    )
+    budget: str | None = option(
+        None,
+        "--budget",
+        metavar="DOLLARS",
+        parse=_dollars,
+        help="dollars that this cell may cost at most",
+    )
+    fallback: str | None = option(
+        None,
+        "--fallback",
+        metavar="MODEL",
+        setting=True,
+        choices=(*models.LINES, *(model.id for model in models.MODELS)),
+        help="the model to ask instead where the first one refuses",
+    )
+    speed: str | None = option(
+        None,
+        "--speed",
+        metavar="SPEED",
+        parse=_one_of("standard", "fast"),
+        choices=("standard", "fast"),
+        setting=True,
+        help="standard or fast: fast costs more",
+    )
+    service_tier: str | None = option(
+        None,
+        "--service-tier",
+        metavar="TIER",
+        parse=_one_of("auto", "standard_only"),
+        choices=("auto", "standard_only"),
+        setting=True,
+        help="auto or standard_only",
+    )
+    inference_geo: str | None = option(
+        None, "--inference-geo", metavar="PLACE", setting=True, help="where Claude runs: us, global"
+    )
+    metadata_user: str | None = option(
+        None, "--metadata-user", metavar="ID", setting=True, help="an opaque id of who asks, for the API's abuse checks"
+    )
     once: bool = option(False, "--once", help="neither see the conversation nor join it")
     raw: bool = option(False, "--raw", help="send {{…}} as it is written")
     out: str | None = option(
@@ -151,6 +234,7 @@ class Options:
         choices="variables",
         help="bind the reply to a variable: a str with .thinking .code .usage .cost .blocks",
     )
+    count: bool = option(False, "--count", help="count the tokens, estimate the cost, and ask nothing")
     show_request: bool = option(False, "--show-request", help="print the exact request as JSON and send nothing")
     show_code: bool = option(False, "--show-code", help="print the request as a script with the SDK and send nothing")
 

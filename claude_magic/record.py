@@ -18,6 +18,7 @@ from typing import Any
 from . import markdown, pricing, request, stored
 from .accumulator import thinking_of, whole_text
 from .conversation import Block, Conversation, Turn, text_of
+from .counting import Counted
 
 Bundle = dict[str, Any]
 
@@ -42,13 +43,16 @@ _STOPS = {
 }
 
 
-def header(turn: Turn) -> tuple[Bundle, Bundle]:
-    """The header's data and metadata: figures, marks, folded thinking and tools, and the turn itself."""
+def header(turn: Turn, instead_of: Sequence[str] = ()) -> tuple[Bundle, Bundle]:
+    """The header's data and metadata: figures, marks, folded thinking and tools, and the turn itself.
+
+    `instead_of` are the ids of turns of another cell that it stands instead of.
+    """
     line = " · ".join(f'<span style="white-space: nowrap">{html.escape(part)}</span>' for part in figures(turn))
     marked = "".join(f" · <strong>{html.escape(mark)}</strong>" for mark in marks(turn))
     folded = "".join(_fold(title, body) for title, body in folds(turn))
     data = {"text/html": f"{_BOX}{line}{marked}{folded}</div>", "text/plain": footer(turn)}
-    return data, stored.metadata(turn)
+    return data, stored.guests_metadata([turn], instead_of) if instead_of else stored.metadata(turn)
 
 
 def footer(turn: Turn) -> str:
@@ -351,6 +355,13 @@ def _history_marks(turn: Turn, stale: Set[str]) -> list[str]:
     replayed = ["replayed"] if turn.replayed else []
     late = ["asked before the change above"] if turn.id in stale else []
     return [*replayed, *marks(turn), *late]
+
+
+def count_table(counted: Counted) -> Bundle:
+    """Tokens by part, and what they would cost as input that is not cached."""
+    rows = [[part, f"{tokens:,}", ""] for part, tokens in counted.parts.items() if tokens]
+    rows.append(["total", f"{counted.total:,}", f"≈{counted.cost}"])
+    return table("Tokens that would be sent; nothing was asked", ["part", "tokens", "cost, uncached"], rows)
 
 
 def table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Bundle:

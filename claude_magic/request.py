@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from . import models
-from .conversation import Block, Conversation, Message, Turn, blocks
+from .conversation import CONTINUE, Block, Conversation, Message, Turn, blocks
 from .errors import UsageError
 from .options import Options
 
@@ -25,15 +25,24 @@ THINKING = ("thinking", "redacted_thinking")
 NOT_RUN = "This tool was not run."
 # Claude stopped to wait for something: its server tools have no result yet, and need none.
 WAITING = ("pause_turn", "tool_use")
-CACHE_CONTROL = {"type": "ephemeral"}
+# How far back the API looks for what it has cached (CLAUDE_API.md §4).
+LOOKBACK_BLOCKS = 20
+# Which parameters the API knows only with a beta header (CLAUDE_API.md §0, §6).
+COMPACTS_AT_THRESHOLD = "compact-2026-01-12"
+COMPACTS_ON_DEMAND = "compact-2026-09-04"
+FAST = "fast-mode-2026-02-01"
 
 
 @dataclass(frozen=True)
 class Request:
-    """What goes on the wire, and the digest that its reply's thinking is bound to."""
+    """What goes on the wire, and the digest that its reply's thinking is bound to.
+
+    `betas` are the API's names of what the parameters need, for the `anthropic-beta` header.
+    """
 
     params: dict[str, Any]
     prefix: str
+    betas: tuple[str, ...] = ()
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -53,8 +62,45 @@ def build(history: Conversation, content: Sequence[Block], options: Options) -> 
     model = models.lookup(options.model)
     settings = _settings(options, model)
     messages, prefix = _messages(history, content, options.system)
+    if "cache_control" in settings:
+        messages = _marked(messages, settings["cache_control"])
     params = {"model": options.model, "max_tokens": options.max_tokens, **settings, "messages": messages}
-    return Request({**params, "stream": True}, prefix)
+    return Request({**params, "stream": True}, prefix, _betas(params))
+
+
+def go_on(history: Conversation, turn: Turn) -> Request:
+    """The request that has a reply go on which was cut off: as it was asked, after itself."""
+    whole = Conversation((*history, turn))
+    messages, prefix = _messages(whole, CONTINUE, turn.params.get("system"))
+    params = {**turn.params, "messages": messages, "stream": True}
+    return Request(params, prefix, _betas(params))
+
+
+def _betas(params: Mapping[str, Any]) -> tuple[str, ...]:
+    needed = []
+    if "context_management" in params or _has_compaction(params["messages"]):
+        needed.append(COMPACTS_AT_THRESHOLD)
+    if params.get("speed") == "fast":
+        needed.append(FAST)
+    return tuple(needed)
+
+
+def _has_compaction(messages: Iterable[Message]) -> bool:
+    return any(block["type"] == "compaction" for message in messages for block in blocks(message))
+
+
+def _marked(messages: list[Message], cache_control: Mapping[str, Any]) -> list[Message]:
+    """The messages with a breakpoint where the last request had its own, if the API would not look back that far."""
+    prompts = [at for at, message in enumerate(messages) if message["role"] == "user"]
+    if len(prompts) < 2:
+        return messages
+    at = prompts[-2]
+    since = sum(len(message["content"]) for message in messages[at + 1 :])
+    if since < LOOKBACK_BLOCKS:
+        return messages
+    *before, last = blocks(messages[at])
+    marked = {**messages[at], "content": [*before, {**last, "cache_control": cache_control}]}
+    return [*messages[:at], marked, *messages[at + 1 :]]
 
 
 def sendable(turn: Turn) -> tuple[Message, ...]:
@@ -160,7 +206,12 @@ def _settings(options: Options, model: models.Model | None) -> dict[str, Any]:
         "thinking": thinking,
         "output_config": _output_config(options, model, thinking),
         "stop_sequences": list(options.stop) or None,
-        "cache_control": None if options.once else CACHE_CONTROL,
+        "cache_control": _cache_control(options),
+        "context_management": _context_management(options),
+        "speed": options.speed,
+        "service_tier": options.service_tier,
+        "inference_geo": options.inference_geo,
+        "metadata": {"user_id": options.metadata_user} if options.metadata_user else None,
     }
     return {name: value for name, value in settings.items() if value is not None}
 
@@ -208,3 +259,19 @@ def _output_config(
                 advice=f"It takes: {', '.join(accepted)}." if accepted else "It takes no effort: leave the option out.",
             )
     return {"effort": options.effort}
+
+
+def _cache_control(options: Options) -> dict[str, Any] | None:
+    """Nothing of a question that is asked once is read again."""
+    if options.once or options.cache == "off":
+        return None
+    return {"type": "ephemeral", "ttl": "1h"} if options.cache == "1h" else {"type": "ephemeral"}
+
+
+def _context_management(options: Options) -> dict[str, Any] | None:
+    if options.compact in (None, "off"):
+        return None
+    edit: dict[str, Any] = {"type": "compact_20260112"}
+    if options.compact != "auto":
+        edit["trigger"] = {"type": "input_tokens", "value": int(options.compact or 0)}
+    return {"edits": [edit]}

@@ -6,21 +6,23 @@ a failure changes nothing.
 
 from __future__ import annotations
 
-import dataclasses
 import signal
 import threading
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 
-from . import notebook, request
-from .accumulator import Accumulator, Reply, call_of, concluded
+from . import counting, models, notebook, pricing, request
+from .accumulator import Accumulator, concluded
+from .answering import Answer
 from .chats import Chats
-from .client import Client, Settings, Stream
-from .conversation import Block, Call, Conversation, Turn
+from .client import Client, Settings
+from .conversation import CONTINUE, Block, Call, Conversation, Turn
+from .counting import Counted
 from .errors import ClaudeError, ReplyInterrupted, StreamError, ThinkingRefusedError, UsageError
 from .journal import Journal, Why, Writer
 from .live import View
@@ -60,6 +62,7 @@ class Session:
         self.path: Path | None = None
         self.journal: Journal | None = None
         self.spent: list[Turn] = []
+        self.left: Decimal | None = None  # of the budget, in USD
         self._replayed: set[str] = set()
         self._views: dict[str, View] = {}
 
@@ -85,21 +88,24 @@ class Session:
         recorded = self._recorded(asked, cell, settings, replay)
         if recorded is not None:
             return self._replay(recorded, asked, _draft(options, content, cell, asked, history), cell, view, replay)
+        left = self._left(asked, options, settings)
         draft, turn = _draft(options, content, cell, asked, history), None
         writer = self._writer(draft, cell, settings)
         try:
             with uninterrupted():
                 view.begin(content, label=OFFLINE if settings.provider == "offline" else "")
-            answer, failure = self._stream(asked, settings, view, writer)
-            if isinstance(failure, ThinkingRefusedError):
-                # Another account's notebook, or a rule that we do not know: a conversation can always go on.
-                self.chats.unbind(options.chat)
-                asked = request.build(history.unbound(), content, options)
-                left_out = "earlier thinking left out: the API refused it"
-                draft = dataclasses.replace(draft, prefix=asked.prefix, notes=(*draft.notes, left_out))
-                if writer is not None:
-                    writer.redraft(draft)
-                answer, failure = self._stream(asked, settings, view, writer)
+            answer = Answer(self.client, settings, view, writer, left)
+            failure = answer.stream(asked)
+            for change in _CHANGES:  # the same question once more, put in another way
+                if changed := change(failure, answer, history, options):
+                    history, options, note = changed
+                    if isinstance(failure, ThinkingRefusedError):
+                        self.chats.unbind(options.chat)
+                    asked = request.build(history, content, options)
+                    draft = replace(draft, prefix=asked.prefix, params=asked.settings, notes=(*draft.notes, note))
+                    if writer is not None:
+                        writer.redraft(draft)
+                    failure = answer.stream(asked)
             with uninterrupted(swallow=True):
                 outcome = self._conclude(draft, cell, answer, failure, view, writer)
                 turn = outcome.turn
@@ -109,6 +115,53 @@ class Session:
                 if writer is not None:
                     writer.close()
         return outcome
+
+    def go_on(self, chat: str, cell: Cell, settings: Settings, view: View) -> Outcome:
+        """Have the last reply of a chat go on, if it was cut off: what comes is stitched to it.
+
+        Raises `UsageError` where there is nothing to continue.
+        """
+        self._look_again()
+        turns = self.chats.shown.get(chat, Conversation()).turns
+        cut = turns[-1] if turns else None
+        if cut is None or not request.sendable(cut) or cut.calls[-1].stop_reason not in (None, "max_tokens"):
+            raise UsageError("The last reply was not cut off: there is nothing to continue.")
+        asked, outcome = request.go_on(Conversation(turns[:-1]), cut), Outcome()
+        left = self._left(asked, Options(model=asked.params["model"]), settings)
+        draft = replace(cut, id=uuid.uuid4().hex, partial=(), created=time.time(), notes=(*cut.notes, "continued"))
+        draft = replace(draft, messages=(*request.sendable(cut), {"role": "user", "content": CONTINUE}))
+        writer = self._writer(draft, cell, settings)
+        try:
+            with uninterrupted():
+                view.begin((), label=OFFLINE if settings.provider == "offline" else "")
+            answer = Answer(self.client, settings, view, writer, left)
+            failure = answer.stream(asked, before=cut.reply)
+            with uninterrupted(swallow=True):
+                outcome = self._continued(cut, draft, answer, failure, writer)
+        finally:
+            with uninterrupted(swallow=True):
+                view.end(outcome.turn, [cut.id])
+                if writer is not None:
+                    writer.close()
+        return outcome
+
+    def _continued(
+        self, cut: Turn, draft: Turn, answer: Answer, failure: ClaudeError | None, writer: Writer | None
+    ) -> Outcome:
+        """The turn whose reply went on, in the place of the one that was cut off."""
+        reply = answer.reply
+        if not reply.message or len(reply.content) <= len(cut.reply):
+            return Outcome(failure=failure or StreamError("Claude had nothing to add."))
+        came = replace(reply, content=reply.content[len(cut.reply) :])
+        turn = concluded(replace(draft, notes=(*draft.notes, *answer.notes)), came, *cut.calls, *answer.calls)
+        if writer is not None:
+            writer.end(turn)
+        self.spent.append(replace(turn, calls=tuple(answer.calls)))
+        self.chats.join(turn, Cell(cut.cell_id, run=turn.id))
+        if cut.id in self._views:
+            self._views[turn.id] = self._views[cut.id]
+            self._views[turn.id].show(turn)
+        return Outcome(turn, failure, joined=True)
 
     def delete(self, cell_ids: frozenset[str]) -> None:
         """The reader deleted these cells: their turns are set aside."""
@@ -129,19 +182,28 @@ class Session:
         return rerun.replaced, rerun.made
 
     def spent_elsewhere(self) -> list[Turn]:
-        """The turns that were paid for and stand in no conversation: replaced, failed, reset, or asked once."""
-        standing = {turn.id for turn in self.chats.turns}
-        return [turn for turn in self.spent if turn.id not in standing]
+        """What was paid for and stands in no conversation: replaced, failed, reset, or asked once. Turns, with only
+        such calls."""
+        standing = {_key(call) for turn in self.chats.turns for call in turn.calls}
+        spent = (replace(turn, calls=tuple(c for c in turn.calls if _key(c) not in standing)) for turn in self.spent)
+        return [turn for turn in spent if turn.calls]
 
     def _dismiss(self, turns: Sequence[Turn], why: Why) -> None:
         """Say in the journal why turns are no longer wanted; nothing, where they are again."""
         if self.journal is not None and turns:
             self.journal.dismiss([turn.id for turn in turns], why)
 
-    def _history(self, options: Options, cell: Cell) -> Conversation:
+    def count(self, options: Options, content: Sequence[Block], cell: Cell, settings: Settings) -> Counted:
+        """The tokens of what a cell would send now, by part. Raises `UsageError`, or what the API's count raises."""
+        return counting.count(self.client, self.request(options, content, cell), content, settings)
+
+    def _look_again(self) -> None:
         gone, back = self.chats.look_again(self.path)
         self._dismiss(gone, "deleted")
         self._dismiss(back, "")
+
+    def _history(self, options: Options, cell: Cell) -> Conversation:
+        self._look_again()
         return Conversation() if options.once else self.chats.before(options.chat, cell)
 
     def _recorded(self, asked: Request, cell: Cell, settings: Settings, replay: Replay) -> Turn | None:
@@ -188,46 +250,45 @@ class Session:
             draft, notebook=self.path, page=cell.page, model=model, provider=provider, run=cell.run
         )
 
-    def _stream(
-        self, asked: Request, settings: Settings, view: View, writer: Writer | None
-    ) -> tuple[_Answer, ClaudeError | None]:
-        stream = self.client.stream(asked.params, settings, view.wait)
-        answer = _Answer(stream, settings.provider, asked.params["model"])
-        try:
-            with closing(iter(stream)) as arriving:
-                for event in arriving:
-                    if writer is not None:
-                        writer.add(event)
-                    view.grow(event, answer.accumulator)
-                    answer.note_first_token()
-        except KeyboardInterrupt:
-            return answer, ReplyInterrupted("The reply was interrupted.")
-        except ClaudeError as error:
-            return answer, error
-        except Exception as error:  # what nobody foresaw must not lose what was paid for
-            broken = type(error).__name__
-        else:
-            return answer, None
-        return answer, StreamError(f"The reply is unreadable ({broken}).", request_id=stream.request_id)
+    def _left(self, asked: Request, options: Options, settings: Settings) -> Decimal | None:
+        """What this cell may cost, in USD; `None` where there is no budget.
+
+        Raises `UsageError` where the question alone would pass it.
+        """
+        limits = [self.left, Decimal(options.budget) if options.budget is not None else None]
+        left = min((limit for limit in limits if limit is not None), default=None)
+        if left is not None:
+            cost = counting.estimate(self.client, asked, settings).cost
+            if cost.dollars is None:
+                raise UsageError(
+                    f"The price of {options.model} is not known, so a budget cannot be kept.",
+                    advice="Without one: %config ClaudeMagic.budget = None, and no --budget.",
+                )
+            if cost.dollars > left:
+                raise UsageError(
+                    f"The question alone costs about {cost}, and {pricing.dollars(max(left, Decimal(0)))} of the "
+                    "budget is left. Nothing was sent.",
+                    advice="%config ClaudeMagic.budget raises it; --once asks without the conversation.",
+                )
+        return left
 
     def _conclude(
         self,
         draft: Turn,
         cell: Cell,
-        answer: _Answer,
+        answer: Answer,
         failure: ClaudeError | None,
         view: View,
         writer: Writer | None,
     ) -> Outcome:
         """The turn of a reply that has ended, in the ledger and, if there is anything to keep, in the conversation."""
-        reply = answer.accumulator.reply()
-        call = answer.call(reply)
-        notes = (*draft.notes, *answer.notes())
+        reply = answer.reply
         if failure and not reply.message:
             return Outcome(failure=failure)
+        notes = (*draft.notes, *answer.notes)
         if writer is not None and writer.failed:
             notes = (*notes, writer.failed)
-        turn = concluded(dataclasses.replace(draft, notes=notes), reply, call)
+        turn = concluded(replace(draft, notes=notes), reply, *answer.calls)
         if writer is not None:
             writer.end(turn)
         self.spent.append(turn)
@@ -239,6 +300,10 @@ class Session:
     def _join(self, turn: Turn, cell: Cell, view: View) -> None:
         self.chats.join(turn, cell)
         self._views[turn.id] = view
+
+
+def _key(call: Call) -> tuple[str | None, float]:
+    return call.request_id, call.started
 
 
 def _draft(options: Options, content: Sequence[Block], cell: Cell, asked: Request, history: Conversation) -> Turn:
@@ -259,35 +324,25 @@ def _draft(options: Options, content: Sequence[Block], cell: Cell, asked: Reques
     )
 
 
-class _Answer:
-    """A reply under way, with its times."""
+def _without_thinking(
+    failure: ClaudeError | None, _answer: Answer, history: Conversation, options: Options
+) -> tuple[Conversation, Options, str] | None:
+    """Another account's notebook, or a rule that we do not know: a conversation can always go on."""
+    if not isinstance(failure, ThinkingRefusedError):
+        return None
+    return history.unbound(), options, "earlier thinking left out: the API refused it"
 
-    def __init__(self, stream: Stream, provider: str, model: str) -> None:
-        self.accumulator = Accumulator()
-        self._stream = stream
-        self._provider = provider
-        self._model = model
-        self._started = time.time()
-        self._first: float | None = None
 
-    def note_first_token(self) -> None:
-        if self._first is None and self.accumulator.visible:
-            self._first = time.monotonic() - self._stream.sent
+def _with_fallback(
+    failure: ClaudeError | None, answer: Answer, history: Conversation, options: Options
+) -> tuple[Conversation, Options, str] | None:
+    """The model refused, and there is another to ask."""
+    if failure is not None or options.fallback is None or answer.reply.stop_reason != "refusal":
+        return None
+    return history, replace(options, model=models.resolve(options.fallback)), f"{options.model} refused"
 
-    def notes(self) -> tuple[str, ...]:
-        retries = self._stream.retries
-        return (f"retried {retries}×",) if retries else ()
 
-    def call(self, reply: Reply) -> Call:
-        return call_of(
-            reply,
-            model=self._model,
-            request_id=self._stream.request_id,
-            started=self._started,
-            first_token=self._first,
-            seconds=time.monotonic() - self._stream.sent,
-            provider=self._provider,
-        )
+_CHANGES = (_without_thinking, _with_fallback)
 
 
 @contextmanager

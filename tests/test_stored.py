@@ -100,6 +100,33 @@ def test_what_only_looks_like_an_image_in_a_reply_stays_as_it_is() -> None:
     assert restored(data_of(turn)).reply == (call,)
 
 
+def test_an_image_that_no_output_can_give_back_stays_in_the_record() -> None:
+    odd = turn_of("a1", None, [picture(data="%%%")], [image()])
+    kept = data_of(odd)["turn"]["messages"]
+    assert (kept[PROMPT]["content"], kept[REPLY]["content"]) == ([picture(data="%%%")], [image()])
+
+
+ODD_PIECES: dict[str, tuple[str, Any]] = {
+    "text without text": ("partial", {"type": "text"}),
+    "text that is a number": ("partial", {"type": "text", "text": 5}),
+    "thinking that is a list": ("partial", {"type": "thinking", "thinking": ["x"]}),
+    "tool input that is a number": ("partial", {"type": "tool_use", "partial_json": 5}),
+    "a result of a list": ("partial", {"type": "hologram", "tool_use_id": []}),
+    "a whole result of a list": ("reply", {"type": "hologram", "tool_use_id": []}),
+    "whole tool input that is a number": ("reply", {**dict(type="mcp_tool_use", id="a", name="b"), "partial_json": 5}),
+    "citations that are a number": ("reply", {"type": "text", "text": "x", "citations": 5}),
+    "a citation that is a number": ("reply", {"type": "text", "text": "x", "citations": [5]}),
+}
+
+
+@pytest.mark.parametrize(("where", "block"), ODD_PIECES.values(), ids=ODD_PIECES)
+def test_a_block_that_could_not_be_shown_is_damaged(where: str, block: Any) -> None:
+    data = data_of(turn_of("a1"))
+    (data["turn"]["partial"] if where == "partial" else data["turn"]["messages"][REPLY]["content"]).append(block)
+    with pytest.raises(DamagedRecord):
+        record_of(data)
+
+
 def test_a_reply_too_deep_for_nbformat_makes_no_record_that_breaks_the_notebook() -> None:
     deep: Any = 0
     for _ in range(600):

@@ -7,6 +7,7 @@ import getpass
 import math
 from collections.abc import Iterator
 from contextlib import suppress
+from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from ..client import Client, Settings
     from ..journal import Journal
+    from ..record import Bundle
     from ..session import Outcome, Session
 
 MAX_RETRY_SETTING = 20
@@ -45,7 +47,7 @@ class _Default(TraitType[Any, Any]):
     def validate(self, obj: Any, value: Any) -> Any:
         if value is None and self.allow_none:
             return None
-        if not isinstance(value, str | int) or isinstance(value, bool) or value == "":
+        if not isinstance(value, str | int | float) or isinstance(value, bool) or value == "":
             raise TraitError(f"{self.name} cannot be {value!r}.")
         try:
             return self._parse(str(value))
@@ -82,6 +84,7 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         config=True
     )
 
+    budget = Float(None, min=0.0, allow_none=True, help="dollars that this kernel may spend at most").tag(config=True)
     notebook_path = Unicode("", help="this notebook's file, where the frontend does not tell it").tag(config=True)
     replay = Enum(
         REPLAY, "off", help="answer from the notebook's record: off, auto (where the request is the same), only"
@@ -93,8 +96,10 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         True, help="keep replies as they come in Jupyter's data folder, for %claude_recover, for a month at most"
     ).tag(config=True)
 
-    @validate("max_retry_wait", "timeout", "replay_speed")
-    def _finite(self, proposal: Any) -> float:
+    @validate("max_retry_wait", "timeout", "replay_speed", "budget")
+    def _finite(self, proposal: Any) -> float | None:
+        if proposal["value"] is None:
+            return None
         if not math.isfinite(proposal["value"]):
             raise TraitError(f"{proposal['trait'].name} is a finite number, not {proposal['value']}.")
         return float(proposal["value"])
@@ -117,8 +122,19 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         if session is None:
             session = self._sessions[running] = Session(self._client)
         session.journal = self._journal if self.journal else None
+        session.left = self._budget_left()
         session.path = self.notebooks.find(self.cell, self.shell, self.notebook_path)
         return session
+
+    def _budget_left(self) -> Decimal | None:
+        """What is left of the budget for all notebooks of this kernel, in USD."""
+        if self.budget is None:
+            return None
+        from .. import pricing
+
+        turns = (turn for session in self._sessions.values() for turn in session.spent)
+        spent = pricing.total(pricing.turn_cost(turn) for turn in turns).dollars
+        return Decimal(str(self.budget)) - (spent or 0)
 
     @property
     def cell(self) -> Cell:
@@ -205,7 +221,7 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
 
     def _run(self, line: str, cell: str | None) -> None:
         """Read the line and the body, ask, show."""
-        from .. import context, live
+        from .. import context, live, record
         from ..session import Replay
 
         wanted, rest = options.parse(line, self._defaults())
@@ -219,6 +235,9 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         if wanted.show_request:
             print(self.session.request(wanted, content, running).as_json())
             return
+        if wanted.count:
+            self._show(record.count_table(self.session.count(wanted, content, running, self._settings())))
+            return
         if wanted.show_code:
             from .. import export
 
@@ -228,6 +247,16 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         view = live.view_for(self.shell, panel=self.panel and running.id is not None)
         replay = Replay(self.replay, self.replay_speed)
         self._conclude(self.session.ask(wanted, content, running, self._settings(), view, replay), wanted)
+
+    def go_on(self, chat: str) -> None:
+        """Have the last reply of a chat go on."""
+        from .. import live
+
+        view = live.view_for(self.shell, panel=self.panel and self.cell.id is not None)
+        self._conclude(self.session.go_on(chat, self.cell, self._settings(), view), self._defaults())
+
+    def _show(self, bundle: Bundle) -> None:
+        self.shell.display_pub.publish(bundle, {})
 
     def _conclude(self, outcome: Outcome, wanted: Options) -> None:
         from .. import record

@@ -84,6 +84,15 @@ class ConversationMagics(Magics):
         self._show({"text/plain": said}, reset_metadata(chat, time.time()))
 
     @line_magic
+    def claude_continue(self, line: str) -> None:
+        """Have the last reply go on, where it was cut off at max_tokens or interrupted: one reply comes of both.
+
+        %claude_continue [CHAT]
+        """
+        words, _ = _words(line)
+        self._asking.go_on(" ".join(words) or self._asking.chat)
+
+    @line_magic
     def claude_undo(self, line: str) -> None:
         """Bring back what the last re-run of a cell replaced. Again: what the one before it replaced.
 

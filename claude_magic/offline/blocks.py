@@ -44,8 +44,8 @@ FIELDS: Mapping[str, set[str] | None] = {
     "mcp_tool_result": None,
     "mcp_tool_listing": None,
     "container_upload": None,
-    "compaction": None,
-    "fallback": None,
+    "compaction": _MARK | {"content", "encrypted_content", "signature", "tool_changes"},
+    "fallback": {"type", "from", "to", "trigger"},
 }
 _FROM_USER = ("text", "image", "document", "search_result", "tool_result", "container_upload", "compaction")
 _FROM_SYSTEM = ("text",)
@@ -63,6 +63,7 @@ _REQUIRED: Mapping[str, Mapping[str, type]] = {
     "server_tool_use": {"id": str, "name": str, "input": dict},
     "mcp_tool_use": {"id": str, "name": str, "input": dict},
     "container_upload": {"file_id": str},
+    "fallback": {"from": dict, "to": dict},
     **{kind: {"tool_use_id": str} for kind in FIELDS if kind.endswith("_tool_result")},
 }
 _TYPE_NAMES: Mapping[type, str] = {str: "string", dict: "dictionary", list: "list"}

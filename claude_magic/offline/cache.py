@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..models import Model
-from .history import Block, Body, canonical, flatten, settled, system_blocks, tools
+from .history import Block, Body, canonical, current, settled, system_blocks, tools
 from .signatures import readable
 from .tokens import block_tokens, message_tokens, tool_tokens
 
@@ -113,7 +113,7 @@ def _units(body: Body, model: Model) -> list[Unit]:
     pieces += [("tool", tool, tool_tokens(tool, first=i == 0)) for i, tool in enumerate(tools(body))]
     pieces += [("system prompt", block, block_tokens(block, model)) for block in system_blocks(body)]
     opening = len(pieces)
-    placed = readable(flatten(body["messages"]), model.id)
+    placed = readable(current(body), model.id)
     pieces += [(each.role, each.block, n) for each, n in zip(placed, message_tokens(placed, model), strict=True)]
     marks = _marks(body, [block for _, block, _ in pieces])
     running, units = hashlib.sha256(), []

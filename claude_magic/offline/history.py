@@ -45,6 +45,18 @@ def flatten(messages: Sequence[Mapping[str, Any]]) -> list[Placed]:
     ]
 
 
+def summarizes(block: Block) -> bool:
+    """Whether a block stands for all that is before it. A compaction block with no content is one that failed."""
+    return block["type"] == "compaction" and block.get("content") is not None
+
+
+def current(body: Body) -> list[Placed]:
+    """The blocks that the model reads: from the last summary on, where there is one (CLAUDE_API.md §6)."""
+    placed = flatten(body["messages"])
+    start = max((i for i, each in enumerate(placed) if summarizes(each.block)), default=0)
+    return placed[start:]
+
+
 def runs(placed: Sequence[Placed]) -> list[list[Placed]]:
     """The blocks in runs of one role."""
     return [list(group) for _, group in groupby(placed, key=lambda each: each.role)]

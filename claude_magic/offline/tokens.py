@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from ..models import Model
-from .history import Block, Body, Placed, canonical, flatten, settled, system_blocks, tools
+from .history import Block, Body, Placed, canonical, current, settled, system_blocks, tools
 from .images import image_tokens
 from .signatures import readable, unseal
 
@@ -17,6 +17,8 @@ CHARACTERS_PER_TOKEN = 3.5
 _MESSAGE_TOKENS = 4
 _TOOLS_TOKENS = 290  # the API's own system prompt for tools, of about this size
 _PDF_PAGE_TOKENS = 1600
+# Blocks of a reply that are not the reply's own words.
+NOT_SAID = ("compaction", "fallback")
 
 
 def text_tokens(text: str) -> int:
@@ -33,6 +35,8 @@ def block_tokens(block: Block, model: Model) -> int:
     match block["type"]:
         case "text":
             return text_tokens(block["text"])
+        case "compaction":
+            return text_tokens(block.get("content") or "")
         case "image":
             return image_tokens(block, model)
         case "document":
@@ -75,13 +79,15 @@ def request_tokens(body: Body, model: Model) -> int:
     """All input tokens of a request."""
     counted: list[int] = [tool_tokens(tool, first=i == 0) for i, tool in enumerate(tools(body))]
     counted += [block_tokens(block, model) for block in system_blocks(body)]
-    counted += message_tokens(readable(flatten(body["messages"]), model.id), model)
+    counted += message_tokens(readable(current(body), model.id), model)
     return sum(counted)
 
 
 def reply_tokens(content: Iterable[dict[str, Any]], model: Model) -> tuple[int, int]:
     """Output tokens, and how many of them are thinking."""
-    blocks = list(content)
+    blocks = [block for block in content if block["type"] not in NOT_SAID]
+    if not blocks:
+        return 0, 0
     thinking = sum(block_tokens(block, model) for block in blocks if block["type"] == "thinking")
     rest = sum(block_tokens(block, model) for block in blocks if block["type"] != "thinking")
     return thinking + rest + 1, thinking

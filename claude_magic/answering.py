@@ -1,0 +1,127 @@
+"""One reply under way: streamed, kept in the journal, resumed where it pauses, stopped where the budget ends."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from decimal import Decimal
+from typing import Any
+
+from . import pricing
+from .accumulator import GOES_ON, Accumulator, Reply, call_of
+from .client import Client, Settings, Stream
+from .conversation import Block, Call
+from .counting import CHARACTERS_PER_TOKEN
+from .errors import ClaudeError, ReplyInterrupted, StreamError
+from .journal import Writer
+from .live import View
+from .request import Request
+
+# How often a reply that pauses (`pause_turn`: its server tools take long) is asked to go on.
+MAX_PAUSES = 10
+
+
+class Answer:
+    """A reply with the calls that it takes, as it comes.
+
+    `left` is what it may cost at most, in USD; `None` where there is no budget.
+    """
+
+    def __init__(
+        self, client: Client, settings: Settings, view: View, writer: Writer | None, left: Decimal | None
+    ) -> None:
+        self.accumulator = Accumulator()
+        self.calls: list[Call] = []
+        self.notes: list[str] = []
+        self._client = client
+        self._settings = settings
+        self._view = view
+        self._writer = writer
+        self._left = left
+        self._limit: int | None = None  # characters that the budget allows
+
+    @property
+    def reply(self) -> Reply:
+        """What has arrived."""
+        return self.accumulator.reply()
+
+    def stream(self, asked: Request, before: Iterable[Block] = ()) -> ClaudeError | None:
+        """Ask, and have a reply that pauses go on. Returns what went wrong.
+
+        `before` are the blocks of a reply that was cut off, and that this one continues.
+        """
+        self.accumulator = Accumulator(before)
+        messages = asked.params["messages"]
+        settings = dataclasses.replace(self._settings, betas=(*self._settings.betas, *asked.betas))
+        for _ in range(1 + MAX_PAUSES):
+            failure = self._once({**asked.params, "messages": messages}, settings)
+            reply = self.reply
+            if failure is not None or reply.stop_reason != "pause_turn":
+                return failure
+            messages = [*asked.params["messages"], {"role": "assistant", "content": list(reply.content)}]
+            self._fold(GOES_ON)
+        return None
+
+    def _once(self, params: Mapping[str, Any], settings: Settings) -> ClaudeError | None:
+        stream = self._client.stream(params, settings, self._view.wait)
+        started, first = time.time(), None
+        failure: ClaudeError | None = None
+        try:
+            with closing(iter(stream)) as arriving:
+                for event in arriving:
+                    self._fold(event)
+                    if first is None and self.accumulator.visible:
+                        first = time.monotonic() - stream.sent
+                    if event["type"] == "message_start":
+                        self._limit = self._characters_left()
+                    if self._limit is not None and self.accumulator.characters > self._limit:
+                        self.notes.append("stopped: the budget is used up")
+                        raise ReplyInterrupted("The reply was stopped: the budget is used up.")
+        except KeyboardInterrupt:
+            failure = ReplyInterrupted("The reply was interrupted.")
+        except ClaudeError as error:
+            failure = error
+        except Exception as error:  # what nobody foresaw must not lose what was paid for
+            broken = type(error).__name__
+            failure = StreamError(f"The reply is unreadable ({broken}).", request_id=stream.request_id)
+        self._note(stream, str(params["model"]), started, first)
+        return failure
+
+    def _fold(self, event: Any) -> None:
+        if self._writer is not None:
+            self._writer.add(event)
+        self._view.grow(event, self.accumulator)
+
+    def _note(self, stream: Stream, model: str, started: float, first: float | None) -> None:
+        """Write down the call, if a reply began."""
+        reply = self.reply
+        if stream.retries:
+            self.notes.append(f"retried {stream.retries}×")
+        if reply.message:
+            call = call_of(
+                reply,
+                model=model,
+                request_id=stream.request_id,
+                started=started,
+                first_token=first,
+                seconds=time.monotonic() - stream.sent,
+                provider=self._settings.provider,
+            )
+            self.calls.append(call)
+
+    def _characters_left(self) -> int | None:
+        """How long the reply may get, by a rough length of its tokens; `None` where nothing limits it."""
+        if self._left is None:
+            return None
+        spent = pricing.total(pricing.call_cost(call) for call in self.calls)
+        provider, model = self._settings.provider, self.accumulator.model
+        usage = {**self.accumulator.usage, "output_tokens": 0}
+        asked = pricing.call_cost(Call(model, usage, stop_reason="end_turn", provider=provider))
+        each = pricing.call_cost(Call(model, {"output_tokens": 1_000_000}, stop_reason="end_turn", provider=provider))
+        left, per_million = (spent + asked).dollars, each.dollars
+        if left is None or not per_million:
+            return None
+        tokens = max(Decimal(0), self._left - left) / per_million * 1_000_000
+        return self.accumulator.characters + int(tokens * Decimal(str(CHARACTERS_PER_TOKEN)))

@@ -1,0 +1,85 @@
+"""Tokens before they are sent: what a question would cost, part by part."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import pricing
+from .client import Client, Settings
+from .conversation import Block, Call, Message
+from .errors import ClaudeError
+from .pricing import Cost
+from .request import Request
+
+CHARACTERS_PER_TOKEN = 3.5  # of English text, roughly
+# An image costs at most this many tokens on older models (CLAUDE_API.md §3).
+IMAGE_TOKENS = 1_568
+_NOTHING: Message = {"role": "user", "content": [{"type": "text", "text": "."}]}
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Tokens by part, in order, and what they would cost as input that nothing of is cached.
+
+    `exact` says whether the API counted, or the length was measured here.
+    """
+
+    parts: Mapping[str, int]
+    cost: Cost
+    exact: bool
+
+    @property
+    def total(self) -> int:
+        """All tokens."""
+        return sum(self.parts.values())
+
+
+def estimate(client: Client, asked: Request, settings: Settings) -> Counted:
+    """What a request holds in all: counted by the API, or by length where that fails."""
+    try:
+        tokens, exact = client.count_tokens(asked.params, settings), True
+    except ClaudeError:
+        tokens, exact = _by_length(asked.params), False
+    return Counted({"all": tokens}, _cost(asked, tokens, settings), exact)
+
+
+def count(client: Client, asked: Request, content: Sequence[Block], settings: Settings) -> Counted:
+    """What a request holds by part: system, history, prompt, attachments. Raises what the API's count raises."""
+    model = asked.params["model"]
+
+    def tokens(messages: Sequence[Message], system: Any = None) -> int:
+        params = {"model": model, "messages": list(messages), **({"system": system} if system else {})}
+        return client.count_tokens(params, settings)
+
+    whole = client.count_tokens(asked.params, settings)
+    system = asked.params.get("system")
+    of_system = tokens([_NOTHING], system) - tokens([_NOTHING]) if system else 0
+    text = [block for block in content if block["type"] == "text"]
+    prompt = tokens([{"role": "user", "content": list(content)}])
+    of_text = prompt if len(text) == len(content) else tokens([{"role": "user", "content": text}]) if text else 0
+    parts = {
+        "system": of_system,
+        "history": max(0, whole - of_system - prompt),
+        "prompt": of_text,
+        "attachments": prompt - of_text,
+    }
+    return Counted(parts, _cost(asked, whole, settings), True)
+
+
+def _cost(asked: Request, tokens: int, settings: Settings) -> Cost:
+    usage = {"input_tokens": tokens, "output_tokens": 0, "speed": asked.params.get("speed")}
+    return pricing.call_cost(Call(asked.params["model"], usage, stop_reason="end_turn", provider=settings.provider))
+
+
+def _by_length(params: Mapping[str, Any]) -> int:
+    """A rough count: text by its length, each image at its most."""
+    images, characters = 0, len(json.dumps(params.get("system") or ""))
+    for block in (block for message in params["messages"] for block in message["content"]):
+        if block["type"] == "image":
+            images += 1
+        else:
+            characters += len(json.dumps(block, ensure_ascii=False))
+    return round(characters / CHARACTERS_PER_TOKEN) + images * IMAGE_TOKENS

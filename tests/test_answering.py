@@ -1,0 +1,124 @@
+"""What becomes of a reply that is cut off, refused, or too dear: on the wire, and in the conversation."""
+
+from __future__ import annotations
+
+import itertools
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from test_session import OFFLINE, Reader, ask, dialogue
+
+from claude_magic import errors, pricing
+from claude_magic.conversation import text_of
+from claude_magic.notebook import Cell
+from claude_magic.session import Outcome, Session
+
+RUNS = itertools.count()
+
+
+@pytest.fixture
+def session() -> Session:
+    return Session()
+
+
+def go_on(session: Session, reader: Reader | None = None) -> Outcome:
+    return session.go_on("main", Cell("go on", f"go on {next(RUNS)}"), OFFLINE, reader or Reader())
+
+
+def test_a_reply_that_was_cut_off_goes_on_as_one(session: Session) -> None:
+    whole = ask(session, "[[long 300]]", "whole").turn
+    session.chats.reset("main")
+    cut = ask(session, "[[long 300]]", "a", max_tokens=40).turn
+    assert whole and cut and cut.calls[-1].stop_reason == "max_tokens"
+    session.client.offline.script = lambda body: [{"type": "text", "text": " and the rest."}]
+    reader = Reader()
+    outcome = go_on(session, reader)
+    assert outcome.failure is None and outcome.turn and reader.ended == [outcome.turn]
+    assert text_of(outcome.turn.reply) == text_of(cut.reply) + " and the rest."
+    assert len(outcome.turn.calls) == 2
+    (standing,) = session.chats.shown["main"]
+    assert standing.id == outcome.turn.id and standing.cell_id == "a"
+    sent = session.client.offline.requests[-1]
+    assert [role for role, _ in dialogue(sent["messages"])] == ["user", "assistant", "user"]
+    assert sent["max_tokens"] == 40
+    session.client.offline.script = None
+    later = ask(session, "and then?", "b")
+    assert later.failure is None
+    assert [m["role"] for m in session.client.offline.requests[-1]["messages"]] == ["user", "assistant"] * 2 + ["user"]
+
+
+def test_continued_replies_cost_what_their_calls_cost_once(session: Session) -> None:
+    ask(session, "[[long 300]]", "a", max_tokens=40)
+    go_on(session)
+    calls = [call for turn in session.chats.turns for call in turn.calls]
+    assert len(calls) == 2 and session.spent_elsewhere() == []
+    spent = pricing.total(pricing.turn_cost(turn) for turn in session.spent)
+    assert spent == pricing.total(pricing.call_cost(call) for call in calls)
+
+
+def test_a_continuation_is_undone(session: Session) -> None:
+    cut = ask(session, "[[long 300]]", "a", max_tokens=40).turn
+    go_on(session)
+    turns, _ = session.undo()
+    assert turns == [cut] and list(session.chats.shown["main"]) == [cut]
+
+
+def test_there_is_nothing_to_continue_after_a_whole_reply(session: Session) -> None:
+    with pytest.raises(errors.UsageError, match="nothing to continue"):
+        go_on(session)
+    ask(session, "hello", "a")
+    with pytest.raises(errors.UsageError, match="nothing to continue"):
+        go_on(session)
+    assert len(session.client.offline.requests) == 1
+
+
+def test_a_failed_continuation_changes_nothing(session: Session) -> None:
+    from claude_magic.offline import Fault
+
+    cut = ask(session, "[[long 300]]", "a", max_tokens=40).turn
+    session.client.offline.faults.append(Fault("status", status=401))
+    outcome = go_on(session)
+    assert outcome.failure is not None and outcome.turn is None
+    assert list(session.chats.shown["main"]) == [cut]
+
+
+def test_another_model_answers_where_the_first_refuses(session: Session) -> None:
+    outcome = ask(session, "[[refuse]]", "a", fallback="haiku")
+    assert outcome.failure is None and outcome.turn
+    models = [request["model"] for request in session.client.offline.requests]
+    assert len(models) == 2 and "haiku" in models[1] and models[0] != models[1]
+    assert len(outcome.turn.calls) == 2 and "refused" in outcome.turn.notes[-1]
+
+
+def test_the_budget_stops_a_question_before_it_is_sent(session: Session) -> None:
+    session.left = Decimal("0.000001")
+    with pytest.raises(errors.UsageError, match="budget"):
+        ask(session, "hello " * 1000, "a")
+    with pytest.raises(errors.UsageError, match="budget"):
+        session.left = None
+        ask(session, "hello " * 1000, "a", budget="0.000001")
+    assert not [request for request in session.client.offline.requests if "stream" in request]
+    with pytest.raises(errors.UsageError, match="price"):
+        ask(session, "hello", "a", budget="1", model="claude-unheard-of-9")
+
+
+def test_the_budget_stops_a_reply_that_would_pass_it_and_keeps_what_came(session: Session) -> None:
+    outcome = ask(session, "[[long 3000]]", "a", budget="0.004")
+    assert isinstance(outcome.failure, errors.ReplyInterrupted) and "budget" in outcome.failure.message
+    assert outcome.joined and outcome.turn and outcome.turn.status == "interrupted"
+    assert 100 < len(text_of(outcome.turn.reply)) < 3_000
+
+
+def test_tokens_are_counted_by_part_and_nothing_is_asked(session: Session) -> None:
+    ask(session, "first", "a", system="Be brief.")
+    content: list[dict[str, Any]] = [{"type": "text", "text": "second " * 50}]
+    from claude_magic.options import Options
+
+    before = len(session.client.offline.requests)
+    counted = session.count(Options(system="Be brief."), content, Cell("b", "count"), OFFLINE)
+    assert counted.exact and counted.parts["history"] > 0 and counted.parts["system"] > 0
+    assert counted.parts["prompt"] >= 50 and counted.parts["attachments"] == 0
+    assert str(counted.cost).startswith("$0.0")
+    asked = [request for request in session.client.offline.requests[before:] if "max_tokens" in request]
+    assert asked == [] and len(session.chats.shown["main"]) == 1
