@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import notebook, request
-from .conversation import Conversation, Turn
+from .conversation import Conversation, Pin, Turn
 from .notebook import Cell, Saved
 
 NOTHING = Conversation()
@@ -39,6 +39,7 @@ class Chats:
 
     def __init__(self) -> None:
         self.saved = Saved()
+        self.pins: dict[str, Pin] = {}
         self._all: dict[str, Conversation] = {}  # turns of deleted cells included
         self._deleted: dict[str, float] = {}  # cell id → when we were told, in seconds since the epoch
         self._seen: set[str] = set()  # cells that the file has shown
@@ -120,6 +121,7 @@ class Chats:
         known = {turn.id for turn in self._every()}
         back = [turn for turn in saved.turns if turn.id not in known and self._is_news(turn)]
         self._seat(back, _order(saved))
+        self.pins = {**{pin.name: pin for pin in saved.pins}, **self.pins}
         return [turn for turn in back if turn.cell_id not in self._deleted]
 
     def put_back(self, turn: Turn) -> bool:

@@ -109,6 +109,19 @@ class Turn:
 
 
 @dataclass(frozen=True)
+class Pin:
+    """What stands at the front of every conversation of a notebook, with a cache breakpoint of its own.
+
+    `ttl` is how long the API keeps it, `5m` or `1h`; `created` is in seconds since the epoch.
+    """
+
+    name: str
+    content: tuple[Block, ...]
+    ttl: str = "5m"
+    created: float = 0.0
+
+
+@dataclass(frozen=True)
 class Conversation:
     """An ordered run of turns: as their cells first ran."""
 

@@ -46,8 +46,10 @@ def estimate(client: Client, asked: Request, settings: Settings) -> Counted:
     return Counted({"all": tokens}, _cost(asked, tokens, settings), exact)
 
 
-def count(client: Client, asked: Request, content: Sequence[Block], settings: Settings) -> Counted:
-    """What a request holds by part: system, history, prompt, attachments. Raises what the API's count raises."""
+def count(
+    client: Client, asked: Request, content: Sequence[Block], settings: Settings, pins: Sequence[Block] = ()
+) -> Counted:
+    """What a request holds by part: system, pins, history, prompt, attachments. Raises what the API's count raises."""
     model = asked.params["model"]
 
     def tokens(messages: Sequence[Message], system: Any = None) -> int:
@@ -57,12 +59,14 @@ def count(client: Client, asked: Request, content: Sequence[Block], settings: Se
     whole = client.count_tokens(asked.params, settings)
     system = asked.params.get("system")
     of_system = tokens([_NOTHING], system) - tokens([_NOTHING]) if system else 0
+    of_pins = tokens([{"role": "user", "content": list(pins)}]) if pins else 0
     text = [block for block in content if block["type"] == "text"]
     prompt = tokens([{"role": "user", "content": list(content)}])
     of_text = prompt if len(text) == len(content) else tokens([{"role": "user", "content": text}]) if text else 0
     parts = {
         "system": of_system,
-        "history": max(0, whole - of_system - prompt),
+        "pins": of_pins,
+        "history": max(0, whole - of_system - of_pins - prompt),
         "prompt": of_text,
         "attachments": prompt - of_text,
     }

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .conversation import Turn
+from .conversation import Pin, Turn
 from .errors import UsageError
 from .stored import DamagedRecord, Record, canonical_base64, digest_of, record_of
 
@@ -149,7 +149,8 @@ class Saved:
 
     `turns` are those of the conversations, in cell order, each with the id of the cell that it stands in. `shown` are
     all that have a footer, those asked once included; `guests` are those that another cell brought back. `skipped` has
-    a line for each record that is not whole; `cells` are the ids of all cells, in order.
+    a line for each record that is not whole; `cells` are the ids of all cells, in order; `pins` is what was pinned,
+    and not taken away since.
     """
 
     turns: tuple[Turn, ...] = ()
@@ -157,6 +158,7 @@ class Saved:
     guests: tuple[Turn, ...] = ()
     skipped: tuple[str, ...] = ()
     cells: tuple[str, ...] = ()
+    pins: tuple[Pin, ...] = ()
 
 
 def read(path: Path) -> Saved:
@@ -218,7 +220,7 @@ class _Reading:
             if not turn.once and _is_whole(turn) and turn.created >= started.get(turn.chat, 0)
         ]
         known = tuple(cell_id for cell_id in self._ids if cell_id)
-        return Saved(tuple(turns), shown, guests, tuple(self._skipped), known)
+        return Saved(tuple(turns), shown, guests, tuple(self._skipped), known, self._pins())
 
     def _read(self, number: int, cell: Mapping[str, Any]) -> Iterator[Record]:
         for data in _metadata(cell):
@@ -274,6 +276,11 @@ class _Reading:
             home = self._ids.index(turn.cell_id) if turn.cell_id in self._ids and turn.cell_id else holder
             homes.setdefault(home, []).append(turn)
         return homes
+
+    def _pins(self) -> tuple[Pin, ...]:
+        found = [record.pin for records in self._records for record in records if record.pin is not None]
+        pins = {pin.name: pin for pin in sorted(found, key=lambda pin: pin.created)}
+        return tuple(pin for pin in pins.values() if pin.content)
 
     def _started_over(self) -> dict[str, float]:
         """When each chat was last started over."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import models
-from .conversation import CONTINUE, Block, Conversation, Message, Turn, blocks
+from .conversation import CONTINUE, Block, Conversation, Message, Pin, Turn, blocks
 from .errors import UsageError
 from .options import Options
 
@@ -54,24 +54,24 @@ class Request:
         return json.dumps(self.params, indent=2, ensure_ascii=False)
 
 
-def build(history: Conversation, content: Sequence[Block], options: Options) -> Request:
-    """The request that asks `content` after `history`.
+def build(history: Conversation, content: Sequence[Block], options: Options, pins: Iterable[Pin] = ()) -> Request:
+    """The request that asks `content` after `history`, with `pins` at its front.
 
     Raises `UsageError` for options that the model does not accept.
     """
     model = models.lookup(options.model)
     settings = _settings(options, model)
-    messages, prefix = _messages(history, content, options.system)
+    messages, prefix = _messages(history, content, options.system, _lead(pins))
     if "cache_control" in settings:
         messages = _marked(messages, settings["cache_control"])
     params = {"model": options.model, "max_tokens": options.max_tokens, **settings, "messages": messages}
     return Request({**params, "stream": True}, prefix, _betas(params))
 
 
-def go_on(history: Conversation, turn: Turn) -> Request:
+def go_on(history: Conversation, turn: Turn, pins: Iterable[Pin] = ()) -> Request:
     """The request that has a reply go on which was cut off: as it was asked, after itself."""
     whole = Conversation((*history, turn))
-    messages, prefix = _messages(whole, CONTINUE, turn.params.get("system"))
+    messages, prefix = _messages(whole, CONTINUE, turn.params.get("system"), _lead(pins))
     params = {**turn.params, "messages": messages, "stream": True}
     return Request(params, prefix, _betas(params))
 
@@ -132,13 +132,15 @@ def _goes_back(block: Block, turn: Turn, answered: set[Any]) -> bool:
     return True
 
 
-def _messages(history: Conversation, content: Sequence[Block], system: Any) -> tuple[list[Message], str]:
+def _messages(
+    history: Conversation, content: Sequence[Block], system: Any, lead: Sequence[Block] = ()
+) -> tuple[list[Message], str]:
     """The messages, and the digest of system prompt and messages: the fold that the module is about."""
     running = _Digest([system or None, None])
     messages: list[Message] = []
     for turn in history:
         sent = sendable(turn)
-        for message in _without_debts(sent[:1], messages):
+        for message in _without_debts(sent[:1], messages, lead):
             messages.append(message)
             running.add(message)
         bound = turn.prefix == running.hex()
@@ -147,19 +149,33 @@ def _messages(history: Conversation, content: Sequence[Block], system: Any) -> t
             messages.append(message)
             running.add(message)
     prompt: Message = {"role": "user", "content": list(content)}
-    for message in _without_debts((prompt,), messages):
+    for message in _without_debts((prompt,), messages, lead):
         messages.append(message)
         running.add(message)
     return messages, running.hex()
 
 
-def _without_debts(prompt: Iterable[Message], before: Sequence[Message]) -> Iterable[Message]:
-    """A prompt that also answers the tool calls before it: the API insists that each has a result."""
+def _without_debts(prompt: Iterable[Message], before: Sequence[Message], lead: Sequence[Block]) -> Iterable[Message]:
+    """A prompt that also answers the tool calls before it: the API insists that each has a result.
+
+    The first one of all begins with what is pinned.
+    """
     for message in prompt:
         last = before[-1]["content"] if before else ()
         calls = [block["id"] for block in last if block["type"] == "tool_use"]
         results = [{"type": "tool_result", "tool_use_id": call, "content": NOT_RUN, "is_error": True} for call in calls]
-        yield {**message, "content": [*results, *blocks(message)]}
+        yield {**message, "content": [*results, *(() if before else lead), *blocks(message)]}
+
+
+def _lead(pins: Iterable[Pin]) -> list[Block]:
+    """What is pinned, with a breakpoint behind what is kept for an hour, and one behind the rest: the API wants the
+    longer ones first, and takes four in all."""
+    found: list[Block] = []
+    for ttl in ("1h", "5m"):
+        group = [block for pin in pins if pin.ttl == ttl for block in pin.content]
+        if group:
+            found += [*group[:-1], {**group[-1], "cache_control": {"type": "ephemeral", "ttl": ttl}}]
+    return found
 
 
 def _without_thinking(message: Message) -> Message:

@@ -29,7 +29,10 @@ def check(record: Mapping[str, Any]) -> str | None:
     try:
         _record_checker()(record)
         turns = [record["turn"]] if "turn" in record else record.get("turns", ())
-        return next(filter(None, (_check_message(message) for turn in turns for message in turn["messages"])), None)
+        messages = [message for turn in turns for message in turn["messages"]]
+        if "pin" in record and record["pin"]["content"]:
+            messages.append({"role": "user", "content": record["pin"]["content"]})
+        return next(filter(None, map(_check_message, messages)), None)
     except fastjsonschema.JsonSchemaValueException as error:
         where = ".".join(str(part) for part in error.path[1:])
         return f"{where or 'it'} is not as it should be ({error.rule})"
@@ -238,6 +241,14 @@ _RECORD = _object(
     turns=_array(_TURN),
     instead_of=_array(_NAME),
     reset=_object(["chat", "created"], chat=_NAME, created=_SECONDS),
+    pin=_object(
+        ["name", "content", "ttl", "created"],
+        closed=True,
+        name=_NAME,
+        content=_array(_BLOCK),
+        ttl={"enum": ["5m", "1h"]},
+        created=_SECONDS,
+    ),
 )
 
 

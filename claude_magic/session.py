@@ -21,7 +21,7 @@ from .accumulator import Accumulator, concluded
 from .answering import Answer
 from .chats import Chats
 from .client import Client, Settings
-from .conversation import CONTINUE, Block, Call, Conversation, Turn
+from .conversation import CONTINUE, Block, Call, Conversation, Pin, Turn
 from .counting import Counted
 from .errors import ClaudeError, ReplyInterrupted, StreamError, ThinkingRefusedError, UsageError
 from .journal import Journal, Why, Writer
@@ -68,7 +68,7 @@ class Session:
 
     def request(self, options: Options, content: Sequence[Block], cell: Cell) -> Request:
         """The exact request that a cell would send now. Raises `UsageError`."""
-        return request.build(self._history(options, cell), content, options)
+        return request.build(self._history(options, cell), content, options, self._pins(options))
 
     def ask(
         self,
@@ -84,7 +84,7 @@ class Session:
         Raises `UsageError` before anything is shown or sent; all later failures are in the outcome.
         """
         history = self._history(options, cell)
-        asked = request.build(history, content, options)
+        asked = request.build(history, content, options, self._pins(options))
         recorded = self._recorded(asked, cell, settings, replay)
         if recorded is not None:
             return self._replay(recorded, asked, _draft(options, content, cell, asked, history), cell, view, replay)
@@ -101,7 +101,7 @@ class Session:
                     history, options, note = changed
                     if isinstance(failure, ThinkingRefusedError):
                         self.chats.unbind(options.chat)
-                    asked = request.build(history, content, options)
+                    asked = request.build(history, content, options, self._pins(options))
                     draft = replace(draft, prefix=asked.prefix, params=asked.settings, notes=(*draft.notes, note))
                     if writer is not None:
                         writer.redraft(draft)
@@ -126,7 +126,7 @@ class Session:
         cut = turns[-1] if turns else None
         if cut is None or not request.sendable(cut) or cut.calls[-1].stop_reason not in (None, "max_tokens"):
             raise UsageError("The last reply was not cut off: there is nothing to continue.")
-        asked, outcome = request.go_on(Conversation(turns[:-1]), cut), Outcome()
+        asked, outcome = request.go_on(Conversation(turns[:-1]), cut, self.chats.pins.values()), Outcome()
         left = self._left(asked, Options(model=asked.params["model"]), settings)
         draft = replace(cut, id=uuid.uuid4().hex, partial=(), created=time.time(), notes=(*cut.notes, "continued"))
         draft = replace(draft, messages=(*request.sendable(cut), {"role": "user", "content": CONTINUE}))
@@ -195,7 +195,12 @@ class Session:
 
     def count(self, options: Options, content: Sequence[Block], cell: Cell, settings: Settings) -> Counted:
         """The tokens of what a cell would send now, by part. Raises `UsageError`, or what the API's count raises."""
-        return counting.count(self.client, self.request(options, content, cell), content, settings)
+        pins = [block for pin in self._pins(options) for block in pin.content]
+        return counting.count(self.client, self.request(options, content, cell), content, settings, pins)
+
+    def _pins(self, options: Options) -> list[Pin]:
+        """What stands before the conversation: a question that is asked once has none."""
+        return [] if options.once else list(self.chats.pins.values())
 
     def _look_again(self) -> None:
         gone, back = self.chats.look_again(self.path)

@@ -17,8 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from . import schemas
-from .conversation import Block, Call, Message, Turn
-from .schemas import MAX_SECONDS as MAX_SECONDS  # `journal.py` reads it here
+from .conversation import Block, Call, Message, Pin, Turn
 
 VERSION = 1
 # The API takes no larger request (CLAUDE_API.md §5), so no turn can have been.
@@ -41,7 +40,8 @@ class Record:
 
     A cell's own turn is one of `turns`. A cell that brought turns back (`%claude_undo`, `%claude_recover`,
     `%claude_resume`) carries those, `guests`, and says which turns they stand `instead_of`. A cell that
-    started a chat over has the chat's name in `reset`, and `created`, in seconds since the epoch.
+    started a chat over has the chat's name in `reset`, and `created`, in seconds since the epoch. A cell that pinned
+    something has it in `pin`, without content where it took the pin away.
     """
 
     turns: tuple[Turn, ...] = ()
@@ -49,6 +49,7 @@ class Record:
     instead_of: tuple[str, ...] = ()
     reset: str | None = None
     created: float = 0.0
+    pin: Pin | None = None
 
 
 def metadata(turn: Turn) -> dict[str, Any]:
@@ -70,6 +71,11 @@ def guests_metadata(turns: Iterable[Turn], instead_of: Iterable[str] = ()) -> di
 def reset_metadata(chat: str, created: float) -> dict[str, Any]:
     """A mark that a chat starts over at this moment."""
     return {"claude_magic": {"version": VERSION, "reset": {"chat": chat, "created": created}}}
+
+
+def pin_metadata(pin: Pin) -> dict[str, Any]:
+    """Something pinned, images included; a pin without content is one that was taken away."""
+    return {"claude_magic": {"version": VERSION, "pin": {**vars(pin), "content": list(pin.content)}}}
 
 
 def as_data(turn: Turn) -> dict[str, Any]:
@@ -97,7 +103,7 @@ def record_of(data: Any, images: Images = lambda digest: None) -> Record:
     if version != VERSION or isinstance(version, bool):
         shown = json.dumps(version)[:20]
         raise DamagedRecord(f"its version is {shown}, and this claude_magic reads version {VERSION}")
-    held = plain.keys() & {"turn", "turns", "reset"}
+    held = plain.keys() & {"turn", "turns", "reset", "pin"}
     if len(held) != 1:
         raise DamagedRecord("it holds more than one thing" if held else "it holds no turn")
     wrong = schemas.check(plain)
@@ -105,6 +111,8 @@ def record_of(data: Any, images: Images = lambda digest: None) -> Record:
         raise DamagedRecord(wrong)
     if "reset" in plain:
         return Record(reset=plain["reset"]["chat"], created=plain["reset"]["created"])
+    if "pin" in plain:
+        return Record(pin=Pin(**{**plain["pin"], "content": tuple(plain["pin"]["content"])}))
     if "turn" in plain:
         return Record((_turn(plain["turn"], images),))
     turns = tuple(_turn(each, images) for each in plain["turns"])

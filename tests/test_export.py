@@ -94,7 +94,7 @@ class Unseen:
     def wait(self, wait: Wait) -> None:
         pass
 
-    def end(self, turn: Turn | None) -> None:
+    def end(self, turn: Turn | None, instead_of: Sequence[str] = ()) -> None:
         pass
 
     def show(self, turn: Turn) -> None:

@@ -69,7 +69,7 @@ class Reader:
     def wait(self, wait: Wait) -> None:
         self.waits.append(wait)
 
-    def end(self, turn: Turn | None) -> None:
+    def end(self, turn: Turn | None, instead_of: Sequence[str] = ()) -> None:
         self.ended.append(turn)
 
     def show(self, turn: Turn) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.magic import Magics, line_magic, magics_class
 
 from .. import options
+from ..conversation import Pin
 from ..errors import UsageError
+from ..stored import pin_metadata
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -91,6 +94,54 @@ class ConversationMagics(Magics):
         """
         words, _ = _words(line)
         self._asking.go_on(" ".join(words) or self._asking.chat)
+
+    @line_magic
+    def claude_pin(self, line: str) -> None:
+        """Put a value, a text or a document at the front of the conversations, where the API keeps it to read it
+        again at a fraction of the price. Without a name: list what is pinned.
+
+        %claude_pin [EXPRESSION | PATH] [--ttl 5m|1h]
+        """
+        expression, ttl = _pinned(line)
+        if not expression:
+            self._show_pins()
+            return
+        from .. import context
+
+        path = Path(expression.strip("'\"")).expanduser()
+        given = {"path": path} if path.is_file() else self.shell.user_ns
+        content = context.content("{{path}}" if path.is_file() else f"{{{{{expression}}}}}", given)
+        pin = Pin(expression, tuple(content), ttl, time.time())
+        self._session.chats.pins[expression] = pin
+        self._show({"text/plain": f"Pinned {expression}, kept for {ttl}."}, pin_metadata(pin))
+
+    @line_magic
+    def claude_unpin(self, line: str) -> None:
+        """Take what is pinned away again.
+
+        %claude_unpin [EXPRESSION | PATH]
+        """
+        pins, name = self._session.chats.pins, line.strip()
+        gone = [name] if name else list(pins)
+        if not set(gone) <= pins.keys():
+            raise UsageError(f"{name} is not pinned.", advice=f"Pinned: {', '.join(pins) or 'nothing'}.")
+        for each in gone:
+            del pins[each]
+            self._show({"text/plain": f"{each} is no longer pinned."}, pin_metadata(Pin(each, (), "5m", time.time())))
+        if not gone:
+            print("Nothing is pinned.")
+
+    def _show_pins(self) -> None:
+        from .. import record
+
+        rows = [
+            [pin.name, pin.ttl, f"{sum(len(json.dumps(block)) for block in pin.content):,}"]
+            for pin in self._session.chats.pins.values()
+        ]
+        if rows:
+            self._show(record.table("Pinned at the front of the conversations", ["what", "kept", "characters"], rows))
+        else:
+            print("Nothing is pinned. %claude_pin NAME puts a value or a file at the front of the conversations.")
 
     @line_magic
     def claude_undo(self, line: str) -> None:
@@ -250,6 +301,18 @@ def _words(line: str, *flags: str) -> tuple[list[str], set[str]]:
     for unknown in sorted(given - set(flags)):
         raise UsageError(f"There is no option {unknown}.", advice=f"There are: {', '.join(flags) or 'none'}.")
     return [word for word in words if word not in given], given
+
+
+_TTL = re.compile(r"\s--ttl(?:\s+|=)(\S+)")
+
+
+def _pinned(line: str) -> tuple[str, str]:
+    """The expression of a line, and `--ttl`. Raises `UsageError` for a time that there is not."""
+    found = _TTL.search(f" {line}")
+    ttl = found.group(1) if found else "5m"
+    if ttl not in ("5m", "1h"):
+        raise UsageError(f"--ttl wants 5m or 1h, not {ttl!r}.")
+    return _TTL.sub("", f" {line}").strip(), ttl
 
 
 def _nothing(line: str, magic: str) -> None:
