@@ -248,6 +248,7 @@ def call_of(reply: Reply, *, model: str, **facts: Any) -> Call:
     return Call(
         model=_text(message.get("model")) or model,
         usage=dict(reply.usage),
+        message_id=_text(message.get("id")),
         stop_reason=_text(reply.stop_reason),
         stop_details=message["stop_details"] if isinstance(message.get("stop_details"), dict) else None,
         stop_sequence=_text(message.get("stop_sequence")),

@@ -110,6 +110,8 @@ class Answer:
                 provider=self._settings.provider,
             )
             self.calls.append(call)
+            if missed := _cache_miss(reply.message):
+                self.notes.append(missed)
 
     def _characters_left(self) -> int | None:
         """How long the reply may get, by a rough length of its tokens; `None` where nothing limits it."""
@@ -125,3 +127,19 @@ class Answer:
             return None
         tokens = max(Decimal(0), self._left - left) / per_million * 1_000_000
         return self.accumulator.characters + int(tokens * Decimal(str(CHARACTERS_PER_TOKEN)))
+
+
+_MISSES = {
+    "model_changed": "the model changed",
+    "system_changed": "the system prompt changed",
+    "tools_changed": "the tools changed",
+    "messages_changed": "an earlier message changed",
+}
+
+
+def _cache_miss(message: Mapping[str, Any]) -> str | None:
+    """Why the cache was missed, where it was asked and the API knows (CLAUDE_API.md §4)."""
+    found = message.get("diagnostics")
+    reason = found.get("cache_miss_reason") if isinstance(found, Mapping) else None
+    why = _MISSES.get(str(reason.get("type"))) if isinstance(reason, Mapping) else None
+    return why and f"cache missed: {why}"

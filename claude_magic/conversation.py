@@ -37,6 +37,7 @@ class Call:
     model: str
     usage: Usage = field(default_factory=dict)
     request_id: str | None = None
+    message_id: str | None = None
     stop_reason: str | None = None
     stop_details: Mapping[str, Any] | None = None
     stop_sequence: str | None = None

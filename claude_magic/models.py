@@ -1,8 +1,9 @@
 """What each Claude model accepts, as a table: one row a model.
 
 Source: the Messages API documentation of October-November 2026 (models overview, thinking, effort,
-prompt caching). Prices are not here: they come from genai-prices. A model that is not in the table
-is asked as it is, with no setting of ours and no check, so that a new model works on the day it appears.
+prompt caching, structured outputs) and, for the dates of retirement, the SDK. Prices are not here: they
+come from genai-prices. A model that is not in the table is asked as it is, with no setting of ours and
+no check, so that a new model works on the day it appears.
 """
 
 from __future__ import annotations
@@ -11,8 +12,11 @@ import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import date
 
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
+# What a model can be given or asked for, by the names that the API's own list has for it.
+CAPABILITIES = ("image_input", "pdf_input", "structured_outputs", "server_tools")
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,8 @@ class Model:
     `thinking` is left out; `shows_thinking` whether thinking text comes without asking for
     `display: summarized`. `effort` are the accepted `output_config.effort` values; with a thinking
     type that is in `capped` they end at `high`. `binds_thinking`: a replayed thinking block is
-    bound to all that stands before it. Sizes are in tokens.
+    bound to all that stands before it. `capabilities` are those of `CAPABILITIES` that it has. `retires`
+    is the day on which the Claude API stops serving a deprecated model. Sizes are in tokens.
     """
 
     id: str
@@ -38,6 +43,13 @@ class Model:
     min_cache_tokens: int
     capped: tuple[str, ...] = ()
     binds_thinking: bool = False
+    capabilities: tuple[str, ...] = CAPABILITIES
+    retires: date | None = None
+
+    @property
+    def lifecycle(self) -> str:
+        """`active`, or `deprecated`: headed for retirement. Retired models have no row."""
+        return "deprecated" if self.retires else "active"
 
     def efforts_with(self, thinking_type: str) -> tuple[str, ...]:
         """The efforts that go with a `thinking.type`."""
@@ -62,6 +74,7 @@ def _row(
     min_cache: int = 512,
     capped: tuple[str, ...] = (),
     binds: bool = False,
+    retires: date | None = None,
 ) -> Model:
     return Model(
         id=id,
@@ -76,6 +89,7 @@ def _row(
         min_cache_tokens=min_cache,
         capped=capped,
         binds_thinking=binds,
+        retires=retires,
     )
 
 
@@ -115,6 +129,7 @@ MODELS: tuple[Model, ...] = (
         context=200_000,
         max_output=64_000,
         min_cache=1024,
+        retires=date(2026, 11, 30),
     ),
     _row("claude-haiku-5-5", "adaptive disabled", default_effort="medium", capped=("disabled",), binds=True),
     _row(
@@ -130,6 +145,24 @@ MODELS: tuple[Model, ...] = (
     ),
 )
 _BY_ID = {model.id: model for model in MODELS}
+# The models that were to be gone when this table was written, and since when
+# (anthropic 2.12.0, resources/messages/messages.py, DEPRECATED_MODELS).
+RETIRED = {
+    "claude-mythos-preview": date(2026, 6, 30),
+    "claude-opus-4": date(2026, 6, 15),
+    "claude-sonnet-4": date(2026, 6, 15),
+    "claude-3-7-sonnet": date(2026, 2, 19),
+    "claude-3-5-haiku": date(2026, 2, 19),
+    "claude-3-opus": date(2026, 1, 5),
+    "claude-3-sonnet": date(2025, 7, 21),
+    "claude-2.1": date(2025, 7, 21),
+    "claude-2.0": date(2025, 7, 21),
+    "claude-1.3": date(2024, 11, 6),
+    "claude-1.3-100k": date(2024, 11, 6),
+    "claude-instant-1.2": date(2024, 11, 6),
+    "claude-instant-1.1": date(2024, 11, 6),
+    "claude-instant-1.1-100k": date(2024, 11, 6),
+}
 LINES = ("opus", "sonnet", "haiku", "fable")
 DEFAULT_MODEL = "claude-opus-5-5"
 
@@ -141,9 +174,28 @@ def resolve(name: str) -> str:
 
 def lookup(model_id: str) -> Model | None:
     """The row of a model, its dated and provider-prefixed spellings included; `None` if unknown."""
+    return _BY_ID.get(_bare(model_id))
+
+
+def _bare(model_id: str) -> str:
     bare = re.sub(r"^.*?(claude-)", r"\1", model_id)
-    bare = re.sub(r"[-@]\d{8}.*$|-latest$|-v\d.*$|@default$", "", bare)
-    return _BY_ID.get(bare)
+    return re.sub(r"[-@]\d{8}.*$|-latest$|-v\d.*$|@default$", "", bare)
+
+
+def retirement_note(model_id: str, today: date) -> str:
+    """When a model that is deprecated retires, as a note; empty for any other.
+
+    The dates are those of the platforms that Anthropic runs; Amazon Bedrock and Google set their own
+    (platform.claude.com, model deprecations), so their spellings of an id have no note.
+    """
+    if not model_id.startswith("claude-") or "@" in model_id:
+        return ""
+    bare = _bare(model_id)
+    row = _BY_ID.get(bare)
+    retires = row.retires if row else RETIRED.get(bare.removesuffix("-0"))
+    if retires is None:
+        return ""
+    return f"{model_id} {'retires' if today < retires else 'was to retire'} on {retires}"
 
 
 def nearest(name: str, known: Iterable[str] = (), count: int = 3) -> list[str]:

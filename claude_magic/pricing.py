@@ -8,15 +8,19 @@ No network: prices are those of the installed genai-prices.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .conversation import Call, Turn, Usage
 from .models import lookup
+
+if TYPE_CHECKING:
+    from genai_prices.types import PriceCalculation
 
 # Which price list of genai-prices goes with which provider of ours. The stand-in costs what Claude would.
 _PRICE_LISTS = {
@@ -35,8 +39,13 @@ _US_FACTOR_SINCE = (4, 6)
 # Usage fields of the request that hold for each of its iterations.
 _REQUEST_WIDE = ("inference_geo", "service_tier", "speed")
 
+# What a call pays for: tokens by kind (as in `Tokens`), and web searches.
+KINDS = ("input", "cached", "written", "thinking", "output", "searches")
+
 # Whatever precision a notebook sets with `decimal.getcontext()`, money stays exact.
 _EXACT = Context(prec=50, rounding=ROUND_HALF_UP)
+MILLION = 1_000_000
+_FINEST = Decimal("1e-12")  # USD: finer than the price of any token
 
 
 @dataclass(frozen=True)
@@ -95,15 +104,37 @@ def call_cost(call: Call) -> Cost:
     where not even the usage arrived the bound is zero. A finished call without usage has no known cost.
     A refusal before any output is not billed, and neither is a replay.
     """
-    if call.replayed:
+    if not _is_billed(call):
         return FREE
-    if call.stop_reason == "refusal" and not call.answered:
-        return FREE
-    broke_off = call.stop_reason is None
-    if not call.usage:
-        return Cost(Decimal(0), at_least=True) if broke_off else Cost(None)
     with localcontext(_EXACT):
-        return Cost(_price(call), at_least=broke_off)
+        parts = _parts(call)
+        return Cost(None if parts is None else sum(parts.values(), Decimal(0)), at_least=call.stop_reason is None)
+
+
+def cost_by_kind(call: Call) -> dict[str, Decimal] | None:
+    """What one request cost for each of `KINDS`, in USD; `None` if no price is known.
+
+    Thinking costs what any output does: its part of the output's tokens is its part of the cost.
+    """
+    if not _is_billed(call):
+        return dict.fromkeys(KINDS, Decimal(0))
+    with localcontext(_EXACT):
+        parts = _parts(call)
+        if parts is None:
+            return None
+        counts = _tokens_of(call.usage)
+        thought = min(Decimal(1), Decimal(counts.thinking) / counts.output) if counts.output else Decimal(0)
+        thinking = (parts["output"] * thought).quantize(_FINEST)
+        return {**dict.fromkeys(KINDS, Decimal(0)), **parts, "thinking": thinking, "output": parts["output"] - thinking}
+
+
+def saved_by_caching(calls: Iterable[Call]) -> Decimal | None:
+    """What the tokens read from the cache and written to it would have cost as plain input, less what they cost, in
+    USD. Negative where writing cost more than reading saved; `None` if no price is known."""
+    with localcontext(_EXACT):
+        parts = [_saved(call, entry) for call in calls if _is_billed(call) for entry in _iterations(call.usage)]
+        known = [part for part in parts if part is not None]
+        return sum(known, Decimal(0)) if len(known) == len(parts) else None
 
 
 def turn_cost(turn: Turn) -> Cost:
@@ -140,12 +171,45 @@ def dollars(amount: Decimal | None, at_least: bool = False) -> str:
     return f"{'≥' if at_least else ''}${rounded:,f}"
 
 
-def _price(call: Call) -> Decimal | None:
-    """The sum over a usage's iterations, plus its web searches; `None` if a part has no price."""
-    parts = [_tokens_price(call, entry) for entry in _iterations(call.usage)]
-    parts.append(_searches_price(call))
-    known = [part for part in parts if part is not None]
-    return sum(known, Decimal(0)) if len(known) == len(parts) else None
+def _is_billed(call: Call) -> bool:
+    return not call.replayed and (call.stop_reason != "refusal" or call.answered)
+
+
+def _parts(call: Call) -> dict[str, Decimal] | None:
+    """The price by kind: a sum over a usage's iterations, plus its web searches; `None` if a part has no price."""
+    if not call.usage:
+        return {"output": Decimal(0)} if call.stop_reason is None else None
+    parts = {"input": Decimal(0), "cached": Decimal(0), "written": Decimal(0), "output": Decimal(0)}
+    for entry in _iterations(call.usage):
+        rates = _entry_rates(call, entry)
+        if rates is None:
+            return None
+        for kind, price in _entry_prices(rates, entry).items():
+            parts[kind] += price
+    searches = _count(_part(call.usage, "server_tool_use"), "web_search_requests")
+    rates = _find_rates(call, call.model, (), 0) if searches else _NO_RATES
+    return None if rates is None else {**parts, "searches": rates.search * searches}
+
+
+def _entry_prices(rates: _Rates, entry: Usage) -> dict[str, Decimal]:
+    counts, for_an_hour = _tokens_of(entry), _written_for_an_hour(entry)
+    return {
+        "input": rates.input * counts.input / MILLION,
+        "cached": rates.cached * counts.cached / MILLION,
+        "written": (rates.written * (counts.written - for_an_hour) + rates.written_for_an_hour * for_an_hour) / MILLION,
+        "output": rates.output * counts.output / MILLION,
+    }
+
+
+def _saved(call: Call, entry: Usage) -> Decimal | None:
+    counts = _tokens_of(entry)
+    if not counts.cached and not counts.written:
+        return Decimal(0)
+    rates = _entry_rates(call, entry)
+    if rates is None:
+        return None
+    prices = _entry_prices(rates, entry)
+    return rates.input * (counts.cached + counts.written) / MILLION - prices["cached"] - prices["written"]
 
 
 def _iterations(usage: Usage) -> Iterator[Usage]:
@@ -158,62 +222,94 @@ def _iterations(usage: Usage) -> Iterator[Usage]:
         yield {**{key: usage.get(key) for key in _REQUEST_WIDE}, **entry}
 
 
-def _tokens_price(call: Call, entry: Usage) -> Decimal | None:
-    """The price of one entry's tokens, at its own model if it names one."""
-    model = entry.get("model") or call.model
+@dataclass(frozen=True)
+class _Rates:
+    """US dollars a million tokens of each kind, and a web search.
+
+    `tiers` are the prompts, in tokens, above which all rates are others: a price list's cliffs.
+    """
+
+    model_id: str = ""
+    input: Decimal = Decimal(0)
+    cached: Decimal = Decimal(0)
+    written: Decimal = Decimal(0)
+    written_for_an_hour: Decimal = Decimal(0)
+    output: Decimal = Decimal(0)
+    search: Decimal = Decimal(0)
+    tiers: tuple[int, ...] = ()
+
+    def times(self, factor: Decimal) -> _Rates:
+        """The rates of tokens in another place: a search costs the same everywhere."""
+        tokens = ("input", "cached", "written", "written_for_an_hour", "output")
+        return dataclasses.replace(self, **{name: getattr(self, name) * factor for name in tokens})
+
+
+_NO_RATES = _Rates()
+
+
+def _entry_rates(call: Call, entry: Usage) -> _Rates | None:
+    """The rates for one entry's tokens, at its own model if it names one; `None` if they are not known."""
     context = _price_context(entry)
     if context is None:
         return None
-    counts = _tokens_of(entry)
-    usage = {
-        "input_tokens": counts.input + counts.cached + counts.written,
-        "cache_read_tokens": counts.cached,
-        "cache_write_tokens": counts.written,
-        "cache_write_1h_tokens": _written_for_an_hour(entry),
-        "output_tokens": counts.output,
-    }
-    found = _calculate(call, model, usage, context)
-    if found is None:
-        return None
-    price, model_id = found
-    return price * _US_FACTOR if _is_us_priced(call, entry, model_id) else price
+    own = entry.get("model")
+    model = own if own and isinstance(own, str) else call.model
+    rates = _find_rates(call, model, context, _tokens_of(entry).all_input)
+    return rates.times(_US_FACTOR) if rates and _is_us_priced(call, entry, rates.model_id) else rates
 
 
-def _searches_price(call: Call) -> Decimal | None:
-    """The price of a call's web searches; other server tools cost only their tokens."""
-    searches = _count(_part(call.usage, "server_tool_use"), "web_search_requests")
-    if not searches:
-        return Decimal(0)
-    found = _calculate(call, call.model, {"web_searches": searches}, {})
-    return found and found[0]
-
-
-def _calculate(
-    call: Call, model: str, usage: Mapping[str, int], context: Mapping[str, str]
-) -> tuple[Decimal, str] | None:
-    """The price and the model that it was found under; `None` if genai-prices does not know it."""
-    from genai_prices import calc_price  # not before a price is needed: a quarter of a second
-    from genai_prices.types import Usage as PricedUsage
-
-    # A call without a start is priced at today's prices.
-    started = datetime.fromtimestamp(call.started or datetime.now(UTC).timestamp(), UTC)
+def _find_rates(call: Call, model: str, context: tuple[tuple[str, str], ...], prompt: int) -> _Rates | None:
+    """The rates of a model for a prompt of so many tokens, on the day of the call; without a start, of today."""
+    day = datetime.fromtimestamp(call.started or datetime.now(UTC).timestamp(), UTC).date()
     price_list = _price_list(call)
     for name in _spellings(model, price_list):
-        try:
-            found = calc_price(
-                PricedUsage(**usage),
-                name,
-                provider_id=price_list,
-                genai_request_timestamp=started,
-                price_context=context,
-            )
-        except LookupError:
-            continue
-        # Where it has no batch or fast rate for a model, genai-prices silently takes the standard one.
-        if context and found.model_price == found.model.get_prices(started):
-            return None
-        return found.total_price, found.model.id
+        rates = _rates(price_list, name, day, context, 0)
+        if rates is not None:
+            above = max((tier for tier in rates.tiers if prompt > tier), default=0)
+            return _rates(price_list, name, day, context, above) if above else rates
     return None
+
+
+@functools.lru_cache(maxsize=1_000)
+def _rates(price_list: str, name: str, day: date, context: tuple[tuple[str, str], ...], above: int) -> _Rates | None:
+    """What genai-prices asks for one thing of each kind, in a prompt of more than `above` tokens.
+
+    It takes a quarter of a millisecond for each question, so each is asked once: a list price changes from day to
+    day, not from call to call, and is so much a token within a tier. `None` if it does not know the model.
+    """
+    from genai_prices import calc_price  # not before a price is needed: a quarter of a second
+    from genai_prices.types import TieredPrices
+    from genai_prices.types import Usage as PricedUsage
+
+    started = datetime.combine(day, time(), UTC)
+    prompt = above + 1
+
+    def price(**usage: int) -> PriceCalculation:
+        return calc_price(
+            PricedUsage(**usage),
+            name,
+            provider_id=price_list,
+            genai_request_timestamp=started,
+            price_context=dict(context),
+        )
+
+    with localcontext(_EXACT):
+        try:
+            plain = price(input_tokens=prompt)
+        except LookupError:
+            return None
+        # Where it has no batch or fast rate for a model, genai-prices silently takes the standard one.
+        if context and plain.model_price == plain.model.get_prices(started):
+            return None
+        tiered = [each for each in vars(plain.model_price).values() if isinstance(each, TieredPrices)]
+        cached = price(input_tokens=prompt, cache_read_tokens=prompt)
+        written = price(input_tokens=prompt, cache_write_tokens=prompt)
+        for_an_hour = price(input_tokens=prompt, cache_write_tokens=prompt, cache_write_1h_tokens=prompt)
+        in_all = [each.input_price * MILLION / prompt for each in (plain, cached, written, for_an_hour)]
+        output = price(input_tokens=prompt, output_tokens=1).output_price * MILLION
+        search = price(web_searches=1).total_price
+        tiers = {tier.start for each in tiered for tier in each.tiers}
+        return _Rates(plain.model.id, *(each.normalize() for each in (*in_all, output, search)), tuple(sorted(tiers)))
 
 
 def _price_list(call: Call) -> str:
@@ -228,14 +324,14 @@ def _spellings(model: str, price_list: str) -> Iterator[str]:
         yield row.id
 
 
-def _price_context(usage: Usage) -> dict[str, str] | None:
+def _price_context(usage: Usage) -> tuple[tuple[str, str], ...] | None:
     """What genai-prices wants to be told of a request; `None` for a tier that has no price per token."""
     tier = usage.get("service_tier")
     if tier == "priority":  # bought as a commitment
         return None
     if tier == "batch":
-        return {"processing": "batch"}
-    return {"speed": "fast"} if usage.get("speed") == "fast" else {}
+        return (("processing", "batch"),)
+    return (("speed", "fast"),) if usage.get("speed") == "fast" else ()
 
 
 def _is_us_priced(call: Call, usage: Usage, model_id: str) -> bool:

@@ -373,9 +373,13 @@ def table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> 
 _FIGURE = re.compile(r"[≥≈]?\$?[\d,.]+|n/a|")
 
 
+def _sides(rows: Sequence[Sequence[str]], columns: int) -> list[str]:
+    """Where each column stands: figures to the right."""
+    return ["right" if all(_FIGURE.fullmatch(row[each]) for row in rows) else "left" for each in range(columns)]
+
+
 def _html_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    columns = range(len(heads))
-    sides = ["right" if all(_FIGURE.fullmatch(row[column]) for row in rows) else "left" for column in columns]
+    sides = _sides(rows, len(heads))
 
     def line(cells: Sequence[str], tag: str) -> str:
         shown = zip(cells, sides, strict=True)
@@ -390,7 +394,11 @@ def _html_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]
 
 def _plain_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[column]) for row in (heads, *rows)) for column in range(len(heads))]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in (heads, *rows)
-    ]
-    return "\n".join([caption, lines[0], "-" * sum(widths, 2 * len(widths) - 2), *lines[1:]])
+    sides = _sides(rows, len(heads))
+
+    def line(cells: Sequence[str]) -> str:
+        shown = zip(cells, widths, sides, strict=True)
+        return "  ".join(cell.rjust(width) if side == "right" else cell.ljust(width) for cell, width, side in shown)
+
+    lines = [line(heads), "-" * sum(widths, 2 * len(widths) - 2), *map(line, rows)]
+    return "\n".join([caption, *(each.rstrip() for each in lines)])

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from . import models
@@ -27,10 +27,15 @@ NOT_RUN = "This tool was not run."
 WAITING = ("pause_turn", "tool_use")
 # How far back the API looks for what it has cached (CLAUDE_API.md §4).
 LOOKBACK_BLOCKS = 20
+_TTL_SECONDS = {"5m": 300, "1h": 3600}
 # Which parameters the API knows only with a beta header (CLAUDE_API.md §0, §6).
 COMPACTS_AT_THRESHOLD = "compact-2026-01-12"
 COMPACTS_ON_DEMAND = "compact-2026-09-04"
 FAST = "fast-mode-2026-02-01"
+
+
+# Parameters that are not settings: they differ from one request to the next.
+_PASSING = ("messages", "stream", "diagnostics")
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,8 @@ class Request:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The parameters but the messages."""
-        return {name: value for name, value in self.params.items() if name not in ("messages", "stream")}
+        """The parameters but the messages, and what else passes."""
+        return {name: value for name, value in self.params.items() if name not in _PASSING}
 
     def as_json(self) -> str:
         """The body of the request, exactly as it is sent, indented."""
@@ -61,17 +66,30 @@ def build(history: Conversation, content: Sequence[Block], options: Options, pin
     """
     model = models.lookup(options.model)
     settings = _settings(options, model)
-    messages, prefix = _messages(history, content, options.system, _lead(pins))
+    messages, prefix = _messages(history, content, options.system, _lead(pins, options.cache))
     if "cache_control" in settings:
         messages = _marked(messages, settings["cache_control"])
     params = {"model": options.model, "max_tokens": options.max_tokens, **settings, "messages": messages}
     return Request({**params, "stream": True}, prefix, _betas(params))
 
 
+def diagnosed(asked: Request, history: Conversation, now: float) -> Request:
+    """The request with the question why the cache was missed, where a hit is to be expected: the last reply is not
+    older than the cache keeps. `now` is in seconds since the epoch."""
+    control = asked.params.get("cache_control")
+    last = next((turn.calls[-1] for turn in reversed(history.turns) if sendable(turn)), None)
+    if control is None or last is None or last.message_id is None or last.replayed:
+        return asked
+    if now - last.started - last.seconds > _TTL_SECONDS[control.get("ttl", "5m")]:
+        return asked
+    return replace(asked, params={**asked.params, "diagnostics": {"previous_message_id": last.message_id}})
+
+
 def go_on(history: Conversation, turn: Turn, pins: Iterable[Pin] = ()) -> Request:
     """The request that has a reply go on which was cut off: as it was asked, after itself."""
     whole = Conversation((*history, turn))
-    messages, prefix = _messages(whole, CONTINUE, turn.params.get("system"), _lead(pins))
+    cache = (turn.params.get("cache_control") or {}).get("ttl", "5m")
+    messages, prefix = _messages(whole, CONTINUE, turn.params.get("system"), _lead(pins, cache))
     params = {**turn.params, "messages": messages, "stream": True}
     return Request(params, prefix, _betas(params))
 
@@ -167,12 +185,17 @@ def _without_debts(prompt: Iterable[Message], before: Sequence[Message], lead: S
         yield {**message, "content": [*results, *(() if before else lead), *blocks(message)]}
 
 
-def _lead(pins: Iterable[Pin]) -> list[Block]:
-    """What is pinned, with a breakpoint behind what is kept for an hour, and one behind the rest: the API wants the
-    longer ones first, and takes four in all."""
+def _lead(pins: Iterable[Pin], cache: str) -> list[Block]:
+    """What is pinned, with a breakpoint behind what is kept for an hour, and one behind the rest.
+
+    The API takes four breakpoints in all, and the longer ones first: where the conversation is kept for an hour, so
+    is all before it.
+    """
+    groups: dict[str, list[Block]] = {"1h": [], "5m": []}
+    for pin in pins:
+        groups["1h" if cache == "1h" else pin.ttl] += pin.content
     found: list[Block] = []
-    for ttl in ("1h", "5m"):
-        group = [block for pin in pins if pin.ttl == ttl for block in pin.content]
+    for ttl, group in groups.items():
         if group:
             found += [*group[:-1], {**group[-1], "cache_control": {"type": "ephemeral", "ttl": ttl}}]
     return found

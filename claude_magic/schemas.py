@@ -197,6 +197,7 @@ _CALL = _object(
     model=_NAME,
     usage=_USAGE,
     request_id=_or_null(_STRING),
+    message_id=_or_null(_NAME),
     stop_reason=_or_null(_NAME),
     stop_details=_or_null(_OBJECT),
     stop_sequence=_or_null(_STRING),

@@ -32,6 +32,9 @@ from .record import OFFLINE, REPLAYED
 from .replay import Records, difference, events, replayed
 from .request import Request
 
+# Who says why the cache was missed (CLAUDE_API.md §4: the Claude API only).
+DIAGNOSED = ("anthropic", "offline")
+
 
 @dataclass(frozen=True)
 class Replay:
@@ -66,9 +69,9 @@ class Session:
         self._replayed: set[str] = set()
         self._views: dict[str, View] = {}
 
-    def request(self, options: Options, content: Sequence[Block], cell: Cell) -> Request:
+    def request(self, options: Options, content: Sequence[Block], cell: Cell, provider: str = "anthropic") -> Request:
         """The exact request that a cell would send now. Raises `UsageError`."""
-        return request.build(self._history(options, cell), content, options, self._pins(options))
+        return self._build(self._history(options, cell), content, options, provider)
 
     def ask(
         self,
@@ -84,7 +87,7 @@ class Session:
         Raises `UsageError` before anything is shown or sent; all later failures are in the outcome.
         """
         history = self._history(options, cell)
-        asked = request.build(history, content, options, self._pins(options))
+        asked = self._build(history, content, options, settings.provider)
         recorded = self._recorded(asked, cell, settings, replay)
         if recorded is not None:
             return self._replay(recorded, asked, _draft(options, content, cell, asked, history), cell, view, replay)
@@ -101,7 +104,7 @@ class Session:
                     history, options, note = changed
                     if isinstance(failure, ThinkingRefusedError):
                         self.chats.unbind(options.chat)
-                    asked = request.build(history, content, options, self._pins(options))
+                    asked = self._build(history, content, options, settings.provider)
                     draft = replace(draft, prefix=asked.prefix, params=asked.settings, notes=(*draft.notes, note))
                     if writer is not None:
                         writer.redraft(draft)
@@ -196,7 +199,13 @@ class Session:
     def count(self, options: Options, content: Sequence[Block], cell: Cell, settings: Settings) -> Counted:
         """The tokens of what a cell would send now, by part. Raises `UsageError`, or what the API's count raises."""
         pins = [block for pin in self._pins(options) for block in pin.content]
-        return counting.count(self.client, self.request(options, content, cell), content, settings, pins)
+        return counting.count(
+            self.client, self.request(options, content, cell, settings.provider), content, settings, pins
+        )
+
+    def _build(self, history: Conversation, content: Sequence[Block], options: Options, provider: str) -> Request:
+        asked = request.build(history, content, options, self._pins(options))
+        return request.diagnosed(asked, history, time.time()) if provider in DIAGNOSED else asked
 
     def _pins(self, options: Options) -> list[Pin]:
         """What stands before the conversation: a question that is asked once has none."""

@@ -9,11 +9,11 @@ from typing import Any
 import anthropic
 import pytest
 
-from claude_magic.conversation import Call, Conversation, Turn
+from claude_magic.conversation import Call, Conversation, Pin, Turn
 from claude_magic.errors import UsageError
 from claude_magic.models import EFFORTS, MODELS
 from claude_magic.options import Options
-from claude_magic.request import NOT_RUN, Request, build, sendable
+from claude_magic.request import NOT_RUN, Request, build, diagnosed, sendable
 
 OPTIONS = Options()
 THINKING_KINDS = ("adaptive", "disabled", "between_tools", "2000")
@@ -204,3 +204,96 @@ def test_cache_breakpoints_are_no_change_of_history() -> None:
     plain = build(conversation([THOUGHT, TEXT]), say("x"), OPTIONS).prefix
     marked = [{**say("x")[0], "cache_control": {"type": "ephemeral"}}]
     assert build(conversation([THOUGHT, TEXT]), marked, OPTIONS).prefix == plain
+
+
+def test_pins_stand_at_the_front_of_the_conversation_with_breakpoints_of_their_own() -> None:
+    pins = [
+        Pin("short", (*say("kept for minutes"),)),
+        Pin("long", (*say("kept for an hour, part one"), *say("part two")), ttl="1h"),
+    ]
+    first = build(Conversation(), say("question"), OPTIONS, pins)
+    content = first.params["messages"][0]["content"]
+    assert [block["text"] for block in content] == [
+        "kept for an hour, part one",
+        "part two",
+        "kept for minutes",
+        "question",
+    ]
+    assert [block.get("cache_control", {}).get("ttl") for block in content] == [None, "1h", "5m", None]
+    chat = Conversation().with_turn(
+        answered(Request({"messages": [{"role": "user", "content": say("q")}]}, "x"), [TEXT], "a")
+    )
+    later = build(chat, say("next"), OPTIONS, pins).params["messages"]
+    assert [len(message["content"]) for message in later] == [4, 1, 1]
+
+
+def test_thinking_goes_back_while_the_pins_are_the_same() -> None:
+    pin = Pin("document", (*say("a document"),))
+    asked = build(Conversation(), say("q"), OPTIONS, [pin])
+    turn = answered(asked, [THOUGHT, TEXT], "a")
+    turn = dataclasses.replace(turn, messages=({"role": "user", "content": say("q")}, turn.messages[1]))
+    chat = Conversation((turn,))
+    kept = dataclasses.replace(pin, ttl="1h")
+    assert thoughts(build(chat, say("next"), OPTIONS, [kept]).params["messages"]) == [True]
+    assert thoughts(build(chat, say("next"), OPTIONS, []).params["messages"]) == [False]
+
+
+def test_a_long_answer_does_not_lose_the_cache_and_there_are_never_more_than_four_breakpoints() -> None:
+    """The API looks back twenty blocks: beyond, the last prompt needs a breakpoint of its own."""
+    pins = [Pin("a", (*say("x"),)), Pin("b", (*say("y"),), ttl="1h")]
+    many = [{"type": "text", "text": f"part {number}"} for number in range(30)]
+    chat = conversation([TEXT], many)
+    messages = build(chat, say("next"), Options(cache="1h"), pins).params["messages"]
+    marked = [
+        (at, block["cache_control"]["ttl"])
+        for at, message in enumerate(messages)
+        for block in message["content"]
+        if "cache_control" in block
+    ]
+    assert marked == [(0, "1h"), (2, "1h")]
+    messages = build(chat, say("next"), OPTIONS, pins).params["messages"]
+    assert [at for at, message in enumerate(messages) if "cache_control" in str(message)] == [0, 2]
+    assert not any(
+        "cache_control" in str(message) for message in build(conversation([TEXT]), say("n"), OPTIONS).params["messages"]
+    )
+
+
+def test_why_the_cache_was_missed_is_asked_only_where_a_hit_is_expected() -> None:
+    chat = conversation([TEXT])
+    call = dataclasses.replace(chat.turns[0].calls[0], message_id="msg_1", started=1_000.0)
+    chat = Conversation((dataclasses.replace(chat.turns[0], calls=(call,)),))
+    asked = build(chat, say("next"), OPTIONS)
+    assert diagnosed(asked, chat, 1_100.0).params["diagnostics"] == {"previous_message_id": "msg_1"}
+    assert "diagnostics" not in diagnosed(asked, chat, 1_100.0).settings
+    for options, now in ((OPTIONS, 1_400.0), (Options(cache="off"), 1_100.0), (Options(once=True), 1_100.0)):
+        assert "diagnostics" not in diagnosed(build(chat, say("next"), options), chat, now).params
+    hour = build(chat, say("next"), Options(cache="1h"))
+    assert "diagnostics" in diagnosed(hour, chat, 1_400.0).params
+    assert "diagnostics" not in diagnosed(build(Conversation(), say("q"), OPTIONS), Conversation(), 0.0).params
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"cache": "1h"}, {"cache_control": {"type": "ephemeral", "ttl": "1h"}}),
+        ({"cache": "off"}, {"cache_control": None}),
+        ({"speed": "fast"}, {"speed": "fast"}),
+        ({"service_tier": "standard_only"}, {"service_tier": "standard_only"}),
+        ({"inference_geo": "us"}, {"inference_geo": "us"}),
+        ({"metadata_user": "u-1"}, {"metadata": {"user_id": "u-1"}}),
+        ({"compact": "auto"}, {"context_management": {"edits": [{"type": "compact_20260112"}]}}),
+        (
+            {"compact": "60000"},
+            {
+                "context_management": {
+                    "edits": [{"type": "compact_20260112", "trigger": {"type": "input_tokens", "value": 60_000}}]
+                }
+            },
+        ),
+    ],
+)
+def test_options_become_the_apis_parameters(given: dict[str, Any], expected: dict[str, Any]) -> None:
+    asked = build(Conversation(), say("q"), Options(**given))
+    assert {name: asked.params.get(name) for name in expected} == expected
+    needs = {"speed": "fast-mode-2026-02-01", "compact": "compact-2026-01-12"}
+    assert asked.betas == tuple(needs[name] for name in given if name in needs)

@@ -233,7 +233,7 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         wanted = dataclasses.replace(wanted, model=models.resolve(wanted.model))
         content = context.content(body, namespace, raw=wanted.raw)
         if wanted.show_request:
-            print(self.session.request(wanted, content, running).as_json())
+            print(self.session.request(wanted, content, running, self.provider).as_json())
             return
         if wanted.count:
             self._show(record.count_table(self.session.count(wanted, content, running, self._settings())))
@@ -241,7 +241,7 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         if wanted.show_code:
             from .. import export
 
-            print(export.script(self.session.request(wanted, content, running).params))
+            print(export.script(self.session.request(wanted, content, running, self.provider).params))
             return
         # Only a frontend that sends the cell's id can be trusted to show widgets.
         view = live.view_for(self.shell, panel=self.panel and running.id is not None)
