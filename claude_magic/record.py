@@ -218,11 +218,16 @@ def _redacted(_block: Block) -> tuple[str, str]:
     return "Redacted thinking", "Encrypted by the API for safety; it goes back to Claude as it is."
 
 
+def _compaction(block: Block) -> tuple[str, str]:
+    return "Summary of the conversation above", str(block.get("content") or "The API made none.")
+
+
 _FOLDS: dict[str, Callable[[Block], tuple[str, str]]] = {
     "tool_use": _tool_call,
     "server_tool_use": _tool_call,
     "mcp_tool_use": _tool_call,
     "redacted_thinking": _redacted,
+    "compaction": _compaction,
 }
 
 
@@ -364,13 +369,19 @@ def count_table(counted: Counted) -> Bundle:
     return table("Tokens that would be sent; nothing was asked", ["part", "tokens", "cost, uncached"], rows)
 
 
-def table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Bundle:
-    """A table as HTML and as aligned text; a column of figures stands to the right."""
+def table(
+    caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]], groups: Sequence[tuple[str, int]] = ()
+) -> Bundle:
+    """A table as HTML and as aligned text; a column of figures stands to the right.
+
+    `groups` are titles above the heads, each with the number of columns that it spans; the text has none.
+    """
     cells = [[printable(cell).replace("\n", " ") for cell in row] for row in rows]
-    return {"text/html": _html_table(caption, heads, cells), "text/plain": _plain_table(caption, heads, cells)}
+    caption = printable(caption)
+    return {"text/html": _html_table(caption, heads, cells, groups), "text/plain": _plain_table(caption, heads, cells)}
 
 
-_FIGURE = re.compile(r"[≥≈]?\$?[\d,.]+|n/a|")
+_FIGURE = re.compile(r"[≥≈]?\$?[\d,.]+[kM]?(–[\d,.]+)?|n/a|")
 
 
 def _sides(rows: Sequence[Sequence[str]], columns: int) -> list[str]:
@@ -378,7 +389,9 @@ def _sides(rows: Sequence[Sequence[str]], columns: int) -> list[str]:
     return ["right" if all(_FIGURE.fullmatch(row[each]) for row in rows) else "left" for each in range(columns)]
 
 
-def _html_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def _html_table(
+    caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]], groups: Sequence[tuple[str, int]]
+) -> str:
     sides = _sides(rows, len(heads))
 
     def line(cells: Sequence[str], tag: str) -> str:
@@ -388,7 +401,9 @@ def _html_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]
 
     body = "".join(line(row, "td") for row in rows)
     title = f'<caption style="text-align: left">{html.escape(caption)}</caption>'
-    head = line(heads, 'th scope="col"')
+    titles = [f'<th scope="colgroup" colspan="{span}">{html.escape(title)}</th>' for title, span in groups]
+    above = f'<tr style="text-align: center">{"".join(titles)}</tr>' if groups else ""
+    head = above + line(heads, 'th scope="col"')
     return f"{_BOX}<table>{title}<thead>{head}</thead><tbody>{body}</tbody></table></div>"
 
 

@@ -94,17 +94,28 @@ def go_on(history: Conversation, turn: Turn, pins: Iterable[Pin] = ()) -> Reques
     return Request(params, prefix, _betas(params))
 
 
+def compact(history: Conversation, options: Options, pins: Iterable[Pin] = ()) -> Request:
+    """The request that has the API summarise a conversation: the reply is a block that stands for all of it.
+
+    It is not streamed: whether the API would stream the block's signature is not known (CLAUDE_API.md §1).
+    """
+    asked = build(Conversation(), [], replace(options, compact=None, stop=()), pins)
+    messages, running = _folded(history, options.system, _lead(pins, options.cache))
+    settings = {name: value for name, value in asked.params.items() if name not in _PASSING}
+    params = {**settings, "messages": messages, "compaction": {"type": "summarize"}}
+    return Request(params, running.hex(), _betas(params))
+
+
 def _betas(params: Mapping[str, Any]) -> tuple[str, ...]:
     needed = []
-    if "context_management" in params or _has_compaction(params["messages"]):
+    summaries = [block for message in params["messages"] for block in blocks(message) if block["type"] == "compaction"]
+    if "compaction" in params or any(block.get("signature") for block in summaries):
+        needed.append(COMPACTS_ON_DEMAND)
+    if "context_management" in params or any(not block.get("signature") for block in summaries):
         needed.append(COMPACTS_AT_THRESHOLD)
     if params.get("speed") == "fast":
         needed.append(FAST)
     return tuple(needed)
-
-
-def _has_compaction(messages: Iterable[Message]) -> bool:
-    return any(block["type"] == "compaction" for message in messages for block in blocks(message))
 
 
 def _marked(messages: list[Message], cache_control: Mapping[str, Any]) -> list[Message]:
@@ -153,36 +164,38 @@ def _goes_back(block: Block, turn: Turn, answered: set[Any]) -> bool:
 def _messages(
     history: Conversation, content: Sequence[Block], system: Any, lead: Sequence[Block] = ()
 ) -> tuple[list[Message], str]:
-    """The messages, and the digest of system prompt and messages: the fold that the module is about."""
-    running = _Digest([system or None, None])
-    messages: list[Message] = []
+    """The messages with a new prompt at their end, and the digest of system prompt and messages."""
+    messages, running = _folded(history, system, lead)
+    prompt = _opening({"role": "user", "content": list(content)}, messages, lead)
+    running.add(prompt)
+    return [*messages, prompt], running.hex()
+
+
+def _folded(history: Conversation, system: Any, lead: Sequence[Block]) -> tuple[list[Message], _Digest]:
+    """The messages of the turns, and the running digest: the fold that the module is about."""
+    running, messages = _Digest([system or None, None]), list[Message]()
     for turn in history:
-        sent = sendable(turn)
-        for message in _without_debts(sent[:1], messages, lead):
-            messages.append(message)
-            running.add(message)
+        prompt, *rest = sendable(turn) or (None,)
+        if prompt is not None and turn.params.get("compaction"):  # its summary stands for all before it
+            running, messages, prompt = _Digest([system or None, None]), [], None
+        if prompt is not None:
+            messages.append(_opening(prompt, messages, lead))
+            running.add(messages[-1])
         bound = turn.prefix == running.hex()
-        for message in sent[1:]:
-            message = message if bound else _without_thinking(message)
-            messages.append(message)
-            running.add(message)
-    prompt: Message = {"role": "user", "content": list(content)}
-    for message in _without_debts((prompt,), messages, lead):
-        messages.append(message)
-        running.add(message)
-    return messages, running.hex()
+        for message in rest:
+            messages.append(message if bound else _without_thinking(message))
+            running.add(messages[-1])
+    return messages, running
 
 
-def _without_debts(prompt: Iterable[Message], before: Sequence[Message], lead: Sequence[Block]) -> Iterable[Message]:
-    """A prompt that also answers the tool calls before it: the API insists that each has a result.
-
-    The first one of all begins with what is pinned.
-    """
-    for message in prompt:
-        last = before[-1]["content"] if before else ()
-        calls = [block["id"] for block in last if block["type"] == "tool_use"]
-        results = [{"type": "tool_result", "tool_use_id": call, "content": NOT_RUN, "is_error": True} for call in calls]
-        yield {**message, "content": [*results, *(() if before else lead), *blocks(message)]}
+def _opening(prompt: Message, before: Sequence[Message], lead: Sequence[Block]) -> Message:
+    """A prompt that also answers the tool calls before it: the API insists that each has a result. The first prompt of
+    all begins with what is pinned."""
+    last = blocks(before[-1]) if before else ()
+    calls = [block["id"] for block in last if block["type"] == "tool_use"]
+    results = [{"type": "tool_result", "tool_use_id": call, "content": NOT_RUN, "is_error": True} for call in calls]
+    pinned = () if any(message["role"] == "user" for message in before) else lead
+    return {**prompt, "content": [*results, *pinned, *blocks(prompt)]}
 
 
 def _lead(pins: Iterable[Pin], cache: str) -> list[Block]:

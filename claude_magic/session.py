@@ -166,6 +166,31 @@ class Session:
             self._views[turn.id].show(turn)
         return Outcome(turn, failure, joined=True)
 
+    def compact(self, options: Options, cell: Cell, settings: Settings, view: View) -> Outcome:
+        """Have the API summarise a chat: from then on the summary goes along in place of the turns above this cell."""
+        history = self._history(options, cell)
+        if not any(request.sendable(turn) for turn in history):
+            raise UsageError("There is nothing to compact: no turn stands above this cell.")
+        asked, outcome = request.compact(history, options, self._pins(options)), Outcome()
+        note = [{"type": "text", "text": f"(a summary of {len(history)} turns)"}]
+        draft = _draft(options, note, cell, asked, history)
+        writer = self._writer(draft, cell, settings)
+        try:
+            with uninterrupted():
+                view.begin((), label=OFFLINE if settings.provider == "offline" else "")
+            answer = Answer(self.client, settings, view, writer, None)
+            failure = answer.stream(asked)
+            if failure is None and not any(block.get("content") for block in answer.reply.content):
+                failure = StreamError("The API made no summary; the conversation is as it was.")
+            with uninterrupted(swallow=True):
+                outcome = self._conclude(draft, cell, answer, failure, view, writer)
+        finally:
+            with uninterrupted(swallow=True):
+                view.end(outcome.turn)
+                if writer is not None:
+                    writer.close()
+        return outcome
+
     def delete(self, cell_ids: frozenset[str]) -> None:
         """The reader deleted these cells: their turns are set aside."""
         self._dismiss(self.chats.delete(cell_ids), "deleted")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from ..client import Client, Settings
     from ..journal import Journal
+    from ..live import View
     from ..record import Bundle
     from ..session import Outcome, Session
 
@@ -221,7 +222,7 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
 
     def _run(self, line: str, cell: str | None) -> None:
         """Read the line and the body, ask, show."""
-        from .. import context, live, record
+        from .. import context, record
         from ..session import Replay
 
         wanted, rest = options.parse(line, self._defaults())
@@ -243,17 +244,25 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
 
             print(export.script(self.session.request(wanted, content, running, self.provider).params))
             return
-        # Only a frontend that sends the cell's id can be trusted to show widgets.
-        view = live.view_for(self.shell, panel=self.panel and running.id is not None)
+        view = self._view()
         replay = Replay(self.replay, self.replay_speed)
         self._conclude(self.session.ask(wanted, content, running, self._settings(), view, replay), wanted)
 
     def go_on(self, chat: str) -> None:
         """Have the last reply of a chat go on."""
+        self._conclude(self.session.go_on(chat, self.cell, self._settings(), self._view()), self._defaults())
+
+    def compact(self, chat: str) -> None:
+        """Have a chat summarised."""
+        wanted = dataclasses.replace(self._defaults(), chat=chat)
+        wanted = dataclasses.replace(wanted, model=models.resolve(wanted.model))
+        self._conclude(self.session.compact(wanted, self.cell, self._settings(), self._view()), wanted)
+
+    def _view(self) -> View:
+        """Only a frontend that sends the cell's id can be trusted to show widgets."""
         from .. import live
 
-        view = live.view_for(self.shell, panel=self.panel and self.cell.id is not None)
-        self._conclude(self.session.go_on(chat, self.cell, self._settings(), view), self._defaults())
+        return live.view_for(self.shell, panel=self.panel and self.cell.id is not None)
 
     def _show(self, bundle: Bundle) -> None:
         self.shell.display_pub.publish(bundle, {})

@@ -96,6 +96,16 @@ class ConversationMagics(Magics):
         self._asking.go_on(" ".join(words) or self._asking.chat)
 
     @line_magic
+    def claude_compact(self, line: str) -> None:
+        """Have the API summarise the conversation above this cell: what comes after it sends the summary in place of
+        the turns. Delete the cell, and the turns are back.
+
+        %claude_compact [CHAT]
+        """
+        words, _ = _words(line)
+        self._asking.compact(" ".join(words) or self._asking.chat)
+
+    @line_magic
     def claude_pin(self, line: str) -> None:
         """Put a value, a text or a document at the front of the conversations, where the API keeps it to read it
         again at a fraction of the price. Without a name: list what is pinned.
