@@ -347,7 +347,11 @@ def _key(call: Call) -> tuple[str | None, float]:
 
 def _draft(options: Options, content: Sequence[Block], cell: Cell, asked: Request, history: Conversation) -> Turn:
     """The turn that is about to be: its prompt, and what it is asked with."""
-    earlier = sum(bool(request.sendable(turn)) for turn in history)
+    turns = [turn for turn in history if request.sendable(turn)]
+    summed = [at for at, turn in enumerate(turns) if turn.params.get("compaction")]
+    earlier = len(turns) - (summed[-1] + 1 if summed else 0)
+    before = ["a summary"] if summed else []
+    before += [f"{earlier} earlier {'turn' if earlier == 1 else 'turns'}"] if earlier else []
     return Turn(
         id=uuid.uuid4().hex,
         cell_id=cell.id,
@@ -359,7 +363,7 @@ def _draft(options: Options, content: Sequence[Block], cell: Cell, asked: Reques
         created=time.time(),
         execution_count=cell.execution_count,
         once=options.once,
-        notes=(f"{earlier} earlier {'turn' if earlier == 1 else 'turns'}",) if earlier else (),
+        notes=tuple(before),
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import finished_streams
 from kernel import Page, plain
 
 
@@ -277,3 +279,24 @@ def test_export_and_show_code_write_what_was_said(page: Page) -> None:
     assert "import anthropic" in code and "second" in code and "first" in code
     assert len(page.requests()) == 1
     assert os.listdir(page.path.parent)
+
+
+def test_every_recording_survives_the_file_and_the_replay_byte_for_byte(page: Page, corpus: str) -> None:
+    cases = [case["id"] for case in finished_streams()]
+    page.load(provider="anthropic")
+    page.run("key", "import os; os.environ['ANTHROPIC_API_KEY'] = 'sk-ant-test'")
+    first = {}
+    for case in cases:
+        page.run("where", f"os.environ['ANTHROPIC_BASE_URL'] = '{corpus}/case/{case}'")
+        run = page.run(case, f"%%claude --chat {case}\nquestion {case}")
+        assert run.error is None, run.error
+        first[case] = run.turn()
+    page.save()
+    page.restart()
+    assert page.load(provider="anthropic").startswith(f"{len(cases)} turns")
+    page.run("only", "%config ClaudeMagic.replay = 'only'\n%config ClaudeMagic.replay_speed = 0")
+    for case in cases:
+        run = page.run(case, f"%%claude --chat {case}\nquestion {case}")
+        assert run.error is None, (case, run.error)
+        assert json.dumps(run.turn()["messages"], sort_keys=True) == json.dumps(first[case]["messages"], sort_keys=True)
+        assert run.turn()["calls"] == [{**call, "replayed": True} for call in first[case]["calls"]]

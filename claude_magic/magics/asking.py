@@ -252,7 +252,7 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         """Have the last reply of a chat go on."""
         self._conclude(self.session.go_on(chat, self.cell, self._settings(), self._view()), self._defaults())
 
-    def compact(self, chat: str) -> None:
+    def summarise(self, chat: str) -> None:
         """Have a chat summarised."""
         wanted = dataclasses.replace(self._defaults(), chat=chat)
         wanted = dataclasses.replace(wanted, model=models.resolve(wanted.model))

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 @magics_class
 class ConversationMagics(Magics):
-    """`%claude_history`, `%claude_cost`, `%claude_undo`, `%claude_reset`, and ways out and back in."""
+    """`%claude_history`, `%claude_undo`, `%claude_reset`, and ways out and back in."""
 
     shell: InteractiveShell
 
@@ -62,17 +62,6 @@ class ConversationMagics(Magics):
                 self._show(record.history_table(name, chat))
 
     @line_magic
-    def claude_cost(self, line: str) -> None:
-        """Tokens and dollars per turn, per model, and in total.
-
-        %claude_cost
-        """
-        _nothing(line, "%claude_cost")
-        from .. import record
-
-        self._show(record.cost_table(self._session.chats.turns, self._session.spent_elsewhere()))
-
-    @line_magic
     def claude_reset(self, line: str) -> None:
         """Start a conversation over: later cells do not see its earlier turns.
 
@@ -103,7 +92,7 @@ class ConversationMagics(Magics):
         %claude_compact [CHAT]
         """
         words, _ = _words(line)
-        self._asking.compact(" ".join(words) or self._asking.chat)
+        self._asking.summarise(" ".join(words) or self._asking.chat)
 
     @line_magic
     def claude_pin(self, line: str) -> None:
