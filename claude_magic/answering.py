@@ -55,12 +55,17 @@ class Answer:
         self.accumulator = Accumulator(before)
         messages = asked.params["messages"]
         settings = dataclasses.replace(self._settings, betas=(*self._settings.betas, *asked.betas))
+        paused: Accumulator | None = None
         for _ in range(1 + MAX_PAUSES):
             failure = self._once({**asked.params, "messages": messages}, settings)
             reply = self.reply
+            if paused is not None and reply.message.get("id") == paused.reply().message.get("id"):
+                self.accumulator = paused  # the same message again, of a server that only replays: nothing new
+                return failure
             if failure is not None or reply.stop_reason != "pause_turn":
                 return failure
             messages = [*asked.params["messages"], {"role": "assistant", "content": list(reply.content)}]
+            paused, self.accumulator = self.accumulator, Accumulator(reply.content)
             self._fold(GOES_ON)
         return None
 

@@ -51,11 +51,22 @@ class Model:
         """`active`, or `deprecated`: headed for retirement. Retired models have no row."""
         return "deprecated" if self.retires else "active"
 
+    @property
+    def version(self) -> tuple[int, ...]:
+        """The numbers of its id: `(5, 5)`, `(5,)`."""
+        return tuple(int(digits) for digits in re.findall(r"\d+", self.id)[:2])
+
+    @property
+    def fast(self) -> bool:
+        """Whether it takes `speed: fast`: the Claude API has a rate for it (genai-prices 0.2.3)."""
+        return self.id in _FAST
+
     def efforts_with(self, thinking_type: str) -> tuple[str, ...]:
         """The efforts that go with a `thinking.type`."""
         return tuple(e for e in self.effort if thinking_type not in self.capped or e in _LOW_TO_HIGH)
 
 
+_FAST = ("claude-fable-5-2", "claude-mythos-5-2", "claude-opus-5-5", "claude-opus-5", "claude-opus-4-8")
 _ALL = EFFORTS
 _NO_XHIGH = ("low", "medium", "high", "max")
 _LOW_TO_HIGH = ("low", "medium", "high")

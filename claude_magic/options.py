@@ -22,7 +22,7 @@ from .errors import UsageError
 DEFAULT_MAX_TOKENS = 32_000
 # The API compacts no shorter conversation (CLAUDE_API.md §6).
 MIN_COMPACT_TOKENS = 50_000
-PROVIDERS = ("anthropic", "offline")
+PROVIDERS = ("anthropic", "offline", "bedrock", "aws", "vertex", "google-cloud", "foundry")
 REPLAY = ("off", "auto", "only")
 
 

@@ -42,8 +42,11 @@ _REQUEST_WIDE = ("inference_geo", "service_tier", "speed")
 # What a call pays for: tokens by kind (as in `Tokens`), and web searches.
 KINDS = ("input", "cached", "written", "thinking", "output", "searches")
 
+# What a price list asks for tokens: those written to the cache are kept for five minutes, or for an hour.
+TOKEN_PRICES = ("input", "output", "cached", "written", "written_for_an_hour")
+
 # Whatever precision a notebook sets with `decimal.getcontext()`, money stays exact.
-_EXACT = Context(prec=50, rounding=ROUND_HALF_UP)
+EXACT = Context(prec=50, rounding=ROUND_HALF_UP)
 MILLION = 1_000_000
 _FINEST = Decimal("1e-12")  # USD: finer than the price of any token
 
@@ -88,7 +91,7 @@ class Cost:
         at_least = self.at_least or other.at_least
         if self.dollars is None or other.dollars is None:
             return Cost(None, at_least)
-        return Cost(_EXACT.add(self.dollars, other.dollars), at_least)
+        return Cost(EXACT.add(self.dollars, other.dollars), at_least)
 
     def __str__(self) -> str:
         return dollars(self.dollars, self.at_least)
@@ -106,7 +109,7 @@ def call_cost(call: Call) -> Cost:
     """
     if not _is_billed(call):
         return FREE
-    with localcontext(_EXACT):
+    with localcontext(EXACT):
         parts = _parts(call)
         return Cost(None if parts is None else sum(parts.values(), Decimal(0)), at_least=call.stop_reason is None)
 
@@ -118,7 +121,7 @@ def cost_by_kind(call: Call) -> dict[str, Decimal] | None:
     """
     if not _is_billed(call):
         return dict.fromkeys(KINDS, Decimal(0))
-    with localcontext(_EXACT):
+    with localcontext(EXACT):
         parts = _parts(call)
         if parts is None:
             return None
@@ -131,10 +134,21 @@ def cost_by_kind(call: Call) -> dict[str, Decimal] | None:
 def saved_by_caching(calls: Iterable[Call]) -> Decimal | None:
     """What the tokens read from the cache and written to it would have cost as plain input, less what they cost, in
     USD. Negative where writing cost more than reading saved; `None` if no price is known."""
-    with localcontext(_EXACT):
+    with localcontext(EXACT):
         parts = [_saved(call, entry) for call in calls if _is_billed(call) for entry in _iterations(call.usage)]
         known = [part for part in parts if part is not None]
         return sum(known, Decimal(0)) if len(known) == len(parts) else None
+
+
+def list_prices(model: str, provider: str = "anthropic") -> dict[int, dict[str, Decimal]]:
+    """Today's list prices in USD per million tokens, by kind (`TOKEN_PRICES`), for prompts of more than so many
+    tokens: 0, and where all prices step up. Empty if no price is known.
+    """
+    call = Call(model, provider=provider)
+    plain = _find_rates(call, model, (), 0)
+    steps = (0, *plain.tiers) if plain else ()
+    rates = {above: _find_rates(call, model, (), above + 1) or _NO_RATES for above in steps}
+    return {above: {kind: getattr(each, kind) for kind in TOKEN_PRICES} for above, each in rates.items()}
 
 
 def turn_cost(turn: Turn) -> Cost:
@@ -157,6 +171,16 @@ def tokens(calls: Iterable[Call]) -> Tokens:
     return sum((_tokens_of(call.usage) for call in calls), Tokens())
 
 
+def counts_by_kind(calls: Iterable[Call]) -> dict[str, int]:
+    """How many of each of `KINDS` calls took: tokens (`output` without thinking), and web searches."""
+    taken = list(calls)
+    sums = tokens(taken)
+    searches = sum(_count(_part(call.usage, "server_tool_use"), "web_search_requests") for call in taken)
+    said = max(0, sums.output - sums.thinking)
+    counts = (sums.input, sums.cached, sums.written, sums.thinking, said, searches)
+    return dict(zip(KINDS, counts, strict=True))
+
+
 def dollars(amount: Decimal | None, at_least: bool = False) -> str:
     """US dollars as text: `$1,234.50`; below a dollar four decimals and at least two significant digits.
 
@@ -165,9 +189,9 @@ def dollars(amount: Decimal | None, at_least: bool = False) -> str:
     if amount is None:
         return "n/a"
     places = max(4, 1 - amount.adjusted()) if amount else 2
-    rounded = amount.quantize(Decimal(1).scaleb(-places), context=_EXACT)
+    rounded = amount.quantize(Decimal(1).scaleb(-places), context=EXACT)
     if rounded >= 1:
-        rounded = amount.quantize(Decimal("0.01"), context=_EXACT)
+        rounded = amount.quantize(Decimal("0.01"), context=EXACT)
     return f"{'≥' if at_least else ''}${rounded:,f}"
 
 
@@ -230,13 +254,13 @@ class _Rates:
     """
 
     model_id: str = ""
+    tiers: tuple[int, ...] = ()
     input: Decimal = Decimal(0)
     cached: Decimal = Decimal(0)
     written: Decimal = Decimal(0)
     written_for_an_hour: Decimal = Decimal(0)
     output: Decimal = Decimal(0)
     search: Decimal = Decimal(0)
-    tiers: tuple[int, ...] = ()
 
     def times(self, factor: Decimal) -> _Rates:
         """The rates of tokens in another place: a search costs the same everywhere."""
@@ -293,7 +317,7 @@ def _rates(price_list: str, name: str, day: date, context: tuple[tuple[str, str]
             price_context=dict(context),
         )
 
-    with localcontext(_EXACT):
+    with localcontext(EXACT):
         try:
             plain = price(input_tokens=prompt)
         except LookupError:
@@ -309,7 +333,7 @@ def _rates(price_list: str, name: str, day: date, context: tuple[tuple[str, str]
         output = price(input_tokens=prompt, output_tokens=1).output_price * MILLION
         search = price(web_searches=1).total_price
         tiers = {tier.start for each in tiered for tier in each.tiers}
-        return _Rates(plain.model.id, *(each.normalize() for each in (*in_all, output, search)), tuple(sorted(tiers)))
+        return _Rates(plain.model.id, tuple(tiers), *(each.normalize() for each in (*in_all, output, search)))
 
 
 def _price_list(call: Call) -> str:

@@ -260,7 +260,7 @@ def history_table(name: str, chat: Conversation) -> Bundle:
     """A conversation, a row a turn; `when` is local time."""
     stale = chat.stale()
     rows = [
-        [_cell(turn), _excerpt(turn), *_figures(turn), _when(turn), ", ".join(_history_marks(turn, stale))]
+        [cell_number(turn), excerpt(turn), *_figures(turn), _when(turn), ", ".join(_history_marks(turn, stale))]
         for turn in chat
     ]
     return table(f"Conversation {name}", ["cell", "prompt", *FIGURES, "when", "marks"], rows)
@@ -288,7 +288,7 @@ def history_json(chat: Conversation) -> str:
 
 def _prompt_in_full(turn: Turn, stale: Set[str]) -> Bundle:
     """What was asked, when, and what the reply came to."""
-    head = " · ".join(part for part in (_cell(turn), _when(turn), *_history_marks(turn, stale)) if part)
+    head = " · ".join(part for part in (cell_number(turn), _when(turn), *_history_marks(turn, stale)) if part)
     pieces = [block["text"] if block["type"] == "text" else _named(block) for block in turn.prompt]
     quoted = "\n".join(f"> {line}".rstrip() for line in printable("\n\n".join(pieces)).splitlines())
     spent = " · ".join(figures(turn))
@@ -316,7 +316,8 @@ def _joined(bundles: Iterable[Bundle], characters: int) -> list[Bundle]:
     return [{kind: "\n\n".join(bundle[kind] for bundle in group) for kind in kinds} for group in groups]
 
 
-def _cell(turn: Turn) -> str:
+def cell_number(turn: Turn) -> str:
+    """What stands in the cell's `In [ ]`; nothing, where that is not known."""
     return "" if turn.execution_count is None else f"[{turn.execution_count}]"
 
 
@@ -324,33 +325,14 @@ def _when(turn: Turn) -> str:
     return f"{datetime.fromtimestamp(turn.created):%Y-%m-%d %H:%M}" if turn.created else ""
 
 
-def cost_table(standing: Sequence[Turn], elsewhere: Sequence[Turn]) -> Bundle:
-    """What was spent: per turn of the notebook, for all other turns, per model, in total."""
-    rows = [[_excerpt(turn), *_figures(turn)] for turn in standing]
-    if elsewhere:
-        rows.append(["(replaced, failed, reset or asked once)", *_sum(elsewhere)])
-    every = [*standing, *elsewhere]
-    for model in dict.fromkeys(call.model for turn in every for call in turn.calls):
-        rows.append([f"all of {model}", *_sum(every, model)])
-    rows.append(["total", *_sum(every)])
-    offline = f" ({OFFLINE}: what Claude would have cost)" if any(turn.offline for turn in every) else ""
-    return table(f"Cost of this session{offline}", ["", *FIGURES], rows)
-
-
 def _figures(turn: Turn) -> list[str]:
-    model = turn.calls[-1].model
-    return [model, *_sum([turn])[1:]]
+    tokens = pricing.tokens(turn.calls)
+    cost = str(pricing.turn_cost(turn))
+    return [turn.calls[-1].model, f"{tokens.all_input:,}", f"{tokens.output:,}", cost]
 
 
-def _sum(turns: Iterable[Turn], model: str | None = None) -> list[str]:
-    """Tokens and cost of all calls of these turns, or of those to one model."""
-    calls = [call for turn in turns for call in turn.calls if model in (None, call.model)]
-    tokens = pricing.tokens(calls)
-    cost = pricing.total(pricing.call_cost(call) for call in calls)
-    return ["", f"{tokens.all_input:,}", f"{tokens.output:,}", str(cost)]
-
-
-def _excerpt(turn: Turn) -> str:
+def excerpt(turn: Turn) -> str:
+    """How a prompt begins, on one line."""
     words = " ".join(block["text"] if block["type"] == "text" else f"[{block['type']}]" for block in turn.prompt)
     words = " ".join(words.split())
     return words if len(words) <= PROMPT_EXCERPT_CHARACTERS else words[: PROMPT_EXCERPT_CHARACTERS - 1] + "…"
@@ -382,6 +364,7 @@ def table(
 
 
 _FIGURE = re.compile(r"[≥≈]?\$?[\d,.]+[kM]?(–[\d,.]+)?|n/a|")
+_HYPHENATED = re.compile(r"(?=[a-z].{1,40}$)[\w.]+([-–][\w.]+)+")
 
 
 def _sides(rows: Sequence[Sequence[str]], columns: int) -> list[str]:
@@ -396,15 +379,26 @@ def _html_table(
 
     def line(cells: Sequence[str], tag: str) -> str:
         shown = zip(cells, sides, strict=True)
-        parts = [f'<{tag} style="text-align: {side}">{html.escape(cell)}</{tag[:2]}>' for cell, side in shown]
+        parts = [f'<{tag} style="{_cell_style(cell, side)}">{html.escape(cell)}</{tag[:2]}>' for cell, side in shown]
         return f"<tr>{''.join(parts)}</tr>"
 
     body = "".join(line(row, "td") for row in rows)
     title = f'<caption style="text-align: left">{html.escape(caption)}</caption>'
-    titles = [f'<th scope="colgroup" colspan="{span}">{html.escape(title)}</th>' for title, span in groups]
-    above = f'<tr style="text-align: center">{"".join(titles)}</tr>' if groups else ""
-    head = above + line(heads, 'th scope="col"')
+    head = _html_groups(groups) + line(heads, 'th scope="col"')
     return f"{_BOX}<table>{title}<thead>{head}</thead><tbody>{body}</tbody></table></div>"
+
+
+def _cell_style(cell: str, side: str) -> str:
+    """A model's name stays on one line: browsers break it at its hyphens."""
+    return f"text-align: {side}" + ("; white-space: nowrap" if _HYPHENATED.fullmatch(cell) else "")
+
+
+def _html_groups(groups: Sequence[tuple[str, int]]) -> str:
+    titles = [
+        f'<th scope="colgroup" colspan="{span}" style="text-align: center">{html.escape(title)}</th>'
+        for title, span in groups
+    ]
+    return f"<tr>{''.join(titles)}</tr>" if groups else ""
 
 
 def _plain_table(caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -24,7 +24,7 @@ from .options import Options
 THINKING = ("thinking", "redacted_thinking")
 NOT_RUN = "This tool was not run."
 # Claude stopped to wait for something: its server tools have no result yet, and need none.
-WAITING = ("pause_turn", "tool_use")
+WAITING = ("tool_use",)
 # How far back the API looks for what it has cached (CLAUDE_API.md §4).
 LOOKBACK_BLOCKS = 20
 _TTL_SECONDS = {"5m": 300, "1h": 3600}
@@ -32,6 +32,10 @@ _TTL_SECONDS = {"5m": 300, "1h": 3600}
 COMPACTS_AT_THRESHOLD = "compact-2026-01-12"
 COMPACTS_ON_DEMAND = "compact-2026-09-04"
 FAST = "fast-mode-2026-02-01"
+# From which version on a model takes `speed` without that header, and which it needs for these parameters at all
+# (the SDK's `message_create_params.py`, and `offline/parameters.py`, which is as strict as the documentation).
+WITHOUT_HEADER = (5, 2)
+SINCE = (4, 6)
 
 
 # Parameters that are not settings: they differ from one request to the next.
@@ -113,7 +117,7 @@ def _betas(params: Mapping[str, Any]) -> tuple[str, ...]:
         needed.append(COMPACTS_ON_DEMAND)
     if "context_management" in params or any(not block.get("signature") for block in summaries):
         needed.append(COMPACTS_AT_THRESHOLD)
-    if params.get("speed") == "fast":
+    if "speed" in params and _bare_version(params["model"]) < WITHOUT_HEADER:
         needed.append(FAST)
     return tuple(needed)
 
@@ -207,6 +211,8 @@ def _lead(pins: Iterable[Pin], cache: str) -> list[Block]:
     groups: dict[str, list[Block]] = {"1h": [], "5m": []}
     for pin in pins:
         groups["1h" if cache == "1h" else pin.ttl] += pin.content
+    if cache == "off":
+        return [block for group in groups.values() for block in group]
     found: list[Block] = []
     for ttl, group in groups.items():
         if group:
@@ -259,10 +265,10 @@ def _settings(options: Options, model: models.Model | None) -> dict[str, Any]:
         "output_config": _output_config(options, model, thinking),
         "stop_sequences": list(options.stop) or None,
         "cache_control": _cache_control(options),
-        "context_management": _context_management(options),
-        "speed": options.speed,
+        "context_management": _since(model, "--compact", _context_management(options)),
+        "speed": _speed(options, model),
         "service_tier": options.service_tier,
-        "inference_geo": options.inference_geo,
+        "inference_geo": _since(model, "--inference-geo", options.inference_geo),
         "metadata": {"user_id": options.metadata_user} if options.metadata_user else None,
     }
     return {name: value for name, value in settings.items() if value is not None}
@@ -327,3 +333,22 @@ def _context_management(options: Options) -> dict[str, Any] | None:
     if options.compact != "auto":
         edit["trigger"] = {"type": "input_tokens", "value": int(options.compact or 0)}
     return {"edits": [edit]}
+
+
+def _since(model: models.Model | None, flag: str, value: Any) -> Any:
+    """A parameter that older models do not take."""
+    if value is not None and model is not None and model.version < SINCE:
+        raise UsageError(f"{model.id} does not take {flag}.", advice="Models from 4.6 on do.")
+    return value
+
+
+def _speed(options: Options, model: models.Model | None) -> str | None:
+    if options.speed == "fast" and model is not None and not model.fast:
+        fast = ", ".join(each.id for each in models.MODELS if each.fast)
+        raise UsageError(f"{options.model} has no --speed fast.", advice=f"These have it: {fast}.")
+    return options.speed
+
+
+def _bare_version(model_id: str) -> tuple[int, ...]:
+    model = models.lookup(model_id)
+    return model.version if model else WITHOUT_HEADER

@@ -1,4 +1,4 @@
-"""What the turns in notebooks' files cost: as a table, as CSV and as JSON.
+"""What turns cost, summed up: those in notebooks' files, as a table, CSV and JSON; those of a session, as a table.
 
 Each figure is the sum of what the cells' own footers say; nothing runs, and nothing is asked.
 """
@@ -10,16 +10,27 @@ import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
 from . import pricing, record
-from .conversation import Call, Turn
+from .chart import Bar
+from .conversation import DEFAULT_CHAT, Call, Turn
+from .ledger import Entry, Standing
 from .notebook import Shown
 from .pricing import FREE, Cost, Tokens
 
 NO_TOKENS = Tokens()
 HEADS = ("", "model", "calls", "tokens in", "cached", "written", "out", "cost", "")
+SESSION_HEADS = ("cell", "prompt", "model", "tokens in", "cached", "written", "out", "cost", "marks")
+# More cells than these share rows; `%claude_cost --out` has them all.
+MAX_CELL_ROWS = 100
+ELSEWHERE: dict[Standing, str] = {
+    "asked once": "(asked once)",
+    "failed": "(failed)",
+    "left": "(replaced, deleted or reset)",
+}
 # Of the tokens in, some were read from the cache and some written to it; of those out, some were thought.
 FIELDS = (
     "calls",
@@ -124,6 +135,82 @@ def table(notebooks: Sequence[NotebookSpending], *, cells: bool) -> str:
     caption = record.printable(f"Cost of {of_what}{silent}{_offline(total.offline > 0)}").replace("\n", " ")
     text: str = record.table(caption, HEADS, rows)["text/plain"]
     return text
+
+
+def session_table(ledger: Sequence[Entry]) -> record.Bundle:
+    """What a session spent: each cell of the notebook, what stands in none, each model, the total, the cache's part."""
+    cells = _by_cell(ledger)
+    later = cells[-MAX_CELL_ROWS:]
+    earlier = [each for cell in cells[: -len(later)] for each in cell]
+    rows = [_session_row("", f"({_count(len(cells) - len(later), 'earlier cell')})", earlier)] if earlier else []
+    rows += [_cell_row(cell) for cell in later]
+    for standing, label in ELSEWHERE.items():
+        if spent := [each for each in ledger if each.standing == standing]:
+            rows.append(_session_row("", label, spent))
+    for model in dict.fromkeys(each.call.model for each in ledger):
+        rows.append(_session_row("", f"all of {model}", [each for each in ledger if each.call.model == model]))
+    total = _session_row("", "total", ledger)
+    offline = any(each.call.provider == "offline" for each in ledger)
+    return record.table(f"Cost of this session{_offline(offline)}", SESSION_HEADS, [*rows, total, *_cache_row(ledger)])
+
+
+def session_bars(ledger: Sequence[Entry]) -> tuple[str, list[Bar]]:
+    """What a chart of a session shows: its title, and a bar for each cell of the notebook."""
+    cells = _by_cell(ledger)
+    title = "Cost per cell"
+    if any(each.call.provider == "offline" for cell in cells for each in cell):
+        title += f" · {record.OFFLINE}: what Claude would have cost"
+    if any(each.call.replayed for cell in cells for each in cell):
+        title += " · a replay costs nothing"
+    labels = [record.cell_number(cell[0].turn) or f"{number}." for number, cell in enumerate(cells, 1)]
+    return title, [_bar(label, [each.call for each in cell]) for label, cell in zip(labels, cells, strict=True)]
+
+
+def _by_cell(ledger: Iterable[Entry]) -> list[list[Entry]]:
+    """What stands in the notebook, cell by cell."""
+    cells: dict[str, list[Entry]] = {}
+    for each in ledger:
+        if each.standing == "stands":
+            cells.setdefault(each.turn.cell_id or each.turn.id, []).append(each)
+    return list(cells.values())
+
+
+def _cell_row(cell: Sequence[Entry]) -> list[str]:
+    turns = {each.turn.id: each.turn for each in cell}
+    first = cell[0].turn
+    more = f" (and {len(turns) - 1:,} more)" if len(turns) > 1 else ""
+    return _session_row(record.cell_number(first), record.excerpt(first) + more, cell)
+
+
+def _session_row(cell: str, label: str, ledger: Sequence[Entry]) -> list[str]:
+    spent = sum((_of_call(each.call) for each in ledger), Spending())
+    models = list(dict.fromkeys(each.call.model for each in ledger))
+    chats = dict.fromkeys(each.turn.chat for each in ledger) if cell else {}
+    of_chat = ", ".join(f"chat {chat}" for chat in chats if chat != DEFAULT_CHAT)
+    model = models[0] if len(models) == 1 else f"{len(models)} models"
+    _, _, _, *figures, marks = _row("", "", spent)
+    return [cell, label, model if models else "", *figures, ", ".join(filter(None, (of_chat, marks)))]
+
+
+def _cache_row(ledger: Sequence[Entry]) -> list[list[str]]:
+    """What caching saved, or cost, where there was any."""
+    calls = [each.call for each in ledger if not each.call.replayed]
+    tokens = pricing.tokens(calls)
+    if not tokens.cached and not tokens.written:
+        return []
+    saved = pricing.saved_by_caching(calls)
+    label = "caching cost" if saved is not None and saved < 0 else "caching saved"
+    counts = [f"{tokens.cached:,}", f"{tokens.written:,}"]
+    return [["", label, "", "", *counts, "", pricing.dollars(saved and abs(saved)), ""]]
+
+
+def _bar(label: str, calls: Sequence[Call]) -> Bar:
+    costs = [pricing.cost_by_kind(call) for call in calls]
+    known = [cost for cost in costs if cost is not None]
+    dollars = {kind: pricing.total(Cost(each[kind]) for each in known).dollars or Decimal(0) for kind in pricing.KINDS}
+    billed = [call for call in calls if not call.replayed]
+    at_least = any(pricing.call_cost(call).at_least for call in calls)
+    return Bar(label, dollars if len(known) == len(costs) else None, pricing.counts_by_kind(billed), at_least)
 
 
 def as_csv(notebooks: Iterable[NotebookSpending]) -> str:

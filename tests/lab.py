@@ -6,6 +6,7 @@ Nothing goes out: the browser resolves no name, and what a page asks for outside
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import os
@@ -29,6 +30,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Dialog, Error, Locator,
 from playwright.sync_api import Page as Tab
 
 from claude_magic import offline
+from claude_magic.offline.reply import events
 
 Application = Literal["lab", "notebook"]
 
@@ -59,6 +61,13 @@ _NOTEBOOKS_OWN_ERROR = "Cannot read properties of undefined (reading 'schema')"
 _PROBE = "/has-it-settled?"
 # What the tests ask of the application. `jupyterapp` is there for `--expose-app-in-browser`.
 _BRIDGE = """
+// From the page's first moment on: what is shown for a moment counts, too.
+new MutationObserver(changes => {
+  const shown = changes.flatMap(change => change.type === 'characterData' ? change.target : [...change.addedNodes])
+  if (shown.some(node => /Error displaying widget|model not found/.test(node.textContent))) {
+    console.error('the page showed a widget error')
+  }
+}).observe(document, {childList: true, characterData: true, subtree: true})
 window.bed = {
   runs: {},
   worst: 0,
@@ -139,6 +148,7 @@ class SteeredServer(offline.Server):
     def __init__(self) -> None:
         super().__init__()
         self.lies: dict[str, Any] = {}
+        self._message: dict[str, Any] = {}
         self._gate = threading.Condition()
         self._left = math.inf
 
@@ -159,7 +169,12 @@ class SteeredServer(offline.Server):
 
     def answer(self, body: dict[str, Any], model: Any, key: str) -> dict[str, Any]:
         """The stand-in's message, with the lies in it."""
-        return {**super().answer(body, model, key), **self.lies}
+        self._message = {**super().answer(body, model, key), **self.lies}
+        return self._message
+
+    def first_events(self, count: int) -> list[dict[str, Any]]:
+        """So many events of the newest reply: those that went out, where it was held there."""
+        return list(itertools.islice(events(self._message), count))
 
     def stop(self) -> None:
         """Stop listening, and let go of whoever waits."""
@@ -363,6 +378,10 @@ class Page:
         self.shut_down()
         self.tab.close()
 
+    def leave(self) -> None:
+        """Close the tab. The kernel goes on."""
+        self.tab.close()
+
     def run(self, cell: int) -> None:
         """Start a cell, and do not wait."""
         self._do("bed.run(given)", cell)
@@ -434,18 +453,39 @@ class Page:
 
     def add_cell(self, source: str, below: int) -> None:
         """Insert a code cell below another."""
-        self._do("bed.choose(given)", below)
-        self.value("bed.command('notebook:insert-cell-below').then(() => null)")
+        self._command_on(below, "notebook:insert-cell-below")
         self._do("bed.notebook.activeCell.model.sharedModel.setSource(given)", source)
 
     def delete_cell(self, cell: int) -> None:
         """Delete a cell."""
-        self._do("bed.choose(given)", cell)
-        self.value("bed.command('notebook:delete-cell').then(() => null)")
+        self._command_on(cell, "notebook:delete-cell")
 
     def move_cell(self, cell: int, to: int) -> None:
         """Move a cell to another place."""
         self._do("bed.notebook.moveCell(given[0], given[1])", [cell, to])
+
+    def cut_cell(self, cell: int) -> None:
+        """Cut a cell."""
+        self._command_on(cell, "notebook:cut-cell")
+
+    def copy_cell(self, cell: int) -> None:
+        """Copy a cell."""
+        self._command_on(cell, "notebook:copy-cell")
+
+    def paste_cell(self, below: int) -> None:
+        """Paste what was cut or copied."""
+        self._command_on(below, "notebook:paste-cell-below")
+
+    def rename(self, name: str) -> None:
+        """Give the notebook's file another name."""
+        self.value("bed.panel.context.rename(given).then(() => null)", name)
+        self.name = name
+
+    def share_kernel(self, other: Page) -> None:
+        """Use another page's kernel instead of this page's own."""
+        kernel_id = other.value("bed.panel.sessionContext.session.kernel.id")
+        self.value("bed.panel.sessionContext.changeKernel({id: given}).then(() => null)", kernel_id)
+        self._wait_ready()
 
     def theme(self, theme: Literal["Light", "Dark"]) -> None:
         """Settings → Theme."""
@@ -496,6 +536,10 @@ class Page:
     def canary(self) -> list[str]:
         """The type of `window.PWN` in each frame: `undefined` as long as nothing hostile has run."""
         return [frame.evaluate("typeof window.PWN") for frame in self.tab.frames]
+
+    def _command_on(self, cell: int, command: str) -> None:
+        self._do("bed.choose(given)", cell)
+        self.value("bed.command(given).then(() => null)", command)
 
     def _do(self, statement: str, given: Any = None) -> None:
         self.tab.evaluate(f"given => {{ {statement} }}", given)

@@ -11,7 +11,7 @@ from typing import Any
 
 from conftest import finished_streams
 
-from claude_magic import pricing, record, request, stored
+from claude_magic import ledger, pricing, record, request, spending, stored
 from claude_magic.accumulator import Accumulator, call_of, concluded
 from claude_magic.conversation import Block, Call, Conversation, Turn
 from claude_magic.options import Options
@@ -118,5 +118,6 @@ def digested(turn: Turn) -> str:
     record.answer_value(turn)
     assert str(pricing.turn_cost(turn)) and str(pricing.recorded_cost(turn))
     json.dumps(stored.metadata(turn))
-    shown = (record.header(turn)[0], record.history_table("main", conversation), record.cost_table([turn], [turn]))
+    spent = spending.session_table(ledger.entries([turn], [turn]))
+    shown = (record.header(turn)[0], record.history_table("main", conversation), spent)
     return "".join(bundle["text/html"] for bundle in shown)

@@ -51,7 +51,8 @@ FIGURE = "from matplotlib.figure import Figure\nfig = Figure()\nfig.subplots().p
 THOUGHTS = [f"Thought {number}: <img src=x onerror=window.PWN++> costs $5 or $10." for number in range(12)]
 PANEL_REPLY = [{"type": "thinking", "thinking": "\n".join(THOUGHTS)}, {"type": "text", "text": REPLY}]
 MODELS_LEFT = "import ipywidgets\nlen(ipywidgets.widget._instances)"
-CONTENT = [{"type": "thinking", "thinking": THOUGHT}, {"type": "text", "text": REPLY}]
+THINKING = {"type": "thinking", "thinking": THOUGHT}
+CONTENT = [THINKING, {"type": "text", "text": REPLY}]
 WIDGET_TROUBLE = ("model not found", "Loading widget", "Error displaying widget")
 
 
@@ -266,7 +267,8 @@ def test_without_the_panel_no_widget_is_ever_shown(lab: Page, server: SteeredSer
 
 
 def test_the_conversation_follows_the_cells(lab: Page, server: SteeredServer) -> None:
-    """A deleted cell is forgotten; one that is moved or added is not."""
+    """A deleted cell is forgotten, and so is one that was cut, until it was pasted and saved; one that is moved, added
+    or copied is not."""
     begin(lab, ["%%claude\nMy name is Ada.", "%%claude\nRemember the owl.", "%claude Say it again."])
     lab.run_all()
     lab.wait_done(3)
@@ -274,8 +276,177 @@ def test_the_conversation_follows_the_cells(lab: Page, server: SteeredServer) ->
     lab.move_cell(1, 2)
     lab.add_cell("%claude And now.", below=2)
     lab.finish(3)
-    prompts = [text_of(message) for message in server.requests[-1]["messages"] if message["role"] == "user"]
-    assert prompts == ["My name is Ada.", "Say it again.", "And now."]
+    assert prompts(server) == ["My name is Ada.", "Say it again.", "And now."]
+    lab.cut_cell(2)
+    lab.finish(2)
+    assert prompts(server) == ["Say it again.", "And now."]
+    lab.paste_cell(below=2)
+    lab.save()
+    lab.copy_cell(1)
+    lab.paste_cell(below=3)
+    lab.finish(4)
+    assert prompts(server) == ["My name is Ada.", "Say it again.", "And now.", "Say it again."]
+
+
+ASKED = ["My name is Ada.", "Remember the owl.", "Say it again."]
+ASKING = [f"%%claude\n{question}" for question in ASKED]
+
+
+def test_a_killed_kernel_takes_nothing_that_was_saved_with_it(either: Page, server: SteeredServer) -> None:
+    with closing(either.lab.open("killed.ipynb", [LOAD, *ASKING, "%%claude\nWhat is my name?"])) as page:
+        for cell in range(4):
+            page.finish(cell)
+        page.save()
+        page.kill_kernel()
+        page.reload()
+        page.finish(0)
+        page.wait_text(0, "3 turns")
+        assert re.fullmatch(r"3 turns \(20\S+, \$0\.\d+\) came back from killed\.ipynb\.", page.text(0).strip())
+        page.finish(4)
+        assert prompts(server) == [*ASKED, "What is my name?"]
+        assert len(sent_back(server, "thinking")) == 3
+        nothing_strange(page)
+
+
+COUNTING = " ".join(f"and {number}" for number in range(100))
+COUNTED = [THINKING, {"type": "text", "text": COUNTING}]
+
+
+def test_what_no_page_took_is_recovered_to_the_last_event(either: Page, server: SteeredServer) -> None:
+    """One page is closed in the middle of a reply, a kernel dies in the middle of another."""
+    server.script = lambda body: COUNTED
+    cells = [LOAD, "%%claude\nCount.", "%%claude\nCount on.", "%claude_recover", "%%claude\nHow far was that?"]
+    page = either.lab.open("lost.ipynb", cells)
+    page.finish(0)
+    interrupted(page, server, 1)
+    page.leave()
+    server.release()
+    with closing(either.lab.open("lost.ipynb")) as page:
+        page.finish(3)  # the kernel has gone on
+        page.wait_text(3, "the conversation is as it was")
+        page.wait_text(3, COUNTING)
+        arrived = interrupted(page, server, 2)
+        page.kill_kernel()
+        server.release()
+        page.reload()
+        page.finish(0)
+        page.wait_text(0, "2 replies are not in this notebook: %claude_recover shows them.")
+        page.rename("found.ipynb")
+        page.finish(3)
+        page.wait_text(3, "2 put back")
+        shown = page.text(3)
+        assert COUNTING in shown and shown.rstrip().endswith(arrived.rstrip())
+        page.finish(4)
+        assert prompts(server) == ["Count.", "Count on.", "How far was that?"]
+        assert sent_back(server, "text") == [COUNTING, arrived]
+        assert len(sent_back(server, "thinking")) == 2
+        nothing_strange(page)
+        page.save()
+        clean_file(page)
+
+
+def interrupted(page: Page, server: SteeredServer, cell: int) -> str:
+    """Run a cell to the middle of its reply, until the page shows all that was sent. Returns the text so far."""
+    server.hold(HALF)
+    page.run(cell)
+    page.wait_text(cell, "and 1")
+    sent = server.first_events(HALF)
+    arrived = "".join(each["delta"].get("text", "") for each in sent if each["type"] == "content_block_delta")
+    assert arrived and COUNTING.startswith(arrived) and arrived != COUNTING
+    page.wait_text(cell, arrived.rstrip())
+    return arrived
+
+
+def test_an_undone_run_shows_the_earlier_answer_in_its_cell_for_good(lab: Page, server: SteeredServer) -> None:
+    server.script = lambda body: [THINKING, {"type": "text", "text": f"Answer {len(server.requests)}."}]
+    begin(lab, ["%%claude\nWhich one is it?", "%claude_undo", "%%claude\nAnd?"])
+    lab.finish(1)
+    lab.wait_text(1, "Answer ")
+    earlier = lab.text(1)
+    lab.finish(1)
+    lab.wait_until("!bed.text(1).includes(given)", earlier)
+    lab.finish(2)
+    lab.wait_text(2, "Brought back 1 turn")
+    lab.wait_until("bed.text(1) === given", earlier)
+    lab.finish(3)
+    assert sent_back(server, "text") == [earlier.splitlines()[-1]]
+    lab.save()
+    lab.reload()
+    lab.wait_until("bed.text(1) === given", earlier)
+    nothing_strange(lab)
+    clean_file(lab)
+
+
+def test_a_renamed_notebook_and_another_on_its_kernel_keep_their_own_turns(lab: Page, server: SteeredServer) -> None:
+    with (
+        closing(lab.lab.open("draft.ipynb", [LOAD, *ASKING, "%%claude\nAfter all."])) as page,
+        closing(lab.lab.open("other.ipynb", [LOAD, "%%claude\nElsewhere.", "%%claude\nStill there."])) as other,
+    ):
+        page.finish(0)
+        page.finish(1)
+        page.save()
+        page.rename("final.ipynb")
+        page.finish(2)
+        other.share_kernel(page)
+        other.finish(0)
+        other.finish(1)
+        assert prompts(server) == ["Elsewhere."]
+        page.finish(3)
+        assert prompts(server) == ASKED
+        page.save()
+        other.save()
+        page.restart()
+        page.finish(0)
+        page.wait_text(0, "came back from final.ipynb")
+        page.finish(4)
+        assert prompts(server) == [*ASKED, "After all."]
+        other.finish(0)
+        other.wait_text(0, "came back from other.ipynb")
+        other.finish(2)
+        assert prompts(server) == ["Elsewhere.", "Still there."]
+
+
+NO_KEY = """import os
+for name in [each for each in os.environ if each.startswith("ANTHROPIC_")]:
+    del os.environ[name]
+%config ClaudeMagic.replay = "only"
+%config ClaudeMagic.replay_speed = 0.01"""
+
+
+def test_a_class_replays_the_notebook_with_no_key_and_no_request(lab: Page, server: SteeredServer) -> None:
+    """Under the panel, which says so, and at once where that is wanted; what is not in the record is refused."""
+    server.script = lambda body: CONTENT
+    with closing(lab.lab.open("class.ipynb", [LOAD, *ASKING])) as page:
+        page.run_all()
+        page.wait_done(3)
+        page.save()
+        page.restart()
+        page.finish(0)
+        page.execute(NO_KEY)
+        asked = len(server.requests)
+        page.run(1)
+        page.panel(1).get_by_text("replayed from the notebook").wait_for()
+        page.panel(1).get_by_role("button", name="Stop").click()
+        page.wait_done(1)
+        page.execute("%config ClaudeMagic.replay_speed = 0")
+        page.run_all()
+        page.wait_done(3)
+        for cell in (1, 2, 3):
+            page.wait_text(cell, "Omega: the reply ends.")
+            assert re.search(r"replayed, \$0\.00 now, \$0\.\d+ when recorded", page.text(cell).splitlines()[0])
+        assert len(server.requests) == asked
+        nothing_strange(page)
+
+
+def prompts(server: SteeredServer) -> list[str]:
+    """What was asked in the last request, in order."""
+    return [text_of(message) for message in server.requests[-1]["messages"] if message["role"] == "user"]
+
+
+def sent_back(server: SteeredServer, kind: str) -> list[str]:
+    """The texts, or the thinking, of the replies in the last request, in order."""
+    replies = [message["content"] for message in server.requests[-1]["messages"] if message["role"] == "assistant"]
+    return [block[kind] for content in replies for block in content if block["type"] == kind]
 
 
 ACCIDENTS = pytest.mark.parametrize("accident", ["reload", "kill_kernel", "restart"])

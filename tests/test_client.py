@@ -14,10 +14,9 @@ import anthropic
 import pytest
 from conftest import recordings
 
-from claude_magic import client as client_module
 from claude_magic import errors, offline
 from claude_magic.accumulator import Accumulator
-from claude_magic.client import Client, Settings, Wait
+from claude_magic.client import Client, Settings, Wait, refusals, translate
 from claude_magic.offline import Fault
 
 KEY = "sk-ant-api03-SECRET-secret-0123456789"
@@ -98,6 +97,7 @@ def test_each_recorded_error_is_told_in_the_apis_words(case: Any, corpus: str, a
             "Invalid `signature` in `thinking` block: The block is bound to a different conversation",
             errors.ThinkingRefusedError,
         ),
+        ("anthropic_messages: Invalid model name passed in model=nobody.", errors.NotFoundError),
         ("tools.0: something else", errors.InvalidRequestError),
     ],
 )
@@ -188,9 +188,9 @@ def test_a_wait_is_told_as_it_counts_down(standin: offline.Server, at: Any) -> N
 def test_a_spending_limit_is_not_retried(standin: offline.Server, at: Any) -> None:
     """No waiting clears it (CLAUDE_API.md §2)."""
     response = anthropic._base_client.httpx2.Response(429, request=anthropic._base_client.httpx2.Request("POST", "/"))
-    body = {"error": {"type": "rate_limit_error", "message": "x", "details": {"error_code": client_module.LASTING[0]}}}
+    body = {"error": {"type": "rate_limit_error", "message": "x", "details": {"error_code": refusals.LASTING[0]}}}
     error = anthropic.RateLimitError("x", response=response, body=body)
-    assert not client_module.translate(error, "", 1, None).retryable  # type: ignore[attr-defined]
+    assert not translate(error, "", 1, None).retryable  # type: ignore[attr-defined]
 
 
 def test_a_server_that_cannot_be_reached_is_named_without_its_password(at: Any) -> None:
@@ -339,7 +339,7 @@ def test_every_error_class_of_the_sdk_and_of_httpx2_has_a_translation() -> None:
                 error = kind.__new__(kind)
             else:
                 error = kind.__new__(kind, "secret")
-            assert type(client_module.translate(error, "", 1, None)) is not errors.ClaudeError, kind
+            assert type(translate(error, "", 1, None)) is not errors.ClaudeError, kind
 
 
 class _raw_server:

@@ -12,9 +12,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from genai_prices.data_snapshot import get_snapshot
 
+from claude_magic import models
 from claude_magic.conversation import Call, Turn
-from claude_magic.pricing import FREE, Cost, Tokens, call_cost, dollars, tokens, total, turn_cost
+from claude_magic.pricing import (
+    FREE,
+    KINDS,
+    Cost,
+    Tokens,
+    call_cost,
+    cost_by_kind,
+    counts_by_kind,
+    dollars,
+    saved_by_caching,
+    tokens,
+    total,
+    turn_cost,
+)
 
 CORPUS = Path(__file__).parents[2] / "shared" / "corpus" / "corpus.jsonl"
 NOVEMBER_2026 = 1_795_000_000.0
@@ -32,7 +47,7 @@ LIST = {
     "claude-haiku-5-5": "0.1 0.125 0.2 0.01 0.5",
     "claude-haiku-4-5": "1 1.25 2 0.1 5",
 }
-KINDS = ("input", "5m", "1h", "read", "output")
+TOKEN_KINDS = ("input", "5m", "1h", "read", "output")
 
 
 def usage(input: int = 0, five: int = 0, hour: int = 0, read: int = 0, output: int = 0, **more: Any) -> dict[str, Any]:
@@ -54,7 +69,7 @@ def cost(model: str, used: Mapping[str, Any], **more: Any) -> Decimal | None:
     return call_cost(call(model, usage=used, **more)).dollars
 
 
-@pytest.mark.parametrize("kind", range(5), ids=KINDS)
+@pytest.mark.parametrize("kind", range(5), ids=TOKEN_KINDS)
 @pytest.mark.parametrize("model", LIST)
 def test_each_kind_of_token_costs_its_list_price(model: str, kind: int) -> None:
     counts = [0] * 5
@@ -62,6 +77,140 @@ def test_each_kind_of_token_costs_its_list_price(model: str, kind: int) -> None:
     expected = Decimal(LIST[model].split()[kind]) * 12_345 / 1_000_000
     input, five, hour, read, output = counts
     assert cost(model, usage(input, five, hour, read, output)) == expected
+
+
+# Every current model with a price: dollars a million tokens of input and of output, what a cache read costs of the
+# input, and whether there is a fast rate. From the price page of November 2026 (CLAUDE_API.md §4 and §8): writes cost
+# 1.25 and 2 times the input, batch half, fast twice, Haiku 5.5 above its tier five times, US inference a tenth more.
+CURRENT = {
+    "claude-fable-5-2": ("8", "40", "0.025", True),
+    "claude-fable-5-1": ("10", "50", "0.025", False),
+    "claude-fable-5": ("10", "50", "0.1", False),
+    "claude-mythos-5-2": ("8", "40", "0.025", True),
+    "claude-opus-5-5": ("4", "20", "0.05", True),
+    "claude-opus-5": ("5", "25", "0.1", True),
+    "claude-opus-4-8": ("5", "25", "0.1", True),
+    "claude-opus-4-7": ("5", "25", "0.1", False),
+    "claude-opus-4-6": ("5", "25", "0.1", False),
+    "claude-opus-4-5": ("5", "25", "0.1", False),
+    "claude-sonnet-5-5": ("2", "10", "0.05", False),
+    "claude-sonnet-5": ("2", "10", "0.1", False),
+    "claude-sonnet-4-6": ("3", "15", "0.1", False),
+    "claude-sonnet-4-5": ("3", "15", "0.1", False),
+    "claude-haiku-5-5": ("0.1", "0.5", "0.1", False),
+    "claude-haiku-4-5": ("1", "5", "0.1", False),
+}
+NO_PRICE = {"claude-mythos-5-1", "claude-mythos-5"}
+BEFORE_US_RATES = {"claude-opus-4-5", "claude-sonnet-4-5", "claude-haiku-4-5"}
+HAIKU_TIER = 100_000
+SMALL = (7_001, 1_003, 2_005, 40_007, 3_011)  # of each of TOKEN_KINDS: a prompt of 50,016 tokens
+LARGE = (17_001, 1_003, 2_005, 90_007, 3_011)  # 110,016
+WAYS = {
+    "standard": {},
+    "batch": {"service_tier": "batch"},
+    "fast": {"speed": "fast"},
+    "us": {"inference_geo": "us"},
+    "batch in the us": {"service_tier": "batch", "inference_geo": "us"},
+    "fast in the us": {"speed": "fast", "inference_geo": "us"},
+}
+
+
+def by_hand(model: str, counts: tuple[int, ...], way: Mapping[str, str]) -> Decimal | None:
+    """What so many tokens of each kind cost by the list."""
+    input_price, output_price, read, has_fast = CURRENT[model]
+    if "speed" in way and not has_fast:
+        return None
+    factor = Decimal(1)
+    factor *= Decimal("0.5") if way.get("service_tier") == "batch" else 2 if "speed" in way else 1
+    factor *= Decimal("1.1") if "inference_geo" in way and model not in BEFORE_US_RATES else 1
+    factor *= 5 if model == "claude-haiku-5-5" and sum(counts[:4]) > HAIKU_TIER else 1
+    rates = [Decimal(input_price) * Decimal(times) for times in ("1", "1.25", "2", read)] + [Decimal(output_price)]
+    return factor * sum((rate * count for rate, count in zip(rates, counts, strict=True)), Decimal(0)) / 1_000_000
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("model", CURRENT)
+def test_any_mixture_of_tokens_costs_what_the_list_says(model: str, way: dict[str, str]) -> None:
+    """Every current model × every kind of token, alone and together, under and over the tier, in every way of being
+    asked, in one piece and in iterations."""
+    singles = [tuple(12_347 if at == kind else 0 for at in range(5)) for kind in range(5)]
+    for counts in (*singles, SMALL, LARGE):
+        assert cost(model, {**usage(*counts), **way}) == by_hand(model, counts, way)
+    twice = {**usage(1), **way, "iterations": [usage(*SMALL), usage(*LARGE)]}
+    parts = [by_hand(model, counts, way) for counts in (SMALL, LARGE)]
+    assert cost(model, twice) == (None if None in parts else sum(filter(None, parts)))
+
+
+def test_the_list_has_every_current_model_and_those_without_a_price_have_none() -> None:
+    assert set(CURRENT) | NO_PRICE == {each.id for each in models.MODELS}
+    assert all(cost(model, usage(1_000)) is None for model in NO_PRICE)
+
+
+def test_no_claude_price_depends_on_the_hour_of_the_day() -> None:
+    """Rates are looked up once for each day."""
+    lists = {"anthropic", "aws", "google"}
+    found = [each for provider in get_snapshot().providers if provider.id in lists for each in provider.models]
+    hourly = [each.id for each in found if "claude" in each.id and "TimeOfDateConstraint" in repr(each.prices)]
+    assert len(found) > 50 and not hourly
+
+
+@pytest.mark.parametrize("model", CURRENT)
+@pytest.mark.parametrize("counts", [SMALL, LARGE], ids=["small", "large"])
+def test_the_cost_by_kind_adds_up_and_each_kind_costs_its_list_price(model: str, counts: tuple[int, ...]) -> None:
+    used = usage(*counts, output_tokens_details={"thinking_tokens": 1_011}, server_tool_use={"web_search_requests": 3})
+    found = cost_by_kind(call(model, usage=used))
+    assert found is not None and sum(found.values()) == cost(model, used)
+    assert tuple(found) == KINDS and found["searches"] == Decimal("0.03")
+    alone = by_hand(model, (counts[0], 0, 0, 0, 0), {})
+    tier = 5 if model == "claude-haiku-5-5" and counts is LARGE else 1
+    assert alone and found["input"] == alone * tier
+    thinking, rest = (by_hand(model, (0, 0, 0, 0, tokens), {}) for tokens in (1_011, 2_000))
+    assert thinking and rest and (found["thinking"], found["output"]) == (thinking * tier, rest * tier)
+
+
+def test_the_cost_by_kind_of_what_is_not_billed_is_nothing_and_of_what_has_no_price_unknown() -> None:
+    nothing = dict.fromkeys(KINDS, Decimal(0))
+    used = usage(412_000, output=3)
+    assert cost_by_kind(call(usage=used, stop_reason="refusal", answered=False)) == nothing
+    assert cost_by_kind(call(usage=used, replayed=True)) == nothing
+    assert cost_by_kind(call(stop_reason=None)) == nothing
+    assert cost_by_kind(call()) is None and cost_by_kind(call("gpt-4o", usage=used)) is None
+
+
+def test_kinds_are_counted_as_they_are_priced() -> None:
+    used = usage(1, 2, 3, 4, 50, output_tokens_details={"thinking_tokens": 40})
+    searched = {**used, "server_tool_use": {"web_search_requests": 2}}
+    assert counts_by_kind([call(usage=used), call(usage=searched)]) == {
+        "input": 2,
+        "cached": 8,
+        "written": 10,
+        "thinking": 80,
+        "output": 20,
+        "searches": 2,
+    }
+
+
+@pytest.mark.parametrize("way", [{}, {"inference_geo": "us"}, {"service_tier": "batch"}], ids=["", "us", "batch"])
+@pytest.mark.parametrize("model", CURRENT)
+@pytest.mark.parametrize("counts", [SMALL, LARGE], ids=["small", "large"])
+def test_caching_saved_the_difference_to_plain_input(model: str, counts: tuple[int, ...], way: dict[str, str]) -> None:
+    used = {**usage(*counts), **way}
+    plain = {**usage(sum(counts[:4]), output=counts[4]), **way}
+    costs = cost(model, plain), cost(model, used)
+    assert None not in costs
+    assert saved_by_caching([call(model, usage=used)]) == (costs[0] or 0) - (costs[1] or 0)
+
+
+def test_caching_that_was_written_and_never_read_saved_less_than_nothing() -> None:
+    assert saved_by_caching([call(usage=usage(0, 1_000_000))]) == Decimal(-1)
+    assert saved_by_caching([call(usage=usage(0, 1_000_000), replayed=True), call(usage=usage(5))]) == 0
+    assert saved_by_caching([call("gpt-4o", usage=usage(0, 5))]) is None
+
+
+@pytest.mark.parametrize("model", [["claude"], {"a": 1}, 7, "", None])
+def test_an_iteration_whose_model_is_no_name_is_priced_as_the_calls_own(model: Any) -> None:
+    used = usage(iterations=[{"model": model, **usage(1_000_000)}])
+    assert cost("claude-opus-5-5", used) == Decimal(4)
 
 
 def test_all_kinds_of_tokens_and_the_web_searches_add_up() -> None:

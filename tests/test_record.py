@@ -232,6 +232,18 @@ def test_the_history_has_a_row_a_turn_with_cell_time_and_marks() -> None:
     assert all(word in Elements(table["text/html"]).words for word in ("[5]", "2026-11-22 12:05", "replayed"))
 
 
+def test_figures_stand_to_the_right_and_words_to_the_left_in_html_and_as_text_alone() -> None:
+    rows = [["one", "1,200", "$0.50", "≥$1.00"], ["twenty", "7", "n/a", "$12.00"]]
+    shown = record.table("Caption", ["name", "tokens", "cost", "at least"], rows)
+    assert shown["text/plain"].splitlines()[1:] == [
+        "name    tokens   cost  at least",
+        "-------------------------------",
+        "one      1,200  $0.50    ≥$1.00",
+        "twenty       7    n/a    $12.00",
+    ]
+    assert shown["text/html"].count('style="text-align: right"') == 9
+
+
 def test_the_full_history_quotes_prompts_names_images_and_has_each_reply() -> None:
     image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA" * 100}}
     chat = Conversation((asked([image, text("What is\n\nthis?")], text("An *owl*."), execution_count=2),))

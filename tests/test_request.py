@@ -140,11 +140,11 @@ def test_a_refused_turn_stays_out_of_the_history() -> None:
     assert sendable(turn) == () and len(sent(Conversation((turn,)))) == 1
 
 
-def test_a_server_tool_that_was_interrupted_does_not_go_back_and_one_that_paused_does() -> None:
+def test_a_server_tool_without_its_result_does_not_go_back() -> None:
     search = {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {}}
     asked = build(Conversation(), say("x"), OPTIONS)
     for kind in ("server_tool_use", "mcp_tool_use"):
-        for stop_reason, goes_back in ((None, []), ("max_tokens", []), ("pause_turn", [{**search, "type": kind}])):
+        for stop_reason, goes_back in ((None, []), ("max_tokens", []), ("pause_turn", [])):
             calls = (Call("claude-opus-5-5", stop_reason=stop_reason),)
             turn = answered(asked, [TEXT, {**search, "type": kind}], "c", calls=calls)
             assert sendable(turn)[1]["content"] == [TEXT, *goes_back]
@@ -164,6 +164,9 @@ def test_thinking_is_shown_on_every_model_that_thinks_by_itself(model: Any) -> N
         ({"model": "claude-opus-5-5", "thinking": "disabled"}, "adaptive"),
         ({"model": "claude-sonnet-5-5", "thinking": "between_tools", "effort": "max"}, "low, medium, high"),
         ({"model": "claude-opus-5", "thinking": "disabled", "effort": "xhigh"}, "low, medium, high"),
+        ({"model": "claude-sonnet-5-5", "thinking": "disabled"}, "between_tools"),
+        ({"model": "claude-opus-4-8", "thinking": "8000"}, "--effort"),
+        ({"model": "claude-opus-4-6", "effort": "xhigh"}, "low, medium, high, max"),
         ({"model": "claude-haiku-4-5", "effort": "low"}, "leave the option out"),
         ({"model": "claude-haiku-4-5", "thinking": "adaptive"}, "a number of tokens"),
         ({"model": "claude-haiku-4-5", "thinking": "500"}, "at least 1,024"),
@@ -187,17 +190,47 @@ def test_only_what_was_asked_for_is_sent() -> None:
     )
 
 
+def as_asked(model: str, thinking: str | None, effort: str | None) -> dict[str, Any]:
+    """The parameters that a cell's options stand for, with nothing checked and nothing added."""
+    budget = {"type": "enabled", "budget_tokens": 2000}
+    return {
+        "model": model,
+        "max_tokens": 4096,
+        "messages": [{"role": "user", "content": "x"}],
+        **({"thinking": budget if thinking == "2000" else {"type": thinking}} if thinking else {}),
+        **({"output_config": {"effort": effort}} if effort else {}),
+    }
+
+
 @pytest.mark.filterwarnings("ignore")  # the SDK's, of old models
-def test_every_setting_that_is_not_refused_is_accepted_by_the_strict_stand_in(standin: Any) -> None:
-    """The stand-in's rules are the facts page's, written apart from ours."""
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.id)
+def test_what_the_strict_stand_in_refuses_is_refused_before_sending_and_nothing_else(standin: Any, model: Any) -> None:
+    """Each thinking kind × effort: the stand-in's rules are the facts page's, written apart from ours."""
     client = anthropic.Anthropic(api_key="offline", base_url=standin.url, max_retries=0)
-    for model, thinking, effort in itertools.product(MODELS, (None, *THINKING_KINDS), (None, *EFFORTS)):
+    for thinking, effort in itertools.product((None, *THINKING_KINDS), (None, *EFFORTS)):
+        options = Options(model=model.id, thinking=thinking, effort=effort, max_tokens=4096)
         try:
-            options = Options(model=model.id, thinking=thinking, effort=effort, max_tokens=4096)
             params = build(Conversation(), say("x"), options).params
-        except UsageError:
-            continue
-        assert client.messages.create(**{**params, "stream": False}).content
+        except UsageError as refused:
+            with pytest.raises(anthropic.BadRequestError):
+                client.messages.create(**as_asked(model.id, thinking, effort))
+            assert model.id in str(refused) and refused.advice and "\n" not in str(refused), refused
+        else:
+            reply = client.messages.create(**{**params, "stream": False})
+            shows = [block.thinking for block in reply.content if block.type == "thinking"]
+            assert all(shows), "what is thought is shown"
+            thinks = thinking in ("adaptive", "2000") or (thinking is None and model.thinks)
+            assert bool(shows) == thinks
+
+
+@pytest.mark.parametrize("name", ["claude-opus-6", "claude-mythos-preview", "gpt-4", "my-deployment"])
+@pytest.mark.parametrize("thinking", [None, *THINKING_KINDS])
+@pytest.mark.parametrize("effort", [None, *EFFORTS])
+def test_a_model_that_nobody_knows_is_asked_as_the_cell_asks(name: str, thinking: Any, effort: Any) -> None:
+    params = build(Conversation(), say("x"), Options(model=name, thinking=thinking, effort=effort)).params
+    asked = as_asked(name, thinking, effort)
+    sent_thinking = {key: value for key, value in params.get("thinking", {}).items() if key != "display"}
+    assert sent_thinking == asked.get("thinking", {}) and params.get("output_config") == asked.get("output_config")
 
 
 def test_cache_breakpoints_are_no_change_of_history() -> None:
@@ -295,5 +328,14 @@ def test_why_the_cache_was_missed_is_asked_only_where_a_hit_is_expected() -> Non
 def test_options_become_the_apis_parameters(given: dict[str, Any], expected: dict[str, Any]) -> None:
     asked = build(Conversation(), say("q"), Options(**given))
     assert {name: asked.params.get(name) for name in expected} == expected
-    needs = {"speed": "fast-mode-2026-02-01", "compact": "compact-2026-01-12"}
-    assert asked.betas == tuple(needs[name] for name in given if name in needs)
+    assert asked.betas == (("compact-2026-01-12",) if "compact" in given else ())
+
+
+def test_older_models_take_a_speed_only_with_its_header_and_the_oldest_take_none() -> None:
+    for speed in ("fast", "standard"):
+        assert build(Conversation(), say("q"), Options(model="claude-opus-5", speed=speed)).betas == (
+            "fast-mode-2026-02-01",
+        )
+    for refused in ({"speed": "fast"}, {"inference_geo": "us"}, {"compact": "auto"}):
+        with pytest.raises(UsageError, match="claude-haiku-4-5"):
+            build(Conversation(), say("q"), Options(model="claude-haiku-4-5", **refused))

@@ -12,6 +12,8 @@ from weakref import WeakKeyDictionary
 
 from .asking import ClaudeMagic
 from .conversing import ConversationMagics
+from .modelling import ModelMagics
+from .money import MoneyMagics
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -44,7 +46,7 @@ def load(shell: InteractiveShell) -> None:
     """Register the magics, once, and take up what the notebook's file holds."""
     if shell not in _LOADED:
         asking = ClaudeMagic(shell)
-        _LOADED[shell] = [asking, ConversationMagics(asking)]
+        _LOADED[shell] = [asking, ConversationMagics(asking), ModelMagics(asking), MoneyMagics(asking)]
     unload(shell)
     asking = _asking(shell)
     configurables: list[Any] = shell.configurables

@@ -180,7 +180,8 @@ class ConversationMagics(Magics):
             print("Nothing to recover: this notebook has every reply.")
             return
         put_back = sum(session.chats.put_back(turn) for turn in found)
-        said = f"{returning.summary(found)} recovered; {put_back} put back into the conversation."
+        now = f"{put_back} put back into the conversation" if put_back else "the conversation is as it was"
+        said = f"{returning.summary(found)} recovered; {now}."
         self._show_guests(said, found)
 
     @line_magic

@@ -39,14 +39,17 @@ def skipped(lines: Sequence[str]) -> Iterator[str]:
 def notice(session: Session, path: Path, page: str) -> Iterator[str]:
     """Say how many replies the notebook does not have."""
     count = len(lost(session, path, page))
-    if count:
-        yield f"{count} {'reply is' if count == 1 else 'replies are'} not in this notebook: %claude_recover shows it."
+    if count == 1:
+        yield "1 reply is not in this notebook: %claude_recover shows it."
+    elif count:
+        yield f"{count} replies are not in this notebook: %claude_recover shows them."
 
 
 def lost(session: Session, path: Path | None, page: str, cells: Set[str] = frozenset()) -> list[Entry]:
     """The replies in the journal that the notebook's file does not have. `cells` are those that the kernel knows of it:
-    they find replies of a notebook that was renamed."""
-    entries = (session.journal or Journal()).entries(path, cells)
+    with those of the file, they find replies of a notebook that was renamed."""
+    standing = (notebook.standing(path) if path is not None else None) or set()
+    entries = (session.journal or Journal()).entries(path, cells | standing)
     if not entries:
         return []
     saved = _saved(path)

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from .faults import Fault
 
 if TYPE_CHECKING:
+    from .reply import Draft
     from .server import Server
 
-__all__ = ["Fault", "Server", "start"]
+__all__ = ["Draft", "Fault", "Server", "start"]
 
 
 def start(port: int = 0) -> Server:
@@ -31,4 +32,8 @@ def __getattr__(name: str) -> Any:
         from .server import Server
 
         return Server
+    if name == "Draft":
+        from .reply import Draft
+
+        return Draft
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -7,7 +7,6 @@ Source: the SDK's `types/anthropic_beta_param.py`, and the parameters' own pages
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from .faults import Rejected
 
@@ -116,8 +115,3 @@ def require(header: str, given: frozenset[str], what: str) -> None:
     """Refuse `what` where its header is not there: to the API it is an input that it does not know."""
     if header not in given:
         raise Rejected(f"{what}: Extra inputs are not permitted")
-
-
-def absent(body: Mapping[str, Any], name: str) -> bool:
-    """Whether an optional parameter is left out, `null` included."""
-    return body.get(name) is None

@@ -20,7 +20,7 @@ from .tokens import block_tokens, message_tokens, tool_tokens
 LOOKBACK_BLOCKS = 20
 TTL_SECONDS: Mapping[str, int] = {"5m": 300, "1h": 3600}
 # What, besides tools and system prompt, decides whether cached messages can be used again.
-_SETTINGS = ("thinking", "output_config", "tool_choice", "speed")
+SETTINGS = ("thinking", "output_config", "tool_choice", "speed")
 _NOT_MARKABLE = ("thinking", "redacted_thinking")
 
 
@@ -119,7 +119,7 @@ def _units(body: Body, model: Model) -> list[Unit]:
     running, units = hashlib.sha256(), []
     for i, (role, block, tokens) in enumerate(pieces):
         if i == opening:
-            running.update(canonical([body.get(name) for name in _SETTINGS]))
+            running.update(canonical([body.get(name) for name in SETTINGS]))
         running.update(b"\x00" + canonical([role, settled(block)]))
         units.append(Unit(tokens, running.hexdigest(), marks[i]))
     return units

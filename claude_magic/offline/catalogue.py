@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..models import EFFORTS, MODELS, Model
+from .editing import compacts
 from .faults import Rejected
-from .rules import known_model
+from .parameters import known_model
 
 _THINKING_TYPES = ("adaptive", "between_tools", "disabled", "enabled")
 _MAX_PAGE = 1000
@@ -70,7 +71,12 @@ def _capabilities(model: Model) -> dict[str, Any]:
         "batch": no,
         "citations": no,
         "code_execution": no,
-        "context_management": no,
+        "context_management": {
+            **yes,
+            "clear_thinking_20251015": yes,
+            "clear_tool_uses_20250919": yes,
+            "compact_20260112": {"supported": compacts(model)},
+        },
         "effort": {"supported": bool(model.effort), **efforts},
         "image_input": yes,
         "pdf_input": yes,

@@ -92,3 +92,8 @@ def system_blocks(body: Body) -> list[Block]:
 def tools(body: Body) -> list[Block]:
     """The tools; none, where there are none."""
     return list(body.get("tools") or [])
+
+
+def absent(body: Body, name: str) -> bool:
+    """Whether an optional parameter is left out; `null` is the same."""
+    return body.get(name) is None

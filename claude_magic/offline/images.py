@@ -56,7 +56,7 @@ def image_tokens(block: Block, model: Model) -> int:
     if source.get("type") != "base64":
         return _UNSEEN_TOKENS
     size = picture(source["data"], "image")
-    max_side_pixels, max_tokens = (2576, 4784) if _version(model) >= (4, 7) else (1568, 1568)
+    max_side_pixels, max_tokens = (2576, 4784) if version(model) >= (4, 7) else (1568, 1568)
     return min(max_tokens, _patches(size, min(1.0, max_side_pixels / max(size.width, size.height))))
 
 
@@ -64,5 +64,6 @@ def _patches(size: Picture, scale: float) -> int:
     return math.ceil(size.width * scale / _PATCH_PIXELS) * math.ceil(size.height * scale / _PATCH_PIXELS)
 
 
-def _version(model: Model) -> tuple[int, ...]:
+def version(model: Model) -> tuple[int, ...]:
+    """A model's generation: `(5, 5)`, `(4, 8)`."""
     return tuple(int(part) for part in re.findall(r"\d+", model.id))

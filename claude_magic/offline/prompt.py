@@ -8,13 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .faults import Rejected
-from .history import Block, Body, Placed, flatten, runs, system_blocks, text_blocks
+from .history import Block, Body, Placed, current, runs, summarizes, system_blocks, text_blocks
 from .images import Picture, picture
 
 # A DataFrame's summary, as `frames.py` writes it: a title, a line for each column, its first rows.
 _TITLE = re.compile(
     r"^\w*DataFrame\b ?(?P<name>[^:\n]*): (?P<rows>[\d,]+) rows × (?P<columns>[\d,]+) columns \((?P<library>\w+)\)$"
 )
+# How a summary begins the line of each prompt that it stands for.
+SUMMARIZED = "- "
 _STATISTICS = 3  # mean, min, max
 _HEAD = re.compile(r"^first (?:(\d+) rows|row):$")
 _STATISTIC = re.compile(r"\b(mean|min|max) ([-+]?\d[\d.]*(?:e[-+]?\d+)?)(?=,|$)")
@@ -52,12 +54,12 @@ class Prompt:
 
 def read(body: Body) -> Prompt:
     """What a request asks."""
-    placed = flatten(body["messages"])
+    placed = current(body)
     instructions = [block["text"] for block in system_blocks(body)]
     instructions += [each.block["text"] for each in placed if each.role == "system"]
     asked = [run for run in runs([each for each in placed if each.role != "system"]) if run[0].role == "user"]
     now = asked[-1] if asked else []
-    texts = [text for run in asked if (text := _text(run))]
+    texts = [*_summarized(placed), *(text for run in asked if (text := _text(run)))]
     text = texts[-1] if texts else ""
     return Prompt(
         text=text,
@@ -69,6 +71,14 @@ def read(body: Body) -> Prompt:
         documents=tuple(str(each.block.get("title") or "untitled") for each in now if each.kind == "document"),
         results=tuple(each.block for each in now if each.kind == "tool_result"),
     )
+
+
+def _summarized(placed: Sequence[Placed]) -> list[str]:
+    """The prompts that a summary stands for."""
+    if not placed or not summarizes(placed[0].block):
+        return []
+    lines = placed[0].block["content"].splitlines()
+    return [line.removeprefix(SUMMARIZED) for line in lines if line.startswith(SUMMARIZED)]
 
 
 def result_text(block: Block) -> str:

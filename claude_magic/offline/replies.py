@@ -1,6 +1,6 @@
 """What the stand-in says: picked by what stands in the prompt, the same each time, and labelled.
 
-A reply is the label and the sections that fit. A new kind of answer is a function in `_SECTIONS`.
+A reply is the label and the sections that fit. A new kind of answer is a function in `SECTIONS`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from typing import Any
 
 from ..models import lookup
+from . import pausing
 from .history import Body
 from .prompt import Prompt, read
 from .reply import Draft
@@ -17,6 +18,9 @@ from .schema import example
 from .sections import LABEL, SECTIONS, closing, instructions, long_text, thoughts
 from .signatures import Prefix
 
+_REFUSE = re.compile(r"\[\[refuse(?:\s+([\w-]+))?\]\]")
+_PAUSE = re.compile(r"\[\[pause(?:\s+(\d+))?\]\]")
+_LONG = re.compile(r"\[\[long\s+(\d+)\]\]")
 _REFUSAL = {
     "type": "refusal",
     "category": "general_harms",
@@ -24,24 +28,38 @@ _REFUSAL = {
 }
 
 
-def draft(body: Body, thinking: bool) -> Draft:
-    """The reply to a request, whose thinking comes first where the model thinks."""
+def draft(body: Body, thinking: bool, hop: int = 0) -> Draft:
+    """The reply to a request, whose thinking comes first where the model thinks.
+
+    `hop` counts the models that refused this request before.
+    """
     prompt = read(body)
-    if "[[refuse]]" in prompt.text:
+    if _refuses(prompt, body, hop):
         return Draft([], "refusal", _REFUSAL)
     opening = [{"type": "thinking", "thinking": thoughts(prompt)}] if thinking else []
     return Draft([*opening, *_content(prompt, body)])
+
+
+def _refuses(prompt: Prompt, body: Body, hop: int) -> bool:
+    """`[[refuse]]` is for the model that is asked, `[[refuse 2]]` for its fallback too, `[[refuse opus]]` by name."""
+    asked = _REFUSE.search(prompt.text)
+    if not asked:
+        return False
+    who = asked[1] or "1"
+    return hop < int(who) if who.isdecimal() else who in body["model"]
 
 
 def _content(prompt: Prompt, body: Body) -> list[dict[str, Any]]:
     form = (body.get("output_config") or {}).get("format")
     if form:
         return [_said(json.dumps(example(form["schema"], prompt.question)))]
+    if pause := _PAUSE.search(prompt.text):
+        return _paused(prompt, body, int(pause[1] or 1))
     if (tool := _named_tool(prompt, body)) is not None:
         call = {"type": "tool_use", "id": _call_id(body), "name": tool["name"]}
         said = _said(f"{LABEL}I call `{tool['name']}` with what you gave me.")
         return [said, {**call, "input": example(tool["input_schema"], prompt.question)}]
-    if wanted := re.search(r"\[\[long\s+(\d+)\]\]", prompt.text):
+    if wanted := _LONG.search(prompt.text):
         return [_said(long_text(int(wanted[1])))]
     found = [section for make in SECTIONS if (section := make(prompt))] or [closing(prompt)]
     told = instructions(prompt)
@@ -50,6 +68,16 @@ def _content(prompt: Prompt, body: Body) -> list[dict[str, Any]]:
 
 def _said(text: str) -> dict[str, Any]:
     return {"type": "text", "text": text}
+
+
+def _paused(prompt: Prompt, body: Body, times: int) -> list[dict[str, Any]]:
+    """The next part of a turn that pauses so many times: what the last search found, and a search or the end."""
+    made = pausing.calls(body)
+    found = [pausing.result(made[-1])] if made else []
+    if len(made) >= times:
+        return [*found, _said(f"{LABEL}I paused {times} time{'s'[: times != 1]}, and go on.\n\n{closing(prompt)}")]
+    said = [*found, _said(f"{'' if made else LABEL}Let me search ({len(made) + 1} of {times}).")]
+    return [*said, pausing.call(body, said, prompt.question)]
 
 
 def _named_tool(prompt: Prompt, body: Body) -> dict[str, Any] | None:

@@ -11,8 +11,8 @@ from typing import Any
 
 from ..models import Model
 from .cache import Input
-from .history import Body, canonical, flatten
-from .signatures import Prefix, Seal, sign, text_digest
+from .history import Body, absent, canonical
+from .signatures import Seal, prefix_of, sign, text_digest
 from .tokens import characters, reply_tokens, text_tokens
 
 Message = dict[str, Any]
@@ -24,11 +24,15 @@ _DELTA_CHARACTERS = (4, 9, 3, 12, 6, 7, 11, 5, 8, 10)
 
 @dataclass(frozen=True)
 class Draft:
-    """What is to be said: content blocks, and why it stops where the content does not tell."""
+    """What is to be said: content blocks, and why it stops where the content does not tell.
+
+    `before` are blocks that stand first and are nobody's output here: a summary, what another model said.
+    """
 
     content: Sequence[dict[str, Any]]
     stop_reason: str | None = None
     stop_details: dict[str, Any] | None = None
+    before: Sequence[dict[str, Any]] = ()
 
 
 def thinks(body: Body, model: Model) -> bool:
@@ -44,16 +48,18 @@ def shows_thinking(body: Body, model: Model) -> bool:
 
 
 def finish(draft: Draft, body: Body, model: Model, read: Input, number: int) -> Message:
-    """The whole message: cut at stop sequences and `max_tokens`, thinking signed, usage counted.
+    """The whole message: cut at stop sequences, `max_tokens` and the end of the window, thinking signed, usage counted.
 
     `number` says the how-manieth message of the server it is: it makes the id.
     """
     content, stop_reason, stop_sequence = _stopped(draft, body)
-    content, cut = _within(content, body["max_tokens"])
+    limit = max(0, min(body["max_tokens"], model.context - read.total))
+    content, cut = _within(content, limit)
     if cut:
-        stop_reason, stop_sequence = "max_tokens", None
-    shown = _signed(content, body, model)
-    output, thinking = reply_tokens(shown, model)
+        filled = limit < body["max_tokens"]
+        stop_reason, stop_sequence = "model_context_window_exceeded" if filled else "max_tokens", None
+    shown = _signed([*draft.before, *content], body, model)
+    output, thinking = reply_tokens(shown[len(draft.before) :], model)
     digest = hashlib.sha256(canonical([number, body])).hexdigest()
     return {
         "id": f"msg_offline_{digest[:20]}",
@@ -66,12 +72,23 @@ def finish(draft: Draft, body: Body, model: Model, read: Input, number: int) -> 
         "stop_details": draft.stop_details,
         "usage": {
             **read.usage(),
-            "output_tokens": min(output, body["max_tokens"]) if body["max_tokens"] else 0,
-            "output_tokens_details": {"thinking_tokens": min(thinking, body["max_tokens"])},
-            "service_tier": "standard",
-            "inference_geo": "global",
+            "output_tokens": min(output, limit),
+            "output_tokens_details": {"thinking_tokens": min(thinking, limit)},
+            **_served(content, body),
         },
     }
+
+
+def _served(content: Sequence[dict[str, Any]], body: Body) -> dict[str, Any]:
+    """How and where it was made: the part of `usage` that is not tokens, but for the searches."""
+    served: dict[str, Any] = {"service_tier": "standard", "inference_geo": body.get("inference_geo") or "global"}
+    if not absent(body, "speed"):
+        served["speed"] = body["speed"]
+    kinds = [block["type"] for block in content]
+    if "server_tool_use" in kinds or any(kind.endswith("_tool_result") for kind in kinds):
+        counted = {f"{tool}_requests": kinds.count(f"{tool}_tool_result") for tool in ("web_search", "web_fetch")}
+        served["server_tool_use"] = counted
+    return served
 
 
 def _stopped(draft: Draft, body: Body) -> tuple[list[dict[str, Any]], str, str | None]:
@@ -119,9 +136,7 @@ def _text(block: dict[str, Any], text: str, name: str = "text") -> list[dict[str
 
 def _signed(content: Sequence[dict[str, Any]], body: Body, model: Model) -> list[dict[str, Any]]:
     """The content as it is shown, with each thinking block bound to all that stands before it."""
-    prefix = Prefix(body)
-    for placed in flatten(body["messages"]):
-        prefix.add(placed.role, placed.block)
+    prefix = prefix_of(body)
     shown = []
     for block in content:
         if block["type"] == "thinking" and not block.get("signature"):
@@ -146,21 +161,39 @@ def events(message: Message) -> Iterator[Event]:
         for delta in deltas:
             yield {"type": "content_block_delta", "index": index, "delta": delta}
         yield {"type": "content_block_stop", "index": index}
-    usage = message["usage"]
-    totals = ("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens")
     yield {
         "type": "message_delta",
         "delta": {name: message[name] for name in ("stop_reason", "stop_sequence", "stop_details")},
-        "usage": {name: usage[name] for name in (*totals, "output_tokens_details")},
+        "usage": {name: value for name, value in message["usage"].items() if name in _TOTALS},
+        **{name: message[name] for name in _AT_THE_END if name in message},
     }
     yield {"type": "message_stop"}
 
 
+_TOTALS = (
+    *("input_tokens", "cache_creation_input_tokens", "cache_read_input_tokens", "output_tokens"),
+    *("output_tokens_details", "server_tool_use", "iterations"),
+)
+_AT_THE_END = ("context_management",)
+
+
 def _start(message: Message) -> Message:
-    """The message before anything is said. Its `output_tokens` are a placeholder, as the API's are."""
-    usage = {name: value for name, value in message["usage"].items() if name != "output_tokens_details"}
+    """The message before anything is said.
+
+    Its `output_tokens` are a placeholder, as the API's are. Its model and its other tokens are those
+    of the first iteration, where there are several: so recorded streams have it.
+    """
+    kept = {name: value for name, value in message.items() if name not in _AT_THE_END}
+    whole = message["usage"]
+    usage = {name: value for name, value in whole.items() if name not in _TOTALS[4:]}
+    first = (whole.get("iterations") or [whole])[0]
+    usage |= {name: first[name] for name in (*_TOTALS[:3], "cache_creation")}
+    usage["output_tokens"] = min(4, first["output_tokens"])
     empty: Message = {"content": [], "stop_reason": None, "stop_sequence": None, "stop_details": None}
-    return {**message, **empty, "usage": {**usage, "output_tokens": min(4, usage["output_tokens"])}}
+    return {**kept, **empty, "model": first.get("model", message["model"]), "usage": usage}
+
+
+_SUMMARY = ("content", "encrypted_content")
 
 
 def _open(block: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -175,6 +208,12 @@ def _open(block: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
             deltas = [{"type": "thinking_delta", "thinking": piece} for piece in shown]
             deltas.append({"type": "signature_delta", "signature": block["signature"]})
             return {"type": "thinking", "thinking": "", "signature": ""}, deltas
+        case "compaction":
+            said: dict[str, Any] = {name: block[name] for name in _SUMMARY if name in block}
+            compacted: list[dict[str, Any]] = [{"type": "compaction_delta", **said}]
+            if "signature" in block:
+                compacted.append({"type": "signature_delta", "signature": block["signature"]})
+            return {"type": "compaction", **dict.fromkeys(said)}, compacted
         case "tool_use" | "server_tool_use" | "mcp_tool_use":
             written = json.dumps(block["input"], ensure_ascii=False)
             parts = ["", *pieces(written)] if block["input"] else [""]

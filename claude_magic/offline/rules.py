@@ -1,4 +1,4 @@
-"""What the Messages API refuses, in its own words.
+"""What the Messages API refuses, in its own words: every rule in turn, those of the conversation here.
 
 Each rule raises `Rejected`. Source: CLAUDE_API.md's facts, the SDK's parameter types, and public
 reports that quote the API's errors.
@@ -10,153 +10,35 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ..models import Model, lookup
-from . import blocks, signatures
+from ..models import Model
+from . import betas, blocks, compaction, editing, fallback, parameters, pausing, signatures
 from .faults import Rejected
-from .history import Body, Placed, flatten, runs
+from .history import Body, Placed, absent, flatten, runs, summarizes
 from .tokens import request_tokens
 
 MAX_REQUEST_BYTES = 32 * 1024 * 1024
 MAX_MESSAGES = 100_000
 MAX_BREAKPOINTS = 4
-MIN_BUDGET_TOKENS = 1024
-_COUNTED = {
-    *("messages", "model", "cache_control", "output_config", "speed", "system", "thinking", "tool_choice"),
-    *("tools", "user_profile_id", "workspace_id"),
-}
-_CREATED = _COUNTED | {
-    *("max_tokens", "container", "diagnostics", "inference_geo", "metadata", "service_tier"),
-    *("stop_sequences", "stream"),
-}
-_BETA = {
-    *("billing_policy", "compaction", "context_management", "fallback_credit_token", "fallbacks", "mcp_servers"),
-    *("thread", "output_format"),
-}
-_SAMPLING = ("temperature", "top_p", "top_k")
-_THINKING_KEYS = {
-    "adaptive": {"type", "display"},
-    "enabled": {"type", "display", "budget_tokens"},
-    "between_tools": {"type"},
-    "disabled": {"type"},
-}
 
 
-def check(body: Any, *, betas: str = "", counting: bool = False) -> Model:
+def check(body: Any, *, header: str = "", counting: bool = False) -> Model:
     """Go through every rule; the model's row, where all of them hold.
 
-    `betas` is the `anthropic-beta` header; `counting` is for `count_tokens`, which takes fewer parameters.
+    `header` is `anthropic-beta`; `counting` is for `count_tokens`, which takes fewer parameters.
     """
+    given = betas.parsed(header)
     if not isinstance(body, dict):
         raise Rejected("The request body is not a JSON object")
-    _parameters(body, _COUNTED if counting else _CREATED, bool(betas))
-    model = known_model(body)
-    if not counting:
-        _max_tokens(body, model)
-        _stop_sequences(body)
-    for rule in _RULES:
+    parameters.check_names(body, given, counting=counting)
+    model = parameters.known_model(body)
+    # Shape before meaning: a later rule relies on what an earlier one has made sure of.
+    for rule in (*(() if counting else parameters.CREATING), *parameters.ALWAYS, *_SHAPES):
+        rule(body, model)
+    for check_beta in (parameters.check_speed, editing.check, compaction.check_blocks, fallback.check):
+        check_beta(body, model, given)
+    for rule in (*(() if counting else _CREATING), *_MEANING):
         rule(body, model)
     return model
-
-
-def _parameters(body: Body, allowed: set[str], beta: bool) -> None:
-    for name in _SAMPLING:
-        if name in body:
-            raise Rejected(f"`{name}` is deprecated for this model.")
-    for name in body:
-        if name not in allowed and not (beta and name in _BETA):
-            raise Rejected(f"{name}: Extra inputs are not permitted")
-    for name in ("model", "messages"):
-        if name not in body:
-            raise Rejected(f"{name}: Field required")
-
-
-def known_model(body: Body) -> Model:
-    """The model's row. Raises the API's 404 for a name that it does not know."""
-    name = body["model"]
-    if not isinstance(name, str):
-        raise Rejected("model: Input should be a valid string")
-    # Only the API's own spellings: those of other providers, and `-latest`, do not work there.
-    own = re.fullmatch(r"claude-[a-z]+-\d+(-\d{1,2})?(-\d{8})?", name)
-    if not own or not (model := lookup(name)):
-        raise Rejected(f"model: {name}", status=404)
-    return model
-
-
-def _max_tokens(body: Body, model: Model) -> None:
-    if "max_tokens" not in body:
-        raise Rejected("max_tokens: Field required")
-    limit = body["max_tokens"]
-    if not isinstance(limit, int) or isinstance(limit, bool):
-        raise Rejected("max_tokens: Input should be a valid integer")
-    if limit < 0:
-        raise Rejected("max_tokens: Input should be greater than or equal to 0")
-    if limit > model.max_output:
-        raise Rejected(
-            f"max_tokens: {limit} > {model.max_output}, which is the maximum allowed number of output tokens "
-            f"for {body['model']}"
-        )
-
-
-def _stop_sequences(body: Body) -> None:
-    sequences = body.get("stop_sequences", [])
-    if not isinstance(sequences, list):
-        raise Rejected("stop_sequences: Input should be a valid list")
-    for i, sequence in enumerate(sequences):
-        if not isinstance(sequence, str):
-            raise Rejected(f"stop_sequences.{i}: Input should be a valid string")
-        if not sequence.strip():
-            raise Rejected("stop_sequences: each stop sequence must contain non-whitespace")
-
-
-def _thinking(body: Body, model: Model) -> None:
-    if "thinking" not in body:
-        return
-    config = body["thinking"]
-    kind = config.get("type") if isinstance(config, dict) else None
-    if not isinstance(kind, str) or kind not in _THINKING_KEYS:
-        tags = ", ".join(f"'{each}'" for each in _THINKING_KEYS)
-        raise Rejected(
-            f"thinking: Input tag '{kind}' found using 'type' does not match any of the expected tags: {tags}"
-        )
-    for name in config.keys() - _THINKING_KEYS[kind]:
-        raise Rejected(f"thinking.{kind}.{name}: Extra inputs are not permitted")
-    if kind not in model.thinking:
-        hint = ' Use "thinking.type.adaptive" and "output_config.effort" to control thinking behavior.'
-        raise Rejected(f'"thinking.type.{kind}" is not supported for this model.{hint if kind == "enabled" else ""}')
-    if config.get("display") not in (None, "summarized", "omitted"):
-        raise Rejected(f"thinking.{kind}.display: Input should be 'summarized' or 'omitted'")
-    if kind == "enabled":
-        _budget(config, body)
-
-
-def _budget(config: Body, body: Body) -> None:
-    budget = config.get("budget_tokens")
-    if not isinstance(budget, int) or isinstance(budget, bool):
-        raise Rejected(
-            "thinking.enabled.budget_tokens: "
-            + ("Field required" if budget is None else "Input should be a valid integer")
-        )
-    if budget < MIN_BUDGET_TOKENS:
-        raise Rejected("thinking.enabled.budget_tokens: Input should be greater than or equal to 1024")
-    if budget >= body.get("max_tokens", budget + 1):
-        raise Rejected("`max_tokens` must be greater than `thinking.budget_tokens`.")
-
-
-def _effort(body: Body, model: Model) -> None:
-    config = body.get("output_config", {})
-    if not isinstance(config, dict):
-        raise Rejected("output_config: Input should be an object")
-    effort = config.get("effort")
-    if effort is None:
-        return
-    if not model.effort:
-        raise Rejected("This model does not support the effort parameter.")
-    if effort not in model.effort:
-        allowed = ", ".join(f"'{each}'" for each in model.effort)
-        raise Rejected(f"output_config.effort: '{effort}' is not supported by this model. Supported levels: {allowed}")
-    kind = body.get("thinking", {}).get("type", "adaptive")
-    if effort not in model.efforts_with(kind):
-        raise Rejected(f"output_config.effort: '{effort}' is not supported with `thinking.type` '{kind}' on this model")
 
 
 def _system(body: Body, model: Model) -> None:
@@ -259,7 +141,7 @@ def _order(body: Body, model: Model) -> None:
         if role == "system":
             _system_message(roles, i, model)
     last = runs(flatten(body["messages"]))[-1]
-    if last[0].role == "assistant" and not _paused(last):
+    if last[0].role == "assistant" and absent(body, "compaction") and (not _paused(last) or pausing.changed(body)):
         raise Rejected(
             "This model does not support assistant message prefill. The conversation must end with a user message."
         )
@@ -275,9 +157,10 @@ def _system_message(roles: list[str], i: int, model: Model) -> None:
 
 
 def _paused(run: list[Placed]) -> bool:
-    """Whether an assistant turn at the end is one that `pause_turn` broke off, which goes on when sent again."""
+    """Whether an assistant turn at the end is one that a pause broke off, which goes on when sent again."""
     last = run[-1].kind
-    return last == "server_tool_use" or (last.endswith("_tool_result") and last != "tool_result")
+    server = last == "server_tool_use" or (last.endswith("_tool_result") and last != "tool_result")
+    return server or summarizes(run[-1].block)
 
 
 def _endings(body: Body, model: Model) -> None:
@@ -337,13 +220,16 @@ def _tool_results(turn: list[Placed], before: list[Placed]) -> None:
 
 
 def _server_tools(body: Body, model: Model) -> None:
-    """A server tool's call stands with its result in one turn, but at the very end of a paused one."""
-    turns = runs(flatten(body["messages"]))
-    last = next((turn for turn in reversed(turns) if turn[0].role == "assistant"), [])
-    for turn in turns:
+    """A server tool's call stands with its result in one turn, but where that turn still goes on.
+
+    It goes on where a pause broke it off at the very end, and where its own tools are answered.
+    """
+    turns = runs([each for each in flatten(body["messages"]) if each.role != "system"])
+    for i, turn in enumerate(turns):
         results = {each.block.get("tool_use_id") for each in turn if each.kind.endswith("_tool_result")}
+        open_ended = i >= len(turns) - 2 and all(each.kind == "tool_result" for each in turns[-1])
         for each in turn:
-            waits = turn is last and each is turn[-1]
+            waits = open_ended or (turn is turns[-1] and each is turn[-1])
             if each.kind in ("server_tool_use", "mcp_tool_use") and each.block["id"] not in results and not waits:
                 name = each.block.get("name", "server")
                 raise Rejected(
@@ -374,6 +260,26 @@ def _explicit_marks(body: Body) -> list[Any]:
     return [block["cache_control"] for block in marked if block.get("cache_control")]
 
 
+def _warming(body: Body, model: Model) -> None:
+    """`max_tokens: 0` fills the cache: it wants a breakpoint on a block, and nothing that shapes a reply.
+
+    Source: CLAUDE_API.md §4, and the prompt caching page, "pre-warming the cache".
+    """
+    if body["max_tokens"]:
+        return
+    if not _explicit_marks(body):
+        raise Rejected("max_tokens: 0 requires at least one content block with `cache_control`")
+    shaped = {
+        "stream": body.get("stream"),
+        "output_config.format": (body.get("output_config") or {}).get("format"),
+        "tool_choice": (body.get("tool_choice") or {}).get("type") in ("any", "tool"),
+        "compaction": body.get("compaction"),
+    }
+    for name, value in shaped.items():
+        if value:
+            raise Rejected(f"max_tokens: 0 cannot be combined with `{name}`")
+
+
 def _images(body: Body, model: Model) -> None:
     blocks.check_sizes(flatten(body["messages"]))
 
@@ -384,14 +290,9 @@ def _length(body: Body, model: Model) -> None:
         raise Rejected(f"prompt is too long: {tokens} tokens > {model.context} maximum")
 
 
-# Shape before meaning: a later rule relies on what an earlier one has made sure of.
-_RULES: tuple[Callable[[Body, Model], None], ...] = (
-    _thinking,
-    _effort,
-    _system,
-    _tools,
-    _tool_choice,
-    _messages,
+_SHAPES: tuple[Callable[[Body, Model], None], ...] = (_system, _tools, _tool_choice, _messages)
+_CREATING: tuple[Callable[[Body, Model], None], ...] = (_warming, compaction.check_demand, compaction.check_whole)
+_MEANING: tuple[Callable[[Body, Model], None], ...] = (
     _order,
     _endings,
     _tool_calls,

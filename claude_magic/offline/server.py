@@ -17,13 +17,10 @@ from typing import Any, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from ..models import Model
-from . import catalogue, replies, rules
-from .cache import Cache
+from . import catalogue, rules
+from .answering import Asked, Memory, Script, answer, count
 from .faults import Fault, Rejected, error_body, rejection, should_retry, status_of, stream_error_message
-from .reply import Draft, Message, events, finish, thinks
-from .tokens import request_tokens
-
-Script = Callable[[dict[str, Any]], "list[dict[str, Any]] | None"]
+from .reply import Message, events
 
 INVALID_KEY = "invalid"
 _ORGANIZATION_ID = "00000000-0000-4000-8000-000000000000"
@@ -37,8 +34,8 @@ class Server:
     `requests` are the bodies that came to `/v1/messages`, in order, the refused ones included;
     `replies` the whole messages that it answered with. One of `faults` (`Fault` or `None`) is used up
     by each of these requests. `pace` is in events per second, `None` for as fast as can be. `script`
-    may dictate a reply's content blocks; where it gives `None`, the stand-in answers itself. `clock`
-    gives seconds, for what the prompt cache still holds.
+    may dictate a reply, its content blocks or a whole `Draft`; where it gives `None`, the stand-in
+    answers itself. `clock` gives seconds, for what the prompt cache still holds.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -48,7 +45,7 @@ class Server:
         self.pace: float | None = None
         self.script: Script | None = None
         self.clock: Callable[[], float] = time.monotonic
-        self._cache = Cache(lambda: self.clock())
+        self._memory = Memory(lambda: self.clock())
         self._numbers = itertools.count(1)
         self._stopped = threading.Event()
         self._connections: set[socket.socket] = set()
@@ -76,9 +73,7 @@ class Server:
 
     def answer(self, body: dict[str, Any], model: Model, key: str) -> Message:
         """The whole message for a request that the rules let through."""
-        content = self.script(body) if self.script else None
-        draft = replies.draft(body, thinks(body, model)) if content is None else Draft(content)
-        return finish(draft, body, model, self._cache.serve(body, model, key), next(self._numbers))
+        return answer(Asked(body, model, key, next(self._numbers)), self._memory, self.script)
 
     def wait(self, seconds: float) -> None:
         """Let time pass; no longer than until the server stops."""
@@ -157,8 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/v1/messages/count_tokens":
             self._key()
             body = _parsed(raw)
-            model = rules.check(body, betas=self._betas, counting=True)
-            self._json(200, {"input_tokens": request_tokens(body, model)})
+            self._json(200, count(body, rules.check(body, header=self._betas, counting=True)))
         elif path == "/v1/messages":
             self._message(raw)
         else:
@@ -176,7 +170,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._reject(rejection(fault), fault.headers)
             return
         key, body = self._key(), _parsed(raw)
-        message = stand_in.answer(body, rules.check(body, betas=self._betas), key)
+        message = stand_in.answer(body, rules.check(body, header=self._betas), key)
         if body.get("stream"):
             self._stream(message, fault)
         else:

@@ -17,8 +17,6 @@ CHARACTERS_PER_TOKEN = 3.5
 _MESSAGE_TOKENS = 4
 _TOOLS_TOKENS = 290  # the API's own system prompt for tools, of about this size
 _PDF_PAGE_TOKENS = 1600
-# Blocks of a reply that are not the reply's own words.
-NOT_SAID = ("compaction", "fallback")
 
 
 def text_tokens(text: str) -> int:
@@ -85,7 +83,7 @@ def request_tokens(body: Body, model: Model) -> int:
 
 def reply_tokens(content: Iterable[dict[str, Any]], model: Model) -> tuple[int, int]:
     """Output tokens, and how many of them are thinking."""
-    blocks = [block for block in content if block["type"] not in NOT_SAID]
+    blocks = list(content)
     if not blocks:
         return 0, 0
     thinking = sum(block_tokens(block, model) for block in blocks if block["type"] == "thinking")

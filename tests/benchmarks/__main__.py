@@ -5,6 +5,7 @@ The exit code is 0 also where a limit is passed: the machine may be busy. Such r
 
 from __future__ import annotations
 
+import itertools
 import sys
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 if not __package__:
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks import browser, loading, pure, reading, traffic, wire
+from benchmarks import browser, loading, money, pure, reading, traffic, wire
 from benchmarks.table import heading
 
 
@@ -21,10 +22,17 @@ def main() -> None:
     began = time.monotonic()
     print(heading(), flush=True)
     with wire.server() as server:
-        for rows in (loading.rows(), traffic.rows(server), reading.rows(server), pure.rows(), browser.rows(server)):
-            for row in rows:
-                print(row.line(), flush=True)
-    print("\nTimes are the best of several repetitions, in turns with the baseline; sizes and paced rows are one run.")
+        parts = (
+            loading.rows(),
+            traffic.rows(server),
+            reading.rows(server),
+            pure.rows(),
+            money.rows(),
+            browser.rows(server),
+        )
+        for row in itertools.chain(*parts):
+            print(row.line(), flush=True)
+    print("\nTimes are the best of several repetitions, in turns with the baseline; the rest is one run.")
     print(f"{time.monotonic() - began:.0f} s in all.")
 
 

@@ -1,0 +1,190 @@
+"""The network, and nothing else: requests out, events in, every failure as one of ours.
+
+The only package that imports `anthropic`, and not before the first request needs it. A new provider is a row in
+`providers.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from .. import errors, models
+from . import connection, lookups, providers
+from .failures import setup_error, translate
+from .lookups import MODELS_SECONDS
+from .providers import PROVIDERS
+from .redaction import environment_secrets, redact, secrets_of
+from .settings import Settings, headers
+from .stream import Stream, Wait
+
+if TYPE_CHECKING:
+    import anthropic
+
+    from ..offline import Server
+
+__all__ = ["MODELS_SECONDS", "Client", "Settings", "Stream", "Wait", "translate"]
+
+
+class Client:
+    """Makes the SDK's client from the environment as it is now, and asks by it."""
+
+    def __init__(self) -> None:
+        self._key: str | None = None
+        self._given: Any = None
+        self._sdk: anthropic.Anthropic | None = None
+        self._made_from: object = None
+        self._offline: Server | None = None
+        self._starting = threading.Lock()
+
+    def use_key(self, key: str) -> None:
+        """Use this API key, in memory only, from now on. Raises `CredentialsError` if it cannot be one."""
+        if not key:
+            raise errors.CredentialsError("No key was entered; nothing changed.")
+        self._key = connection.clean_key("the key", key)
+
+    def use_client(self, given: Any) -> None:
+        """Ask by this client of the SDK from now on, whatever the provider, unless that is `offline`.
+
+        `None` ends it. Raises `UsageError` for an asynchronous client, and for what is no client.
+        """
+        self._given = None if given is None else connection.checked(given)
+
+    def stream(self, params: Mapping[str, Any], settings: Settings, on_wait: Callable[[Wait], None]) -> Stream:
+        """Send a request. The events come as the stream is iterated; failures are raised there."""
+        return Stream(self, params, settings, on_wait)
+
+    def count_tokens(self, params: Mapping[str, Any], settings: Settings) -> int:
+        """The tokens that a request holds, as the API counts them: an estimate, and free of charge.
+
+        One attempt, of `lookups.COUNT_SECONDS` at most. Raises `ClaudeError`.
+        """
+        if self._given is None and (lacking := self.lacks(settings.provider, "count_tokens")):
+            raise errors.UsageError(lacking)
+        try:
+            carried = headers(settings, self.secrets())
+            sdk = self.sdk(settings)
+            return lookups.within(lookups.COUNT_SECONDS, lambda: lookups.counted(sdk, params, carried))
+        except Exception as error:
+            failed = error
+        raise self.failure(failed, settings, model=str(params.get("model")))
+
+    def models(self, settings: Settings, *, retired: bool = False) -> list[dict[str, Any]] | None:
+        """The models as the API lists them (SDK 2.12, types/model_info.py), as plain dicts: a stranger's data.
+
+        `None` where no such list comes within `MODELS_SECONDS`: there is no key or no network, the provider has
+        none, or the answer is something else. The stand-in is not asked: it knows what `models.py` says.
+        """
+        if settings.provider == "offline" or self.lacks(self.provider(settings), "models"):
+            return None
+        with suppress(Exception):
+            sdk = self.sdk(settings)
+            return lookups.within(MODELS_SECONDS, lambda: lookups.listed(sdk, retired))
+        return None
+
+    @staticmethod
+    def lacks(provider: str, feature: str) -> str | None:
+        """That a provider lacks one of `providers.FEATURES`, as a sentence; `None` where it has it."""
+        return providers.lacks(provider, feature)
+
+    def provider(self, settings: Settings) -> str:
+        """Whose prices and limits hold: the provider that is set, or that of the client which the user gave."""
+        if self._given is None or settings.provider == "offline":
+            return settings.provider
+        return providers.name_of(self._given) or settings.provider
+
+    @property
+    def offline(self) -> Server:
+        """The offline stand-in, started at first use."""
+        from .. import offline
+
+        with self._starting:
+            if self._offline is None:
+                self._offline = offline.start()
+        return self._offline
+
+    def sdk(self, settings: Settings) -> anthropic.Anthropic:
+        """The SDK's client for these settings and the environment as it is now.
+
+        Made in a thread of its own: an Interrupt then ends the waiting at once, and cannot leave
+        the import of `anthropic` (over a second) half done.
+        """
+        to_reach = (settings.provider, settings.base_url, settings.timeout)
+        made_from = (to_reach, self._key, self._given, connection.environment())
+        if self._sdk is None or self._made_from != made_from:
+            pool = ThreadPoolExecutor(1, "claude_magic client")
+            making = pool.submit(self._build, settings)
+            pool.shutdown(wait=False)
+            self._sdk = making.result()
+            self._made_from = made_from
+        return self._sdk
+
+    def forget(self) -> None:
+        """Build the SDK's client anew next time: credentials in files may have changed."""
+        self._sdk = None
+
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be shown."""
+        given = getattr(self._given, "api_key", None), getattr(self._given, "auth_token", None)
+        strings = (each for each in (self._key, *given) if isinstance(each, str))
+        return (*secrets_of(*strings), *environment_secrets())
+
+    def key_source(self) -> str:
+        """Where the key comes from, in words."""
+        if self._given is not None:
+            return "the client in ClaudeMagic.client"
+        if self._key:
+            return "the key given to %claude_key"
+        for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"):
+            if os.environ.get(name, "").strip():
+                return f"the key in {name}"
+        return PROVIDERS["anthropic"].credentials
+
+    def failure(
+        self,
+        error: Exception,
+        settings: Settings,
+        *,
+        model: str = "",
+        request_id: str | None = None,
+        answered: bool = False,
+    ) -> errors.ClaudeError:
+        """What ended a request, as one of ours, with no secret in it. `answered`: a reply had begun."""
+        if isinstance(error, errors.ClaudeError):
+            return error
+        row, secrets = PROVIDERS[self.provider(settings)], self.secrets()
+        if isinstance(error, TimeoutError):
+            return errors.ConnectionFailedError("The API did not answer in time.")
+        if not answered and (unmade := setup_error(error, row, secrets)):
+            return unmade
+        request_id = getattr(error, "request_id", None) or request_id
+        failure = translate(error, self.key_source(), settings.timeout, request_id, row)
+        if isinstance(failure, errors.NotFoundError) and "model" in failure.message.lower():
+            failure.advice = self._nearest(model, settings)
+        if isinstance(failure, errors.ConnectionFailedError):
+            failure.message = f"{self._address(settings)} cannot be reached: {failure.message}."
+        failure.message = redact(failure.message, secrets)
+        failure.args = (failure.message,)
+        return failure
+
+    def _build(self, settings: Settings) -> anthropic.Anthropic:
+        if settings.provider == "offline":
+            return connection.stand_in(self.offline.url, settings)
+        if self._given is not None:
+            return connection.adopt(self._given, settings)
+        return connection.connect(settings, self._key, self.secrets())
+
+    def _address(self, settings: Settings) -> str:
+        with suppress(Exception):
+            return connection.address(self.sdk(settings))
+        return "The API"
+
+    def _nearest(self, model: str, settings: Settings) -> str:
+        name = self.provider(settings)
+        known = [each["id"] for each in self.models(settings) or ()]
+        near = (providers.model_id(name, each) for each in models.nearest(model, known))
+        return f"Nearest models: {', '.join(near)}. {PROVIDERS[name].ids}".rstrip()

@@ -1,0 +1,150 @@
+"""The SDK's client for a provider, from settings and the environment: made, or taken over from the user.
+
+Who may sign in with what is the SDK's business (profiles, tokens, workload identity, boto3, google-auth): nothing
+is asked of the environment beforehand that the SDK asks itself.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from .. import errors
+from .failures import setup_error
+from .providers import PROVIDERS, Provider
+from .redaction import one_line, redact
+from .settings import Settings
+
+if TYPE_CHECKING:
+    import anthropic
+    import httpx2
+
+CONNECT_SECONDS = 10.0
+# What a client is built from: when one of these changes, the next cell has a new one.
+ENVIRONMENT = re.compile(
+    r"ANTHROPIC_|AWS_|GOOGLE_|CLOUD_ML_|CLOUDSDK_|(?:https?|all|no)_proxy$|SSL_CERT_", re.IGNORECASE
+)
+_SOCKETS = "Look at HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE."
+
+
+def environment() -> dict[str, str]:
+    """What of the environment a client is made from."""
+    return {name: value for name, value in os.environ.items() if ENVIRONMENT.match(name)}
+
+
+def connect(settings: Settings, key: str | None, secrets: tuple[str, ...]) -> anthropic.Anthropic:
+    """A client of the settings' provider, which waits for no retry. Raises `CredentialsError` or `UsageError`."""
+    import anthropic
+
+    row = PROVIDERS[settings.provider]
+    for name in row.imports:
+        with suppress(ImportError):  # it may not be needed: with a bearer token, boto3 is not
+            importlib.import_module(name)
+    given = {"base_url": checked_address("ClaudeMagic.base_url", settings.base_url)} if settings.base_url else {}
+    if settings.provider == "anthropic":
+        given = {**_credentials(key), **_base_url(), **given}
+    try:
+        made: anthropic.Anthropic = getattr(anthropic, row.sdk_classes[0])(
+            **given, max_retries=0, timeout=_timeout(settings)
+        )
+        return made
+    except (anthropic.AnthropicError, ValueError, ImportError, OSError) as error:
+        failure = _unconnected(error, row, secrets)
+    raise failure  # outside of `except`: a cause can hold the key
+
+
+def _unconnected(error: Exception, row: Provider, secrets: tuple[str, ...]) -> errors.ClaudeError:
+    import anthropic
+
+    if isinstance(error, anthropic.AnthropicError) or (isinstance(error, ValueError) and "proxy" not in str(error)):
+        return setup_error(error, row, secrets) or errors.CredentialsError(
+            redact(one_line(error), secrets), advice=row.setup
+        )
+    return errors.UsageError(f"The connection cannot be set up ({type(error).__name__}).", advice=_SOCKETS)
+
+
+def stand_in(url: str, settings: Settings) -> anthropic.Anthropic:
+    """A client of the offline stand-in at this address."""
+    import anthropic
+
+    return anthropic.Anthropic(api_key="offline", base_url=url, max_retries=0, timeout=_timeout(settings))
+
+
+def adopt(given: Any, settings: Settings) -> anthropic.Anthropic:
+    """The user's own client, with our timeout, and without retries of its own."""
+    adopted: anthropic.Anthropic = given.with_options(max_retries=0, timeout=_timeout(settings))
+    return adopted
+
+
+def checked(given: Any) -> Any:
+    """The same object, if it is a client that a cell can ask. Raises `UsageError` for any other."""
+    name = type(given).__name__
+    if name.startswith("Async"):
+        raise errors.UsageError(
+            f"{name} is an asynchronous client; a cell waits for its reply.",
+            advice=f"Give its synchronous sister: ClaudeMagic.client = {name.removeprefix('Async')}(…)",
+        )
+    streaming = getattr(getattr(given, "messages", None), "with_streaming_response", None)
+    if isinstance(given, type) or not hasattr(streaming, "create") or not callable(getattr(given, "with_options", 0)):
+        raise errors.UsageError(
+            f"ClaudeMagic.client wants a client of the anthropic package, not {name}.",
+            advice="For example: ClaudeMagic.client = anthropic.AnthropicBedrock()",
+        )
+    return given
+
+
+def address(sdk: anthropic.Anthropic) -> str:
+    """Scheme, host and port of where requests go: not the user part, which can hold a password."""
+    parts = urlsplit(str(sdk.base_url))
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname}{port}"
+
+
+def checked_address(name: str, value: str) -> str:
+    """A base URL without white space around it. Raises `UsageError`, without showing it, if it is none."""
+    value = value.strip()
+    with suppress(ValueError):
+        parts = urlsplit(value)
+        if parts.scheme in ("http", "https") and parts.hostname and not re.search(r"\s", value) and parts.port != 0:
+            return value
+    raise errors.UsageError(f"{name} is not an address.", advice="It opens with http:// or https:// and a host.")
+
+
+def clean_key(name: str, value: str) -> str:
+    """A key without white space around it. Raises `CredentialsError`, without showing it, if it cannot be one."""
+    value, given = value.strip(), value
+    if given and not value:
+        raise errors.CredentialsError(f"{name[0].upper()}{name[1:]} holds nothing but white space.")
+    if not value.isascii() or not (value.isprintable() and " " not in value):
+        raise errors.CredentialsError(
+            f"{name[0].upper()}{name[1:]} holds a character that no key has.",
+            advice="It may be a line break, a space or a typographic sign: copy the key once more.",
+        )
+    return value
+
+
+def _timeout(settings: Settings) -> httpx2.Timeout:
+    import httpx2
+
+    return httpx2.Timeout(settings.timeout, connect=CONNECT_SECONDS)
+
+
+def _credentials(key: str | None) -> dict[str, Any]:
+    """What to give the SDK beside what it finds itself: only where a variable holds stray white space."""
+    if key:
+        return {"api_key": key}
+    for name, argument in (("ANTHROPIC_API_KEY", "api_key"), ("ANTHROPIC_AUTH_TOKEN", "auth_token")):
+        value = os.environ.get(name, "")
+        if cleaned := clean_key(name, value):
+            return {} if cleaned == value else {argument: cleaned}
+    return {}
+
+
+def _base_url() -> dict[str, Any]:
+    """ANTHROPIC_BASE_URL without stray white space. Raises `UsageError` if it is no address."""
+    given = os.environ.get("ANTHROPIC_BASE_URL", "").strip()
+    return {"base_url": checked_address("ANTHROPIC_BASE_URL", given)} if given else {}

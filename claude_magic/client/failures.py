@@ -1,0 +1,110 @@
+"""Every failure of the SDK, of its providers' packages and of httpx2, as one of ours.
+
+The words of most network errors are not passed on: they can hold the key (CLAUDE_API.md §9).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from .. import errors
+from .providers import PROVIDERS, Provider
+from .redaction import one_line, redact
+from .refusals import status_error
+
+if TYPE_CHECKING:
+    import anthropic
+
+# Packages that sign requests in: their exceptions can come out of any request.
+_SIGNING = ("botocore", "boto3", "google.auth")
+_VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
+_THE_API = PROVIDERS["anthropic"]
+
+
+def translate(
+    error: Exception, key_source: str, timeout: float, request_id: str | None, row: Provider = _THE_API
+) -> errors.ClaudeError:
+    """Any failure of the SDK or of httpx2 as one of ours."""
+    import anthropic
+    import httpx2
+
+    if isinstance(error, anthropic.APIStatusError):
+        return status_error(error, key_source, request_id, row)
+    network = anthropic.APIConnectionError | httpx2.HTTPError | httpx2.StreamError
+    if isinstance(error, network | httpx2.InvalidURL | httpx2.CookieConflict):
+        return _network_error(error, timeout, request_id, row)
+    if isinstance(error, anthropic.AnthropicError) or _is_missing_key(error):
+        return errors.CredentialsError("There is no API key.", advice=row.setup)
+    if isinstance(error, UnicodeEncodeError):
+        return errors.UsageError("The request holds text that is not valid Unicode; nothing was sent.")
+    if isinstance(error, ValueError):
+        return errors.StreamError("The reply is unreadable: it is not valid JSON.", request_id=request_id)
+    return errors.ClaudeError(f"{type(error).__name__} in the anthropic package.", request_id=request_id)
+
+
+def setup_error(error: Exception, row: Provider, secrets: tuple[str, ...] = ()) -> errors.ClaudeError | None:
+    """What kept a request from being made, before anything was sent; `None` if the error tells of nothing missing.
+
+    The SDK's own words name arguments of its constructors: of them, the variables are passed on.
+    """
+    import anthropic
+
+    words = redact(one_line(error), secrets)
+    if row.extra and (isinstance(error, ImportError) or "pip install" in words):
+        install = f'pip install "anthropic[{row.extra}]"'
+        return errors.UsageError(f"{row.title} needs a package that is not installed.", advice=install)
+    if type(error).__module__.startswith(_SIGNING):
+        return errors.CredentialsError(f"{row.title}: signing in failed ({type(error).__name__}).", advice=row.setup)
+    is_the_sdks = isinstance(error, anthropic.AnthropicError) and not isinstance(error, anthropic.APIError)
+    if row is _THE_API or not (is_the_sdks or type(error) in (RuntimeError, ValueError)):
+        return None
+    if variables := list(dict.fromkeys(_VARIABLE.findall(words))):
+        missing = " or ".join(variables)
+        return errors.CredentialsError(f"{row.title} is not set up: there is no {missing}.", advice=row.setup)
+    if "not supported" in words:
+        return errors.UsageError(f"{row.title}: {words}.")
+    if type(error) is ValueError:  # its words can hold the value
+        return errors.CredentialsError(f"{row.title} is not set up.", advice=row.setup)
+    return errors.CredentialsError(f"{row.title} is not set up: {words.rstrip('.')}.", advice=row.setup)
+
+
+def _network_error(error: Exception, timeout: float, request_id: str | None, row: Provider) -> errors.ClaudeError:
+    """What went wrong between here and the API: before the reply began, or in the middle of it."""
+    import anthropic
+    import httpx2
+
+    if isinstance(error.__cause__, httpx2.LocalProtocolError):
+        return errors.UsageError("The request cannot be written: a header is malformed.", advice=CHECK_HEADERS)
+    if isinstance(error, anthropic.APITimeoutError):
+        return errors.ConnectionFailedError(f"no answer within {timeout:.0f} s", advice=check_address(row))
+    if isinstance(error, anthropic.APIConnectionError):
+        return errors.ConnectionFailedError(_why_unreachable(error), advice=check_address(row))
+    if isinstance(error, httpx2.TimeoutException):
+        return errors.StreamError(f"The reply stalled: nothing came for {timeout:.0f} s.", request_id=request_id)
+    if isinstance(error, httpx2.InvalidURL):
+        return errors.ConnectionFailedError("it is not an address", advice=check_address(row))
+    return errors.StreamError("The connection was cut in the middle of the reply.", request_id=request_id)
+
+
+CHECK_HEADERS = "Look at the key, and at ANTHROPIC_CUSTOM_HEADERS if it is set."
+
+
+def check_address(row: Provider) -> str:
+    """What to look at when nobody answers, or somebody who should not."""
+    variable = f" or {row.address}" if row.address else ""
+    return f"Check the network, a proxy, and the address, where ClaudeMagic.base_url{variable} sets it."
+
+
+def _is_missing_key(error: Exception) -> bool:
+    # SDK 2.12 raises a bare TypeError where nothing is configured (_client.py).
+    return isinstance(error, TypeError) and "authentication" in str(error)
+
+
+def _why_unreachable(error: anthropic.APIConnectionError) -> str:
+    import httpx2
+
+    cause = error.__cause__
+    if not isinstance(cause, httpx2.ConnectError | httpx2.ReadError | httpx2.WriteError | httpx2.RemoteProtocolError):
+        return "the connection failed"
+    return re.sub(r"^\[.*?\] *", "", str(cause)).rstrip(".").lower()[:120] or "the connection was closed"

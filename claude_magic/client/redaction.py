@@ -1,0 +1,37 @@
+"""Text that can be shown: without the keys in it, on one line of bounded length."""
+
+from __future__ import annotations
+
+import os
+import re
+
+MAX_MESSAGE_CHARACTERS = 500
+MIN_SECRET_CHARACTERS = 8
+_KEY_LIKE = re.compile(r"sk-ant-[\w-]+")
+_USER_IN_ADDRESS = re.compile(r"(?<=://)[^/?#\s@]*@")
+_SECRET = re.compile(r"(?:ANTHROPIC|AWS|AZURE|GOOGLE)_.*(?:KEY|TOKEN|SECRET)", re.IGNORECASE)
+
+
+def redact(text: str, secrets: tuple[str, ...] = ()) -> str:
+    """Text with keys taken out, and the user part of addresses."""
+    for secret in secrets:
+        text = text.replace(secret, "…")
+    return _USER_IN_ADDRESS.sub("…@", _KEY_LIKE.sub("sk-ant-…", text))
+
+
+def one_line(message: object) -> str:
+    """Somebody else's words on one line of bounded length."""
+    words = " ".join(str(message or "").split())
+    return words if len(words) <= MAX_MESSAGE_CHARACTERS else words[:MAX_MESSAGE_CHARACTERS] + " …"
+
+
+def environment_secrets() -> tuple[str, ...]:
+    """The keys and tokens that the environment holds, and what its extra headers say."""
+    values = [value for name, value in os.environ.items() if _SECRET.match(name)]
+    lines = os.environ.get("ANTHROPIC_CUSTOM_HEADERS", "").splitlines()
+    return secrets_of(*values, *(line.partition(":")[2] for line in lines))
+
+
+def secrets_of(*values: str | None) -> tuple[str, ...]:
+    """Those values that are long enough to be a secret, without white space around them."""
+    return tuple(each.strip() for each in values if each and len(each.strip()) >= MIN_SECRET_CHARACTERS)

@@ -1,0 +1,175 @@
+"""One request's events, over as many attempts as it takes: retries are here, visible and interruptible.
+
+Not in the SDK, which waits silently and as long as it is told to.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+import warnings
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from .. import errors
+from .connection import address
+from .failures import check_address
+from .parameters import create_arguments
+from .providers import PROVIDERS
+from .refusals import error_in, id_in
+from .settings import Settings, headers
+
+if TYPE_CHECKING:
+    from . import Client
+
+
+@dataclass(frozen=True)
+class Wait:
+    """A pause before the next attempt: why, and how many seconds are left of it."""
+
+    reason: str
+    seconds: float
+    attempt: int
+    attempts: int
+
+
+class Stream:
+    """One request's events, as plain dicts, over as many attempts as it takes.
+
+    `request_id` and `retries` are those of the attempt under way, `sent` is when the first one went
+    out (`time.monotonic`). A `message_start` event begins the reply anew. The iteration ends with
+    `message_stop`; any other end raises a `ClaudeError`.
+    """
+
+    def __init__(
+        self, client: Client, params: Mapping[str, Any], settings: Settings, on_wait: Callable[[Wait], None]
+    ) -> None:
+        self._client = client
+        self._params = params
+        self._settings = settings
+        self._on_wait = on_wait
+        self.request_id: str | None = None
+        self.retries = 0
+        self._answered = False
+        self.sent = time.monotonic()
+
+    def __iter__(self) -> Generator[Any, None, None]:
+        while True:
+            visible = False
+            broken: Exception | None = None
+            try:
+                for event in self._attempt():
+                    visible = visible or _is_visible(event)
+                    yield event
+                    if event.get("type") == "message_stop":
+                        return
+            except Exception as error:
+                broken = error
+            failure = self._failure(broken)  # outside of `except`: a cause can hold the key
+            self._client.forget()
+            if visible or self.retries >= self._settings.max_retries or not _is_retryable(failure):
+                raise failure
+            self._wait(failure)
+
+    def _attempt(self) -> Iterator[Any]:
+        self.request_id, self._answered = None, False
+        carried = headers(self._settings, self._client.secrets())
+        sdk = self._client.sdk(self._settings)
+        import anthropic
+
+        class Events(anthropic.Stream[object]):
+            """The SDK's stream with the events as the dicts that came, nothing lost or renamed."""
+
+        create: Any = sdk.messages.with_streaming_response.create
+        arguments = create_arguments(create, self._params, carried)
+        if not self.retries:
+            self.sent = time.monotonic()  # making the SDK's client, the first time, is not Claude's doing
+        with ExitStack() as stack:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of old models and settings: ours to say, not in the cell's stderr
+                response = stack.enter_context(create(**arguments))
+            self._answered = True
+            self.request_id = id_in(response.headers)
+            kind = response.headers.get("content-type", "")
+            if kind.startswith("text/html"):
+                raise errors.StreamError(
+                    f"{address(sdk)} answered with a web page ({kind}), which is not the Messages API.",
+                    advice=self._check_address(),
+                )
+            if kind.startswith("application/json"):
+                response.read()
+                yield from _events_of(response.json(), self._check_address())
+            else:
+                yield from response.parse(to=Events)
+
+    def _check_address(self) -> str:
+        return check_address(PROVIDERS[self._client.provider(self._settings)])
+
+    def _wait(self, failure: errors.ClaudeError) -> None:
+        """Pause before the next attempt, telling so each second. Raises the failure if the pause is too long."""
+        delay = _delay(self.retries, getattr(failure, "retry_after", None))
+        if delay > self._settings.max_retry_wait:
+            form = "%H:%M:%S" if delay < 3600 else "%Y-%m-%d %H:%M"
+            clock = time.strftime(form, time.localtime(time.time() + delay))
+            failure.advice = f"It asks to come back in {delay:.0f} s, at {clock}; max_retry_wait is shorter than that."
+            raise failure
+        self.retries += 1
+        end = time.monotonic() + delay
+        while (left := end - time.monotonic()) > 0:
+            self._on_wait(Wait(_reason(failure), left, self.retries, self._settings.max_retries))
+            time.sleep(min(left, 1.0))
+
+    def _failure(self, error: Exception | None) -> errors.ClaudeError:
+        """What ended the attempt, as one of ours; `None` is an end without `message_stop`."""
+        if error is None:
+            return errors.StreamError("The reply ended before it was finished.", request_id=self.request_id)
+        return self._client.failure(
+            error,
+            self._settings,
+            model=str(self._params.get("model")),
+            request_id=self.request_id,
+            answered=self._answered,
+        )
+
+
+def _events_of(message: Any, advice: str) -> Iterator[dict[str, Any]]:
+    """A reply that came in one piece (some gateways do not stream), as events. Raises what else it is."""
+    error = message.get("error") if isinstance(message, dict) else None
+    if isinstance(error, dict):
+        raise error_in(error)
+    if not isinstance(message, dict) or message.get("type") != "message":
+        raise errors.StreamError("The answer is JSON, but not a message.", advice=advice)
+    yield {"type": "message_start", "message": message}
+    yield {"type": "message_stop"}
+
+
+def _is_visible(event: Any) -> bool:
+    """Whether an event brings something that a reader sees: from then on a retry would be a second reply."""
+    if not isinstance(event, dict) or event.get("type") != "content_block_delta":
+        return False
+    delta = event.get("delta") or {}
+    return any(delta.get(name) for name in ("text", "thinking", "partial_json"))
+
+
+def _is_retryable(failure: errors.ClaudeError) -> bool:
+    if isinstance(failure, errors.APIError):
+        return failure.retryable
+    return isinstance(failure, errors.ConnectionFailedError)
+
+
+def _delay(retries: int, retry_after: float | None) -> float:
+    """Seconds until the next attempt: what the API asks for, else the SDK's own backoff (`_base_client.py`)."""
+    if retry_after is not None and retry_after > 0:
+        return retry_after
+    return min(0.5 * 2.0**retries, 8.0) * (1 - 0.25 * random.random())
+
+
+def _reason(failure: errors.ClaudeError) -> str:
+    reasons = {
+        errors.RateLimitError: "rate limit",
+        errors.OverloadedError: "overloaded",
+        errors.ConnectionFailedError: "no connection",
+    }
+    return reasons.get(type(failure), "server error")

@@ -1,0 +1,129 @@
+"""The ledger: what was spent, a row a call, with all its digits.
+
+A call counts once. A reply that goes on (`%claude_continue`) has the calls of the one it goes on from; a
+replay has the recorded call once more, but marked, and it cost nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from . import pricing, request
+from .accumulator import whole_text
+from .conversation import Call, Turn
+
+# Whether the call's turn stands in the notebook, and if not, why: it was outside of the conversation, nothing of it
+# could be kept, or it left (its cell ran again, was deleted, or its chat started over).
+Standing = Literal["stands", "asked once", "failed", "left"]
+
+# Each column, and its type in a data frame of pandas.
+COLUMNS = {
+    "cell": "Int64",
+    "chat": "str",
+    "model": "str",
+    "provider": "str",
+    "started": "datetime64[us, UTC]",
+    "input_tokens": "int64",
+    "cached_tokens": "int64",
+    "written_tokens": "int64",
+    "output_tokens": "int64",
+    "thinking_tokens": "int64",
+    "dollars": "float64",
+    "exact_dollars": "object",
+    "lower_bound": "bool",
+    "seconds": "float64",
+    "stop_reason": "object",
+    "replayed": "bool",
+    "standing": "str",
+}
+# What holds any price of a call with all its digits, in polars.
+_DECIMAL_PRECISION, _DECIMAL_SCALE = 38, 18
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One call, the turn that it was made for, and whether that turn stands in the notebook."""
+
+    turn: Turn
+    call: Call
+    standing: Standing = "stands"
+
+
+def entries(standing: Iterable[Turn], elsewhere: Iterable[Turn] = ()) -> list[Entry]:
+    """The calls of turns that stand in the notebook, then of those that do not."""
+    calls = [Entry(turn, call) for turn in standing for call in turn.calls]
+    calls += [Entry(turn, call, _why(turn)) for turn in elsewhere for call in turn.calls]
+    seen: set[tuple[str, bool]] = set()
+    return [each for each in calls if not _again(each.call, seen)]
+
+
+def _again(call: Call, seen: set[tuple[str, bool]]) -> bool:
+    """Whether a call was seen before; now it is."""
+    if call.request_id is None:
+        return False
+    key = (call.request_id, call.replayed)
+    known = key in seen
+    seen.add(key)
+    return known
+
+
+def _why(turn: Turn) -> Standing:
+    if turn.once:
+        return "asked once"
+    return "left" if request.sendable(turn) else "failed"
+
+
+def row(entry: Entry) -> dict[str, Any]:
+    """One call as a row: `started` in UTC, `seconds` the call took, tokens by kind (of the output, some were thought),
+    `dollars` as a float and exactly; where no price is known, `None`."""
+    turn, call = entry.turn, entry.call
+    tokens, cost = pricing.tokens([call]), pricing.call_cost(call)
+    values = (
+        turn.execution_count,
+        whole_text(turn.chat),
+        whole_text(call.model),
+        whole_text(call.provider),
+        datetime.fromtimestamp(call.started, UTC),
+        *dataclasses.astuple(tokens),
+        None if cost.dollars is None else float(cost.dollars),
+        cost.dollars,
+        cost.at_least,
+        call.seconds,
+        call.stop_reason and whole_text(call.stop_reason),
+        call.replayed,
+        entry.standing,
+    )
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def frame(rows: Sequence[dict[str, Any]]) -> tuple[Any, str]:
+    """Rows as a data frame of pandas, else of polars, else as they are; and what that is, in words."""
+    for library, make in (("pandas", _pandas_frame), ("polars", _polars_frame)):
+        try:
+            module = importlib.import_module(library)
+        except ImportError:
+            continue
+        return make(module, rows), f"a {library} DataFrame"
+    return list(rows), "a list of dicts"
+
+
+def _pandas_frame(pandas: Any, rows: Sequence[dict[str, Any]]) -> Any:
+    return pandas.DataFrame(list(rows), columns=list(COLUMNS)).astype(COLUMNS)
+
+
+def _polars_frame(polars: Any, rows: Sequence[dict[str, Any]]) -> Any:
+    types = {
+        "Int64": polars.Int64,
+        "int64": polars.Int64,
+        "float64": polars.Float64,
+        "bool": polars.Boolean,
+        "datetime64[us, UTC]": polars.Datetime("us", "UTC"),
+    }
+    schema = {name: types.get(kind, polars.String) for name, kind in COLUMNS.items()}
+    schema["exact_dollars"] = polars.Decimal(_DECIMAL_PRECISION, _DECIMAL_SCALE)
+    return polars.DataFrame(list(rows), schema=schema)
