@@ -112,7 +112,7 @@ class Answer:
                 started=started,
                 first_token=first,
                 seconds=time.monotonic() - stream.sent,
-                provider=self._settings.provider,
+                provider=self._client.provider(self._settings),
             )
             self.calls.append(call)
             if missed := _cache_miss(reply.message):
@@ -123,7 +123,7 @@ class Answer:
         if self._left is None:
             return None
         spent = pricing.total(pricing.call_cost(call) for call in self.calls)
-        provider, model = self._settings.provider, self.accumulator.model
+        provider, model = self._client.provider(self._settings), self.accumulator.model
         usage = {**self.accumulator.usage, "output_tokens": 0}
         asked = pricing.call_cost(Call(model, usage, stop_reason="end_turn", provider=provider))
         each = pricing.call_cost(Call(model, {"output_tokens": 1_000_000}, stop_reason="end_turn", provider=provider))

@@ -80,6 +80,14 @@ class Chats:
             self._all[turn.chat] = self._all.get(turn.chat, NOTHING).with_turn(turn, siblings)
             self._siblings.add(turn.id)
 
+    def exchange(self, standing: Turn, turn: Turn) -> None:
+        """Put a turn in the place of one that stands, as a re-run of its cell would."""
+        if standing.cell_id is not None:
+            self._ran.add(standing.cell_id)
+            self._reruns.append(Rerun(standing.cell_id, dict(self._all), [turn.id]))
+        for name, chat in self._all.items():
+            self._all[name] = Conversation(tuple(turn if each.id == standing.id else each for each in chat))
+
     def unbind(self, chat: str) -> None:
         """Send no thinking of this chat's turns from now on: the API has refused it."""
         self._all[chat] = self._all.get(chat, NOTHING).unbound()

@@ -43,7 +43,7 @@ def estimate(client: Client, asked: Request, settings: Settings) -> Counted:
         tokens, exact = client.count_tokens(asked.params, settings), True
     except ClaudeError:
         tokens, exact = _by_length(asked.params), False
-    return Counted({"all": tokens}, _cost(asked, tokens, settings), exact)
+    return Counted({"all": tokens}, _cost(asked, tokens, client.provider(settings)), exact)
 
 
 def count(
@@ -70,12 +70,12 @@ def count(
         "prompt": of_text,
         "attachments": prompt - of_text,
     }
-    return Counted(parts, _cost(asked, whole, settings), True)
+    return Counted(parts, _cost(asked, whole, client.provider(settings)), True)
 
 
-def _cost(asked: Request, tokens: int, settings: Settings) -> Cost:
+def _cost(asked: Request, tokens: int, provider: str) -> Cost:
     usage = {"input_tokens": tokens, "output_tokens": 0, "speed": asked.params.get("speed")}
-    return pricing.call_cost(Call(asked.params["model"], usage, stop_reason="end_turn", provider=settings.provider))
+    return pricing.call_cost(Call(asked.params["model"], usage, stop_reason="end_turn", provider=provider))
 
 
 def _by_length(params: Mapping[str, Any]) -> int:

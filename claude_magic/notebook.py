@@ -150,7 +150,7 @@ class Saved:
     `turns` are those of the conversations, in cell order, each with the id of the cell that it stands in. `shown` are
     all that have a footer, those asked once included; `guests` are those that another cell brought back. `skipped` has
     a line for each record that is not whole; `cells` are the ids of all cells, in order; `pins` is what was pinned,
-    and not taken away since.
+    and not taken away since. `compared` are the turns of each cell that compared models, its own first.
     """
 
     turns: tuple[Turn, ...] = ()
@@ -159,6 +159,7 @@ class Saved:
     skipped: tuple[str, ...] = ()
     cells: tuple[str, ...] = ()
     pins: tuple[Pin, ...] = ()
+    compared: tuple[tuple[Turn, ...], ...] = ()
 
 
 def read(path: Path) -> Saved:
@@ -220,7 +221,7 @@ class _Reading:
             if not turn.once and _is_whole(turn) and turn.created >= started.get(turn.chat, 0)
         ]
         known = tuple(cell_id for cell_id in self._ids if cell_id)
-        return Saved(tuple(turns), shown, guests, tuple(self._skipped), known, self._pins())
+        return Saved(tuple(turns), shown, guests, tuple(self._skipped), known, self._pins(), self._compared())
 
     def _read(self, number: int, cell: Mapping[str, Any]) -> Iterator[Record]:
         for data in _metadata(cell):
@@ -276,6 +277,14 @@ class _Reading:
             home = self._ids.index(turn.cell_id) if turn.cell_id in self._ids and turn.cell_id else holder
             homes.setdefault(home, []).append(turn)
         return homes
+
+    def _compared(self) -> tuple[tuple[Turn, ...], ...]:
+        return tuple(
+            tuple(dataclasses.replace(turn, cell_id=home or turn.cell_id) for turn in (*record.turns, *record.others))
+            for home, records in zip(self._ids, self._records, strict=True)
+            for record in records
+            if record.others
+        )
 
     def _pins(self) -> tuple[Pin, ...]:
         found = [record.pin for records in self._records for record in records if record.pin is not None]

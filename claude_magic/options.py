@@ -114,7 +114,7 @@ class Options:
         metavar="MODEL",
         setting=True,
         choices=(*models.LINES, *(model.id for model in models.MODELS)),
-        help="model id, or opus, sonnet, haiku, fable: the newest of that line",
+        help="model id, or opus, sonnet, haiku, fable: the newest of that line; several, with commas: side by side",
     )
     system: str | None = option(
         None,

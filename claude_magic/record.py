@@ -50,7 +50,7 @@ def header(turn: Turn, instead_of: Sequence[str] = ()) -> tuple[Bundle, Bundle]:
     """
     line = " · ".join(f'<span style="white-space: nowrap">{html.escape(part)}</span>' for part in figures(turn))
     marked = "".join(f" · <strong>{html.escape(mark)}</strong>" for mark in marks(turn))
-    folded = "".join(_fold(title, body) for title, body in folds(turn))
+    folded = "".join(fold(title, body) for title, body in folds(turn))
     data = {"text/html": f"{_BOX}{line}{marked}{folded}</div>", "text/plain": footer(turn)}
     return data, stored.guests_metadata([turn], instead_of) if instead_of else stored.metadata(turn)
 
@@ -235,7 +235,8 @@ def _json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False, default=str)
 
 
-def _fold(title: str, body: str) -> str:
+def fold(title: str, body: str) -> str:
+    """What is folded away, as inert HTML."""
     shown = printable(body)
     thinking = title == THINKING
     if not thinking and len(shown) > MAX_FOLD_CHARACTERS:

@@ -28,7 +28,7 @@ def check(record: Mapping[str, Any]) -> str | None:
 
     try:
         _record_checker()(record)
-        turns = [record["turn"]] if "turn" in record else record.get("turns", ())
+        turns = [record["turn"], *record.get("others", ())] if "turn" in record else record.get("turns", ())
         messages = [message for turn in turns for message in turn["messages"]]
         if "pin" in record and record["pin"]["content"]:
             messages.append({"role": "user", "content": record["pin"]["content"]})
@@ -240,6 +240,7 @@ _RECORD = _object(
     [],
     turn=_TURN,
     turns=_array(_TURN),
+    others=_array(_TURN),
     instead_of=_array(_NAME),
     reset=_object(["chat", "created"], chat=_NAME, created=_SECONDS),
     pin=_object(

@@ -10,17 +10,21 @@ import signal
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
-from . import counting, models, notebook, pricing, request
+from . import comparing, counting, models, notebook, pricing, request
 from .accumulator import Accumulator, concluded
 from .answering import Answer
 from .chats import Chats
-from .client import Client, Settings
+from .client import Client, Settings, providers
+from .columns import Columns
+from .comparing import Compared, Question
 from .conversation import CONTINUE, Block, Call, Conversation, Pin, Turn
 from .counting import Counted
 from .errors import ClaudeError, ReplyInterrupted, StreamError, ThinkingRefusedError, UsageError
@@ -31,9 +35,6 @@ from .options import Options
 from .record import OFFLINE, REPLAYED
 from .replay import Records, difference, events, replayed
 from .request import Request
-
-# Who says why the cache was missed (CLAUDE_API.md §4: the Claude API only).
-DIAGNOSED = ("anthropic", "offline")
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ class Outcome:
     turn: Turn | None = None
     failure: ClaudeError | None = None
     joined: bool = False
+    compared: Mapping[str, Turn] = field(default_factory=dict)  # by model, where several were asked
 
 
 class Session:
@@ -66,8 +68,10 @@ class Session:
         self.journal: Journal | None = None
         self.spent: list[Turn] = []
         self.left: Decimal | None = None  # of the budget, in USD
+        self.extra_body: Mapping[str, Any] = {}
         self._replayed: set[str] = set()
-        self._views: dict[str, View] = {}
+        self._views: dict[str, View | Columns] = {}
+        self._comparisons: list[tuple[Turn, ...]] = []
 
     def request(self, options: Options, content: Sequence[Block], cell: Cell, provider: str = "anthropic") -> Request:
         """The exact request that a cell would send now. Raises `UsageError`."""
@@ -118,6 +122,139 @@ class Session:
                 if writer is not None:
                     writer.close()
         return outcome
+
+    def compare(
+        self,
+        options: Options,
+        names: Sequence[str],
+        content: Sequence[Block],
+        cell: Cell,
+        settings: Settings,
+        columns: Columns,
+        replay: Replay = Replay(),  # a frozen value
+    ) -> Outcome:
+        """Ask several models the same at once. The first that answers goes on in the conversation.
+
+        Raises `UsageError` before anything is shown or sent.
+        """
+        history = self._history(options, cell)
+        asked = [self._asked_of(name, history, content, options, settings) for name in _distinct(names)]
+        drafts = [_draft(options, content, cell, each, history) for each in asked]
+        recorded = [self._recorded(each, cell, settings, replay) for each in asked]
+        label = OFFLINE if settings.provider == "offline" else ""
+        found: list[Compared] = []
+        if all(recorded):
+            columns.begin([each.params["model"] for each in asked], content, label=REPLAYED)
+            for turn, request_, draft in zip(recorded, asked, drafts, strict=True):
+                if turn is not None:
+                    self._replayed.add(turn.id)
+                    found.append(Compared(request_.params["model"], replayed(turn, request_, draft)))
+            return self._compared(found, cell, columns)
+        lefts = self._shares(asked, options, settings)
+        try:
+            with uninterrupted():
+                columns.begin([each.params["model"] for each in asked], content, label=label)
+                questions = [
+                    Question(
+                        each,
+                        draft,
+                        self._writer(draft, cell, settings),
+                        left,
+                        self._unbound(each, history, content, options),
+                    )
+                    for each, draft, left in zip(asked, drafts, lefts, strict=True)
+                ]
+            found = comparing.ask(self.client, questions, settings, columns)
+        finally:
+            with uninterrupted(swallow=True):
+                self.spent += [each.turn for each in found if each.turn is not None]
+                outcome = self._compared(found, cell, columns)
+        return outcome
+
+    def choose(self, name: str) -> tuple[Turn, Turn]:
+        """Have another model's reply of the last comparison go on in the conversation.
+
+        Returns it, and the turn whose place it took. Raises `UsageError` where there is nothing to choose.
+        """
+        self._look_again()
+        standing = {turn.id: turn for turn in self.chats.turns}
+        saved = [(*turns, *self._successors(turns)) for turns in self.chats.saved.compared]
+        for turns in reversed([*saved, *self._comparisons]):
+            place = next((standing[turn.id] for turn in turns if turn.id in standing), None)
+            if place is not None:
+                return self._choose(name, place, turns), place
+        raise UsageError(
+            "There is no comparison whose reply stands in the conversation.",
+            advice="%%claude --model opus,sonnet asks two models at once.",
+        )
+
+    def _successors(self, turns: Sequence[Turn]) -> list[Turn]:
+        """Turns that were chosen among these: the same replies, under ids of their own."""
+        calls = {_key(call) for turn in turns for call in turn.calls}
+        return [turn for turn in self.chats.turns if calls & {_key(call) for call in turn.calls}]
+
+    def _choose(self, name: str, place: Turn, turns: Sequence[Turn]) -> Turn:
+        """The reply of one model, put into the place of another."""
+        wanted = models.resolve(name)
+        by_model = {turn.params["model"]: turn for turn in turns if request.sendable(turn)}
+        if wanted not in by_model:
+            raise UsageError(f"{name} has no reply to choose.", advice=f"There are: {', '.join(by_model)}.")
+        if place.params["model"] == wanted:
+            raise UsageError(f"{wanted} already goes on in the conversation.")
+        chosen = replace(by_model[wanted], id=uuid.uuid4().hex)  # of its own: it may be chosen, undone, chosen again
+        self.chats.exchange(place, chosen)
+        self._comparisons.append((*turns, chosen))
+        if place.id in self._views:
+            self._views[chosen.id] = self._views[place.id]
+            self._views[chosen.id].show(chosen)
+        return chosen
+
+    def _asked_of(
+        self, name: str, history: Conversation, content: Sequence[Block], options: Options, settings: Settings
+    ) -> Request:
+        """What one of several models is asked. Raises `UsageError`, naming the model, where it would not take it."""
+        try:
+            return self._build(history, content, replace(options, model=name), settings.provider)
+        except UsageError as error:
+            if name not in str(error):
+                error.args = (f"{name}: {error}",)
+            raise
+
+    def _unbound(
+        self, asked: Request, history: Conversation, content: Sequence[Block], options: Options
+    ) -> Callable[[], Request]:
+        own = replace(options, model=asked.params["model"])
+        return lambda: request.build(history.unbound(), content, own, self._pins(options))
+
+    def _shares(self, asked: Sequence[Request], options: Options, settings: Settings) -> list[Decimal | None]:
+        """What each of several replies may cost, in USD: together no more than is left. Raises `UsageError`."""
+        lefts = [self._left(each, replace(options, model=each.params["model"]), settings) for each in asked]
+        if any(left is None for left in lefts):
+            return lefts
+        left = min(each for each in lefts if each is not None)
+        costs = [counting.estimate(self.client, each, settings).cost.dollars or Decimal(0) for each in asked]
+        spare = left - sum(costs)
+        if spare < 0:
+            raise UsageError(
+                f"The question alone costs about {pricing.dollars(sum(costs, Decimal(0)))} with all models, and "
+                f"{pricing.dollars(left)} of the budget is left. Nothing was sent.",
+                advice="Compare fewer models, or raise the budget.",
+            )
+        return [cost + spare / len(costs) for cost in costs]
+
+    def _compared(self, found: Sequence[Compared], cell: Cell, columns: Columns) -> Outcome:
+        """The replies of several models in the output, and the first that can be kept in the conversation."""
+        kept = [e.turn for e in found if e.turn is not None and (e.failure is None or request.sendable(e.turn))]
+        first = next((turn for turn in kept if request.sendable(turn)), kept[0] if kept else None)
+        if first is not None:
+            self._join(first, cell, columns)
+            if not first.once:
+                self._comparisons.append(tuple(each.turn for each in found if each.turn is not None))
+        columns.end({each.model: each.turn or str(each.failure) for each in found}, first)
+        stopped = next((e.failure for e in found if isinstance(e.failure, ReplyInterrupted) and not _over(e)), None)
+        failure = stopped if first is not None else next((e.failure for e in found if e.failure is not None), None)
+        by_model = {each.model: each.turn for each in found if each.turn is not None}
+        return Outcome(first, failure, first is not None and not first.once, by_model)
 
     def go_on(self, chat: str, cell: Cell, settings: Settings, view: View) -> Outcome:
         """Have the last reply of a chat go on, if it was cut off: what comes is stitched to it.
@@ -230,7 +367,10 @@ class Session:
 
     def _build(self, history: Conversation, content: Sequence[Block], options: Options, provider: str) -> Request:
         asked = request.build(history, content, options, self._pins(options))
-        return request.diagnosed(asked, history, time.time()) if provider in DIAGNOSED else asked
+        spelled = providers.model_id(provider, options.model)
+        asked = replace(asked, params={**asked.params, "model": spelled, **self.extra_body})
+        asks_why = self.client.lacks(provider, "diagnostics") is None
+        return request.diagnosed(asked, history, time.time()) if asks_why else asked
 
     def _pins(self, options: Options) -> list[Pin]:
         """What stands before the conversation: a question that is asked once has none."""
@@ -252,12 +392,14 @@ class Session:
         if self.chats.saved == Saved() and self.path is not None and self.path.exists():
             self.chats.saved = notebook.read(self.path)
         saved = self.chats.saved
-        records = Records([*(each.turn for each in saved.shown), *saved.guests, *self.chats.turns, *self.spent])
+        compared = (turn for turns in saved.compared for turn in turns)
+        shown = (each.turn for each in saved.shown)
+        records = Records([*shown, *compared, *saved.guests, *self.chats.turns, *self.spent])
         provider = settings.provider if replay.mode == "auto" else None
         found = records.find(asked, cell.id, self._replayed, provider=provider)
         if found is None and replay.mode == "only":
             raise UsageError(
-                f"This cell is not in the record: {difference(asked, records, cell.id)}",
+                f"No recorded answer fits this cell: {difference(asked, records, cell.id)}.",
                 advice="%config ClaudeMagic.replay = 'auto' asks Claude where the record has no answer.",
             )
         return found
@@ -274,7 +416,7 @@ class Session:
                 for event in events(recorded, replay.speed, time.sleep):
                     view.grow(event, accumulator)
         except KeyboardInterrupt:
-            failure = ReplyInterrupted("The replay was interrupted.")
+            failure = ReplyInterrupted("The replay was stopped.", advice="The whole recorded reply is shown.")
         finally:
             with uninterrupted(swallow=True):
                 self._join(turn, cell, view)
@@ -336,7 +478,7 @@ class Session:
             self._join(turn, cell, view)
         return Outcome(turn, failure, keeps and not turn.once)
 
-    def _join(self, turn: Turn, cell: Cell, view: View) -> None:
+    def _join(self, turn: Turn, cell: Cell, view: View | Columns) -> None:
         self.chats.join(turn, cell)
         self._views[turn.id] = view
 
@@ -345,12 +487,27 @@ def _key(call: Call) -> tuple[str | None, float]:
     return call.request_id, call.started
 
 
+def _over(compared: Compared) -> bool:
+    """Whether a reply was stopped because its budget was used up: its column says so."""
+    return compared.turn is not None and any("budget" in note for note in compared.turn.notes)
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """The ids of models to compare. Raises `UsageError` where one is there twice."""
+    found = [models.resolve(name) for name in names]
+    for name in found:
+        if found.count(name) > 1:
+            raise UsageError(f"--model names {name} twice.", advice="Name each model once to compare them.")
+    return found
+
+
 def _draft(options: Options, content: Sequence[Block], cell: Cell, asked: Request, history: Conversation) -> Turn:
     """The turn that is about to be: its prompt, and what it is asked with."""
     turns = [turn for turn in history if request.sendable(turn)]
     summed = [at for at, turn in enumerate(turns) if turn.params.get("compaction")]
     earlier = len(turns) - (summed[-1] + 1 if summed else 0)
-    before = ["a summary"] if summed else []
+    before = [note] if (note := models.retirement_note(options.model, date.today())) else []
+    before += ["a summary"] if summed else []
     before += [f"{earlier} earlier {'turn' if earlier == 1 else 'turns'}"] if earlier else []
     return Turn(
         id=uuid.uuid4().hex,

@@ -38,13 +38,15 @@ class DamagedRecord(ValueError):
 class Record:
     """What one output carries.
 
-    A cell's own turn is one of `turns`. A cell that brought turns back (`%claude_undo`, `%claude_recover`,
+    A cell's own turn is one of `turns`; one that compared models has the other models' turns in `others`. A cell that
+    brought turns back (`%claude_undo`, `%claude_recover`,
     `%claude_resume`) carries those, `guests`, and says which turns they stand `instead_of`. A cell that
     started a chat over has the chat's name in `reset`, and `created`, in seconds since the epoch. A cell that pinned
     something has it in `pin`, without content where it took the pin away.
     """
 
     turns: tuple[Turn, ...] = ()
+    others: tuple[Turn, ...] = ()
     guests: bool = False
     instead_of: tuple[str, ...] = ()
     reset: str | None = None
@@ -52,13 +54,16 @@ class Record:
     pin: Pin | None = None
 
 
-def metadata(turn: Turn) -> dict[str, Any]:
-    """A turn as its cell's output carries it. Images are not repeated: they stand beside it as outputs,
-    and are referred to by digest.
+def metadata(turn: Turn, others: Iterable[Turn] = ()) -> dict[str, Any]:
+    """A turn as its cell's output carries it, with those of the `others` that it was compared with.
+
+    Images are not repeated: they stand beside it as outputs, and are referred to by digest.
 
     Nothing, where a reply nests so deep that nbformat could not write the notebook.
     """
-    record = {"version": VERSION, "turn": _without_images(as_data(turn))}
+    record: dict[str, Any] = {"version": VERSION, "turn": _without_images(as_data(turn))}
+    if compared := [_without_images(as_data(each)) for each in others]:
+        record["others"] = compared
     return {"claude_magic": record} if _is_shallow(record) else {}
 
 
@@ -114,7 +119,8 @@ def record_of(data: Any, images: Images = lambda digest: None) -> Record:
     if "pin" in plain:
         return Record(pin=Pin(**{**plain["pin"], "content": tuple(plain["pin"]["content"])}))
     if "turn" in plain:
-        return Record((_turn(plain["turn"], images),))
+        others = tuple(_turn(each, images) for each in plain.get("others", ()))
+        return Record((_turn(plain["turn"], images),), others)
     turns = tuple(_turn(each, images) for each in plain["turns"])
     return Record(turns, guests=True, instead_of=tuple(plain.get("instead_of", ())))
 

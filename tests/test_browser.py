@@ -293,19 +293,20 @@ ASKING = [f"%%claude\n{question}" for question in ASKED]
 
 
 def test_a_killed_kernel_takes_nothing_that_was_saved_with_it(either: Page, server: SteeredServer) -> None:
-    with closing(either.lab.open("killed.ipynb", [LOAD, *ASKING, "%%claude\nWhat is my name?"])) as page:
-        for cell in range(4):
-            page.finish(cell)
-        page.save()
-        page.kill_kernel()
-        page.reload()
-        page.finish(0)
-        page.wait_text(0, "3 turns")
-        assert re.fullmatch(r"3 turns \(20\S+, \$0\.\d+\) came back from killed\.ipynb\.", page.text(0).strip())
-        page.finish(4)
-        assert prompts(server) == [*ASKED, "What is my name?"]
-        assert len(sent_back(server, "thinking")) == 3
-        nothing_strange(page)
+    page = either
+    begin(page, [*ASKING, "%%claude\nWhat is my name?"])
+    for cell in (1, 2, 3):
+        page.finish(cell)
+    page.save()
+    page.kill_kernel()
+    page.reload()
+    page.finish(0)
+    page.wait_text(0, f"came back from {NAME}.")
+    assert re.match(r"3 turns \(20\S+, \$0\.\d+\) came back from", page.text(0))
+    page.finish(4)
+    assert prompts(server) == [*ASKED, "What is my name?"]
+    assert len(sent_back(server, "thinking")) == 3
+    nothing_strange(page)
 
 
 COUNTING = " ".join(f"and {number}" for number in range(100))
@@ -414,28 +415,38 @@ for name in [each for each in os.environ if each.startswith("ANTHROPIC_")]:
 
 
 def test_a_class_replays_the_notebook_with_no_key_and_no_request(lab: Page, server: SteeredServer) -> None:
-    """Under the panel, which says so, and at once where that is wanted; what is not in the record is refused."""
+    """Under the panel, which says so, until it is stopped; and Run All at once, where that is wanted."""
     server.script = lambda body: CONTENT
-    with closing(lab.lab.open("class.ipynb", [LOAD, *ASKING])) as page:
-        page.run_all()
-        page.wait_done(3)
-        page.save()
-        page.restart()
-        page.finish(0)
-        page.execute(NO_KEY)
-        asked = len(server.requests)
-        page.run(1)
-        page.panel(1).get_by_text("replayed from the notebook").wait_for()
-        page.panel(1).get_by_role("button", name="Stop").click()
-        page.wait_done(1)
-        page.execute("%config ClaudeMagic.replay_speed = 0")
-        page.run_all()
-        page.wait_done(3)
-        for cell in (1, 2, 3):
-            page.wait_text(cell, "Omega: the reply ends.")
-            assert re.search(r"replayed, \$0\.00 now, \$0\.\d+ when recorded", page.text(cell).splitlines()[0])
-        assert len(server.requests) == asked
-        nothing_strange(page)
+    begin(lab, ASKING)
+    lab.run_all()
+    lab.wait_done(3)
+    lab.save()
+    lab.restart()
+    try:
+        lab.finish(0)
+        lab.execute(NO_KEY)
+        replays(lab, server)
+    finally:
+        lab.restart()  # with the key
+
+
+def replays(page: Page, server: SteeredServer) -> None:
+    """Stop a slow replay, whose reply is whole all the same; then replay all, as fast as can be."""
+    asked = len(server.requests)
+    page.run(1)
+    page.panel(1).get_by_text("replayed from the notebook").wait_for()
+    page.panel(1).get_by_role("button", name="Stop").click()
+    page.wait_done(1)
+    page.wait_text(1, "Omega: the reply ends.")
+    page.execute("%config ClaudeMagic.replay_speed = 0")
+    page.run_all()
+    page.wait_done(3)
+    for cell in (1, 2, 3):
+        page.wait_text(cell, "Omega: the reply ends.")
+        assert re.search(r"replayed, \$0\.00 now, \$0\.\d+ when recorded", page.text(cell).splitlines()[0])
+        assert not [each for each in page.outputs(cell) if each["output_type"] == "error"]
+    assert len(server.requests) == asked
+    nothing_strange(page)
 
 
 def prompts(server: SteeredServer) -> list[str]:

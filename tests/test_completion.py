@@ -29,7 +29,7 @@ def offered(notebook: Kernel, code: str) -> tuple[list[str], str]:
     ("line", "expected", "replaced"),
     [
         ("--ef|", ["--effort"], "--ef"),
-        ("--once --m|", ["--model", "--max-tokens"], "--m"),
+        ("--once --ma|", ["--max-tokens"], "--ma"),
         ("--effort |", ["low", "medium", "high", "xhigh", "max"], ""),
         ("--effort=x|", ["xhigh"], "x"),
         ("-m claude-haiku-|", ["claude-haiku-5-5", "claude-haiku-4-5"], "claude-haiku-"),

@@ -74,7 +74,7 @@ def _summary(turns: Sequence[Turn]) -> str:
 def _turn(turn: Turn, number: int, stale: bool) -> str:
     prompt = "\n".join(_prompt(block) for block in turn.prompt)
     folded = "\n".join(_fold(title, body) for title, body in folds(turn))
-    reply = "\n".join(_rendered(bundle["text/markdown"]) for bundle in record.answer(turn))
+    reply = "\n".join(rendered(bundle["text/markdown"]) for bundle in record.answer(turn))
     marked = [*record.marks(turn), *([STALE] if stale else [])]
     figures = [f"<span>{html.escape(figure)}</span>" for figure in record.figures(turn)]
     figures += [f"<strong>{html.escape(mark)}</strong>" for mark in marked]
@@ -101,7 +101,7 @@ def _fold(title: str, body: str) -> str:
     return f'<details class="{kind}"><summary>{html.escape(title)}</summary><div>{shown}</div></details>'
 
 
-def _rendered(text: str) -> str:
+def rendered(text: str) -> str:
     """Inert Markdown as sanitized HTML."""
     import nh3
 

@@ -5,20 +5,22 @@ from __future__ import annotations
 import dataclasses
 import getpass
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import context_matcher
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
-from traitlets import Bool, Enum, Float, Integer, TraitError, TraitType, Unicode, validate
+from traitlets import Any as AnyValue
+from traitlets import Bool, Dict, Enum, Float, Integer, List, TraitError, TraitType, Unicode, validate
 from traitlets.config import Configurable
 
 from .. import models, options
 from ..errors import ClaudeError, PromptError, ReplyInterrupted, UsageError
-from ..notebook import Cell, current_cell, deleted_cells, has_turns
+from ..notebook import Cell, current_cell, deleted_cells, has_turns, standing
 from ..options import PROVIDERS, REPLAY, Options
 from ..pages import Notebook, Notebooks
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from ..client import Client, Settings
+    from ..conversation import Block
     from ..journal import Journal
     from ..live import View
     from ..record import Bundle
@@ -73,6 +76,11 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
     provider = Enum(
         PROVIDERS, "anthropic", help="who answers: anthropic, or offline (the stand-in, which needs no key)"
     ).tag(config=True)
+    base_url = Unicode("", help="the address of a gateway, instead of the provider's own").tag(config=True)
+    client = AnyValue(None, help="any client object of the SDK, to be used as it is").tag(config=True)
+    headers = Dict(help="headers that go with each request, none of them a credential").tag(config=True)
+    betas: Any = List(help="values for the anthropic-beta header").tag(config=True)
+    extra_body = Dict(help="parameters of the API that claude_magic does not know").tag(config=True)
     max_retries = Integer(4, min=0, max=MAX_RETRY_SETTING, help="attempts after the first, where another may help").tag(
         config=True
     )
@@ -97,6 +105,23 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         True, help="keep replies as they come in Jupyter's data folder, for %claude_recover, for a month at most"
     ).tag(config=True)
 
+    @validate("headers", "betas")
+    def _texts(self, proposal: Any) -> Any:
+        """Text, and nothing else: what a header can hold is looked at when it is sent."""
+        given = proposal["value"]
+        parts = [*given, *given.values()] if isinstance(given, dict) else given
+        if not all(isinstance(each, str) for each in parts):
+            raise TraitError(f"{proposal['trait'].name} holds text, and nothing else.")
+        return given
+
+    @validate("extra_body")
+    def _unknown(self, proposal: Any) -> Any:
+        """Parameters that have no option of their own."""
+        known = {"model", "max_tokens", "messages", "stream", "system"} & proposal["value"].keys()
+        if known:
+            raise TraitError(f"extra_body does not take {', '.join(sorted(known))}: there are options for them.")
+        return proposal["value"]
+
     @validate("max_retry_wait", "timeout", "replay_speed", "budget")
     def _finite(self, proposal: Any) -> float | None:
         if proposal["value"] is None:
@@ -111,6 +136,7 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         self.notebooks = Notebooks()
         self._sessions: dict[Notebook, Session] = {}
         self._came_back: set[Notebook] = set()
+        self._pages: set[str] = set()
         self.matcher = context_matcher(identifier="claude_magic")(lambda asked: self.complete(asked))
 
     @property
@@ -124,6 +150,7 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
             session = self._sessions[running] = Session(self._client)
         session.journal = self._journal if self.journal else None
         session.left = self._budget_left()
+        session.extra_body = self.extra_body
         session.path = self.notebooks.find(self.cell, self.shell, self.notebook_path)
         return session
 
@@ -186,24 +213,36 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         running = self.notebooks.turn_to(cell, self.shell)
         if deleted := deleted_cells(self.shell):
             self.session.delete(deleted)
-        if cell.id is not None and running not in self._came_back:
-            self._came_back.add(running)
-            for line in self._come_back(cell):
+        if cell.id is not None and (running not in self._came_back or cell.page not in self._pages):
+            for line in self._come_back(cell, is_new=running not in self._came_back):
                 print(line)
+            self._came_back.add(running)
+            self._pages.add(cell.page)
 
-    def _come_back(self, cell: Cell) -> Iterator[str]:
-        """Take up what the notebook's file and the journal hold; says what came of it. Light where there is nothing."""
+    def _come_back(self, cell: Cell, *, is_new: bool) -> Iterator[str]:
+        """Take up what the file of a new notebook holds, and say what a new page of it cannot have. Light where there
+        is nothing."""
         path = self.notebooks.find(cell, self.shell, self.notebook_path)
         if path is None:
             return
-        has_lost = self.journal and bool(self._journal.entries(path))
-        if not has_lost and not has_turns(path):
+        has_lost = self.journal and self._has_lost(path, cell)
+        if not has_lost and not (is_new and has_turns(path)):
             return
         from . import returning
 
-        yield from returning.come_back(self.session, path)
+        if is_new:
+            yield from returning.come_back(self.session, path)
         if has_lost:
             yield from returning.notice(self.session, path, cell.page)
+
+    def _has_lost(self, path: Path, cell: Cell) -> bool:
+        """Whether the journal may have a reply that the notebook does not: by a look at the file's bytes."""
+        ids = standing(path) or set()
+        return any(
+            entry.begun and not entry.dismissed and entry.turn_id not in ids
+            for entry in self._journal.entries(path, ids if has_turns(path) else frozenset())
+            if (entry.kernel, entry.page) != (self._journal.kernel, cell.page)
+        )
 
     def complete(self, asked: CompletionContext) -> SimpleMatcherResult:
         """IPython's matcher for `%claude` and `%%claude` cells."""
@@ -218,7 +257,16 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
     def _settings(self) -> Settings:
         from ..client import Settings
 
-        return Settings(self.provider, self.max_retries, self.max_retry_wait, self.timeout)
+        self._client.use_client(self.client)
+        return Settings(
+            self.provider,
+            self.max_retries,
+            self.max_retry_wait,
+            self.timeout,
+            headers=tuple(self.headers.items()),
+            betas=tuple(self.betas),
+            base_url=self.base_url,
+        )
 
     def _run(self, line: str, cell: str | None) -> None:
         """Read the line and the body, ask, show."""
@@ -233,6 +281,9 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
             wanted = dataclasses.replace(wanted, system=_system(wanted.system, namespace))
         wanted = dataclasses.replace(wanted, model=models.resolve(wanted.model))
         content = context.content(body, namespace, raw=wanted.raw)
+        if "," in wanted.model:
+            self._compare(wanted, content, running)
+            return
         if wanted.show_request:
             print(self.session.request(wanted, content, running, self.provider).as_json())
             return
@@ -247,6 +298,23 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         view = self._view()
         replay = Replay(self.replay, self.replay_speed)
         self._conclude(self.session.ask(wanted, content, running, self._settings(), view, replay), wanted)
+
+    def _compare(self, wanted: Options, content: Sequence[Block], running: Cell) -> None:
+        """Ask several models the same, side by side. What is for one model only is refused."""
+        from .. import columns, comparing, record
+        from ..session import Replay
+
+        names = comparing.names(wanted.model)
+        single = {"--show-request": wanted.show_request, "--count": wanted.count, "--show-code": wanted.show_code}
+        for flag in (flag for flag, given in {**single, "--fallback": wanted.fallback}.items() if given):
+            raise UsageError(f"{flag} is for one model, and --model names {len(names)}.", advice="Name one of them.")
+        replay = Replay(self.replay, self.replay_speed)
+        view = columns.columns_for(self.shell)
+        outcome = self.session.compare(wanted, names, content, running, self._settings(), view, replay)
+        if wanted.out and outcome.compared and (outcome.joined or outcome.failure is None):
+            answers = {model: record.answer_value(turn) for model, turn in outcome.compared.items()}
+            self.shell.user_ns[wanted.out] = answers
+        self._conclude(outcome, dataclasses.replace(wanted, out=None))
 
     def go_on(self, chat: str) -> None:
         """Have the last reply of a chat go on."""
@@ -287,7 +355,7 @@ image, anything that can be displayed. \\{{{{ is a literal {{{{.
 Options:
 {options.help_text()}
 
-Beside it: %claude_history, %claude_cost, %claude_undo, %claude_reset, %claude_export, %claude_resume,
+Beside it: %claude_history, %claude_cost, %claude_choose, %claude_undo, %claude_reset, %claude_export, %claude_resume,
 %claude_recover, %claude_key. Defaults: %config ClaudeMagic.
 """
 
@@ -314,6 +382,8 @@ def _system(text: str, namespace: dict[str, Any]) -> str:
 def _kept(outcome: Outcome) -> ClaudeError:
     failure = outcome.failure
     assert failure is not None
+    if outcome.turn is not None and outcome.turn.replayed:
+        return failure
     if outcome.joined:
         failure.advice = f"What had arrived is kept. {failure.advice}".strip()
     else:

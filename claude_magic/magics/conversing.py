@@ -156,6 +156,19 @@ class ConversationMagics(Magics):
         self._show_guests(f"Brought back {_cells(turns)}, as before its last run.", turns, instead_of)
 
     @line_magic
+    def claude_choose(self, line: str) -> None:
+        """Have another model's reply of the last comparison go on in the conversation. %claude_undo takes it back.
+
+        %claude_choose MODEL
+        """
+        words, _ = _words(line)
+        if len(words) != 1:
+            raise UsageError("%claude_choose wants one model.", advice="Write %claude_choose MODEL.")
+        chosen, place = self._session.choose(words[0])
+        said = f"{chosen.params['model']} goes on in the conversation, instead of {place.params['model']}."
+        self._show({"text/plain": said}, _guests([chosen], [place.id]))
+
+    @line_magic
     def claude_recover(self, line: str) -> None:
         """Show the replies that were paid for and are not in this notebook: their page was closed, or their kernel
         died. They are put back into the conversation, in their cell's place.

@@ -1,0 +1,231 @@
+"""Several replies side by side, as they grow and at rest: one output, or one after the other in a terminal.
+
+At rest it is static HTML with literal styles: it reads the same where a notebook is not trusted (RENDERING.md §3).
+"""
+
+from __future__ import annotations
+
+import html
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from . import record
+from .accumulator import Accumulator
+from .client import Wait
+from .conversation import Block, Turn
+from .stored import metadata
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+CHARACTERS_PER_SECOND = 25_000  # as in `live.py`: what a browser can follow
+GOES_ON = "goes on in the conversation"
+# `tex2jax_ignore`: JupyterLab takes two dollar signs in HTML for a formula (RENDERING.md §3).
+_BOX = (
+    '<div class="tex2jax_ignore mathjax_ignore" '
+    'style="display: flex; flex-wrap: wrap; gap: 0.8em; align-items: flex-start; line-height: 1.5">'
+)
+_COLUMN = (
+    "flex: 1 1 16em; min-width: 0; max-width: 100%; box-sizing: border-box; overflow-wrap: anywhere; "
+    "border: 1px solid rgba(128, 128, 128, 0.5); border-radius: 4px; padding: 0.5em 0.8em; text-align: left"
+)
+_FIGURES = "font-size: 0.85em; opacity: 0.85; margin-bottom: 0.5em"
+_PROSE = "white-space: pre-wrap; overflow-wrap: anywhere"
+_REPLY = "overflow-x: auto"
+
+
+class Column:
+    """One model's reply, as a view of it. It ends its reply at the next sign of life, once all are stopped."""
+
+    def __init__(self, model: str, changed: threading.Event, stopped: threading.Event) -> None:
+        self.model = model
+        self._changed = changed
+        self._stopped = stopped
+        self._folding = threading.Lock()
+        self._accumulator: Accumulator | None = None
+        self._state = "waiting …"
+
+    def begin(self, content: Sequence[Block], *, label: str) -> None:
+        """The columns begin together."""
+
+    def grow(self, event: Any, accumulator: Accumulator) -> None:
+        """Fold an event in. Raises `KeyboardInterrupt` where all are stopped."""
+        self._check()
+        with self._folding:
+            accumulator.add(event)
+        self._accumulator = accumulator
+        self._state = f"{accumulator.phase} …"
+
+    def wait(self, wait: Wait) -> None:
+        """Say why, and how long. Raises `KeyboardInterrupt` where all are stopped."""
+        self._check()
+        self._state = f"{wait.reason}: attempt {wait.attempt + 1} of {wait.attempts + 1} in {wait.seconds:.0f} s …"
+
+    def end(self, turn: Turn | None, instead_of: Sequence[str] = ()) -> None:
+        """The columns end together."""
+
+    def show(self, turn: Turn) -> None:
+        """The columns show another turn together."""
+
+    def finish(self) -> None:
+        """The reply is done; the others may go on."""
+        self._state = "done, the others go on …"
+        self._changed.set()
+
+    def now(self) -> tuple[str, str]:
+        """State and text so far."""
+        if self._accumulator is None:
+            return self._state, ""
+        with self._folding:
+            return self._state, self._accumulator.text
+
+    def _check(self) -> None:
+        if self._stopped.is_set():
+            raise KeyboardInterrupt
+
+
+class Columns:
+    """The replies of several models in one output of the running cell, which the cell's own thread draws."""
+
+    REFRESH_SECONDS = 0.1
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+        self._id = uuid.uuid4().hex
+        self._shown: object = None
+        self._label = ""
+        self._next = float("-inf")
+        self._ended: dict[str, Turn | str] = {}
+        self.changed = threading.Event()
+        self._stopped = threading.Event()
+        self.columns: list[Column] = []
+
+    def begin(self, models: Sequence[str], content: Sequence[Block], *, label: str) -> None:
+        """The questions are about to be sent; `label` says who answers where it is not Claude."""
+        self._label = label
+        self.columns = [Column(model, self.changed, self._stopped) for model in models]
+        self.draw()
+        for image in record.images(content):
+            self._shell.display_pub.publish(image, {})
+
+    def stop(self) -> None:
+        """End all replies that are under way."""
+        self._stopped.set()
+
+    def draw(self) -> None:
+        """Show what has come, if it is time to: traffic stays linear in time."""
+        if time.monotonic() < self._next:
+            return
+        states = [(column.model, *column.now()) for column in self.columns]
+        self._publish(_growing(states, self._label), {})
+        drawn = sum(len(text) for _, _, text in states)
+        self._next = time.monotonic() + max(self.REFRESH_SECONDS, drawn / CHARACTERS_PER_SECOND)
+
+    def end(self, results: Mapping[str, Turn | str], chosen: Turn | None) -> None:
+        """All replies have ended: by model, a turn or what went wrong. `chosen` goes on in the conversation."""
+        self._ended = dict(results)
+        if not any(isinstance(result, Turn) for result in results.values()):
+            self._publish({"text/html": "", "text/plain": ""}, {})
+        else:
+            self._publish(*at_rest(self._ended, chosen))
+
+    def show(self, turn: Turn) -> None:
+        """Another of the turns goes on in the conversation."""
+        for model, result in self._ended.items():
+            if isinstance(result, Turn) and result.calls == turn.calls:
+                self._ended[model] = turn
+        self._publish(*at_rest(self._ended, turn))
+
+    def _publish(self, data: record.Bundle, found: dict[str, Any]) -> None:
+        if (data, found) != self._shown:
+            update, self._shown = self._shown is not None, (data, found)
+            self._shell.display_pub.publish(data, found, transient={"display_id": self._id}, update=update)
+
+
+class TerminalColumns(Columns):
+    """One after the other, as text, when all are there."""
+
+    def begin(self, models: Sequence[str], content: Sequence[Block], *, label: str) -> None:
+        """Say who is asked."""
+        self.columns = [Column(model, self.changed, self._stopped) for model in models]
+        sys.stdout.write(f"Asking {', '.join(record.printable(model) for model in models)} …\n")
+
+    def draw(self) -> None:
+        """What is written in a terminal stays: so nothing is, before it is whole."""
+
+    def _publish(self, data: record.Bundle, found: dict[str, Any]) -> None:
+        sys.stdout.write(f"{data['text/plain']}\n")
+        sys.stdout.flush()
+
+    def show(self, turn: Turn) -> None:
+        """What is written in a terminal stays."""
+
+
+def columns_for(shell: InteractiveShell) -> Columns:
+    """Columns for where this shell shows things: a kernel has a frontend, a terminal has itself."""
+    return Columns(shell) if hasattr(shell, "kernel") else TerminalColumns(shell)
+
+
+def at_rest(results: Mapping[str, Turn | str], chosen: Turn | None) -> tuple[record.Bundle, dict[str, Any]]:
+    """Data and metadata of a comparison: the turn that goes on as the cell's own, the others beside it."""
+    turns = [result for result in results.values() if isinstance(result, Turn)]
+    own = chosen or turns[0]
+    others = [turn for turn in turns if turn.id != own.id]
+    columns = "".join(_column(model, result, chosen) for model, result in results.items())
+    plain = "\n\n".join(_plain(model, result, chosen) for model, result in results.items())
+    return {"text/html": f"{_BOX}{columns}</div>", "text/plain": plain}, metadata(own, others)
+
+
+def _growing(states: Sequence[tuple[str, str, str]], label: str) -> record.Bundle:
+    said = f" · {label}" if label else ""
+    columns = "".join(
+        _boxed(model, f"<em>{html.escape(state + said)}</em>", f'<div style="{_PROSE}">{_escaped(text)}</div>')
+        for model, state, text in states
+    )
+    plain = "\n\n".join(f"{record.printable(model)}: {state}{said}" for model, state, _ in states)
+    return {"text/html": f"{_BOX}{columns}</div>", "text/plain": plain}
+
+
+def _column(model: str, result: Turn | str, chosen: Turn | None) -> str:
+    if not isinstance(result, Turn):
+        return _boxed(model, "<strong>failed</strong>", f'<div style="{_PROSE}">{_escaped(result)}</div>')
+    from .export.page import rendered
+
+    shown = " · ".join(f'<span style="white-space: nowrap">{html.escape(part)}</span>' for part in _figures(result))
+    marked = "".join(f" · <strong>{html.escape(mark)}</strong>" for mark in _marks(result, chosen))
+    folded = "".join(record.fold(title, body) for title, body in record.folds(result))
+    reply = "".join(rendered(bundle["text/markdown"]) for bundle in record.answer(result))
+    return _boxed(model, f"{shown}{marked}", f'{folded}<div style="{_REPLY}">{reply}</div>')
+
+
+def _boxed(model: str, figures: str, body: str) -> str:
+    head = f"<div><strong>{_escaped(model)}</strong></div>"
+    return f'<div style="{_COLUMN}">{head}<div style="{_FIGURES}">{figures}</div>{body}</div>'
+
+
+def _plain(model: str, result: Turn | str, chosen: Turn | None) -> str:
+    head = f"── {record.printable(model)} ──"
+    if not isinstance(result, Turn):
+        return f"{head}\nfailed: {record.printable(result)}"
+    text = record.printable(record.reply_text(result))
+    return f"{head}\n{text}\n[{' · '.join([*_figures(result), *_marks(result, chosen)])}]"
+
+
+def _figures(turn: Turn) -> list[str]:
+    """Tokens, cost and time: the model stands above, and what went along is the same for all."""
+    notes = [note for note in turn.notes if not note.endswith(("earlier turn", "earlier turns"))]
+    return record.figures(replace(turn, notes=tuple(notes)))[1:]
+
+
+def _marks(turn: Turn, chosen: Turn | None) -> list[str]:
+    goes_on = chosen is not None and turn.id == chosen.id and not turn.once
+    return [*record.marks(turn), *([GOES_ON] if goes_on else [])]
+
+
+def _escaped(text: str) -> str:
+    return html.escape(record.printable(text))

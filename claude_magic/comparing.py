@@ -1,0 +1,122 @@
+"""Several models asked at once: each its own reply under way, all ended by one Interrupt."""
+
+from __future__ import annotations
+
+import contextvars
+import dataclasses
+import threading
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from .accumulator import call_of, concluded
+from .answering import Answer
+from .client import Client, Settings
+from .columns import Column, Columns
+from .conversation import Turn
+from .errors import ClaudeError, ReplyInterrupted, ThinkingRefusedError, UsageError
+from .journal import Writer
+from .request import Request
+
+MAX_MODELS = 6  # side by side: more cannot be read
+# How long a connection that is silent is waited for after an Interrupt: what it brings later is not kept.
+STOP_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Question:
+    """What one model is asked: the request, and the turn that it will make.
+
+    `unbound` makes the same request without earlier thinking. `left` is what the reply may cost at most, in USD;
+    `None` where there is no budget.
+    """
+
+    asked: Request
+    draft: Turn
+    writer: Writer | None
+    left: Decimal | None
+    unbound: Callable[[], Request]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What became of one model's question: the turn, the failure, or (a reply that broke off) both."""
+
+    model: str
+    turn: Turn | None = None
+    failure: ClaudeError | None = None
+
+
+def names(given: str) -> list[str]:
+    """The models of `--model opus,sonnet`. Raises `UsageError` for too many, and for one that is missing."""
+    found = [name.strip() for name in given.split(",")]
+    if not all(found):
+        raise UsageError(f"--model {given} lacks a model between its commas.")
+    if len(found) > MAX_MODELS:
+        raise UsageError(f"--model takes at most {MAX_MODELS} models to compare, not {len(found)}.")
+    return found
+
+
+def ask(client: Client, questions: Sequence[Question], settings: Settings, columns: Columns) -> list[Compared]:
+    """Ask all at once, and show the replies as they come. Each failure is its model's own."""
+    runs = [_Run(client, each, settings, column) for each, column in zip(questions, columns.columns, strict=True)]
+    with warnings.catch_warnings():  # the streams silence warnings, each in its thread: put back what was before
+        try:
+            for run in runs:
+                run.thread.start()
+            while any(run.thread.is_alive() for run in runs):
+                columns.draw()
+                columns.changed.wait(columns.REFRESH_SECONDS)
+                columns.changed.clear()
+        except KeyboardInterrupt:
+            columns.stop()
+            end = time.monotonic() + STOP_SECONDS
+            for run in runs:
+                run.thread.join(max(0.0, end - time.monotonic()))
+        return [run.concluded() for run in runs]
+
+
+class _Run:
+    """One model's reply, in a thread of its own."""
+
+    def __init__(self, client: Client, question: Question, settings: Settings, column: Column) -> None:
+        self._question = question
+        self._draft = question.draft
+        self._provider = settings.provider
+        self._started = time.time()
+        self._failure: ClaudeError | None = ReplyInterrupted("The reply was interrupted.")
+        self._answer = Answer(client, settings, column, question.writer, question.left)
+        self._column = column
+        context = contextvars.copy_context()
+        self.thread = threading.Thread(target=context.run, args=(self._stream,), name="claude_magic reply", daemon=True)
+
+    def _stream(self) -> None:
+        failure = self._answer.stream(self._question.asked)
+        if isinstance(failure, ThinkingRefusedError):
+            again = self._question.unbound()
+            notes = (*self._draft.notes, "earlier thinking left out: the API refused it")
+            self._draft = dataclasses.replace(self._draft, prefix=again.prefix, params=again.settings, notes=notes)
+            if self._question.writer is not None:
+                self._question.writer.redraft(self._draft)
+            failure = self._answer.stream(again)
+        self._failure = failure
+        self._column.finish()
+
+    def concluded(self) -> Compared:
+        """What came of it: of a connection that was silent when all were stopped, what had arrived."""
+        model, reply, writer = str(self._draft.params["model"]), self._answer.reply, self._question.writer
+        if not reply.message:
+            return Compared(model, failure=self._failure)
+        calls = list(self._answer.calls)
+        if not calls:
+            seconds = time.time() - self._started
+            calls = [call_of(reply, model=model, started=self._started, seconds=seconds, provider=self._provider)]
+        notes = (*self._draft.notes, *self._answer.notes)
+        if writer is not None and writer.failed:
+            notes = (*notes, writer.failed)
+        turn = concluded(dataclasses.replace(self._draft, notes=notes), reply, *calls)
+        if writer is not None:
+            writer.end(turn)
+        return Compared(model, turn, self._failure)
