@@ -16,7 +16,8 @@ from .answering import Answer
 from .client import Client, Settings
 from .columns import Column, Columns
 from .conversation import Turn
-from .errors import ClaudeError, ReplyInterrupted, ThinkingRefusedError, UsageError
+from .errors import ClaudeError, ReplyInterrupted, StreamError, ThinkingRefusedError, UsageError
+from .interrupts import uninterrupted
 from .journal import Writer
 from .request import Request
 
@@ -71,11 +72,13 @@ def ask(client: Client, questions: Sequence[Question], settings: Settings, colum
                 columns.changed.wait(columns.REFRESH_SECONDS)
                 columns.changed.clear()
         except KeyboardInterrupt:
-            columns.stop()
-            end = time.monotonic() + STOP_SECONDS
-            for run in runs:
-                run.thread.join(max(0.0, end - time.monotonic()))
-        return [run.concluded() for run in runs]
+            with uninterrupted(swallow=True):  # people press it twice
+                columns.stop()
+                end = time.monotonic() + STOP_SECONDS
+                for run in runs:
+                    run.thread.join(max(0.0, end - time.monotonic()))
+        with uninterrupted(swallow=True):
+            return [run.concluded() for run in runs]
 
 
 class _Run:
@@ -93,6 +96,13 @@ class _Run:
         self.thread = threading.Thread(target=context.run, args=(self._stream,), name="claude_magic reply", daemon=True)
 
     def _stream(self) -> None:
+        try:
+            self._failure = self._asked()
+        except Exception as error:  # what nobody foresaw is this model's failure, and no other's
+            self._failure = StreamError(f"The reply is unreadable ({type(error).__name__}).")
+        self._column.finish()
+
+    def _asked(self) -> ClaudeError | None:
         failure = self._answer.stream(self._question.asked)
         if isinstance(failure, ThinkingRefusedError):
             again = self._question.unbound()
@@ -101,13 +111,14 @@ class _Run:
             if self._question.writer is not None:
                 self._question.writer.redraft(self._draft)
             failure = self._answer.stream(again)
-        self._failure = failure
-        self._column.finish()
+        return failure
 
     def concluded(self) -> Compared:
         """What came of it: of a connection that was silent when all were stopped, what had arrived."""
         model, reply, writer = str(self._draft.params["model"]), self._answer.reply, self._question.writer
         if not reply.message:
+            if writer is not None:
+                writer.close()
             return Compared(model, failure=self._failure)
         calls = list(self._answer.calls)
         if not calls:

@@ -6,12 +6,10 @@ a failure changes nothing.
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
@@ -28,6 +26,7 @@ from .comparing import Compared, Question
 from .conversation import CONTINUE, Block, Call, Conversation, Pin, Turn
 from .counting import Counted
 from .errors import ClaudeError, ReplyInterrupted, StreamError, ThinkingRefusedError, UsageError
+from .interrupts import uninterrupted
 from .journal import Journal, Why, Writer
 from .live import View
 from .notebook import Cell, Saved
@@ -543,20 +542,3 @@ def _with_fallback(
 
 
 _CHANGES = (_without_thinking, _with_fallback)
-
-
-@contextmanager
-def uninterrupted(*, swallow: bool = False) -> Iterator[None]:
-    """Hold an Interrupt off while something is put in order. It is raised afterwards, or swallowed:
-    people press it twice."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    pressed: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _frame: pressed.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if pressed and not swallow:
-        raise KeyboardInterrupt

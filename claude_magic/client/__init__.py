@@ -115,13 +115,14 @@ class Client:
         """
         to_reach = (settings.provider, settings.base_url, settings.timeout)
         made_from = (to_reach, self._key, self._given, connection.environment())
-        if self._sdk is None or self._made_from != made_from:
+        sdk = self._sdk  # another thread may forget it meanwhile
+        if sdk is None or self._made_from != made_from:
             pool = ThreadPoolExecutor(1, "claude_magic client")
             making = pool.submit(self._build, settings)
             pool.shutdown(wait=False)
-            self._sdk = making.result()
+            sdk = self._sdk = making.result()
             self._made_from = made_from
-        return self._sdk
+        return sdk
 
     def forget(self) -> None:
         """Build the SDK's client anew next time: credentials in files may have changed."""
