@@ -39,7 +39,7 @@ SINCE = (4, 6)
 
 
 # Parameters that are not settings: they differ from one request to the next.
-_PASSING = ("messages", "stream", "diagnostics")
+PASSING = ("messages", "stream", "diagnostics")
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Request:
     @property
     def settings(self) -> dict[str, Any]:
         """The parameters but the messages, and what else passes."""
-        return {name: value for name, value in self.params.items() if name not in _PASSING}
+        return {name: value for name, value in self.params.items() if name not in PASSING}
 
     def as_json(self) -> str:
         """The body of the request, exactly as it is sent, indented."""
@@ -74,7 +74,7 @@ def build(history: Conversation, content: Sequence[Block], options: Options, pin
     if "cache_control" in settings:
         messages = _marked(messages, settings["cache_control"])
     params = {"model": options.model, "max_tokens": options.max_tokens, **settings, "messages": messages}
-    return Request({**params, "stream": True}, prefix, _betas(params))
+    return Request({**params, "stream": True}, prefix, betas(params))
 
 
 def diagnosed(asked: Request, history: Conversation, now: float) -> Request:
@@ -95,7 +95,7 @@ def go_on(history: Conversation, turn: Turn, pins: Iterable[Pin] = ()) -> Reques
     cache = (turn.params.get("cache_control") or {}).get("ttl", "5m")
     messages, prefix = _messages(whole, CONTINUE, turn.params.get("system"), _lead(pins, cache))
     params = {**turn.params, "messages": messages, "stream": True}
-    return Request(params, prefix, _betas(params))
+    return Request(params, prefix, betas(params))
 
 
 def compact(history: Conversation, options: Options, pins: Iterable[Pin] = ()) -> Request:
@@ -105,19 +105,22 @@ def compact(history: Conversation, options: Options, pins: Iterable[Pin] = ()) -
     """
     asked = build(Conversation(), [], replace(options, compact=None, stop=()), pins)
     messages, running = _folded(history, options.system, _lead(pins, options.cache))
-    settings = {name: value for name, value in asked.params.items() if name not in _PASSING}
+    settings = {name: value for name, value in asked.params.items() if name not in PASSING}
     params = {**settings, "messages": messages, "compaction": {"type": "summarize"}}
-    return Request(params, running.hex(), _betas(params))
+    return Request(params, running.hex(), betas(params))
 
 
-def _betas(params: Mapping[str, Any]) -> tuple[str, ...]:
+def betas(params: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the API wants in its `anthropic-beta` header for these parameters."""
     needed = []
-    summaries = [block for message in params["messages"] for block in blocks(message) if block["type"] == "compaction"]
+    summaries = [
+        block for message in params.get("messages", ()) for block in blocks(message) if block["type"] == "compaction"
+    ]
     if "compaction" in params or any(block.get("signature") for block in summaries):
         needed.append(COMPACTS_ON_DEMAND)
     if "context_management" in params or any(not block.get("signature") for block in summaries):
         needed.append(COMPACTS_AT_THRESHOLD)
-    if "speed" in params and _bare_version(params["model"]) < WITHOUT_HEADER:
+    if "speed" in params and _bare_version(str(params.get("model"))) < WITHOUT_HEADER:
         needed.append(FAST)
     return tuple(needed)
 

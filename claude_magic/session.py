@@ -308,7 +308,7 @@ class Session:
         if not any(request.sendable(turn) for turn in history):
             raise UsageError("There is nothing to compact: no turn stands above this cell.")
         asked, outcome = request.compact(history, options, self._pins(options)), Outcome()
-        note = [{"type": "text", "text": f"(a summary of {len(history)} turns)"}]
+        note = [{"type": "text", "text": "(a summary of the conversation above)"}]
         draft = _draft(options, note, cell, asked, history)
         writer = self._writer(draft, cell, settings)
         try:

@@ -300,3 +300,27 @@ def test_every_recording_survives_the_file_and_the_replay_byte_for_byte(page: Pa
         assert run.error is None, (case, run.error)
         assert json.dumps(run.turn()["messages"], sort_keys=True) == json.dumps(first[case]["messages"], sort_keys=True)
         assert run.turn()["calls"] == [{**call, "replayed": True} for call in first[case]["calls"]]
+
+
+def test_a_pinned_file_stands_before_the_conversation_and_comes_back(page: Page) -> None:
+    page.load()
+    (page.path.parent / "notes.txt").write_text("the notes " * 30)
+    page.run("pin", "%claude_pin notes.txt --ttl 1h")
+    page.run("one", "%%claude\nfirst")
+    page.save()
+    page.restart()
+    page.load()
+    page.run("two", "%%claude\nsecond")
+    content = page.requests()[-1]["messages"][0]["content"]
+    assert [block["type"] for block in content] == ["document", "text"]
+    assert content[0]["cache_control"] == {"type": "ephemeral", "ttl": "1h"}
+    assert content[0]["source"]["data"].startswith("the notes")
+    assert "thinking" in str(page.requests()[-1]["messages"][1]["content"][0]["type"])
+    page.run("gone", "%claude_unpin notes.txt")
+    page.save()
+    page.restart()
+    page.load()
+    page.run("three", "%%claude\nthird")
+    assert [block["type"] for block in page.requests()[-1]["messages"][0]["content"]] == ["text"]
+    refused = page.run("binary", "%claude_pin no_such_thing")
+    assert refused.error and "no_such_thing" in str(refused.error)

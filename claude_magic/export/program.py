@@ -9,10 +9,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from .. import pricing, record
+from .. import pricing, record, request
 from ..conversation import Conversation, Turn
 from ..options import DEFAULT_MAX_TOKENS
-from ..request import NOT_RUN, THINKING
+from ..request import NOT_RUN, PASSING, THINKING
 from .files import Exported, bytes_of, is_base64, path_of
 from .literals import Expression, escaped, literal
 from .telling import label
@@ -127,8 +127,12 @@ def _ask(turn: Turn, variable: str, systems: Mapping[str, str], stem: str, files
 def _settings(params: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """The parameters but messages and stream, as arguments; `extra_body` for those that the SDK does not know."""
     known = [(name, params[name]) for name in _SETTINGS if name in params]
-    other = {name: value for name, value in params.items() if name not in (*_SETTINGS, "messages", "stream")}
-    return [*known, ("extra_body", other)] if other else known
+    other = {name: value for name, value in params.items() if name not in (*_SETTINGS, *PASSING)}
+    if other:
+        known.append(("extra_body", other))
+    if betas := request.betas(params):
+        known.append(("extra_headers", {"anthropic-beta": ",".join(betas)}))
+    return known
 
 
 def _call(function: str, patterns: Iterable[str], arguments: Iterable[tuple[str, Any]]) -> str:
