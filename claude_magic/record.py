@@ -48,11 +48,17 @@ def header(turn: Turn, instead_of: Sequence[str] = ()) -> tuple[Bundle, Bundle]:
 
     `instead_of` are the ids of turns of another cell that it stands instead of.
     """
-    line = " · ".join(f'<span style="white-space: nowrap">{html.escape(part)}</span>' for part in figures(turn))
+    line = " · ".join(map(_figure, figures(turn)))
     marked = "".join(f" · <strong>{html.escape(mark)}</strong>" for mark in marks(turn))
     folded = "".join(fold(title, body) for title, body in folds(turn))
     data = {"text/html": f"{_BOX}{line}{marked}{folded}</div>", "text/plain": footer(turn)}
     return data, stored.guests_metadata([turn], instead_of) if instead_of else stored.metadata(turn)
+
+
+def _figure(text: str) -> str:
+    """One figure, not to be broken; that nothing was paid for a replay must not be overlooked."""
+    tag = "strong" if text.startswith("replayed, ") else "span"
+    return f'<{tag} style="white-space: nowrap">{html.escape(text)}</{tag}>'
 
 
 def footer(turn: Turn) -> str:
@@ -268,12 +274,14 @@ def history_table(name: str, chat: Conversation) -> Bundle:
 
 
 def history_full(name: str, chat: Conversation) -> list[Bundle]:
-    """A conversation to read: each prompt as a quote, each reply as its cell shows it; images are named.
+    """A conversation to read: each prompt as a quote, each reply as its cell shows it; images are named. Without a
+    name it has no title.
 
     At most `MAX_HISTORY_OUTPUTS` and one outputs, however long it is.
     """
     stale = chat.stale()
-    bundles = [{"text/markdown": f"### Conversation {markdown.escape(name)}", "text/plain": f"Conversation {name}"}]
+    title = {"text/markdown": f"### Conversation {markdown.escape(name)}", "text/plain": f"Conversation {name}"}
+    bundles = [title] if name else []
     for turn in chat:
         bundles += [_prompt_in_full(turn, stale), *answer(turn)]
     length = sum(len(bundle["text/markdown"]) for bundle in bundles)

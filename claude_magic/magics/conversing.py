@@ -271,7 +271,7 @@ class ConversationMagics(Magics):
         for turn in turns:
             by_chat.setdefault(turn.chat, []).append(turn)
         for name, members in by_chat.items():
-            for bundle in record.history_full(name, _conversation(members)):
+            for bundle in record.history_full(name if len(by_chat) > 1 else "", _conversation(members)):
                 self._show(bundle)
 
     def _show(self, bundle: Bundle, metadata: dict[str, Any] | None = None) -> None:
