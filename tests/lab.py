@@ -59,6 +59,8 @@ _SETTINGS: Mapping[str, Mapping[str, Any]] = {
 _NOTEBOOKS_OWN_ERROR = "Cannot read properties of undefined (reading 'schema')"
 # What ipywidgets says where a box is taken away in the very frame in which it changed: it asks a view that is gone.
 _WIDGETS_OWN_ERROR = "Cannot read properties of null (reading 'processLuminoMessage')"
+# What JupyterLab says where a kernel goes away while it is asked whether it debugs.
+_DEBUGGERS_OWN_ERROR = "Could not restore the debugger state"
 # An address that no server knows: asked for to see that everything before it has come to its end.
 _PROBE = "/has-it-settled?"
 # What the tests ask of the application. `jupyterapp` is there for `--expose-app-in-browser`.
@@ -555,7 +557,8 @@ class Page:
 
     def _note_console(self, message: ConsoleMessage) -> None:
         where = message.location["url"]
-        if message.type == "error" and _PROBE not in where and _WIDGETS_OWN_ERROR not in message.text:
+        theirs = any(error in message.text for error in (_WIDGETS_OWN_ERROR, _DEBUGGERS_OWN_ERROR))
+        if message.type == "error" and _PROBE not in where and not theirs:
             self.errors.append(f"{message.text} {where}")
 
     def _note_request(self, request: Request) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import getpass
 import math
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from decimal import Decimal
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from ..session import Outcome, Session
 
 MAX_RETRY_SETTING = 20
+_OURS = re.compile(r"^\s*%%?claude", re.MULTILINE)
 
 
 class _Default(TraitType[Any, Any]):
@@ -213,8 +215,10 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         running = self.notebooks.turn_to(cell, self.shell)
         if deleted := deleted_cells(self.shell):
             self.session.delete(deleted)
-        if cell.id is not None and (running not in self._came_back or cell.page not in self._pages):
-            for line in self._come_back(cell, is_new=running not in self._came_back):
+        is_new = running not in self._came_back
+        # A page that was opened again is told in a cell of ours: other cells' outputs are not ours to write into.
+        if cell.id is not None and (is_new or (cell.page not in self._pages and _OURS.search(cell.source))):
+            for line in self._come_back(cell, is_new=is_new):
                 print(line)
             self._came_back.add(running)
             self._pages.add(cell.page)
@@ -233,13 +237,13 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         if is_new:
             yield from returning.come_back(self.session, path)
         if has_lost:
-            yield from returning.notice(self.session, path, cell.page)
+            yield from returning.notice(self.session, path, cell)
 
     def _has_lost(self, path: Path, cell: Cell) -> bool:
         """Whether the journal may have a reply that the notebook does not: by a look at the file's bytes."""
         ids = standing(path) or set()
         return any(
-            entry.begun and not entry.dismissed and entry.turn_id not in ids
+            entry.begun and not entry.dismissed and entry.turn_id not in ids and entry.cell_id != cell.id
             for entry in self._journal.entries(path, ids if has_turns(path) else frozenset())
             if (entry.kernel, entry.page) != (self._journal.kernel, cell.page)
         )

@@ -10,6 +10,7 @@ from .. import journal, notebook, pricing, record
 from ..conversation import Turn
 from ..errors import UsageError
 from ..journal import Entry, Journal
+from ..notebook import Cell
 from ..session import Session
 
 MAX_SKIPPED_LINES = 5
@@ -36,9 +37,9 @@ def skipped(lines: Sequence[str]) -> Iterator[str]:
         yield f"Skipped {len(lines) - MAX_SKIPPED_LINES} more records."
 
 
-def notice(session: Session, path: Path, page: str) -> Iterator[str]:
-    """Say how many replies the notebook does not have."""
-    count = len(lost(session, path, page))
+def notice(session: Session, path: Path, cell: Cell) -> Iterator[str]:
+    """Say how many replies the notebook does not have: but of the cell that runs, for it is about to have a new one."""
+    count = sum(entry.cell_id != cell.id for entry in lost(session, path, cell.page))
     if count == 1:
         yield "1 reply is not in this notebook: %claude_recover shows it."
     elif count:
