@@ -126,8 +126,11 @@ def notebook() -> Iterator[Notebook]:
 
 
 def asked_again(notebook: Notebook, folder: Path) -> str:
-    """Run the export as a script; the requests of notebook and script are to be the same. Returns what it prints."""
-    before = list(notebook.standin.requests)
+    """Run the export as a script; the requests of notebook and script are to be the same. Returns what it prints.
+
+    But for the question why the cache was missed, which only the notebook asks.
+    """
+    before = [{k: v for k, v in body.items() if k != "diagnostics"} for body in notebook.standin.requests]
     notebook.standin.requests.clear()
     made = export(notebook.chats, "py", title="Owls", stem="owls")
     wrote(made, folder)
