@@ -6,11 +6,11 @@ What it holds of a conversation stands in it as Python literals and as comments 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .. import pricing, record, request
-from ..conversation import Conversation, Turn
+from ..conversation import Conversation, Message, Turn
 from ..options import DEFAULT_MAX_TOKENS
 from ..request import NOT_RUN, PASSING, THINKING
 from .files import Exported, bytes_of, is_base64, path_of
@@ -34,7 +34,8 @@ def script(params: Mapping[str, Any]) -> str:
     def constant(source: Mapping[str, Any]) -> Expression:
         return Expression(constants.setdefault(source["data"], f"DATA_{len(constants) + 1}"))
 
-    arguments = [*_settings(params), ("messages", _replaced(params.get("messages", []), constant))]
+    messages = params.get("messages", [])
+    arguments = [*_settings(params, messages), ("messages", _replaced(messages, constant))]
     opened = "with " + _call("client.messages.stream", [f"{name}={{}}" for name, _ in arguments], arguments)
     defined = [f"{name} = {literal(data, breaking=False)}" for data, name in constants.items()]
     pieces = [
@@ -124,13 +125,13 @@ def _ask(turn: Turn, variable: str, systems: Mapping[str, str], stem: str, files
     return _call("ask", [f"{name}={{}}" if name else "{}" for name, _ in arguments], arguments)
 
 
-def _settings(params: Mapping[str, Any]) -> list[tuple[str, Any]]:
+def _settings(params: Mapping[str, Any], messages: Sequence[Message] = ()) -> list[tuple[str, Any]]:
     """The parameters but messages and stream, as arguments; `extra_body` for those that the SDK does not know."""
     known = [(name, params[name]) for name in _SETTINGS if name in params]
     other = {name: value for name, value in params.items() if name not in (*_SETTINGS, *PASSING)}
     if other:
         known.append(("extra_body", other))
-    if betas := request.betas(params):
+    if betas := request.betas({**params, "messages": messages}):
         known.append(("extra_headers", {"anthropic-beta": ",".join(betas)}))
     return known
 
