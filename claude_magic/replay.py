@@ -169,7 +169,13 @@ class _Pace:
 
 def _message(call: Call) -> dict[str, Any]:
     """The message as it begins."""
-    kind = {"id": call.message_id, "type": "message", "role": "assistant", "model": call.model, "content": []}
+    kind: dict[str, Any] = {
+        "id": call.message_id,
+        "type": "message",
+        "role": "assistant",
+        "model": call.model,
+        "content": [],
+    }
     return {**kind, "stop_reason": None, "stop_sequence": None, "usage": dict(call.usage)}
 
 
