@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from ..session import Outcome, Session
 
 MAX_RETRY_SETTING = 20
-_OURS = re.compile(r"^\s*%%?claude", re.MULTILINE)
+_LOOKS = re.compile(r"^\s*%claude_", re.MULTILINE)
 
 
 class _Default(TraitType[Any, Any]):
@@ -216,8 +216,9 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         if deleted := deleted_cells(self.shell):
             self.session.delete(deleted)
         is_new = running not in self._came_back
-        # A page that was opened again is told in a cell of ours: other cells' outputs are not ours to write into.
-        if cell.id is not None and (is_new or (cell.page not in self._pages and _OURS.search(cell.source))):
+        # A page that was opened again is told where it looks at the conversation: other cells' outputs are not ours
+        # to write into, and a question's are its record.
+        if cell.id is not None and (is_new or (cell.page not in self._pages and _LOOKS.search(cell.source))):
             for line in self._come_back(cell, is_new=is_new):
                 print(line)
             self._came_back.add(running)
