@@ -332,10 +332,12 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         self._conclude(self.session.compact(wanted, self.cell, self._settings(), self._view()), wanted)
 
     def _view(self) -> View:
-        """Only a frontend that sends the cell's id can be trusted to show widgets."""
+        """Only a frontend that sends the cell's id can be trusted to show widgets; and a panel over a replay that is
+        done at once would be gone before the page could draw it."""
         from .. import live
 
-        return live.view_for(self.shell, panel=self.panel and self.cell.id is not None)
+        at_once = self.replay == "only" and self.replay_speed == 0
+        return live.view_for(self.shell, panel=self.panel and self.cell.id is not None and not at_once)
 
     def _show(self, bundle: Bundle) -> None:
         self.shell.display_pub.publish(bundle, {})
