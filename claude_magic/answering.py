@@ -1,20 +1,21 @@
-"""One reply under way: streamed, kept in the journal, resumed where it pauses, stopped where the budget ends."""
+"""One reply under way: streamed, kept in the journal, resumed where it pauses, stopped where the budget ends; then the
+turn that comes of it."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from decimal import Decimal
 from typing import Any
 
 from . import pricing
-from .accumulator import GOES_ON, Accumulator, Reply, call_of
+from .accumulator import GOES_ON, Accumulator, Reply, call_of, concluded
 from .client import Client, Settings, Stream
-from .conversation import Block, Call
+from .conversation import Block, Call, Turn
 from .counting import CHARACTERS_PER_TOKEN
-from .errors import ClaudeError, ReplyInterrupted, StreamError
+from .errors import ClaudeError, ReplyInterrupted, StreamError, ThinkingRefusedError
 from .journal import Writer
 from .live import View
 from .request import Request
@@ -26,15 +27,20 @@ MAX_PAUSES = 10
 class Answer:
     """A reply with the calls that it takes, as it comes.
 
-    `left` is what it may cost at most, in USD; `None` where there is no budget.
+    `draft` is the turn that it will make, with only the prompt. `left` is what it may cost at most, in USD; `None`
+    where there is no budget. `made` is the turn that came of it.
     """
 
     def __init__(
-        self, client: Client, settings: Settings, view: View, writer: Writer | None, left: Decimal | None
+        self, client: Client, settings: Settings, view: View, draft: Turn, writer: Writer | None, left: Decimal | None
     ) -> None:
         self.accumulator = Accumulator()
+        self.draft = draft
+        self.made: Turn | None = None
+        self.unbound = False  # whether the API refused earlier thinking
         self.calls: list[Call] = []
         self.notes: list[str] = []
+        self._began = time.time()
         self._client = client
         self._settings = settings
         self._view = view
@@ -46,6 +52,45 @@ class Answer:
     def reply(self) -> Reply:
         """What has arrived."""
         return self.accumulator.reply()
+
+    def ask(self, asked: Request, unbound: Callable[[], Request]) -> ClaudeError | None:
+        """`stream`, and once more without earlier thinking where the API refuses that: it is of another account, or
+        there is a rule that we do not know; a conversation can always go on. `unbound` makes that request."""
+        failure = self.stream(asked)
+        if not isinstance(failure, ThinkingRefusedError):
+            return failure
+        self.unbound = True
+        return self.again(unbound(), "earlier thinking left out: the API refused it")
+
+    def again(self, asked: Request, note: str) -> ClaudeError | None:
+        """`stream` the same question, put in another way; the note says in which."""
+        notes = (*self.draft.notes, note)
+        self.draft = dataclasses.replace(self.draft, prefix=asked.prefix, params=asked.settings, notes=notes)
+        if self._writer is not None:
+            self._writer.redraft(self.draft)
+        return self.stream(asked)
+
+    def conclude(self, continues: Turn | None = None) -> Turn:
+        """The turn that came of it, with what had arrived where the connection is still silent.
+
+        `continues` is a turn that was cut off, whose blocks are at the front of this reply.
+        """
+        reply, before = self.reply, continues.calls if continues else ()
+        if continues is not None:
+            reply = dataclasses.replace(reply, content=reply.content[len(continues.reply) :])
+        calls = self.calls or [self._call(reply, str(self.draft.params["model"]), self._began, None)]
+        notes = (*self.draft.notes, *self.notes)
+        if self._writer is not None and self._writer.failed:
+            notes = (*notes, self._writer.failed)
+        self.made = concluded(dataclasses.replace(self.draft, notes=notes), reply, *before, *calls)
+        if self._writer is not None:
+            self._writer.end(self.made)
+        return self.made
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        if self._writer is not None:
+            self._writer.close()
 
     def stream(self, asked: Request, before: Iterable[Block] = ()) -> ClaudeError | None:
         """Ask, and have a reply that pauses go on. Returns what went wrong.
@@ -105,18 +150,15 @@ class Answer:
         if stream.retries:
             self.notes.append(f"retried {stream.retries}×")
         if reply.message:
-            call = call_of(
-                reply,
-                model=model,
-                request_id=stream.request_id,
-                started=started,
-                first_token=first,
-                seconds=time.monotonic() - stream.sent,
-                provider=self._client.provider(self._settings),
-            )
+            seconds = time.monotonic() - stream.sent
+            call = self._call(reply, model, started, first, seconds=seconds, request_id=stream.request_id)
             self.calls.append(call)
             if missed := _cache_miss(reply.message):
                 self.notes.append(missed)
+
+    def _call(self, reply: Reply, model: str, started: float, first: float | None, **facts: Any) -> Call:
+        facts = {"seconds": time.time() - started, "provider": self._client.provider(self._settings), **facts}
+        return call_of(reply, model=model, started=started, first_token=first, **facts)
 
     def _characters_left(self) -> int | None:
         """How long the reply may get, by a rough length of its tokens; `None` where nothing limits it."""

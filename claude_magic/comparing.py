@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextvars
-import dataclasses
 import threading
 import time
 import warnings
@@ -11,12 +10,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
-from .accumulator import call_of, concluded
 from .answering import Answer
 from .client import Client, Settings
 from .columns import Column, Columns
 from .conversation import Turn
-from .errors import ClaudeError, ReplyInterrupted, StreamError, ThinkingRefusedError, UsageError
+from .errors import ClaudeError, ReplyInterrupted, StreamError, UsageError
 from .interrupts import uninterrupted
 from .journal import Writer
 from .request import Request
@@ -86,48 +84,23 @@ class _Run:
 
     def __init__(self, client: Client, question: Question, settings: Settings, column: Column) -> None:
         self._question = question
-        self._draft = question.draft
-        self._provider = settings.provider
-        self._started = time.time()
         self._failure: ClaudeError | None = ReplyInterrupted("The reply was interrupted.")
-        self._answer = Answer(client, settings, column, question.writer, question.left)
+        self._answer = Answer(client, settings, column, question.draft, question.writer, question.left)
         self._column = column
         context = contextvars.copy_context()
         self.thread = threading.Thread(target=context.run, args=(self._stream,), name="claude_magic reply", daemon=True)
 
     def _stream(self) -> None:
         try:
-            self._failure = self._asked()
+            self._failure = self._answer.ask(self._question.asked, self._question.unbound)
         except Exception as error:  # what nobody foresaw is this model's failure, and no other's
             self._failure = StreamError(f"The reply is unreadable ({type(error).__name__}).")
         self._column.finish()
 
-    def _asked(self) -> ClaudeError | None:
-        failure = self._answer.stream(self._question.asked)
-        if isinstance(failure, ThinkingRefusedError):
-            again = self._question.unbound()
-            notes = (*self._draft.notes, "earlier thinking left out: the API refused it")
-            self._draft = dataclasses.replace(self._draft, prefix=again.prefix, params=again.settings, notes=notes)
-            if self._question.writer is not None:
-                self._question.writer.redraft(self._draft)
-            failure = self._answer.stream(again)
-        return failure
-
     def concluded(self) -> Compared:
         """What came of it: of a connection that was silent when all were stopped, what had arrived."""
-        model, reply, writer = str(self._draft.params["model"]), self._answer.reply, self._question.writer
-        if not reply.message:
-            if writer is not None:
-                writer.close()
-            return Compared(model, failure=self._failure)
-        calls = list(self._answer.calls)
-        if not calls:
-            seconds = time.time() - self._started
-            calls = [call_of(reply, model=model, started=self._started, seconds=seconds, provider=self._provider)]
-        notes = (*self._draft.notes, *self._answer.notes)
-        if writer is not None and writer.failed:
-            notes = (*notes, writer.failed)
-        turn = concluded(dataclasses.replace(self._draft, notes=notes), reply, *calls)
-        if writer is not None:
-            writer.end(turn)
-        return Compared(model, turn, self._failure)
+        model = str(self._answer.draft.params["model"])
+        if self._answer.reply.message:
+            return Compared(model, self._answer.conclude(), self._failure)
+        self._answer.close()
+        return Compared(model, failure=self._failure)

@@ -161,6 +161,12 @@ class Saved:
     pins: tuple[Pin, ...] = ()
     compared: tuple[tuple[Turn, ...], ...] = ()
 
+    @property
+    def recorded(self) -> list[Turn]:
+        """All turns whose record the file holds."""
+        compared = (turn for turns in self.compared for turn in turns)
+        return [*(each.turn for each in self.shown), *compared, *self.guests]
+
 
 def read(path: Path) -> Saved:
     """The turns of a notebook's file. Raises `UsageError` where it cannot be read as one."""

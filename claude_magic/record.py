@@ -43,6 +43,11 @@ _STOPS = {
 }
 
 
+def who_answers(provider: str) -> str:
+    """The label of who answers, where it is not Claude."""
+    return OFFLINE if provider == "offline" else ""
+
+
 def header(turn: Turn, instead_of: Sequence[str] = ()) -> tuple[Bundle, Bundle]:
     """The header's data and metadata: figures, marks, folded thinking and tools, and the turn itself.
 

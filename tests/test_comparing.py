@@ -11,7 +11,7 @@ import pytest
 from kernel import Page
 from test_session import OFFLINE, ask, dialogue
 
-from claude_magic import comparing, errors, pricing
+from claude_magic import comparing, comparison, errors, pricing
 from claude_magic.columns import Columns
 from claude_magic.notebook import Cell
 from claude_magic.offline import Fault
@@ -50,8 +50,8 @@ def compare(
     session: Session, shell: Any, *names: str, cell: str | None = "a", run: str = "run", **options: Any
 ) -> Outcome:
     content = [{"type": "text", "text": "Say it."}]
-    return session.compare(
-        Options(**options), names or MODELS, content, Cell(cell, run), OFFLINE, columns=Columns(shell)
+    return comparison.compare(
+        session, Options(**options), names or MODELS, content, Cell(cell, run), OFFLINE, columns=Columns(shell)
     )
 
 
@@ -106,7 +106,7 @@ class Interrupted(Columns):
 def test_one_interrupt_ends_all_and_keeps_what_came(session: Session, shell: Any) -> None:
     session.client.offline.pace = 50
     content = [{"type": "text", "text": "[[long 3000]]"}]
-    outcome = session.compare(Options(), MODELS, content, Cell("a", "r"), OFFLINE, Interrupted(shell))
+    outcome = comparison.compare(session, Options(), MODELS, content, Cell("a", "r"), OFFLINE, Interrupted(shell))
     assert isinstance(outcome.failure, errors.ReplyInterrupted) and outcome.joined
     assert {turn.status for turn in outcome.compared.values()} == {"interrupted"} and len(outcome.compared) == 3
 
@@ -114,7 +114,7 @@ def test_one_interrupt_ends_all_and_keeps_what_came(session: Session, shell: Any
 def test_another_is_chosen_and_goes_along_and_is_undone(session: Session, shell: Publisher) -> None:
     session.client.offline.script = lambda body: [{"type": "text", "text": f"I am {body['model']}."}]
     compare(session, shell)
-    chosen, place = session.choose("sonnet")
+    chosen, place = comparison.choose(session, "sonnet")
     assert (place.params["model"], chosen.params["model"]) == ("claude-opus-5-5", "claude-sonnet-5-5")
     assert shell.last[1]["claude_magic"]["turn"]["id"] == chosen.id
     ask(session, "and?", "b")
@@ -123,24 +123,24 @@ def test_another_is_chosen_and_goes_along_and_is_undone(session: Session, shell:
     assert len(session.spent_elsewhere()) == 2
     session.undo()
     assert session.chats.turns[0].params["model"] == "claude-opus-5-5"
-    assert session.choose("haiku")[0].params["model"] == "claude-haiku-5-5"
-    assert session.choose("opus")[0].params["model"] == "claude-opus-5-5"
+    assert comparison.choose(session, "haiku")[0].params["model"] == "claude-haiku-5-5"
+    assert comparison.choose(session, "opus")[0].params["model"] == "claude-opus-5-5"
 
 
 def test_a_choice_works_without_cell_ids(session: Session, shell: Publisher) -> None:
     compare(session, shell, cell=None)
-    chosen, _ = session.choose("haiku")
+    chosen, _ = comparison.choose(session, "haiku")
     assert session.chats.turns == [chosen]
 
 
 def test_what_cannot_be_chosen_is_said(session: Session, shell: Publisher) -> None:
     with pytest.raises(errors.UsageError, match="no comparison"):
-        session.choose("opus")
+        comparison.choose(session, "opus")
     compare(session, shell, "opus", "haiku")
     with pytest.raises(errors.UsageError, match="fable has no reply"):
-        session.choose("fable")
+        comparison.choose(session, "fable")
     with pytest.raises(errors.UsageError, match="already"):
-        session.choose("opus")
+        comparison.choose(session, "opus")
 
 
 @pytest.mark.parametrize(

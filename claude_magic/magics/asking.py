@@ -306,7 +306,7 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
 
     def _compare(self, wanted: Options, content: Sequence[Block], running: Cell) -> None:
         """Ask several models the same, side by side. What is for one model only is refused."""
-        from .. import columns, comparing, record
+        from .. import columns, comparing, comparison, record
         from ..session import Replay
 
         names = comparing.names(wanted.model)
@@ -315,7 +315,7 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
             raise UsageError(f"{flag} is for one model, and --model names {len(names)}.", advice="Name one of them.")
         replay = Replay(self.replay, self.replay_speed)
         view = columns.columns_for(self.shell)
-        outcome = self.session.compare(wanted, names, content, running, self._settings(), view, replay)
+        outcome = comparison.compare(self.session, wanted, names, content, running, self._settings(), view, replay)
         if wanted.out and outcome.compared and (outcome.joined or outcome.failure is None):
             answers = {model: record.answer_value(turn) for model, turn in outcome.compared.items()}
             self.shell.user_ns[wanted.out] = answers

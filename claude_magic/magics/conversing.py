@@ -163,10 +163,12 @@ class ConversationMagics(Magics):
 
         %claude_choose MODEL
         """
+        from .. import comparison
+
         words, _ = _words(line)
         if len(words) != 1:
             raise UsageError("%claude_choose wants one model.", advice="Write %claude_choose MODEL.")
-        chosen, place = self._session.choose(words[0])
+        chosen, place = comparison.choose(self._session, words[0])
         said = f"{chosen.params['model']} goes on in the conversation, instead of {place.params['model']}."
         self._show({"text/plain": said}, _guests([chosen], [place.id]))
 

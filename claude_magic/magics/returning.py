@@ -54,8 +54,7 @@ def lost(session: Session, path: Path | None, page: str, cells: Set[str] = froze
     if not entries:
         return []
     saved = _saved(path)
-    compared = (turn for turns in saved.compared for turn in turns)
-    ids = {turn.id for turn in (*(each.turn for each in saved.shown), *saved.guests, *compared)}
+    ids = {turn.id for turn in saved.recorded}
     newest: dict[str, float] = {}
     for turn in (each.turn for each in saved.shown):
         if turn.cell_id:

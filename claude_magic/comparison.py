@@ -1,0 +1,193 @@
+"""A question to several models: which reply goes on in the conversation, and how another is chosen."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from . import comparing, counting, models, pricing, record, request
+from .client import Settings
+from .columns import Columns
+from .comparing import Compared, Question
+from .conversation import Block, Conversation, Turn
+from .errors import ReplyInterrupted, UsageError
+from .interrupts import uninterrupted
+from .notebook import Cell
+from .options import Options
+from .request import Request
+from .session import NO_REPLAY, Outcome, Replay, Session, call_key, draft_of
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One of several models: its options, what it is asked, and the turn that it will make."""
+
+    options: Options
+    asked: Request
+    draft: Turn
+
+    @property
+    def model(self) -> str:
+        """As it is spelled on the wire."""
+        return str(self.asked.params["model"])
+
+
+def compare(
+    session: Session,
+    options: Options,
+    names: Sequence[str],
+    content: Sequence[Block],
+    cell: Cell,
+    settings: Settings,
+    columns: Columns,
+    replay: Replay = NO_REPLAY,
+) -> Outcome:
+    """Ask several models the same at once. The first that answers goes on in the conversation.
+
+    Raises `UsageError` before anything is shown or sent.
+    """
+    history = session.history(options, cell)
+    sides = []
+    for name in _distinct(names):
+        own = replace(options, model=name)
+        asked = _asked(session, history, content, own, settings)
+        sides.append(_Side(own, asked, draft_of(own, content, cell, asked, history)))
+    recorded = [session.recorded(side.asked, cell, settings, replay) for side in sides]
+    found: list[Compared] = []
+    if all(recorded):
+        columns.begin([side.model for side in sides], content, label=record.REPLAYED)
+        for side, turn in zip(sides, recorded, strict=True):
+            if turn is not None:
+                found.append(Compared(side.model, session.replayed(turn, side.asked, side.draft)))
+        return _concluded(session, found, cell, columns)
+    lefts = _shares(session, sides, settings)
+    try:
+        with uninterrupted():
+            columns.begin([side.model for side in sides], content, label=record.who_answers(settings.provider))
+            questions = [
+                _question(session, side, left, history, content, cell, settings)
+                for side, left in zip(sides, lefts, strict=True)
+            ]
+        found = comparing.ask(session.client, questions, settings, columns)
+    finally:
+        with uninterrupted(swallow=True):
+            session.spent += [each.turn for each in found if each.turn is not None]
+            outcome = _concluded(session, found, cell, columns)
+    return outcome
+
+
+def choose(session: Session, name: str) -> tuple[Turn, Turn]:
+    """Have another model's reply of the last comparison go on in the conversation.
+
+    Returns it, and the turn whose place it took. Raises `UsageError` where there is nothing to choose.
+    """
+    session.look_again()
+    standing = {turn.id: turn for turn in session.chats.turns}
+    saved = [(*turns, *_successors(session, turns)) for turns in session.chats.saved.compared]
+    for turns in reversed([*saved, *session.comparisons]):
+        place = next((standing[turn.id] for turn in turns if turn.id in standing), None)
+        if place is not None:
+            return _choose(session, name, place, turns), place
+    raise UsageError(
+        "There is no comparison whose reply stands in the conversation.",
+        advice="%%claude --model opus,sonnet asks two models at once.",
+    )
+
+
+def _distinct(names: Sequence[str]) -> list[str]:
+    """The ids of models to compare. Raises `UsageError` where one is there twice."""
+    found = [models.resolve(name) for name in names]
+    for name in found:
+        if found.count(name) > 1:
+            raise UsageError(f"--model names {name} twice.", advice="Name each model once to compare them.")
+    return found
+
+
+def _asked(
+    session: Session, history: Conversation, content: Sequence[Block], options: Options, settings: Settings
+) -> Request:
+    """What one of several models is asked. Raises `UsageError`, naming the model, where it would not take it."""
+    try:
+        return session.build(history, content, options, settings.provider)
+    except UsageError as error:
+        if options.model not in str(error):
+            error.args = (f"{options.model}: {error}",)
+        raise
+
+
+def _question(
+    session: Session,
+    side: _Side,
+    left: Decimal | None,
+    history: Conversation,
+    content: Sequence[Block],
+    cell: Cell,
+    settings: Settings,
+) -> Question:
+    return Question(
+        side.asked,
+        side.draft,
+        session.writer(side.draft, cell, settings),
+        left,
+        lambda: session.build(history.unbound(), content, side.options, settings.provider),
+    )
+
+
+def _shares(session: Session, sides: Sequence[_Side], settings: Settings) -> list[Decimal | None]:
+    """What each of several replies may cost, in USD: together no more than is left. Raises `UsageError`."""
+    lefts = [session.left_for(side.asked, side.options, settings) for side in sides]
+    if any(left is None for left in lefts):
+        return lefts
+    left = min(each for each in lefts if each is not None)
+    costs = [counting.estimate(session.client, side.asked, settings).cost.dollars or Decimal(0) for side in sides]
+    spare = left - sum(costs)
+    if spare < 0:
+        raise UsageError(
+            f"The question alone costs about {pricing.dollars(sum(costs, Decimal(0)))} with all models, and "
+            f"{pricing.dollars(left)} of the budget is left. Nothing was sent.",
+            advice="Compare fewer models, or raise the budget.",
+        )
+    return [cost + spare / len(costs) for cost in costs]
+
+
+def _concluded(session: Session, found: Sequence[Compared], cell: Cell, columns: Columns) -> Outcome:
+    """The replies of several models in the output, and the first that can be kept in the conversation."""
+    kept = [e.turn for e in found if e.turn is not None and (e.failure is None or request.sendable(e.turn))]
+    first = next((turn for turn in kept if request.sendable(turn)), kept[0] if kept else None)
+    if first is not None:
+        session.join(first, cell, columns)
+        if not first.once:
+            session.comparisons.append(tuple(each.turn for each in found if each.turn is not None))
+    columns.end({each.model: each.turn or str(each.failure) for each in found}, first)
+    stopped = next((e.failure for e in found if isinstance(e.failure, ReplyInterrupted) and not _over(e)), None)
+    failure = stopped if first is not None else next((e.failure for e in found if e.failure is not None), None)
+    by_model = {each.model: each.turn for each in found if each.turn is not None}
+    return Outcome(first, failure, first is not None and not first.once, by_model)
+
+
+def _over(compared: Compared) -> bool:
+    """Whether a reply was stopped because its budget was used up: its column says so."""
+    return compared.turn is not None and any("budget" in note for note in compared.turn.notes)
+
+
+def _choose(session: Session, name: str, place: Turn, turns: Sequence[Turn]) -> Turn:
+    """The reply of one model, put into the place of another."""
+    wanted = models.resolve(name)
+    by_model = {turn.params["model"]: turn for turn in turns if request.sendable(turn)}
+    if wanted not in by_model:
+        raise UsageError(f"{name} has no reply to choose.", advice=f"There are: {', '.join(by_model)}.")
+    if place.params["model"] == wanted:
+        raise UsageError(f"{wanted} already goes on in the conversation.")
+    chosen = replace(by_model[wanted], id=uuid.uuid4().hex)  # of its own: it may be chosen, undone, chosen again
+    session.chats.exchange(place, chosen)
+    session.comparisons.append((*turns, chosen))
+    session.show_instead(chosen, place.id)
+    return chosen
+
+
+def _successors(session: Session, turns: Sequence[Turn]) -> list[Turn]:
+    """Turns that were chosen among these: the same replies, under ids of their own."""
+    calls = {call_key(call) for turn in turns for call in turn.calls}
+    return [turn for turn in session.chats.turns if calls & {call_key(call) for call in turn.calls}]
