@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -152,17 +152,14 @@ def _say_result(path: Path) -> None:
 
 def _cost(options: argparse.Namespace) -> int:
     """Read the notebooks, and show what their cells' footers add up to."""
-    code = 0
     found: list[spending.NotebookSpending] = []
-    for path in files.notebooks(options.notebooks):
-        try:
-            saved = notebook.read(path)
-        except UsageError as error:
-            _complain(str(error))
-            code = 1
-            continue
+
+    def add(path: Path) -> None:
+        saved = notebook.read(path)
         _complain_of(path, saved.skipped)
         found.append(spending.of(str(path), saved.shown))
+
+    code = _each(files.notebooks(options.notebooks), add)
     if options.json:
         print(spending.as_json(found))
     elif options.csv:
@@ -174,14 +171,7 @@ def _cost(options: argparse.Namespace) -> int:
 
 def _strip(options: argparse.Namespace) -> int:
     """Take the records out of files; one without is not touched."""
-    code = 0
-    for path in options.notebooks:
-        try:
-            _strip_file(path)
-        except UsageError as error:
-            _complain(str(error))
-            code = 1
-    return code
+    return _each(options.notebooks, _strip_file)
 
 
 def _strip_file(path: Path) -> None:
@@ -210,11 +200,21 @@ def _export(options: argparse.Namespace) -> int:
     for turn in saved.turns:
         chats[turn.chat] = Conversation((*chats.get(turn.chat, Conversation()), turn))
     exported = export.export(chats, form, title=source.stem, stem=target.stem)
-    for name, content in exported.files.items():
-        files.write(target.parent / name, content)
-    files.write(target, exported.text.encode())
+    files.write(target, exported.text.encode(), exported.files)
     print(_line(str(target.resolve())))
     return 0
+
+
+def _each(paths: Iterable[Path], act: Callable[[Path], None]) -> int:
+    """Go through files; of one that fails, say so and go on. Returns the exit code."""
+    code = 0
+    for path in paths:
+        try:
+            act(path)
+        except UsageError as error:
+            _complain(str(error))
+            code = 1
+    return code
 
 
 def _complain_of(path: Path, skipped: Iterable[str]) -> None:

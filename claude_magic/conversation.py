@@ -216,5 +216,10 @@ def text_of(content: tuple[Block, ...]) -> str:
     return "\n\n".join(run for run in runs if run)
 
 
+def turns_of(count: int, which: str = "") -> str:
+    """A number of turns, in words: `2 turns`, `1 earlier turn`."""
+    return " ".join(part for part in (str(count), which, "turn" if count == 1 else "turns") if part)
+
+
 def _same_cell(turn: Turn, cell_id: str | None) -> bool:
     return cell_id is not None and turn.cell_id == cell_id

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 
 from .errors import UsageError
+
+MAX_WHY_CHARACTERS = 100
 
 
 def notebooks(paths: Iterable[Path]) -> Iterator[Path]:
@@ -20,17 +24,38 @@ def notebooks(paths: Iterable[Path]) -> Iterator[Path]:
                 yield path
 
 
+@contextmanager
+def reading_notebook(path: Path) -> Iterator[None]:
+    """Whatever goes wrong where a notebook is read, a stranger's perhaps, is one line. Raises `UsageError`."""
+    try:
+        yield
+        return
+    except UsageError:
+        raise
+    except OSError as error:
+        said = f"{path} cannot be read: {error.strerror}."
+    except RecursionError:
+        said = f"{path} cannot be read as a notebook: it is nested too deeply."
+    except Exception as error:  # nbformat can fail in any way
+        why = " ".join(str(error).split())[:MAX_WHY_CHARACTERS] or type(error).__name__
+        said = f"{path} cannot be read as a notebook: {why}."
+    raise UsageError(said)
+
+
 def _below(folder: Path) -> Iterator[Path]:
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(parent, name) for name in sorted(files) if name.endswith(".ipynb"))
 
 
-def write(path: Path, content: bytes) -> None:
+def write(path: Path, content: bytes, beside: Mapping[str, bytes] = MappingProxyType({})) -> None:
     """Put a file in its place, whole or not at all; one that was there keeps its mode bits.
 
-    Folders that it needs are made. Raises `UsageError` where it cannot be written.
+    `beside` are files that it refers to, by relative path: they are there before it is. Folders that are needed are
+    made. Raises `UsageError` where one cannot be written.
     """
+    for name, file_content in beside.items():
+        write(path.parent / name, file_content)
     try:
         target = path.resolve()
         target.parent.mkdir(parents=True, exist_ok=True)

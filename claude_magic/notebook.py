@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from . import files
 from .conversation import Pin, Turn
 from .errors import UsageError
 from .stored import DamagedRecord, Record, canonical_base64, digest_of, record_of
@@ -190,19 +191,14 @@ def _cells(path: Path, content: bytes) -> list[Mapping[str, Any]]:
     import nbformat
     from nbformat import reader
 
-    try:
+    with files.reading_notebook(path):
         notebook = reader.reads(content.decode("utf-8-sig"))
         if notebook.get("nbformat") != 4:
             notebook = nbformat.convert(notebook, 4)
         cells = notebook["cells"]
-        if isinstance(cells, list):
-            return [cell if isinstance(cell, Mapping) else {} for cell in cells]
-        why = "its cells are not a list"
-    except RecursionError:
-        why = "it is nested too deeply"
-    except Exception as error:  # a stranger's file: nbformat can fail on it in any way
-        why = " ".join(str(error).split())[:100] or type(error).__name__
-    raise UsageError(f"{path} cannot be read as a notebook: {why}.")
+        if not isinstance(cells, list):
+            raise ValueError("its cells are not a list")
+    return [cell if isinstance(cell, Mapping) else {} for cell in cells]
 
 
 class _Reading:

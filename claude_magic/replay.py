@@ -17,7 +17,7 @@ from typing import Any
 
 from . import request
 from .accumulator import whole_text
-from .conversation import Block, Call, Conversation, Message, Turn, blocks, text_of
+from .conversation import Block, Call, Conversation, Message, Turn, blocks, text_of, turns_of
 from .options import Options
 from .request import Request
 
@@ -304,7 +304,7 @@ def _changed_history(recorded: Turn, above: Iterable[Turn], asked: Request) -> l
         return []
     then, now = _prompts(rebuilt), _prompts(asked)
     if len(then) != len(now):
-        return [f"the conversation before it: {_turns(len(then))} when recorded, {_turns(len(now))} now"]
+        return [f"the conversation before it: {turns_of(len(then))} when recorded, {turns_of(len(now))} now"]
     for number, (before, after) in enumerate(zip(then, now, strict=True), 1):
         if changed := _changed_prompt(f"the prompt of turn {number} above", before, after):
             return changed
@@ -320,10 +320,6 @@ def _prompts(asked: Request) -> list[tuple[Block, ...]]:
     """The prompts before the last one."""
     sent = [_own(message) for message in asked.params["messages"][:-1] if message["role"] == "user"]
     return [prompt for prompt in sent if prompt]
-
-
-def _turns(count: int) -> str:
-    return f"{count} {'turn' if count == 1 else 'turns'}"
 
 
 def _changed_text(label: str, then: str, now: str) -> str:

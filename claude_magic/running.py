@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import files
 from .errors import UsageError
 
 if TYPE_CHECKING:
@@ -18,16 +19,9 @@ def load(path: Path) -> NotebookNode:
     _check_installed()
     import nbformat
 
-    try:
+    with files.reading_notebook(path):
         document: NotebookNode = nbformat.read(path, as_version=4)
-        return document
-    except OSError as error:
-        raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
-    except RecursionError:
-        why = "it is nested too deeply"
-    except Exception as error:  # a stranger's file: nbformat can fail on it in any way
-        why = " ".join(str(error).split())[:100] or type(error).__name__
-    raise UsageError(f"{path} cannot be read as a notebook: {why}.")
+    return document
 
 
 def run(

@@ -22,7 +22,7 @@ from .answering import Answer
 from .chats import Chats
 from .client import Client, Settings, providers
 from .columns import Columns
-from .conversation import CONTINUE, Block, Call, Conversation, Pin, Turn
+from .conversation import CONTINUE, Block, Call, Conversation, Pin, Turn, turns_of
 from .counting import Counted
 from .errors import ClaudeError, ReplyInterrupted, StreamError, UsageError
 from .interrupts import uninterrupted
@@ -346,7 +346,7 @@ def draft_of(options: Options, content: Sequence[Block], cell: Cell, asked: Requ
     earlier = len(turns) - (summed[-1] + 1 if summed else 0)
     before = [note] if (note := models.retirement_note(options.model, date.today())) else []
     before += ["a summary"] if summed else []
-    before += [f"{earlier} earlier {'turn' if earlier == 1 else 'turns'}"] if earlier else []
+    before += [turns_of(earlier, "earlier")] if earlier else []
     return Turn(
         id=uuid.uuid4().hex,
         cell_id=cell.id,

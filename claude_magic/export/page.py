@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import pricing, record, syntax
-from ..conversation import Block, Conversation, Turn
+from ..conversation import Block, Conversation, Turn, turns_of
 from .files import Exported, bytes_of
 from .telling import STALE, folds, label, name_of
 
@@ -67,7 +67,7 @@ def _summary(turns: Sequence[Turn]) -> str:
     day = datetime.fromtimestamp(min(turn.created for turn in turns), UTC).date().isoformat()
     models = dict.fromkeys(record.printable(call.model) for turn in turns for call in turn.calls)
     cost = pricing.total(pricing.recorded_cost(turn) for turn in turns)
-    count = f"{len(turns)} {'turn' if len(turns) == 1 else 'turns'}"
+    count = turns_of(len(turns))
     return " · ".join([*([day] if turns[0].created else []), count, *models, str(cost)])
 
 

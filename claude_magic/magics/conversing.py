@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.magic import Magics, line_magic, magics_class
 
 from .. import options
-from ..conversation import Pin
+from ..conversation import Pin, turns_of
 from ..errors import UsageError
 from ..stored import pin_metadata
 
@@ -75,7 +75,7 @@ class ConversationMagics(Magics):
         words, _ = _words(line)
         chat = " ".join(words) or self._asking.chat
         count = self._session.chats.reset(chat)
-        said = f"The conversation {chat!r} starts over; {_counted(count)} left it."
+        said = f"The conversation {chat!r} starts over; {turns_of(count)} left it."
         self._show({"text/plain": said}, reset_metadata(chat, time.time()))
 
     @line_magic
@@ -217,10 +217,8 @@ class ConversationMagics(Magics):
         form = export.form_of(path)
         chats = self._chats(words[1:])
         made = export.export(chats, form, title=path.stem, stem=path.stem)
-        for name, content in made.files.items():
-            files.write(path.parent / name, content)
-        files.write(path, made.text.encode())
-        print(f"Wrote {path}: {_counted(sum(map(len, chats.values())))}.")
+        files.write(path, made.text.encode(), made.files)
+        print(f"Wrote {path}: {turns_of(sum(map(len, chats.values())))}.")
 
     @line_magic
     def claude_resume(self, line: str) -> None:
@@ -367,10 +365,6 @@ def _nothing(line: str, magic: str) -> None:
         raise UsageError(f"{magic} takes no arguments.")
 
 
-def _counted(count: int) -> str:
-    return f"{count} {'turn' if count == 1 else 'turns'}"
-
-
 def _cells(turns: Sequence[Turn]) -> str:
     numbers = [f"[{turn.execution_count}]" for turn in turns if turn.execution_count is not None]
-    return f"{_counted(len(turns))} {', '.join(numbers)}".strip()
+    return f"{turns_of(len(turns))} {', '.join(numbers)}".strip()

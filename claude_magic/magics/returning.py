@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 
 from .. import journal, notebook, pricing, record
-from ..conversation import Turn
+from ..conversation import Turn, turns_of
 from ..errors import UsageError
 from ..journal import Entry, Journal
 from ..notebook import Cell
@@ -76,4 +76,4 @@ def summary(turns: Sequence[Turn]) -> str:
     when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
     cost = pricing.total(pricing.recorded_cost(turn) for turn in turns)
     offline = f", {record.OFFLINE}" if any(turn.offline for turn in turns) else ""
-    return f"{len(turns)} {'turn' if len(turns) == 1 else 'turns'} ({when}, {cost}{offline})"
+    return f"{turns_of(len(turns))} ({when}, {cost}{offline})"
