@@ -49,6 +49,8 @@ class Column:
         self._folding = threading.Lock()
         self._accumulator: Accumulator | None = None
         self._state = "waiting …"
+        self._began = time.monotonic()
+        self._seconds: int | None = None  # where it is done: how long it took
 
     def begin(self, content: Sequence[Block], *, label: str) -> None:
         """The columns begin together."""
@@ -74,15 +76,21 @@ class Column:
 
     def finish(self) -> None:
         """The reply is done; the others may go on."""
-        self._state = "done, the others go on …"
+        self._seconds = self._elapsed
+        self._state = "done, the others go on:"
         self._changed.set()
 
     def now(self) -> tuple[str, str]:
-        """State and text so far."""
+        """State, with the seconds so far, and text so far."""
+        state = f"{self._state} {self._elapsed if self._seconds is None else self._seconds} s"
         if self._accumulator is None:
-            return self._state, ""
+            return state, ""
         with self._folding:
-            return self._state, self._accumulator.text
+            return state, self._accumulator.text
+
+    @property
+    def _elapsed(self) -> int:
+        return int(time.monotonic() - self._began)
 
     def _check(self) -> None:
         if self._stopped.is_set():

@@ -11,12 +11,12 @@ import pytest
 from kernel import Page
 from test_session import OFFLINE, ask, dialogue
 
-from claude_magic import comparing, comparison, errors, pricing
+from claude_magic import comparing, comparison, errors, pricing, record
 from claude_magic.columns import Columns
 from claude_magic.notebook import Cell
 from claude_magic.offline import Fault
 from claude_magic.options import Options
-from claude_magic.session import Outcome, Session
+from claude_magic.session import NO_REPLAY, Outcome, Replay, Session
 
 MODELS = ("opus", "sonnet", "haiku")
 
@@ -47,11 +47,17 @@ def shell() -> Publisher:
 
 
 def compare(
-    session: Session, shell: Any, *names: str, cell: str | None = "a", run: str = "run", **options: Any
+    session: Session,
+    shell: Any,
+    *names: str,
+    cell: str | None = "a",
+    run: str = "run",
+    replay: Replay = NO_REPLAY,
+    **options: Any,
 ) -> Outcome:
     content = [{"type": "text", "text": "Say it."}]
     return comparison.compare(
-        session, Options(**options), names or MODELS, content, Cell(cell, run), OFFLINE, columns=Columns(shell)
+        session, Options(**options), names or MODELS, content, Cell(cell, run), OFFLINE, Columns(shell), replay
     )
 
 
@@ -109,6 +115,41 @@ def test_one_interrupt_ends_all_and_keeps_what_came(session: Session, shell: Any
     outcome = comparison.compare(session, Options(), MODELS, content, Cell("a", "r"), OFFLINE, Interrupted(shell))
     assert isinstance(outcome.failure, errors.ReplyInterrupted) and outcome.joined
     assert {turn.status for turn in outcome.compared.values()} == {"interrupted"} and len(outcome.compared) == 3
+
+
+def test_an_interrupt_keeps_what_a_connection_that_went_silent_had_brought(session: Session, shell: Any) -> None:
+    session.client.offline.faults.append(Fault("stall", after=40))
+    session.client.offline.pace = 50
+    content = [{"type": "text", "text": "[[long 3000]]"}]
+    outcome = comparison.compare(
+        session, Options(), ("opus", "haiku"), content, Cell("a", "r"), OFFLINE, Interrupted(shell)
+    )
+    assert isinstance(outcome.failure, errors.ReplyInterrupted) and len(outcome.compared) == 2
+    assert all(turn.status == "interrupted" and turn.calls for turn in outcome.compared.values())
+    assert all(record.reply_text(turn) for turn in outcome.compared.values())
+    assert len(session.spent) == 2
+
+
+def test_a_comparison_is_replayed_without_a_request(session: Session, shell: Publisher) -> None:
+    session.client.offline.script = lambda body: [{"type": "text", "text": f"I am {body['model']}."}]
+    compare(session, shell)
+    asked = len(session.client.offline.requests)
+    again = compare(session, shell, run="again", replay=Replay("only", 0))
+    assert len(session.client.offline.requests) == asked and again.joined
+    assert [record.reply_text(turn) for turn in again.compared.values()] == [
+        "I am claude-opus-5-5.",
+        "I am claude-sonnet-5-5.",
+        "I am claude-haiku-5-5.",
+    ]
+    assert all(turn.replayed for turn in again.compared.values()) and "replayed" in shell.last[0]["text/html"]
+    with pytest.raises(errors.UsageError, match="No recorded answer"):
+        compare(session, shell, "opus", "fable", run="more", replay=Replay("only", 0))
+
+
+def test_columns_count_the_seconds_while_nothing_has_come(shell: Any) -> None:
+    columns = Columns(shell)
+    columns.begin(["opus"], [], label="")
+    assert "waiting … 0 s" in shell.last[0]["text/plain"]
 
 
 def test_another_is_chosen_and_goes_along_and_is_undone(session: Session, shell: Publisher) -> None:

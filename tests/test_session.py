@@ -28,7 +28,7 @@ from claude_magic.conversation import DEFAULT_CHAT, Block, Turn
 from claude_magic.notebook import Cell
 from claude_magic.offline import Fault
 from claude_magic.options import Options
-from claude_magic.session import Outcome, Replay, Session
+from claude_magic.session import NO_REPLAY, Outcome, Replay, Session
 
 OFFLINE = Settings(provider="offline", max_retries=0, timeout=20)
 RETRYING = Settings(provider="offline", max_retries=1, timeout=20)
@@ -85,7 +85,7 @@ def ask(
     cell: str | None = None,
     reader: Reader | None = None,
     settings: Settings = OFFLINE,
-    replay: Replay = Replay(),  # noqa: B008  # a frozen value
+    replay: Replay = NO_REPLAY,
     **options: Any,
 ) -> Outcome:
     """Run a cell with this prompt."""
