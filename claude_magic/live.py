@@ -61,6 +61,26 @@ def view_for(shell: InteractiveShell, *, panel: bool) -> View:
     return NotebookView(shell, panel=panel) if hasattr(shell, "kernel") else TerminalView()
 
 
+class Unseen:
+    """A view of a request that has no reply to show."""
+
+    def begin(self, content: Sequence[Block], *, label: str) -> None:
+        """Nothing is shown."""
+
+    def grow(self, event: Any, accumulator: Accumulator) -> None:
+        """Fold an event in."""
+        accumulator.add(event)
+
+    def wait(self, wait: Wait) -> None:
+        """Nothing is shown."""
+
+    def end(self, turn: Turn | None, instead_of: Sequence[str] = ()) -> None:
+        """Nothing is shown."""
+
+    def show(self, turn: Turn) -> None:
+        """Nothing is shown."""
+
+
 class NotebookView:
     """Header, images and answer as outputs, each replaced in place by its `display_id`."""
 

@@ -27,7 +27,9 @@ NOT_RUN = "This tool was not run."
 WAITING = ("tool_use",)
 # How far back the API looks for what it has cached (CLAUDE_API.md §4).
 LOOKBACK_BLOCKS = 20
-_TTL_SECONDS = {"5m": 300, "1h": 3600}
+TTL_SECONDS = {"5m": 300, "1h": 3600}
+# The edit of a conversation that has the API summarise it.
+COMPACT = "compact_20260112"
 # Which parameters the API knows only with a beta header (CLAUDE_API.md §0, §6).
 COMPACTS_AT_THRESHOLD = "compact-2026-01-12"
 COMPACTS_ON_DEMAND = "compact-2026-09-04"
@@ -84,7 +86,7 @@ def diagnosed(asked: Request, history: Conversation, now: float) -> Request:
     last = next((turn.calls[-1] for turn in reversed(history.turns) if sendable(turn)), None)
     if control is None or last is None or last.message_id is None or last.replayed:
         return asked
-    if now - last.started - last.seconds > _TTL_SECONDS[control.get("ttl", "5m")]:
+    if now - last.started - last.seconds > TTL_SECONDS[control.get("ttl", "5m")]:
         return asked
     return replace(asked, params={**asked.params, "diagnostics": {"previous_message_id": last.message_id}})
 
@@ -332,7 +334,7 @@ def _cache_control(options: Options) -> dict[str, Any] | None:
 def _context_management(options: Options) -> dict[str, Any] | None:
     if options.compact in (None, "off"):
         return None
-    edit: dict[str, Any] = {"type": "compact_20260112"}
+    edit: dict[str, Any] = {"type": COMPACT}
     if options.compact != "auto":
         edit["trigger"] = {"type": "input_tokens", "value": int(options.compact or 0)}
     return {"edits": [edit]}

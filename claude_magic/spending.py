@@ -27,6 +27,7 @@ SESSION_HEADS = ("cell", "prompt", "model", "tokens in", "cached", "written", "o
 # More cells than these share rows; `%claude_cost --out` has them all.
 MAX_CELL_ROWS = 100
 ELSEWHERE: dict[Standing, str] = {
+    "warmed": "(the cache, filled ahead)",
     "asked once": "(asked once)",
     "failed": "(failed)",
     "left": "(replaced, deleted or reset)",

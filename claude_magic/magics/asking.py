@@ -255,11 +255,13 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
 
         return completion.match(asked, self.shell, lambda: list(self.session.chats.shown))
 
-    def _defaults(self) -> Options:
+    def defaults(self) -> Options:
+        """What a cell asks with that has no options."""
         settings = {each.name: getattr(self, each.name) for each in options.FIELDS if each.metadata["setting"]}
         return Options(**settings)
 
-    def _settings(self) -> Settings:
+    def settings(self) -> Settings:
+        """How Claude is reached, as it is configured now."""
         from ..client import Settings
 
         self._client.use_client(self.client)
@@ -273,19 +275,22 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
             base_url=self.base_url,
         )
 
+    def resolved(self, wanted: Options) -> Options:
+        """Options as they are sent: the values in the system prompt, the newest model of a line."""
+        if wanted.system and not wanted.raw:
+            wanted = dataclasses.replace(wanted, system=_system(wanted.system, self.shell.user_ns))
+        return dataclasses.replace(wanted, model=models.resolve(wanted.model))
+
     def _run(self, line: str, cell: str | None) -> None:
         """Read the line and the body, ask, show."""
         from .. import context, record
         from ..session import Replay
 
-        wanted, rest = options.parse(line, self._defaults())
+        wanted, rest = options.parse(line, self.defaults())
         running = self.cell
         body = rest if cell is None else _body(cell, rest, running)
-        namespace = self.shell.user_ns
-        if wanted.system and not wanted.raw:
-            wanted = dataclasses.replace(wanted, system=_system(wanted.system, namespace))
-        wanted = dataclasses.replace(wanted, model=models.resolve(wanted.model))
-        content = context.content(body, namespace, raw=wanted.raw)
+        wanted = self.resolved(wanted)
+        content = context.content(body, self.shell.user_ns, raw=wanted.raw)
         if "," in wanted.model:
             self._compare(wanted, content, running)
             return
@@ -293,7 +298,7 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
             print(self.session.request(wanted, content, running, self.provider).as_json())
             return
         if wanted.count:
-            self._show(record.count_table(self.session.count(wanted, content, running, self._settings())))
+            self._show(record.count_table(self.session.count(wanted, content, running, self.settings())))
             return
         if wanted.show_code:
             from .. import export
@@ -302,7 +307,7 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
             return
         view = self._view()
         replay = Replay(self.replay, self.replay_speed)
-        self._conclude(self.session.ask(wanted, content, running, self._settings(), view, replay), wanted)
+        self._conclude(self.session.ask(wanted, content, running, self.settings(), view, replay), wanted)
 
     def _compare(self, wanted: Options, content: Sequence[Block], running: Cell) -> None:
         """Ask several models the same, side by side. What is for one model only is refused."""
@@ -315,7 +320,7 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
             raise UsageError(f"{flag} is for one model, and --model names {len(names)}.", advice="Name one of them.")
         replay = Replay(self.replay, self.replay_speed)
         view = columns.columns_for(self.shell)
-        outcome = comparison.compare(self.session, wanted, names, content, running, self._settings(), view, replay)
+        outcome = comparison.compare(self.session, wanted, names, content, running, self.settings(), view, replay)
         if wanted.out and outcome.compared and (outcome.joined or outcome.failure is None):
             answers = {model: record.answer_value(turn) for model, turn in outcome.compared.items()}
             self.shell.user_ns[wanted.out] = answers
@@ -323,13 +328,12 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
 
     def go_on(self, chat: str) -> None:
         """Have the last reply of a chat go on."""
-        self._conclude(self.session.go_on(chat, self.cell, self._settings(), self._view()), self._defaults())
+        self._conclude(self.session.go_on(chat, self.cell, self.settings(), self._view()), self.defaults())
 
     def summarise(self, chat: str) -> None:
         """Have a chat summarised."""
-        wanted = dataclasses.replace(self._defaults(), chat=chat)
-        wanted = dataclasses.replace(wanted, model=models.resolve(wanted.model))
-        self._conclude(self.session.compact(wanted, self.cell, self._settings(), self._view()), wanted)
+        wanted = self.resolved(dataclasses.replace(self.defaults(), chat=chat))
+        self._conclude(self.session.compact(wanted, self.cell, self.settings(), self._view()), wanted)
 
     def _view(self) -> View:
         """Only a frontend that sends the cell's id can be trusted to show widgets; and a panel over a replay that is

@@ -77,7 +77,7 @@ class ModelMagics(Magics):
         """
         if set(line.split()) - {"--all"}:
             raise UsageError("%claude_models takes nothing but --all.")
-        settings, retired = self._asking._settings(), "--all" in line.split()
+        settings, retired = self._asking.settings(), "--all" in line.split()
         answer = self._asking.session.client.models(settings, retired=retired)
         self.shell.display_pub.publish(table(answer, settings.provider, retired), {})
 
