@@ -1,4 +1,8 @@
-"""The real parts that tests share: the recordings' server, the stand-in, kernels."""
+"""The real parts that tests share: the recordings' server, the stand-in, kernels, JupyterLab in a browser.
+
+`CLAUDE_MAGIC_SCREENSHOTS` names the folder that pictures go to. Where there is no Chromium the tests that want one are
+skipped; where `CI` is set they fail instead.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,8 @@ from typing import Any
 
 import pytest
 from kernel import Kernel
+from lab import CHROMIUM, KEY, LOAD, NAME, Lab, Page, SteeredServer, chromium
+from playwright.sync_api import Browser
 
 from claude_magic import offline
 
@@ -73,3 +79,55 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
     running = Kernel(tmp_path_factory.mktemp("notebook"))
     yield running
     running.stop()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no chromium on the PATH")
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def steered() -> Iterator[SteeredServer]:
+    with SteeredServer() as running:
+        yield running
+
+
+@pytest.fixture
+def server(steered: SteeredServer) -> Iterator[SteeredServer]:
+    """The stand-in that the browser's kernels ask: each test finds it with no script, and holding nothing."""
+    yield steered
+    steered.release()
+    steered.script = None
+    steered.lies = {}
+
+
+@pytest.fixture(scope="module")
+def environment(steered: SteeredServer) -> dict[str, str]:
+    return {"ANTHROPIC_BASE_URL": steered.url, "ANTHROPIC_API_KEY": KEY}
+
+
+@pytest.fixture(scope="module")
+def lab(browser: Browser, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    with Lab(browser, tmp_path_factory.mktemp("lab"), "lab", environment) as running:
+        yield running.open(NAME, [LOAD])
+
+
+@pytest.fixture(scope="module")
+def notebook(browser: Browser, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    with Lab(browser, tmp_path_factory.mktemp("notebook"), "notebook", environment) as running:
+        yield running.open(NAME, [LOAD])
+
+
+@pytest.fixture(params=["lab", "notebook"])
+def either(request: pytest.FixtureRequest) -> Page:
+    """JupyterLab's page, then Notebook's."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where screenshots go."""
+    return Path(os.environ.get("CLAUDE_MAGIC_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))

@@ -37,6 +37,13 @@ Application = Literal["lab", "notebook"]
 _MODULES: Mapping[Application, str] = {"lab": "jupyterlab", "notebook": "notebook"}
 _FOLDERS: Mapping[Application, str] = {"lab": "doc/tree", "notebook": "notebooks"}
 
+KEY = "sk-ant-test"
+NAME = "test.ipynb"
+LOAD = "%load_ext claude_magic"
+AS_NEW = f"""{LOAD}
+%claude_reset
+%config ClaudeMagic.provider = "anthropic"
+%config ClaudeMagic.panel = True"""
 START_SECONDS = 60
 WAIT_SECONDS = 60
 CHROMIUM = shutil.which("chromium")
@@ -573,3 +580,10 @@ class Page:
         else:
             self.intrusions.append(f"{dialog.type} {dialog.message}")
             dialog.dismiss()
+
+
+def begin(page: Page, cells: Sequence[str]) -> None:
+    """Fill the page that tests take in turns: as if its kernel had just started and run the first cell."""
+    page.start_over([LOAD, *cells])
+    page.execute(AS_NEW)
+    page.finish(0)

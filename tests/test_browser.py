@@ -1,15 +1,10 @@
-"""What a reader sees in a real JupyterLab and a real Notebook, live and reopened.
-
-`CLAUDE_MAGIC_SCREENSHOTS` names the folder that the pictures go to. Where there is no Chromium these
-tests are skipped; where `CI` is set they fail instead.
-"""
+"""What a reader sees in a real JupyterLab and a real Notebook, live and reopened."""
 
 from __future__ import annotations
 
-import os
 import re
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -17,19 +12,11 @@ from typing import Any
 import pytest
 from hostile import HOSTILE
 from kernel import plain
-from lab import CHROMIUM, Lab, Page, SteeredServer, chromium
-from playwright.sync_api import Browser
+from lab import KEY, LOAD, NAME, Page, SteeredServer, begin
 
 pytestmark = pytest.mark.browser
 
-KEY = "sk-ant-test"
-LOAD = "%load_ext claude_magic"
 NO_PANEL = "%config ClaudeMagic.panel = False"
-AS_NEW = f"""{LOAD}
-%claude_reset
-%config ClaudeMagic.provider = "anthropic"
-%config ClaudeMagic.panel = True"""
-NAME = "test.ipynb"
 THOUGHT = "I look at the question before I answer it."
 # Events that come before the middle of `REPLY`'s text: message and block starts, a ping, the thinking.
 HALF = 30
@@ -54,59 +41,6 @@ MODELS_LEFT = "import ipywidgets\nlen(ipywidgets.widget._instances)"
 THINKING = {"type": "thinking", "thinking": THOUGHT}
 CONTENT = [THINKING, {"type": "text", "text": REPLY}]
 WIDGET_TROUBLE = ("model not found", "Loading widget", "Error displaying widget")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no chromium on the PATH")
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[SteeredServer]:
-    with SteeredServer() as running:
-        yield running
-
-
-@pytest.fixture(autouse=True)
-def as_it_was(server: SteeredServer) -> Iterator[None]:
-    """Each test finds the stand-in with no script, and lets go of what it holds."""
-    yield
-    server.release()
-    server.script = None
-    server.lies = {}
-
-
-@pytest.fixture(scope="module")
-def environment(server: SteeredServer) -> dict[str, str]:
-    return {"ANTHROPIC_BASE_URL": server.url, "ANTHROPIC_API_KEY": KEY}
-
-
-@pytest.fixture(scope="module")
-def lab(browser: Browser, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with Lab(browser, tmp_path_factory.mktemp("lab"), "lab", environment) as running:
-        yield running.open(NAME, [LOAD])
-
-
-@pytest.fixture(scope="module")
-def notebook(browser: Browser, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with Lab(browser, tmp_path_factory.mktemp("notebook"), "notebook", environment) as running:
-        yield running.open(NAME, [LOAD])
-
-
-@pytest.fixture(params=["lab", "notebook"])
-def either(request: pytest.FixtureRequest) -> Page:
-    """JupyterLab's page, then Notebook's."""
-    return request.getfixturevalue(request.param)
-
-
-def begin(page: Page, cells: Sequence[str]) -> None:
-    """Fill the page that tests take in turns: as if its kernel had just started and run the first cell."""
-    page.start_over([LOAD, *cells])
-    page.execute(AS_NEW)
-    page.finish(0)
 
 
 def test_an_answer_is_seen_growing_and_then_whole_and_reads_so_when_reopened(
@@ -654,12 +588,6 @@ DEMO = [
     "%%claude --max-tokens 60\nWhat did I ask earlier?",
     "%claude_cost",
 ]
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where screenshots go."""
-    return Path(os.environ.get("CLAUDE_MAGIC_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
 
 
 def test_a_conversation_fits_its_page_in_light_and_dark_wide_and_narrow(either: Page, pictures: Path) -> None:

@@ -1,0 +1,35 @@
+"""A day's work of somebody who explores data, in a real JupyterLab."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from lab import Page, SteeredServer, begin
+
+pytestmark = pytest.mark.browser
+
+OWLS = """import pandas as pd
+owls = pd.DataFrame({"species": ["barn", "eagle", "snowy"], "grams": [480, 2700, 1800]})"""
+PLOT = """from matplotlib.figure import Figure
+fig = Figure(figsize=(4, 2))
+fig.subplots().bar(owls.species, owls.grams);"""
+
+
+def text_of(content: object) -> str:
+    assert isinstance(content, list)
+    return "\n".join(block["text"] for block in content if block["type"] == "text")
+
+
+def test_a_frame_and_a_plot_go_along_and_are_seen(lab: Page, server: SteeredServer, pictures: Path) -> None:
+    server.script = lambda body: [{"type": "text", "text": "The **eagle owl** is the heaviest."}]
+    begin(lab, [OWLS, PLOT, "%%claude\nWhich is the heaviest in {{owls}}?", "%%claude\nIs it so in {{fig}}?"])
+    for cell in (1, 2, 3, 4):
+        lab.finish(cell)
+    lab.wait_text(4, "heaviest")
+    frame, plot = (request["messages"][-1]["content"] for request in server.requests[-2:])
+    assert "grams" in text_of(frame) and "2700" in text_of(frame)
+    assert [block["type"] for block in plot] == ["text", "image", "text"]
+    assert lab.tab.evaluate("bed.area(4).querySelector('img').naturalWidth") > 100
+    lab.screenshot(pictures / "exploring-frame-and-plot.png")
+    assert not lab.errors
