@@ -6,8 +6,9 @@ offer Python names in the middle of a sentence; so in prose the word itself is o
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import SimpleCompletion
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
     from IPython.core.interactiveshell import InteractiveShell
 
-_LINE = re.compile(r"\s*(%%?)claude[ \t]+")
+MAX_FILES = 200
+# `%claude_fix` and `%%claude_map` take the same options.
+_LINE = re.compile(r"\s*(%%?)claude(?:_fix|_map)?[ \t]+")
+_WORD = re.compile(r"""(?:"[^"]*"?|'[^']*'?|\{\{.*?(?:\}\}|$)|[^\s"'])+""")
 _NAME = re.compile(r"[^\W\d][\w.]*$|$")
 
 
@@ -29,14 +33,15 @@ def match(asked: CompletionContext, shell: InteractiveShell, chats: Callable[[],
     opening = _LINE.match(before)
     if opening is not None and (opening[1] == "%" or asked.cursor_line == 0):
         return _on_the_line(before[opening.end() :], shell, chats)
-    if asked.cursor_line and re.match(r"%%claude(\s|$)", asked.full_text.lstrip()):
+    if asked.cursor_line and re.match(r"%%claude(_map)?(\s|$)", asked.full_text.lstrip()):
         return _in_text(before, shell)
     return {"completions": []}
 
 
 def _on_the_line(text: str, shell: InteractiveShell, chats: Callable[[], Sequence[str]]) -> SimpleMatcherResult:
     """Options, then their values; behind them is prose."""
-    *words, fragment = re.split(r"\s+", text)
+    words = _WORD.findall(text)
+    fragment = words.pop() if text[-1:].strip() and words else ""
     awaited = None
     for word in words:
         if awaited is not None:
@@ -44,7 +49,7 @@ def _on_the_line(text: str, shell: InteractiveShell, chats: Callable[[], Sequenc
         elif word.startswith("-") and "=" not in word:
             awaited = options.BY_FLAG.get(word)
             awaited = awaited if awaited is not None and awaited.metadata["metavar"] else None
-        elif word:
+        elif not word.startswith("-"):
             return _in_text(text, shell)
     if awaited is None and fragment.startswith("-") and "=" in fragment:
         flag, _, fragment = fragment.partition("=")
@@ -52,12 +57,27 @@ def _on_the_line(text: str, shell: InteractiveShell, chats: Callable[[], Sequenc
     if awaited is None:
         flags = [flag for field in options.FIELDS for flag in field.metadata["flags"]]
         return _offer(fragment, flags if fragment.startswith("-") else [])
-    choices = awaited.metadata["choices"]
-    if choices == "chats":
-        choices = chats()
-    elif choices == "variables":
-        choices = _variables(shell)
-    return _offer(fragment, choices)
+    if "{{" in fragment:
+        return _in_text(text, shell)
+    if awaited.metadata["commas"]:
+        fragment = fragment.rpartition(",")[2]
+    return _offer(fragment, _choices(awaited.metadata["choices"], fragment, shell, chats))
+
+
+def _choices(
+    choices: Sequence[str] | str, fragment: str, shell: InteractiveShell, chats: Callable[[], Sequence[str]]
+) -> Sequence[str]:
+    """The values of an option: those that it has, or those of the sources that it names."""
+    if not isinstance(choices, str):
+        return choices
+    sources: Mapping[str, Callable[[], Sequence[str]]] = {
+        "chats": chats,
+        "files": lambda: _files(fragment),
+        "functions": lambda: _variables(shell, lambda value: callable(value) and not isinstance(value, type)),
+        "schemas": lambda: _variables(shell, lambda value: isinstance(value, type | dict) or _is_typed_dict(value)),
+        "variables": lambda: _variables(shell, lambda value: True),
+    }
+    return [choice for source in choices.split() for choice in sources[source]()]
 
 
 def _in_text(text: str, shell: InteractiveShell) -> SimpleMatcherResult:
@@ -70,13 +90,36 @@ def _in_text(text: str, shell: InteractiveShell) -> SimpleMatcherResult:
     return _offer(fragment, sorted(name for name in complete(fragment) if not name.rpartition(".")[2].startswith("_")))
 
 
-def _variables(shell: InteractiveShell) -> list[str]:
-    own = set(shell.user_ns) - set(shell.user_ns_hidden)
-    return sorted(name for name in own if not name.startswith("_"))
+def _variables(shell: InteractiveShell, fits: Callable[[Any], bool]) -> list[str]:
+    """The reader's own names, whose value is of a kind."""
+    own = {name: value for name, value in shell.user_ns.items() if name not in shell.user_ns_hidden and name[:1] != "_"}
+    return sorted(name for name, value in own.items() if fits(value))
+
+
+def _is_typed_dict(value: Any) -> bool:
+    return hasattr(type(value), "__total__") or type(value).__name__ == "_TypedDictMeta"
+
+
+def _files(fragment: str) -> list[str]:
+    """The files that a path may go on to, folders with a `/`; in quotes, where there is a space in it."""
+    typed = fragment.lstrip("\"'")
+    quote = fragment[: len(fragment) - len(typed)]
+    folder, name = os.path.split(typed)
+    try:
+        with os.scandir(os.path.expanduser(folder) or ".") as entries:
+            found = sorted((entry.name, entry.is_dir()) for entry in entries if _is_offered(entry.name, name))
+    except (OSError, ValueError):
+        return []
+    paths = [os.path.join(folder, each) + "/" * is_folder for each, is_folder in found[:MAX_FILES]]
+    return [f"{quote or chr(34)}{path}{quote or chr(34)}" if quote or " " in path else path for path in paths]
+
+
+def _is_offered(name: str, typed: str) -> bool:
+    return name.startswith(typed) and (typed[:1] == "." or name[:1] != ".")
 
 
 def _offer(fragment: str, choices: Sequence[str]) -> SimpleMatcherResult:
-    fitting = [choice for choice in choices if choice.startswith(fragment)]
+    fitting = [choice for choice in choices if choice.startswith((fragment, f'"{fragment}'))]
     return {
         "completions": [SimpleCompletion(text=text, type="claude") for text in fitting or [fragment]],
         "matched_fragment": fragment,

@@ -93,13 +93,15 @@ def option(
     repeat: bool = False,
     setting: bool = False,
     choices: tuple[str, ...] | str = (),
+    commas: bool = False,
 ) -> Any:
     """A field of `Options`.
 
     No `metavar`: a switch. `setting`: its default is a trait of `ClaudeMagic`. `choices` are offered
-    by completion: values, or the name of what only the notebook knows (`chats`, `variables`).
+    by completion: values, or what only the notebook knows, by the names of its sources (`chats`, `files`,
+    `functions`, `schemas`, `variables`), with a space between two. `commas`: several in one word.
     """
-    about = {"help": help, "metavar": metavar, "parse": parse, "repeat": repeat, "setting": setting}
+    about = {"help": help, "metavar": metavar, "parse": parse, "repeat": repeat, "setting": setting, "commas": commas}
     return field(default=default, metadata={"flags": flags, "choices": choices, **about})
 
 
@@ -113,6 +115,7 @@ class Options:
         "-m",
         metavar="MODEL",
         setting=True,
+        commas=True,
         choices=(*models.LINES, *(model.id for model in models.MODELS)),
         help="model id, or opus, sonnet, haiku, fable: the newest of that line; several, with commas: side by side",
     )

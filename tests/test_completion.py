@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from kernel import Kernel
+
+from claude_magic import completion
 
 
 @pytest.fixture(scope="module")
@@ -37,12 +40,27 @@ def offered(notebook: Kernel, code: str) -> tuple[list[str], str]:
         ("--thinking d|", ["disabled"], "d"),
         ("--chat b|", ["birds"], "b"),
         ("--out ow|", ["owl_count", "owls"], "ow"),
+        ("--model opus,so|", ["sonnet"], "so"),
+        ("--system {{owl_|", ["owl_count"], "owl_"),
+        ('--system "a quoted text" --chat b|', ["birds"], "b"),
     ],
 )
 def test_options_and_their_values_are_offered(
     notebook: Kernel, magic: str, line: str, expected: list[str], replaced: str
 ) -> None:
     assert offered(notebook, f"{magic} {line}") == (expected, replaced)
+
+
+def test_files_are_offered_as_they_are_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "plots").mkdir()
+    for name in ("plots/owl.png", "plots/two owls.png", ".hidden.png", "points.csv"):
+        (tmp_path / name).touch()
+    assert completion._files("p") == ["plots/", "points.csv"]
+    assert completion._files("plots/") == ["plots/owl.png", '"plots/two owls.png"']
+    assert completion._files('"plots/t') == ['"plots/two owls.png"']
+    assert completion._files(".h") == [".hidden.png"] and completion._files("") == ["plots/", "points.csv"]
+    assert completion._files("nowhere/x") == []
 
 
 @pytest.mark.parametrize("code", ["%%claude\nWhat pri|", "%%claude\nimp|ossible", "%claude --once pri|", "%%claude\n|"])
