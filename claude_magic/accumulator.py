@@ -25,6 +25,13 @@ _TEXT_DELTAS = {
 # Our own event: the reply paused, and is asked to go on; what comes next belongs to the same reply.
 GOES_ON = {"type": "claude_magic.goes_on"}
 _PHASES = {"thinking": "thinking", "redacted_thinking": "thinking", "text": "writing"}
+_SERVER_PHASES = {
+    "web_search": "searching the web",
+    "web_fetch": "reading a page",
+    "code_execution": "running code",
+    "bash_code_execution": "running code",
+    "text_editor_code_execution": "writing a file",
+}
 
 
 @dataclass(frozen=True)
@@ -167,7 +174,7 @@ class _Growing:
             self._start["citations"] = list(self._start["citations"])
         self._pieces: dict[str, list[str]] = {}
         self.kind: str = start["type"]
-        self.phase = _PHASES.get(self.kind, "using a tool")
+        self.phase = _PHASES.get(self.kind) or _SERVER_PHASES.get(str(start.get("name")), "using a tool")
         self._done = done
         self._broken = False
 
@@ -252,9 +259,17 @@ def call_of(reply: Reply, *, model: str, **facts: Any) -> Call:
         stop_reason=_text(reply.stop_reason),
         stop_details=message["stop_details"] if isinstance(message.get("stop_details"), dict) else None,
         stop_sequence=_text(message.get("stop_sequence")),
+        container=_container(message.get("container")),
         answered=bool(reply.content or reply.partial),
         **facts,
     )
+
+
+def _container(found: Any) -> dict[str, str] | None:
+    """Where code ran, as far as the next request needs it."""
+    if not isinstance(found, Mapping) or not isinstance(found.get("id"), str):
+        return None
+    return {"id": found["id"], "expires_at": str(found.get("expires_at") or "")}
 
 
 def concluded(draft: Turn, reply: Reply, *calls: Call) -> Turn:

@@ -6,22 +6,24 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from decimal import Decimal
 from typing import Any
 
-from . import pricing
+from . import pricing, products, servertools, workings
 from .accumulator import GOES_ON, Accumulator, Reply, call_of, concluded
 from .client import Client, Settings, Stream
 from .conversation import Block, Call, Turn
 from .counting import CHARACTERS_PER_TOKEN
-from .errors import ClaudeError, ReplyInterrupted, StreamError, ThinkingRefusedError
+from .errors import APIError, ClaudeError, ReplyInterrupted, StreamError, ThinkingRefusedError
 from .journal import Writer
 from .live import View
 from .request import Request
 
 # How often a reply that pauses (`pause_turn`: its server tools take long) is asked to go on.
 MAX_PAUSES = 10
+# The usage does not say how long code ran, nor how much of it is free (CLAUDE_API.md §8).
+UNPRICED = "the container's time is not in the cost"
 
 
 class Answer:
@@ -39,6 +41,7 @@ class Answer:
         self.made: Turn | None = None
         self.unbound = False  # whether the API refused earlier thinking
         self.calls: list[Call] = []
+        self.files: tuple[Block, ...] = ()  # that Claude's code made
         self.notes: list[str] = []
         self._began = time.time()
         self._client = client
@@ -55,8 +58,12 @@ class Answer:
 
     def ask(self, asked: Request, unbound: Callable[[], Request]) -> ClaudeError | None:
         """`stream`, and once more without earlier thinking where the API refuses that: it is of another account, or
-        there is a rule that we do not know; a conversation can always go on. `unbound` makes that request."""
+        there is a rule that we do not know; a conversation can always go on. `unbound` makes that request. The same
+        in a new container, where the last one is gone."""
         failure = self.stream(asked)
+        if "container" in asked.params and isinstance(failure, APIError) and "container" in failure.message.lower():
+            params = {name: value for name, value in asked.params.items() if name != "container"}
+            return self.again(dataclasses.replace(asked, params=params), servertools.EXPIRED)
         if not isinstance(failure, ThinkingRefusedError):
             return failure
         self.unbound = True
@@ -82,7 +89,7 @@ class Answer:
         notes = (*self.draft.notes, *self.notes)
         if self._writer is not None and self._writer.failed:
             notes = (*notes, self._writer.failed)
-        self.made = concluded(dataclasses.replace(self.draft, notes=notes), reply, *before, *calls)
+        self.made = concluded(dataclasses.replace(self.draft, notes=notes, made=self.files), reply, *before, *calls)
         if self._writer is not None:
             self._writer.end(self.made)
         return self.made
@@ -101,18 +108,29 @@ class Answer:
         messages = asked.params["messages"]
         settings = dataclasses.replace(self._settings, betas=(*self._settings.betas, *asked.betas))
         paused: Accumulator | None = None
+        params = dict(asked.params)
         for _ in range(1 + MAX_PAUSES):
-            failure = self._once({**asked.params, "messages": messages}, settings)
+            failure = self._once({**params, "messages": messages}, settings)
             reply = self.reply
             if paused is not None and reply.message.get("id") == paused.reply().message.get("id"):
                 self.accumulator = paused  # the same message again, of a server that only replays: nothing new
                 return failure
             if failure is not None or reply.stop_reason != "pause_turn":
+                self._look_at_files(reply, settings)
                 return failure
+            if self.calls and self.calls[-1].container:  # what is pending there goes on there
+                params["container"] = self.calls[-1].container["id"]
             messages = [*asked.params["messages"], {"role": "assistant", "content": list(reply.content)}]
             paused, self.accumulator = self.accumulator, Accumulator(reply.content)
             self._fold(GOES_ON)
         return None
+
+    def _look_at_files(self, reply: Reply, settings: Settings) -> None:
+        """Fetch what Claude's code made. An Interrupt ends the fetching, and loses nothing of the reply."""
+        with suppress(KeyboardInterrupt):
+            self.files = products.fetch(self._client, settings, reply.content)
+        if workings.ran_code(reply.content) and UNPRICED not in self.notes:
+            self.notes.append(UNPRICED)
 
     def _once(self, params: Mapping[str, Any], settings: Settings) -> ClaudeError | None:
         stream = self._client.stream(params, settings, self._view.wait)

@@ -31,7 +31,8 @@ class Call:
     `usage` is the API's own, in tokens; `started` is in seconds since the epoch; `first_token` and
     `seconds` are durations in seconds. `stop_reason` is `None` where the reply broke off: its
     usage is then a lower bound. `answered` says whether any content came: a refusal before any
-    output is not billed. `replayed` says that the record answered, and that it cost nothing now.
+    output is not billed. `replayed` says that the record answered, and that it cost nothing now. `container` is
+    where code ran: its `id`, and when it `expires_at`.
     """
 
     model: str
@@ -47,6 +48,7 @@ class Call:
     provider: str = "anthropic"
     answered: bool = True
     replayed: bool = False
+    container: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,9 @@ class Turn:
     `messages` is the wire form: the user message, then the assistant's. `partial` are blocks that
     broke off half-way: shown, never sent. `prefix` is the digest of the system prompt, tools and
     messages that the reply was made from (`request.py`), `params` are the request's parameters but its
-    messages. `created` is in seconds since the epoch, `execution_count` the number in the cell's `In [ ]`.
-    `once` marks a question outside of any conversation. `notes` are remarks for the header.
+    messages. `made` are the files that Claude's code made (`products.py`): shown, never sent. `created` is in seconds
+    since the epoch, `execution_count` the number in the cell's `In [ ]`. `once` marks a question outside of any
+    conversation. `notes` are remarks for the header.
     """
 
     id: str
@@ -72,6 +75,7 @@ class Turn:
     execution_count: int | None = None
     once: bool = False
     partial: tuple[Block, ...] = ()
+    made: tuple[Block, ...] = ()
     notes: tuple[str, ...] = ()
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from . import pricing
@@ -40,7 +40,7 @@ class Counted:
 def estimate(client: Client, asked: Request, settings: Settings) -> Counted:
     """What a request holds in all: counted by the API, or by length where that fails."""
     try:
-        tokens, exact = client.count_tokens(asked.params, settings), True
+        tokens, exact = client.count_tokens(asked.params, _with_betas(settings, asked)), True
     except ClaudeError:
         tokens, exact = _by_length(asked.params), False
     return Counted({"all": tokens}, _cost(asked, tokens, client.provider(settings)), exact)
@@ -49,28 +49,42 @@ def estimate(client: Client, asked: Request, settings: Settings) -> Counted:
 def count(
     client: Client, asked: Request, content: Sequence[Block], settings: Settings, pins: Sequence[Block] = ()
 ) -> Counted:
-    """What a request holds by part: system, pins, history, prompt, attachments. Raises what the API's count raises."""
-    model = asked.params["model"]
+    """What a request holds by part: system, tools, pins, history, prompt, attachments.
 
-    def tokens(messages: Sequence[Message], system: Any = None) -> int:
-        params = {"model": model, "messages": list(messages), **({"system": system} if system else {})}
-        return client.count_tokens(params, settings)
+    Raises what the API's count raises.
+    """
+    model, settings = asked.params["model"], _with_betas(settings, asked)
+
+    def tokens(messages: Sequence[Message], **others: Any) -> int:
+        return client.count_tokens({"model": model, "messages": list(messages), **others}, settings)
 
     whole = client.count_tokens(asked.params, settings)
-    system = asked.params.get("system")
-    of_system = tokens([_NOTHING], system) - tokens([_NOTHING]) if system else 0
+    of_system, of_tools = (
+        tokens([_NOTHING], **part) - tokens([_NOTHING]) if part else 0
+        for part in (_only(asked, "system"), _only(asked, "tools", "mcp_servers"))
+    )
     of_pins = tokens([{"role": "user", "content": list(pins)}]) if pins else 0
     text = [block for block in content if block["type"] == "text"]
     prompt = tokens([{"role": "user", "content": list(content)}])
     of_text = prompt if len(text) == len(content) else tokens([{"role": "user", "content": text}]) if text else 0
     parts = {
         "system": of_system,
+        "tools": of_tools,
         "pins": of_pins,
-        "history": max(0, whole - of_system - of_pins - prompt),
+        "history": max(0, whole - of_system - of_tools - of_pins - prompt),
         "prompt": of_text,
         "attachments": prompt - of_text,
     }
     return Counted(parts, _cost(asked, whole, client.provider(settings)), True)
+
+
+def _with_betas(settings: Settings, asked: Request) -> Settings:
+    """The settings with the headers that the request's parameters need, to be counted too."""
+    return replace(settings, betas=(*settings.betas, *asked.betas))
+
+
+def _only(asked: Request, *names: str) -> dict[str, Any]:
+    return {name: asked.params[name] for name in names if name in asked.params}
 
 
 def _cost(asked: Request, tokens: int, provider: str) -> Cost:

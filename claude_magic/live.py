@@ -141,6 +141,8 @@ class NotebookView:
             else:
                 self._header.show(*record.header(turn, instead_of))
                 self._draw(record.answer(turn, self._inert))
+                for image in record.made(turn):
+                    _Output(self._shell).show(image)
             if self._panel is not None:
                 self._panel.close()
 
@@ -300,7 +302,8 @@ class TerminalView:
         """Write the footer; and the reply, if it came in one piece."""
         if turn is not None:
             text = "" if self._written else record.printable(record.reply_text(turn))
-            _write(f"{text}\n\n[{record.footer(turn)}]\n")
+            made = "".join(f"\n{image['text/plain']}" for image in record.made(turn))
+            _write(f"{text}{made}\n\n[{record.footer(turn)}]\n")
 
     def show(self, turn: Turn) -> None:
         """What is written in a terminal stays."""

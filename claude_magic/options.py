@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from . import models
 from .conversation import DEFAULT_CHAT
@@ -26,6 +27,10 @@ PROVIDERS = ("anthropic", "offline", "bedrock", "aws", "vertex", "google-cloud",
 REPLAY = ("off", "auto", "only")
 
 
+class SecretValue(ValueError):
+    """A value that must not be shown again: the message does without it."""
+
+
 _AMOUNT = re.compile(r"\$?[0-9]{1,7}(?:\.[0-9]{1,6})?")
 _NUMBER = re.compile(r"[0-9]{1,9}|[0-9]{1,3}(?:_[0-9]{3}){1,2}")
 # What IPython itself lives on.
@@ -35,6 +40,12 @@ IPYTHON_NAMES = frozenset({"In", "Out", "exit", "quit", "open", "get_ipython"})
 def _whole_number(text: str) -> int:
     if not _NUMBER.fullmatch(text) or int(text) < 1:
         raise ValueError("a whole number of tokens, 1 or more")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not _NUMBER.fullmatch(text) or int(text) < 1:
+        raise ValueError("a whole number, 1 or more")
     return int(text)
 
 
@@ -78,6 +89,27 @@ def _dollars(text: str) -> str:
     if not _AMOUNT.fullmatch(text):
         raise ValueError("an amount in dollars, such as 0.50")
     return text.removeprefix("$")
+
+
+_DOMAIN = re.compile(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?:/[^\s,]*)?")
+_CREDENTIAL = re.compile(r"[?&;][^=&]*(?:key|token|secret|password|auth|sig)[^=&]*=", re.IGNORECASE)
+
+
+def _domains(text: str) -> str:
+    found = [each.strip() for each in text.split(",") if each.strip()]
+    if not found or not all(_DOMAIN.fullmatch(each) for each in found):
+        raise ValueError("domains with commas between them, such as python.org,numpy.org/doc")
+    return ",".join(found)
+
+
+def _server(text: str) -> str:
+    """An MCP server's address. What it says of a wrong one does not repeat it: it may hold a password."""
+    parts = urlsplit(text)
+    if parts.scheme != "https" or not parts.hostname or not text.isascii() or not text.isprintable() or " " in text:
+        raise SecretValue("an address that opens with https://")
+    if "@" in parts.netloc or _CREDENTIAL.search(f"?{parts.query}") or parts.fragment:
+        raise SecretValue("an address without a credential in it: ClaudeMagic.mcp_tokens says where the token is")
+    return text
 
 
 def _text(text: str) -> str:
@@ -226,6 +258,36 @@ class Options:
     metadata_user: str | None = option(
         None, "--metadata-user", metavar="ID", setting=True, help="an opaque id of who asks, for the API's abuse checks"
     )
+    web_search: bool = option(False, "--web-search", help="let Claude search the web")
+    web_fetch: bool = option(False, "--web-fetch", help="let Claude read web pages and PDFs whose address is given")
+    web_domains: str | None = option(
+        None,
+        "--web-domains",
+        metavar="DOMAINS",
+        parse=_domains,
+        setting=True,
+        help="search and read these domains only, with commas between them",
+    )
+    web_max_uses: int | None = option(
+        None,
+        "--web-max-uses",
+        metavar="N",
+        parse=_count,
+        setting=True,
+        help="how often Claude may search, and read, for one reply",
+    )
+    code_execution: bool = option(
+        False, "--code-execution", help="let Claude run code in a container of Anthropic's, with no network"
+    )
+    mcp: tuple[str, ...] = option(
+        (),
+        "--mcp",
+        metavar="URL",
+        parse=_server,
+        repeat=True,
+        help="give Claude the tools of this MCP server; may be given several times",
+    )
+    citations: bool = option(False, "--citations", help="have Claude cite the documents that go along")
     once: bool = option(False, "--once", help="neither see the conversation nor join it")
     raw: bool = option(False, "--raw", help="send {{…}} as it is written")
     out: str | None = option(
@@ -309,6 +371,8 @@ def _value(option_field: dataclasses.Field[Any], flag: str, text: str) -> Any:
         raise UsageError(f"{flag} is empty.", advice=f"Write {flag} {option_field.metadata['metavar']}.")
     try:
         return option_field.metadata["parse"](text)
+    except SecretValue as error:
+        raise UsageError(f"{flag} wants {error}.") from None
     except ValueError as error:
         wanted = str(error)
     raise UsageError(f"{flag} wants {wanted}, not {text!r}.")

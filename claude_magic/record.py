@@ -15,7 +15,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from . import markdown, pricing, request, stored
+from . import markdown, pricing, request, stored, workings
 from .accumulator import thinking_of, whole_text
 from .conversation import Block, Conversation, Turn, text_of
 from .counting import Counted
@@ -135,21 +135,27 @@ def answer(turn: Turn, inert: markdown.Inert | None = None) -> list[Bundle]:
     return bundles
 
 
-def images(content: Iterable[Block]) -> list[Bundle]:
+def made(turn: Turn) -> list[Bundle]:
+    """The images that Claude's code made, as outputs."""
+    return images(turn.made, "made by Claude's code")
+
+
+def images(content: Iterable[Block], origin: str = "sent to Claude") -> list[Bundle]:
     """The images that go along, as outputs, each with a text alternative."""
     return [
-        {block["source"]["media_type"]: block["source"]["data"], "text/plain": _image_text(block)}
+        {block["source"]["media_type"]: block["source"]["data"], "text/plain": _image_text(block, origin)}
         for block in content
         if block.get("type") == "image" and block["source"].get("type") == "base64"
     ]
 
 
-def _image_text(block: Block) -> str:
+def _image_text(block: Block, origin: str) -> str:
     from PIL import Image
 
     data = base64.b64decode(block["source"]["data"])
     with Image.open(io.BytesIO(data)) as image:
-        return f"[image sent to Claude: {image.width} × {image.height} pixels, {len(data):,} bytes]"
+        named = f"{printable(str(block['title']))}, " if block.get("title") else ""
+    return f"[image {origin}: {named}{image.width} × {image.height} pixels, {len(data):,} bytes]"
 
 
 def reply_text(turn: Turn) -> str:
@@ -209,10 +215,25 @@ def folds(turn: Turn) -> list[tuple[str, str]]:
     """Title and text of all that is folded away: thinking first, then each other block that is not text."""
     thinking = thinking_of(turn.reply)
     found = [(THINKING, thinking)] if thinking else []
+    results = {block.get("tool_use_id"): block for block in turn.reply if workings.is_result(block)}
     for block in turn.reply:
-        if block["type"] not in ("text", "thinking"):
+        if block["type"] in workings.CALLS:
+            found.append(workings.working(block, results.pop(block.get("id"), None)))
+        elif workings.is_result(block):
+            if results.pop(block.get("tool_use_id"), None) is block:  # its call stands in an earlier turn
+                found.append(workings.working(None, block))
+        elif block["type"] not in ("text", "thinking"):
             found.append(_FOLDS.get(block["type"], _any_block)(block))
-    return found
+    return [*found, *([("Files that the code made", files)] if (files := _files(turn)) else [])]
+
+
+def _files(turn: Turn) -> str:
+    """The files that code made, a line each: the API has them, by their ids."""
+    lines = []
+    for block in turn.made:
+        size = f", {block['size']:,} bytes" if block.get("size") is not None else ""
+        lines.append(f"{block.get('title') or block['type']} ({block.get('file_id') or 'no longer there'}{size})")
+    return "\n".join(lines)
 
 
 def _any_block(block: Block) -> tuple[str, str]:
@@ -235,8 +256,6 @@ def _compaction(block: Block) -> tuple[str, str]:
 
 _FOLDS: dict[str, Callable[[Block], tuple[str, str]]] = {
     "tool_use": _tool_call,
-    "server_tool_use": _tool_call,
-    "mcp_tool_use": _tool_call,
     "redacted_thinking": _redacted,
     "compaction": _compaction,
 }
@@ -247,14 +266,31 @@ def _json(value: Any) -> str:
 
 
 def fold(title: str, body: str) -> str:
-    """What is folded away, as inert HTML."""
+    """What is folded away, as inert HTML; what code printed is open to be seen."""
     shown = printable(body)
     thinking = title == THINKING
     if not thinking and len(shown) > MAX_FOLD_CHARACTERS:
         shown = f"{shown[:MAX_FOLD_CHARACTERS]}\n… [shortened: {MAX_FOLD_CHARACTERS:,} of {len(body):,} characters]"
     style = _PROSE_STYLE if thinking else _CODE_STYLE
     summary = html.escape(printable(title))
-    return f'<details><summary>{summary}</summary><div style="{style}">{html.escape(shown)}</div></details>'
+    body = html.escape(shown) if thinking else _linked(html.escape(shown))
+    opened = " open" if title == workings.CODE else ""
+    return f'<details{opened}><summary>{summary}</summary><div style="{style}">{body}</div></details>'
+
+
+# Of an address in escaped text, only what can be nothing else.
+_ADDRESS = re.compile(
+    r"(?<![\w/])https?://[A-Za-z0-9][A-Za-z0-9.-]*(?::\d{1,5})?(?:/(?:[\w\-.~/?#%=+:@!,*]|&amp;)*)?", re.ASCII
+)
+
+
+def _linked(escaped: str) -> str:
+    """Escaped text in which the addresses of web pages lead there."""
+    return _ADDRESS.sub(lambda match: _link(match[0].rstrip(".,:!?"), match[0]), escaped)
+
+
+def _link(address: str, found: str) -> str:
+    return f'<a href="{address}" rel="noopener noreferrer" target="_blank">{address}</a>{found[len(address) :]}'
 
 
 # Control characters, and those that change the direction of the text around them.

@@ -109,6 +109,7 @@ def replayed(recorded: Turn, asked: Request, draft: Turn) -> Turn:
         calls=tuple(dataclasses.replace(call, replayed=True) for call in recorded.calls),
         status=recorded.status,
         partial=recorded.partial,
+        made=recorded.made,
         notes=recorded.notes,
         prefix=asked.prefix,
         params=asked.settings,

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import models
+from . import models, servertools
 from .conversation import CONTINUE, Block, Conversation, Message, Pin, Turn, blocks
 from .errors import UsageError
 from .options import Options
@@ -41,19 +41,21 @@ SINCE = (4, 6)
 
 
 # Parameters that are not settings: they differ from one request to the next.
-PASSING = ("messages", "stream", "diagnostics")
+PASSING = ("messages", "stream", "diagnostics", "container")
 
 
 @dataclass(frozen=True)
 class Request:
     """What goes on the wire, and the digest that its reply's thinking is bound to.
 
-    `betas` are the API's names of what the parameters need, for the `anthropic-beta` header.
+    `betas` are the API's names of what the parameters need, for the `anthropic-beta` header; `notes` are remarks on it
+    for the reader.
     """
 
     params: dict[str, Any]
     prefix: str
     betas: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -72,7 +74,7 @@ def build(history: Conversation, content: Sequence[Block], options: Options, pin
     """
     model = models.lookup(options.model)
     settings = _settings(options, model)
-    messages, prefix = _messages(history, content, options.system, _lead(pins, options.cache))
+    messages, prefix = _messages(history, content, settings, _lead(pins, options.cache))
     if "cache_control" in settings:
         messages = _marked(messages, settings["cache_control"])
     params = {"model": options.model, "max_tokens": options.max_tokens, **settings, "messages": messages}
@@ -91,11 +93,20 @@ def diagnosed(asked: Request, history: Conversation, now: float) -> Request:
     return replace(asked, params={**asked.params, "diagnostics": {"previous_message_id": last.message_id}})
 
 
+def contained(asked: Request, history: Conversation, now: float) -> Request:
+    """The request in the container in which the last code ran, while that lives. `now` is in seconds since the
+    epoch."""
+    container, note = servertools.container(history.turns, asked.params.get("tools", ()), now)
+    if container:
+        return replace(asked, params={**asked.params, "container": container})
+    return replace(asked, notes=(*asked.notes, note)) if note else asked
+
+
 def go_on(history: Conversation, turn: Turn, pins: Iterable[Pin] = ()) -> Request:
     """The request that has a reply go on which was cut off: as it was asked, after itself."""
     whole = Conversation((*history, turn))
     cache = (turn.params.get("cache_control") or {}).get("ttl", "5m")
-    messages, prefix = _messages(whole, CONTINUE, turn.params.get("system"), _lead(pins, cache))
+    messages, prefix = _messages(whole, CONTINUE, turn.params, _lead(pins, cache))
     params = {**turn.params, "messages": messages, "stream": True}
     return Request(params, prefix, betas(params))
 
@@ -106,8 +117,8 @@ def compact(history: Conversation, options: Options, pins: Iterable[Pin] = ()) -
     It is not streamed: whether the API would stream the block's signature is not known (CLAUDE_API.md §1).
     """
     asked = build(Conversation(), [], replace(options, compact=None, stop=()), pins)
-    messages, running = _folded(history, options.system, _lead(pins, options.cache))
     settings = {name: value for name, value in asked.params.items() if name not in PASSING}
+    messages, running = _folded(history, settings, _lead(pins, options.cache))
     params = {**settings, "messages": messages, "compaction": {"type": "summarize"}}
     return Request(params, running.hex(), betas(params))
 
@@ -122,6 +133,10 @@ def betas(params: Mapping[str, Any]) -> tuple[str, ...]:
         needed.append(COMPACTS_ON_DEMAND)
     if "context_management" in params or any(not block.get("signature") for block in summaries):
         needed.append(COMPACTS_AT_THRESHOLD)
+    if "mcp_servers" in params or any(
+        block["type"].startswith("mcp_") for message in params.get("messages", ()) for block in blocks(message)
+    ):
+        needed.append(servertools.MCP_BETA)
     if "speed" in params and _bare_version(str(params.get("model"))) < WITHOUT_HEADER:
         needed.append(FAST)
     return tuple(needed)
@@ -171,22 +186,23 @@ def _goes_back(block: Block, turn: Turn, answered: set[Any]) -> bool:
 
 
 def _messages(
-    history: Conversation, content: Sequence[Block], system: Any, lead: Sequence[Block] = ()
+    history: Conversation, content: Sequence[Block], params: Mapping[str, Any], lead: Sequence[Block] = ()
 ) -> tuple[list[Message], str]:
-    """The messages with a new prompt at their end, and the digest of system prompt and messages."""
-    messages, running = _folded(history, system, lead)
+    """The messages with a new prompt at their end, and the digest of system prompt, tools and messages."""
+    messages, running = _folded(history, params, lead)
     prompt = _opening({"role": "user", "content": list(content)}, messages, lead)
     running.add(prompt)
     return [*messages, prompt], running.hex()
 
 
-def _folded(history: Conversation, system: Any, lead: Sequence[Block]) -> tuple[list[Message], _Digest]:
+def _folded(history: Conversation, params: Mapping[str, Any], lead: Sequence[Block]) -> tuple[list[Message], _Digest]:
     """The messages of the turns, and the running digest: the fold that the module is about."""
-    running, messages = _Digest([system or None, None]), list[Message]()
+    head = [params.get("system") or None, params.get("tools") or None]
+    running, messages = _Digest(head), list[Message]()
     for turn in history:
         prompt, *rest = sendable(turn) or (None,)
         if prompt is not None and turn.params.get("compaction"):  # its summary stands for all before it
-            running, messages, prompt = _Digest([system or None, None]), [], None
+            running, messages, prompt = _Digest(head), [], None
         if prompt is not None:
             messages.append(_opening(prompt, messages, lead))
             running.add(messages[-1])
@@ -266,6 +282,8 @@ def _settings(options: Options, model: models.Model | None) -> dict[str, Any]:
     thinking = _thinking(options, model)
     settings = {
         "system": options.system or None,
+        "tools": servertools.tools(options, model) or None,
+        "mcp_servers": servertools.mcp_servers(options.mcp) or None,
         "thinking": thinking,
         "output_config": _output_config(options, model, thinking),
         "stop_sequences": list(options.stop) or None,

@@ -207,6 +207,7 @@ _CALL = _object(
     provider=_NAME,
     answered=_BOOLEAN,
     replayed=_BOOLEAN,
+    container=_or_null(_object(["id", "expires_at"], closed=True, id=_TOOL_ID, expires_at=_STRING)),
 )
 _PARAMS = _object(
     [],
@@ -219,6 +220,26 @@ _PARAMS = _object(
     cache_control=_OBJECT,
     tools=_array(_OBJECT),
 )
+_MADE: Schema = {
+    "anyOf": [
+        _object(
+            ["type", "source", "title", "file_id"],
+            closed=True,
+            type={"const": "image"},
+            source=_one_of(_SHOWN_IMAGE, _INLINE_IMAGE),
+            title=_STRING,
+            file_id=_STRING,
+        ),
+        _object(
+            ["type", "title", "file_id"],
+            closed=True,
+            type={"const": "file"},
+            title=_STRING,
+            file_id=_STRING,
+            size={"type": "integer", "minimum": 0},
+        ),
+    ]
+}
 _MESSAGE = _object(["role", "content"], closed=True, role={"enum": ["user", "assistant"]}, content=_array(_BLOCK))
 _TURN = _object(
     ["id", "messages", "calls", "status", "created"],
@@ -234,6 +255,7 @@ _TURN = _object(
     once=_BOOLEAN,
     execution_count=_or_null({"type": "integer", "minimum": 0, "maximum": MAX_TOKENS}),
     partial=_array(_PARTIAL),
+    made=_array(_MADE, maxItems=MAX_CALLS),
     notes=_array(_STRING),
 )
 _RECORD = _object(

@@ -16,7 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from . import counting, models, notebook, pricing, record, request
+from . import counting, models, notebook, pricing, record, request, servertools
 from .accumulator import Accumulator
 from .answering import Answer
 from .chats import Chats
@@ -121,6 +121,7 @@ class Session:
         if cut is None or not request.sendable(cut) or cut.calls[-1].stop_reason not in (None, "max_tokens"):
             raise UsageError("The last reply was not cut off: there is nothing to continue.")
         asked = request.go_on(Conversation(turns[:-1]), cut, self.chats.pins.values())
+        asked = request.contained(asked, Conversation(turns), time.time())
         left = self.left_for(asked, Options(model=asked.params["model"]), settings)
         draft = replace(cut, id=uuid.uuid4().hex, partial=(), created=time.time(), notes=(*cut.notes, "continued"))
         draft = replace(draft, messages=(*request.sendable(cut), {"role": "user", "content": CONTINUE}))
@@ -231,6 +232,10 @@ class Session:
     def build(self, history: Conversation, content: Sequence[Block], options: Options, provider: str) -> Request:
         """The exact request that asks this after `history`. Raises `UsageError`."""
         asked = request.build(history, content, options, self._pins(options))
+        for feature in servertools.needs(asked.params.get("tools", ())):
+            if lacking := self.client.lacks(provider, feature):
+                raise UsageError(lacking, advice="Nothing was sent.")
+        asked = request.contained(asked, history, time.time())
         spelled = providers.model_id(provider, options.model)
         asked = replace(asked, params={**asked.params, "model": spelled, **self.extra_body})
         asks_why = self.client.lacks(provider, "diagnostics") is None
@@ -346,6 +351,7 @@ def draft_of(options: Options, content: Sequence[Block], cell: Cell, asked: Requ
     earlier = len(turns) - (summed[-1] + 1 if summed else 0)
     before = [note] if (note := models.retirement_note(options.model, date.today())) else []
     before += ["a summary"] if summed else []
+    before += asked.notes
     before += [turns_of(earlier, "earlier")] if earlier else []
     return Turn(
         id=uuid.uuid4().hex,

@@ -161,11 +161,13 @@ def _turn(data: Mapping[str, Any], images: Images) -> Turn:
     if roles != ["user", "assistant"] * (len(roles) // 2):
         raise DamagedRecord("its messages do not take turns")
     _check_tools(messages)
-    for block in _inline(messages):
+    made = tuple(_by_data(block, images) for block in given.get("made", ()))
+    for block in (*_inline(messages), *(block for block in made if block["type"] == "image")):
         _check_inline(block)
     calls = tuple(Call(**{k: v for k, v in call.items() if k in _CALL_FIELDS}) for call in given["calls"])
     partial, notes = tuple(given.get("partial", ())), tuple(given.get("notes", ()))
-    return Turn(**{**given, "messages": messages, "calls": calls, "partial": partial, "notes": notes})
+    read = {"messages": messages, "calls": calls, "partial": partial, "made": made, "notes": notes}
+    return Turn(**{**given, **read})
 
 
 def _check_tools(messages: Sequence[Message]) -> None:
@@ -229,14 +231,14 @@ _CALL_FIELDS = frozenset(field.name for field in dataclasses.fields(Call))
 
 
 def _without_images(turn: dict[str, Any]) -> dict[str, Any]:
-    """A turn's data with the prompt's images by their digests: those, and no others, stand beside it."""
+    """A turn's data with its images by their digests: the prompt's, and those that code made, stand beside it."""
     messages = [
         {**message, "content": [_by_digest(block) for block in message["content"]]}
         if message["role"] == "user" and not isinstance(message["content"], str)
         else message
         for message in turn["messages"]
     ]
-    return {**turn, "messages": messages}
+    return {**turn, "messages": messages, "made": [_by_digest(block) for block in turn["made"]]}
 
 
 def _by_digest(block: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .. import errors, models
-from . import connection, lookups, providers
+from . import connection, lookups, providers, tokens
 from .failures import setup_error, translate
 from .lookups import MODELS_SECONDS
 from .providers import PROVIDERS
@@ -35,6 +35,7 @@ class Client:
 
     def __init__(self) -> None:
         self._key: str | None = None
+        self._tokens: dict[str, str] = {}
         self._given: Any = None
         self._sdk: anthropic.Anthropic | None = None
         self._made_from: object = None
@@ -47,6 +48,12 @@ class Client:
             raise errors.CredentialsError("No key was entered; nothing changed.")
         self._key = connection.clean_key("the key", key)
 
+    def use_token(self, host: str, token: str) -> None:
+        """Use this token for the MCP server at a host, in memory only. Raises `CredentialsError` if it can be none."""
+        if not token:
+            raise errors.CredentialsError("No token was entered; nothing changed.")
+        self._tokens[host.lower()] = connection.clean_key("the token", token)
+
     def use_client(self, given: Any) -> None:
         """Ask by this client of the SDK from now on, whatever the provider, unless that is `offline`.
 
@@ -58,6 +65,27 @@ class Client:
         """Send a request. The events come as the stream is iterated; failures are raised there."""
         return Stream(self, params, settings, on_wait)
 
+    def with_tokens(self, params: Mapping[str, Any], settings: Settings) -> Mapping[str, Any]:
+        """The parameters as they are sent: with the tokens of MCP servers. Raises `CredentialsError`."""
+        return tokens.with_tokens(params, settings.mcp_tokens, self._tokens)
+
+    def file(self, file_id: str, settings: Settings) -> Mapping[str, Any]:
+        """What the API says of a file (SDK 2.12, types/file_metadata.py), as a plain dict: a stranger's data.
+
+        Empty where it does not come within `lookups.FILE_SECONDS`, or there is no such file.
+        """
+        with suppress(Exception):
+            sdk, carried = self.sdk(settings), headers(settings, self.secrets())
+            return lookups.within(lookups.FILE_SECONDS, lambda: lookups.file(sdk, file_id, carried))
+        return {}
+
+    def file_bytes(self, file_id: str, settings: Settings, limit: int) -> bytes:
+        """What is in a file that Claude's code made; nothing where it is larger than the limit, or cannot be had."""
+        with suppress(Exception):
+            sdk, carried = self.sdk(settings), headers(settings, self.secrets())
+            return lookups.within(lookups.FILE_SECONDS, lambda: lookups.file_bytes(sdk, file_id, carried, limit))
+        return b""
+
     def count_tokens(self, params: Mapping[str, Any], settings: Settings) -> int:
         """The tokens that a request holds, as the API counts them: an estimate, and free of charge.
 
@@ -68,7 +96,8 @@ class Client:
         try:
             carried = headers(settings, self.secrets())
             sdk = self.sdk(settings)
-            return lookups.within(lookups.COUNT_SECONDS, lambda: lookups.counted(sdk, params, carried))
+            sent = self.with_tokens(params, settings)
+            return lookups.within(lookups.COUNT_SECONDS, lambda: lookups.counted(sdk, sent, carried))
         except Exception as error:
             failed = error
         raise self.failure(failed, settings, model=str(params.get("model")))
@@ -131,7 +160,7 @@ class Client:
     def secrets(self) -> tuple[str, ...]:
         """What must never be shown."""
         given = getattr(self._given, "api_key", None), getattr(self._given, "auth_token", None)
-        strings = (each for each in (self._key, *given) if isinstance(each, str))
+        strings = (each for each in (self._key, *given, *self._tokens.values()) if isinstance(each, str))
         return (*secrets_of(*strings), *environment_secrets())
 
     def key_source(self) -> str:

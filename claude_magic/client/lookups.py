@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 MODELS_SECONDS = 5.0
 COUNT_SECONDS = 10.0
+FILE_SECONDS = 15.0
 MAX_MODELS = 1_000  # in one answer: the API's own limit
 MAX_MODELS_BYTES = 10_000_000
 
@@ -71,3 +72,21 @@ def counted(sdk: anthropic.Anthropic, params: Mapping[str, Any], headers: Mappin
     if not isinstance(tokens, int):
         raise errors.StreamError("The answer to the counting of tokens is not a number.")
     return tokens
+
+
+def file(sdk: anthropic.Anthropic, file_id: str, headers: Mapping[str, str]) -> dict[str, Any]:
+    """What the API says of a file. Raises what the SDK raises."""
+    found = sdk.files.retrieve_metadata(file_id, extra_headers=dict(headers), timeout=FILE_SECONDS)
+    return found.to_dict(mode="json", warnings=False)
+
+
+def file_bytes(sdk: anthropic.Anthropic, file_id: str, headers: Mapping[str, str], limit: int) -> bytes:
+    """A file's bytes; none, where there are more than `limit`. Raises what the SDK raises."""
+    came = bytearray()
+    downloading = sdk.files.with_streaming_response.download(file_id, extra_headers=dict(headers), timeout=FILE_SECONDS)
+    with downloading as response:
+        for piece in response.iter_bytes():
+            came += piece
+            if len(came) > limit:
+                return b""
+    return bytes(came)

@@ -16,6 +16,10 @@ FEATURES = {
     "batches": "takes no batches",
     "files": "keeps no files",
     "diagnostics": "does not say why the prompt cache was missed",
+    "web_search": "has no web search of the version that --web-search asks for",
+    "web_fetch": "has no --web-fetch",
+    "code_execution": "has no --code-execution",
+    "mcp": "has no --mcp",
 }
 
 
@@ -42,6 +46,9 @@ class Provider:
     imports: tuple[str, ...] = ()
 
 
+# What runs on Anthropic's own servers (the pages of these tools, "availability"; on Vertex AI there is web search of
+# 2025 only, and its tool is another one).
+_SERVER_TOOLS = ("web_search", "web_fetch", "code_execution", "mcp")
 _AWS_IMPORTS = ("boto3", "botocore.auth", "botocore.awsrequest")
 _GOOGLE_IMPORTS = ("google.auth", "google.auth.transport.requests")
 _GOOGLE_LOGIN = "`gcloud auth application-default login` signs you in."
@@ -61,7 +68,7 @@ PROVIDERS = {
         setup="",
         credentials="the stand-in, which takes any key",
         address="",
-        lacks=frozenset({"batches", "files"}),
+        lacks=frozenset({"batches"}),
     ),
     # Not `AnthropicBedrock`, the older endpoint: Mantle speaks the Messages API as it is (events, errors, counting,
     # betas in their header), and AWS recommends it for what is new. The older one can be given as a client.
@@ -73,7 +80,7 @@ PROVIDERS = {
         credentials="the AWS credentials (AWS_BEARER_TOKEN_BEDROCK, or what boto3 finds)",
         address="ANTHROPIC_BEDROCK_MANTLE_BASE_URL",
         extra="bedrock",
-        lacks=frozenset({"models", "batches", "files", "diagnostics"}),
+        lacks=frozenset({"models", "batches", "files", "diagnostics", *_SERVER_TOOLS}),
         prefix="anthropic.",
         ids="Its model ids look like anthropic.claude-opus-5-5.",
         imports=_AWS_IMPORTS,
@@ -96,7 +103,7 @@ PROVIDERS = {
         credentials="the Google credentials (GOOGLE_APPLICATION_CREDENTIALS, or your login by gcloud)",
         address="ANTHROPIC_VERTEX_BASE_URL",
         extra="vertex",
-        lacks=frozenset({"models", "batches", "files", "diagnostics"}),
+        lacks=frozenset({"models", "batches", "files", "diagnostics", *_SERVER_TOOLS}),
         ids="Its ids of older models end in a date, as claude-opus-4-5@20251101.",
         imports=_GOOGLE_IMPORTS,
     ),

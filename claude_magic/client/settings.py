@@ -20,7 +20,8 @@ class Settings:
     """How to reach Claude. `timeout` and `max_retry_wait` are in seconds.
 
     `base_url` is a gateway's address instead of the provider's own. `headers` and `betas` (the values of
-    `anthropic-beta`) go with each request.
+    `anthropic-beta`) go with each request. `mcp_tokens` are hosts of MCP servers, each with the NAME of the variable
+    that holds its token.
     """
 
     provider: str = "anthropic"
@@ -30,6 +31,7 @@ class Settings:
     headers: tuple[tuple[str, str], ...] = ()
     betas: tuple[str, ...] = ()
     base_url: str = ""
+    mcp_tokens: tuple[tuple[str, str], ...] = ()
 
 
 def headers(settings: Settings, secrets: tuple[str, ...] = ()) -> dict[str, str]:

@@ -83,7 +83,7 @@ class Stream:
             """The SDK's stream with the events as the dicts that came, nothing lost or renamed."""
 
         create: Any = sdk.messages.with_streaming_response.create
-        arguments = create_arguments(create, self._params, carried)
+        arguments = create_arguments(create, self._client.with_tokens(self._params, self._settings), carried)
         if not self.retries:
             self.sent = time.monotonic()  # making the SDK's client, the first time, is not Claude's doing
         with ExitStack() as stack:

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from ..session import Outcome, Session
 
 MAX_RETRY_SETTING = 20
+# A host has a top-level domain of letters, and no key has a dot.
+_HOST = re.compile(r"(?:[a-z0-9-]{1,63}\.)+[a-z]{2,24}", re.IGNORECASE)
 _LOOKS = re.compile(r"^\s*%claude_", re.MULTILINE)
 
 
@@ -82,6 +84,9 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
     client = AnyValue(None, help="any client object of the SDK, to be used as it is").tag(config=True)
     headers = Dict(help="headers that go with each request, none of them a credential").tag(config=True)
     betas: Any = List(help="values for the anthropic-beta header").tag(config=True)
+    mcp_tokens = Dict(help="host of an MCP server → NAME of the environment variable that holds its token").tag(
+        config=True
+    )
     extra_body = Dict(help="parameters of the API that claude_magic does not know").tag(config=True)
     max_retries = Integer(4, min=0, max=MAX_RETRY_SETTING, help="attempts after the first, where another may help").tag(
         config=True
@@ -107,7 +112,7 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         True, help="keep replies as they come in Jupyter's data folder, for %claude_recover, for a month at most"
     ).tag(config=True)
 
-    @validate("headers", "betas")
+    @validate("headers", "betas", "mcp_tokens")
     def _texts(self, proposal: Any) -> Any:
         """Text, and nothing else: what a header can hold is looked at when it is sent."""
         given = proposal["value"]
@@ -193,16 +198,23 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
 
     @line_magic
     def claude_key(self, line: str) -> None:
-        """Ask for an API key, with hidden input, and keep it in memory until the kernel stops.
+        """Ask for an API key, with hidden input, and keep it in memory until the kernel stops; with a host, for the
+        token of the MCP server there.
 
         %claude_key
+        %claude_key mcp.example.com
         """
-        if line.strip():
+        host = line.strip()
+        if host and _HOST.fullmatch(host):
+            self.session.client.use_token(host, _hidden_input(f"Token for {host}: "))
+            print("The token is kept in memory, for this kernel only.")
+            return
+        if host:
             raise UsageError(
                 "%claude_key takes nothing on its line: a key in a cell is a key in the file.",
                 advice="Run it bare, and paste the key where it asks. The key on this line should be revoked.",
             )
-        self.session.client.use_key(_hidden_input())
+        self.session.client.use_key(_hidden_input("Anthropic API key: "))
         print("The key is kept in memory, for this kernel only.")
 
     def prepare(self, info: Any = None) -> None:
@@ -262,7 +274,7 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
 
     def settings(self) -> Settings:
         """How Claude is reached, as it is configured now."""
-        from ..client import Settings
+        from ..client import Settings, tokens
 
         self._client.use_client(self.client)
         return Settings(
@@ -273,6 +285,7 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
             headers=tuple(self.headers.items()),
             betas=tuple(self.betas),
             base_url=self.base_url,
+            mcp_tokens=tokens.variables(self.mcp_tokens),
         )
 
     def resolved(self, wanted: Options) -> Options:
@@ -402,9 +415,9 @@ def _kept(outcome: Outcome) -> ClaudeError:
     return failure
 
 
-def _hidden_input() -> str:
+def _hidden_input(asked: str) -> str:
     try:
-        return getpass.getpass("Anthropic API key: ")
+        return getpass.getpass(asked)
     except Exception:  # a kernel without a person: nbclient, papermill
         message = "There is nobody to ask for a key here."
     raise UsageError(message, advice="Set ANTHROPIC_API_KEY in the environment before the kernel starts.")

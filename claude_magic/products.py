@@ -1,0 +1,52 @@
+"""The files that Claude's code made in its container, fetched to be shown beside the reply.
+
+An image becomes an image block; of any other file there is a block of kind `file`, with what the API says of it.
+Neither is ever sent.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from . import pictures, workings
+from .client import Client, Settings
+from .conversation import Block
+
+MAX_FILES = 20
+MAX_IMAGE_BYTES = 10_000_000
+
+
+def fetch(client: Client, settings: Settings, content: Sequence[Block]) -> tuple[Block, ...]:
+    """The files that a reply tells of. What cannot be fetched is named all the same."""
+    found: list[Block] = []
+    for file_id in list(workings.files(content))[:MAX_FILES]:
+        about = client.file(file_id, settings)
+        named = {"title": str(about.get("filename") or file_id), "file_id": file_id}
+        found.append(_image(client, settings, named, about) or _named(named, about))
+    return tuple(found)
+
+
+def _named(named: Mapping[str, str], about: Mapping[str, Any]) -> Block:
+    size = about.get("size_bytes")
+    known = {"size": size} if isinstance(size, int) and not isinstance(size, bool) and size >= 0 else {}
+    return {"type": "file", **named, **known}
+
+
+def _image(client: Client, settings: Settings, named: Mapping[str, str], about: Mapping[str, Any]) -> Block | None:
+    """An image as a block, within the API's limits; `None` if it is none, or none that Pillow reads."""
+    size = about.get("size_bytes")
+    is_image = str(about.get("mime_type")).startswith("image/")
+    if not is_image or not isinstance(size, int) or size > MAX_IMAGE_BYTES:
+        return None
+    data = client.file_bytes(named["file_id"], settings, MAX_IMAGE_BYTES)
+    if not data:
+        return None
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(data)) as opened:
+            return {**pictures.image_block(opened), **named}
+    except Exception:  # a stranger's bytes: each of Pillow's decoders fails in its own way
+        return None

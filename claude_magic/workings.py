@@ -1,0 +1,170 @@
+"""What tools on the API's servers did, in words: a call and its result as one title and one text.
+
+Shapes: the SDK's `web_search_tool_result_block.py`, `web_fetch_block.py`, `*_code_execution_*_block.py`,
+`beta_mcp_tool_result_block.py`. What stands in them is a stranger's: whoever shows it makes it harmless.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from .conversation import Block
+
+CALLS = ("server_tool_use", "mcp_tool_use")
+MAX_TITLE_CHARACTERS = 100
+MAX_PAGE_CHARACTERS = 1_000
+CODE = "Code execution"
+NO_RESULT = "(no result came)"
+_RAN = ("code_execution", "bash_code_execution", "text_editor_code_execution")
+
+
+def is_result(block: Block) -> bool:
+    """Whether a block is what a tool on the API's servers answered: not one of ours."""
+    return str(block["type"]).endswith("_tool_result") and block["type"] != "tool_result"
+
+
+def ran_code(content: Sequence[Block]) -> bool:
+    """Whether code ran for a reply in a container, outside of the web tools' own sifting."""
+    return any(block["type"] == "server_tool_use" and block.get("name") in _RAN for block in content)
+
+
+def working(call: Block | None, result: Block | None) -> tuple[str, str]:
+    """Title and text of a call with its result; either may be missing."""
+    name = str((call or {}).get("name") or str((result or {}).get("type")).removesuffix("_tool_result"))
+    asked = _object(call.get("input") if call else None)
+    broken = str(call.get("partial_json") or "") if call else ""
+    content = result.get("content") if result else None
+    tell = _SAID.get(name, _any_tool) if (call or {}).get("type") != "mcp_tool_use" else _mcp
+    title, text = tell({**(call or {}), "name": name, "input": asked}, content)
+    if failed := _error(content):
+        text = f"{text}\nfailed: {failed}".strip()
+    elif result is None:
+        text = f"{text or broken}\n{NO_RESULT}".strip()
+    return _short(title), text
+
+
+def files(content: Sequence[Block]) -> Iterator[str]:
+    """The ids of the files that code made, in order, each once."""
+    found: dict[str, None] = {}
+    for block in content:
+        inner = block.get("content") if is_result(block) else None
+        outputs = inner.get("content") if isinstance(inner, Mapping) else None
+        for output in outputs if isinstance(outputs, list) else ():
+            if isinstance(output, Mapping) and isinstance(output.get("file_id"), str):
+                found[output["file_id"]] = None
+    yield from found
+
+
+def _search(call: Block, content: Any) -> tuple[str, str]:
+    results = [each for each in content if isinstance(each, Mapping)] if isinstance(content, list) else []
+    count = f" ({len(results)} {'result' if len(results) == 1 else 'results'})" if results else ""
+    lines = []
+    for number, each in enumerate(results, 1):
+        age = f" ({each['page_age']})" if each.get("page_age") else ""
+        lines.append(f"{number}. {_line(each.get('title') or 'untitled')}{age}\n   {_line(each.get('url') or '')}")
+    return f"Web search: {call['input'].get('query') or '…'}{count}", "\n".join(lines)
+
+
+def _fetch(call: Block, content: Any) -> tuple[str, str]:
+    found = _object(content)
+    url = _line(found.get("url") or call["input"].get("url") or "…")
+    document = _object(found.get("content"))
+    source = _object(document.get("source"))
+    lines = [url, *([f"title: {_line(document['title'])}"] if document.get("title") else [])]
+    if found.get("retrieved_at"):
+        lines.append(f"retrieved: {_line(found['retrieved_at'])}")
+    if source.get("type") == "text":
+        page = str(source.get("data") or "").strip()
+        more = f"\n… [{len(page):,} characters in all]" if len(page) > MAX_PAGE_CHARACTERS else ""
+        lines += ["", page[:MAX_PAGE_CHARACTERS] + more]
+    elif source:
+        lines.append(f"a document: {_line(source.get('media_type') or source.get('type'))}")
+    return f"Web page: {url}", "\n".join(lines)
+
+
+def _code(call: Block, content: Any) -> tuple[str, str]:
+    asked = call["input"]
+    code = asked.get("code") or asked.get("command") or ""
+    return CODE, f"{code}\n{_ran(content)}".strip("\n")
+
+
+def _editor(call: Block, content: Any) -> tuple[str, str]:
+    """A file that was written or looked at in the container."""
+    asked = call["input"]
+    done = {"create": "written", "str_replace": "changed", "view": "looked at"}.get(str(asked.get("command")), "used")
+    text = asked.get("file_text") or ""
+    if asked.get("old_str"):
+        old = [f"- {line}" for line in str(asked["old_str"]).splitlines()]
+        text = "\n".join([*old, *(f"+ {line}" for line in str(asked.get("new_str") or "").splitlines())])
+    seen = content.get("content") if isinstance(content, Mapping) else None
+    return f"File {done}: {asked.get('path') or '…'}", str(text or (seen if isinstance(seen, str) else ""))
+
+
+def _ran(content: Any) -> str:
+    """What a program printed, and how it ended."""
+    if not isinstance(content, Mapping):
+        return ""
+    parts = [("output", content.get("stdout")), ("errors", content.get("stderr"))]
+    if content.get("encrypted_stdout"):
+        parts.append(("output", "(encrypted: it came from the web search)"))
+    said = [f"── {name} ──\n{str(text).rstrip()}" for name, text in parts if str(text or "").strip()]
+    if content.get("return_code"):
+        said.append(f"── ended with code {content['return_code']} ──")
+    return "\n".join(said)
+
+
+def _mcp(call: Block, content: Any) -> tuple[str, str]:
+    title = f"{call.get('server_name') or 'MCP'}: {call['name']}"
+    return title, f"{_arguments(call)}\n{_texts(content)}".strip()
+
+
+def _any_tool(call: Block, content: Any) -> tuple[str, str]:
+    said = _ran(content) or _texts(content)
+    return f"Tool call: {call['name']}", f"{_arguments(call)}\n{said}".strip()
+
+
+_SAID: Mapping[str, Callable[[Block, Any], tuple[str, str]]] = {
+    "web_search": _search,
+    "web_fetch": _fetch,
+    "code_execution": _code,
+    "bash_code_execution": _code,
+    "text_editor_code_execution": _editor,
+}
+
+
+def _arguments(call: Block) -> str:
+    return _json(call["input"]) if call["input"] else ""
+
+
+def _texts(content: Any) -> str:
+    """The text in a result; of anything else its JSON."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list) and all(isinstance(each, Mapping) and "text" in each for each in content):
+        return "\n".join(str(each["text"]) for each in content)
+    return _json(content) if content else ""
+
+
+def _error(content: Any) -> str:
+    """Why a tool failed, in the API's word for it, with spaces."""
+    code = content.get("error_code") if isinstance(content, Mapping) else None
+    return _line(str(code).replace("_", " ")) if code else ""
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+
+
+def _line(text: Any) -> str:
+    return " ".join(str(text).split())
+
+
+def _short(title: str) -> str:
+    line = _line(title)
+    return line if len(line) <= MAX_TITLE_CHARACTERS else f"{line[: MAX_TITLE_CHARACTERS - 1]}…"
