@@ -273,7 +273,7 @@ def fold(title: str, body: str) -> str:
         shown = f"{shown[:MAX_FOLD_CHARACTERS]}\n… [shortened: {MAX_FOLD_CHARACTERS:,} of {len(body):,} characters]"
     style = _PROSE_STYLE if thinking else _CODE_STYLE
     summary = html.escape(printable(title))
-    body = html.escape(shown) if thinking else _linked(html.escape(shown))
+    body = _linked(html.escape(shown)) if title.startswith(workings.OF_THE_WEB) else html.escape(shown)
     opened = " open" if title == workings.CODE else ""
     return f'<details{opened}><summary>{summary}</summary><div style="{style}">{body}</div></details>'
 

@@ -185,6 +185,7 @@ def _ending(call: Call) -> dict[str, Any]:
         "stop_reason": call.stop_reason,
         "stop_sequence": call.stop_sequence,
         "stop_details": call.stop_details,
+        **({"container": call.container} if call.container else {}),
     }
 
 

@@ -16,6 +16,8 @@ CALLS = ("server_tool_use", "mcp_tool_use")
 MAX_TITLE_CHARACTERS = 100
 MAX_PAGE_CHARACTERS = 1_000
 CODE = "Code execution"
+_SEARCH, _PAGE = "Web search: ", "Web page: "
+OF_THE_WEB = (_SEARCH, _PAGE)  # how the titles begin where the text has addresses to go to
 NO_RESULT = "(no result came)"
 _RAN = ("code_execution", "bash_code_execution", "text_editor_code_execution")
 
@@ -57,14 +59,14 @@ def files(content: Sequence[Block]) -> Iterator[str]:
     yield from found
 
 
-def _search(call: Block, content: Any) -> tuple[str, str]:
+def _searched(call: Block, content: Any) -> tuple[str, str]:
     results = [each for each in content if isinstance(each, Mapping)] if isinstance(content, list) else []
     count = f" ({len(results)} {'result' if len(results) == 1 else 'results'})" if results else ""
     lines = []
     for number, each in enumerate(results, 1):
         age = f" ({each['page_age']})" if each.get("page_age") else ""
         lines.append(f"{number}. {_line(each.get('title') or 'untitled')}{age}\n   {_line(each.get('url') or '')}")
-    return f"Web search: {call['input'].get('query') or '…'}{count}", "\n".join(lines)
+    return f"{_SEARCH}{call['input'].get('query') or '…'}{count}", "\n".join(lines)
 
 
 def _fetch(call: Block, content: Any) -> tuple[str, str]:
@@ -81,7 +83,7 @@ def _fetch(call: Block, content: Any) -> tuple[str, str]:
         lines += ["", page[:MAX_PAGE_CHARACTERS] + more]
     elif source:
         lines.append(f"a document: {_line(source.get('media_type') or source.get('type'))}")
-    return f"Web page: {url}", "\n".join(lines)
+    return f"{_PAGE}{url}", "\n".join(lines)
 
 
 def _code(call: Block, content: Any) -> tuple[str, str]:
@@ -126,7 +128,7 @@ def _any_tool(call: Block, content: Any) -> tuple[str, str]:
 
 
 _SAID: Mapping[str, Callable[[Block, Any], tuple[str, str]]] = {
-    "web_search": _search,
+    "web_search": _searched,
     "web_fetch": _fetch,
     "code_execution": _code,
     "bash_code_execution": _code,

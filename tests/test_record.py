@@ -108,7 +108,7 @@ def test_thinking_and_tools_are_folded_away_and_in_order() -> None:
             text("Hi"),
         )
     )
-    order = [shown.words.index(word) for word in ("Thinking", "I see.", "Redacted", "web_search", "owls", "Hologram")]
+    order = [shown.words.index(word) for word in ("Thinking", "I see.", "Redacted", "Web search", "owls", "Hologram")]
     assert order == sorted(order) and "details" in shown.tags
 
 

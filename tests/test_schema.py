@@ -32,6 +32,8 @@ from claude_magic.request import Request, build
 
 # Values for what an option takes where it has no choices; any other metavar takes what it can parse.
 VALUES: Mapping[str, tuple[str, ...]] = {
+    "DOMAINS": ("python.org,numpy.org/doc",),
+    "URL": ("https://mcp.example.com/mcp",),
     "PLACE": ("us", "global"),
     "N": ("2048",),
     "KIND": ("2048",),

@@ -13,6 +13,7 @@ from typing import Any
 from ..models import Model
 from . import compaction, editing, fallback, replies
 from .cache import Cache, Input
+from .containers import Containers
 from .diagnostics import Fingerprints
 from .history import absent
 from .parameters import known_model
@@ -22,6 +23,8 @@ from .tokens import request_tokens, text_tokens
 Script = Callable[[dict[str, Any]], "list[dict[str, Any]] | Draft | None"]
 Iteration = dict[str, Any]
 
+# Tools whose use takes a container.
+PROGRAMS = ("code_execution", "bash_code_execution", "text_editor_code_execution")
 _TOKENS = (
     *("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "cache_creation"),
 )
@@ -43,6 +46,7 @@ class Memory:
     def __init__(self, clock: Callable[[], float]) -> None:
         self.cache = Cache(clock)
         self.fingerprints = Fingerprints()
+        self.containers = Containers(clock)
 
 
 def count(body: dict[str, Any], model: Model) -> dict[str, Any]:
@@ -119,12 +123,16 @@ def _reply(
     `body` is what the model reads; `before` and `earlier` are the blocks and iterations of what came first.
     """
     blocks, iterations = list(before), list(earlier)
+    container = memory.containers.enter(asked.body)
+    held = memory.containers.names(container)
     attempts = [asked.body, *fallback.attempts(asked.body, asked.model)]
     for hop, attempt in enumerate(attempts):
         model = known_model(attempt)
         read = memory.cache.serve({**attempt, "messages": body["messages"]}, model, asked.key)
-        draft = replace(_draft(attempt, model, script, hop), before=blocks)
+        draft = replace(_draft(attempt, model, script, hop, held), before=blocks)
         message = finish(draft, attempt, model, read, asked.number)
+        if any(block.get("name") in PROGRAMS for block in message["content"]):
+            message["container"] = memory.containers.serve(container, list(draft.files))
         if message["stop_reason"] != "refusal" or attempt is attempts[-1]:
             break
         iterations.append(_iteration("message", message["usage"], attempt["model"]))
@@ -137,10 +145,10 @@ def _reply(
     return _with_iterations(message, [*iterations, own])
 
 
-def _draft(body: dict[str, Any], model: Model, script: Script | None, hop: int) -> Draft:
+def _draft(body: dict[str, Any], model: Model, script: Script | None, hop: int, files: Sequence[str]) -> Draft:
     said = script(body) if script else None
     if said is None:
-        return replies.draft(body, thinks(body, model), hop)
+        return replies.draft(body, thinks(body, model), hop, files)
     return said if isinstance(said, Draft) else Draft(said)
 
 

@@ -66,11 +66,12 @@ def _info(model: Model, model_id: str) -> dict[str, Any]:
 def _capabilities(model: Model) -> dict[str, Any]:
     yes, no = {"supported": True}, {"supported": False}
     types = {each: {"supported": each in model.thinking} for each in _THINKING_TYPES}
+    hosts = {"supported": "server_tools" in model.capabilities}
     efforts = {each: {"supported": each in model.effort} for each in EFFORTS}
     return {
         "batch": no,
         "citations": no,
-        "code_execution": no,
+        "code_execution": hosts,
         "context_management": {
             **yes,
             "clear_thinking_20251015": yes,
@@ -80,7 +81,7 @@ def _capabilities(model: Model) -> dict[str, Any]:
         "effort": {"supported": bool(model.effort), **efforts},
         "image_input": yes,
         "pdf_input": yes,
-        "server_tools": {**no, "code_execution": no, "web_search": no},
+        "server_tools": {**hosts, "code_execution": hosts, "web_search": hosts},
         "structured_outputs": yes,
         "thinking": {"supported": True, "types": types},
     }

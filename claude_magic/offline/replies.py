@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from ..models import lookup
-from . import pausing
+from . import hosting, pausing
 from .history import Body
 from .prompt import Prompt, read
 from .reply import Draft
@@ -28,16 +29,19 @@ _REFUSAL = {
 }
 
 
-def draft(body: Body, thinking: bool, hop: int = 0) -> Draft:
+def draft(body: Body, thinking: bool, hop: int = 0, files: Sequence[str] = ()) -> Draft:
     """The reply to a request, whose thinking comes first where the model thinks.
 
-    `hop` counts the models that refused this request before.
+    `hop` counts the models that refused this request before. `files` are the names of those in its container.
     """
     prompt = read(body)
     if _refuses(prompt, body, hop):
         return Draft([], "refusal", _REFUSAL)
     opening = [{"type": "thinking", "thinking": thoughts(prompt)}] if thinking else []
-    return Draft([*opening, *_content(prompt, body)])
+    worked = None if (body.get("output_config") or {}).get("format") else hosting.work(prompt, body, files)
+    said = _said(f"{LABEL}Let me see.")
+    done = [said, *worked.blocks] if worked else []
+    return Draft([*opening, *done, *_content(prompt, body, bool(done))], files=worked.files if worked else ())
 
 
 def _refuses(prompt: Prompt, body: Body, hop: int) -> bool:
@@ -49,10 +53,12 @@ def _refuses(prompt: Prompt, body: Body, hop: int) -> bool:
     return hop < int(who) if who.isdecimal() else who in body["model"]
 
 
-def _content(prompt: Prompt, body: Body) -> list[dict[str, Any]]:
+def _content(prompt: Prompt, body: Body, worked: bool) -> list[dict[str, Any]]:
     form = (body.get("output_config") or {}).get("format")
     if form:
         return [_said(json.dumps(example(form["schema"], prompt.question)))]
+    if worked:
+        return [_said(f"\n\nThat is what I can tell. {closing(prompt)}")]
     if pause := _PAUSE.search(prompt.text):
         return _paused(prompt, body, int(pause[1] or 1))
     if (tool := _named_tool(prompt, body)) is not None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..models import Model
 from .cache import Input
+from .containers import File
 from .history import Body, absent, canonical
 from .signatures import Seal, prefix_of, sign, text_digest
 from .tokens import characters, reply_tokens, text_tokens
@@ -26,13 +27,15 @@ _DELTA_CHARACTERS = (4, 9, 3, 12, 6, 7, 11, 5, 8, 10)
 class Draft:
     """What is to be said: content blocks, and why it stops where the content does not tell.
 
-    `before` are blocks that stand first and are nobody's output here: a summary, what another model said.
+    `before` are blocks that stand first and are nobody's output here: a summary, what another model said. `files` are
+    those that programs made.
     """
 
     content: Sequence[dict[str, Any]]
     stop_reason: str | None = None
     stop_details: dict[str, Any] | None = None
     before: Sequence[dict[str, Any]] = ()
+    files: tuple[File, ...] = ()
 
 
 def thinks(body: Body, model: Model) -> bool:
@@ -163,7 +166,7 @@ def events(message: Message) -> Iterator[Event]:
         yield {"type": "content_block_stop", "index": index}
     yield {
         "type": "message_delta",
-        "delta": {name: message[name] for name in ("stop_reason", "stop_sequence", "stop_details")},
+        "delta": {name: message[name] for name in _ENDING if name in message},
         "usage": {name: value for name, value in message["usage"].items() if name in _TOTALS},
         **{name: message[name] for name in _AT_THE_END if name in message},
     }
@@ -175,6 +178,7 @@ _TOTALS = (
     *("output_tokens_details", "server_tool_use", "iterations"),
 )
 _AT_THE_END = ("context_management",)
+_ENDING = ("stop_reason", "stop_sequence", "stop_details", "container")
 
 
 def _start(message: Message) -> Message:
@@ -183,7 +187,7 @@ def _start(message: Message) -> Message:
     Its `output_tokens` are a placeholder, as the API's are. Its model and its other tokens are those
     of the first iteration, where there are several: so recorded streams have it.
     """
-    kept = {name: value for name, value in message.items() if name not in _AT_THE_END}
+    kept = {name: value for name, value in message.items() if name not in (*_AT_THE_END, "container")}
     whole = message["usage"]
     usage = {name: value for name, value in whole.items() if name not in _TOTALS[4:]}
     first = (whole.get("iterations") or [whole])[0]

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..models import Model
-from . import betas, blocks, compaction, editing, fallback, parameters, pausing, signatures
+from . import betas, blocks, compaction, editing, fallback, hosted, parameters, pausing, signatures
 from .faults import Rejected
 from .history import Body, Placed, absent, flatten, runs, summarizes
 from .tokens import request_tokens
@@ -63,6 +63,8 @@ def _tools(body: Body, model: Model) -> None:
             raise Rejected(f"tools.{i}: Input should be an object")
         if tool.get("type") in (None, "custom"):
             _custom_tool(tool, f"tools.{i}.custom")
+        else:
+            hosted.check_tool(tool, f"tools.{i}", model)
     names = [str(tool["name"]) for tool in tools if tool.get("name")]
     if len(names) != len(set(names)):
         raise Rejected("tools: Tool names must be unique.")
@@ -290,7 +292,14 @@ def _length(body: Body, model: Model) -> None:
         raise Rejected(f"prompt is too long: {tokens} tokens > {model.context} maximum")
 
 
-_SHAPES: tuple[Callable[[Body, Model], None], ...] = (_system, _tools, _tool_choice, _messages)
+_SHAPES: tuple[Callable[[Body, Model], None], ...] = (
+    _system,
+    _tools,
+    hosted.check_servers,
+    hosted.check_container,
+    _tool_choice,
+    _messages,
+)
 _CREATING: tuple[Callable[[Body, Model], None], ...] = (_warming, compaction.check_demand, compaction.check_whole)
 _MEANING: tuple[Callable[[Body, Model], None], ...] = (
     _order,

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import itertools
 import json
+import re
 import socket
 import threading
 import time
@@ -19,6 +20,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from ..models import Model
 from . import catalogue, rules
 from .answering import Asked, Memory, Script, answer, count
+from .containers import File
 from .faults import Fault, Rejected, error_body, rejection, should_retry, status_of, stream_error_message
 from .reply import Message, events
 
@@ -74,6 +76,10 @@ class Server:
     def answer(self, body: dict[str, Any], model: Model, key: str) -> Message:
         """The whole message for a request that the rules let through."""
         return answer(Asked(body, model, key, next(self._numbers)), self._memory, self.script)
+
+    def file(self, id: str) -> File:
+        """A file that a program made. Raises the API's 404 for one that is not there."""
+        return self._memory.containers.file(id)
 
     def wait(self, seconds: float) -> None:
         """Let time pass; no longer than until the server stops."""
@@ -142,6 +148,12 @@ class _Handler(BaseHTTPRequestHandler):
         self._key()
         if path == "/v1/models":
             self._json(200, catalogue.page(parse_qs(urlsplit(self.path).query)))
+        elif found := re.fullmatch(r"/v1/files/([\w-]+)(/content)?", path):
+            file = self.server.stand_in.file(found[1])
+            if found[2]:
+                self._bytes(file.data, file.media_type)
+            else:
+                self._json(200, file.metadata())
         elif path.startswith("/v1/models/"):
             self._json(200, catalogue.entry(unquote(path.removeprefix("/v1/models/"))))
         else:
@@ -206,6 +218,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _json(self, status: int, body: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> None:
         raw = json.dumps(body, ensure_ascii=False).encode()
         self._head(status, {"content-type": "application/json", "content-length": str(len(raw)), **(headers or {})})
+        self.wfile.write(raw)
+
+    def _bytes(self, raw: bytes, kind: str) -> None:
+        self._head(200, {"content-type": kind, "content-length": str(len(raw))})
         self.wfile.write(raw)
 
     def _head(self, status: int, headers: Mapping[str, str]) -> None:
