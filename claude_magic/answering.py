@@ -12,6 +12,7 @@ from typing import Any
 
 from . import pricing, products, servertools, workings
 from .accumulator import GOES_ON, Accumulator, Reply, call_of, concluded
+from .budget import Budget
 from .client import Client, Settings, Stream
 from .conversation import Block, Call, Turn
 from .counting import CHARACTERS_PER_TOKEN
@@ -29,12 +30,12 @@ UNPRICED = "the container's time is not in the cost"
 class Answer:
     """A reply with the calls that it takes, as it comes.
 
-    `draft` is the turn that it will make, with only the prompt. `left` is what it may cost at most, in USD; `None`
-    where there is no budget. `made` is the turn that came of it.
+    `draft` is the turn that it will make, with only the prompt. `budget` is what it may cost at most; `None` where
+    there is none. `made` is the turn that came of it.
     """
 
     def __init__(
-        self, client: Client, settings: Settings, view: View, draft: Turn, writer: Writer | None, left: Decimal | None
+        self, client: Client, settings: Settings, view: View, draft: Turn, writer: Writer | None, budget: Budget | None
     ) -> None:
         self.accumulator = Accumulator()
         self.draft = draft
@@ -48,7 +49,7 @@ class Answer:
         self._settings = settings
         self._view = view
         self._writer = writer
-        self._left = left
+        self._budget = budget
         self._limit: int | None = None  # characters that the budget allows
 
     @property
@@ -87,6 +88,8 @@ class Answer:
             reply = dataclasses.replace(reply, content=reply.content[len(continues.reply) :])
         calls = self.calls or [self._call(reply, str(self.draft.params["model"]), self._began, None)]
         notes = (*self.draft.notes, *self.notes)
+        if self._budget is not None and (left := self._budget.note(pricing.total(map(pricing.call_cost, calls)))):
+            notes = (*notes, left)
         if self._writer is not None and self._writer.failed:
             notes = (*notes, self._writer.failed)
         self.made = concluded(dataclasses.replace(self.draft, notes=notes, made=self.files), reply, *before, *calls)
@@ -180,7 +183,7 @@ class Answer:
 
     def _characters_left(self) -> int | None:
         """How long the reply may get, by a rough length of its tokens; `None` where nothing limits it."""
-        if self._left is None:
+        if self._budget is None:
             return None
         spent = pricing.total(pricing.call_cost(call) for call in self.calls)
         provider, model = self._client.provider(self._settings), self.accumulator.model
@@ -190,7 +193,7 @@ class Answer:
         left, per_million = (spent + asked).dollars, each.dollars
         if left is None or not per_million:
             return None
-        tokens = max(Decimal(0), self._left - left) / per_million * 1_000_000
+        tokens = max(Decimal(0), self._budget.left - left) / per_million * 1_000_000
         return self.accumulator.characters + int(tokens * Decimal(str(CHARACTERS_PER_TOKEN)))
 
 

@@ -8,9 +8,9 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 
 from .answering import Answer
+from .budget import Budget
 from .client import Client, Settings
 from .columns import Column, Columns
 from .conversation import Turn
@@ -28,14 +28,14 @@ STOP_SECONDS = 1.0
 class Question:
     """What one model is asked: the request, and the turn that it will make.
 
-    `unbound` makes the same request without earlier thinking. `left` is what the reply may cost at most, in USD;
-    `None` where there is no budget.
+    `unbound` makes the same request without earlier thinking. `budget` is what the reply may cost at most;
+    `None` where there is none.
     """
 
     asked: Request
     draft: Turn
     writer: Writer | None
-    left: Decimal | None
+    budget: Budget | None
     unbound: Callable[[], Request]
 
 
@@ -85,7 +85,7 @@ class _Run:
     def __init__(self, client: Client, question: Question, settings: Settings, column: Column) -> None:
         self._question = question
         self._failure: ClaudeError | None = ReplyInterrupted("The reply was interrupted.")
-        self._answer = Answer(client, settings, column, question.draft, question.writer, question.left)
+        self._answer = Answer(client, settings, column, question.draft, question.writer, question.budget)
         self._column = column
         context = contextvars.copy_context()
         self.thread = threading.Thread(target=context.run, args=(self._stream,), name="claude_magic reply", daemon=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from . import comparing, counting, models, pricing, record, request
+from .budget import Budget, tighter
 from .client import Settings
 from .columns import Columns
 from .comparing import Compared, Question
@@ -62,13 +63,13 @@ def compare(
             if turn is not None:
                 found.append(Compared(side.model, session.replayed(turn, side.asked, side.draft)))
         return _concluded(session, found, cell, columns)
-    lefts = _shares(session, sides, settings)
+    shares = _shares(session, sides, settings)
     try:
         with uninterrupted():
             columns.begin([side.model for side in sides], content, label=record.who_answers(settings.provider))
             questions = [
-                _question(session, side, left, history, content, cell, settings)
-                for side, left in zip(sides, lefts, strict=True)
+                _question(session, side, share, history, content, cell, settings)
+                for side, share in zip(sides, shares, strict=True)
             ]
         found = comparing.ask(session.client, questions, settings, columns)
     finally:
@@ -120,7 +121,7 @@ def _asked(
 def _question(
     session: Session,
     side: _Side,
-    left: Decimal | None,
+    budget: Budget | None,
     history: Conversation,
     content: Sequence[Block],
     cell: Cell,
@@ -130,17 +131,17 @@ def _question(
         side.asked,
         side.draft,
         session.writer(side.draft, cell, settings),
-        left,
+        budget,
         lambda: session.build(history.unbound(), content, side.options, settings.provider),
     )
 
 
-def _shares(session: Session, sides: Sequence[_Side], settings: Settings) -> list[Decimal | None]:
-    """What each of several replies may cost, in USD: together no more than is left. Raises `UsageError`."""
-    lefts = [session.left_for(side.asked, side.options, settings) for side in sides]
-    if any(left is None for left in lefts):
-        return lefts
-    left = min(each for each in lefts if each is not None)
+def _shares(session: Session, sides: Sequence[_Side], settings: Settings) -> list[Budget | None]:
+    """What each of several replies may cost: together no more than is left. Raises `UsageError`."""
+    budget = tighter(*[session.budget_for(side.asked, side.options, settings) for side in sides])
+    if budget is None:
+        return [None] * len(sides)
+    left = budget.left
     costs = [counting.estimate(session.client, side.asked, settings).cost.dollars or Decimal(0) for side in sides]
     spare = left - sum(costs)
     if spare < 0:
@@ -149,7 +150,7 @@ def _shares(session: Session, sides: Sequence[_Side], settings: Settings) -> lis
             f"{pricing.dollars(left)} of the budget is left. Nothing was sent.",
             advice="Compare fewer models, or raise the budget.",
         )
-    return [cost + spare / len(costs) for cost in costs]
+    return [Budget(cost + spare / len(costs), budget.total, told=False) for cost in costs]
 
 
 def _concluded(session: Session, found: Sequence[Compared], cell: Cell, columns: Columns) -> Outcome:

@@ -17,6 +17,7 @@ from typing import Any
 
 from . import request
 from .accumulator import whole_text
+from .budget import without_what_was_left
 from .conversation import Block, Call, Conversation, Message, Turn, blocks, text_of, turns_of
 from .options import Options
 from .request import Request
@@ -110,7 +111,7 @@ def replayed(recorded: Turn, asked: Request, draft: Turn) -> Turn:
         status=recorded.status,
         partial=recorded.partial,
         made=recorded.made,
-        notes=recorded.notes,
+        notes=without_what_was_left(recorded.notes),
         prefix=asked.prefix,
         params=asked.settings,
     )

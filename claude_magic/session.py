@@ -16,9 +16,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from . import counting, models, notebook, pricing, record, request, servertools
+from . import counting, models, notebook, record, request, servertools
 from .accumulator import Accumulator
 from .answering import Answer
+from .budget import Budget, tighter, without_what_was_left
 from .chats import Chats
 from .client import Client, Settings, providers
 from .columns import Columns
@@ -67,7 +68,7 @@ class Session:
         self.path: Path | None = None
         self.journal: Journal | None = None
         self.spent: list[Turn] = []
-        self.left: Decimal | None = None  # of the budget, in USD
+        self.budget: Budget | None = None
         self.extra_body: Mapping[str, Any] = {}
         self.comparisons: list[tuple[Turn, ...]] = []  # the replies of several models to one question
         self._replayed: set[str] = set()
@@ -95,9 +96,9 @@ class Session:
         recorded = self.recorded(asked, cell, settings, replay)
         if recorded is not None:
             return self._replay(recorded, asked, draft_of(options, content, cell, asked, history), cell, view, replay)
-        left = self.left_for(asked, options, settings)
+        budget = self.budget_for(asked, options, settings)
         draft = draft_of(options, content, cell, asked, history)
-        with self._answering(draft, content, cell, settings, view, left) as answer:
+        with self._answering(draft, content, cell, settings, view, budget) as answer:
             failure = answer.ask(asked, lambda: self.build(history.unbound(), content, options, settings.provider))
             if answer.unbound:
                 self.chats.unbind(options.chat)
@@ -122,10 +123,16 @@ class Session:
             raise UsageError("The last reply was not cut off: there is nothing to continue.")
         asked = request.go_on(Conversation(turns[:-1]), cut, self.chats.pins.values())
         asked = request.contained(asked, Conversation(turns), time.time())
-        left = self.left_for(asked, Options(model=asked.params["model"]), settings)
-        draft = replace(cut, id=uuid.uuid4().hex, partial=(), created=time.time(), notes=(*cut.notes, "continued"))
+        budget = self.budget_for(asked, Options(model=asked.params["model"]), settings)
+        draft = replace(
+            cut,
+            id=uuid.uuid4().hex,
+            partial=(),
+            created=time.time(),
+            notes=(*without_what_was_left(cut.notes), "continued"),
+        )
         draft = replace(draft, messages=(*request.sendable(cut), {"role": "user", "content": CONTINUE}))
-        with self._answering(draft, (), cell, settings, view, left, instead_of=[cut.id]) as answer:
+        with self._answering(draft, (), cell, settings, view, budget, instead_of=[cut.id]) as answer:
             failure = answer.stream(asked, before=cut.reply)
             with uninterrupted(swallow=True):
                 outcome = self._continued(cut, answer, failure)
@@ -155,11 +162,11 @@ class Session:
         cell: Cell,
         settings: Settings,
         view: View,
-        left: Decimal | None,
+        budget: Budget | None,
         instead_of: Sequence[str] = (),
     ) -> Iterator[Answer]:
         """A reply under way, from the first sign of it in the cell to its record."""
-        answer = Answer(self.client, settings, view, draft, self.writer(draft, cell, settings), left)
+        answer = Answer(self.client, settings, view, draft, self.writer(draft, cell, settings), budget)
         try:
             with uninterrupted():
                 view.begin(content, label=record.who_answers(settings.provider))
@@ -305,27 +312,27 @@ class Session:
             draft, notebook=self.path, page=cell.page, model=model, provider=provider, run=cell.run
         )
 
-    def left_for(self, asked: Request, options: Options, settings: Settings) -> Decimal | None:
-        """What this cell may cost, in USD; `None` where there is no budget.
+    def budget_for(self, asked: Request, options: Options, settings: Settings) -> Budget | None:
+        """What this cell may cost; `None` where there is no budget.
 
         Raises `UsageError` where the question alone would pass it.
         """
-        limits = [self.left, Decimal(options.budget) if options.budget is not None else None]
-        left = min((limit for limit in limits if limit is not None), default=None)
-        if left is not None:
+        own = Budget(Decimal(options.budget), Decimal(options.budget)) if options.budget is not None else None
+        budget = tighter(self.budget, own)
+        if budget is not None:
             cost = counting.estimate(self.client, asked, settings).cost
             if cost.dollars is None:
                 raise UsageError(
                     f"The price of {options.model} is not known, so a budget cannot be kept.",
                     advice="Without one: %config ClaudeMagic.budget = None, and no --budget.",
                 )
-            if cost.dollars > left:
+            if cost.dollars > budget.left:
                 raise UsageError(
-                    f"The question alone costs about {cost}, and {pricing.dollars(max(left, Decimal(0)))} of the "
+                    f"The question alone costs about {cost}, and {budget.left_in_words} of the "
                     "budget is left. Nothing was sent.",
                     advice="%config ClaudeMagic.budget raises it; --once asks without the conversation.",
                 )
-        return left
+        return budget
 
     def join(self, turn: Turn, cell: Cell, view: View | Columns) -> None:
         """Put a turn into its conversation, with the outputs that show it."""

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from . import pricing, record
+from .budget import Budget, amount
 from .chart import Bar
 from .conversation import DEFAULT_CHAT, Call, Turn
 from .ledger import Entry, Standing
@@ -138,8 +139,9 @@ def table(notebooks: Sequence[NotebookSpending], *, cells: bool) -> str:
     return text
 
 
-def session_table(ledger: Sequence[Entry]) -> record.Bundle:
-    """What a session spent: each cell of the notebook, what stands in none, each model, the total, the cache's part."""
+def session_table(ledger: Sequence[Entry], budget: Budget | None = None) -> record.Bundle:
+    """What a session spent: each cell of the notebook, what stands in none, each model, the total, the cache's part,
+    and what is left of the budget."""
     cells = _by_cell(ledger)
     later = cells[-MAX_CELL_ROWS:]
     earlier = [each for cell in cells[: -len(later)] for each in cell]
@@ -152,7 +154,11 @@ def session_table(ledger: Sequence[Entry]) -> record.Bundle:
         rows.append(_session_row("", f"all of {model}", [each for each in ledger if each.call.model == model]))
     total = _session_row("", "total", ledger)
     offline = any(each.call.provider == "offline" for each in ledger)
-    return record.table(f"Cost of this session{_offline(offline)}", SESSION_HEADS, [*rows, total, *_cache_row(ledger)])
+    figure, of = (budget.left_in_words, f"of {amount(budget.total)}") if budget else ("", "")
+    left = [["", "left of the budget", "", "", "", "", "", figure, of]] if budget else []
+    return record.table(
+        f"Cost of this session{_offline(offline)}", SESSION_HEADS, [*rows, total, *_cache_row(ledger), *left]
+    )
 
 
 def session_bars(ledger: Sequence[Entry]) -> tuple[str, list[Bar]]:

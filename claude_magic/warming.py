@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import Any
 
 from . import counting, models, pricing, record
 from .answering import Answer
+from .budget import Budget
 from .client import Client, Settings
 from .conversation import Block, Call, Message, Turn, blocks
 from .errors import UsageError
@@ -88,10 +88,10 @@ def warm(session: Session, options: Options, cell: Cell, settings: Settings) -> 
     and what the API's answer raises.
     """
     asked = request(session, options, cell, settings.provider)
-    left = session.left_for(asked, options, settings)
-    _check(session.client, asked, settings, left)
+    budget = session.budget_for(asked, options, settings)
+    _check(session.client, asked, settings, budget)
     draft = draft_of(options, TOLD, cell, asked, session.history(options, cell))
-    answer = Answer(session.client, settings, Unseen(), replace(draft, once=True, notes=()), None, left)
+    answer = Answer(session.client, settings, Unseen(), replace(draft, once=True, notes=()), None, budget)
     failure = answer.ask(asked, lambda: _unbound(session, options, cell, settings))
     if answer.reply.message:
         session.spent.append(answer.conclude())
@@ -106,7 +106,7 @@ def _unbound(session: Session, options: Options, cell: Cell, settings: Settings)
     return request(session, options, cell, settings.provider)
 
 
-def _check(client: Client, asked: Request, settings: Settings, left: Decimal | None) -> None:
+def _check(client: Client, asked: Request, settings: Settings, budget: Budget | None) -> None:
     """Refuse what the API would not keep, and what the budget does not allow."""
     name = str(asked.params["model"])
     model = models.lookup(name)
@@ -123,9 +123,9 @@ def _check(client: Client, asked: Request, settings: Settings, left: Decimal | N
     if "1h" in _lifetimes(asked.params):
         usage["cache_creation"] = {"ephemeral_1h_input_tokens": tokens}
     cost = pricing.call_cost(Call(name, usage, stop_reason="max_tokens", provider=client.provider(settings)))
-    if left is not None and cost.dollars is not None and cost.dollars > left:
+    if budget is not None and cost.dollars is not None and cost.dollars > budget.left:
         raise UsageError(
-            f"Filling the cache costs about {cost}, and {pricing.dollars(left)} of the budget is left. "
+            f"Filling the cache costs about {cost}, and {budget.left_in_words} of the budget is left. "
             "Nothing was sent.",
             advice="%config ClaudeMagic.budget raises it.",
         )

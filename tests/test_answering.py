@@ -10,6 +10,7 @@ import pytest
 from test_session import OFFLINE, Reader, ask, dialogue
 
 from claude_magic import errors, pricing
+from claude_magic.budget import Budget
 from claude_magic.conversation import text_of
 from claude_magic.notebook import Cell
 from claude_magic.session import Outcome, Session
@@ -92,11 +93,11 @@ def test_another_model_answers_where_the_first_refuses(session: Session) -> None
 
 
 def test_the_budget_stops_a_question_before_it_is_sent(session: Session) -> None:
-    session.left = Decimal("0.000001")
+    session.budget = Budget(Decimal("0.000001"), Decimal(2))
     with pytest.raises(errors.UsageError, match="budget"):
         ask(session, "hello " * 1000, "a")
     with pytest.raises(errors.UsageError, match="budget"):
-        session.left = None
+        session.budget = None
         ask(session, "hello " * 1000, "a", budget="0.000001")
     assert not [request for request in session.client.offline.requests if "stream" in request]
     with pytest.raises(errors.UsageError, match="price"):

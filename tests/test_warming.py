@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ from kernel import Kernel, plain
 from test_session import OFFLINE, RUNS, ask
 
 from claude_magic import errors, ledger, pricing, spending, warming
+from claude_magic.budget import Budget
 from claude_magic.conversation import Pin, Turn
 from claude_magic.notebook import Cell
 from claude_magic.offline import Fault
@@ -119,7 +121,7 @@ def test_filling_for_an_hour_costs_twice_and_a_budget_knows_that(session: Sessio
     system = f"budget {LONG}"
     cost = pricing.turn_cost(warm(session, system=system).turn).dollars
     assert cost is not None
-    session.left = cost * 105 / 100
+    session.budget = Budget(cost * 105 / 100, Decimal(2))
     with pytest.raises(errors.UsageError, match="Filling the cache costs about"):
         warm(session, system=f"!{system}", cache="1h")
     assert written(warm(session, system=f"!{system}"))

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
     from IPython.core.interactiveshell import InteractiveShell
 
+    from ..budget import Alarm, Budget
     from ..client import Client, Settings
     from ..conversation import Block
     from ..journal import Journal
@@ -101,6 +102,9 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
     )
 
     budget = Float(None, min=0.0, allow_none=True, help="dollars that this kernel may spend at most").tag(config=True)
+    warn_above = Float(
+        1.0, min=0.0, allow_none=True, help="dollars: a cell that costs more is warned of, once; None: none is"
+    ).tag(config=True)
     notebook_path = Unicode("", help="this notebook's file, where the frontend does not tell it").tag(config=True)
     replay = Enum(
         REPLAY, "off", help="answer from the notebook's record: off, auto (where the request is the same), only"
@@ -129,7 +133,7 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
             raise TraitError(f"extra_body does not take {', '.join(sorted(known))}: there are options for them.")
         return proposal["value"]
 
-    @validate("max_retry_wait", "timeout", "replay_speed", "budget")
+    @validate("max_retry_wait", "timeout", "replay_speed", "budget", "warn_above")
     def _finite(self, proposal: Any) -> float | None:
         if proposal["value"] is None:
             return None
@@ -142,6 +146,7 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         self._source = ""
         self.notebooks = Notebooks()
         self._sessions: dict[Notebook, Session] = {}
+        self._began: dict[Session, int] = {}  # how much each had asked before this cell
         self._came_back: set[Notebook] = set()
         self._pages: set[str] = set()
         self.matcher = context_matcher(identifier="claude_magic")(lambda asked: self.complete(asked))
@@ -155,26 +160,43 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         session = self._sessions.get(running)
         if session is None:
             session = self._sessions[running] = Session(self._client)
+            self._began[session] = 0
         session.journal = self._journal if self.journal else None
-        session.left = self._budget_left()
+        session.budget = self._budget_left()
         session.extra_body = self.extra_body
         session.path = self.notebooks.find(self.cell, self.shell, self.notebook_path)
         return session
 
-    def _budget_left(self) -> Decimal | None:
-        """What is left of the budget for all notebooks of this kernel, in USD."""
+    def _budget_left(self) -> Budget | None:
+        """What is left of the budget for all notebooks of this kernel. What has no price does not count."""
         if self.budget is None:
             return None
         from .. import pricing
+        from ..budget import Budget
 
         turns = (turn for session in self._sessions.values() for turn in session.spent)
-        spent = pricing.total(pricing.turn_cost(turn) for turn in turns).dollars
-        return Decimal(str(self.budget)) - (spent or 0)
+        known = (cost for turn in turns if (cost := pricing.turn_cost(turn)).dollars is not None)
+        total = Decimal(str(self.budget))
+        return Budget(total - (pricing.total(known).dollars or 0), total)
+
+    def _warn(self) -> None:
+        """Say, once, that this cell cost more than the amount that is set."""
+        from .. import pricing
+
+        spent = (turn for session, number in self._began.items() for turn in session.spent[number:])
+        if said := self._alarm.line(pricing.total(map(pricing.turn_cost, spent)), self.warn_above):
+            print(said)
 
     @property
     def cell(self) -> Cell:
         """The cell that runs now."""
         return current_cell(self.shell, self._source)
+
+    @cached_property
+    def _alarm(self) -> Alarm:
+        from ..budget import Alarm
+
+        return Alarm()
 
     @cached_property
     def _client(self) -> Client:
@@ -223,6 +245,7 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         In a notebook that is new to this kernel, its turns come back.
         """
         self._source = (info and info.raw_cell) or ""
+        self._began = {session: len(session.spent) for session in self._sessions.values()}
         cell = self.cell
         running = self.notebooks.turn_to(cell, self.shell)
         if deleted := deleted_cells(self.shell):
@@ -364,6 +387,7 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
 
         if outcome.turn is not None and wanted.out and (outcome.joined or outcome.failure is None):
             self.shell.user_ns[wanted.out] = record.answer_value(outcome.turn)
+        self._warn()
         if outcome.failure is not None:
             raise _kept(outcome) if outcome.turn is not None else outcome.failure
 

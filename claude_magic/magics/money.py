@@ -43,7 +43,7 @@ class MoneyMagics(Magics):
 
         session = self._asking.session
         entries = ledger.entries(session.chats.turns, session.spent_elsewhere())
-        self.shell.display_pub.publish(spending.session_table(entries), {})
+        self.shell.display_pub.publish(spending.session_table(entries, session.budget), {})
         title, bars = spending.session_bars(entries)
         # A terminal has no kernel, and shows no pictures.
         if bars and (hasattr(self.shell, "kernel") if charted is None else charted):
