@@ -82,11 +82,14 @@ def build(history: Conversation, content: Sequence[Block], options: Options, pin
 
 
 def diagnosed(asked: Request, history: Conversation, now: float) -> Request:
-    """The request with the question why the cache was missed, where a hit is to be expected: the last reply is not
-    older than the cache keeps. `now` is in seconds since the epoch."""
+    """The request with the question why the cache was missed, where a hit is to be expected: the last reply is of the
+    same model, and not older than the cache keeps. `now` is in seconds since the epoch."""
     control = asked.params.get("cache_control")
-    last = next((turn.calls[-1] for turn in reversed(history.turns) if sendable(turn)), None)
-    if control is None or last is None or last.message_id is None or last.replayed:
+    before = next((turn for turn in reversed(history.turns) if sendable(turn)), None)
+    if control is None or before is None or before.params.get("model") != asked.params["model"]:
+        return asked
+    last = before.calls[-1]
+    if last.message_id is None or last.replayed:
         return asked
     if now - last.started - last.seconds > TTL_SECONDS[control.get("ttl", "5m")]:
         return asked

@@ -294,8 +294,10 @@ def test_a_long_answer_does_not_lose_the_cache_and_there_are_never_more_than_fou
 def test_why_the_cache_was_missed_is_asked_only_where_a_hit_is_expected() -> None:
     chat = conversation([TEXT])
     call = dataclasses.replace(chat.turns[0].calls[0], message_id="msg_1", started=1_000.0)
-    chat = Conversation((dataclasses.replace(chat.turns[0], calls=(call,)),))
+    chat = Conversation((dataclasses.replace(chat.turns[0], calls=(call,), params={"model": OPTIONS.model}),))
     asked = build(chat, say("next"), OPTIONS)
+    other = build(chat, say("next"), dataclasses.replace(OPTIONS, model="claude-haiku-5-5"))
+    assert "diagnostics" not in diagnosed(other, chat, 1_100.0).params
     assert diagnosed(asked, chat, 1_100.0).params["diagnostics"] == {"previous_message_id": "msg_1"}
     assert "diagnostics" not in diagnosed(asked, chat, 1_100.0).settings
     for options, now in ((OPTIONS, 1_400.0), (Options(cache="off"), 1_100.0), (Options(once=True), 1_100.0)):
