@@ -1,0 +1,137 @@
+"""What the public Claude cookbooks teach, as `%%claude` cells: shorter, and the same requests in substance.
+
+Each recipe is written here anew, for the SDK and for a notebook; both run against the stand-in.
+"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import pytest
+from kernel import Kernel
+
+from claude_magic import offline
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What both share, the code for the SDK, and the cells that take its place."""
+
+    name: str
+    sdk: str
+    cells: tuple[str, ...]
+    shared: str = ""
+
+
+THINKING = Recipe(
+    "extended thinking",
+    sdk="""
+        reply = client.messages.create(
+            model="claude-sonnet-4-5",
+            max_tokens=4000,
+            thinking={"type": "enabled", "budget_tokens": 2000},
+            messages=[{"role": "user", "content": "Three people pay $30 for a room. Where is the last dollar?"}],
+        )
+        for block in reply.content:
+            if block.type == "thinking":
+                print(block.thinking)
+            elif block.type == "text":
+                print(block.text)
+    """,
+    cells=(
+        "%%claude -m claude-sonnet-4-5 --max-tokens 4000 --thinking 2000\n"
+        "Three people pay $30 for a room. Where is the last dollar?",
+    ),
+)
+IMAGES = Recipe(
+    "images",
+    shared="""
+        from PIL import Image
+        Image.new("RGB", (60, 40), "teal").save("one.png")
+        Image.new("RGB", (60, 40), "red").save("two.png")
+    """,
+    sdk="""
+        import base64
+        def encoded(path):
+            with open(path, "rb") as file:
+                return base64.b64encode(file.read()).decode("utf-8")
+        def image(path):
+            source = {"type": "base64", "media_type": "image/png", "data": encoded(path)}
+            return {"type": "image", "source": source}
+        reply = client.messages.create(
+            model="claude-opus-5-5",
+            max_tokens=2048,
+            messages=[{"role": "user", "content": [
+                {"type": "text", "text": "Image 1:"}, image("one.png"),
+                {"type": "text", "text": "Image 2:"}, image("two.png"),
+                {"type": "text", "text": "How are these images different?"},
+            ]}],
+        )
+        print(next(block.text for block in reply.content if block.type == "text"))
+    """,
+    cells=(
+        "from PIL import Image\none, two = Image.open('one.png'), Image.open('two.png')",
+        "%%claude --max-tokens 2048\nImage 1:{{one}}Image 2:{{two}}How are these images different?",
+    ),
+)
+RECIPES = (THINKING, IMAGES)
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=[recipe.name for recipe in RECIPES])
+def test_the_cells_ask_what_the_recipe_asks_and_are_shorter(
+    recipe: Recipe, standin: offline.Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(textwrap.dedent(recipe.shared), {})
+    client = anthropic.Anthropic(base_url=standin.url, api_key="sk-ant-test")
+    exec(textwrap.dedent(recipe.sdk), {"client": client, "anthropic": anthropic})
+    wanted = [substance(request) for request in standin.requests]
+    standin.requests.clear()
+    kernel = Kernel(tmp_path, ANTHROPIC_BASE_URL=standin.url, ANTHROPIC_API_KEY="sk-ant-test")
+    try:
+        kernel.run("%load_ext claude_magic")
+        for at, cell in enumerate(recipe.cells):
+            assert kernel.run(cell, f"cell {at}").error is None
+    finally:
+        kernel.stop()
+    assert [substance(request) for request in standin.requests] == wanted
+    assert len("\n".join(recipe.cells)) < len(textwrap.dedent(recipe.sdk).strip())
+
+
+def substance(request: Mapping[str, Any]) -> dict[str, Any]:
+    """What a request asks of the model: not how it is cached, streamed, or shown."""
+    thinking = {name: value for name, value in (request.get("thinking") or {}).items() if name != "display"}
+    return {
+        "model": request["model"],
+        "max_tokens": request["max_tokens"],
+        "thinking": thinking if thinking.get("type") == "enabled" else None,
+        "messages": [(message["role"], plain(message["content"])) for message in request["messages"]],
+    }
+
+
+def plain(content: Any) -> list[Any]:
+    """Content without breakpoints and signatures: neighbouring text as one, pictures by their pixels."""
+    found: list[Any] = []
+    for block in [{"type": "text", "text": content}] if isinstance(content, str) else content:
+        if block["type"] == "text":
+            found.append(block["text"].strip())
+        elif block["type"] == "image":
+            found.append(("image", block["source"]["media_type"], pixels(block["source"]["data"])))
+        elif block["type"] != "thinking":
+            found.append({name: value for name, value in block.items() if name != "cache_control"})
+    return found
+
+
+def pixels(data: str) -> tuple[Any, ...]:
+    import base64
+    import io
+
+    from PIL import Image
+
+    image = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
+    return image.size, image.getpixel((0, 0))
