@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from . import comparing, counting, models, pricing, record, request
+from . import comparing, counting, models, pricing, record, request, window
 from .budget import Budget, tighter
 from .client import Settings
 from .columns import Columns
@@ -63,6 +63,8 @@ def compare(
             if turn is not None:
                 found.append(Compared(side.model, session.replayed(turn, side.asked, side.draft)))
         return _concluded(session, found, cell, columns)
+    for side in sides:
+        window.check(session.client, side.asked, history, settings)
     shares = _shares(session, sides, settings)
     try:
         with uninterrupted():

@@ -37,13 +37,18 @@ class Counted:
         return sum(self.parts.values())
 
 
+def total(client: Client, asked: Request, settings: Settings) -> int:
+    """What a request holds in all, counted by the API. Raises what that raises."""
+    return client.count_tokens(asked.params, _with_betas(settings, asked))
+
+
 def estimate(client: Client, asked: Request, settings: Settings) -> Counted:
     """What a request holds in all: counted by the API, or by length where that fails."""
     try:
-        tokens, exact = client.count_tokens(asked.params, _with_betas(settings, asked)), True
+        counted, exact = total(client, asked, settings), True
     except ClaudeError:
-        tokens, exact = _by_length(asked.params), False
-    return Counted({"all": tokens}, _cost(asked, tokens, client.provider(settings)), exact)
+        counted, exact = _by_length(asked.params), False
+    return Counted({"all": counted}, _cost(asked, counted, client.provider(settings)), exact)
 
 
 def count(

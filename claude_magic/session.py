@@ -16,7 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from . import counting, models, notebook, record, request, servertools
+from . import counting, models, notebook, record, request, servertools, window
 from .accumulator import Accumulator
 from .answering import Answer
 from .budget import Budget, tighter, without_what_was_left
@@ -96,6 +96,7 @@ class Session:
         recorded = self.recorded(asked, cell, settings, replay)
         if recorded is not None:
             return self._replay(recorded, asked, draft_of(options, content, cell, asked, history), cell, view, replay)
+        window.check(self.client, asked, history, settings)
         budget = self.budget_for(asked, options, settings)
         draft = draft_of(options, content, cell, asked, history)
         with self._answering(draft, content, cell, settings, view, budget) as answer:
@@ -123,6 +124,7 @@ class Session:
             raise UsageError("The last reply was not cut off: there is nothing to continue.")
         asked = request.go_on(Conversation(turns[:-1]), cut, self.chats.pins.values())
         asked = request.contained(asked, Conversation(turns), time.time())
+        window.check(self.client, asked, Conversation(turns), settings)
         budget = self.budget_for(asked, Options(model=asked.params["model"]), settings)
         draft = replace(
             cut,

@@ -1,0 +1,113 @@
+"""Whether a question fits into its model's window, before it is sent; and the ways out where it does not.
+
+The API counts exactly, but a count is a request of its own: short conversations, which are nearly all, pass by a bound
+that is known here.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from . import counting, models, pricing
+from .client import Client, Settings
+from .conversation import Block, Conversation, blocks
+from .errors import ClaudeError, RequestTooLargeError, UsageError
+from .request import Request, sendable
+
+# The most that an image can be (CLAUDE_API.md §3).
+MAX_IMAGE_TOKENS = 4_784
+# What the API itself writes about a tool, and about all tools of an MCP server: generous guesses.
+MAX_TOOL_TOKENS = 5_000
+MAX_SERVER_TOKENS = 50_000
+# A page of a PDF is read as text and as a picture: its file can be smaller than that is in tokens.
+TOKENS_PER_PDF_CHARACTER = 3
+# What only points at something, whose length is not known here.
+_POINTERS = ("url", "file")
+
+
+def check(client: Client, asked: Request, history: Conversation, settings: Settings) -> None:
+    """Raise `UsageError` where the question, with all that goes along, is longer than the model's window.
+
+    Nothing is checked where the model is not known, the API cannot count, or it is told to shorten the conversation.
+    """
+    model = models.lookup(str(asked.params["model"]))
+    if model is None or "context_management" in asked.params:
+        return
+    if most_tokens(asked.params) <= model.context or _expected(asked, history) <= model.context:
+        return
+    tokens = _counted(client, asked, settings)
+    if tokens > model.context:
+        raise UsageError(
+            f"The question has {tokens:,} tokens with all that goes along, and {model.id} reads {model.context:,} at "
+            "most. Nothing was sent.",
+            advice=_ways_out(tokens, model, bool(len(history))),
+        )
+
+
+def most_tokens(params: Mapping[str, Any]) -> float:
+    """An upper bound of a request's tokens: no token is shorter than a byte. Infinite, where it only points at what is
+    long."""
+    most = _bytes([params.get("system"), params.get("tools")])
+    most += MAX_TOOL_TOKENS * len(params.get("tools") or ()) + MAX_SERVER_TOKENS * len(params.get("mcp_servers") or ())
+    return most + sum(_most(block) for message in params["messages"] for block in blocks(message))
+
+
+def _most(block: Block) -> float:
+    source = block.get("source")
+    kind = source.get("type") if isinstance(source, Mapping) else None
+    if block["type"] == "image":
+        return MAX_IMAGE_TOKENS
+    if block["type"] == "document" and kind in _POINTERS:
+        return float("inf")
+    if block["type"] == "document" and kind == "base64":
+        return _bytes(block) * TOKENS_PER_PDF_CHARACTER
+    inner = block.get("content")
+    if block["type"] == "tool_result" and isinstance(inner, list):
+        return _bytes(block.get("tool_use_id")) + sum(_most(each) for each in inner)
+    return _bytes(block)
+
+
+def _bytes(value: Any) -> int:
+    return len(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+
+
+def _expected(asked: Request, history: Conversation) -> float:
+    """What is to be expected after the last reply: its own count, and at most so much for what is new."""
+    last = next((turn for turn in reversed(history.turns) if sendable(turn)), None)
+    if last is None or not last.calls or last.calls[-1].model != asked.params["model"]:
+        return float("inf")
+    call = last.calls[-1]
+    before = pricing.tokens([call])
+    if call.stop_reason is None or not before.all_input:
+        return float("inf")
+    return before.all_input + before.output + sum(map(_most, _prompt(asked)))
+
+
+def _prompt(asked: Request) -> Iterable[Block]:
+    return blocks(asked.params["messages"][-1])
+
+
+def _counted(client: Client, asked: Request, settings: Settings) -> int:
+    """The API's count; of one that it refuses as too long, the number that it says; 0 where it cannot count."""
+    try:
+        return counting.total(client, asked, settings)
+    except RequestTooLargeError as error:
+        found = re.search(r"(\d[\d,]*) tokens", error.message)
+        return int(found.group(1).replace(",", "")) if found else 0
+    except ClaudeError:
+        return 0
+
+
+def _ways_out(tokens: int, model: models.Model, has_history: bool) -> str:
+    wider = [each for each in models.MODELS if each.context >= tokens and not each.retires]
+    near = next((each for each in wider if each.line == model.line), wider[0] if wider else None)
+    ways = [f"--model {near.id} reads {near.context:,}"] if near else []
+    if has_history:
+        ways.append("%claude_compact has the turns above summarised (--compact auto does so in time)")
+        ways.append("%claude_reset starts over, --once asks without the conversation")
+    else:
+        ways.append("a shorter prompt, or fewer pins, fits")
+    return f"{'; '.join(ways)}."
