@@ -12,7 +12,7 @@ from .budget import Budget, tighter
 from .client import Settings
 from .columns import Columns
 from .comparing import Compared, Question
-from .conversation import Block, Conversation, Turn
+from .conversation import Along, Block, Conversation, Turn
 from .errors import ReplyInterrupted, UsageError
 from .interrupts import uninterrupted
 from .notebook import Cell
@@ -44,6 +44,7 @@ def compare(
     settings: Settings,
     columns: Columns,
     replay: Replay = NO_REPLAY,
+    along: Sequence[Along] = (),
 ) -> Outcome:
     """Ask several models the same at once. The first that answers goes on in the conversation.
 
@@ -54,7 +55,7 @@ def compare(
     for name in _distinct(names):
         own = replace(options, model=name)
         asked = _asked(session, history, content, own, settings)
-        sides.append(_Side(own, asked, draft_of(own, content, cell, asked, history)))
+        sides.append(_Side(own, asked, draft_of(own, content, cell, asked, history, along)))
     recorded = [session.recorded(side.asked, cell, settings, replay) for side in sides]
     found: list[Compared] = []
     if all(recorded):

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import difflib
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
-from . import frames, pictures, values
+from . import frames, pictures, values, weighing
+from .conversation import Along
 from .errors import PromptError
 from .foreign import one_line, short
 from .options import IPYTHON_NAMES
 from .pictures import Block
+from .pieces import Piece
 from .values import Part, Text
 
 MAX_CLOSINGS_TRIED = 100
@@ -43,8 +46,21 @@ class Expression:
     code: CodeType
 
 
+@dataclass(frozen=True)
+class Prompt:
+    """What a cell asks: content blocks in wire form, and what of it the reader did not type."""
+
+    content: tuple[Block, ...]
+    along: tuple[Along, ...] = ()
+
+
 def content(body: str, namespace: Mapping[str, Any], *, raw: bool = False) -> list[Block]:
-    r"""The content blocks of a prompt, in wire form: text, with images at their place.
+    """The content blocks of a prompt without anything before its text. Raises `PromptError`."""
+    return list(prompt(body, namespace, raw=raw).content)
+
+
+def prompt(body: str, namespace: Mapping[str, Any], pieces: Sequence[Piece] = (), *, raw: bool = False) -> Prompt:
+    r"""What a cell asks: the `pieces` that go along, then the text, with values and images at their place.
 
     Each `{{expr}}` is evaluated in `namespace`, all of them before the first is rendered; `raw` leaves
     the text as it is. Text that UTF-8 cannot carry (lone surrogates) becomes U+FFFD.
@@ -53,16 +69,26 @@ def content(body: str, namespace: Mapping[str, Any], *, raw: bool = False) -> li
         PromptError: the prompt is empty, or an expression is not Python or fails. It has no cause or
             context, which could hold a secret.
     """
-    pieces = [Text(body)] if raw else list(_split(body))
-    found = [(piece.source, _evaluate(piece, namespace)) for piece in pieces if isinstance(piece, Expression)]
-    rendered = iter([_render(value, source, _KINDS) for source, value in found])
-    parts: list[Part] = []
-    for piece in pieces:
-        parts.extend(next(rendered) if isinstance(piece, Expression) else [piece])
-    blocks = list(_join(parts))
+    typed = [Text(body)] if raw else list(_split(body))
+    found = [(each.source, _evaluate(each, namespace)) for each in typed if isinstance(each, Expression)]
+    shown = [Piece(source, "value", _render(value, source, _KINDS)) for source, value in found]
+    rendered = iter(shown)
+    parts = [part for piece in pieces for part in piece.parts]
+    for each in typed:
+        parts.extend(next(rendered).parts if isinstance(each, Expression) else [each])
+    blocks = tuple(_join(parts))
     if not blocks:
         raise PromptError("The prompt is empty.", advice="Write it below the %%claude line. Nothing was sent.")
-    return blocks
+    return Prompt(blocks, _along([*pieces, *shown]))
+
+
+def _along(pieces: Iterable[Piece]) -> tuple[Along, ...]:
+    """What goes along, each name once."""
+    tokens: Counter[tuple[str, str]] = Counter()
+    for piece in pieces:
+        name = short(" ".join(piece.name.split()), MAX_QUOTED_CHARACTERS)
+        tokens[name, piece.kind] += weighing.of_blocks(_join(piece.parts))
+    return tuple(Along(name, kind, count) for (name, kind), count in tokens.items())
 
 
 # From the body to its parts

@@ -52,6 +52,20 @@ class Call:
 
 
 @dataclass(frozen=True)
+class Along:
+    """Something that went along with a prompt, besides what the reader typed: a value, a cell, an attachment.
+
+    `name` is what the header calls it, `kind` what it is in a word or two, `tokens` a rough count (`weighing.py`).
+    `masked` is how many secrets in it were masked.
+    """
+
+    name: str
+    kind: str
+    tokens: int
+    masked: int = 0
+
+
+@dataclass(frozen=True)
 class Turn:
     """What one run of a cell made: the prompt, the reply, and the calls it took.
 
@@ -60,7 +74,7 @@ class Turn:
     messages that the reply was made from (`request.py`), `params` are the request's parameters but its
     messages. `made` are the files that Claude's code made (`products.py`): shown, never sent. `created` is in seconds
     since the epoch, `execution_count` the number in the cell's `In [ ]`. `once` marks a question outside of any
-    conversation. `notes` are remarks for the header.
+    conversation. `notes` are remarks for the header, `along` is what went along with the prompt, in its order.
     """
 
     id: str
@@ -77,6 +91,7 @@ class Turn:
     partial: tuple[Block, ...] = ()
     made: tuple[Block, ...] = ()
     notes: tuple[str, ...] = ()
+    along: tuple[Along, ...] = ()
 
     @property
     def prompt(self) -> tuple[Block, ...]:

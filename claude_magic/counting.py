@@ -13,10 +13,9 @@ from .conversation import Block, Call, Message
 from .errors import ClaudeError
 from .pricing import Cost
 from .request import Request
+from .weighing import IMAGE_TOKENS
 
 CHARACTERS_PER_TOKEN = 3.5  # of English text, roughly
-# An image costs at most this many tokens on older models (CLAUDE_API.md §3).
-IMAGE_TOKENS = 1_568
 _NOTHING: Message = {"role": "user", "content": [{"type": "text", "text": "."}]}
 
 

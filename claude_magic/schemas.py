@@ -14,6 +14,7 @@ from typing import Any
 MAX_TOKENS = 10**12
 MAX_SECONDS = 4e9
 MAX_CALLS = 10_000
+MAX_ALONG = 10_000
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 
 Schema = dict[str, Any]
@@ -240,6 +241,8 @@ _MADE: Schema = {
         ),
     ]
 }
+_AMOUNT: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_TOKENS}
+_ALONG = _object(["name", "kind", "tokens"], closed=True, name=_NAME, kind=_NAME, tokens=_AMOUNT, masked=_AMOUNT)
 _MESSAGE = _object(["role", "content"], closed=True, role={"enum": ["user", "assistant"]}, content=_array(_BLOCK))
 _TURN = _object(
     ["id", "messages", "calls", "status", "created"],
@@ -257,6 +260,7 @@ _TURN = _object(
     partial=_array(_PARTIAL),
     made=_array(_MADE, maxItems=MAX_CALLS),
     notes=_array(_STRING),
+    along=_array(_ALONG, maxItems=MAX_ALONG),
 )
 _RECORD = _object(
     [],

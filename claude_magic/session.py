@@ -23,7 +23,7 @@ from .budget import Budget, tighter, without_what_was_left
 from .chats import Chats
 from .client import Client, Settings, providers
 from .columns import Columns
-from .conversation import CONTINUE, Block, Call, Conversation, Pin, Turn, turns_of
+from .conversation import CONTINUE, Along, Block, Call, Conversation, Pin, Turn, turns_of
 from .counting import Counted
 from .errors import ClaudeError, ReplyInterrupted, StreamError, UsageError
 from .interrupts import uninterrupted
@@ -86,6 +86,7 @@ class Session:
         settings: Settings,
         view: View,
         replay: Replay = NO_REPLAY,
+        along: Sequence[Along] = (),
     ) -> Outcome:
         """Send a cell's question, or answer it from the record; show the reply, and put it into the conversation.
 
@@ -95,10 +96,11 @@ class Session:
         asked = self.build(history, content, options, settings.provider)
         recorded = self.recorded(asked, cell, settings, replay)
         if recorded is not None:
-            return self._replay(recorded, asked, draft_of(options, content, cell, asked, history), cell, view, replay)
+            draft = draft_of(options, content, cell, asked, history, along)
+            return self._replay(recorded, asked, draft, cell, view, replay)
         window.check(self.client, asked, history, settings)
         budget = self.budget_for(asked, options, settings)
-        draft = draft_of(options, content, cell, asked, history)
+        draft = draft_of(options, content, cell, asked, history, along)
         with self._answering(draft, content, cell, settings, view, budget) as answer:
             failure = answer.ask(asked, lambda: self.build(history.unbound(), content, options, settings.provider))
             if answer.unbound:
@@ -353,7 +355,14 @@ def call_key(call: Call) -> tuple[str | None, float]:
     return call.request_id, call.started
 
 
-def draft_of(options: Options, content: Sequence[Block], cell: Cell, asked: Request, history: Conversation) -> Turn:
+def draft_of(
+    options: Options,
+    content: Sequence[Block],
+    cell: Cell,
+    asked: Request,
+    history: Conversation,
+    along: Sequence[Along] = (),
+) -> Turn:
     """The turn that is about to be: its prompt, and what it is asked with."""
     turns = [turn for turn in history if request.sendable(turn)]
     summed = [at for at, turn in enumerate(turns) if turn.params.get("compaction")]
@@ -374,4 +383,5 @@ def draft_of(options: Options, content: Sequence[Block], cell: Cell, asked: Requ
         execution_count=cell.execution_count,
         once=options.once,
         notes=tuple(before),
+        along=tuple(along),
     )

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from . import schemas
-from .conversation import Block, Call, Message, Pin, Turn
+from .conversation import Along, Block, Call, Message, Pin, Turn
 
 VERSION = 1
 # The API takes no larger request (CLAUDE_API.md §5), so no turn can have been.
@@ -85,7 +85,9 @@ def pin_metadata(pin: Pin) -> dict[str, Any]:
 
 def as_data(turn: Turn) -> dict[str, Any]:
     """A turn as plain JSON data, images included."""
-    return {**vars(turn), "calls": [vars(call) for call in turn.calls]}
+    along = {"along": [vars(each) for each in turn.along]} if turn.along else {}
+    plain = {name: value for name, value in vars(turn).items() if name != "along"}
+    return {**plain, "calls": [vars(call) for call in turn.calls], **along}
 
 
 def document(turns: Iterable[Turn]) -> dict[str, Any]:
@@ -166,7 +168,8 @@ def _turn(data: Mapping[str, Any], images: Images) -> Turn:
         _check_inline(block)
     calls = tuple(Call(**{k: v for k, v in call.items() if k in _CALL_FIELDS}) for call in given["calls"])
     partial, notes = tuple(given.get("partial", ())), tuple(given.get("notes", ()))
-    read = {"messages": messages, "calls": calls, "partial": partial, "made": made, "notes": notes}
+    along = tuple(Along(**each) for each in given.get("along", ()))
+    read = {"messages": messages, "calls": calls, "partial": partial, "made": made, "notes": notes, "along": along}
     return Turn(**{**given, **read})
 
 

@@ -1,0 +1,46 @@
+"""What content weighs in tokens, roughly: by its length, with no network."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+from collections.abc import Iterable
+
+from .conversation import Block
+
+# Of English text, roughly; of scripts that take three bytes for a character, a character is about a token.
+BYTES_PER_TOKEN = 3.5
+# An image costs one token for each square of so many pixels a side (CLAUDE_API.md §3).
+SQUARE_PIXELS = 28
+# What an image of unknown size costs at most on older models (CLAUDE_API.md §3).
+IMAGE_TOKENS = 1_568
+
+
+def of_text(text: str) -> int:
+    """The tokens of a text."""
+    return math.ceil(len(text.encode("utf-8", "surrogatepass")) / BYTES_PER_TOKEN)
+
+
+def of_blocks(content: Iterable[Block]) -> int:
+    """The tokens of content blocks: text by its length, an image by its size, any other by its JSON."""
+    return sum(_of_block(block) for block in content)
+
+
+def _of_block(block: Block) -> int:
+    if block["type"] == "text":
+        return of_text(block["text"])
+    if block["type"] == "image":
+        return _of_image(block)
+    return of_text(json.dumps(block, ensure_ascii=False))
+
+
+def _of_image(block: Block) -> int:
+    from PIL import Image
+
+    source = block["source"]
+    if source["type"] != "base64":
+        return IMAGE_TOKENS
+    with Image.open(io.BytesIO(base64.b64decode(source["data"]))) as picture:
+        return math.prod(math.ceil(side / SQUARE_PIXELS) for side in picture.size)
