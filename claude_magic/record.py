@@ -15,9 +15,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from . import markdown, pricing, request, stored, workings
+from . import along, markdown, pricing, request, stored, workings
 from .accumulator import thinking_of, whole_text
-from .conversation import Block, Conversation, Turn, text_of
+from .conversation import Along, Block, Conversation, Turn, text_of
 from .counting import Counted
 
 Bundle = dict[str, Any]
@@ -56,8 +56,13 @@ def header(turn: Turn, instead_of: Sequence[str] = ()) -> tuple[Bundle, Bundle]:
     line = " · ".join(map(_figure, figures(turn)))
     marked = "".join(f" · <strong>{html.escape(mark)}</strong>" for mark in marks(turn))
     folded = "".join(fold(title, body) for title, body in folds(turn))
-    data = {"text/html": f"{_BOX}{line}{marked}{folded}</div>", "text/plain": footer(turn)}
+    data = {"text/html": f"{_BOX}{line}{marked}{folded}</div>", "text/plain": _plain_header(turn)}
     return data, stored.guests_metadata([turn], instead_of) if instead_of else stored.metadata(turn)
+
+
+def _plain_header(turn: Turn) -> str:
+    """Figures and marks on one line, and below it what does not fit there."""
+    return "\n".join([footer(turn), *(f"  {line}" for line in printable(along.listing(turn.along)).splitlines())])
 
 
 def _figure(text: str) -> str:
@@ -98,7 +103,9 @@ def _cost(turn: Turn) -> str:
 
 def _went_along(turn: Turn) -> list[str]:
     images = sum(block.get("type") == "image" for block in turn.prompt)
-    return [f"{images} {'image' if images == 1 else 'images'}"] if images else []
+    counted = [f"{images} {'image' if images == 1 else 'images'}"] if images else []
+    named = printable(along.figure(turn.along))
+    return [*counted, *([named] if named else [])]
 
 
 def marks(turn: Turn) -> list[str]:
@@ -114,6 +121,8 @@ def marks(turn: Turn) -> list[str]:
     if call.stop_reason == "refusal":
         details = call.stop_details or {}
         found += [printable(str(details[name])) for name in ("category", "explanation") if details.get(name)]
+    if masked := along.masked(turn.along):
+        found.append(printable(masked))
     return found
 
 
@@ -212,9 +221,10 @@ def _source(citation: Mapping[str, Any]) -> str:
 
 
 def folds(turn: Turn) -> list[tuple[str, str]]:
-    """Title and text of all that is folded away: thinking first, then each other block that is not text."""
-    thinking = thinking_of(turn.reply)
-    found = [(THINKING, thinking)] if thinking else []
+    """Title and text of all that is folded away: what went along, thinking, then each other block that is not text."""
+    thinking, listed = thinking_of(turn.reply), along.listing(turn.along)
+    found = [(f"{along.TITLE}: {len(turn.along)} things", listed)] if listed else []
+    found += [(THINKING, thinking)] if thinking else []
     results = {block.get("tool_use_id"): block for block in turn.reply if workings.is_result(block)}
     for block in turn.reply:
         if block["type"] in workings.CALLS:
@@ -394,9 +404,10 @@ def _history_marks(turn: Turn, stale: Set[str]) -> list[str]:
     return [*replayed, *marks(turn), *late]
 
 
-def count_table(counted: Counted) -> Bundle:
-    """Tokens by part, and what they would cost as input that is not cached."""
+def count_table(counted: Counted, went_along: Sequence[Along] = ()) -> Bundle:
+    """Tokens by part, and what they would cost as input that is not cached; what would go along, roughly, by name."""
     rows = [[part, f"{tokens:,}", ""] for part, tokens in counted.parts.items() if tokens]
+    rows += [[f"  with {each.name}", f"≈{each.tokens:,}", ""] for each in went_along]
     rows.append(["total", f"{counted.total:,}", f"≈{counted.cost}"])
     return table("Tokens that would be sent; nothing was asked", ["part", "tokens", "cost, uncached"], rows)
 

@@ -6,7 +6,7 @@ import dataclasses
 import getpass
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from decimal import Decimal
 from functools import cached_property
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from ..budget import Alarm, Budget
     from ..client import Client, Settings
-    from ..conversation import Block
+    from ..context import Prompt
     from ..journal import Journal
     from ..live import View
     from ..record import Bundle
@@ -326,15 +326,17 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         running = self.cell
         body = rest if cell is None else _body(cell, rest, running)
         wanted = self.resolved(wanted)
-        content = context.content(body, self.shell.user_ns, raw=wanted.raw)
+        prompt = context.prompt(body, self.shell.user_ns, raw=wanted.raw)
+        content = prompt.content
         if "," in wanted.model:
-            self._compare(wanted, content, running)
+            self._compare(wanted, prompt, running)
             return
         if wanted.show_request:
             print(self.session.request(wanted, content, running, self.provider).as_json())
             return
         if wanted.count:
-            self._show(record.count_table(self.session.count(wanted, content, running, self.settings())))
+            counted = self.session.count(wanted, content, running, self.settings())
+            self._show(record.count_table(counted, prompt.along))
             return
         if wanted.show_code:
             from .. import export
@@ -343,9 +345,10 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
             return
         view = self._view()
         replay = Replay(self.replay, self.replay_speed)
-        self._conclude(self.session.ask(wanted, content, running, self.settings(), view, replay), wanted)
+        outcome = self.session.ask(wanted, content, running, self.settings(), view, replay, prompt.along)
+        self._conclude(outcome, wanted)
 
-    def _compare(self, wanted: Options, content: Sequence[Block], running: Cell) -> None:
+    def _compare(self, wanted: Options, prompt: Prompt, running: Cell) -> None:
         """Ask several models the same, side by side. What is for one model only is refused."""
         from .. import columns, comparing, comparison, record
         from ..session import Replay
@@ -356,7 +359,9 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
             raise UsageError(f"{flag} is for one model, and --model names {len(names)}.", advice="Name one of them.")
         replay = Replay(self.replay, self.replay_speed)
         view = columns.columns_for(self.shell)
-        outcome = comparison.compare(self.session, wanted, names, content, running, self.settings(), view, replay)
+        outcome = comparison.compare(
+            self.session, wanted, names, prompt.content, running, self.settings(), view, replay, prompt.along
+        )
         if wanted.out and outcome.compared and (outcome.joined or outcome.failure is None):
             answers = {model: record.answer_value(turn) for model, turn in outcome.compared.items()}
             self.shell.user_ns[wanted.out] = answers
