@@ -19,7 +19,7 @@ from .counting import CHARACTERS_PER_TOKEN
 from .errors import APIError, ClaudeError, ReplyInterrupted, StreamError, ThinkingRefusedError
 from .journal import Writer
 from .live import View
-from .request import Request
+from .request import CLEAR_THINKING, CLEAR_TOOL_USES, Request
 
 # How often a reply that pauses (`pause_turn`: its server tools take long) is asked to go on.
 MAX_PAUSES = 10
@@ -176,6 +176,7 @@ class Answer:
             self.calls.append(call)
             if missed := _cache_miss(reply.message):
                 self.notes.append(missed)
+            self.notes += _left_out(reply.message)
 
     def _call(self, reply: Reply, model: str, started: float, first: float | None, **facts: Any) -> Call:
         facts = {"seconds": time.time() - started, "provider": self._client.provider(self._settings), **facts}
@@ -211,3 +212,22 @@ def _cache_miss(message: Mapping[str, Any]) -> str | None:
     reason = found.get("cache_miss_reason") if isinstance(found, Mapping) else None
     why = _MISSES.get(str(reason.get("type"))) if isinstance(reason, Mapping) else None
     return why and f"cache missed: {why}"
+
+
+_CLEARED = {
+    CLEAR_TOOL_USES: ("cleared_tool_uses", "result of a tool", "results of tools"),
+    CLEAR_THINKING: ("cleared_thinking_turns", "turn's thinking", "turns' thinking"),
+}
+
+
+def _left_out(message: Mapping[str, Any]) -> list[str]:
+    """What the API left out of what Claude read (CLAUDE_API.md §6)."""
+    said = message.get("context_management")
+    applied = said.get("applied_edits") if isinstance(said, Mapping) else None
+    found = []
+    for edit in (each for each in applied or () if isinstance(each, Mapping)):
+        name, one, many = _CLEARED.get(str(edit.get("type")), ("", "", ""))
+        count, tokens = edit.get(name), edit.get("cleared_input_tokens")
+        if isinstance(count, int) and isinstance(tokens, int) and count > 0:
+            found.append(f"{count:,} {one if count == 1 else many} left out ({tokens:,} tokens)")
+    return found

@@ -85,6 +85,14 @@ def _compact(text: str) -> str:
     return str(int(text))
 
 
+def _clear_tools(text: str) -> str:
+    if text in ("auto", "off"):
+        return text
+    if not _NUMBER.fullmatch(text) or int(text) < 1:
+        raise ValueError("auto, off, or a number of tokens")
+    return str(int(text))
+
+
 def _dollars(text: str) -> str:
     if not _AMOUNT.fullmatch(text):
         raise ValueError("an amount in dollars, such as 0.50")
@@ -218,6 +226,15 @@ class Options:
         choices=("auto", "off"),
         setting=True,
         help="have the API summarise a long conversation: auto (at 150,000 tokens), a number of tokens, off",
+    )
+    clear_tools: str | None = option(
+        None,
+        "--clear-tools",
+        metavar="WHEN",
+        parse=_clear_tools,
+        choices=("auto", "off"),
+        setting=True,
+        help="have the API leave out old results of tools: auto (at 100,000 tokens), a number of tokens, off",
     )
     budget: str | None = option(
         None,

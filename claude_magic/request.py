@@ -28,10 +28,13 @@ WAITING = ("tool_use",)
 # How far back the API looks for what it has cached (CLAUDE_API.md §4).
 LOOKBACK_BLOCKS = 20
 TTL_SECONDS = {"5m": 300, "1h": 3600}
-# The edit of a conversation that has the API summarise it.
+# The edits of a conversation that have the API summarise it, and leave out old results of tools or old thinking.
 COMPACT = "compact_20260112"
+CLEAR_TOOL_USES = "clear_tool_uses_20250919"
+CLEAR_THINKING = "clear_thinking_20251015"
 # Which parameters the API knows only with a beta header (CLAUDE_API.md §0, §6).
 COMPACTS_AT_THRESHOLD = "compact-2026-01-12"
+EDITS_CONTEXT = "context-management-2025-06-27"
 COMPACTS_ON_DEMAND = "compact-2026-09-04"
 FAST = "fast-mode-2026-02-01"
 # From which version on a model takes `speed` without that header, and which it needs for these parameters at all
@@ -119,7 +122,7 @@ def compact(history: Conversation, options: Options, pins: Iterable[Pin] = ()) -
 
     It is not streamed: whether the API would stream the block's signature is not known (CLAUDE_API.md §1).
     """
-    asked = build(Conversation(), [], replace(options, compact=None, stop=()), pins)
+    asked = build(Conversation(), [], replace(options, compact=None, clear_tools=None, stop=()), pins)
     settings = {name: value for name, value in asked.params.items() if name not in PASSING}
     messages, running = _folded(history, settings, _lead(pins, options.cache))
     params = {**settings, "messages": messages, "compaction": {"type": "summarize"}}
@@ -134,8 +137,11 @@ def betas(params: Mapping[str, Any]) -> tuple[str, ...]:
     ]
     if "compaction" in params or any(block.get("signature") for block in summaries):
         needed.append(COMPACTS_ON_DEMAND)
-    if "context_management" in params or any(not block.get("signature") for block in summaries):
+    edits = {edit.get("type") for edit in (params.get("context_management") or {}).get("edits", ())}
+    if COMPACT in edits or any(not block.get("signature") for block in summaries):
         needed.append(COMPACTS_AT_THRESHOLD)
+    if edits - {COMPACT}:
+        needed.append(EDITS_CONTEXT)
     if "mcp_servers" in params or any(
         block["type"].startswith("mcp_") for message in params.get("messages", ()) for block in blocks(message)
     ):
@@ -291,7 +297,7 @@ def _settings(options: Options, model: models.Model | None) -> dict[str, Any]:
         "output_config": _output_config(options, model, thinking),
         "stop_sequences": list(options.stop) or None,
         "cache_control": _cache_control(options),
-        "context_management": _since(model, "--compact", _context_management(options)),
+        "context_management": _context_management(options, model),
         "speed": _speed(options, model),
         "service_tier": options.service_tier,
         "inference_geo": _since(model, "--inference-geo", options.inference_geo),
@@ -352,13 +358,18 @@ def _cache_control(options: Options) -> dict[str, Any] | None:
     return {"type": "ephemeral", "ttl": "1h"} if options.cache == "1h" else {"type": "ephemeral"}
 
 
-def _context_management(options: Options) -> dict[str, Any] | None:
-    if options.compact in (None, "off"):
+def _context_management(options: Options, model: models.Model | None) -> dict[str, Any] | None:
+    """Which edits the API makes, and from how many tokens on, where that is not left to it."""
+    clears = _edit(CLEAR_TOOL_USES, options.clear_tools)
+    compacts = _since(model, "--compact", _edit(COMPACT, options.compact))
+    edits = [edit for edit in (clears, compacts) if edit is not None]
+    return {"edits": edits} if edits else None
+
+
+def _edit(kind: str, when: str | None) -> dict[str, Any] | None:
+    if when in (None, "off"):
         return None
-    edit: dict[str, Any] = {"type": COMPACT}
-    if options.compact != "auto":
-        edit["trigger"] = {"type": "input_tokens", "value": int(options.compact or 0)}
-    return {"edits": [edit]}
+    return {"type": kind, **({"trigger": {"type": "input_tokens", "value": int(when)}} if when != "auto" else {})}
 
 
 def _since(model: models.Model | None, flag: str, value: Any) -> Any:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from recorded import turn_of
 from test_session import OFFLINE, Reader, ask, dialogue
 
 from claude_magic import errors, pricing
@@ -123,3 +124,20 @@ def test_tokens_are_counted_by_part_and_nothing_is_asked(session: Session) -> No
     assert str(counted.cost).startswith("$0.0")
     asked = [request for request in session.client.offline.requests[before:] if "max_tokens" in request]
     assert asked == [] and len(session.chats.shown["main"]) == 1
+
+
+def test_old_results_of_tools_are_left_out_and_the_cell_says_how_many(session: Session) -> None:
+    messages: list[Any] = []
+    for number in range(5):
+        call = {"type": "tool_use", "id": f"toolu_{number}", "name": "look", "input": {"at": number}}
+        result = {"type": "tool_result", "tool_use_id": call["id"], "content": "It rains. " * 200}
+        messages += [{"role": "assistant", "content": [call]}, {"role": "user", "content": [result]}]
+    said = {"role": "assistant", "content": [{"type": "text", "text": "It rains."}]}
+    asked = {"role": "user", "content": [{"type": "text", "text": "The weather?"}]}
+    session.chats.adopt([turn_of("a", "a", messages=(asked, *messages, said))], Cell("a", "made"))
+    whole, cleared = (ask(session, "And now?", "b", clear_tools=when).turn for when in (None, "100"))
+    assert whole and cleared and not [note for note in whole.notes if "left out" in note]
+    tokens = pricing.tokens(whole.calls).all_input - pricing.tokens(cleared.calls).all_input
+    assert f"2 results of tools left out ({tokens:,} tokens)" in cleared.notes and tokens > 1_000
+    again = ask(session, "And then?", "c", clear_tools="auto").turn
+    assert again and not [note for note in again.notes if "left out" in note]

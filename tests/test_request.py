@@ -333,6 +333,16 @@ def test_options_become_the_apis_parameters(given: dict[str, Any], expected: dic
     assert asked.betas == (("compact-2026-01-12",) if "compact" in given else ())
 
 
+def test_tool_results_are_left_out_before_the_conversation_is_summarised_and_each_has_its_header() -> None:
+    asked = build(Conversation(), say("q"), Options(clear_tools="30000", compact="auto"))
+    clears = {"type": "clear_tool_uses_20250919", "trigger": {"type": "input_tokens", "value": 30_000}}
+    assert asked.params["context_management"] == {"edits": [clears, {"type": "compact_20260112"}]}
+    assert asked.betas == ("compact-2026-01-12", "context-management-2025-06-27")
+    older = build(Conversation(), say("q"), Options(clear_tools="auto", model="claude-haiku-4-5"))
+    assert older.betas == ("context-management-2025-06-27",)
+    assert "context_management" not in build(Conversation(), say("q"), Options(clear_tools="off")).params
+
+
 def test_older_models_take_a_speed_only_with_its_header_and_the_oldest_take_none() -> None:
     for speed in ("fast", "standard"):
         assert build(Conversation(), say("q"), Options(model="claude-opus-5", speed=speed)).betas == (
