@@ -118,6 +118,12 @@ class Turn:
         return (*sent, *self.partial)
 
     @property
+    def summarises(self) -> bool:
+        """Whether the reply holds a summary of all before it, by `%claude_compact` or `--compact`."""
+        made = any(block["type"] == "compaction" and block.get("content") for block in self.reply)
+        return made and self.status != "refused"
+
+    @property
     def replayed(self) -> bool:
         """Whether the record answered, not the API."""
         return any(call.replayed for call in self.calls)
@@ -199,6 +205,11 @@ class Conversation:
                 late.add(turn.id)
             newest = max(newest, turn.created)
         return frozenset(late)
+
+    def summarised(self) -> frozenset[str]:
+        """The ids of the turns that a summary further down stands for: the API reads it instead of them."""
+        summaries = [at for at, turn in enumerate(self.turns) if turn.summarises]
+        return frozenset(turn.id for turn in self.turns[: max(summaries, default=0)])
 
     def _position(self, cell_id: str | None, siblings: Set[str]) -> int:
         """Where the cell's turns start; the end, where it has none."""

@@ -161,6 +161,18 @@ def recorded_cost(turn: Turn) -> Cost:
     return total(call_cost(dataclasses.replace(call, replayed=False)) for call in turn.calls)
 
 
+def summary_cost(turn: Turn) -> Cost:
+    """What having the conversation summarised cost in a turn: a call of its own, or a part of one."""
+    return total(_summary_cost(call, whole=bool(turn.params.get("compaction"))) for call in turn.calls)
+
+
+def _summary_cost(call: Call, *, whole: bool) -> Cost:
+    if whole:
+        return call_cost(call)
+    parts = [entry for entry in _iterations(call.usage) if entry.get("type") == "compaction"]
+    return total(call_cost(dataclasses.replace(call, usage=part)) for part in parts)
+
+
 def total(costs: Iterable[Cost]) -> Cost:
     """The sum of costs; of none, nothing."""
     return sum(costs, FREE)

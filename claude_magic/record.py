@@ -315,13 +315,17 @@ def printable(text: str) -> str:
 
 
 def history_table(name: str, chat: Conversation) -> Bundle:
-    """A conversation, a row a turn; `when` is local time."""
-    stale = chat.stale()
+    """A conversation, a row a turn; `when` is local time. What is sent as a summary stands back."""
+    stale, summarised = chat.stale(), chat.summarised()
     rows = [
-        [cell_number(turn), excerpt(turn), *_figures(turn), _when(turn), ", ".join(_history_marks(turn, stale))]
+        [
+            *(cell_number(turn), excerpt(turn), *_figures(turn), _when(turn)),
+            ", ".join(_history_marks(turn, stale, summarised)),
+        ]
         for turn in chat
     ]
-    return table(f"Conversation {name}", ["cell", "prompt", *FIGURES, "when", "marks"], rows)
+    faint = {at for at, turn in enumerate(chat) if turn.id in summarised}
+    return table(f"Conversation {name}", ["cell", "prompt", *FIGURES, "when", "marks"], rows, faint=faint)
 
 
 def history_full(name: str, chat: Conversation) -> list[Bundle]:
@@ -330,11 +334,11 @@ def history_full(name: str, chat: Conversation) -> list[Bundle]:
 
     At most `MAX_HISTORY_OUTPUTS` and one outputs, however long it is.
     """
-    stale = chat.stale()
+    stale, summarised = chat.stale(), chat.summarised()
     title = {"text/markdown": f"### Conversation {markdown.escape(name)}", "text/plain": f"Conversation {name}"}
     bundles = [title] if name else []
     for turn in chat:
-        bundles += [_prompt_in_full(turn, stale), *answer(turn)]
+        bundles += [_prompt_in_full(turn, stale, summarised), *answer(turn)]
     length = sum(len(bundle["text/markdown"]) for bundle in bundles)
     return _joined(bundles, max(markdown.PART_CHARACTERS, length // MAX_HISTORY_OUTPUTS))
 
@@ -346,9 +350,11 @@ def history_json(chat: Conversation) -> str:
     return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match.group()):04x}", plain)
 
 
-def _prompt_in_full(turn: Turn, stale: Set[str]) -> Bundle:
+def _prompt_in_full(turn: Turn, stale: Set[str], summarised: Set[str]) -> Bundle:
     """What was asked, when, and what the reply came to."""
-    head = " · ".join(part for part in (cell_number(turn), _when(turn), *_history_marks(turn, stale)) if part)
+    head = " · ".join(
+        part for part in (cell_number(turn), _when(turn), *_history_marks(turn, stale, summarised)) if part
+    )
     pieces = [block["text"] if block["type"] == "text" else _named(block) for block in turn.prompt]
     quoted = "\n".join(f"> {line}".rstrip() for line in printable("\n\n".join(pieces)).splitlines())
     spent = " · ".join(figures(turn))
@@ -398,10 +404,12 @@ def excerpt(turn: Turn) -> str:
     return words if len(words) <= PROMPT_EXCERPT_CHARACTERS else words[: PROMPT_EXCERPT_CHARACTERS - 1] + "…"
 
 
-def _history_marks(turn: Turn, stale: Set[str]) -> list[str]:
+def _history_marks(turn: Turn, stale: Set[str], summarised: Set[str]) -> list[str]:
     replayed = ["replayed"] if turn.replayed else []
     late = ["asked before the change above"] if turn.id in stale else []
-    return [*replayed, *marks(turn), *late]
+    within = ["in the summary"] if turn.id in summarised else []
+    summary = [f"summary of the above: {pricing.summary_cost(turn)}"] if turn.summarises else []
+    return [*replayed, *marks(turn), *late, *summary, *within]
 
 
 def count_table(counted: Counted, went_along: Sequence[Along] = ()) -> Bundle:
@@ -413,15 +421,23 @@ def count_table(counted: Counted, went_along: Sequence[Along] = ()) -> Bundle:
 
 
 def table(
-    caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]], groups: Sequence[tuple[str, int]] = ()
+    caption: str,
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    groups: Sequence[tuple[str, int]] = (),
+    faint: Set[int] = frozenset(),
 ) -> Bundle:
     """A table as HTML and as aligned text; a column of figures stands to the right.
 
-    `groups` are titles above the heads, each with the number of columns that it spans; the text has none.
+    `groups` are titles above the heads, each with the number of columns that it spans; the text has none. `faint` are
+    the rows, from 0, that stand back.
     """
     cells = [[printable(cell).replace("\n", " ") for cell in row] for row in rows]
     caption = printable(caption)
-    return {"text/html": _html_table(caption, heads, cells, groups), "text/plain": _plain_table(caption, heads, cells)}
+    return {
+        "text/html": _html_table(caption, heads, cells, groups, faint),
+        "text/plain": _plain_table(caption, heads, cells),
+    }
 
 
 _FIGURE = re.compile(r"[≥≈]?\$?[\d,.]+[kM]?(–[\d,.]+)?|n/a|")
@@ -434,16 +450,20 @@ def _sides(rows: Sequence[Sequence[str]], columns: int) -> list[str]:
 
 
 def _html_table(
-    caption: str, heads: Sequence[str], rows: Sequence[Sequence[str]], groups: Sequence[tuple[str, int]]
+    caption: str,
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    groups: Sequence[tuple[str, int]],
+    faint: Set[int],
 ) -> str:
     sides = _sides(rows, len(heads))
 
-    def line(cells: Sequence[str], tag: str) -> str:
+    def line(cells: Sequence[str], tag: str, style: str = "") -> str:
         shown = zip(cells, sides, strict=True)
         parts = [f'<{tag} style="{_cell_style(cell, side)}">{html.escape(cell)}</{tag[:2]}>' for cell, side in shown]
-        return f"<tr>{''.join(parts)}</tr>"
+        return f"<tr{style}>{''.join(parts)}</tr>"
 
-    body = "".join(line(row, "td") for row in rows)
+    body = "".join(line(row, "td", ' style="opacity: 0.6"' if at in faint else "") for at, row in enumerate(rows))
     title = f'<caption style="text-align: left">{html.escape(caption)}</caption>'
     head = _html_groups(groups) + line(heads, 'th scope="col"')
     return f"{_BOX}<table>{title}<thead>{head}</thead><tbody>{body}</tbody></table></div>"

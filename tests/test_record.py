@@ -288,3 +288,26 @@ def test_the_history_as_json_is_the_wire_messages_and_drives_no_terminal() -> No
     assert json.loads(printed) == [message for each in chat for message in request.sendable(each)]
     assert len(json.loads(printed)) == 2 and json.loads(printed)[0]["content"][0]["text"] == strange
     assert record.printable(printed) == printed and "é" in printed
+
+
+def test_what_a_summary_stands_for_is_marked_and_stands_back_and_the_summary_says_what_it_cost() -> None:
+    whole = [{"type": "compaction", "content": "They talked.", "signature": "s"}]
+    used = {"input_tokens": 100_000, "output_tokens": 1_000, "type": "compaction"}
+    said = {"input_tokens": 1_000, "output_tokens": 100, "type": "message"}
+    within = {"input_tokens": 1_000, "output_tokens": 100, "iterations": [used, said]}
+    on_demand = turn(*whole, usage=used, stop_reason="compaction", params={"compaction": {"type": "summarize"}})
+    at_threshold = turn(*whole, text("And on."), usage=within)
+    for summary, cost in ((on_demand, "$0.42"), (at_threshold, "$0.4200")):
+        chat = Conversation(
+            tuple(
+                dataclasses.replace(each, id=str(number))
+                for number, each in enumerate([turn(text("a")), turn(text("b")), summary, turn(text("c"))])
+            )
+        )
+        shown = record.history_table("main", chat)
+        *_, first, second, third, fourth = shown["text/plain"].splitlines()
+        assert first.endswith("in the summary") and second.endswith("in the summary")
+        assert f"summary of the above: {cost}" in third and "in the summary" not in third + fourth
+        assert shown["text/html"].count('<tr style="opacity') == 2
+    nothing = turn({"type": "compaction", "content": None}, text("d"))
+    assert not Conversation((turn(text("a")), nothing)).summarised()
