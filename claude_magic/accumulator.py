@@ -88,7 +88,12 @@ class Accumulator:
     @property
     def text(self) -> str:
         """The reply's text so far."""
-        return whole_text(text_of(tuple(block.value() for block in self._blocks if block.kind == "text")))
+        return whole_text(text_of(self.said))
+
+    @property
+    def said(self) -> tuple[Block, ...]:
+        """The blocks so far: those of text as they stand, the others by their type alone."""
+        return tuple(block.value() if block.kind == "text" else {"type": block.kind} for block in self._blocks)
 
     @property
     def thinking(self) -> str:

@@ -18,8 +18,8 @@ import uuid
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from . import markdown, pricing, record
-from .accumulator import Accumulator
+from . import citing, markdown, pricing, record
+from .accumulator import Accumulator, whole_text
 from .client import Wait
 from .conversation import Block, Call, Turn
 from .counting import CHARACTERS_PER_TOKEN
@@ -163,7 +163,7 @@ class NotebookView:
         accumulator, text, thinking = self._accumulator, "", ""
         if accumulator is not None:
             with self._folding:
-                text, thinking = accumulator.text, accumulator.thinking
+                text, thinking = whole_text(citing.marked(accumulator.said)), accumulator.thinking
         with self._drawing:
             if self._ended:
                 return
@@ -302,6 +302,8 @@ class TerminalView:
         """Write the footer; and the reply, if it came in one piece."""
         if turn is not None:
             text = "" if self._written else record.printable(record.reply_text(turn))
+            listed = record.printable(citing.in_words(turn.reply))
+            text += f"\n\n{listed}" if listed else ""
             made = "".join(f"\n{image['text/plain']}" for image in record.made(turn))
             _write(f"{text}{made}\n\n[{record.footer(turn)}]\n")
 

@@ -6,7 +6,8 @@ Markdown. Every character of its prose that could mean something is written as a
 prose cannot turn into structure, whichever parser reads it. Only this module's own constructs are left:
 
 - raw HTML of ours has no attribute but `class="language-…"`: `<span>`, which keeps a dollar or a
-  backslash from MathJax, and `<code>`/`<pre>` for code that Markdown's own code could not carry;
+  backslash from MathJax, and `<code>`/`<pre>` for code that Markdown's own code could not carry; and a `title`
+  of plain characters on the `<sup>` of a reference;
 - links are inline and lead to http, https, mailto or `#fragment`;
 - images are links; diagrams that could reach out are shown as their source.
 
@@ -24,7 +25,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .formulas import jupyterlab_math
-from .syntax import Node, fences, grouped, parse
+from .syntax import OWN_REFERENCE, Node, fences, grouped, parse
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -34,6 +35,7 @@ MAX_EMPHASIS = 8
 PART_CHARACTERS = 16_000
 MAX_DIAGRAM_CHARACTERS = 10_000
 
+_LINKED_REFERENCE = re.compile(rf"\[({OWN_REFERENCE.pattern})\]\([^\s()]*\)")
 _PYTHON = ("", "python", "py", "python3", "ipython")
 
 
@@ -45,6 +47,26 @@ def inert(text: str) -> str:
 def escape(text: str) -> str:
     """A short untrusted string as plain text on one line of our own Markdown."""
     return _line(_prose(" ".join(_clean(text).split())))
+
+
+def link(label: str, address: str) -> str:
+    """A short untrusted string as our own Markdown, leading to a web page where the address is one's."""
+    checked = _address(address) if address[:4].lower() == "http" else None
+    return f"[{escape(label)}]({checked})" if checked else escape(label)
+
+
+def reference(number: int, title: str, address: str = "") -> str:
+    """A reference to stand in a text that is to be made inert: `[1]`, raised, with a title to be seen by pointing at
+    it, and leading to a web page where the address is one's."""
+    coded = re.sub(r"[^A-Za-z0-9 .,;()-]", lambda match: f"&#{ord(match[0])};", _clean(" ".join(title.split())))
+    mark = f'<sup title="{coded}">&#91;{number}&#93;</sup>'
+    checked = _address(address) if address[:4].lower() == "http" else None
+    return f"[{mark}]({checked})" if checked else mark
+
+
+def unmarked(text: str) -> str:
+    """Text with its references as `[1]`, to be read as it is."""
+    return OWN_REFERENCE.sub(r" [\2]", _LINKED_REFERENCE.sub(r"\1", text))
 
 
 def code_blocks(text: str) -> list[str]:
@@ -382,6 +404,9 @@ class _Writer:
         address = None if self.links else _address(str(token.attrs.get("src", "")))
         return f"[{label}]({address})" if address else label
 
+    def reference(self, token: Token) -> str:
+        return token.content
+
     def softbreak(self, token: Token) -> str:
         return "\n"
 
@@ -447,6 +472,7 @@ _SPANS: dict[str, Callable[[_Writer, Token], str]] = {
     "link_open": _Writer.open_link,
     "link_close": _Writer.close_link,
     "image": _Writer.image,
+    "reference": _Writer.reference,
     "softbreak": _Writer.softbreak,
     "hardbreak": _Writer.hardbreak,
 }

@@ -15,7 +15,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from . import along, markdown, pricing, request, stored, workings
+from . import along, citing, markdown, pricing, request, stored, workings
 from .accumulator import thinking_of, whole_text
 from .conversation import Along, Block, Conversation, Turn, text_of
 from .counting import Counted
@@ -131,16 +131,16 @@ def answer(turn: Turn, inert: markdown.Inert | None = None) -> list[Bundle]:
 
     `inert` is what has drawn the reply so far: what it has settled is not done again.
     """
-    cited, sources = _with_references(turn.reply)
+    cited = whole_text(citing.marked(turn.reply))
     if not cited.strip():
         return []
     bundles = [
-        {"text/markdown": part.markdown, "text/plain": printable(part.source.strip("\n"))}
+        {"text/markdown": part.markdown, "text/plain": printable(markdown.unmarked(part.source).strip("\n"))}
         for part in (inert or markdown.Inert()).parts(cited)
     ]
-    if sources:
-        listed = "\n".join(f"{number}. {source}" for number, source in enumerate(sources, 1))
-        bundles[-1]["text/markdown"] += f"\n\n{listed}"
+    if listed := citing.listed(turn.reply):
+        bundles[-1]["text/markdown"] += f"\n\n---\n\n{listed}"
+        bundles[-1]["text/plain"] += f"\n\n{printable(citing.in_words(turn.reply))}"
     return bundles
 
 
@@ -177,6 +177,7 @@ class Answer(str):
 
     `thinking` and `code` are text (`code`: the Python blocks, one after the other); `usage` is the
     API's, in tokens; `cost` is in USD, `None` if no price is known; `blocks` are the content blocks.
+    `citations` are the API's, by the numbers of the references: `citations[0]` is [1].
     """
 
     thinking: str
@@ -184,6 +185,7 @@ class Answer(str):
     usage: Mapping[str, Any]
     cost: Decimal | None
     blocks: tuple[Block, ...]
+    citations: tuple[Mapping[str, Any], ...]
 
 
 def answer_value(turn: Turn) -> Answer:
@@ -194,30 +196,8 @@ def answer_value(turn: Turn) -> Answer:
     value.usage = turn.calls[-1].usage
     value.cost = pricing.turn_cost(turn).dollars
     value.blocks = turn.reply
+    value.citations = tuple(citing.sources(turn.reply).values())
     return value
-
-
-def _with_references(content: Sequence[Block]) -> tuple[str, list[str]]:
-    """The text with `[1]` behind what is cited, and the sources in order."""
-    sources: list[str] = []
-    cited: list[Block] = []
-    for block in content:
-        found = [_source(citation) for citation in block.get("citations") or ()] if block.get("type") == "text" else []
-        sources += [source for source in dict.fromkeys(found) if source not in sources]
-        numbers = "".join(f" [{sources.index(source) + 1}]" for source in dict.fromkeys(found))
-        cited.append({**block, "text": block["text"] + numbers} if numbers else block)
-    return whole_text(text_of(tuple(cited))), sources
-
-
-def _source(citation: Mapping[str, Any]) -> str:
-    """One source as a line of inert Markdown."""
-    title = citation.get("title") or citation.get("document_title") or citation.get("url") or citation.get("source")
-    label = markdown.escape(printable(str(title or f"document {citation.get('document_index', '')}")))
-    url = str(citation.get("url") or "")
-    if re.fullmatch(r"https?://[^\s<>()\[\]\\\"'`]+", url):
-        return f"[{label}]({url})"
-    quoted = " ".join(str(citation.get("cited_text") or "").split())[:200]
-    return f"{label}: “{markdown.escape(printable(quoted))}”" if quoted else label
 
 
 def folds(turn: Turn) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import models, servertools
+from . import citable, models, servertools
 from .conversation import CONTINUE, Block, Conversation, Message, Pin, Turn, blocks
 from .errors import UsageError
 from .options import Options
@@ -75,13 +75,26 @@ def build(history: Conversation, content: Sequence[Block], options: Options, pin
 
     Raises `UsageError` for options that the model does not accept.
     """
-    model = models.lookup(options.model)
+    model, pins = models.lookup(options.model), list(pins)
     settings = _settings(options, model)
-    messages, prefix = _messages(history, content, settings, _lead(pins, options.cache))
+    if options.citations:
+        content = citable.enabled(content)
+        _check_citable(history, [*content, *(block for pin in pins for block in pin.content)], options)
+    messages, prefix = _messages(history, content, settings, _lead(pins, options.cache), cite=options.citations)
     if "cache_control" in settings:
         messages = _marked(messages, settings["cache_control"])
     params = {"model": options.model, "max_tokens": options.max_tokens, **settings, "messages": messages}
     return Request({**params, "stream": True}, prefix, betas(params))
+
+
+def _check_citable(history: Conversation, content: Iterable[Block], options: Options) -> None:
+    if not options.web_fetch and not citable.holds_documents(
+        (*content, *(block for turn in history for block in turn.prompt))
+    ):
+        raise UsageError(
+            "--citations has no document to cite.",
+            advice="--file PATH sends one; --web-search cites without the option.",
+        )
 
 
 def diagnosed(asked: Request, history: Conversation, now: float) -> Request:
@@ -124,7 +137,8 @@ def compact(history: Conversation, options: Options, pins: Iterable[Pin] = ()) -
     """
     asked = build(Conversation(), [], replace(options, compact=None, clear_tools=None, stop=()), pins)
     settings = {name: value for name, value in asked.params.items() if name not in PASSING}
-    messages, running = _folded(history, settings, _lead(pins, options.cache))
+    lead = _lead(pins, options.cache)
+    messages, running = _folded(history, settings, lead, _cites(history, lead))
     params = {**settings, "messages": messages, "compaction": {"type": "summarize"}}
     return Request(params, running.hex(), betas(params))
 
@@ -195,16 +209,30 @@ def _goes_back(block: Block, turn: Turn, answered: set[Any]) -> bool:
 
 
 def _messages(
-    history: Conversation, content: Sequence[Block], params: Mapping[str, Any], lead: Sequence[Block] = ()
+    history: Conversation,
+    content: Sequence[Block],
+    params: Mapping[str, Any],
+    lead: Sequence[Block] = (),
+    *,
+    cite: bool = False,
 ) -> tuple[list[Message], str]:
     """The messages with a new prompt at their end, and the digest of system prompt, tools and messages."""
-    messages, running = _folded(history, params, lead)
-    prompt = _opening({"role": "user", "content": list(content)}, messages, lead)
+    cite = cite or _cites(history, [*lead, *content])
+    messages, running = _folded(history, params, lead, cite)
+    prompt = _opening({"role": "user", "content": list(content)}, messages, lead, cite)
     running.add(prompt)
     return [*messages, prompt], running.hex()
 
 
-def _folded(history: Conversation, params: Mapping[str, Any], lead: Sequence[Block]) -> tuple[list[Message], _Digest]:
+def _cites(history: Conversation, content: Iterable[Block]) -> bool:
+    """Whether a document is to be cited, so that all are (`citable.py`)."""
+    said = [block for turn in history if sendable(turn) for block in (*turn.prompt, *turn.reply)]
+    return citable.cites((*content, *said))
+
+
+def _folded(
+    history: Conversation, params: Mapping[str, Any], lead: Sequence[Block], cite: bool
+) -> tuple[list[Message], _Digest]:
     """The messages of the turns, and the running digest: the fold that the module is about."""
     head = [params.get("system") or None, params.get("tools") or None]
     running, messages = _Digest(head), list[Message]()
@@ -213,7 +241,7 @@ def _folded(history: Conversation, params: Mapping[str, Any], lead: Sequence[Blo
         if prompt is not None and turn.params.get("compaction"):  # its summary stands for all before it
             running, messages, prompt = _Digest(head), [], None
         if prompt is not None:
-            messages.append(_opening(prompt, messages, lead))
+            messages.append(_opening(prompt, messages, lead, cite))
             running.add(messages[-1])
         bound = turn.prefix == running.hex()
         for message in rest:
@@ -222,14 +250,15 @@ def _folded(history: Conversation, params: Mapping[str, Any], lead: Sequence[Blo
     return messages, running
 
 
-def _opening(prompt: Message, before: Sequence[Message], lead: Sequence[Block]) -> Message:
+def _opening(prompt: Message, before: Sequence[Message], lead: Sequence[Block], cite: bool) -> Message:
     """A prompt that also answers the tool calls before it: the API insists that each has a result. The first prompt of
     all begins with what is pinned."""
     last = blocks(before[-1]) if before else ()
     calls = [block["id"] for block in last if block["type"] == "tool_use"]
     results = [{"type": "tool_result", "tool_use_id": call, "content": NOT_RUN, "is_error": True} for call in calls]
     pinned = () if any(message["role"] == "user" for message in before) else lead
-    return {**prompt, "content": [*results, *pinned, *blocks(prompt)]}
+    content = [*results, *pinned, *blocks(prompt)]
+    return {**prompt, "content": citable.enabled(content) if cite else content}
 
 
 def _lead(pins: Iterable[Pin], cache: str) -> list[Block]:

@@ -16,7 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from . import counting, models, notebook, record, request, servertools, window
+from . import citable, counting, models, notebook, record, request, servertools, window
 from .accumulator import Accumulator
 from .answering import Answer
 from .budget import Budget, tighter, without_what_was_left
@@ -364,6 +364,7 @@ def draft_of(
     along: Sequence[Along] = (),
 ) -> Turn:
     """The turn that is about to be: its prompt, and what it is asked with."""
+    content = citable.enabled(content) if options.citations else content
     turns = [turn for turn in history if request.sendable(turn)]
     summed = [at for at, turn in enumerate(turns) if turn.params.get("compaction")]
     earlier = len(turns) - (summed[-1] + 1 if summed else 0)

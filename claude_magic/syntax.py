@@ -94,6 +94,21 @@ _OWN_FENCE = re.compile(
 )
 
 
+# A reference to a source, as `markdown.reference` makes it.
+OWN_REFERENCE = re.compile(r'<sup title="((?:[A-Za-z0-9 .,;()-]|&#\d{1,7};)*)">&#91;(\d{1,4})&#93;</sup>')
+
+
+def _own_reference(state: StateInline, silent: bool) -> bool:
+    match = OWN_REFERENCE.match(state.src, state.pos)
+    if match is None or match.end() > state.posMax:
+        return False
+    if not silent:
+        token = state.push("reference", "sup", 0)
+        token.content = match[0]
+    state.pos = match.end()
+    return True
+
+
 def _own_inline(state: StateInline, silent: bool) -> bool:
     character, code = _OWN_CHARACTER.match(state.src, state.pos), _OWN_CODE.match(state.src, state.pos)
     match = character or code
@@ -142,7 +157,7 @@ def _parse_inline(state: StateCore) -> None:
         if token.type != "inline":
             continue
         token.children = []
-        if token.meta.get("plain") or len(_MARKS.findall(token.content)) > MAX_MARKS:
+        if token.meta.get("plain") or len(_MARKS.findall(OWN_REFERENCE.sub("", token.content))) > MAX_MARKS:
             content = " ".join(token.content.split())
             token.children = [Token("code_inline", "code", 0, content=content, meta={"plain": True})]
         else:
@@ -157,6 +172,7 @@ def parser() -> MarkdownIt:
     parser.enable(["table", "strikethrough"])
     parser.inline.ruler.before("escape", "math", formulas.inline_rule)
     parser.inline.ruler.before("autolink", "own", _own_inline)
+    parser.inline.ruler.before("own", "reference", _own_reference)
     parser.block.ruler.before("table", "deep", _deep_block)
     interrupts: RuleOptionsType = {"alt": ["paragraph", "reference", "blockquote", "list"]}
     parser.block.ruler.after("fence", "own", _own_block, interrupts)

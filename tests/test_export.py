@@ -275,7 +275,7 @@ QUIET = frozenset(
         r"\w+",
         """
     html head meta title style body header main h1 h2 h3 h4 h5 h6 p article section div details summary footer
-    span strong em s a img ul ol li blockquote pre code table thead tbody tr th td hr br del
+    span strong sup em s a img ul ol li blockquote pre code table thead tbody tr th td hr br del
 """,
     )
 )

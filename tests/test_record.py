@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import html.parser
 import json
+import re
 from datetime import datetime
 from typing import Any
 
@@ -152,7 +153,10 @@ def test_citations_become_numbered_links() -> None:
     ]
     (shown,) = record.answer(turn(*content))
     first, *sources = shown["text/markdown"].split("\n\n", 1)
-    assert first.replace("&#91;", "[").replace("&#93;", "]") == "Owls fly. [1] [2] They hoot. [1] [3]"
+    assert re.sub(r"<.*?>|\(.*?\)", "", first) == "Owls fly.[&#91;1&#93;]&#91;2&#93; They hoot.[&#91;1&#93;]&#91;3&#93;"
+    assert shown["text/plain"].startswith(
+        "Owls fly. [1] [2] They hoot. [1] [3]\n\n[1] A [b] <i>, https://example.org/a_b"
+    )
     assert "1. [A &#91;b&#93; &lt;i>](https://example.org/a_b)" in sources[0]
     assert "2. Report" in sources[0] and "javascript" not in sources[0].replace("Bad", "")
 

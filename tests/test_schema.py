@@ -131,7 +131,9 @@ def spoken() -> tuple[Conversation, tuple[dict[str, Any], ...]]:
     """A conversation of one turn, and a prompt of words and a picture."""
     picture = io.BytesIO()
     Image.new("RGB", (20, 10)).save(picture, "PNG")
-    content = ({"type": "text", "text": "What is this?"}, image_block(picture.getvalue()))
+    source = {"type": "text", "media_type": "text/plain", "data": "Owls hoot."}
+    document = {"type": "document", "source": source}
+    content = (document, {"type": "text", "text": "What is this?"}, image_block(picture.getvalue()))
     asked = build(Conversation(), [{"type": "text", "text": "Hello."}], Options())
     reply = {"role": "assistant", "content": [{"type": "text", "text": "Hello."}]}
     call = Call(models.DEFAULT_MODEL, stop_reason="end_turn")

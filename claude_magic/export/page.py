@@ -27,9 +27,9 @@ MAX_HIGHLIGHTED_CHARACTERS = 50_000  # what is longer is shown in one colour: le
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 _TAGS = {
     *("a", "blockquote", "br", "code", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s"),
-    *("span", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul"),
+    *("span", "strong", "sup", "table", "tbody", "td", "th", "thead", "tr", "ul"),
 }
-_ATTRIBUTES = {"a": {"href", "title"}, "code": {"class"}, "span": {"class"}, "ol": {"start"}} | {
+_ATTRIBUTES = {"a": {"href", "title"}, "sup": {"title"}, "code": {"class"}, "span": {"class"}, "ol": {"start"}} | {
     cell: {"style"} for cell in ("td", "th")
 }
 _LIGHT, _DARK = "default", "github-dark"  # styles of Pygments
@@ -134,6 +134,9 @@ def _renderer() -> Any:
 
         def math_block(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
             return f"<pre><code>{html.escape(tokens[at].content)}</code></pre>\n"
+
+        def reference(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
+            return tokens[at].content
 
         def image(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
             return html.escape(tokens[at].content)

@@ -155,6 +155,9 @@ def _reference(source: Block, path: str) -> None:
 
 
 def _document(block: Block, path: str) -> None:
+    config = block.get("citations")
+    if config is not None and (not isinstance(config, dict) or config.keys() - {"enabled"}):
+        raise Rejected(f"{path}.document.citations: Input should be a valid dictionary with `enabled`")
     source = block["source"]
     match source.get("type"):
         case "base64":

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..models import lookup
-from . import hosting, pausing
+from . import hosting, pausing, quoting
 from .history import Body
 from .prompt import Prompt, read
 from .reply import Draft
@@ -69,7 +69,9 @@ def _content(prompt: Prompt, body: Body, worked: bool) -> list[dict[str, Any]]:
         return [_said(long_text(int(wanted[1])))]
     found = [section for make in SECTIONS if (section := make(prompt))] or [closing(prompt)]
     told = instructions(prompt)
-    return [_said(LABEL + "\n\n".join([told, *found] if told else found))]
+    said = _said(LABEL + "\n\n".join([told, *found] if told else found))
+    cited = quoting.citations(body)
+    return [said, _said("\n\n"), *cited] if cited else [said]
 
 
 def _said(text: str) -> dict[str, Any]:

@@ -240,6 +240,16 @@ def _server_tools(body: Body, model: Model) -> None:
                 )
 
 
+def _citations(body: Body, model: Model) -> None:
+    """Documents are cited all or none, and never in JSON (the citations page, and that of structured outputs)."""
+    documents = [each.block for each in flatten(body["messages"]) if each.kind == "document"]
+    cited = [bool((document.get("citations") or {}).get("enabled")) for document in documents]
+    if any(cited) and not all(cited):
+        raise Rejected("Citations must be enabled on all or none of the documents in a request.")
+    if any(cited) and (body.get("output_config") or {}).get("format"):
+        raise Rejected("output_config.format: structured outputs cannot be combined with citations.")
+
+
 def _breakpoints(body: Body, model: Model) -> None:
     """At most four cache marks, the long ones first."""
     marks = [*_explicit_marks(body), *([body["cache_control"]] if body.get("cache_control") else [])]
@@ -306,6 +316,7 @@ _MEANING: tuple[Callable[[Body, Model], None], ...] = (
     _endings,
     _tool_calls,
     _server_tools,
+    _citations,
     _breakpoints,
     _images,
     signatures.verify,

@@ -1,0 +1,128 @@
+"""A reply's citations as numbered references and their list.
+
+Shapes: the SDK's `citation_*_location.py` and `citations_*_location.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from . import markdown
+from .conversation import Block, text_of
+
+MAX_QUOTE_CHARACTERS = 300
+_FENCES = ("```", "~~~")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One place that a reply cites: `title` of what, `where` in it, and the words there. `url` is as it came."""
+
+    title: str
+    where: str
+    quote: str
+    url: str
+
+
+def sources(content: Iterable[Block]) -> dict[Source, Mapping[str, Any]]:
+    """What content cites, each place once, in the order of its references; with the citation as the API gave it."""
+    found: dict[Source, Mapping[str, Any]] = {}
+    for citation in (each for block in content for each in _citations(block)):
+        found.setdefault(_source(citation), citation)
+    return found
+
+
+def marked(content: Sequence[Block]) -> str:
+    """The text of content blocks with a reference behind what is cited: `markdown.Inert` shows it, and its title."""
+    numbers = {source: number for number, source in enumerate(sources(content), 1)}
+    if not numbers:
+        return text_of(tuple(content))
+    blocks = []
+    for block in content:
+        found = dict.fromkeys(_source(citation) for citation in _citations(block))
+        marks = "".join(_mark(numbers[source], source) for source in found)
+        blocks.append({**block, "text": _behind(block["text"], marks)} if marks else block)
+    return text_of(tuple(blocks))
+
+
+def listed(content: Iterable[Block]) -> str:
+    """The sources as a numbered list of inert Markdown; empty, where nothing is cited."""
+    return "\n".join(f"{number}. {_line(source)}" for number, source in enumerate(sources(content), 1))
+
+
+def in_words(content: Iterable[Block]) -> str:
+    """The same list as plain text."""
+    lines = []
+    for number, source in enumerate(sources(content), 1):
+        at = "".join(f", {part}" for part in (source.where, source.url) if part)
+        lines.append(f"[{number}] {source.title}{at}" + (f": “{source.quote}”" if source.quote else ""))
+    return "\n".join(lines)
+
+
+def _citations(block: Block) -> list[Mapping[str, Any]]:
+    found = block.get("citations") if block.get("type") == "text" else None
+    return [each for each in found if isinstance(each, Mapping)] if isinstance(found, list | tuple) else []
+
+
+def _mark(number: int, source: Source) -> str:
+    about = ": ".join(part for part in (source.title, source.quote) if part)
+    return markdown.reference(number, _short(about), source.url)
+
+
+def _behind(text: str, marks: str) -> str:
+    """Text with marks behind its last word: not on the line that closes code, and inside of a table's last cell."""
+    said = text.rstrip()
+    space = text[len(said) :]
+    last = said.rpartition("\n")[2].lstrip()
+    if last.startswith(_FENCES):
+        return f"{said}\n\n{marks}{space}"
+    if last.startswith("|") and last.endswith("|") and len(last) > 1:
+        return f"{said[:-1].rstrip()} {marks} |{space}"
+    return f"{said}{marks}{space}"
+
+
+def _line(source: Source) -> str:
+    label = markdown.link(source.title, source.url)
+    where = f", {markdown.escape(source.where)}" if source.where else ""
+    return f"{label}{where}" + (f": “{markdown.escape(source.quote)}”" if source.quote else "")
+
+
+def _source(citation: Mapping[str, Any]) -> Source:
+    kind = str(citation.get("type"))
+    title = citation.get("title") or citation.get("document_title") or citation.get("url") or citation.get("source")
+    url = citation.get("url") or (citation.get("source") if kind == "search_result_location" else "") or ""
+    named = _words(title) or f"document {_number(citation, 'document_index') + 1}"
+    return Source(_short(named), _where(citation), _short(_words(citation.get("cited_text"))), str(url))
+
+
+# kind of place → its unit, the names of its first and of what is behind its last, and what its first counts from
+_PLACES = {
+    "char_location": ("character", "start_char_index", "end_char_index", 0),
+    "page_location": ("page", "start_page_number", "end_page_number", 1),
+    "content_block_location": ("part", "start_block_index", "end_block_index", 0),
+    "search_result_location": ("part", "start_block_index", "end_block_index", 0),
+}
+
+
+def _where(citation: Mapping[str, Any]) -> str:
+    """The place in a document as people count; empty, where none is given."""
+    unit, start, end, origin = _PLACES.get(str(citation.get("type")), ("", "", "", 0))
+    if not all(isinstance(citation.get(name), int) for name in (start, end)):
+        return ""
+    first, last = citation[start] + 1 - origin, citation[end] - origin
+    return f"{unit}s {first:,}–{last:,}" if last > first else f"{unit} {first:,}"
+
+
+def _number(citation: Mapping[str, Any], name: str) -> int:
+    value = citation.get(name)
+    return value if isinstance(value, int) and not isinstance(value, bool) else 0
+
+
+def _words(text: Any) -> str:
+    return " ".join(str(text or "").split())
+
+
+def _short(words: str) -> str:
+    return words if len(words) <= MAX_QUOTE_CHARACTERS else f"{words[: MAX_QUOTE_CHARACTERS - 1]}…"
