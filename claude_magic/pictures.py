@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import base64
+import importlib
+import importlib.util
 import io
+import math
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .errors import PromptError
@@ -17,7 +21,44 @@ if TYPE_CHECKING:
 
 # A request with more than twenty images takes none that is larger, and notebooks gather figures (CLAUDE_API.md §3).
 MAX_IMAGE_SIDE_PIXELS = 2_000
-MAX_IMAGE_BASE64_BYTES = 10_000_000
+# The limit of Bedrock and Google; of the API it is 10 MB, but a history may move (CLAUDE_API.md §3).
+MAX_IMAGE_BASE64_BYTES = 5_000_000
+# Pillow's own limit, beyond which it refuses: four bytes for each of them is what a picture takes in memory.
+MAX_IMAGE_PIXELS = 178_956_970
+# What files may hold that is turned into an image: of the formats that Pillow knows, those that say so in their bytes.
+_FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "HEIF", "JPEG2000", "ICO", "PPM")
+_MAGIC = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a")
+# What Pillow tells of an image that says nothing of who made it, where and how; all else is left out.
+_HARMLESS = frozenset(
+    {
+        "adobe",
+        "adobe_transform",
+        "background",
+        "bbox",
+        "chromaticity",
+        "compression",
+        "default_image",
+        "dpi",
+        "duration",
+        "extension",
+        "gamma",
+        "icc_profile",
+        "interlace",
+        "jfif",
+        "jfif_density",
+        "jfif_unit",
+        "jfif_version",
+        "loop",
+        "progression",
+        "progressive",
+        "resolution",
+        "Software",
+        "srgb",
+        "timestamp",
+        "transparency",
+        "version",
+    }
+)
 
 # How many times its size a figure may take with what stands outside of it: legends, long labels.
 MAX_FIGURE_GROWTH = 3
@@ -29,41 +70,83 @@ Block = dict[str, Any]
 def image_block(data: bytes | Image) -> Block:
     """An image block with a picture within the API's limits (CLAUDE_API.md §3), the same for the same picture.
 
-    A JPEG, PNG, GIF or WebP that is within them goes as it is. Any other is turned upright, brought to
-    `MAX_IMAGE_SIDE_PIXELS` a side and encoded as PNG (a JPEG as JPEG); where its base64 would be more than
-    `MAX_IMAGE_BASE64_BYTES`, as JPEG of falling quality, then smaller. An animation is its first frame.
+    A JPEG, PNG, GIF or WebP that is within them, and holds nothing but the picture, goes as it is. Any other is turned
+    upright, brought to `MAX_IMAGE_SIDE_PIXELS` a side and encoded as PNG (a JPEG as JPEG), without what a camera wrote
+    into it; where its base64 would be more than `MAX_IMAGE_BASE64_BYTES`, as JPEG of falling quality, then smaller. An
+    animation is its first frame.
 
     Raises:
-        PromptError: Pillow cannot read the data.
+        PromptError: Pillow cannot read the data, or the picture has more than `MAX_IMAGE_PIXELS`.
     """
     try:
         return _image_block(data)
+    except _TooManyPixels as error:
+        failure = str(error)
     except Exception as error:  # each of Pillow's decoders fails in its own way
         failure = one_line(error)
     raise PromptError(f"The image cannot be read ({failure}).", advice="Nothing was sent.")
 
 
 def _image_block(data: bytes | Image) -> Block:
-    from PIL import Image
-
     if not isinstance(data, bytes):
         return _encoded(data, data.format)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        picture = Image.open(io.BytesIO(data))
+    with _opened(data) as picture:
+        if math.prod(picture.size) > MAX_IMAGE_PIXELS:
+            raise _TooManyPixels(f"it has {picture.width:,} × {picture.height:,} pixels, more than can be unpacked")
         picture.load()  # the API would refuse what breaks off
         if _goes_as_it_is(picture, data):
             return _wire_image(f"image/{str(picture.format).lower()}", data)
         return _encoded(picture, picture.format)
 
 
+class _TooManyPixels(Exception):
+    """A picture that is too large to be unpacked, however small its file."""
+
+
+@contextmanager
+def _opened(data: bytes) -> Iterator[Image]:
+    """A picture whose head has been read; of HEIC too, where pillow-heif is installed."""
+    from PIL import Image
+
+    if data[4:8] == b"ftyp" and "HEIF" not in Image.OPEN and importlib.util.find_spec("pillow_heif"):
+        importlib.import_module("pillow_heif").register_heif_opener()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        try:
+            with Image.open(io.BytesIO(data)) as picture:
+                yield picture
+                return
+        except Image.DecompressionBombError:
+            pass
+    raise _TooManyPixels(f"it has more than {MAX_IMAGE_PIXELS:,} pixels, more than can be unpacked")
+
+
+def is_image_data(data: bytes) -> bool:
+    """Whether these bytes are an image of a format that is brought to the API's, be it a broken one."""
+    if data.startswith(_MAGIC) or (data.startswith(b"RIFF") and data[8:12] == b"WEBP"):
+        return True
+    try:
+        with _opened(data) as picture:
+            return picture.format in _FORMATS
+    except _TooManyPixels:
+        return True
+    except Exception:  # each of Pillow's decoders fails in its own way
+        return False
+
+
+def frames_of(data: bytes) -> int:
+    """How many frames an image has, of which the first goes along."""
+    with _opened(data) as picture:
+        return int(getattr(picture, "n_frames", 1))
+
+
 def _goes_as_it_is(picture: Image, data: bytes) -> bool:
-    animated = getattr(picture, "n_frames", 1) > 1
-    orientation = picture.getexif().get(0x0112, 1)
     return (
-        (picture.format == "GIF" or (picture.format in ("JPEG", "PNG", "WEBP") and not animated))
+        picture.format in ("JPEG", "PNG", "GIF", "WEBP")
+        and getattr(picture, "n_frames", 1) == 1
         and picture.mode != "CMYK"
-        and orientation == 1
+        and not picture.getexif()
+        and {name for name in picture.info if isinstance(name, str)} <= _HARMLESS
         and max(picture.size) <= MAX_IMAGE_SIDE_PIXELS
         and _base64_length(len(data)) <= MAX_IMAGE_BASE64_BYTES
     )
@@ -73,6 +156,7 @@ def _encoded(picture: Image, format: str | None) -> Block:
     from PIL import Image, ImageOps
 
     upright = _plain_mode(ImageOps.exif_transpose(picture))
+    upright.info = {name: value for name, value in upright.info.items() if name in _HARMLESS}
     side = MAX_IMAGE_SIDE_PIXELS
     while True:
         upright.thumbnail((side, side), Image.Resampling.LANCZOS)
@@ -127,8 +211,12 @@ def _eight_bits(picture: Image) -> Image:
 
 
 def _wire_image(media_type: str, data: bytes) -> Block:
-    encoded = base64.b64encode(data).decode("ascii")
-    return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": encoded}}
+    return {"type": "image", "source": {"type": "base64", "media_type": media_type, "data": base64_text(data)}}
+
+
+def base64_text(data: bytes) -> str:
+    """Bytes as base64."""
+    return base64.b64encode(data).decode("ascii")
 
 
 def _base64_length(size: int) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import re
 import time
@@ -22,7 +20,7 @@ from ..stored import pin_metadata
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from ..conversation import Block, Conversation, Turn
+    from ..conversation import Conversation, Turn
     from ..record import Bundle
     from ..session import Session
     from .asking import ClaudeMagic
@@ -108,10 +106,12 @@ class ConversationMagics(Magics):
         if not expression:
             self._show_pins()
             return
-        from .. import context
+        from .. import attachments, context
 
         path = _file(expression)
-        content = _document(path) if path else context.content(f"{{{{{expression}}}}}", self.shell.user_ns)
+        content = (
+            attachments.path_blocks(path) if path else context.content(f"{{{{{expression}}}}}", self.shell.user_ns)
+        )
         pin = Pin(expression, tuple(content), ttl, time.time())
         self._session.chats.pins[expression] = pin
         self._show({"text/plain": f"Pinned {expression}, kept for {ttl}."}, pin_metadata(pin))
@@ -336,28 +336,6 @@ def _file(expression: str) -> Path | None:
         path = Path(expression.strip("'\"")).expanduser()
         return path if path.is_file() else None
     return None
-
-
-def _document(path: Path) -> Sequence[Block]:
-    """A file as content: an image, a PDF, or text. Raises `UsageError` for any other."""
-    from .. import context
-
-    data = path.read_bytes()
-    if data.startswith(b"%PDF-"):
-        source = {"type": "base64", "media_type": "application/pdf", "data": base64.b64encode(data).decode()}
-        return [{"type": "document", "source": source, "title": path.name}]
-    with suppress(OSError):
-        from PIL import Image
-
-        return context.content("{{image}}", {"image": Image.open(io.BytesIO(data))})
-    try:
-        text = data.decode("utf-8")
-    except UnicodeDecodeError:
-        text = ""
-    if not text.strip():
-        raise UsageError(f"{path} is no text, image or PDF: it cannot be pinned.")
-    source = {"type": "text", "media_type": "text/plain", "data": text}
-    return [{"type": "document", "source": source, "title": path.name}]
 
 
 def _nothing(line: str, magic: str) -> None:

@@ -1,0 +1,311 @@
+"""Files → content blocks: images, PDFs, notebooks, tables as summaries, and any other text as a document.
+
+What a file is, its bytes say, not its name. Whatever is read of it is bounded, and what cannot go is refused in a line.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from . import pdf, pictures, tables
+from .errors import PromptError
+from .pictures import Block
+
+# The API takes no larger request (CLAUDE_API.md §3); base64 takes four bytes for three.
+MAX_FILE_BYTES = 32 * 1024 * 1024 * 3 // 4
+# Longer text is shortened, and says so: a quarter of a context of 1M tokens.
+MAX_TEXT_CHARACTERS = 1_000_000
+# Of a notebook's output as text.
+MAX_OUTPUT_CHARACTERS = 2_000
+NOTHING_SENT = "Nothing was sent."
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """What became of a file: its content blocks, and what there is to say of it beside its name (`12 pages`)."""
+
+    content: list[Block]
+    about: list[str] = field(default_factory=list)
+
+
+def path_blocks(path: Path) -> list[Block]:
+    """The content blocks of a file. Raises `PromptError` in one line, with nothing sent."""
+    return of_path(path).content
+
+
+def of_path(path: Path) -> Attachment:
+    """A file as content. Raises `PromptError` where there is none, where it cannot be read or cannot be sent."""
+    path = _file(path)
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+    else:
+        return _attachment(data, path.name, max(size, len(data)), path)
+    raise PromptError(f"{path} cannot be read: {why}.", advice=NOTHING_SENT)
+
+
+def of_data(data: bytes, name: str) -> Attachment:
+    """Bytes as content, as a file of this name would be. Raises `PromptError`."""
+    return _attachment(data, name, len(data), None)
+
+
+def _file(path: Path) -> Path:
+    """The path of a file that is there, or a line that says what is there instead."""
+    try:
+        found = path.expanduser()
+        if found.is_dir():
+            raise PromptError(
+                f"{path} is a folder.", advice=f"Name its files, or a pattern: {path / '*.png'}. {NOTHING_SENT}"
+            )
+        if found.is_file():
+            return found
+        why = "is no file" if found.exists() else "does not exist"
+    except (OSError, ValueError, RuntimeError):  # a name that no file can have, a home that nobody knows
+        why = "cannot be a file's name"
+    raise PromptError(f"{path} {why}.", advice=NOTHING_SENT)
+
+
+def _attachment(data: bytes, name: str, size: int, path: Path | None) -> Attachment:
+    """Bytes as what they are. `size` is the whole file's, of which `data` may be the start."""
+    if not data:
+        raise PromptError(f"{name} is empty.", advice=NOTHING_SENT)
+    whole = len(data) == size <= MAX_FILE_BYTES
+    for matches, make in _KINDS:
+        if matches(data, name):
+            return make(_Given(data, name, size, whole, path))
+    text = decoded(data, cut=not whole)
+    if text is None:
+        kind = _kind_of_binary(data)
+        raise PromptError(f"{name} is {kind}: Claude cannot read it as it is.", advice=_ADVICE.get(kind, _CONVERT))
+    return _text(text, name, size, whole)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """A file's bytes, or as many as are read of a large one."""
+
+    data: bytes
+    name: str
+    size: int
+    whole: bool
+    path: Path | None
+
+
+def _image(given: _Given) -> Attachment:
+    if not given.whole:
+        raise PromptError(f"{given.name} has {_bytes(given.size)}: too large for an image.", advice=NOTHING_SENT)
+    try:
+        block, frames = pictures.image_block(given.data), pictures.frames_of(given.data)
+    except PromptError as error:
+        failure, advice = error.message.removeprefix("The image "), error.advice
+    else:
+        return Attachment([block], [f"the first of {frames:,} frames"] if frames > 1 else [])
+    raise PromptError(f"The image {given.name} {failure}", advice=advice)
+
+
+def _pdf(given: _Given) -> Attachment:
+    if not given.whole:
+        raise PromptError(
+            f"{given.name} has {_bytes(given.size)}: a request takes 32 MB, of which base64 leaves "
+            f"{MAX_FILE_BYTES // 1024**2} MB for it.",
+            advice=f"Split the PDF, or send fewer of its pages. {NOTHING_SENT}",
+        )
+    found = pdf.look(given.data)
+    if found.encrypted:
+        raise PromptError(
+            f"{given.name} is an encrypted PDF, which the API refuses.",
+            advice=f"Print it to a new PDF without the password. {NOTHING_SENT}",
+        )
+    source = {"type": "base64", "media_type": "application/pdf", "data": pictures.base64_text(given.data)}
+    pages = [f"{found.pages:,} {'page' if found.pages == 1 else 'pages'}"] if found.pages is not None else []
+    return Attachment([{"type": "document", "source": source, "title": given.name}], [*pages, _bytes(given.size)])
+
+
+def _svg(given: _Given) -> Attachment:
+    raise PromptError(
+        f"{given.name} is an SVG, which Claude does not take as an image.",
+        advice="Save it as PNG; to send its source as text: {{open('…').read()}}. " + NOTHING_SENT,
+    )
+
+
+def _table(given: _Given) -> Attachment:
+    """A table as its summary; where that is not to be had, as text. A small one also goes whole."""
+    text = decoded(given.data, cut=not given.whole)
+    summary = tables.summary(given.data, text, given.name, given.path, whole=given.whole)
+    if summary is None and text is None:
+        raise PromptError(
+            f"{given.name} cannot be read as a table.",
+            advice=f"Load it yourself, and send the frame as {{{{name}}}}. {NOTHING_SENT}",
+        )
+    if summary is None:
+        return _text(text or "", given.name, given.size, given.whole)
+    if text is not None and given.whole and len(text) <= tables.MAX_WHOLE_CHARACTERS:
+        summary = f"{summary}\n\nThe whole file:\n{text}"
+    return Attachment([_document(summary, given.name)], ["a table", _bytes(given.size)])
+
+
+def _notebook(given: _Given) -> Attachment:
+    """A notebook's cells as text, with what they printed."""
+    try:
+        cells = json.loads(given.data)["cells"]
+        text = "\n\n".join(_cell(number, cell) for number, cell in enumerate(cells, 1))
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        text = None
+    if text is None:
+        raise PromptError(f"{given.name} cannot be read as a notebook.", advice=NOTHING_SENT)
+    count = f"{len(cells)} {'cell' if len(cells) == 1 else 'cells'}"
+    shortened = _shortened(text, len(text), MAX_TEXT_CHARACTERS)
+    return Attachment([_document(shortened or "(no cells)", given.name)], [count])
+
+
+def _cell(number: int, cell: dict[str, Any]) -> str:
+    kind = str(cell["cell_type"])
+    printed = [_printed(output) for output in cell.get("outputs", ())]
+    parts = [f"# [cell {number}: {kind}]\n{_joined(cell['source'])}"]
+    parts += [f"# [output]\n{text}" for text in printed if text.strip()]
+    return "\n".join(parts)
+
+
+_ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+
+
+def _printed(output: dict[str, Any]) -> str:
+    """An output's text."""
+    if output["output_type"] == "error":
+        text = "\n".join(map(str, output.get("traceback", ())))
+    else:
+        text = _joined(output.get("text") or output.get("data", {}).get("text/plain", ""))
+    text = _ANSI.sub("", text)
+    return _shortened(text, len(text), MAX_OUTPUT_CHARACTERS)
+
+
+def _joined(lines: Any) -> str:
+    return "".join(map(str, lines)) if isinstance(lines, list) else str(lines)
+
+
+def _text(text: str, name: str, size: int, whole: bool) -> Attachment:
+    if not text.strip():
+        raise PromptError(f"{name} holds nothing but white space.", advice=NOTHING_SENT)
+    if whole:
+        shown = _shortened(text, len(text), MAX_TEXT_CHARACTERS)
+    else:
+        shown = f"{text[:MAX_TEXT_CHARACTERS]}\n… [shortened: the start of {_bytes(size)}]"
+    about = ["shortened"] if shown != text else []
+    return Attachment([_document(shown, name)], [*about, _bytes(size)])
+
+
+def _shortened(text: str, length: int, limit: int) -> str:
+    return text if length <= limit else f"{text[:limit]}\n… [shortened: {limit:,} of {length:,} characters]"
+
+
+def _document(text: str, name: str) -> Block:
+    return {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": text}, "title": name}
+
+
+def decoded(data: bytes, *, cut: bool = False) -> str | None:
+    """Bytes as the text that they are: UTF-8, UTF-16 with its mark, or Windows' Latin alphabet; `None` if none.
+
+    `cut`: the last character may be in halves.
+    """
+    for mark, encoding in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
+        if data.startswith(mark):
+            return data.decode(encoding, "replace").replace("\0", "")
+    if _BINARY.search(data):
+        return None
+    try:
+        return codecs.getincrementaldecoder("utf-8")().decode(data, final=not cut)
+    except UnicodeDecodeError:
+        return data.decode("cp1252", "replace")
+
+
+# Control characters that no text has: all but tab, line and page breaks, backspace, bell and escape.
+_BINARY = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f\x7f]")
+
+
+def _bytes(count: int) -> str:
+    """A size as people write it."""
+    for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+        if count >= size:
+            return f"{count / size:.3g} {unit}" if count < 999.5 * size else f"{count / size:,.0f} {unit}"
+    return f"{count} {'byte' if count == 1 else 'bytes'}"
+
+
+# What a file is, by how it begins.
+
+
+def _is_svg(data: bytes, name: str) -> bool:
+    start = data[:4_096].lstrip(b"\xef\xbb\xbf \t\r\n")
+    return start.startswith(b"<svg") or (start.startswith((b"<?xml", b"<!")) and b"<svg" in start)
+
+
+def _is_pdf(data: bytes, name: str) -> bool:
+    return pdf.is_pdf(data) and (data.startswith(pdf.HEADER) or decoded(data[:65_536], cut=True) is None)
+
+
+def _is_notebook(data: bytes, name: str) -> bool:
+    return name.lower().endswith(".ipynb") and data.lstrip()[:1] == b"{"
+
+
+def _is_table(data: bytes, name: str) -> bool:
+    return tables.is_table(data, name)
+
+
+def _is_image(data: bytes, name: str) -> bool:
+    return pictures.is_image_data(data)
+
+
+Kind = tuple[Callable[[bytes, str], bool], Callable[[_Given], Attachment]]
+_KINDS: tuple[Kind, ...] = (
+    (_is_pdf, _pdf),
+    (_is_svg, _svg),
+    (_is_image, _image),
+    (_is_notebook, _notebook),
+    (_is_table, _table),
+)
+
+_CONVERT = f"Convert it to text, an image or a PDF. {NOTHING_SENT}"
+_LOAD = f"Load it, and send what is in it as {{{{name}}}}. {NOTHING_SENT}"
+_ARCHIVE = "a ZIP archive, or an Office document, which is one"
+_ADVICE = {
+    _ARCHIVE: f"Unpack it, save the document as PDF, or load the sheet and send the frame. {NOTHING_SENT}",
+    "a gzip archive": f"Unpack it first. {NOTHING_SENT}",
+    "an SQLite database": _LOAD,
+    "an HDF5 file": _LOAD,
+    "a NumPy array": _LOAD,
+}
+_MAGIC = (
+    (b"PK\x03\x04", _ARCHIVE),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"SQLite format 3", "an SQLite database"),
+    (b"\x89HDF", "an HDF5 file"),
+    (b"\x93NUMPY", "a NumPy array"),
+    (b"\x80\x04", "a Python pickle"),
+    (b"\x80\x05", "a Python pickle"),
+    (b"\xd0\xcf\x11\xe0", "an old Office document"),
+    (b"\x7fELF", "a program"),
+    (b"MZ", "a program"),
+    (b"ID3", "a sound file"),
+    (b"OggS", "a sound file"),
+    (b"fLaC", "a sound file"),
+    (b"RIFF", "a sound or video file"),
+    (b"\x1aE\xdf\xa3", "a video"),
+)
+
+
+def _kind_of_binary(data: bytes) -> str:
+    if data[4:8] == b"ftyp":
+        return "a HEIC image" if data[8:12] in _HEIC else "a video"
+    return next((kind for magic, kind in _MAGIC if data.startswith(magic)), "binary data of an unknown kind")
+
+
+_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
+_ADVICE["a HEIC image"] = f"`pip install pillow-heif` has it read, or save it as JPEG. {NOTHING_SENT}"

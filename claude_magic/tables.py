@@ -1,0 +1,163 @@
+"""Files with tables in them (CSV, TSV, JSON records, Parquet) → the summary of a frame, by a library that is there.
+
+At most `MAX_TABLE_ROWS` are read: a summary of a part says of how much.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from . import frames
+from .foreign import attempt
+
+# A table whose text is no longer goes along whole, beside its summary.
+MAX_WHOLE_CHARACTERS = 8_000
+MAX_TABLE_ROWS = 100_000
+MAX_TABLE_VALUES = 20_000_000
+_SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+_PARQUET = b"PAR1"
+# In which order libraries are asked, where none is imported yet.
+_LIBRARIES = ("pandas", "polars", "pyarrow")
+
+
+def is_table(data: bytes, name: str) -> bool:
+    """Whether a file's name, or its first bytes, say that it is a table, or JSON, which may be one."""
+    return data.startswith(_PARQUET) or Path(name).suffix.lower() in (*_SEPARATORS, ".json", ".jsonl", ".ndjson")
+
+
+def summary(data: bytes, text: str | None, name: str, path: Path | None, *, whole: bool) -> str | None:
+    """A table's summary as `frames` makes it; `None` where the file is none, or no library can read it.
+
+    `data` is the file's start, and `whole` says that it is all; `text` is the same as text.
+    """
+    if data.startswith(_PARQUET):
+        frame, rows = _first_that_works(_PARQUET_READERS, path if path is not None else io.BytesIO(data))
+    elif text is None:
+        return None
+    elif separator := _SEPARATORS.get(Path(name).suffix.lower()):
+        lines = text if whole else text[: text.rfind("\n") + 1]
+        frame, rows = _first_that_works(_CSV_READERS, lines, separator)
+    else:
+        frame, rows = _first_that_works(_RECORD_READERS, _records(text, whole=whole))
+    if frame is None:
+        return None
+    shown = frames.summary(frame, name)
+    part = frame.shape[0]
+    if rows is not None and rows > part:
+        return f"The first {part:,} of {rows:,} rows of {name}.\n{shown}"
+    if (rows is None and part == MAX_TABLE_ROWS) or not (whole or data.startswith(_PARQUET)):
+        return f"The first {part:,} rows of {name}, which is longer.\n{shown}"
+    return shown
+
+
+# A frame, and how many rows the file has; `None`: not known.
+Read = tuple[Any, int | None]
+
+
+def _first_that_works(readers: dict[str, Callable[..., Read]], *given: Any) -> Read:
+    """What the first library reads that is installed and can; those first that are imported already."""
+    there = [name for name in _LIBRARIES if name in readers and name in sys.modules]
+    there += [name for name in _LIBRARIES if name in readers and name not in there and importlib.util.find_spec(name)]
+    for name in there:
+        read: Read | None = attempt(partial(readers[name], *given))
+        if read is not None:
+            return read
+    return None, None
+
+
+def _pandas_csv(text: str, separator: str) -> Read:
+    import pandas
+
+    return pandas.read_csv(io.StringIO(text), sep=separator, nrows=MAX_TABLE_ROWS), None
+
+
+def _polars_csv(text: str, separator: str) -> Read:
+    import polars
+
+    read = polars.read_csv(io.BytesIO(text.encode()), separator=separator, n_rows=MAX_TABLE_ROWS, try_parse_dates=True)
+    return read, None
+
+
+def _pyarrow_csv(text: str, separator: str) -> Read:
+    from pyarrow import csv
+
+    table = csv.read_csv(io.BytesIO(text.encode()), parse_options=csv.ParseOptions(delimiter=separator))
+    return table.slice(0, MAX_TABLE_ROWS), table.num_rows
+
+
+_CSV_READERS: dict[str, Callable[..., Read]] = {
+    "pandas": _pandas_csv,
+    "polars": _polars_csv,
+    "pyarrow": _pyarrow_csv,
+}
+
+
+def _pyarrow_parquet(source: Any) -> Read:
+    """As many rows as come in the first batch: what is unpacked is bounded, however well the file is packed."""
+    from pyarrow import Table, parquet
+
+    with parquet.ParquetFile(source) as file:
+        rows = min(MAX_TABLE_ROWS, max(1, MAX_TABLE_VALUES // max(1, file.metadata.num_columns)))
+        batch = next(file.iter_batches(batch_size=rows), None)
+        table = file.schema_arrow.empty_table() if batch is None else Table.from_batches([batch])
+        return table, int(file.metadata.num_rows)
+
+
+def _polars_parquet(source: Any) -> Read:
+    import polars
+
+    lazy = polars.scan_parquet(source)
+    columns = len(lazy.collect_schema())
+    rows = min(MAX_TABLE_ROWS, max(1, MAX_TABLE_VALUES // max(1, columns)))
+    return lazy.head(rows).collect(), int(lazy.select(polars.len()).collect().item())
+
+
+_PARQUET_READERS: dict[str, Callable[..., Read]] = {"polars": _polars_parquet, "pyarrow": _pyarrow_parquet}
+
+
+def _records(text: str, *, whole: bool) -> list[dict[str, Any]]:
+    """The rows of JSON that is a list of flat objects, or has one a line. Empty for any other."""
+    found: Any = None
+    with suppress(ValueError, RecursionError):
+        found = json.loads(text) if whole else None
+    if found is None:
+        lines = text.splitlines()[: None if whole else -1]
+        with suppress(ValueError, RecursionError):
+            found = [json.loads(line) for line in lines[: MAX_TABLE_ROWS + 1] if line.strip()]
+    flat = isinstance(found, list) and len(found) > 1
+    flat = flat and all(isinstance(row, dict) and row for row in found)
+    flat = flat and not any(isinstance(value, dict | list) for row in found for value in row.values())
+    return found if flat else []
+
+
+def _pandas_records(rows: list[dict[str, Any]]) -> Read:
+    import pandas
+
+    return (pandas.DataFrame(rows[:MAX_TABLE_ROWS]), len(rows)) if rows else (None, None)
+
+
+def _polars_records(rows: list[dict[str, Any]]) -> Read:
+    import polars
+
+    return (polars.DataFrame(rows[:MAX_TABLE_ROWS], infer_schema_length=None), len(rows)) if rows else (None, None)
+
+
+def _pyarrow_records(rows: list[dict[str, Any]]) -> Read:
+    from pyarrow import Table
+
+    return (Table.from_pylist(rows[:MAX_TABLE_ROWS]), len(rows)) if rows else (None, None)
+
+
+_RECORD_READERS: dict[str, Callable[..., Read]] = {
+    "pandas": _pandas_records,
+    "polars": _polars_records,
+    "pyarrow": _pyarrow_records,
+}
