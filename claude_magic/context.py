@@ -7,17 +7,18 @@ A new kind of value is two functions and their row in `_ELEMENT_KINDS`.
 from __future__ import annotations
 
 import difflib
+import re
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import CodeType
 from typing import Any
 
-from . import frames, pictures, values, weighing
+from . import frames, hiding, masking, pictures, values, weighing
 from .conversation import Along
 from .errors import PromptError
 from .foreign import one_line, short
+from .masking import MASK, Secrets
 from .options import IPYTHON_NAMES
 from .pictures import Block
 from .pieces import Piece
@@ -30,6 +31,8 @@ MAX_QUOTED_CHARACTERS = 60
 
 # Values of one list that are shown one after another.
 MAX_ELEMENTS = 20
+
+_NAMES = re.compile(r"[A-Za-z_]\w*")
 
 # Whether a value is of the kind, and what it becomes; the text is the expression that it is the value of.
 Kind = tuple[Callable[[Any], bool], Callable[[Any, str], list[Part]]]
@@ -59,36 +62,72 @@ def content(body: str, namespace: Mapping[str, Any], *, raw: bool = False) -> li
     return list(prompt(body, namespace, raw=raw).content)
 
 
-def prompt(body: str, namespace: Mapping[str, Any], pieces: Sequence[Piece] = (), *, raw: bool = False) -> Prompt:
+def prompt(
+    body: str,
+    namespace: Mapping[str, Any],
+    pieces: Sequence[Piece] = (),
+    *,
+    raw: bool = False,
+    secrets: Secrets | None = None,
+) -> Prompt:
     r"""What a cell asks: the `pieces` that go along, then the text, with values and images at their place.
 
     Each `{{expr}}` is evaluated in `namespace`, all of them before the first is rendered; `raw` leaves
-    the text as it is. Text that UTF-8 cannot carry (lone surrogates) becomes U+FFFD.
+    the text as it is. Text that UTF-8 cannot carry (lone surrogates) becomes U+FFFD. All but what the reader typed
+    goes without its `secrets`: by default those that the namespace and the environment hold, and what looks like one.
 
     Raises:
         PromptError: the prompt is empty, or an expression is not Python or fails. It has no cause or
             context, which could hold a secret.
     """
+    secrets = secrets or Secrets(masking.known(namespace))
     typed = [Text(body)] if raw else list(_split(body))
     found = [(each.source, _evaluate(each, namespace)) for each in typed if isinstance(each, Expression)]
-    shown = [Piece(source, "value", _render(value, source, _KINDS)) for source, value in found]
+    before = [_masked(piece, secrets) for piece in pieces]
+    shown = [_masked(Piece(source, "value", _value(value, source, secrets)), secrets) for source, value in found]
     rendered = iter(shown)
-    parts = [part for piece in pieces for part in piece.parts]
+    parts = [part for piece in before for part in piece.parts]
     for each in typed:
         parts.extend(next(rendered).parts if isinstance(each, Expression) else [each])
     blocks = tuple(_join(parts))
     if not blocks:
         raise PromptError("The prompt is empty.", advice="Write it below the %%claude line. Nothing was sent.")
-    return Prompt(blocks, _along([*pieces, *shown]))
+    return Prompt(blocks, _along([*before, *shown]))
 
 
 def _along(pieces: Iterable[Piece]) -> tuple[Along, ...]:
     """What goes along, each name once."""
-    tokens: Counter[tuple[str, str]] = Counter()
+    found: dict[tuple[str, str], Along] = {}
     for piece in pieces:
         name = short(" ".join(piece.name.split()), MAX_QUOTED_CHARACTERS)
-        tokens[name, piece.kind] += weighing.of_blocks(_join(piece.parts))
-    return tuple(Along(name, kind, count) for (name, kind), count in tokens.items())
+        known = found.get((name, piece.kind), Along(name, piece.kind, 0))
+        tokens = known.tokens + weighing.of_blocks(_join(piece.parts))
+        found[name, piece.kind] = replace(known, tokens=tokens, masked=max(known.masked, piece.masked))
+    return tuple(found.values())
+
+
+def _masked(piece: Piece, secrets: Secrets) -> Piece:
+    """A piece without its secrets; those that are masked in it already are one."""
+    parts: list[Part] = []
+    count = piece.masked
+    for part in piece.parts:
+        if isinstance(part, Text):
+            count += MASK in part.text
+            text, found = secrets.masked(part.text, is_code=part.is_code)
+            count += found
+            part = replace(part, text=text)
+        parts.append(part)
+    return replace(piece, parts=parts, masked=count)
+
+
+def _value(value: Any, source: str, secrets: Secrets) -> list[Part]:
+    """What the value of an expression becomes; a text whose name says that it is a secret, none of it."""
+    if secrets.allowed:
+        return _render(value, source, _KINDS)
+    names = _NAMES.findall(source)
+    if isinstance(value, str | bytes) and value and names and masking.is_secret_name(names[-1]):
+        return [Text(MASK)]
+    return _render(hiding.hidden(value), source, _KINDS)
 
 
 # From the body to its parts

@@ -306,6 +306,9 @@ class Options:
     )
     citations: bool = option(False, "--citations", help="have Claude cite the documents that go along")
     once: bool = option(False, "--once", help="neither see the conversation nor join it")
+    allow_secrets: bool = option(
+        False, "--allow-secrets", help="send what looks like a key, a token or a password; it is masked otherwise"
+    )
     raw: bool = option(False, "--raw", help="send {{…}} as it is written")
     out: str | None = option(
         None,

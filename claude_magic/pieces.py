@@ -18,9 +18,11 @@ class Piece:
     """One thing that goes along.
 
     `name` is what the header calls it (`sales`, `cell [3]`, `plot.png`), `kind` what it is in a word or two (`value`,
-    `cell`, `image`, `file`, `error`, `code`); `parts` are sent in their order.
+    `cell`, `image`, `file`, `error`, `code`); `parts` are sent in their order. `masked` is how many secrets were masked
+    in them already.
     """
 
     name: str
     kind: str
     parts: Sequence[Part]
+    masked: int = 0

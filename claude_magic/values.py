@@ -23,10 +23,11 @@ MAX_VALUE_CHARACTERS = 8_000
 
 @dataclass(frozen=True)
 class Text:
-    """A piece of text; with `own_lines` it starts and ends at line breaks."""
+    """A piece of text; with `own_lines` it starts and ends at line breaks. `is_code`: it is Python."""
 
     text: str
     own_lines: bool = False
+    is_code: bool = False
 
 
 Part = Text | Block

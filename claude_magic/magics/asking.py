@@ -319,14 +319,16 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
 
     def _run(self, line: str, cell: str | None) -> None:
         """Read the line and the body, ask, show."""
-        from .. import context, record
+        from .. import context, masking, record
         from ..session import Replay
 
         wanted, rest = options.parse(line, self.defaults())
+        namespace = self.shell.user_ns
         running = self.cell
         body = rest if cell is None else _body(cell, rest, running)
         wanted = self.resolved(wanted)
-        prompt = context.prompt(body, self.shell.user_ns, raw=wanted.raw)
+        secrets = masking.Secrets(masking.known(namespace, self._client.secrets()), wanted.allow_secrets)
+        prompt = context.prompt(body, namespace, raw=wanted.raw, secrets=secrets)
         content = prompt.content
         if "," in wanted.model:
             self._compare(wanted, prompt, running)

@@ -1,0 +1,63 @@
+"""Values without the columns that hold secrets by their names; the reader's own values stay as they are."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import frames
+from .foreign import attempt, comes_from
+from .masking import MASK, is_secret_name
+
+MAX_ELEMENTS = 50
+_PANDAS = ("pandas", "geopandas")
+
+
+def hidden(value: Any) -> Any:
+    """The value with the secrets masked in frames' columns of a name that says so, in lists and dicts as well."""
+    if type(value) in (list, tuple) and len(value) <= MAX_ELEMENTS:
+        return type(value)(hidden(each) for each in value) if any(map(_may_hide, value)) else value
+    if type(value) is dict and len(value) <= MAX_ELEMENTS:
+        return {name: hidden(each) for name, each in value.items()} if any(map(_may_hide, value.values())) else value
+    return _frame(value) if _may_hide(value) else value
+
+
+def _may_hide(value: Any) -> bool:
+    return bool(attempt(lambda: frames.is_frame(value)))
+
+
+def _frame(value: Any) -> Any:
+    """A frame or a column; where it cannot be made without its secrets, what stands there says so."""
+    names = attempt(lambda: _names(value))
+    if names is None or not any(map(is_secret_name, names)):
+        return value
+    masked = attempt(lambda: _pandas(value, names) if comes_from(value, *_PANDAS) else _other(value, names))
+    return f"<{type(value).__name__} with secrets in it: {MASK}>" if masked is None else masked
+
+
+def _names(value: Any) -> list[str]:
+    import narwhals as nw
+
+    if comes_from(value, *_PANDAS):
+        return [str(name) for name in (value.columns if hasattr(value, "columns") else [value.name])]
+    frame: Any = nw.from_native(value, pass_through=True, allow_series=True)
+    return [str(frame.name)] if isinstance(frame, nw.Series) else list(frame.collect_schema())
+
+
+def _pandas(value: Any, names: list[str]) -> Any:
+    """By position: names may come twice, or be no strings."""
+    if not hasattr(value, "columns"):
+        return type(value)([MASK] * len(value), index=value.index, name=value.name)
+    shown = value.copy(deep=False)
+    for position in (at for at, name in enumerate(names) if is_secret_name(name)):
+        shown.isetitem(position, MASK)
+    return shown
+
+
+def _other(value: Any, names: list[str]) -> Any:
+    import narwhals as nw
+
+    frame: Any = nw.from_native(value, allow_series=True)
+    if isinstance(frame, nw.Series):
+        frame = frame.to_frame()
+        return frame.with_columns(nw.lit(MASK).alias(frame.columns[0])).get_column(frame.columns[0]).to_native()
+    return frame.with_columns(*[nw.lit(MASK).alias(name) for name in names if is_secret_name(name)]).to_native()

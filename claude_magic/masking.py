@@ -1,0 +1,306 @@
+"""Text without the secrets in it: what looks like one, by its shape or by the name before it, becomes `MASK`.
+
+The same text is always masked the same way, and all but the secrets stays byte for byte. Every pattern is bounded, so
+that the time is linear in the text. What is masked is a guess: prose is left alone where it can be told from data.
+"""
+
+from __future__ import annotations
+
+import bisect
+import math
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+MASK = "[secret masked]"
+# What is shorter is not looked for elsewhere: it would be found in ordinary words.
+MIN_KNOWN_CHARACTERS = 8
+MAX_KNOWN = 500
+MIN_TOKEN_CHARACTERS = 6
+# A key by its name alone (`primary_key`) is mostly none: its value must look random, too.
+MIN_RANDOM_CHARACTERS = 16
+
+Span = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """What to mask in all that goes along by value. `known` are strings that are secrets wherever they stand."""
+
+    known: tuple[str, ...] = ()
+    allowed: bool = False
+
+    def masked(self, text: str, *, is_code: bool = False) -> tuple[str, int]:
+        """The text without its secrets, and how many those were. In code only literals are values."""
+        if self.allowed:
+            return text, 0
+        spans = _merged([*_known(text, self.known), *_shaped(text), *_keys(text), *_named(text, is_code)])
+        pieces, at = [], 0
+        for start, end in spans:
+            pieces += [text[at:start], MASK]
+            at = end
+        return "".join([*pieces, text[at:]]), len(spans)
+
+
+def known(namespace: Mapping[str, object], others: Iterable[str] = ()) -> tuple[str, ...]:
+    """The secrets that the environment and a notebook's variables hold, by their names; and `others`."""
+    named = [*os.environ.items(), *((name, value) for name, value in list(namespace.items()) if type(value) is str)]
+    found = [str(value).strip() for name, value in named if isinstance(name, str) and is_secret_name(name)]
+    distinctive = [each for each in found if not each.isalpha() and not each.startswith("/")]
+    wanted = dict.fromkeys(each for each in [*others, *distinctive] if len(each) >= MIN_KNOWN_CHARACTERS)
+    return tuple(wanted)[:MAX_KNOWN]
+
+
+_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+_SECRET_WORDS = frozenset(
+    {"password", "passwd", "pwd", "passphrase", "passcode", "secret", "secrets", "credential", "credentials"}
+    | {"apikey", "authtoken", "accesstoken", "accesskey", "privatekey", "secretkey", "accountkey", "authorization"}
+    | {"pgpassword", "mypassword", "userpassword", "dbpassword", "apitoken"}
+)
+_SECRET_KEYS = frozenset(
+    {"api", "access", "secret", "private", "auth", "account", "encryption", "signing", "master", "ssh", "service"}
+    | {"subscription", "shared", "session", "hmac", "aes", "rsa", "license", "client", "consumer", "deploy", "storage"}
+)
+# What stands last in the name of something that is about a secret, and none.
+_ABOUT = frozenset(
+    {"name", "names", "id", "path", "file", "url", "uri", "length", "len", "type", "count", "field", "fields", "column"}
+    | {"policy", "arn", "version", "label", "hint", "prompt", "pattern", "regex", "expires", "expiry", "ttl", "limit"}
+    | {"enabled", "required", "manager", "env", "var", "min", "max", "strength", "error", "message", "help", "changed"}
+)
+# The tokens of language models.
+_TOKENS = frozenset(
+    {"pad", "eos", "bos", "unk", "sep", "cls", "mask", "special", "next", "image", "first", "last", "num", "max", "min"}
+    | {"start", "end", "stop", "per", "sot", "eot", "decoder", "prompt", "current", "previous", "prev", "word", "sub"}
+)
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether what has this name is a secret: `db_password`, `API_KEY`, `accessToken`; not `max_tokens`."""
+    words = [word.lower() for word in _WORDS.findall(name[-200:])]
+    if not words or words[-1] in _ABOUT:
+        return False
+    before = set(words[:-1])
+    if not _SECRET_WORDS.isdisjoint(words):
+        return True
+    if words[-1] == "token":
+        return _TOKENS.isdisjoint(before)
+    return (words[-1] == "key" and not _SECRET_KEYS.isdisjoint(before)) or (words[-1] == "pass" and bool(before))
+
+
+def _is_key_name(name: str) -> bool:
+    """Whether this may be a key: `openai_key`, and `sort_key`."""
+    words = [word.lower() for word in _WORDS.findall(name[-200:])]
+    return len(words) > 1 and words[-1] in ("key", "cookie", "signature", "sig", "auth")
+
+
+def _is_random(value: str) -> bool:
+    letters, digits = any(map(str.isalpha, value)), any(map(str.isdigit, value))
+    return len(value) >= MIN_RANDOM_CHARACTERS and letters and digits and not re.search(r"\s", value)
+
+
+def _merged(spans: Iterable[Span]) -> list[Span]:
+    """Spans in order, those that overlap as one."""
+    merged: list[Span] = []
+    for start, end in sorted(span for span in spans if span[0] < span[1]):
+        if merged and start < merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
+        else:
+            merged.append((start, end))
+    return merged
+
+
+def _known(text: str, secrets: Iterable[str]) -> Iterator[Span]:
+    for secret in secrets:
+        at = text.find(secret)
+        while at >= 0:
+            yield at, at + len(secret)
+            at = text.find(secret, at + len(secret))
+
+
+# --- by shape -----------------------------------------------------------------------------------------
+
+
+def _anything(value: str) -> bool:
+    return True
+
+
+def _has_digit(value: str) -> bool:
+    return any(map(str.isdigit, value))
+
+
+# Patterns, the secret in their last group if they have one; and what it must be besides.
+_SHAPES: tuple[tuple[re.Pattern[str], Callable[[str], bool]], ...] = tuple(
+    (re.compile(pattern), check)
+    for pattern, check in (
+        (r"(?<![A-Za-z0-9_-])sk-ant-[\w-]{4,}", _anything),
+        (r"(?<![A-Za-z0-9_-])sk-[A-Za-z0-9_-]{20,}", _has_digit),
+        (r"(?<![A-Za-z0-9])(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Za-z0-9])", _anything),
+        (r"(?<![A-Za-z0-9])(?:gh[pousr]|hf|npm|dop_v1|lin_api|whsec)_[A-Za-z0-9]{16,}", _anything),
+        (r"(?<![A-Za-z0-9])(?:github_pat|[srp]k_(?:live|test))_[A-Za-z0-9_]{10,}", _anything),
+        (r"(?<![A-Za-z0-9])(?:glpat|xox[a-z]|xapp|pypi)-[\w-]{10,}", _has_digit),
+        (r"(?<![A-Za-z0-9])AIza[\w-]{30,}", _anything),
+        (r"(?<![A-Za-z0-9])(?:ya29|SG)\.[\w.-]{20,}", _anything),
+        (r"(?<![A-Za-z0-9])dapi[0-9a-f]{32}", _anything),
+        (r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*", _anything),
+        (r"hooks\.slack\.com/services/([\w/]{20,})", _anything),
+        (r"(?i)\bbearer[ \t]{1,3}([A-Za-z0-9._~+/=-]{12,})", _has_digit),
+        (
+            r"(?i)\bauthorization\\?[\"']?[ \t]{0,3}[:=][ \t]{0,3}\\?[\"']?\w{1,20}[ \t]{1,3}([^\s\"'\\,;]{4,})",
+            _anything,
+        ),
+        (r"(?i)[?&](?:sig|signature|token|key|access_token|api_key|x-amz-signature)=([^\s&\"'<>#]{8,})", _anything),
+        (r"://[^\s/:@\"'<>]{0,200}:([^\s/\"'<>]{1,300})@", _anything),
+        (r"://([^\s/:@\"'<>]{16,300})@", _anything),
+        (r"(?i)\blogin\s{1,5}\S{1,100}\s{1,5}password\s{1,5}(\S{1,300})", _anything),
+        (r"(?<!\S)(?:-u|--user)[ \t]{1,3}[\"']?[^\s:\"']{1,80}:([^\s\"']{1,200})", _anything),
+    )
+)
+
+
+def _shaped(text: str) -> Iterator[Span]:
+    for pattern, check in _SHAPES:
+        for found in pattern.finditer(text):
+            group = pattern.groups
+            if check(found[group]) and not text.startswith(MASK, found.start(group)):
+                yield found.span(group)
+
+
+_KEY_BEGINS = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+_KEY_ENDS = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
+
+
+def _keys(text: str) -> Iterator[Span]:
+    """Private keys as they stand in files, whole; one that has no end, as in a shortened text, to the text's end."""
+    at = 0
+    while begins := _KEY_BEGINS.search(text, at):
+        ends = _KEY_ENDS.search(text, begins.end())
+        at = ends.end() if ends else len(text)
+        yield begins.start(), at
+
+
+# --- by name ------------------------------------------------------------------------------------------
+
+_NAME = re.compile(
+    r"""(?<![\w-])-{0,2}(?P<name>[A-Za-z_][\w-]{0,200})\\?["'`]?\]?[ \t]{0,20}"""
+    r"""(?P<sign>:[ \t]{0,5}[A-Za-z_][\w.\[\]| ]{0,60}?[ \t]{0,5}=(?!=)|=>|:=|===?|!=|=|:)(?P<gap>\s{0,20})"""
+)
+_PAIR = re.compile(r"""\(\s{0,5}["']([A-Za-z_][\w-]{0,200})["']\s{0,5},\s{0,5}["']([^"'\n]{1,500})["']\s{0,5}\)""")
+_FLAG = re.compile(r"""(?<!\S)--([A-Za-z][\w-]{1,60})[ \t]{1,3}["']?([^\s"'-][^\s"']{0,300})""")
+_QUOTE = re.compile(r"""[\[({]?\s{0,10}[rbfuRBFU]{0,2}(\\?(?:\"{3}|'{3}|["'`]))""")
+_NEXT_QUOTE = re.compile(r"""\s{0,10},?\s{0,20}[rbfuRBFU]{0,2}(\\?(?:\"{3}|'{3}|["'`]))""")
+_BARE = re.compile(r"""[^\s"'`,;&|<>()\[\]{}]{1,500}""")
+_NO_VALUE = re.compile(
+    r"(?i)none|null|nil|nan|true|false|undefined|str|int|bytes|bool|float|any|object|optional|union|secretstr|string"
+    r"|(?:self|os|args|cfg|config|settings|env|environ)\..*|\$.*|%\w*|[*•x.…-]+|yes|no|required|missing|invalid|redacted"
+)
+_AFTER_TEXT = re.compile(r"[\s),;+}\]]|\Z")
+MAX_ITEMS = 50
+MAX_LINE_CHARACTERS = 2_000
+
+
+def _named(text: str, is_code: bool) -> Iterator[Span]:
+    """What stands behind a name that says what it is: `password = "…"`, `'token': '…'`, `PASSWORD=…`."""
+    prose = _prose_of(text) if is_code else [(0, len(text))]
+    for found in _NAME.finditer(text):
+        is_secret = is_secret_name(found["name"])
+        if not is_secret and not _is_key_name(found["name"]):
+            continue
+        for start, end in _values(text, found, prose):
+            if _counts(found["name"], text[start:end], is_secret):
+                yield start, end
+    for pattern in (_PAIR, _FLAG):
+        for pair in pattern.finditer(text):
+            if is_secret_name(pair[1]) and not text.startswith(MASK, pair.start(2)):
+                yield pair.span(2)
+
+
+def _counts(name: str, value: str, is_secret: bool) -> bool:
+    if value.startswith(MASK) or not value.strip():
+        return False
+    if name.lower().endswith("pwd") and value[:1] in "/~" and not _is_random(value):  # the working directory
+        return False
+    if name.lower() == "token" and len(value) < MIN_TOKEN_CHARACTERS:  # a word of a text, mostly
+        return False
+    return is_secret or _is_random(value)
+
+
+def _values(text: str, found: re.Match[str], prose: Sequence[Span]) -> Iterator[Span]:
+    """Where the values of a name stand: several in brackets, none where the name ends a text, as in a question."""
+    opening = _QUOTE.match(text, found.end())
+    if opening is None:
+        if "\n" not in found["gap"] and _is_within(found.start(), prose):
+            yield from _bare(text, found)
+        return
+    if _AFTER_TEXT.match(text, opening.end()) and _is_closing(text, found, opening[1]):
+        return
+    in_brackets = text[found.end()] in "[({"
+    for _ in range(MAX_ITEMS if in_brackets else 1):
+        start = opening.end()
+        end = _closing(text, start, opening[1])
+        yield start, end
+        following = _NEXT_QUOTE.match(text, end + len(opening[1]))
+        if following is None:
+            return
+        opening = following
+
+
+_ENDS = {
+    quote: re.compile(rf"(?:[^\\{quote[-1]}\n]|\\.)*" if len(quote) == 1 else rf"(?s:.*?(?={re.escape(quote)}))")
+    for quote in ('"', "'", "`", '"""', "'''", '\\"', "\\'", "\\`")
+}
+
+
+def _closing(text: str, start: int, quote: str) -> int:
+    """Where a string ends that has begun here: at its line's end, where its closing quote is cut off."""
+    found = _ENDS[quote].match(text, start) if quote in _ENDS else None
+    if found is not None:
+        return found.end()
+    end = text.find("\n", start)
+    return len(text) if end < 0 else end
+
+
+def _is_closing(text: str, found: re.Match[str], quote: str) -> bool:
+    """Whether this quote ends the string in which the name stands."""
+    line = text[max(text.rfind("\n", 0, found.start()) + 1, found.start() - MAX_LINE_CHARACTERS) : found.end()]
+    return len(re.findall(rf"(?<!\w){quote[-1]}|{quote[-1]}(?!\w)", line)) % 2 == 1
+
+
+def _bare(text: str, found: re.Match[str]) -> Iterator[Span]:
+    """A value without quotes."""
+    value = _BARE.match(text, found.end())
+    if value is None or found["sign"] in ("==", "===", "!="):
+        return
+    is_call = text[value.end() : value.end() + 1] in ("(", "[")
+    if is_call or _NO_VALUE.fullmatch(value[0]) or _is_prose(text, found, value):
+        return
+    yield value.start(), value.start() + max(1, len(value[0].rstrip(".:")))
+
+
+_NO_CODE = re.compile(
+    r"""(?m)\#[^\n]*|^[ \t]*[%!][^\n]*|(?s:\"{3}.*?(?:\"{3}|\Z)|'{3}.*?(?:'{3}|\Z))"""
+    r"""|"(?:[^"\\\n]|\\.)*|'(?:[^'\\\n]|\\.)*"""
+)
+
+
+def _prose_of(code: str) -> list[Span]:
+    """Where names and values need no quotes: strings, comments, and the lines of magics and of the shell."""
+    if code.lstrip().startswith("%%"):
+        return [(0, len(code))]
+    found: list[Span] = []
+    at = 0
+    while part := _NO_CODE.search(code, at):
+        found.append(part.span())
+        at = part.end() + (code[part.end() : part.end() + 1] in ("'", '"') and part[0][:3] not in ('"""', "'''"))
+    return found
+
+
+def _is_within(at: int, spans: Sequence[Span]) -> bool:
+    position = bisect.bisect(spans, (at, math.inf)) - 1
+    return position >= 0 and at < spans[position][1]
+
+
+def _is_prose(text: str, found: re.Match[str], value: re.Match[str]) -> bool:
+    """`Password: must be longer`, and the like."""
+    following = text[value.end() : value.end() + 3]
+    return found["sign"] == ":" and value[0].isalpha() and following[:1] == " " and following[1:2].isalpha()
