@@ -100,7 +100,7 @@ def _dollars(text: str) -> str:
 
 
 _DOMAIN = re.compile(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?:/[^\s,]*)?")
-_CREDENTIAL = re.compile(r"[?&;][^=&]*(?:key|token|secret|password|auth|sig)[^=&]*=", re.IGNORECASE)
+CREDENTIAL = re.compile(r"[?&;][^=&]*(?:key|token|secret|password|auth|sig)[^=&]*=", re.IGNORECASE)
 
 
 def _domains(text: str) -> str:
@@ -115,7 +115,7 @@ def _server(text: str) -> str:
     parts = urlsplit(text)
     if parts.scheme != "https" or not parts.hostname or not text.isascii() or not text.isprintable() or " " in text:
         raise SecretValue("an address that opens with https://")
-    if "@" in parts.netloc or _CREDENTIAL.search(f"?{parts.query}") or parts.fragment:
+    if "@" in parts.netloc or CREDENTIAL.search(f"?{parts.query}") or parts.fragment:
         raise SecretValue("an address without a credential in it: ClaudeMagic.mcp_tokens says where the token is")
     return text
 
@@ -200,6 +200,25 @@ class Options:
         repeat=True,
         help="stop before this text; may be given several times",
     )
+    image: tuple[str, ...] = option(
+        (),
+        "--image",
+        "-i",
+        metavar="WHAT",
+        repeat=True,
+        choices="files variables",
+        help="send an image: a path, a pattern, an address or a variable; may be given several times",
+    )
+    file: tuple[str, ...] = option(
+        (),
+        "--file",
+        "-f",
+        metavar="WHAT",
+        repeat=True,
+        choices="files variables",
+        help="the same for any file: PDF, text, code, table, notebook, image",
+    )
+    by_url: bool = option(False, "--by-url", help="send addresses as they are: the API fetches images and PDFs")
     chat: str = option(
         DEFAULT_CHAT,
         "--chat",

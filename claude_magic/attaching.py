@@ -1,0 +1,253 @@
+"""What `--image` and `--file` name → pieces of a prompt: paths, patterns, addresses, data URLs, and values.
+
+An address is fetched and its bytes are sent, so that the notebook holds what Claude saw; `--by-url` sends the address.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import difflib
+import glob
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from . import attachments, context, pictures
+from .attachments import NOTHING_SENT, Attachment
+from .client import fetching
+from .errors import PromptError, UsageError
+from .foreign import attempt, comes_from, short
+from .options import CREDENTIAL, Options
+from .pieces import Piece
+
+MAX_ATTACHMENTS = 600  # as many images as a request takes (CLAUDE_API.md §3)
+MAX_SHOWN_CHARACTERS = 80
+_PATTERN = re.compile(r"[*?\[]")
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+)://")
+_IMAGE_NAME = re.compile(r"\.(?:png|jpe?g|gif|webp)$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """How what is named is to go along: by which flag, and whether an address goes as it is."""
+
+    flag: str
+    by_url: bool
+    namespace: Mapping[str, Any]
+
+    @property
+    def image(self) -> bool:
+        return self.flag == "--image"
+
+
+def pieces(wanted: Options, namespace: Mapping[str, Any]) -> list[Piece]:
+    """What goes along before the prompt's text: images first, then files, each in the order given.
+
+    Raises `UsageError` in one line for whatever cannot be found, read or sent.
+    """
+    found: list[Piece] = []
+    for flag, words in (("--image", wanted.image), ("--file", wanted.file)):
+        for word in words:
+            found += _named(word, _Wanted(flag, wanted.by_url, namespace))
+    if len(found) > MAX_ATTACHMENTS:
+        raise UsageError(f"{len(found):,} attachments are more than a request takes ({MAX_ATTACHMENTS}).")
+    if wanted.by_url and not any(map(_is_address, (*wanted.image, *wanted.file))):
+        raise UsageError("--by-url is for an http or https address in --image or --file.", advice=NOTHING_SENT)
+    return found
+
+
+def _named(word: str, wanted: _Wanted) -> Iterator[Piece]:
+    """The pieces that a word of the line stands for."""
+    if word.startswith("{{") and word.endswith("}}"):
+        source = word[2:-2].strip()
+        yield from _value(context.value(source, wanted.namespace), source, wanted)
+    elif _is_remote(word):
+        yield from _remote(word, wanted)
+    elif _is_file(word):
+        yield _of_path(Path(word), wanted)
+    elif word.isidentifier() and word in wanted.namespace:
+        yield from _value(wanted.namespace[word], word, wanted)
+    elif _PATTERN.search(word):
+        yield from _matching(word, wanted)
+    elif attempt(Path(word).expanduser().exists):
+        yield _of_path(Path(word), wanted)  # a folder, a device: refused there, in its own words
+    else:
+        raise UsageError(
+            f"{wanted.flag} {short(word, MAX_SHOWN_CHARACTERS)}: there is no such file, and no such variable.",
+            advice=f"{_guess(word, wanted.namespace)}{NOTHING_SENT}",
+        )
+
+
+def _matching(pattern: str, wanted: _Wanted) -> Iterator[Piece]:
+    try:
+        there = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))
+    except (OSError, ValueError, RuntimeError, re.error):
+        there = []
+    files = [Path(name) for name in there if Path(name).is_file()]
+    if not files:
+        raise UsageError(f"{wanted.flag} {pattern}: no file matches.", advice=NOTHING_SENT)
+    if len(files) > MAX_ATTACHMENTS:
+        raise UsageError(f"{wanted.flag} {pattern}: {len(files):,} files match, and a request takes {MAX_ATTACHMENTS}.")
+    for path in files:
+        yield _of_path(path, wanted)
+
+
+def _of_path(path: Path, wanted: _Wanted) -> Piece:
+    return _piece(attachments.of_path(path), path.name, wanted)
+
+
+def _value(value: Any, name: str, wanted: _Wanted) -> Iterator[Piece]:
+    """A value of the notebook: what names a file or an address stands for it, anything else is shown."""
+    if isinstance(value, Path):
+        yield _of_path(value, wanted)
+    elif isinstance(value, str):
+        yield from _text(value, name, wanted)
+    elif isinstance(value, list | tuple) and value and all(isinstance(each, str | Path) for each in value):
+        for position, each in enumerate(value):
+            yield from _value(each, f"{name}[{position}]", wanted)
+    elif (data := _bytes_of(value)) is not None:
+        yield _piece(attachments.of_data(data, name), name, wanted)
+    else:
+        yield _piece(Attachment(_shown(value, wanted)), name, wanted)
+
+
+def _text(text: str, name: str, wanted: _Wanted) -> Iterator[Piece]:
+    if _is_remote(text):
+        yield from _remote(text, wanted)
+    elif _is_file(text):
+        yield _of_path(Path(text), wanted)
+    elif not wanted.image and re.search(r"\s", text.strip()):
+        yield _piece(attachments.of_data(text.encode("utf-8", "replace"), name), name, wanted)
+    else:
+        raise UsageError(
+            f"{wanted.flag} {name}: there is no file {short(text, MAX_SHOWN_CHARACTERS)!r}.",
+            advice=f"As text it goes into the prompt: {{{{{name}}}}}. {NOTHING_SENT}",
+        )
+
+
+def _bytes_of(value: Any) -> bytes | None:
+    """The bytes that a value is, or that it holds (`io.BytesIO`)."""
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value)
+    held = attempt(value.getbuffer) if hasattr(value, "getvalue") and hasattr(value, "getbuffer") else None
+    return None if held is None else bytes(held)
+
+
+def _shown(value: Any, wanted: _Wanted) -> list[pictures.Block]:
+    """A value as the prompt would show it; an array of pixels as a picture, where one is asked for."""
+    if wanted.image and comes_from(value, "numpy") and hasattr(value, "shape"):
+        from PIL import Image
+
+        picture = attempt(lambda: Image.fromarray(value))
+        value = value if picture is None else picture
+    return context.content("{{value}}", {"value": value})
+
+
+def _is_address(word: str) -> bool:
+    return word.lower().startswith(("http://", "https://"))
+
+
+def _is_remote(word: str) -> bool:
+    return word[:5].lower() == "data:" or _SCHEME.match(word) is not None
+
+
+def _is_file(word: str) -> bool:
+    return bool(attempt(lambda: Path(word).expanduser().is_file()))
+
+
+def _remote(url: str, wanted: _Wanted) -> Iterator[Piece]:
+    if url[:5].lower() == "data:":
+        yield _of_data_url(url, wanted)
+        return
+    if not _is_address(url):
+        scheme = url.partition("://")[0]
+        raise UsageError(
+            f"{wanted.flag} takes http, https and data addresses, not {short(scheme, 20)}.", advice=NOTHING_SENT
+        )
+    _check_address(url, wanted)
+    if wanted.by_url:
+        yield _by_url(url, wanted)
+        return
+    came = fetching.fetch(url, attachments.MAX_FILE_BYTES)
+    made = attachments.of_data(came.data, came.name)
+    _check_type(made, came, url)
+    yield _piece(made, came.name, wanted)
+
+
+def _check_address(url: str, wanted: _Wanted) -> None:
+    """Refuse an address that is none, or that holds a credential which the conversation would keep."""
+    parts: Any = attempt(lambda: (urlsplit(url), urlsplit(url).port))
+    if parts is None or not parts[0].hostname or not url.isprintable():
+        raise UsageError(f"{wanted.flag}: this is no address.", advice=NOTHING_SENT)
+    if "@" in parts[0].netloc:
+        raise UsageError(
+            f"{wanted.flag}: the address holds a user's name or password, which the notebook would keep.",
+            advice=f"Fetch it in a cell of its own, and name the variable. {NOTHING_SENT}",
+        )
+    if wanted.by_url and CREDENTIAL.search(f"?{parts[0].query}"):
+        raise UsageError(
+            "--by-url: the address holds a key or signature, which the conversation would keep.",
+            advice=f"Without --by-url it is fetched here, and only its bytes go along. {NOTHING_SENT}",
+        )
+
+
+def _check_type(made: Attachment, came: fetching.Fetched, url: str) -> None:
+    """Where a server says that it sends an image or a PDF, it must be one."""
+    kind = _kind(made)
+    if (came.media_type.startswith("image/") and kind != "image") or (
+        came.media_type == "application/pdf" and kind != "PDF"
+    ):
+        raise UsageError(
+            f"{fetching.shown(url)} says that it is {came.media_type}, and its bytes are not.", advice=NOTHING_SENT
+        )
+
+
+def _by_url(url: str, wanted: _Wanted) -> Piece:
+    name = fetching.name_in(url)
+    source = {"type": "url", "url": url}
+    if wanted.image or _IMAGE_NAME.search(urlsplit(url).path):
+        return Piece(name, "image, by its address", [{"type": "image", "source": source}])
+    return Piece(name, "PDF, by its address", [{"type": "document", "source": source, "title": name}])
+
+
+def _of_data_url(url: str, wanted: _Wanted) -> Piece:
+    """RFC 2397: `data:[type][;base64],data`."""
+    head, comma, body = url[5:].partition(",")
+    try:
+        data = unquote_to_bytes(body)
+        if head.lower().endswith(";base64"):
+            data = base64.b64decode(b"".join(data.split()), validate=True)
+    except (binascii.Error, ValueError):
+        comma = ""
+    if not comma:
+        raise UsageError(f"{wanted.flag}: the data URL is damaged.", advice=NOTHING_SENT)
+    name = "data URL"
+    return _piece(attachments.of_data(data, name), name, wanted)
+
+
+def _piece(made: Attachment, name: str, wanted: _Wanted) -> Piece:
+    kind = _kind(made)
+    if wanted.image and kind != "image":
+        raise PromptError(f"{name} is no image.", advice=f"--file takes it. {NOTHING_SENT}")
+    return Piece(", ".join([name, *made.about]), kind, made.content)
+
+
+def _kind(made: Attachment) -> str:
+    if any(block["type"] == "image" for block in made.content) and all(
+        block["type"] == "image" for block in made.content
+    ):
+        return "image"
+    sources = [block["source"]["type"] for block in made.content if block["type"] == "document"]
+    return "PDF" if "base64" in sources else "file"
+
+
+def _guess(word: str, namespace: Mapping[str, Any]) -> str:
+    """The file beside it, or the variable, whose name is nearest."""
+    folder: Callable[[], list[str]] = lambda: [each.name for each in Path(word).expanduser().parent.iterdir()]  # noqa: E731
+    known = [*(attempt(folder) or []), *(name for name in namespace if not name.startswith("_"))]
+    near = difflib.get_close_matches(Path(word).name, known, n=1)
+    return f"Did you mean {near[0]!r}? " if near else ""
