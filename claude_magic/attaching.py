@@ -10,7 +10,7 @@ import binascii
 import difflib
 import glob
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,7 @@ def _named(word: str, wanted: _Wanted) -> Iterator[Piece]:
     """The pieces that a word of the line stands for."""
     if word.startswith("{{") and word.endswith("}}"):
         source = word[2:-2].strip()
-        yield from _value(context.value(source, wanted.namespace), source, wanted)
+        yield from _value(context.value(source, wanted.namespace, wanted.flag), source, wanted)
     elif _is_remote(word):
         yield from _remote(word, wanted)
     elif _is_file(word):
@@ -112,7 +112,7 @@ def _value(value: Any, name: str, wanted: _Wanted) -> Iterator[Piece]:
     elif (data := _bytes_of(value)) is not None:
         yield _piece(attachments.of_data(data, name), name, wanted)
     else:
-        yield _piece(Attachment(_shown(value, wanted)), name, wanted)
+        yield _piece(Attachment(_shown(value, name, wanted)), name, wanted)
 
 
 def _text(text: str, name: str, wanted: _Wanted) -> Iterator[Piece]:
@@ -137,14 +137,15 @@ def _bytes_of(value: Any) -> bytes | None:
     return None if held is None else bytes(held)
 
 
-def _shown(value: Any, wanted: _Wanted) -> list[pictures.Block]:
+def _shown(value: Any, name: str, wanted: _Wanted) -> list[pictures.Block]:
     """A value as the prompt would show it; an array of pixels as a picture, where one is asked for."""
     if wanted.image and comes_from(value, "numpy") and hasattr(value, "shape"):
         from PIL import Image
 
         picture = attempt(lambda: Image.fromarray(value))
         value = value if picture is None else picture
-    return context.content("{{value}}", {"value": value})
+    called = name if name.isidentifier() else "value"
+    return context.content(f"{{{{{called}}}}}", {called: value})
 
 
 def _is_address(word: str) -> bool:
@@ -237,9 +238,7 @@ def _piece(made: Attachment, name: str, wanted: _Wanted) -> Piece:
 
 
 def _kind(made: Attachment) -> str:
-    if any(block["type"] == "image" for block in made.content) and all(
-        block["type"] == "image" for block in made.content
-    ):
+    if {block["type"] for block in made.content} == {"image"}:
         return "image"
     sources = [block["source"]["type"] for block in made.content if block["type"] == "document"]
     return "PDF" if "base64" in sources else "file"
@@ -247,7 +246,10 @@ def _kind(made: Attachment) -> str:
 
 def _guess(word: str, namespace: Mapping[str, Any]) -> str:
     """The file beside it, or the variable, whose name is nearest."""
-    folder: Callable[[], list[str]] = lambda: [each.name for each in Path(word).expanduser().parent.iterdir()]  # noqa: E731
-    known = [*(attempt(folder) or []), *(name for name in namespace if not name.startswith("_"))]
+    known = [*(attempt(lambda: _beside(word)) or []), *(name for name in namespace if not name.startswith("_"))]
     near = difflib.get_close_matches(Path(word).name, known, n=1)
     return f"Did you mean {near[0]!r}? " if near else ""
+
+
+def _beside(word: str) -> list[str]:
+    return [each.name for each in Path(word).expanduser().parent.iterdir()]

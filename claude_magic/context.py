@@ -29,6 +29,8 @@ MAX_QUOTED_CHARACTERS = 60
 
 # What IPython puts into a notebook's namespace, names with an underscore aside.
 
+# In code only literals can be secrets.
+CODE_SUFFIXES = (".py", ".ipynb", ".r", ".jl", ".js", ".ts", ".java", ".c", ".h", ".cpp", ".go", ".rs", ".sh", ".sql")
 # Values of one list that are shown one after another.
 MAX_ELEMENTS = 20
 
@@ -116,6 +118,11 @@ def _masked(piece: Piece, secrets: Secrets) -> Piece:
             text, found = secrets.masked(part.text, is_code=part.is_code)
             count += found
             part = replace(part, text=text)
+        elif part["type"] == "document" and part["source"]["type"] == "text":
+            is_code = str(part.get("title")).lower().endswith(CODE_SUFFIXES)
+            text, found = secrets.masked(part["source"]["data"], is_code=is_code)
+            count += found
+            part = {**part, "source": {**part["source"], "data": text}}
         parts.append(part)
     return replace(piece, parts=parts, masked=count)
 
@@ -182,7 +189,7 @@ def _compile(source: str) -> CodeType | None:
         return None
 
 
-def _evaluate(expression: Expression, namespace: Mapping[str, Any]) -> Any:
+def _evaluate(expression: Expression, namespace: Mapping[str, Any], where: str = "") -> Any:
     variables = namespace if isinstance(namespace, dict) else dict(namespace)
     try:
         return eval(expression.code, variables)
@@ -193,7 +200,20 @@ def _evaluate(expression: Expression, namespace: Mapping[str, Any]) -> Any:
     quoted = short(" ".join(expression.source.split()), MAX_QUOTED_CHARACTERS)
     guess = _close_match(missing, variables) if missing else None
     advice = (f"Did you mean {guess!r}? " if guess else "") + (LITERAL_ADVICE if missing else "Nothing was sent.")
-    raise PromptError(f"Line {expression.line} of the prompt: {{{{{quoted}}}}} failed: {failure}.", advice=advice)
+    where = where or f"Line {expression.line} of the prompt"
+    raise PromptError(f"{where}: {{{{{quoted}}}}} failed: {failure}.", advice=advice)
+
+
+def value(source: str, namespace: Mapping[str, Any], where: str) -> Any:
+    """The value of an expression that stands elsewhere than in the prompt; `where` opens what is said of its failure.
+
+    Raises `PromptError` where it is no Python, or fails.
+    """
+    code = _compile(source)
+    if code is None:
+        quoted = short(" ".join(source.split()), MAX_QUOTED_CHARACTERS)
+        raise PromptError(f"{where}: {{{{{quoted}}}}} is not a Python expression.", advice="Nothing was sent.")
+    return _evaluate(Expression(source, 1, code), namespace, where)
 
 
 def _close_match(name: str, namespace: Mapping[str, Any]) -> str | None:

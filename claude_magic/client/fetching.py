@@ -11,7 +11,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from .. import __version__, errors
+from .. import errors
 
 if TYPE_CHECKING:
     import httpx2
@@ -25,7 +25,7 @@ NOTHING_SENT = "Nothing was sent."
 
 @dataclass(frozen=True)
 class Fetched:
-    """What came: the bytes, the name that the address ends in, and the type that the server gave, without parameters."""
+    """What came: the bytes, the name that the address ends in, and the type that the server gave."""
 
     data: bytes
     name: str
@@ -50,13 +50,16 @@ def fetch(url: str, max_bytes: int) -> Fetched:
     import httpx2
 
     try:
-        with httpx2.Client(
-            follow_redirects=True,
-            max_redirects=MAX_REDIRECTS,
-            timeout=httpx2.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
-            headers={"user-agent": f"claude_magic/{__version__}", "accept": "*/*"},
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
-        ) as client, client.stream("GET", url) as response:
+        with (
+            httpx2.Client(
+                follow_redirects=True,
+                max_redirects=MAX_REDIRECTS,
+                timeout=httpx2.Timeout(SILENCE_SECONDS, connect=CONNECT_SECONDS),
+                headers={"user-agent": "claude_magic", "accept": "*/*"},
+                cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),
+            ) as client,
+            client.stream("GET", url) as response,
+        ):
             return _body(response, url, max_bytes)
     except httpx2.TooManyRedirects:
         failure = f"leads on more than {MAX_REDIRECTS} times"

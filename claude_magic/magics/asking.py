@@ -6,7 +6,7 @@ import dataclasses
 import getpass
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from decimal import Decimal
 from functools import cached_property
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ..context import Prompt
     from ..journal import Journal
     from ..live import View
+    from ..pieces import Piece
     from ..record import Bundle
     from ..session import Outcome, Session
 
@@ -317,6 +318,14 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
             wanted = dataclasses.replace(wanted, system=_system(wanted.system, self.shell.user_ns))
         return dataclasses.replace(wanted, model=models.resolve(wanted.model))
 
+    def _attached(self, wanted: Options) -> Sequence[Piece]:
+        """What `--image` and `--file` name."""
+        if not (wanted.image or wanted.file or wanted.by_url):
+            return ()
+        from .. import attaching
+
+        return attaching.pieces(wanted, self.shell.user_ns)
+
     def _run(self, line: str, cell: str | None) -> None:
         """Read the line and the body, ask, show."""
         from .. import context, masking, record
@@ -328,7 +337,7 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         body = rest if cell is None else _body(cell, rest, running)
         wanted = self.resolved(wanted)
         secrets = masking.Secrets(masking.known(namespace, self._client.secrets()), wanted.allow_secrets)
-        prompt = context.prompt(body, namespace, raw=wanted.raw, secrets=secrets)
+        prompt = context.prompt(body, namespace, self._attached(wanted), raw=wanted.raw, secrets=secrets)
         content = prompt.content
         if "," in wanted.model:
             self._compare(wanted, prompt, running)
