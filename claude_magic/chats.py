@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import notebook, request
-from .conversation import Conversation, Pin, Turn
+from .conversation import Conversation, Pin, SystemPrompt, Turn
 from .notebook import Cell, Saved
 
 NOTHING = Conversation()
@@ -39,7 +39,8 @@ class Chats:
 
     def __init__(self) -> None:
         self.saved = Saved()
-        self.pins: dict[str, Pin] = {}
+        self._standing: list[Pin | SystemPrompt] = []  # also of deleted cells, and what takes others away
+        self._standing_run = ""
         self._all: dict[str, Conversation] = {}  # turns of deleted cells included
         self._deleted: dict[str, float] = {}  # cell id → when we were told, in seconds since the epoch
         self._seen: set[str] = set()  # cells that the file has shown
@@ -59,6 +60,32 @@ class Chats:
     def turns(self) -> list[Turn]:
         """The turns that the notebook shows, chat by chat."""
         return [turn for chat in self.shown.values() for turn in chat]
+
+    @property
+    def pins(self) -> dict[str, Pin]:
+        """What is pinned, by name: of the cells that stand."""
+        pins = {each.name: each for each in self._held() if isinstance(each, Pin)}
+        return {name: pin for name, pin in pins.items() if pin.content}
+
+    @property
+    def systems(self) -> dict[str, str]:
+        """The system prompts of the chats that have one of their own: of the cells that stand."""
+        systems = {each.chat: each.text for each in self._held() if isinstance(each, SystemPrompt)}
+        return {chat: text for chat, text in systems.items() if text}
+
+    def _held(self) -> list[Pin | SystemPrompt]:
+        stands = [each for each in self._standing if each.cell_id not in self._deleted]
+        return sorted(stands, key=lambda each: each.created)
+
+    def set_up(self, standing: Pin | SystemPrompt, cell: Cell) -> None:
+        """Pin something, or give a chat its system prompt, from this cell on. What the cell's earlier run had set up
+        gives way; what says nothing takes away what stands under its name."""
+        if cell.run != self._standing_run:
+            self._standing_run = cell.run
+            self._standing = [each for each in self._standing if cell.id is None or each.cell_id != cell.id]
+        if cell.id is not None:
+            self._deleted.pop(cell.id, None)
+        self._standing.append(dataclasses.replace(standing, cell_id=cell.id))
 
     def before(self, chat: str, cell: Cell) -> Conversation:
         """What a cell sees of a chat: the turns before its own, and those made in this same run of it."""
@@ -129,7 +156,9 @@ class Chats:
         known = {turn.id for turn in self._every()}
         back = [turn for turn in saved.turns if turn.id not in known and self._is_news(turn)]
         self._seat(back, _order(saved))
-        self.pins = {**{pin.name: pin for pin in saved.pins}, **self.pins}
+        held: list[Pin | SystemPrompt] = [*saved.pins, *saved.systems]
+        self._standing = [*(each for each in held if each not in self._standing), *self._standing]
+        self._seen |= {each.cell_id for each in self._standing if each.cell_id} & set(saved.cells)
         return [turn for turn in back if turn.cell_id not in self._deleted]
 
     def put_back(self, turn: Turn) -> bool:
@@ -163,7 +192,7 @@ class Chats:
             return [], []
         if any(turn.id in stands and turn.cell_id not in stands for turn in self._every()):
             self._rename_cells(path)
-        cells = {turn.cell_id for turn in self._every() if turn.cell_id}
+        cells = {each.cell_id for each in (*self._every(), *self._standing) if each.cell_id}
         back = {cell_id for cell_id in cells & stands if self._deleted.get(cell_id, written) < written}
         gone = (cells & self._seen) - stands - self._deleted.keys()
         for cell_id in back:
@@ -174,7 +203,14 @@ class Chats:
 
     def _rename_cells(self, path: Path) -> None:
         """Follow turns whose cells have other ids in the file than here: jupytext and old formats give new ones."""
-        homes = {turn.id: turn.cell_id for turn in notebook.read(path).turns}
+        saved = notebook.read(path)
+        homes = {turn.id: turn.cell_id for turn in saved.turns}
+        standing: list[Pin | SystemPrompt] = [*saved.pins, *saved.systems]
+        stand = {(type(each), each.created): each.cell_id for each in standing}
+        self._standing = [
+            dataclasses.replace(each, cell_id=stand.get((type(each), each.created), each.cell_id))
+            for each in self._standing
+        ]
         for name, chat in self._all.items():
             moved = (dataclasses.replace(turn, cell_id=homes.get(turn.id, turn.cell_id)) for turn in chat)
             self._all[name] = Conversation(tuple(moved))

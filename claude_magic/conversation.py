@@ -138,13 +138,28 @@ class Turn:
 class Pin:
     """What stands at the front of every conversation of a notebook, with a cache breakpoint of its own.
 
-    `ttl` is how long the API keeps it, `5m` or `1h`; `created` is in seconds since the epoch.
+    `ttl` is how long the API keeps it, `5m` or `1h`; `created` is in seconds since the epoch. It lives in the cell that
+    made it. Without content, it says that what has this name is no longer pinned.
     """
 
     name: str
     content: tuple[Block, ...]
     ttl: str = "5m"
     created: float = 0.0
+    cell_id: str | None = None
+
+
+@dataclass(frozen=True)
+class SystemPrompt:
+    """A chat's own system prompt, from the cell that set it on; empty, it says that the chat has none of its own.
+
+    `created` is in seconds since the epoch.
+    """
+
+    chat: str
+    text: str
+    created: float = 0.0
+    cell_id: str | None = None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from . import files
-from .conversation import Pin, Turn
+from .conversation import Pin, SystemPrompt, Turn
 from .errors import UsageError
 from .stored import DamagedRecord, Record, canonical_base64, digest_of, record_of
 
@@ -150,8 +150,9 @@ class Saved:
 
     `turns` are those of the conversations, in cell order, each with the id of the cell that it stands in. `shown` are
     all that have a footer, those asked once included; `guests` are those that another cell brought back. `skipped` has
-    a line for each record that is not whole; `cells` are the ids of all cells, in order; `pins` is what was pinned,
-    and not taken away since. `compared` are the turns of each cell that compared models, its own first.
+    a line for each record that is not whole; `cells` are the ids of all cells, in order; `pins` is what was
+    pinned or taken away, and `systems` are the chats' system prompts, each with its cell. `compared` are the turns of
+    each cell that compared models, its own first.
     """
 
     turns: tuple[Turn, ...] = ()
@@ -160,6 +161,7 @@ class Saved:
     skipped: tuple[str, ...] = ()
     cells: tuple[str, ...] = ()
     pins: tuple[Pin, ...] = ()
+    systems: tuple[SystemPrompt, ...] = ()
     compared: tuple[tuple[Turn, ...], ...] = ()
 
     @property
@@ -223,7 +225,7 @@ class _Reading:
             if not turn.once and _is_whole(turn) and turn.created >= started.get(turn.chat, 0)
         ]
         known = tuple(cell_id for cell_id in self._ids if cell_id)
-        return Saved(tuple(turns), shown, guests, tuple(self._skipped), known, self._pins(), self._compared())
+        return Saved(tuple(turns), shown, guests, tuple(self._skipped), known, *self._standing(), self._compared())
 
     def _read(self, number: int, cell: Mapping[str, Any]) -> Iterator[Record]:
         for data in _metadata(cell):
@@ -288,10 +290,14 @@ class _Reading:
             if record.others
         )
 
-    def _pins(self) -> tuple[Pin, ...]:
-        found = [record.pin for records in self._records for record in records if record.pin is not None]
-        pins = {pin.name: pin for pin in sorted(found, key=lambda pin: pin.created)}
-        return tuple(pin for pin in pins.values() if pin.content)
+    def _standing(self) -> tuple[tuple[Pin, ...], tuple[SystemPrompt, ...]]:
+        placed = [(each, home) for each, home in zip(self._records, self._ids, strict=True)]
+        held = [(record, home) for records, home in placed for record in records]
+        pins = [dataclasses.replace(record.pin, cell_id=home) for record, home in held if record.pin is not None]
+        systems = [
+            dataclasses.replace(record.system, cell_id=home) for record, home in held if record.system is not None
+        ]
+        return tuple(pins), tuple(systems)
 
     def _started_over(self) -> dict[str, float]:
         """When each chat was last started over."""

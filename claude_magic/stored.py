@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from . import schemas
-from .conversation import Along, Block, Call, Message, Pin, Turn
+from .conversation import Along, Block, Call, Message, Pin, SystemPrompt, Turn
 
 VERSION = 1
 # The API takes no larger request (CLAUDE_API.md §5), so no turn can have been.
@@ -42,7 +42,8 @@ class Record:
     brought turns back (`%claude_undo`, `%claude_recover`,
     `%claude_resume`) carries those, `guests`, and says which turns they stand `instead_of`. A cell that
     started a chat over has the chat's name in `reset`, and `created`, in seconds since the epoch. A cell that pinned
-    something has it in `pin`, without content where it took the pin away.
+    something has it in `pin`, without content where it took the pin away; one that set a chat's system prompt has that
+    in `system`.
     """
 
     turns: tuple[Turn, ...] = ()
@@ -52,6 +53,7 @@ class Record:
     reset: str | None = None
     created: float = 0.0
     pin: Pin | None = None
+    system: SystemPrompt | None = None
 
 
 def metadata(turn: Turn, others: Iterable[Turn] = ()) -> dict[str, Any]:
@@ -80,7 +82,14 @@ def reset_metadata(chat: str, created: float) -> dict[str, Any]:
 
 def pin_metadata(pin: Pin) -> dict[str, Any]:
     """Something pinned, images included; a pin without content is one that was taken away."""
-    return {"claude_magic": {"version": VERSION, "pin": {**vars(pin), "content": list(pin.content)}}}
+    held = {"name": pin.name, "content": list(pin.content), "ttl": pin.ttl, "created": pin.created}
+    return {"claude_magic": {"version": VERSION, "pin": held}}
+
+
+def system_metadata(system: SystemPrompt) -> dict[str, Any]:
+    """A chat's system prompt; an empty one is one that was taken away."""
+    held = {"chat": system.chat, "text": system.text, "created": system.created}
+    return {"claude_magic": {"version": VERSION, "system": held}}
 
 
 def as_data(turn: Turn) -> dict[str, Any]:
@@ -110,7 +119,7 @@ def record_of(data: Any, images: Images = lambda digest: None) -> Record:
     if version != VERSION or isinstance(version, bool):
         shown = json.dumps(version)[:20]
         raise DamagedRecord(f"its version is {shown}, and this claude_magic reads version {VERSION}")
-    held = plain.keys() & {"turn", "turns", "reset", "pin"}
+    held = plain.keys() & {"turn", "turns", "reset", "pin", "system"}
     if len(held) != 1:
         raise DamagedRecord("it holds more than one thing" if held else "it holds no turn")
     wrong = schemas.check(plain)
@@ -120,6 +129,8 @@ def record_of(data: Any, images: Images = lambda digest: None) -> Record:
         return Record(reset=plain["reset"]["chat"], created=plain["reset"]["created"])
     if "pin" in plain:
         return Record(pin=Pin(**{**plain["pin"], "content": tuple(plain["pin"]["content"])}))
+    if "system" in plain:
+        return Record(system=SystemPrompt(**plain["system"]))
     if "turn" in plain:
         others = tuple(_turn(each, images) for each in plain.get("others", ()))
         return Record((_turn(plain["turn"], images),), others)

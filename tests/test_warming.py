@@ -61,7 +61,8 @@ def test_the_next_question_reads_what_was_filled_in(session: Session, options: d
 
 
 def test_pins_and_the_conversation_are_filled_in_with_the_marks_that_the_api_takes(session: Session) -> None:
-    session.chats.pins = {"notes": PINNED, "more": Pin("more", ({"type": "text", "text": f"more {LONG}"},), "1h")}
+    for pin in (PINNED, Pin("more", ({"type": "text", "text": f"more {LONG}"},), "1h")):
+        session.chats.set_up(pin, Cell())
     pinned = warm(session, system="Be kind.")
     assert pinned.lifetimes == ("1h", "5m") and written(pinned) > 3_000
     first = ask(session, "hello", "a", system="Be kind.").turn
@@ -72,7 +73,7 @@ def test_pins_and_the_conversation_are_filled_in_with_the_marks_that_the_api_tak
 
 
 def test_a_conversation_whose_last_reply_calls_a_tool_can_be_filled_in(session: Session) -> None:
-    session.chats.pins = {"notes": PINNED}
+    session.chats.set_up(PINNED, Cell())
     session.client.offline.script = lambda body: [{"type": "tool_use", "id": "toolu_7", "name": "look", "input": {}}]
     ask(session, "call it", "a")
     assert read(warm(session).turn) > 0
@@ -128,7 +129,7 @@ def test_filling_for_an_hour_costs_twice_and_a_budget_knows_that(session: Sessio
 
 
 def test_thinking_that_the_api_refuses_is_left_out_and_the_cache_is_filled_without(session: Session) -> None:
-    session.chats.pins = {"notes": PINNED}
+    session.chats.set_up(PINNED, Cell())
     ask(session, "think", "a")
     (turn,) = session.chats.turns
     refusal = "messages.1.content.0: The block is bound to a different conversation"

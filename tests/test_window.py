@@ -63,7 +63,7 @@ def test_the_ways_out_of_a_long_conversation_are_named_and_each_leads_out(sessio
 
 
 def test_pins_count_too(session: Session) -> None:
-    session.chats.pins = {"book": Pin("book", ({"type": "text", "text": LONG},))}
+    session.chats.set_up(Pin("book", ({"type": "text", "text": LONG},)), Cell())
     with pytest.raises(errors.UsageError, match="reads 200,000 at most"):
         ask(session, "hello", "a", model=SMALL)
 

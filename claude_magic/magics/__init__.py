@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 from .asking import ClaudeMagic
 from .conversing import ConversationMagics
+from .directing import SystemMagics
 from .modelling import ModelMagics
 from .money import MoneyMagics
 
@@ -46,7 +47,13 @@ def load(shell: InteractiveShell) -> None:
     """Register the magics, once, and take up what the notebook's file holds."""
     if shell not in _LOADED:
         asking = ClaudeMagic(shell)
-        _LOADED[shell] = [asking, ConversationMagics(asking), ModelMagics(asking), MoneyMagics(asking)]
+        _LOADED[shell] = [
+            asking,
+            ConversationMagics(asking),
+            SystemMagics(asking),
+            ModelMagics(asking),
+            MoneyMagics(asking),
+        ]
     unload(shell)
     asking = _asking(shell)
     configurables: list[Any] = shell.configurables

@@ -314,8 +314,11 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
 
     def resolved(self, wanted: Options) -> Options:
         """Options as they are sent: the values in the system prompt, the newest model of a line."""
-        if wanted.system and not wanted.raw:
-            wanted = dataclasses.replace(wanted, system=_system(wanted.system, self.shell.user_ns))
+        own = None if wanted.once else self.session.chats.systems.get(wanted.chat)
+        if own is not None and wanted.system == self.system:  # the cell says nothing else
+            wanted = dataclasses.replace(wanted, system=own)
+        elif wanted.system and not wanted.raw:
+            wanted = dataclasses.replace(wanted, system=self.system_text(wanted.system))
         return dataclasses.replace(wanted, model=models.resolve(wanted.model))
 
     def _attached(self, wanted: Options) -> Sequence[Piece]:
@@ -325,6 +328,10 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         from .. import attaching
 
         return attaching.pieces(wanted, self.shell.user_ns)
+
+    def system_text(self, text: str) -> str:
+        """A system prompt with the values of the notebook. Raises `PromptError`."""
+        return _system(text, self.shell.user_ns)
 
     def _run(self, line: str, cell: str | None) -> None:
         """Read the line and the body, ask, show."""

@@ -113,7 +113,7 @@ class ConversationMagics(Magics):
             attachments.path_blocks(path) if path else context.content(f"{{{{{expression}}}}}", self.shell.user_ns)
         )
         pin = Pin(expression, tuple(content), ttl, time.time())
-        self._session.chats.pins[expression] = pin
+        self._session.chats.set_up(pin, self._asking.cell)
         self._show({"text/plain": f"Pinned {expression}, kept for {ttl}."}, pin_metadata(pin))
 
     @line_magic
@@ -127,8 +127,9 @@ class ConversationMagics(Magics):
         if not set(gone) <= pins.keys():
             raise UsageError(f"{name} is not pinned.", advice=f"Pinned: {', '.join(pins) or 'nothing'}.")
         for each in gone:
-            del pins[each]
-            self._show({"text/plain": f"{each} is no longer pinned."}, pin_metadata(Pin(each, (), "5m", time.time())))
+            none = Pin(each, (), "5m", time.time())
+            self._session.chats.set_up(none, self._asking.cell)
+            self._show({"text/plain": f"{each} is no longer pinned."}, pin_metadata(none))
         if not gone:
             print("Nothing is pinned.")
 
