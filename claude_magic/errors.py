@@ -17,6 +17,7 @@
     │   └── ServerError             5xx
     ├── ConnectionFailedError   the API was not reached
     ├── StreamError             the reply broke off: cut, stalled, ended early or unreadable
+    ├── SchemaError             the reply is whole, but not what --schema asks for
     └── ReplyInterrupted        the reader stopped the reply
 
 Each is raised without a cause: the causes of network errors can hold the key. In a notebook it
@@ -130,6 +131,10 @@ class ConnectionFailedError(ClaudeError):
 
 class StreamError(ClaudeError):
     """The reply broke off before its end: cut, stalled, ended early or unreadable."""
+
+
+class SchemaError(ClaudeError):
+    """The reply is kept, but it is not what `--schema` asks for."""
 
 
 class ReplyInterrupted(ClaudeError):

@@ -323,6 +323,13 @@ class Options:
         repeat=True,
         help="give Claude the tools of this MCP server; may be given several times",
     )
+    schema: str | None = option(
+        None,
+        "--schema",
+        metavar="TYPE",
+        choices="schemas",
+        help="have Claude answer with this: a pydantic model, dataclass, TypedDict, JSON schema, or list[...] of one",
+    )
     citations: bool = option(False, "--citations", help="have Claude cite the documents that go along")
     once: bool = option(False, "--once", help="neither see the conversation nor join it")
     allow_secrets: bool = option(

@@ -15,7 +15,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from . import along, citing, markdown, pricing, request, stored, workings
+from . import along, citing, markdown, pricing, request, stored, structured, tabled, workings
 from .accumulator import thinking_of, whole_text
 from .conversation import Along, Block, Conversation, Turn, text_of
 from .counting import Counted
@@ -134,6 +134,9 @@ def answer(turn: Turn, inert: markdown.Inert | None = None) -> list[Bundle]:
     cited = whole_text(citing.marked(turn.reply))
     if not cited.strip():
         return []
+    if tabled.asked_for(turn.params):
+        text = whole_text(structured.said(turn))
+        return [{"text/markdown": tabled.shown(text), "text/plain": printable(tabled.plain(text))}]
     bundles = [
         {"text/markdown": part.markdown, "text/plain": printable(markdown.unmarked(part.source).strip("\n"))}
         for part in (inert or markdown.Inert()).parts(cited)

@@ -80,7 +80,13 @@ def build(history: Conversation, content: Sequence[Block], options: Options, pin
     if options.citations:
         content = citable.enabled(content)
         _check_citable(history, [*content, *(block for pin in pins for block in pin.content)], options)
-    messages, prefix = _messages(history, content, settings, _lead(pins, options.cache), cite=options.citations)
+    lead = _lead(pins, options.cache)
+    if options.schema and (options.citations or _cites(history, [*lead, *content])):
+        raise UsageError(
+            "--schema does not go together with documents that are cited: the API refuses it.",
+            advice="Leave out --citations, or ask with --once or in another --chat.",
+        )
+    messages, prefix = _messages(history, content, settings, lead, cite=options.citations)
     if "cache_control" in settings:
         messages = _marked(messages, settings["cache_control"])
     params = {"model": options.model, "max_tokens": options.max_tokens, **settings, "messages": messages}
@@ -366,8 +372,17 @@ def _budget(tokens: int, options: Options) -> dict[str, Any]:
 def _output_config(
     options: Options, model: models.Model | None, thinking: dict[str, Any] | None
 ) -> dict[str, Any] | None:
-    if options.effort is None:
-        return None
+    config: dict[str, Any] = {}
+    if options.effort is not None:
+        config["effort"] = _effort(options, model, thinking)
+    if options.schema:
+        if model is not None and "structured_outputs" not in model.capabilities:
+            raise UsageError(f"{options.model} does not take --schema.")
+        config["format"] = {"type": "json_schema", "schema": json.loads(options.schema)}
+    return config or None
+
+
+def _effort(options: Options, model: models.Model | None, thinking: dict[str, Any] | None) -> str | None:
     if model is not None:
         kind = thinking["type"] if thinking else "adaptive"
         accepted = model.efforts_with(kind)
@@ -377,7 +392,7 @@ def _output_config(
                 f"{options.model} does not take --effort {options.effort}{with_kind}.",
                 advice=f"It takes: {', '.join(accepted)}." if accepted else "It takes no effort: leave the option out.",
             )
-    return {"effort": options.effort}
+    return options.effort
 
 
 def _cache_control(options: Options) -> dict[str, Any] | None:

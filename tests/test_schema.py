@@ -34,6 +34,7 @@ from claude_magic.request import Request, build
 VALUES: Mapping[str, tuple[str, ...]] = {
     "DOMAINS": ("python.org,numpy.org/doc",),
     "URL": ("https://mcp.example.com/mcp",),
+    "TYPE": ('{"type": "object", "properties": {"a": {"type": "integer"}}, "additionalProperties": false}',),
     "PLACE": ("us", "global"),
     "N": ("2048",),
     "KIND": ("2048",),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import getpass
+import json
 import math
 import re
 from collections.abc import Iterator, Sequence
@@ -32,11 +33,13 @@ if TYPE_CHECKING:
     from ..budget import Alarm, Budget
     from ..client import Client, Settings
     from ..context import Prompt
+    from ..conversation import Turn
     from ..journal import Journal
     from ..live import View
     from ..pieces import Piece
     from ..record import Bundle
     from ..session import Outcome, Session
+    from ..structured import Shape
 
 MAX_RETRY_SETTING = 20
 # A host has a top-level domain of letters, and no key has a dot.
@@ -342,7 +345,9 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         namespace = self.shell.user_ns
         running = self.cell
         body = rest if cell is None else _body(cell, rest, running)
-        wanted = self.resolved(wanted)
+        shape = self._shape(wanted)
+        schema = wanted.schema if shape is None else json.dumps(shape.schema)
+        wanted = self.resolved(dataclasses.replace(wanted, schema=schema))
         secrets = masking.Secrets(masking.known(namespace, self._client.secrets()), wanted.allow_secrets)
         prompt = context.prompt(body, namespace, self._attached(wanted), raw=wanted.raw, secrets=secrets)
         content = prompt.content
@@ -364,7 +369,15 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         view = self._view()
         replay = Replay(self.replay, self.replay_speed)
         outcome = self.session.ask(wanted, content, running, self.settings(), view, replay, prompt.along)
-        self._conclude(outcome, wanted)
+        self._conclude(outcome, wanted, shape)
+
+    def _shape(self, wanted: Options) -> Shape | None:
+        """What the reply is to be, where that is asked for."""
+        if not wanted.schema:
+            return None
+        from .. import structured
+
+        return structured.shape_of(wanted.schema, self.shell.user_ns)
 
     def _compare(self, wanted: Options, prompt: Prompt, running: Cell) -> None:
         """Ask several models the same, side by side. What is for one model only is refused."""
@@ -373,6 +386,7 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
 
         names = comparing.names(wanted.model)
         single = {"--show-request": wanted.show_request, "--count": wanted.count, "--show-code": wanted.show_code}
+        single |= {"--schema": bool(wanted.schema)}
         for flag in (flag for flag, given in {**single, "--fallback": wanted.fallback}.items() if given):
             raise UsageError(f"{flag} is for one model, and --model names {len(names)}.", advice="Name one of them.")
         replay = Replay(self.replay, self.replay_speed)
@@ -402,13 +416,25 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         at_once = self.replay == "only" and self.replay_speed == 0
         return live.view_for(self.shell, panel=self.panel and self.cell.id is not None and not at_once)
 
+    def _bind(self, shape: Shape, turn: Turn, name: str | None) -> None:
+        """Bind the value of a reply that is what it was to be."""
+        from .. import structured
+
+        value, about = structured.bound(shape, structured.read(shape, turn, name or "reply"))
+        if name:
+            self.shell.user_ns[name] = value
+            if about:
+                print(f"{name} is {about}.")
+
     def _show(self, bundle: Bundle) -> None:
         self.shell.display_pub.publish(bundle, {})
 
-    def _conclude(self, outcome: Outcome, wanted: Options) -> None:
+    def _conclude(self, outcome: Outcome, wanted: Options, shape: Shape | None = None) -> None:
         from .. import record
 
-        if outcome.turn is not None and wanted.out and (outcome.joined or outcome.failure is None):
+        if shape is not None and outcome.failure is None and outcome.turn is not None:
+            self._bind(shape, outcome.turn, wanted.out)
+        elif shape is None and outcome.turn is not None and wanted.out and (outcome.joined or outcome.failure is None):
             self.shell.user_ns[wanted.out] = record.answer_value(outcome.turn)
         self._warn()
         if outcome.failure is not None:

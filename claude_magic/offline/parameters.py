@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from ..models import Model, lookup
 from . import betas
@@ -148,6 +149,54 @@ def check_effort(body: Body, model: Model) -> None:
         raise Rejected(f"output_config.effort: '{effort}' is not supported with `thinking.type` '{kind}' on this model")
 
 
+_UNKNOWN_KEYWORDS = {
+    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "minLength", "maxLength", "pattern"),
+    *("maxItems", "uniqueItems", "prefixItems", "patternProperties", "oneOf", "not", "if", "then", "else", "default"),
+}
+
+
+def _format(body: Body, model: Model) -> None:
+    """JSON by a schema, of the keywords that the API keeps to (the structured outputs page, and the SDK's
+    `lib/_parse/_transform.py`)."""
+    config = (body.get("output_config") or {}).get("format")
+    if config is None:
+        return
+    if "structured_outputs" not in model.capabilities:
+        raise Rejected("output_config.format: structured outputs are not supported on this model.")
+    if not isinstance(config, dict) or config.get("type") != "json_schema":
+        raise Rejected("output_config.format.type: Input should be 'json_schema'")
+    for name in config.keys() - {"type", "schema"}:
+        raise Rejected(f"output_config.format.{name}: Extra inputs are not permitted")
+    if not isinstance(config.get("schema"), dict):
+        raise Rejected("output_config.format.schema: Input should be a valid dictionary")
+    _schema(config["schema"], "output_config.format.schema", config["schema"], ())
+
+
+def _schema(schema: Any, path: str, root: Body, above: tuple[str, ...]) -> None:
+    if not isinstance(schema, dict):
+        raise Rejected(f"{path}: Input should be a valid dictionary")
+    for name in sorted(schema.keys() & _UNKNOWN_KEYWORDS):
+        raise Rejected(f"{path}: For '{schema.get('type')}' type, property '{name}' is not supported")
+    if isinstance(reference := schema.get("$ref"), str):
+        name = reference.removeprefix("#/$defs/")
+        if name in above:
+            raise Rejected(f"{path}: Recursive schemas are not supported.")
+        if name not in root.get("$defs", {}):
+            raise Rejected(f"{path}: cannot resolve '{reference}'")
+        _schema(root["$defs"][name], f"{path}.{name}", root, (*above, name))
+        return
+    if not schema.keys() & {"type", "anyOf", "allOf", "enum", "const"}:
+        raise Rejected(f"{path}: Schema type is missing")
+    if schema.get("type") == "object" and schema.get("additionalProperties") is not False:
+        raise Rejected(f"{path}: For 'object' type, 'additionalProperties' must be explicitly set to false")
+    if schema.get("type") == "array" and schema.get("minItems", 0) not in (0, 1):
+        raise Rejected(f"{path}: For 'array' type, 'minItems' values other than 0 or 1 are not supported")
+    inner = {**schema.get("properties", {}), **({"items": schema["items"]} if "items" in schema else {})}
+    inner |= {f"anyOf.{at}": each for at, each in enumerate([*schema.get("anyOf", ()), *schema.get("allOf", ())])}
+    for name, each in inner.items():
+        _schema(each, f"{path}.{name}", root, above)
+
+
 def _metadata(body: Body, model: Model) -> None:
     if "metadata" not in body:
         return
@@ -212,4 +261,4 @@ CREATING: tuple[Callable[[Body, Model], None], ...] = (
     _metadata,
     _diagnostics,
 )
-ALWAYS: tuple[Callable[[Body, Model], None], ...] = (check_thinking, check_effort, _choices)
+ALWAYS: tuple[Callable[[Body, Model], None], ...] = (check_thinking, check_effort, _format, _choices)

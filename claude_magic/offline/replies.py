@@ -15,12 +15,13 @@ from . import hosting, pausing, quoting
 from .history import Body
 from .prompt import Prompt, read
 from .reply import Draft
-from .schema import example
+from .schema import example, misfit
 from .sections import LABEL, SECTIONS, closing, instructions, long_text, thoughts
 from .signatures import Prefix
 
 _REFUSE = re.compile(r"\[\[refuse(?:\s+([\w-]+))?\]\]")
 _PAUSE = re.compile(r"\[\[pause(?:\s+(\d+))?\]\]")
+_MISFIT = re.compile(r"\[\[misfit\]\]")
 _LONG = re.compile(r"\[\[long\s+(\d+)\]\]")
 _REFUSAL = {
     "type": "refusal",
@@ -56,7 +57,8 @@ def _refuses(prompt: Prompt, body: Body, hop: int) -> bool:
 def _content(prompt: Prompt, body: Body, worked: bool) -> list[dict[str, Any]]:
     form = (body.get("output_config") or {}).get("format")
     if form:
-        return [_said(json.dumps(example(form["schema"], prompt.question)))]
+        value = example(form["schema"], _MISFIT.sub("", prompt.question))
+        return [_said(json.dumps(misfit(value) if _MISFIT.search(prompt.text) else value))]
     if worked:
         return [_said(f"\n\nThat is what I can tell. {closing(prompt)}")]
     if pause := _PAUSE.search(prompt.text):

@@ -8,6 +8,19 @@ from dataclasses import dataclass
 from typing import Any
 
 Schema = Mapping[str, Any]
+# A text of each format: of a moment that nobody takes for today's.
+_FORMATS = {
+    "date-time": "1970-01-01T00:00:00Z",
+    "time": "00:00:00Z",
+    "date": "1970-01-01",
+    "duration": "P1D",
+    "email": "offline@example.org",
+    "hostname": "example.org",
+    "uri": "https://example.org/",
+    "ipv4": "192.0.2.1",
+    "ipv6": "2001:db8::1",
+    "uuid": "00000000-0000-4000-8000-000000000000",
+}
 _MAX_DEPTH = 12
 
 
@@ -26,6 +39,16 @@ def example(schema: Schema, text: str) -> Any:
     named = re.findall(r"\b(?:in|for|of|to|at|from)\s+((?:[A-Z][\w-]*\s?)+)", text)
     words = _Words(iter(re.findall(r"-?\d+(?:\.\d+)?", text)), iter([each.strip() for each in quoted + named]), text)
     return _value(schema, schema, words, 0)
+
+
+def misfit(value: Any) -> Any:
+    """The value with its last leaf of another type: so it no longer fits."""
+    if isinstance(value, dict) and value:
+        *kept, (key, last) = value.items()
+        return {**dict(kept), key: misfit(last)}
+    if isinstance(value, list) and value:
+        return [*value[:-1], misfit(value[-1])]
+    return {"odd": True} if isinstance(value, str) else "not what was asked for"
 
 
 def _value(schema: Schema, root: Schema, words: _Words, depth: int) -> Any:
@@ -49,6 +72,8 @@ def _value(schema: Schema, root: Schema, words: _Words, depth: int) -> Any:
             return True
         case "null":
             return None
+        case _ if schema.get("format") in _FORMATS:
+            return _FORMATS[schema["format"]]
         case _:
             return next(words.names, None) or schema.get("default") or words.text.strip()[:60] or "text"
 

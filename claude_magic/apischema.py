@@ -1,0 +1,171 @@
+"""A JSON schema as the API takes it for structured output: the rest of what it says becomes words in a description.
+
+The rules are those of the SDK (2.12, lib/_parse/_transform.py) and of the structured outputs page; what the API cannot
+keep to at all (free keys, anything goes, a type that holds itself) is refused here, with its place.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .errors import UsageError
+
+Schema = dict[str, Any]
+
+_FORMATS = ("date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid")
+_KINDS = ("object", "array", "string", "integer", "number", "boolean", "null")
+_SILENT = ("$schema", "$id", "$comment", "discriminator", "additionalProperties", "unevaluatedProperties")
+LIST, VALUE = "items", "value"  # the property that holds what is no object itself
+
+
+def api_schema(schema: Mapping[str, Any], name: str) -> tuple[Schema, str]:
+    """The schema for `output_config.format`, and the property that holds what is asked for; empty for an object.
+
+    Raises `UsageError`, with the place, for what the API cannot keep to. `name` is what the user calls it.
+    """
+    defined = {**_mapping(schema.get("definitions")), **_mapping(schema.get("$defs"))}
+    rest = {key: value for key, value in schema.items() if key not in ("definitions", "$defs")}
+    made = _transformed(rest, name)
+    defs = {key: _transformed(value, key) for key, value in defined.items()}
+    _check_references(made, defs, name)
+    target = _target(made, defs)
+    wrapper = "" if target.get("type") == "object" else LIST if target.get("type") == "array" else VALUE
+    if wrapper:
+        made = {"type": "object", "properties": {wrapper: made}, "required": [wrapper], "additionalProperties": False}
+    return ({**made, "$defs": defs} if defs else made), wrapper
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _transformed(schema: Any, where: str) -> Schema:
+    if not isinstance(schema, Mapping):
+        raise UsageError(f"--schema: {where} may be anything; the API wants a type for it.")
+    left = {key: value for key, value in schema.items() if key not in _SILENT}
+    if "$ref" in left:
+        return {"$ref": _local(left["$ref"], where)}
+    made: Schema = {}
+    _take_kind(left, made, where)
+    for key in ("description", "title"):
+        if left.get(key) is not None:
+            made[key] = str(left.pop(key))
+        left.pop(key, None)
+    if made.get("type") == "object":
+        _take_object(schema, left, made, where)
+    elif made.get("type") == "array":
+        _take_array(left, made, where)
+    elif made.get("type") == "string" and left.get("format") in _FORMATS:
+        made["format"] = left.pop("format")
+    if left:
+        said = "{" + ", ".join(f"{key}: {value}" for key, value in left.items()) + "}"
+        made["description"] = f"{made['description']}\n\n{said}" if "description" in made else said
+    return made
+
+
+def _local(reference: Any, where: str) -> str:
+    for opening in ("#/$defs/", "#/definitions/"):
+        if isinstance(reference, str) and reference.startswith(opening):
+            return f"#/$defs/{reference.removeprefix(opening)}"
+    raise UsageError(f"--schema: {where} refers to {reference!r}, which is not in the schema itself.")
+
+
+def _take_kind(left: Schema, made: Schema, where: str) -> None:
+    """Type, alternatives or literals: one of them there must be."""
+    kind = left.pop("type", None)
+    given = {key: left.pop(key) for key in ("anyOf", "oneOf", "allOf", "enum", "const") if key in left}
+    if "const" in given:
+        made["const"] = given["const"]
+    elif given.get("enum"):
+        made["enum"] = list(given["enum"])
+    elif alternatives := given.get("anyOf") or given.get("oneOf"):
+        made["anyOf"] = [_transformed(each, where) for each in alternatives]
+    elif given.get("allOf"):
+        made["allOf"] = [_transformed(each, where) for each in given["allOf"]]
+    elif isinstance(kind, list):
+        made["anyOf"] = [_transformed({**_of_kind(left, each), "type": each}, where) for each in kind]
+        for key in [key for each in kind for key in _of_kind(left, each)]:
+            left.pop(key, None)
+    else:
+        kind = kind or ("object" if "properties" in left else "array" if "items" in left else None)
+        if kind not in _KINDS:
+            said = "may be anything" if kind is None else f"has the type {kind!r}"
+            raise UsageError(f"--schema: {where} {said}; the API takes {', '.join(_KINDS)}.")
+        made["type"] = kind
+
+
+_OF_KIND: Mapping[str, tuple[str, ...]] = {
+    "object": ("properties", "required"),
+    "array": ("items", "prefixItems", "minItems", "maxItems", "uniqueItems"),
+    "string": ("format", "minLength", "maxLength", "pattern"),
+    "integer": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+    "number": ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+}
+
+
+def _of_kind(schema: Mapping[str, Any], kind: Any) -> Schema:
+    return {key: schema[key] for key in _OF_KIND.get(str(kind), ()) if key in schema}
+
+
+def _take_object(schema: Mapping[str, Any], left: Schema, made: Schema, where: str) -> None:
+    properties = _mapping(left.pop("properties", None))
+    if not properties and (schema.get("additionalProperties", True) is not False or "patternProperties" in left):
+        raise UsageError(
+            f"--schema: {where} has keys of its own choice, and the API takes only keys that are named.",
+            advice="Name them, or ask for a list of objects with a key and a value.",
+        )
+    made["properties"] = {key: _transformed(inner, f"{where}.{key}") for key, inner in properties.items()}
+    made["additionalProperties"] = False
+    required = left.pop("required", None)
+    if required is not None:
+        made["required"] = [key for key in required if key in properties]
+
+
+def _take_array(left: Schema, made: Schema, where: str) -> None:
+    items = left.pop("items", None)
+    if prefix := left.pop("prefixItems", None):
+        made["items"] = {"anyOf": [_transformed(each, f"{where}[{at}]") for at, each in enumerate(prefix)]}
+    elif items is None:
+        raise UsageError(f"--schema: {where}[] may be anything; the API wants a type for it.")
+    else:
+        made["items"] = _transformed(items, f"{where}[]")
+    if left.get("minItems") in (0, 1):
+        made["minItems"] = left.pop("minItems")
+
+
+def _references(schema: Any) -> Iterator[str]:
+    if isinstance(schema, Mapping):
+        if isinstance(schema.get("$ref"), str):
+            yield schema["$ref"].removeprefix("#/$defs/")
+        for value in schema.values():
+            yield from _references(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from _references(value)
+
+
+def _check_references(made: Schema, defs: Mapping[str, Schema], name: str) -> None:
+    """Each reference leads somewhere, and none back to itself: the API takes no recursive schema."""
+    graph = {key: set(_references(schema)) for key, schema in {**defs, "": made}.items()}
+    for missing in {each for targets in graph.values() for each in targets} - defs.keys():
+        raise UsageError(f"--schema: {name} refers to {missing!r}, which is not in the schema.")
+    for key in defs:
+        reached, ahead = set[str](), set(graph[key])
+        while ahead:
+            reached |= ahead
+            ahead = {each for target in ahead for each in graph[target]} - reached
+        if key in reached:
+            raise UsageError(f"--schema: {key} holds itself, and the API takes no recursive schema.")
+
+
+def _target(made: Schema, defs: Mapping[str, Schema]) -> Schema:
+    while "$ref" in made:
+        made = defs[made["$ref"].removeprefix("#/$defs/")]
+    return made
+
+
+def as_text(schema: Schema) -> str:
+    """A schema as JSON on one line, as `Options.schema` carries it."""
+    return json.dumps(schema, ensure_ascii=False)

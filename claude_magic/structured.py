@@ -1,0 +1,282 @@
+"""`--schema`: what a reply is to be (a model, a dataclass, a TypedDict, a JSON schema, a list of one), and the
+validated value that it becomes."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import json
+import re
+import sys
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .apischema import LIST, Schema, api_schema
+from .conversation import Turn, text_of
+from .errors import SchemaError, UsageError
+from .foreign import one_line
+
+MAX_WRONG = 3
+KINDS = "a pydantic model, a dataclass, a TypedDict, a JSON schema (a dict), or list[...] of one"
+_TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]', re.DOTALL)
+_STOPS = {
+    "max_tokens": "was cut off at max_tokens",
+    "model_context_window_exceeded": "was cut off: the context window is full",
+    "refusal": "is a refusal",
+    "stop_sequence": "ended at a stop sequence",
+}
+
+Path = Sequence[str | int]
+
+
+class _Wrong(ValueError):
+    """What does not fit: places, each with what is wrong there."""
+
+    def __init__(self, found: Sequence[tuple[Path, str]]) -> None:
+        super().__init__()
+        self.found = found
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a reply is to be: `name` as the user calls it, `schema` as the API takes it, `holder` the property that
+    holds it where it is no object itself. `check` makes plain JSON the value; `rows` makes a list plain again."""
+
+    name: str
+    schema: Schema
+    holder: str
+    check: Callable[[Any], Any]
+    rows: Callable[[Any], Any]
+
+    @property
+    def is_list(self) -> bool:
+        """Whether it is a list, which is bound as a DataFrame."""
+        return self.holder == LIST
+
+
+def shape_of(source: str, namespace: Mapping[str, Any]) -> Shape:
+    """What `--schema SOURCE` asks for, an expression in the notebook's namespace. Raises `UsageError`."""
+    wanted = _evaluated(source, namespace)
+    if isinstance(wanted, Mapping):
+        return _of_json(source, dict(wanted))
+    is_type = isinstance(wanted, type) or typing.get_origin(wanted) is not None
+    if not is_type or wanted in (list, dict, tuple, set, object, type):
+        kind = wanted.__name__ if isinstance(wanted, type) else f"a {type(wanted).__name__}"
+        meant = f" Did you mean {type(wanted).__name__}?" if dataclasses.is_dataclass(wanted) else ""
+        raise UsageError(f"--schema {source} is {kind}, and wants {KINDS}.", advice=meant.strip())
+    return _of_type(source, wanted)
+
+
+def _evaluated(source: str, namespace: Mapping[str, Any]) -> Any:
+    try:
+        return eval(compile(source, "<--schema>", "eval"), dict(namespace))
+    except (Exception, SystemExit) as error:
+        why = (
+            "is not a Python expression"
+            if isinstance(error, SyntaxError | ValueError)
+            else f"failed: {one_line(error)}"
+        )
+    raise UsageError(f"--schema {source} {why}.", advice=f"It wants {KINDS}.")
+
+
+def _of_json(source: str, schema: Schema) -> Shape:
+    import fastjsonschema
+
+    made, holder = api_schema(schema, source)
+    try:
+        checker: Any = fastjsonschema.compile(schema, use_default=False)
+    except Exception as error:  # of a schema that is none, in many ways
+        failure = one_line(error)
+    else:
+        return Shape(source, made, holder, lambda value: _checked_json(checker, value), lambda value: value)
+    raise UsageError(f"--schema {source} is no JSON schema: {failure}.")
+
+
+def _checked_json(checker: Any, value: Any) -> Any:
+    import fastjsonschema
+
+    try:
+        return checker(value)
+    except fastjsonschema.JsonSchemaValueException as error:
+        path = [int(part) if part.isdecimal() else part for part in error.path[1:]]
+        raise _Wrong([(path, error.message.partition(" ")[2])]) from None
+
+
+def _of_type(source: str, wanted: Any) -> Shape:
+    try:
+        import pydantic
+
+        adapter: Any = pydantic.TypeAdapter(_extended(wanted))
+        schema = adapter.json_schema()
+    except Exception as error:  # pydantic's, and those of a stranger's annotations
+        failure = one_line(error)
+    else:
+        made, holder = api_schema(schema, source)
+        plain: Callable[[Any], Any] = adapter.dump_python
+        return Shape(source, made, holder, lambda value: _checked_type(adapter, value), plain)
+    raise UsageError(f"--schema {source} cannot be made a JSON schema: {failure}", advice=f"It wants {KINDS}.")
+
+
+def _checked_type(adapter: Any, value: Any) -> Any:
+    import pydantic
+
+    try:
+        return adapter.validate_json(json.dumps(value))
+    except pydantic.ValidationError as error:
+        found = [(each["loc"], each["msg"]) for each in error.errors(include_url=False, include_context=False)]
+    raise _Wrong(found)
+
+
+def _extended(hint: Any) -> Any:
+    """The same type with typing's TypedDicts as those of typing_extensions, which pydantic wants before Python 3.12."""
+    if sys.version_info >= (3, 12):
+        return hint
+    if typing.is_typeddict(hint) and type(hint).__module__ == "typing":
+        return _extended_dict(hint)
+    arguments = typing.get_args(hint)
+    made = tuple(map(_extended, arguments))
+    if not arguments or all(new is old for new, old in zip(made, arguments, strict=True)):
+        return hint
+    origin: Any = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        return typing.Union[made]  # noqa: UP007  # of types that are only known now
+    return typing.Annotated[made[0], *hint.__metadata__] if origin is typing.Annotated else origin[made]
+
+
+def _extended_dict(hint: Any) -> Any:
+    import typing_extensions
+
+    fields = {}
+    for name, inner in typing.get_type_hints(hint, include_extras=True).items():
+        # Of annotations that are text, only the hints know what is not required.
+        marker: Any = typing.Required if name in hint.__required_keys__ else typing.NotRequired
+        while typing.get_origin(inner) in (typing.Required, typing.NotRequired):
+            marker, (inner,) = typing.get_origin(inner), typing.get_args(inner)
+        fields[name] = marker[_extended(inner)]
+    made: Any = typing_extensions.TypedDict(hint.__name__, fields)  # type: ignore[misc]
+    made.__doc__ = hint.__doc__
+    return made
+
+
+# --- from the reply to the value ----------------------------------------------------------------------
+
+
+def read(shape: Shape, turn: Turn, name: str = "reply") -> Any:
+    """The validated value of a reply; `name` is what it is to be called.
+
+    Raises `SchemaError`, with the place in the JSON, for a reply that is none, or not whole.
+    """
+    text, reason = said(turn), turn.calls[-1].stop_reason
+    if reason in _STOPS and not (reason == "stop_sequence" and _parsed(text)[1]):
+        at = _at(open_path(text, shape.holder), name) if reason != "refusal" else ""
+        where = f", at {at}" if at and text.strip() else ""
+        raise SchemaError(f"The reply {_STOPS[reason]}{where}: it is no {shape.name}.", advice=_KEPT)
+    value, is_json = _parsed(text)
+    if not is_json:
+        at = _at(open_path(text, shape.holder), name)
+        raise SchemaError(f"The reply is not JSON, at {at or name}: it is no {shape.name}.", advice=_KEPT)
+    if shape.holder:
+        if not isinstance(value, dict) or shape.holder not in value:
+            raise SchemaError(f"The reply does not fit {shape.name}: there is no {shape.holder!r} in it.", advice=_KEPT)
+        value = value[shape.holder]
+    try:
+        return shape.check(value)
+    except _Wrong as wrong:
+        found = [f"{_at(path, name) or name}: {' '.join(why.split())}" for path, why in wrong.found]
+    more = f"; and {len(found) - MAX_WRONG} more" if len(found) > MAX_WRONG else ""
+    raise SchemaError(f"The reply does not fit {shape.name}: {'; '.join(found[:MAX_WRONG])}{more}.", advice=_KEPT)
+
+
+_KEPT = "The turn and its usage are kept; nothing is bound."
+
+
+def said(turn: Turn) -> str:
+    """The text at the end of a reply: what stands before a tool is not the answer."""
+    kept = [block for block in turn.reply if block["type"] not in ("thinking", "redacted_thinking")]
+    last = max((at for at, block in enumerate(kept) if block["type"] != "text"), default=-1)
+    return text_of(tuple(kept[last + 1 :]))
+
+
+def _parsed(text: str) -> tuple[Any, bool]:
+    try:
+        return json.loads(text), True
+    except (ValueError, RecursionError):
+        return None, False
+
+
+def open_path(text: str, holder: str = "") -> list[str | int]:
+    """Where in a JSON document a text ends that is not whole, but for the property that holds it all."""
+    stack: list[list[Any]] = []  # of each object [its key, whether a key is due], of each list [its index]
+    for token in _TOKENS.findall(text):
+        if token in "{[":
+            stack.append([None, True] if token == "{" else [0])
+        elif token in "}]":
+            stack[-1:] = []
+        elif stack and len(stack[-1]) == 1:
+            stack[-1][0] += token == ","
+        elif stack and token in ",:":
+            stack[-1][1] = token == ","
+        elif stack and stack[-1][1]:
+            stack[-1][0] = _unquoted(token)
+    path = [each[0] for each in stack if each[0] is not None]
+    return path[1:] if holder and path[:1] == [holder] else path
+
+
+def _unquoted(token: str) -> str:
+    value, is_json = _parsed(token)
+    return str(value) if is_json else token
+
+
+def _at(path: Path, name: str) -> str:
+    """`people[3].age`; what is a list itself goes by its own name."""
+    parts = "".join(f"[{part}]" if isinstance(part, int) else f".{' '.join(str(part).split())}" for part in path)
+    return parts.removeprefix(".") if not parts.startswith("[") else f"{name}{parts}"
+
+
+def bound(shape: Shape, value: Any) -> tuple[Any, str]:
+    """What a value is bound as, and what to say of it: a list of objects as a DataFrame, where there is a library."""
+    if not shape.is_list:
+        return value, ""
+    rows = list(shape.rows(value))
+    if all(isinstance(row, Mapping) for row in rows):
+        for library in _libraries():
+            try:
+                return _frame(library, rows, shape), f"a {library} DataFrame of {_many(len(rows), 'row')}"
+            except Exception:  # columns that the library cannot hold
+                continue
+    return value, f"a list of {_many(len(rows), 'element')}"
+
+
+def _many(count: int, unit: str) -> str:
+    return f"{count:,} {unit}{'s' if count != 1 else ''}"
+
+
+def _libraries() -> Iterator[str]:
+    """What the notebook has imported already, then what is installed."""
+    known = ("pandas", "polars")
+    imported = [name for name in known if name in sys.modules]
+    yield from (*imported, *(name for name in known if name not in imported and importlib.util.find_spec(name)))
+
+
+def _frame(library: str, rows: list[Any], shape: Shape) -> Any:
+    columns = list(dict.fromkeys(key for row in rows for key in row)) or _columns(shape)
+    if library == "pandas":
+        import pandas
+
+        return pandas.DataFrame(rows, columns=columns)
+    import polars
+
+    return polars.DataFrame(rows, infer_schema_length=None) if rows else polars.DataFrame({key: [] for key in columns})
+
+
+def _columns(shape: Shape) -> list[str]:
+    """The keys of an element, in their order: a list with nothing in it has columns all the same."""
+    schema: Any = shape.schema
+    for step in ("properties", LIST, "items"):
+        schema = schema.get(step, {})
+        while "$ref" in schema:
+            schema = shape.schema["$defs"][schema["$ref"].removeprefix("#/$defs/")]
+    return list(schema.get("properties", ()))
