@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .showing import show_as
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+__all__ = ["load_ipython_extension", "show_as", "unload_ipython_extension"]
 __version__ = "0.1.0"
 
 

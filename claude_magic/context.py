@@ -1,7 +1,6 @@
 r"""Prompt text and Python values → content blocks: what the cell says, and what IPython can display of its values.
 
 `{{expr}}` is Python and the only syntax; everything else is text, byte for byte. `\{{` is a literal `{{`.
-A new kind of value is two functions and their row in `_ELEMENT_KINDS`.
 """
 
 from __future__ import annotations
@@ -9,35 +8,28 @@ from __future__ import annotations
 import difflib
 import re
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import CodeType
 from typing import Any
 
-from . import frames, hiding, masking, pictures, values, weighing
+from . import hiding, kinds, masking, weighing
 from .conversation import Along
 from .errors import PromptError
 from .foreign import one_line, short
 from .masking import MASK, Secrets
 from .options import IPYTHON_NAMES
+from .parts import Limits, Part, Room, Text, room_for, size_of
 from .pictures import Block
 from .pieces import Piece
-from .values import Part, Text
 
 MAX_CLOSINGS_TRIED = 100
 MAX_QUOTED_CHARACTERS = 60
-
-# What IPython puts into a notebook's namespace, names with an underscore aside.
-
 # In code only literals can be secrets.
 CODE_SUFFIXES = (".py", ".ipynb", ".r", ".jl", ".js", ".ts", ".java", ".c", ".h", ".cpp", ".go", ".rs", ".sh", ".sql")
-# Values of one list that are shown one after another.
-MAX_ELEMENTS = 20
+DEFAULTS = Limits()
 
 _NAMES = re.compile(r"[A-Za-z_]\w*")
-
-# Whether a value is of the kind, and what it becomes; the text is the expression that it is the value of.
-Kind = tuple[Callable[[Any], bool], Callable[[Any, str], list[Part]]]
 
 LITERAL_ADVICE = r"\{{ writes a literal {{, and --raw turns the syntax off. Nothing was sent."
 
@@ -59,9 +51,9 @@ class Prompt:
     along: tuple[Along, ...] = ()
 
 
-def content(body: str, namespace: Mapping[str, Any], *, raw: bool = False) -> list[Block]:
+def content(body: str, namespace: Mapping[str, Any], *, raw: bool = False, limits: Limits = DEFAULTS) -> list[Block]:
     """The content blocks of a prompt without anything before its text. Raises `PromptError`."""
-    return list(prompt(body, namespace, raw=raw).content)
+    return list(prompt(body, namespace, raw=raw, limits=limits).content)
 
 
 def prompt(
@@ -71,12 +63,14 @@ def prompt(
     *,
     raw: bool = False,
     secrets: Secrets | None = None,
+    limits: Limits = DEFAULTS,
 ) -> Prompt:
     r"""What a cell asks: the `pieces` that go along, then the text, with values and images at their place.
 
     Each `{{expr}}` is evaluated in `namespace`, all of them before the first is rendered; `raw` leaves
     the text as it is. Text that UTF-8 cannot carry (lone surrogates) becomes U+FFFD. All but what the reader typed
     goes without its `secrets`: by default those that the namespace and the environment hold, and what looks like one.
+    `limits` are what the values may take.
 
     Raises:
         PromptError: the prompt is empty, or an expression is not Python or fails. It has no cause or
@@ -86,7 +80,7 @@ def prompt(
     typed = [Text(body)] if raw else list(_split(body))
     found = [(each.source, _evaluate(each, namespace)) for each in typed if isinstance(each, Expression)]
     before = [_masked(piece, secrets) for piece in pieces]
-    shown = [_masked(Piece(source, "value", _value(value, source, secrets)), secrets) for source, value in found]
+    shown = [_masked(piece, secrets) for piece in _values(found, secrets, limits)]
     rendered = iter(shown)
     parts = [part for piece in before for part in piece.parts]
     for each in typed:
@@ -127,14 +121,23 @@ def _masked(piece: Piece, secrets: Secrets) -> Piece:
     return replace(piece, parts=parts, masked=count)
 
 
-def _value(value: Any, source: str, secrets: Secrets) -> list[Part]:
+def _values(found: Iterable[tuple[str, Any]], secrets: Secrets, limits: Limits) -> Iterator[Piece]:
+    """The values by their expressions; the later ones get what the earlier ones leave of the cell's room."""
+    left = room_for(limits.cell_tokens)
+    for source, value in found:
+        parts = _value(value, source, secrets, limits.value.at_most(left))
+        left = max(0, left - size_of(parts))
+        yield Piece(source, "value", parts)
+
+
+def _value(value: Any, source: str, secrets: Secrets, room: Room) -> Sequence[Part]:
     """What the value of an expression becomes; a text whose name says that it is a secret, none of it."""
     if secrets.allowed:
-        return _render(value, source, _KINDS)
+        return kinds.render(value, source, room)
     names = _NAMES.findall(source)
     if isinstance(value, str | bytes) and value and names and masking.is_secret_name(names[-1]):
         return [Text(MASK)]
-    return _render(hiding.hidden(value), source, _KINDS)
+    return kinds.render(hiding.hidden(value), source, room)
 
 
 # From the body to its parts
@@ -250,73 +253,3 @@ def _text_block(run: Sequence[Text]) -> Iterator[Block]:
     text = "".join(pieces).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     if text.strip():
         yield {"type": "text", "text": text}
-
-
-# From a value to its parts
-
-
-def _render(value: Any, name: str, kinds: Sequence[Kind]) -> list[Part]:
-    """What a value becomes: the first kind that it is and that works. `name` is the expression."""
-    failure = ""
-    for matches, render in kinds:
-        try:
-            if matches(value):
-                return render(value, name)
-        except Exception as error:  # foreign code: whatever it does, the cell goes on with a plainer form
-            failure = one_line(error)
-    return [Text(f"<{type(value).__name__} object: its repr failed: {failure}>")]
-
-
-def _frame(value: Any, name: str) -> list[Part]:
-    return [Text(frames.summary(value, name), own_lines=True)]
-
-
-def _figure(value: Any, name: str) -> list[Part]:
-    return [pictures.figure_block(value)]
-
-
-def _picture(value: Any, name: str) -> list[Part]:
-    return [pictures.image_block(value)]
-
-
-def _is_gallery(value: Any) -> bool:
-    if not isinstance(value, list | tuple):
-        return False
-    return any(
-        pictures.is_picture(e) or pictures.is_figure(e) or frames.is_frame(e) or _shows_png(e)
-        for e in value[:MAX_ELEMENTS]
-    )
-
-
-def _shows_png(value: Any) -> bool:
-    return hasattr(type(value), "_repr_png_")
-
-
-def _gallery(value: Sequence[Any], name: str) -> list[Part]:
-    """A list with pictures or frames: its elements one after another. Lists in it are text: it may hold itself."""
-    parts: list[Part] = []
-    for position, element in enumerate(value[:MAX_ELEMENTS]):
-        shown = _render(element, f"{name}[{position}]", _ELEMENT_KINDS)
-        parts.extend(Text(part.text, own_lines=True) if isinstance(part, Text) else part for part in shown)
-    if len(value) > MAX_ELEMENTS:
-        parts.append(Text(f"… and {len(value) - MAX_ELEMENTS:,} more", own_lines=True))
-    return parts
-
-
-def _is_anything(value: Any) -> bool:
-    return True
-
-
-# The kinds of values, the more special before the more general.
-_ELEMENT_KINDS: tuple[Kind, ...] = (
-    (values.is_string, values.string),
-    (values.is_bytes, values.binary),
-    (values.is_scalar, values.scalar),
-    (values.is_exception, values.exception),
-    (values.is_code, values.code),
-    (frames.is_frame, _frame),
-    (pictures.is_figure, _figure),
-    (pictures.is_picture, _picture),
-    (_is_anything, values.displayed),
-)
-_KINDS: tuple[Kind, ...] = ((_is_gallery, _gallery), *_ELEMENT_KINDS)

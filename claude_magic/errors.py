@@ -3,6 +3,7 @@
     ClaudeError
     ├── UsageError              the cell asks for something that cannot be; nothing was sent
     │   └── PromptError         its prompt is empty, or an {{expr}} in it fails
+    │       └── UnshowableError     a value in it cannot be shown to Claude
     ├── CredentialsError        no key, or one that cannot be used
     ├── APIError                the API said no
     │   ├── AuthenticationError     401
@@ -58,6 +59,10 @@ class UsageError(ClaudeError):
 
 class PromptError(UsageError):
     """The prompt is empty, or an `{{expr}}` in it fails; nothing was sent."""
+
+
+class UnshowableError(PromptError):
+    """A value of the prompt cannot be shown to Claude, or says of itself what no content block is; nothing was sent."""
 
 
 class CredentialsError(ClaudeError):

@@ -1,21 +1,26 @@
-"""A data frame in a few thousand characters: its shape, its columns with statistics, its first rows.
+"""A data frame in a few thousand bytes: its shape, its columns with statistics, its first rows.
 
-Anything that narwhals accepts: pandas, polars, pyarrow, lazy ones. The same frame gives the same text.
+Anything that narwhals accepts, and lazy or distributed frames as far as `lazy_frames` knows them. The same frame
+gives the same text.
 """
 
 from __future__ import annotations
 
 import io
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from .foreign import attempt, comes_from, short
+from . import lazy_frames
+from .foreign import attempt, comes_from, short, type_name, without_addresses
+from .lazy_frames import MAX_HEAD_ROWS, Glimpse
+from .options import DEFAULT_VALUE_TOKENS
+from .parts import room_for, shortened, size
 
-MAX_SUMMARY_CHARACTERS = 8_000
 MAX_COLUMNS = 40
-MAX_HEAD_ROWS = 10
 MAX_NAME_CHARACTERS = 40
 MAX_CELL_CHARACTERS = 60
 
@@ -26,75 +31,140 @@ MAX_SCANNED_VALUES = 400_000_000
 SCANS_PER_NUMBER = 4
 SCANS_PER_STRING = 25
 
+_LINE_BREAK = re.compile("[\n\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+
 _PANDAS_LIKE = ("pandas", "geopandas", "modin", "cudf")
-_FRAME_LIBRARIES = (*_PANDAS_LIKE, "polars", "pyarrow", "dask", "duckdb", "ibis", "pyspark", "sqlframe")
+_ENGINES = ("dask", "duckdb", "ibis", "pyspark", "sqlframe", "daft")
+_FRAME_LIBRARIES = (*_PANDAS_LIKE, "polars", "pyarrow", *_ENGINES, "narwhals")
 
 
-def _narwhals_of(value: Any) -> Any:
-    """A value as narwhals sees it: a frame or series, or the value itself."""
-    import narwhals as nw
+@dataclass(frozen=True)
+class _Table:
+    """A frame in memory as narwhals sees it, its columns numbered, with their names and its index beside it."""
 
-    return nw.from_native(value, pass_through=True, allow_series=True)
+    kind: str
+    frame: Any
+    names: Sequence[str]
+    index: Any = None
+    notes: Sequence[str] = ()
 
 
 def is_frame(value: Any) -> bool:
     """Whether this is a data frame, eager or lazy, or a column of one."""
     if not comes_from(value, *_FRAME_LIBRARIES):
         return False
+    value = _native(value)
+    return lazy_frames.glimpse(value) is not None or _table(value) is not None
+
+
+def _native(value: Any) -> Any:
+    """A value, or what is in it if it is narwhals' own."""
     import narwhals as nw
 
-    return isinstance(_narwhals_of(_with_plain_columns(value)[0]), nw.DataFrame | nw.LazyFrame | nw.Series)
+    return nw.to_native(value, pass_through=True)
 
 
-def summary(value: Any, name: str) -> str:
-    """A frame or column in at most `MAX_SUMMARY_CHARACTERS`: shape, columns with statistics, and its first rows.
-
-    `name` is what the title calls it, unless it is long.
-    """
+def _table(value: Any) -> _Table | None:
+    """A frame or column that is in memory; None for any other value."""
     import narwhals as nw
 
     native, names = _with_plain_columns(value)
-    frame = _narwhals_of(native)
+    seen = nw.from_native(native, pass_through=True, allow_series=True)
+    if isinstance(seen, nw.Series):
+        frame = seen.alias("0").to_frame()
+        return _Table("Series", frame, names or [seen.name or "value"], _index_of(value))
+    if not isinstance(seen, nw.DataFrame):
+        return None
+    return _Table(type_name(value), seen, names or list(seen.columns), _index_of(value), _notes(value))
+
+
+def summary(value: Any, name: str, room: int | None = None) -> str:
+    """A frame or column in at most `room` bytes: shape, columns with statistics, and its first rows.
+
+    `name` is what the title calls it, unless it is long.
+    """
+    room = room_for(DEFAULT_VALUE_TOKENS) if room is None else room
     label = f" {name}" if len(name) <= MAX_NAME_CHARACTERS and "\n" not in name else ""
-    library = frame.implementation.name.lower()
-    if isinstance(frame, nw.LazyFrame):
-        text = _lazy_summary(frame, f"LazyFrame{label}", library)
-    elif isinstance(frame, nw.Series):
-        title = f"Series{label}: {len(frame):,} values ({library})"
-        text = _eager_summary(title, frame.to_frame(), names or [frame.name or "value"], _index_of(value))
-    else:
-        shape = f"{frame.shape[0]:,} rows × {frame.shape[1]:,} columns"
-        names = names or list(frame.columns)
-        text = _eager_summary(f"{type(value).__name__}{label}: {shape} ({library})", frame, names, _index_of(value))
-    return short(text, MAX_SUMMARY_CHARACTERS)
+    value = _native(value)
+    known = lazy_frames.glimpse(value)
+    if known is not None:
+        return shortened(_lazy_summary(known, label, room), room)
+    table = _table(value)
+    if table is None:
+        raise TypeError(f"{type_name(value)} is no data frame")
+    return shortened(_eager_summary(table, label, room), room)
 
 
 def _with_plain_columns(value: Any) -> tuple[Any, list[str] | None]:
-    """A pandas frame with its columns numbered, and their names: narwhals takes only distinct strings."""
-    if not (comes_from(value, *_PANDAS_LIKE) and hasattr(value, "set_axis")):
+    """A frame with its columns numbered, and their names: narwhals takes only distinct strings."""
+    if comes_from(value, "pyarrow"):
+        return _arrow_table(value)
+    if not comes_from(value, *_PANDAS_LIKE):
         return value, None
-    if not hasattr(value, "columns"):
+    if hasattr(value, "set_axis") and hasattr(value, "columns"):
+        names = [", ".join(map(str, column)) if isinstance(column, tuple) else str(column) for column in value.columns]
+        return value.set_axis([str(position) for position in range(len(names))], axis=1), names
+    if hasattr(value, "set_axis"):
         return value.rename("0"), ["value" if value.name is None else str(value.name)]
-    names = [", ".join(map(str, column)) if isinstance(column, tuple) else str(column) for column in value.columns]
-    return value.set_axis([str(position) for position in range(len(names))], axis=1), names
+    if hasattr(value, "to_frame"):  # an index
+        frame = value.to_frame(index=False)
+        names = [str(number) if label is None else str(label) for number, label in enumerate(value.names)]
+        return frame.set_axis([str(position) for position in range(len(names))], axis=1), names
+    return value, None
 
 
-def _eager_summary(title: str, frame: Any, names: Sequence[str], index: Any) -> str:
-    """The text for an eager frame; it fits into MAX_SUMMARY_CHARACTERS."""
-    lines = [title]
-    if index is not None:
-        lines.append(f"index: {_index_name(index)} ({short(str(index.dtype), MAX_CELL_CHARACTERS)})")
-    described = _described(frame, names, index)
+def _arrow_table(value: Any) -> tuple[Any, list[str] | None]:
+    """What is a table, a part of one or a column in memory, as a table; any other as it is."""
+    import pyarrow
+
+    if isinstance(value, pyarrow.RecordBatch):
+        value = pyarrow.Table.from_batches([value])
+    if isinstance(value, pyarrow.Array):
+        value = pyarrow.chunked_array([value])
+    if not isinstance(value, pyarrow.Table):
+        return value, None
+    return value.rename_columns([str(position) for position in range(value.num_columns)]), list(value.column_names)
+
+
+def _notes(value: Any) -> list[str]:
+    """What a frame of geopandas knows besides: its projection and extent."""
+    if not comes_from(value, "geopandas"):
+        return []
+    bounds = attempt(lambda: [float(f"{bound:.6g}") for bound in value.total_bounds])
+    facts = {"CRS": attempt(lambda: value.crs), "bounds": bounds}
+    return [f"{label}: {_cell(fact)}" for label, fact in facts.items() if fact is not None]
+
+
+def _eager_summary(table: _Table, label: str, room: int) -> str:
+    """The text for a frame in memory."""
+    rows, columns = table.frame.shape
+    library = table.frame.implementation.name.lower()
+    extent = f"{rows:,} values" if table.kind == "Series" else f"{rows:,} rows × {columns:,} columns"
+    lines = [f"{table.kind}{label}: {extent} ({library})", *table.notes]
+    if table.index is not None:
+        lines.append(f"index: {_index_name(table.index)} ({short(str(table.index.dtype), MAX_CELL_CHARACTERS)})")
+    described = _described(table.frame, table.names, room)
     lines.extend(described)
     shown = len(described) - 1
-    if shown < len(names):
-        lines.append(f"… and {len(names) - shown:,} more columns")
-    if len(frame):
-        lines.extend(_head(frame.head(MAX_HEAD_ROWS), names[:shown], index, MAX_SUMMARY_CHARACTERS - _length(lines)))
+    if shown < len(table.names):
+        lines.append(f"… and {len(table.names) - shown:,} more columns")
+    if rows:
+        head = table.frame.head(MAX_HEAD_ROWS)
+        values = _rows(head.select(head.columns[: max(shown, 1)]))
+        labels = None if table.index is None else [_index_name(table.index), *table.index[: len(head)]]
+        lines.extend(_head(values, table.names[: max(shown, 1)], labels, room - _length(lines)))
     return "\n".join(lines)
 
 
-def _described(frame: Any, names: Sequence[str], index: Any) -> list[str]:
+def _rows(head: Any) -> list[Sequence[Any]]:
+    """The rows of a short frame, column by column where they do not come at once."""
+    rows = attempt(head.rows)
+    if rows is None:
+        return list(zip(*(head.get_column(column).to_list() for column in head.columns), strict=True))
+    return list(rows)
+
+
+def _described(frame: Any, names: Sequence[str], room: int) -> list[str]:
     """A line for each column that has room: name, type, nulls, and what its type allows to say cheaply."""
     lines = ["column | type | nulls | values"]
     unread = MAX_SCANNED_VALUES
@@ -104,14 +174,14 @@ def _described(frame: Any, names: Sequence[str], index: Any) -> list[str]:
         facts = f"{_nulls(column)} | {_statistics(column)}" if cost <= unread else "? | not computed: too many rows"
         unread -= cost if cost <= unread else 0
         line = f"{_cell(name)} | {_type_of(column)} | {facts}"
-        if _length(lines) + len(line) > MAX_SUMMARY_CHARACTERS * 5 // 8:
+        if _length(lines) + size(line) > room * 5 // 8:
             break
         lines.append(line)
     return lines
 
 
 def _length(lines: Sequence[str]) -> int:
-    return sum(len(line) + 1 for line in lines)
+    return sum(size(line) + 1 for line in lines)
 
 
 def _scans(column: Any) -> int:
@@ -123,7 +193,9 @@ def _scans(column: Any) -> int:
 def _type_of(column: Any) -> str:
     """The type in the library's own words."""
     native = column.to_native()
-    return short(str(getattr(native, "dtype", None) or column.dtype), MAX_CELL_CHARACTERS)
+    return short(
+        str(getattr(native, "dtype", None) or getattr(native, "type", None) or column.dtype), MAX_CELL_CHARACTERS
+    )
 
 
 def _nulls(column: Any) -> str:
@@ -174,23 +246,25 @@ def _index_name(index: Any) -> str:
     return _cell(", ".join(str(name) for name in index.names if name is not None) or "unnamed")
 
 
-def _head(head: Any, names: Sequence[str], index: Any, room: int) -> list[str]:
-    """The first rows as CSV, as many columns and rows as there is room for; the heading says how many."""
+def _head(rows: Sequence[Sequence[Any]], names: Sequence[str], labels: Any, room: int) -> list[str]:
+    """The first rows as CSV, as many columns and rows as there is room for; the heading says how many.
+
+    `labels` are the index's name and its value for each row, or None.
+    """
     table = [[_cell(name) for name in names]]
-    table += [[_cell(value) for value in row] for row in head.select(head.columns[: len(names)]).rows()]
-    labels = [] if index is None else [_index_name(index), *map(_cell, index[: len(head)])]
-    if labels:
-        table = [[label, *row] for label, row in zip(labels, table, strict=True)]
+    table += [[_cell(value) for value in row[: len(names)]] for row in rows]
+    if labels is not None:
+        table = [[_cell(label), *row] for label, row in zip(labels, table, strict=True)]
     room -= MAX_CELL_CHARACTERS * 2  # for the heading
     columns = _columns_for(table, room // min(len(table), 4))
     lines: list[str] = []
     for row in table:
         line = _csv(row[:columns])
-        if _length(lines) + len(line) > room:
+        if _length(lines) + size(line) > room:
             break
         lines.append(line)
     heading = f"first {len(lines) - 1} rows" if len(lines) != 2 else "first row"
-    heading += f" of the first {columns - bool(labels)} columns" if columns < len(table[0]) else ""
+    heading += f" of the first {columns - (labels is not None)} columns" if columns < len(table[0]) else ""
     heading += " (long cells shortened)" if any(cell.endswith("…") for row in table for cell in row) else ""
     return [f"{heading}:", *lines] if len(lines) > 1 else []
 
@@ -199,7 +273,7 @@ def _columns_for(table: Sequence[Sequence[str]], room: int) -> int:
     """How many columns of a table go into lines of `room` characters, quotes and commas included; at least one."""
     used = 0
     for position in range(len(table[0])):
-        used += max(len(row[position]) for row in table) + 3
+        used += max(size(row[position]) for row in table) + 3
         if used > room:
             return max(position, 1)
     return len(table[0])
@@ -220,25 +294,33 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         text = f"{value:.10g}"
     elif isinstance(value, str):
-        text = value[: MAX_CELL_CHARACTERS + 1]
+        text = str.__str__(value)[: MAX_CELL_CHARACTERS + 1]
     elif isinstance(value, list | tuple | dict | set):
         text = reprlib.repr(value)
     else:
-        text = attempt(partial(str, value)) or f"<{type(value).__name__} object>"
-    if "\n" in text or "\r" in text:
-        text = text.replace("\\", r"\\").replace("\r", r"\r").replace("\n", r"\n")
+        text = attempt(partial(str, value)) or f"<{type_name(value)} object>"
+        text = without_addresses(text[: 10 * MAX_CELL_CHARACTERS])
+    if len(text.splitlines()) > 1 or text.endswith("\n"):
+        text = _LINE_BREAK.sub(lambda found: repr(found[0])[1:-1], text.replace("\\", r"\\"))
     return short(text, MAX_CELL_CHARACTERS) if text not in ("None", "<NA>", "NaT") or isinstance(value, str) else "null"
 
 
-def _lazy_summary(frame: Any, title: str, library: str) -> str:
-    """The text for a frame that is not computed yet: its columns and first rows, never all of it."""
-    schema = frame.collect_schema()
-    names = list(schema)[:MAX_COLUMNS]
-    lines = [f"{title}: {len(schema):,} columns, rows not counted ({library})", "column | type"]
-    lines += [f"{_cell(name)} | {short(str(schema[name]), MAX_CELL_CHARACTERS)}" for name in names]
-    if len(schema) > len(names):
-        lines.append(f"… and {len(schema) - len(names):,} more columns")
-    head = attempt(lambda: frame.head(MAX_HEAD_ROWS).collect())
-    if head is not None:
-        lines += _head(head, names, None, MAX_SUMMARY_CHARACTERS - _length(lines))
+def _lazy_summary(known: Glimpse, label: str, room: int) -> str:
+    """The text for a frame that is not computed yet: its columns and what first rows there are."""
+    lines = [lazy_frames.heading(known, label), "column | type"]
+    for name, kind in list(zip(known.names, known.types, strict=True))[:MAX_COLUMNS]:
+        line = f"{_cell(name)} | {short(kind, MAX_CELL_CHARACTERS)}"
+        if _length(lines) + size(line) > room * 5 // 8:
+            break
+        lines.append(line)
+    shown = len(lines) - 2
+    if len(known.names) > shown:
+        lines.append(f"… and {len(known.names) - shown:,} more columns")
+    rows = known.rows()
+    if isinstance(rows, str):
+        lines.append(f"first rows {rows}")
+    elif rows and shown:
+        lines += _head(rows, known.names[:shown], None, room - _length(lines))
+    elif shown:
+        lines.append("no rows")
     return "\n".join(lines)

@@ -21,6 +21,9 @@ from .conversation import DEFAULT_CHAT
 from .errors import UsageError
 
 DEFAULT_MAX_TOKENS = 32_000
+# What the values of a prompt may take; `parts.py` turns it into bytes.
+DEFAULT_VALUE_TOKENS = 2_500
+DEFAULT_CELL_TOKENS = 500_000
 # The API compacts no shorter conversation (CLAUDE_API.md §6).
 MIN_COMPACT_TOKENS = 50_000
 PROVIDERS = ("anthropic", "offline", "bedrock", "aws", "vertex", "google-cloud", "foundry")
@@ -334,6 +337,22 @@ class Options:
     once: bool = option(False, "--once", help="neither see the conversation nor join it")
     allow_secrets: bool = option(
         False, "--allow-secrets", help="send what looks like a key, a token or a password; it is masked otherwise"
+    )
+    value_tokens: int | None = option(
+        None,
+        "--value-tokens",
+        metavar="N",
+        parse=_whole_number,
+        setting=True,
+        help=f"the longest that a value's text may be, in tokens; unset: {DEFAULT_VALUE_TOKENS:,}, and strings whole",
+    )
+    cell_tokens: int = option(
+        DEFAULT_CELL_TOKENS,
+        "--cell-tokens",
+        metavar="N",
+        parse=_whole_number,
+        setting=True,
+        help="the longest that the text of all values of a cell may be, in tokens",
     )
     raw: bool = option(False, "--raw", help="send {{…}} as it is written")
     out: str | None = option(

@@ -1,4 +1,4 @@
-"""Pictures → image blocks that the API takes: image data, Pillow images, matplotlib figures."""
+"""Pictures → image blocks that the API takes: image data and Pillow images."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from .errors import PromptError
-from .foreign import comes_from, one_line
+from .foreign import one_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -59,10 +59,6 @@ _HARMLESS = frozenset(
         "version",
     }
 )
-
-# How many times its size a figure may take with what stands outside of it: legends, long labels.
-MAX_FIGURE_GROWTH = 3
-FIGURE_PADDING_INCHES = 0.1
 
 Block = dict[str, Any]
 
@@ -227,37 +223,3 @@ def is_picture(value: Any) -> bool:
     """Whether this is a Pillow image."""
     module = sys.modules.get("PIL.Image")  # who holds such an image has imported it
     return module is not None and isinstance(value, module.Image)
-
-
-def _figure_of(value: Any) -> Any:
-    """The matplotlib figure that this is or belongs to (Axes, an array of Axes, seaborn's grids), or None."""
-    module = sys.modules.get("matplotlib.figure")
-    if module is None:
-        return None
-    if comes_from(value, "numpy") and str(getattr(value, "dtype", "")) == "object" and value.size:
-        value = value.flat[0]
-    if isinstance(value, module.FigureBase):
-        return value.figure
-    is_part = comes_from(value, "seaborn") or isinstance(value, sys.modules["matplotlib.axes"].Axes)
-    owner = getattr(value, "figure", None) if is_part else None
-    return owner.figure if isinstance(owner, module.FigureBase) else None
-
-
-def is_figure(value: Any) -> bool:
-    """Whether this is a matplotlib figure, or belongs to one."""
-    return _figure_of(value) is not None
-
-
-def figure_block(value: Any) -> Block:
-    """An image block with a matplotlib figure, as the reader sees it; the figure stays as it is."""
-    figure = _figure_of(value)
-    figure.draw_without_rendering()  # the layout, which says where everything is
-    extent = figure.get_tightbbox().padded(FIGURE_PADDING_INCHES)
-    # Something far outside, as by a mistaken coordinate, would make a picture of gigabytes.
-    if max(extent.size / figure.get_size_inches()) > MAX_FIGURE_GROWTH:
-        extent = figure.bbox_inches
-    # An explicit dpi, as the reader sees it: savefig sets it for the time of the drawing only.
-    dpi = min(figure.dpi, MAX_IMAGE_SIDE_PIXELS / max(extent.size))
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches=extent)
-    return image_block(buffer.getvalue())

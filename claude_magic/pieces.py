@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .values import Part
+from .parts import Part
 
 
 @dataclass(frozen=True)

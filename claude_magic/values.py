@@ -1,6 +1,6 @@
-"""Values → the parts of a prompt that show them: text, numbers, exceptions, code, and whatever IPython can display.
+"""Text, numbers, exceptions, code, and whatever IPython can display → the parts of a prompt that show them.
 
-A kind of value is a pair of functions: whether a value is of the kind, and what shows it.
+A kind of value is a pair of functions: whether a value is of the kind, and what shows it in its room.
 """
 
 from __future__ import annotations
@@ -10,59 +10,39 @@ import inspect
 import io
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from .foreign import attempt
-from .pictures import Block, image_block
-
-# Longer text forms of values are shortened, and say so; strings never are.
-MAX_VALUE_CHARACTERS = 8_000
-
-
-@dataclass(frozen=True)
-class Text:
-    """A piece of text; with `own_lines` it starts and ends at line breaks. `is_code`: it is Python."""
-
-    text: str
-    own_lines: bool = False
-    is_code: bool = False
-
-
-Part = Text | Block
-
-
-def _form(text: str, *, keep_end: bool = False) -> list[Part]:
-    """The text form of a value: bounded, and on lines of its own if it has several."""
-    kept = _bounded(text, keep_end=keep_end)
-    return [Text(kept, own_lines="\n" in kept)]
-
-
-def _bounded(text: str, *, keep_end: bool = False) -> str:
-    if len(text) <= MAX_VALUE_CHARACTERS:
-        return text
-    note = f"… [shortened: {MAX_VALUE_CHARACTERS:,} of {len(text):,} characters]"
-    return f"{note}\n{text[-MAX_VALUE_CHARACTERS:]}" if keep_end else text[:MAX_VALUE_CHARACTERS] + note
+from . import hypertext, svg
+from .errors import UnshowableError
+from .foreign import attempt, comes_from, one_line, type_name, without_addresses
+from .parts import Part, Room, Text, form, shortened
+from .pictures import image_block
 
 
 def is_string(value: Any) -> bool:
     return isinstance(value, str)
 
 
-def string(value: str, name: str) -> list[Part]:
-    return [Text(str.__str__(value))]
+def string(value: str, name: str, room: Room) -> list[Part]:
+    return [Text(shortened(str.__str__(value), room.text))]
 
 
 def is_bytes(value: Any) -> bool:
     return isinstance(value, bytes | bytearray | memoryview)
 
 
-def binary(value: bytes | bytearray | memoryview, name: str) -> list[Part]:
+def binary(value: bytes | bytearray | memoryview, name: str, room: Room) -> list[Part]:
     """Bytes as the text that they are; text has no zero in it."""
-    data = bytes(value)
-    text = None if b"\0" in data else attempt(partial(data.decode, "utf-8"))
-    return [Text(f"<{type(value).__name__}: {len(data):,} bytes, not UTF-8 text>")] if text is None else _form(text)
+    data = bytes(value[: 4 * room.summary])
+    whole = len(value) == len(data)
+    text = None if b"\0" in data else attempt(partial(data.decode, "utf-8", "strict" if whole else "ignore"))
+    if text is None:
+        return [Text(f"<{type_name(value)}: {len(value):,} bytes, not UTF-8 text>")]
+    if whole:
+        return form(text, room.summary)
+    kept = shortened(text, room.summary)
+    return [Text(f"{kept} [{len(value):,} bytes in all]", own_lines="\n" in kept)]
 
 
 def is_scalar(value: Any) -> bool:
@@ -74,37 +54,40 @@ def is_scalar(value: Any) -> bool:
     return type(value).__module__ == "numpy" and getattr(value, "shape", None) == ()
 
 
-def scalar(value: Any, name: str) -> list[Part]:
-    return _form(str(value))
+def scalar(value: Any, name: str, room: Room) -> list[Part]:
+    try:
+        return form(str(value), room.summary)
+    except ValueError:  # Python writes no integer of more than 4,300 digits
+        return [Text(f"<{type_name(value)} of {value.bit_length():,} bits>")]
 
 
 def is_exception(value: Any) -> bool:
     return isinstance(value, BaseException)
 
 
-def exception(value: BaseException, name: str) -> list[Part]:
+def exception(value: BaseException, name: str, room: Room) -> list[Part]:
     import traceback
 
-    return _form("".join(traceback.format_exception(value)), keep_end=True)
+    return form("".join(traceback.format_exception(value)), room.summary, keep_end=True)
 
 
 def is_code(value: Any) -> bool:
     return inspect.isclass(value) or inspect.isroutine(value)
 
 
-def code(value: Any, name: str) -> list[Part]:
+def code(value: Any, name: str, room: Room) -> list[Part]:
     """The source of a function or class; where there is none, its signature and documentation."""
     try:
-        return _form(textwrap.dedent(inspect.getsource(value)))
+        return form(textwrap.dedent(inspect.getsource(value)), room.summary)
     except (OSError, TypeError):
         source = _class_in_a_cell(value)
     if source:
-        return _form(source)
+        return form(source, room.summary)
     try:
         signature = f"{value.__qualname__}{inspect.signature(value)}"
     except (ValueError, TypeError, AttributeError):
-        signature = repr(value)
-    return _form("\n".join(part for part in (signature, inspect.getdoc(value)) if part))
+        signature = without_addresses(repr(value))
+    return form("\n".join(part for part in (signature, inspect.getdoc(value)) if part), room.summary)
 
 
 def _class_in_a_cell(value: Any) -> str | None:
@@ -126,36 +109,88 @@ def _class_in_a_cell(value: Any) -> str | None:
     return None
 
 
-def displayed(value: Any, name: str) -> list[Part]:
-    """A value as IPython displays it: as an image, else as Markdown, else as plain text."""
-    for mime, data in _display_forms(value):
-        parts = attempt(partial(_display_form, mime, data))
+def displayed(value: Any, name: str, room: Room) -> list[Part]:
+    """A value as IPython displays it: as an image, else as Markdown, LaTeX, HTML's text or plain text.
+
+    Raises:
+        UnshowableError: it is an SVG and nothing else, and nothing here renders that.
+    """
+    for mime, data in _display_forms(value, _BEFORE_PLAIN):
+        parts = attempt(partial(_display_form, mime, data, room))
         if parts:
             return list(parts)
-    return _plain(value)
+    if not _says_nothing(value):
+        return [plain(value, room)]
+    for mime, data in _display_forms(value, _RATHER_THAN_NOTHING):
+        if mime == "image/svg+xml":
+            raise UnshowableError(
+                f"{name} is an SVG picture{'' if svg.can_render() else ', which is not sent as it is'}.",
+                advice=f"{_unrendered(data)} Nothing was sent.",
+            )
+        parts = attempt(partial(_display_form, mime, data, room))
+        if parts:
+            return list(parts)
+    return [plain(value, room)]
 
 
-def _display_form(mime: str, data: Any) -> list[Part]:
+def _unrendered(data: Any) -> str:
+    """Why there is no picture of an SVG, or what to do about it."""
+    if not svg.can_render():
+        return svg.RENDERER_ADVICE
+    try:
+        svg.rendered(data)
+    except Exception as error:
+        return f"It cannot be rendered ({one_line(error)})."
+    return "It cannot be rendered."
+
+
+def _display_form(mime: str, data: Any, room: Room) -> list[Part]:
+    if mime == "image/svg+xml":
+        picture = svg.rendered(data)
+        return [] if picture is None else [image_block(picture)]
     if mime.startswith("image/"):
         return [image_block(base64.b64decode(data) if isinstance(data, str) else bytes(data))]
-    return _form(str(data))
+    text = hypertext.as_text(str(data)) if mime == "text/html" else str(data)
+    return form(text, room.summary) if text.strip() else []
 
 
-_DISPLAY_METHODS = {"image/png": "_repr_png_", "image/jpeg": "_repr_jpeg_", "text/markdown": "_repr_markdown_"}
+def has_picture(value: Any) -> bool:
+    """Whether a value's class has a form of its own that is an image."""
+    methods = ("_repr_png_", "_repr_jpeg_", "_repr_svg_")
+    return not isinstance(value, type) and any(hasattr(type(value), method) for method in methods)
 
 
-def _display_forms(value: Any) -> Iterator[tuple[str, Any]]:
+def _says_nothing(value: Any) -> bool:
+    """Whether the plain form of a value is only its class's name."""
+    if _registered(value, "text/plain") is not None:
+        return False
+    return getattr(type(value), "__repr__", None) is object.__repr__ or comes_from(value, "IPython")
+
+
+_DISPLAY_METHODS = {
+    "image/png": "_repr_png_",
+    "image/jpeg": "_repr_jpeg_",
+    "image/svg+xml": "_repr_svg_",
+    "text/markdown": "_repr_markdown_",
+    "text/latex": "_repr_latex_",
+    "text/html": "_repr_html_",
+}
+_BEFORE_PLAIN = ("image/png", "image/jpeg", "image/svg+xml", "text/markdown", "text/latex")
+_RATHER_THAN_NOTHING = ("text/html", "image/svg+xml")
+
+
+def _display_forms(value: Any, wanted: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
     """A value's own forms, best first. Not by way of `DisplayFormatter.format`: that would show widgets and
     print the tracebacks of broken formatters."""
     bundle = attempt(lambda: _own_form(value, "_repr_mimebundle_")) or {}
-    for mime, method in _DISPLAY_METHODS.items():
+    for mime in wanted:
         data = bundle.get(mime) if isinstance(bundle, Mapping) else None
         if not data:
             printer = _registered(value, mime)
-            data = attempt(partial(printer, value) if printer else partial(_own_form, value, method))
+            data = attempt(partial(printer, value) if printer else partial(_own_form, value, _DISPLAY_METHODS[mime]))
         if isinstance(data, tuple):  # with metadata
             data = data[0]
-        if data:
+        if isinstance(data, str | bytes) and data:
             yield mime, data
 
 
@@ -184,7 +219,7 @@ def _registered(value: Any, mime: str) -> Callable[[Any], Any] | None:
         return None
 
 
-def _plain(value: Any) -> list[Part]:
+def plain(value: Any, room: Room) -> Text:
     """IPython's pretty form, else the repr."""
     from IPython.lib import pretty
 
@@ -194,18 +229,23 @@ def _plain(value: Any) -> list[Part]:
         "type_pprinters": formatter.type_printers,
         "deferred_pprinters": formatter.deferred_printers,
     }
-    stream = _BoundedStream()
+    stream = _BoundedStream(room.summary)
     create: Any = pretty.RepresentationPrinter  # which has no types
     try:
         printer = create(stream, **(printers or {}))
         printer.pretty(value)
         printer.flush()
     except _StreamFull:
-        note = f"… [shortened: {MAX_VALUE_CHARACTERS:,} of more than {stream.tell():,} characters]"
-        return [Text(stream.getvalue()[:MAX_VALUE_CHARACTERS] + note, own_lines=True)]
+        kept = shortened(without_addresses(stream.getvalue()), room.summary)
+        return Text(f"{kept} [of more in all]", own_lines=True)
     except Exception:
-        return _form(repr(value))
-    return _form(stream.getvalue())
+        return _text(repr(value), room)
+    return _text(stream.getvalue(), room)
+
+
+def _text(text: str, room: Room) -> Text:
+    kept = shortened(without_addresses(text), room.summary)
+    return Text(kept, own_lines="\n" in kept)
 
 
 class _StreamFull(Exception):
@@ -215,8 +255,12 @@ class _StreamFull(Exception):
 class _BoundedStream(io.StringIO):
     """Ends the printing of a vast nested value, of which only the start is kept."""
 
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.most = 10 * room + 1_000
+
     def write(self, text: str, /) -> int:
-        written = super().write(text)
-        if self.tell() > 100 * MAX_VALUE_CHARACTERS:
+        written = super().write(text[: self.most])
+        if self.tell() > self.most:
             raise _StreamFull
         return written

@@ -133,17 +133,18 @@ def test_a_list_with_pictures_shows_its_elements_one_after_another() -> None:
     shown = ["First:", Image.new("RGB", (3, 2)), 2, pandas.DataFrame({"a": [1]}), *[None] * 30]
     blocks = content("{{shown}}", {"shown": shown})
     assert [block["type"] for block in blocks] == ["text", "image", "text"]
-    assert blocks[0]["text"] == "First:"
-    assert blocks[2]["text"].startswith("2\nDataFrame shown[3]: 1 rows × 1 columns (pandas)\n")
+    assert blocks[0]["text"] == "shown[0]: 'First:'\nshown[1]:"
+    assert blocks[2]["text"].startswith("shown[2]: 2\nDataFrame shown[3]: 1 rows × 1 columns (pandas)\n")
     assert blocks[2]["text"].endswith("\n… and 14 more")
 
 
-def test_a_list_within_a_list_with_pictures_is_shown_as_text() -> None:
+def test_a_list_that_holds_itself_is_shown_once() -> None:
     shown: list[Any] = [Image.new("RGB", (3, 2)), [Image.new("RGB", (3, 2))]]
     shown.append(shown)
     blocks = content("{{shown}}", {"shown": shown})
-    assert [block["type"] for block in blocks] == ["image", "text"]
-    assert blocks[1]["text"].startswith("[<PIL.Image.Image image mode=RGB size=3x2>]")
+    assert [block["type"] for block in blocks] == ["text", "image", "text", "image", "text"]
+    assert blocks[2]["text"] == "shown[1][0]:"
+    assert blocks[4]["text"].startswith("shown[2]:")
 
 
 def test_importing_context_imports_nothing_heavy() -> None:

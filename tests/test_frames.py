@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
@@ -15,7 +16,8 @@ from polars.io.plugins import register_io_source
 from prompts import Broken, text
 
 from claude_magic import frames
-from claude_magic.frames import MAX_SUMMARY_CHARACTERS
+from claude_magic.options import DEFAULT_VALUE_TOKENS
+from claude_magic.parts import room_for, size
 
 
 def iris() -> dict[str, list[Any]]:
@@ -69,7 +71,7 @@ def test_a_lazy_frame_is_not_collected() -> None:
 
     lazy = register_io_source(batches, schema={"n": polars.Int64})
     lines = text("{{lazy}}", lazy=lazy).splitlines()
-    assert lines[:3] == ["LazyFrame lazy: 1 columns, rows not counted (polars)", "column | type", "n | Int64"]
+    assert lines[:3] == ["LazyFrame lazy: 1 column, rows not counted (polars)", "column | type", "n | Int64"]
     assert lines[3:6] == ["first 10 rows:", "n", "0"]
     assert produced == [10]
 
@@ -106,14 +108,14 @@ def test_no_frame_breaks_the_cell(make: Callable[[], Any]) -> None:
 def test_a_wide_frame_lists_some_columns_and_counts_the_others() -> None:
     shown = text("{{frame}}", frame=pandas.DataFrame(numpy.zeros((5, 5_000))))
     assert "\n… and 4,960 more columns\n" in shown
-    assert len(shown) <= MAX_SUMMARY_CHARACTERS
+    assert size(shown) <= room_for(DEFAULT_VALUE_TOKENS)
 
 
 def test_long_names_and_cells_are_shortened_and_say_so() -> None:
     frame = pandas.DataFrame({f"{n}" + "x" * 500: ["y\n" * 10_000] * 30 for n in range(100)})
     shown = text("{{frame}}", frame=frame)
-    assert len(shown) <= MAX_SUMMARY_CHARACTERS
-    assert "\nfirst 3 rows of the first 13 columns (long cells shortened):\n" in shown
+    assert size(shown) <= room_for(DEFAULT_VALUE_TOKENS)
+    assert re.search(r"\nfirst [34] rows of the first 1\d columns \(long cells shortened\):\n", shown)
     assert r"y\ny\n" in shown
     assert "more columns" in shown
 

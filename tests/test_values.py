@@ -19,7 +19,6 @@ from prompts import Broken, picture, refusal, text
 from claude_magic.context import content
 from claude_magic.errors import PromptError
 from claude_magic.pictures import image_block
-from claude_magic.values import MAX_VALUE_CHARACTERS
 
 
 @pytest.mark.parametrize(
@@ -55,10 +54,11 @@ def test_a_value_of_several_lines_stands_on_lines_of_its_own() -> None:
 def test_a_long_value_is_shortened_and_says_so_but_a_string_never() -> None:
     assert text("{{value}}", value="x" * 1_000_000) == "x" * 1_000_000
     shown = text("{{value}}", value=b"x" * 1_234_567)
-    assert shown == "x" * MAX_VALUE_CHARACTERS + "… [shortened: 8,000 of 1,234,567 characters]"
+    assert shown == "x" * 8_680 + "… [shortened: 8,680 of 35,000 characters] [1,234,567 bytes in all]"
     vast = text("{{value}}", value=[["deep"] * 999] * 999)
-    assert "… [shortened: 8,000 of more than 800,0" in vast
-    assert len(vast) < MAX_VALUE_CHARACTERS + 70
+    assert "… [shortened: " in vast
+    assert vast.endswith("[of more in all]")
+    assert len(vast) < 8_800
 
 
 def test_an_exception_is_its_traceback_with_the_end_kept() -> None:

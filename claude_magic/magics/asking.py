@@ -339,6 +339,7 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
     def _run(self, line: str, cell: str | None) -> None:
         """Read the line and the body, ask, show."""
         from .. import context, masking, record
+        from ..parts import Limits
         from ..session import Replay
 
         wanted, rest = options.parse(line, self.defaults())
@@ -349,7 +350,9 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         schema = wanted.schema if shape is None else json.dumps(shape.schema)
         wanted = self.resolved(dataclasses.replace(wanted, schema=schema))
         secrets = masking.Secrets(masking.known(namespace, self._client.secrets()), wanted.allow_secrets)
-        prompt = context.prompt(body, namespace, self._attached(wanted), raw=wanted.raw, secrets=secrets)
+        limits = Limits(wanted.value_tokens, wanted.cell_tokens)
+        attached = self._attached(wanted)
+        prompt = context.prompt(body, namespace, attached, raw=wanted.raw, secrets=secrets, limits=limits)
         content = prompt.content
         if "," in wanted.model:
             self._compare(wanted, prompt, running)

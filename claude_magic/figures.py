@@ -1,0 +1,225 @@
+"""Figures of matplotlib, seaborn, plotly and altair → images; where nothing here draws them, what they are made of."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from .foreign import attempt, comes_from, one_line, type_name
+from .parts import Part, Room, Text, shortened, size
+from .pictures import MAX_IMAGE_SIDE_PIXELS, Block, image_block
+
+# How many times its size a figure may take with what stands outside of it: legends, long labels.
+MAX_FIGURE_GROWTH = 3
+FIGURE_PADDING_INCHES = 0.1
+# An array of axes is looked at no further.
+MAX_AXES = 1_000
+
+# A chart with more data than this is not drawn, but told: its data would go through JSON.
+MAX_DRAWN_ROWS = 100_000
+MAX_LISTED_VALUES = 10
+MAX_TRACES = 20
+
+
+# matplotlib and seaborn
+
+
+def _parts_of(value: Any) -> Iterator[Any]:
+    """A value, or the objects in an array or sequence of axes."""
+    if comes_from(value, "numpy") and str(getattr(value, "dtype", "")) == "object":
+        yield from list(value.flat[:MAX_AXES])
+    else:
+        yield value
+
+
+def _figure_of(value: Any) -> Any:
+    """The matplotlib figure that this is or belongs to (Axes, seaborn's grids), or None."""
+    module = sys.modules.get("matplotlib.figure")
+    if module is None:
+        return None
+    if isinstance(value, module.FigureBase):
+        return value.figure
+    is_part = comes_from(value, "seaborn") or isinstance(value, sys.modules["matplotlib.axes"].Axes)
+    owner = getattr(value, "figure", None) if is_part else None
+    return owner.figure if isinstance(owner, module.FigureBase) else None
+
+
+def _figures_of(value: Any) -> list[Any]:
+    """The matplotlib figures of a value, or of the axes in an array; none if anything in it is none."""
+    found = {id(figure): figure for figure in map(_figure_of, _parts_of(value))}
+    return [] if None in found.values() else list(found.values())
+
+
+def is_figure(value: Any) -> bool:
+    """Whether this is a matplotlib figure, belongs to one, or is an array of what does."""
+    return bool(_figures_of(value))
+
+
+def figure_blocks(value: Any) -> list[Block]:
+    """Image blocks with the matplotlib figures of a value, as the reader sees them; the figures stay as they are."""
+    return [_drawn(figure) for figure in _figures_of(value)]
+
+
+def _drawn(figure: Any) -> Block:
+    figure.draw_without_rendering()  # the layout, which says where everything is
+    extent = figure.get_tightbbox().padded(FIGURE_PADDING_INCHES)
+    # Something far outside, as by a mistaken coordinate, would make a picture of gigabytes.
+    if max(extent.size / figure.get_size_inches()) > MAX_FIGURE_GROWTH:
+        extent = figure.bbox_inches
+    # An explicit dpi, as the reader sees it: savefig sets it for the time of the drawing only.
+    dpi = min(figure.dpi, MAX_IMAGE_SIDE_PIXELS / max(extent.size))
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi, bbox_inches=extent)
+    return image_block(buffer.getvalue())
+
+
+# plotly and altair
+
+
+def is_chart(value: Any) -> bool:
+    """Whether this is a figure of plotly or a chart of altair."""
+    plotly, altair = sys.modules.get("plotly.basedatatypes"), sys.modules.get("altair")
+    return (plotly is not None and isinstance(value, plotly.BaseFigure)) or (
+        altair is not None and isinstance(value, altair.TopLevelMixin)
+    )
+
+
+def chart(value: Any, name: str, room: Room) -> list[Part]:
+    """A chart as an image; where that cannot be, its description as text that says why."""
+    draw, describe = (_plotly_png, _plotly) if comes_from(value, "plotly") else (_altair_png, _altair)
+    try:
+        return [image_block(draw(value))]
+    except Exception as error:
+        reason = str(error) if isinstance(error, _NotDrawn) else one_line(error)
+    title = f"{type_name(value)} {name} ({type(value).__module__.partition('.')[0]}), as text: {reason}"
+    lines = [title, *describe(value, room.summary - size(title))]
+    return [Text(shortened("\n".join(lines), room.summary), own_lines=True)]
+
+
+class _NotDrawn(Exception):
+    """Why a chart is not an image, in words."""
+
+
+def _needs(package: str, module: str) -> None:
+    if importlib.util.find_spec(module) is None:
+        raise _NotDrawn(f"{package}, which draws it, is not installed")
+
+
+def _plotly_png(figure: Any) -> bytes:
+    _needs("kaleido", "kaleido")
+    if sum(_length(values) for trace in figure.data for values in trace.to_plotly_json().values()) > MAX_DRAWN_ROWS:
+        raise _NotDrawn(f"it has more than {MAX_DRAWN_ROWS:,} values")
+    return bytes(figure.to_image(format="png"))
+
+
+def _length(values: Any) -> int:
+    shape = getattr(values, "shape", None)
+    if shape is not None:
+        return int(shape[0]) if shape else 0
+    return len(values) if isinstance(values, Sequence | Mapping) and not isinstance(values, str) else 0
+
+
+def _plotly(figure: Any, room: int) -> Iterator[str]:
+    """The layout and the traces of a plotly figure, without its theme."""
+    layout = figure.layout.to_plotly_json()
+    layout.pop("template", None)
+    if layout:
+        yield f"layout: {shortened(_brief(layout), room // 3)}"
+    for trace in figure.data[:MAX_TRACES]:
+        yield f"trace: {shortened(_brief(trace.to_plotly_json()), room // 2)}"
+    if len(figure.data) > MAX_TRACES:
+        yield f"… and {len(figure.data) - MAX_TRACES:,} more traces"
+
+
+def _altair_png(chart: Any) -> bytes:
+    _needs("vl-convert-python", "vl_convert")
+    import vl_convert
+
+    spec = _vega_lite(chart, _rows)
+    if _names_address(spec):
+        raise _NotDrawn("its data is at an address")
+    version = ".".join(str(spec.get("$schema", "")).rpartition("/v")[2].split(".")[:2])
+    return bytes(vl_convert.vegalite_to_png(spec, vl_version=version or None, allowed_base_urls=[]))
+
+
+def _rows(data: Any) -> list[Any]:
+    """The rows of a chart's data; the chart is not drawn if they are too many."""
+    import altair
+
+    if not isinstance(data, dict) and len(data) > MAX_DRAWN_ROWS:
+        raise _NotDrawn(f"its data has more than {MAX_DRAWN_ROWS:,} rows")
+    return list(altair.to_values(data)["values"])
+
+
+def _vega_lite(chart: Any, rows: Callable[[Any], list[Any]]) -> dict[str, Any]:
+    """A chart as Vega-Lite, with what `rows` gives for each of its tables."""
+    import altair
+
+    transformers = altair.data_transformers
+    before, name = transformers.names(), "claude_magic"
+    transformers.register(name, lambda data=None, **options: {"values": rows(data)})
+    try:
+        with transformers.enable(name, consolidate_datasets=False):
+            return dict(chart.to_dict())
+    finally:
+        if name not in before:
+            transformers.register(name, None)
+
+
+def _names_address(spec: Any) -> bool:
+    """Whether a chart asks for anything that does not stand in it: no address is fetched for a picture."""
+    if isinstance(spec, Mapping):
+        return isinstance(spec.get("url"), str) or any(map(_names_address, spec.values()))
+    return isinstance(spec, list) and any(map(_names_address, spec))
+
+
+def _altair(chart: Any, room: int) -> Iterator[str]:
+    """The marks and encodings of a chart in Vega-Lite's words, and what its data is."""
+    from . import frames
+
+    tables: list[Any] = []
+
+    def set_aside(data: Any) -> list[Any]:
+        if not any(data is known for known in tables):
+            tables.append(data)
+        return []
+
+    spec = _vega_lite(chart, set_aside)
+    told = {key: value for key, value in spec.items() if key not in ("$schema", "config", "data", "datasets")}
+    yield f"Vega-Lite: {shortened(_brief(told), room // 2)}"
+    shown = [table for table in tables if frames.is_frame(table)]
+    for table in shown:
+        yield frames.summary(table, "data", room // 2 // len(shown))
+
+
+def _brief(value: Any) -> str:
+    """JSON of a description, with long lists of data cut."""
+    return json.dumps(_cut(value), ensure_ascii=False, default=partial(_told, limit=200))
+
+
+def _cut(value: Any, depth: int = 12) -> Any:
+    if depth == 0:
+        return "…"
+    if isinstance(value, Mapping):
+        return {str(key): _cut(each, depth - 1) for key, each in value.items()}
+    if hasattr(value, "tolist") and hasattr(value, "shape"):
+        return _cut_list(value[:MAX_LISTED_VALUES].tolist() if value.shape else value.tolist(), _length(value), depth)
+    if isinstance(value, list | tuple):
+        return _cut_list(value[:MAX_LISTED_VALUES], len(value), depth)
+    return value
+
+
+def _cut_list(start: Any, count: int, depth: int) -> Any:
+    if not isinstance(start, list | tuple):
+        return start
+    more = [f"… {count:,} in all"] if count > len(start) else []
+    return [*(_cut(each, depth - 1) for each in start), *more]
+
+
+def _told(value: Any, limit: int) -> str:
+    return shortened(attempt(partial(str, value)) or type_name(value), limit)

@@ -1,0 +1,220 @@
+"""Any value → the parts of a prompt that show it: by the first kind that it is of and that works, within its room.
+
+Whatever a value's class does, the cell goes on, with a plainer form if need be. A new kind of value is two functions
+and their row in `_KINDS`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import reprlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from . import arrays, attachments, figures, frames, pictures, showing, values
+from .errors import PromptError, UnshowableError
+from .foreign import TookTooLong, at_most, attempt, one_line, short, type_name
+from .parts import Part, Room, Text, on_own_lines, shortened, size_of
+from .pictures import Block
+
+# What shows itself in Python may take so long, a drawing longer. Both are far more than any should.
+MAX_SECONDS = 10.0
+MAX_DRAWING_SECONDS = 60.0
+
+# Elements of one list or mapping that are shown one after another, and how deep lists in lists are looked into.
+MAX_ELEMENTS = 20
+MAX_DEPTH = 3
+MAX_KEY_CHARACTERS = 60
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Whether a value is of the kind, and what it becomes; the text is the expression that it is the value of.
+
+    An element of a list or mapping that is `rich` is shown by itself, not as part of the list's text.
+    """
+
+    matches: Callable[[Any], bool]
+    show: Callable[[Any, str, Room], list[Part]]
+    rich: bool = True
+    seconds: float = MAX_SECONDS
+
+
+def render(value: Any, name: str, room: Room) -> list[Part]:
+    """What a value becomes; `name` is the expression.
+
+    Raises:
+        UnshowableError: nothing that it could become can be sent.
+    """
+    failure = ""
+    for kind in _KINDS:
+        try:
+            with at_most(kind.seconds):
+                if not kind.matches(value):
+                    continue
+                shown = kind.show(value, name, room)
+        except (KeyboardInterrupt, UnshowableError):
+            raise
+        except TookTooLong as error:
+            return [Text(f"<{type_name(value)} object: showing it took {error}>")]
+        except BaseException as error:  # foreign code: whatever it does, the cell goes on with a plainer form
+            failure = one_line(error)
+            continue
+        if shown:
+            return shown
+    return [Text(f"<{type_name(value)} object: its repr failed: {failure}>")]
+
+
+# Lists and mappings that hold more than text can show
+
+
+def _elements(value: Any, name: str) -> Iterator[tuple[str, Any]]:
+    """The first elements of a list or mapping, by the expressions that they are the values of."""
+    name = name if len(name) <= MAX_KEY_CHARACTERS and "\n" not in name else "value"
+    pairs = dict.items(value) if isinstance(value, dict) else enumerate(value)
+    for key, element in itertools.islice(pairs, MAX_ELEMENTS):
+        label = attempt(partial(reprlib.repr, key)) or f"<{type_name(key)} object>"
+        yield f"{name}[{short(' '.join(label.split()), MAX_KEY_CHARACTERS)}]", element
+
+
+def _is_nested(value: Any, within: tuple[int, ...]) -> bool:
+    """Whether this is a list or mapping to look into. `within` are the ids of those around it: it may hold itself."""
+    return isinstance(value, list | tuple | dict) and len(within) < MAX_DEPTH and id(value) not in within
+
+
+def _has_rich(value: Any, within: tuple[int, ...] = ()) -> bool:
+    """Whether this is a list or mapping with an element that is to be shown by itself."""
+    if not _is_nested(value, within):
+        return False
+    return any(_is_rich(element, (*within, id(value))) for _, element in _elements(value, ""))
+
+
+def _is_rich(value: Any, within: tuple[int, ...]) -> bool:
+    """Whether an element is to be shown by itself: a figure, a frame, or a list of such."""
+    for kind in _KINDS:
+        with suppress(Exception):
+            if kind.show is _collection:
+                if _has_rich(value, within):
+                    return True
+            elif kind.matches(value):
+                return kind.rich or (kind.show is values.displayed and values.has_picture(value))
+    return False
+
+
+def _collection(value: Any, name: str, room: Room) -> list[Part]:
+    """A list or mapping with figures, frames and the like: its elements one after another, each by its name."""
+    return _one_after_another(value, name, room, ())
+
+
+def _one_after_another(value: Any, name: str, room: Room, within: tuple[int, ...]) -> list[Part]:
+    shown = list(_elements(value, name))
+    parts: list[Part] = []
+    left = room.summary
+    for position, (label, element) in enumerate(shown):
+        here = _element(element, label, Room(left, left).share(len(shown) - position), (*within, id(value)))
+        left = max(0, left - size_of(here))
+        parts.extend(here)
+    if len(value) > len(shown):
+        parts.append(Text(f"… and {len(value) - len(shown):,} more", own_lines=True))
+    return parts
+
+
+def _element(element: Any, label: str, room: Room, within: tuple[int, ...]) -> list[Part]:
+    """One element below its label; its lines are indented, so that none can pass for the label of another."""
+    if not _is_rich(element, within):
+        with at_most(MAX_SECONDS):
+            text = values.plain(element, room).text
+        return [Text(f"{label}: {text}" if "\n" not in text else f"{label}:\n{_indented(text)}", own_lines=True)]
+    if _has_rich(element, within):
+        return _one_after_another(element, label, room, within)
+    try:
+        shown = on_own_lines(render(element, label, room))
+    except UnshowableError as error:  # one of many: the others go along
+        return [Text(f"{label}: not shown: {' '.join(error.message.split())}", own_lines=True)]
+    if isinstance(shown[0], Text) and label in shown[0].text.partition("\n")[0]:
+        return shown
+    indented = [Text(_indented(part.text), own_lines=True) if isinstance(part, Text) else part for part in shown]
+    return [Text(f"{label}:", own_lines=True), *indented]
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"    {line}" for line in text.splitlines())
+
+
+# The kinds
+
+
+def _says(value: Any, name: str, room: Room) -> list[Part]:
+    return showing.shown(value, name, room) or []
+
+
+def _frame(value: Any, name: str, room: Room) -> list[Part]:
+    return [Text(frames.summary(value, name, room.summary), own_lines=True)]
+
+
+def _array(value: Any, name: str, room: Room) -> list[Part]:
+    return [Text(arrays.summary(value, name, room.summary), own_lines=True)]
+
+
+def _figure(value: Any, name: str, room: Room) -> list[Part]:
+    return list(figures.figure_blocks(value))
+
+
+def _picture(value: Any, name: str, room: Room) -> list[Part]:
+    return [pictures.image_block(value)]
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, Path)
+
+
+def _path(value: Path, name: str, room: Room) -> list[Part]:
+    """The file that a path names; text of it is within the room. A string is never taken for a path."""
+    try:
+        blocks = attachments.path_blocks(value)
+    except PromptError as error:
+        refused = UnshowableError(error.message, advice=f"{error.advice} {{{{str({name})}}}} sends the path itself.")
+    else:
+        return [_shortened_document(block, room.share(len(blocks))) for block in blocks]
+    raise refused
+
+
+def _shortened_document(block: Block, room: Room) -> Block:
+    source = block.get("source", {})
+    if block["type"] != "document" or source.get("type") != "text":
+        return block
+    return {**block, "source": {**source, "data": shortened(source["data"], room.text)}}
+
+
+def _is_anything(value: Any) -> bool:
+    return True
+
+
+def _is_code_of_a_reader(value: Any) -> bool:
+    """Whether a function or class has a source that says more than its name: not `int` or `len`."""
+    return values.is_code(value) and (inspect.isfunction(value) or value.__module__ != "builtins")
+
+
+# The more special before the more general.
+_KINDS: Sequence[Kind] = (
+    Kind(showing.shows_itself, _says),
+    Kind(values.is_string, values.string, rich=False),
+    Kind(values.is_bytes, values.binary, rich=False),
+    Kind(values.is_scalar, values.scalar, rich=False),
+    Kind(_has_rich, _collection, seconds=MAX_DRAWING_SECONDS),
+    Kind(_is_path, _path),
+    Kind(values.is_exception, values.exception),
+    Kind(_is_code_of_a_reader, values.code),
+    Kind(values.is_code, values.code, rich=False),
+    Kind(frames.is_frame, _frame),
+    Kind(figures.is_figure, _figure, seconds=MAX_DRAWING_SECONDS),
+    Kind(figures.is_chart, figures.chart, seconds=MAX_DRAWING_SECONDS),
+    Kind(pictures.is_picture, _picture),
+    Kind(arrays.is_array, _array),
+    Kind(_is_anything, values.displayed, rich=False),
+)

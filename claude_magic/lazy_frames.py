@@ -1,0 +1,152 @@
+"""What is known of a frame that is lazy or distributed: its columns, and its first rows where they are cheap.
+
+It is never computed whole: no row is counted, and first rows that would need all others are left out.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from .foreign import attempt, comes_from, short, type_name
+
+MAX_HEAD_ROWS = 10
+NEEDS_ALL = "not computed: that would read all of its rows"
+FAILED = "not computed: the query for them failed"
+CONSUMES = "not read: reading them here would use them up"
+
+
+@dataclass(frozen=True)
+class Glimpse:
+    """What is known: `read` gives the first rows, or is None for the reason in `note`."""
+
+    kind: str
+    library: str
+    names: Sequence[str]
+    types: Sequence[str]
+    read: Callable[[], Sequence[Sequence[Any]]] | None = None
+    note: str = ""
+    extent: str = ""
+
+    def rows(self) -> Sequence[Sequence[Any]] | str:
+        """The first rows, or why there are none."""
+        rows: Sequence[Sequence[Any]] | None = attempt(self.read) if self.read else None
+        return rows if rows is not None else self.note or FAILED
+
+
+def glimpse(value: Any) -> Glimpse | None:
+    """What is known of a frame that is lazy or distributed; None for any other value."""
+    for library, look in _LOOKS:
+        if comes_from(value, library):
+            found: Glimpse | None = look(value)
+            if found is not None:
+                return found
+    return None
+
+
+def _polars(value: Any) -> Glimpse | None:
+    import polars
+
+    if not isinstance(value, polars.LazyFrame):
+        return None
+    schema = value.collect_schema()
+    head = value.head(MAX_HEAD_ROWS)
+    known = Glimpse("LazyFrame", "polars", list(schema), [str(kind) for kind in schema.values()])
+    if not _streams(head.explain()):
+        return replace(known, note=NEEDS_ALL)
+    return replace(known, read=lambda: head.collect(engine="streaming").rows())
+
+
+# What a plan of polars may hold whose first rows need no others: scans that are cut, and what goes row by row.
+_CUT = re.compile(
+    r"DF \[|(?:[A-Za-z]+ )?SCAN\b|PROJECT|SLICE: |ESTIMATED ROWS|SELECTION: |PLAN \d|\[|\]|FROM$|simple π"
+)
+_BY_ROW = re.compile(r"SELECT\b|WITH_COLUMNS:")
+
+
+def _streams(plan: str) -> bool:
+    """Whether a plan cuts its scans themselves, or what a filter lets through."""
+    lines = [line.strip() for line in plan.splitlines() if line.strip()]
+    if lines and lines[0].startswith("SLICE["):
+        return all(_CUT.match(line) or line.startswith("FILTER ") for line in lines[1:])
+    return all(_CUT.match(line) or _BY_ROW.match(line) for line in lines)
+
+
+def _dask(value: Any) -> Glimpse | None:
+    meta: Any = getattr(value, "_meta", None)
+    if not hasattr(value, "npartitions") or not comes_from(meta, "pandas", "cudf") or not hasattr(value, "head"):
+        return None
+    is_frame = hasattr(meta, "columns")
+    names = [str(name) for name in meta.columns] if is_frame else [str(getattr(meta, "name", None) or "value")]
+    types = [str(kind) for kind in meta.dtypes] if is_frame else [str(meta.dtype)]
+    extent = f"{value.npartitions:,} partition" + ("s" if value.npartitions != 1 else "")
+    known = Glimpse(type_name(value), "dask", names, types, extent=extent)
+    if not attempt(partial(_by_part, value)):
+        return replace(known, note=NEEDS_ALL)
+    return replace(known, read=partial(_first_partition, value, is_frame))
+
+
+def _by_part(value: Any) -> bool:
+    """Whether each partition of a Dask frame comes of one partition of what is read."""
+    from dask.dataframe.dask_expr._expr import Blockwise
+    from dask.dataframe.dask_expr.io.io import IO
+
+    return all(isinstance(node, Blockwise | IO) or type(node).__name__ == "DelayedsExpr" for node in value.expr.walk())
+
+
+def _first_partition(value: Any, is_frame: bool) -> list[Sequence[Any]]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it has fewer rows
+        head = value.head(MAX_HEAD_ROWS, npartitions=1)
+    return list(head.itertuples(index=False, name=None)) if is_frame else [(each,) for each in head]
+
+
+def _duckdb(value: Any) -> Glimpse | None:
+    if not hasattr(value, "limit") or not hasattr(value, "columns"):
+        return None
+    # The engine stops at the limit, and what it has to read before it does not come into this process.
+    known = Glimpse("Relation", "duckdb", [str(name) for name in value.columns], [str(kind) for kind in value.types])
+    return replace(known, read=lambda: value.limit(MAX_HEAD_ROWS).fetchall())
+
+
+def _arrow(value: Any) -> Glimpse | None:
+    schema = getattr(value, "schema", None)
+    if schema is None or hasattr(value, "num_rows"):
+        return None
+    known = Glimpse(type_name(value), "pyarrow", list(schema.names), [str(kind) for kind in schema.types])
+    if not hasattr(value, "head"):  # a stream
+        return replace(known, note=CONSUMES)
+    return replace(known, read=lambda: [tuple(row.values()) for row in value.head(MAX_HEAD_ROWS).to_pylist()])
+
+
+def _narwhals(value: Any) -> Glimpse | None:
+    """Any other that narwhals takes: the engines of databases, which stop at a limit themselves."""
+    import narwhals as nw
+
+    frame = nw.from_native(value, pass_through=True)
+    if not isinstance(frame, nw.LazyFrame):
+        return None
+    schema = frame.collect_schema()
+    types = [str(kind) for kind in schema.values()]
+    known = Glimpse(type_name(value), frame.implementation.name.lower(), list(schema), types)
+    return replace(known, read=lambda: frame.head(MAX_HEAD_ROWS).collect().rows())
+
+
+_LOOKS: tuple[tuple[str, Callable[[Any], Glimpse | None]], ...] = (
+    ("polars", _polars),
+    ("dask", _dask),
+    ("duckdb", _duckdb),
+    ("pyarrow", _arrow),
+    *((library, _narwhals) for library in ("ibis", "pyspark", "sqlframe", "daft")),
+)
+
+
+def heading(known: Glimpse, name: str) -> str:
+    """The first line for a frame that is called so."""
+    count = f"{len(known.names):,} column" + ("s" if len(known.names) != 1 else "")
+    facts = [count, *([known.extent] if known.extent else []), "rows not counted"]
+    return f"{short(known.kind, 60)}{name}: {', '.join(facts)} ({known.library})"

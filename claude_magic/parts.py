@@ -1,0 +1,113 @@
+"""The parts of a prompt, and how much room each has: text that is too long is shortened, and says so.
+
+Room is in bytes of UTF-8, of which a token takes about `BYTES_PER_TOKEN` in any script: English has 3.5
+characters to a token, Chinese about one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .options import DEFAULT_CELL_TOKENS, DEFAULT_VALUE_TOKENS
+from .pictures import Block
+
+BYTES_PER_TOKEN = 3.5
+_NOTE_BYTES = 70
+
+
+@dataclass(frozen=True)
+class Text:
+    """A piece of text; with `own_lines` it starts and ends at line breaks. `is_code`: it is Python."""
+
+    text: str
+    own_lines: bool = False
+    is_code: bool = False
+
+
+Part = Text | Block
+
+
+@dataclass(frozen=True)
+class Room:
+    """How long the text of one value may be, in bytes: what sums a value up, and what is text itself."""
+
+    summary: int
+    text: int
+
+    def at_most(self, size: int) -> Room:
+        """The same, or less."""
+        return Room(min(self.summary, size), min(self.text, size))
+
+    def share(self, elements: int) -> Room:
+        """What is there for each of some elements, so that they stay within it together."""
+        size = self.summary // max(1, elements)
+        return Room(size, size)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the values of a prompt may take, in tokens.
+
+    Without `value_tokens`, a value's summary takes `DEFAULT_VALUE_TOKENS`, and text goes whole.
+    """
+
+    value_tokens: int | None = None
+    cell_tokens: int = DEFAULT_CELL_TOKENS
+
+    @property
+    def value(self) -> Room:
+        """The room for one value."""
+        whole = room_for(self.cell_tokens)
+        if self.value_tokens is None:
+            return Room(room_for(DEFAULT_VALUE_TOKENS), whole).at_most(whole)
+        return Room(room_for(self.value_tokens), room_for(self.value_tokens)).at_most(whole)
+
+
+def room_for(tokens: int) -> int:
+    """The bytes of text that so many tokens are, roughly."""
+    return math.floor(tokens * BYTES_PER_TOKEN)
+
+
+def size(text: str) -> int:
+    """The bytes that a text takes."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def size_of(parts: Iterable[Part]) -> int:
+    """The bytes that the text among some parts takes."""
+    return sum(size(part.text) for part in parts if isinstance(part, Text))
+
+
+def shortened(text: str, room: int, *, keep_end: bool = False) -> str:
+    """A text within so many bytes: its start, or with `keep_end` its end, and a note of what is missing."""
+    if len(text) <= room and size(text) <= room:
+        return text
+    kept = _fitting(text, max(0, room - _NOTE_BYTES), keep_end)
+    note = f"… [shortened: {len(kept):,} of {len(text):,} characters]"
+    return f"{note}\n{kept}" if keep_end else kept + note
+
+
+def _fitting(text: str, room: int, keep_end: bool) -> str:
+    """As many characters from one end as take no more than so many bytes, or a few less."""
+    count = min(len(text), room)
+    while count:
+        kept = text[len(text) - count :] if keep_end else text[:count]
+        taken = size(kept)
+        if taken <= room:
+            return kept
+        count = min(count - 1, count * room // taken)
+    return ""
+
+
+def form(text: str, room: int, *, keep_end: bool = False) -> list[Part]:
+    """The text form of a value: bounded, and on lines of its own if it has several."""
+    kept = shortened(text, room, keep_end=keep_end)
+    return [Text(kept, own_lines="\n" in kept)]
+
+
+def on_own_lines(parts: Iterable[Part]) -> list[Part]:
+    """The same parts, each text on lines of its own."""
+    return [dataclasses.replace(part, own_lines=True) if isinstance(part, Text) else part for part in parts]
