@@ -31,6 +31,9 @@ _PRICE_LISTS = {
     "foundry": "azure",
 }
 
+# Models that Bedrock's price list has only by their full ids there (genai-prices 0.2.3, AWS's list of models).
+_DATED_ON_BEDROCK = {"claude-haiku-4-5": "-20251001-v1:0", "claude-sonnet-4-5": "-20250929-v1:0"}
+
 # `inference_geo: "us"` costs 1.1 times the list price on every kind of token, from this version on
 # (platform.claude.com, pricing, "data residency"). The clouds' price lists have their own regional rates.
 _US_FACTOR = Decimal("1.1")
@@ -358,6 +361,8 @@ def _spellings(model: str, price_list: str) -> Iterator[str]:
     row = lookup(model)
     if row and price_list == "anthropic" and model.startswith("claude-"):
         yield row.id
+    if row and price_list == "aws" and model.endswith(row.id) and row.id in _DATED_ON_BEDROCK:
+        yield model + _DATED_ON_BEDROCK[row.id]
 
 
 def _price_context(usage: Usage) -> tuple[tuple[str, str], ...] | None:

@@ -197,6 +197,11 @@ def test_an_answer_that_is_no_list_is_no_answer(answer: Any, monkeypatch: Any) -
     assert asked
 
 
+def test_an_entry_that_is_none_costs_the_list_no_other(monkeypatch: Any) -> None:
+    with served(body(b'{"data": [1, "x", null, {"id": 7}, {"id": "claude-a"}, []]}'), monkeypatch):
+        assert Client().models(NO_LIST) == [{"id": "claude-a"}]
+
+
 def test_an_answer_without_an_end_is_not_waited_for(monkeypatch: Any) -> None:
     """Not one that is slow to begin, and neither one whose head or whose body comes bit by bit."""
     done = threading.Event()

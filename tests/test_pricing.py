@@ -296,6 +296,15 @@ def test_a_cloud_has_its_own_regional_prices() -> None:
     assert cost("claude-opus-5-5", used, provider="foundry") == Decimal("4")
 
 
+@pytest.mark.parametrize("model", ["claude-haiku-4-5", "claude-sonnet-4-5", "claude-opus-5-5"])
+def test_an_id_of_bedrocks_has_the_price_of_its_region_with_its_date_or_without(model: str) -> None:
+    used = usage(100_000)
+    listed = cost(model, used)
+    assert listed is not None
+    assert cost(f"anthropic.{model}", used, provider="bedrock") == listed * Decimal("1.1")
+    assert cost(f"global.anthropic.{model}", used, provider="bedrock") == listed
+
+
 def test_the_stand_in_costs_what_claude_would() -> None:
     assert cost("claude-opus-5-5", usage(1_000_000), provider="offline") == Decimal("4")
 

@@ -59,9 +59,13 @@ def listed(sdk: anthropic.Anthropic, retired: bool) -> list[dict[str, Any]] | No
                 body += piece
                 if len(body) > MAX_MODELS_BYTES or time.monotonic() > end:
                     return None
-        entries = [each for each in json.loads(body)["data"] if each.get("id") and isinstance(each["id"], str)]
-        return entries or None
+        return [each for each in json.loads(body)["data"] if _names_a_model(each)] or None
     return None
+
+
+def _names_a_model(entry: Any) -> bool:
+    """Whether an entry of the list can be one: a stranger's list is taken for what is right in it."""
+    return isinstance(entry, dict) and isinstance(entry.get("id"), str) and bool(entry["id"])
 
 
 def counted(sdk: anthropic.Anthropic, params: Mapping[str, Any], headers: Mapping[str, str]) -> int:

@@ -11,6 +11,7 @@ from .faults import Rejected
 from .parameters import known_model
 
 _THINKING_TYPES = ("adaptive", "between_tools", "disabled", "enabled")
+_LISTED = ("active", "deprecated")  # where the query does not say (SDK 2.12, `model_list_params.py`)
 _MAX_PAGE = 1000
 _PAGE = 20
 
@@ -22,8 +23,8 @@ def entry(model_id: str) -> dict[str, Any]:
 
 def page(query: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """The models, newest first, by the query's `limit`, `after_id`, `before_id` and `lifecycle`."""
-    lifecycle = query.get("lifecycle", query.get("lifecycle[]", ["active"]))
-    found = [_info(model, model.id) for model in MODELS] if "active" in lifecycle else []
+    lifecycle = query.get("lifecycle", query.get("lifecycle[]", _LISTED))
+    found = [_info(model, model.id) for model in MODELS if model.lifecycle in lifecycle]
     ids = [info["id"] for info in found]
     start = _place(query, "after_id", ids, -1) + 1
     stop = _place(query, "before_id", ids, len(ids))
@@ -53,10 +54,10 @@ def _info(model: Model, model_id: str) -> dict[str, Any]:
         "id": model_id,
         "display_name": " ".join(["Claude", model.line.capitalize(), ".".join(model.id.split("-")[2:])]),
         "created_at": "1970-01-01T00:00:00Z",  # what the API says where it does not know
-        "lifecycle": "active",
+        "lifecycle": model.lifecycle,
         "line": model.line,
         "deprecated_at": None,
-        "retires_at": None,
+        "retires_at": f"{model.retires}T00:00:00Z" if model.retires else None,
         "max_input_tokens": model.context,
         "max_tokens": model.max_output,
         "capabilities": _capabilities(model),
