@@ -16,7 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from . import citable, counting, models, notebook, record, request, servertools, window
+from . import citable, counting, limits, models, notebook, record, request, servertools, window
 from .accumulator import Accumulator
 from .answering import Answer
 from .budget import Budget, tighter, without_what_was_left
@@ -249,6 +249,7 @@ class Session:
         asked = request.contained(asked, history, time.time())
         spelled = providers.model_id(provider, options.model)
         asked = replace(asked, params={**asked.params, "model": spelled, **self.extra_body})
+        limits.check(asked.params, self.client.lacks(provider, "urls"))
         asks_why = self.client.lacks(provider, "diagnostics") is None
         return request.diagnosed(asked, history, time.time()) if asks_why else asked
 

@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Iterable
 
+from . import pdf
 from .conversation import Block
 
 # Of English text, roughly; of scripts that take three bytes for a character, a character is about a token.
@@ -16,6 +17,10 @@ BYTES_PER_TOKEN = 3.5
 SQUARE_PIXELS = 28
 # What an image of unknown size costs at most on older models (CLAUDE_API.md §3).
 IMAGE_TOKENS = 1_568
+
+
+# What a page of a PDF costs at most, usually (docs.anthropic.com, PDF support: 1,500 to 3,000 tokens of text).
+PDF_PAGE_TOKENS = 3_000
 
 
 def of_text(text: str) -> int:
@@ -33,7 +38,20 @@ def _of_block(block: Block) -> int:
         return of_text(block["text"])
     if block["type"] == "image":
         return _of_image(block)
+    if block["type"] == "document":
+        return _of_document(block)
     return of_text(json.dumps(block, ensure_ascii=False))
+
+
+def _of_document(block: Block) -> int:
+    """Plain text by its length, a PDF by its pages; one page, where they are not known."""
+    source = block["source"]
+    if source["type"] == "text":
+        return of_text(f"{block.get('title') or ''}{source['data']}")
+    if source["type"] == "content":
+        return of_text(json.dumps(block, ensure_ascii=False))
+    data = base64.b64decode(source["data"]) if source["type"] == "base64" else b""
+    return (pdf.look(data).pages or 1) * PDF_PAGE_TOKENS
 
 
 def _of_image(block: Block) -> int:

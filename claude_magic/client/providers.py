@@ -20,6 +20,7 @@ FEATURES = {
     "web_fetch": "has no --web-fetch",
     "code_execution": "has no --code-execution",
     "mcp": "has no --mcp",
+    "urls": "fetches no addresses: it takes images and documents as bytes only",
 }
 
 
@@ -80,7 +81,7 @@ PROVIDERS = {
         credentials="the AWS credentials (AWS_BEARER_TOKEN_BEDROCK, or what boto3 finds)",
         address="ANTHROPIC_BEDROCK_MANTLE_BASE_URL",
         extra="bedrock",
-        lacks=frozenset({"models", "batches", "files", "diagnostics", *_SERVER_TOOLS}),
+        lacks=frozenset({"models", "batches", "files", "diagnostics", "urls", *_SERVER_TOOLS}),
         prefix="anthropic.",
         ids="Its model ids look like anthropic.claude-opus-5-5.",
         imports=_AWS_IMPORTS,
@@ -103,7 +104,7 @@ PROVIDERS = {
         credentials="the Google credentials (GOOGLE_APPLICATION_CREDENTIALS, or your login by gcloud)",
         address="ANTHROPIC_VERTEX_BASE_URL",
         extra="vertex",
-        lacks=frozenset({"models", "batches", "files", "diagnostics", *_SERVER_TOOLS}),
+        lacks=frozenset({"models", "batches", "files", "diagnostics", "urls", *_SERVER_TOOLS}),
         ids="Its ids of older models end in a date, as claude-opus-4-5@20251101.",
         imports=_GOOGLE_IMPORTS,
     ),

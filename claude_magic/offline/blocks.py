@@ -10,6 +10,7 @@ import binascii
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from .. import pdf
 from .faults import Rejected
 from .history import Block, Placed, nested
 from .images import (
@@ -21,6 +22,9 @@ from .images import (
     picture,
 )
 
+# How many images, and how many pages of PDFs, by the model's context.
+MAX_COUNT, MAX_COUNT_BELOW_1M = 600, 100
+CONTEXT_1M_TOKENS = 1_000_000
 _MARK = {"type", "cache_control"}
 # kind → its fields; `None` where the stand-in takes the block as it is
 FIELDS: Mapping[str, set[str] | None] = {
@@ -252,6 +256,19 @@ def check_sizes(placed: Iterable[Placed]) -> None:
             large.append(path)
     if large:
         _too_large(large, limit_pixels)
+
+
+def check_counts(placed: Iterable[Placed], context_tokens: int) -> None:
+    """Refuse more images, or more pages of PDFs, than a model with this context takes (CLAUDE_API.md §3)."""
+    most = MAX_COUNT if context_tokens >= CONTEXT_1M_TOKENS else MAX_COUNT_BELOW_1M
+    found = list(everywhere(placed))
+    images = sum(block["type"] == "image" for _, block in found)
+    if images > most:
+        raise Rejected(f"messages: too many images: {images} > {most} maximum")
+    pdfs = [b["source"]["data"] for _, b in found if b["type"] == "document" and b["source"]["type"] == "base64"]
+    pages = sum(pdf.look(base64.b64decode(data)).pages or 0 for data in pdfs)
+    if pages > most:
+        raise Rejected(f"messages: A maximum of {most} PDF pages may be provided.")
 
 
 def _too_large(paths: list[str], limit_pixels: int) -> None:

@@ -293,7 +293,9 @@ def _warming(body: Body, model: Model) -> None:
 
 
 def _images(body: Body, model: Model) -> None:
-    blocks.check_sizes(flatten(body["messages"]))
+    placed = flatten(body["messages"])
+    blocks.check_sizes(placed)
+    blocks.check_counts(placed, model.context)
 
 
 def _length(body: Body, model: Model) -> None:

@@ -1,0 +1,175 @@
+"""What a request may hold of images and PDFs, and how large it may be: checked before it is sent.
+
+The numbers are those of CLAUDE_API.md §3. What stands in earlier turns, in pins and in tool results counts too.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import io
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from . import models, pdf
+from .conversation import Block, blocks
+from .errors import UsageError
+
+MAX_REQUEST_BYTES = 32 * 1024 * 1024
+# Of a model with a context of 1M tokens, and of one with less.
+MAX_IMAGES, MAX_IMAGES_BELOW_1M = 600, 100
+MAX_PDF_PAGES, MAX_PDF_PAGES_BELOW_1M = 600, 100
+CONTEXT_1M_TOKENS = 1_000_000
+# Of Bedrock and Google; the API's own is 10 MB.
+MAX_CLOUD_IMAGE_BASE64_BYTES = 5_000_000
+MANY_IMAGES = 20
+MAX_SIDE_OF_MANY_PIXELS = 2_000
+# How many of the largest parts are named where a request is too large, and from which size on.
+NAMED_PARTS = 3
+MIN_NAMED_BYTES = 100_000
+LESS = "Send less, smaller or fewer of them; %claude_reset starts over, --once asks without the conversation."
+
+
+def check(params: Mapping[str, Any], only_bytes: str | None = None) -> None:
+    """Raise `UsageError` where a request holds more than the API takes. Nothing was sent.
+
+    `only_bytes` says, in a sentence, that the provider takes no addresses of images and documents, and only smaller
+    images; `None` where it takes them.
+    """
+    held = [block for message in params["messages"] for block in _with_inner(blocks(message))]
+    if not any(block["type"] in ("image", "document") for block in held) and _is_small(params):
+        return
+    row = models.lookup(str(params.get("model")))
+    is_smaller = row is not None and row.context < CONTEXT_1M_TOKENS
+    if only_bytes:
+        _check_cloud(held, only_bytes)
+    _check_images(held, MAX_IMAGES_BELOW_1M if is_smaller else MAX_IMAGES)
+    _check_pages(held, MAX_PDF_PAGES_BELOW_1M if is_smaller else MAX_PDF_PAGES)
+    _check_size(params, held)
+
+
+def _with_inner(content: Iterable[Block]) -> Iterator[Block]:
+    for block in content:
+        yield block
+        inner = block.get("content")
+        if block["type"] == "tool_result" and isinstance(inner, list):
+            yield from inner
+
+
+def _is_small(params: Mapping[str, Any]) -> bool:
+    """Whether there is so little text that nobody needs to measure it."""
+    texts = (block.get("text") for message in params["messages"] for block in blocks(message))
+    return sum(len(text) for text in texts if isinstance(text, str)) < MAX_REQUEST_BYTES // 8
+
+
+def _source(block: Block) -> Mapping[str, Any]:
+    source = block.get("source")
+    return source if isinstance(source, Mapping) else {}
+
+
+def _images(held: Iterable[Block]) -> list[Block]:
+    return [block for block in held if block["type"] == "image"]
+
+
+def _check_cloud(held: list[Block], only_bytes: str) -> None:
+    if any(_source(block).get("type") == "url" for block in held if block["type"] in ("image", "document")):
+        raise UsageError(only_bytes, advice="Without --by-url an address is fetched, and its bytes go along.")
+    for block in _images(held):
+        size = len(_source(block).get("data") or "")
+        if size > MAX_CLOUD_IMAGE_BASE64_BYTES:
+            raise UsageError(
+                f"An image has {_megabytes(size)} in base64, and this provider takes "
+                f"{_megabytes(MAX_CLOUD_IMAGE_BASE64_BYTES)} at most. Nothing was sent.",
+                advice="Run the cell again that sent it: images are made smaller now.",
+            )
+
+
+def _check_images(held: list[Block], most: int) -> None:
+    images = _images(held)
+    if len(images) > most:
+        raise UsageError(
+            f"There are {len(images):,} images with all that goes along, and the model takes {most} at most. "
+            "Nothing was sent.",
+            advice=LESS,
+        )
+    if len(images) <= MANY_IMAGES:
+        return
+    large = [size for block in images if (size := _pixels(_source(block).get("data"))) > MAX_SIDE_OF_MANY_PIXELS]
+    if large:
+        raise UsageError(
+            f"Among more than {MANY_IMAGES} images none may have more than {MAX_SIDE_OF_MANY_PIXELS:,} pixels a side, "
+            f"and one has {max(large):,}. Nothing was sent.",
+            advice=LESS,
+        )
+
+
+def _check_pages(held: list[Block], most: int) -> None:
+    pages = {}
+    for number, block in enumerate(held):
+        data = _source(block).get("data")
+        if block["type"] == "document" and _source(block).get("type") == "base64" and isinstance(data, str):
+            pages[number] = _pages(data) or 0
+    total = sum(pages.values())
+    if total > most:
+        named = ", ".join(f"{held[number].get('title') or 'a PDF'} ({count:,})" for number, count in pages.items())
+        raise UsageError(
+            f"The PDFs have {total:,} pages with all that goes along, and the model takes {most} at most: {named}. "
+            "Nothing was sent.",
+            advice="Send only the pages that matter, or take a model with a context of 1M tokens."
+            if most < MAX_PDF_PAGES
+            else "Send only the pages that matter.",
+        )
+
+
+def _check_size(params: Mapping[str, Any], held: list[Block]) -> None:
+    size = _bytes(params)
+    if size <= MAX_REQUEST_BYTES:
+        return
+    parts = sorted(((_bytes(block), block) for block in held), key=lambda part: -part[0])[:NAMED_PARTS]
+    named = ", ".join(f"{_name(block)} ({_megabytes(part)})" for part, block in parts if part >= MIN_NAMED_BYTES)
+    raise UsageError(
+        f"The request has {_megabytes(size)} with all that goes along, and the API takes 32 MB at most. Nothing was "
+        "sent.",
+        advice=f"The largest: {named}. {LESS}" if named else LESS,
+    )
+
+
+def _name(block: Block) -> str:
+    kind = str(block["type"]).replace("_", " ")
+    return str(block.get("title") or f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}")
+
+
+def _bytes(value: Any) -> int:
+    """As many bytes as the SDK sends of it."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return len(text.encode("utf-8", "surrogatepass"))
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1024**2:.1f} MB"
+
+
+# A conversation is checked again with each question: what does not change is not looked at again.
+@functools.lru_cache(maxsize=64)
+def _pages(data: str) -> int | None:
+    """The pages of a PDF in base64; `None` where they are not known."""
+    try:
+        return pdf.look(base64.b64decode(data)).pages
+    except ValueError:
+        return None
+
+
+@functools.lru_cache(maxsize=1_000)
+def _side_pixels(data: str) -> int:
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+            return max(picture.size)
+    except Exception:  # each of Pillow's decoders fails in its own way; the API will say
+        return 0
+
+
+def _pixels(data: Any) -> int:
+    return _side_pixels(data) if isinstance(data, str) else 0
