@@ -79,7 +79,71 @@ IMAGES = Recipe(
         "%%claude --max-tokens 2048\nImage 1:{{one}}Image 2:{{two}}How are these images different?",
     ),
 )
-RECIPES = (THINKING, IMAGES)
+PDF = Recipe(
+    "PDF",
+    shared="""
+        from test_attachments import pdf_of
+        open("paper.pdf", "wb").write(pdf_of(2))
+    """,
+    sdk="""
+        import base64
+        with open("paper.pdf", "rb") as file:
+            data = base64.b64encode(file.read()).decode("utf-8")
+        document = {
+            "type": "document",
+            "source": {"type": "base64", "media_type": "application/pdf", "data": data},
+        }
+        reply = client.messages.create(
+            model="claude-opus-5-5",
+            max_tokens=2048,
+            messages=[{"role": "user", "content": [
+                document, {"type": "text", "text": "Summarize the abstract at a kindergarten reading level."},
+            ]}],
+        )
+        print(next(block.text for block in reply.content if block.type == "text"))
+    """,
+    cells=("%%claude -f paper.pdf --max-tokens 2048\nSummarize the abstract at a kindergarten reading level.",),
+)
+JSON = Recipe(
+    "structured JSON",
+    sdk="""
+        import json
+        schema = {
+            "type": "object",
+            "properties": {
+                "entities": {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "properties": {
+                            "name": {"type": "string"},
+                            "kind": {"type": "string"},
+                            "context": {"type": "string"},
+                        },
+                        "required": ["name", "kind", "context"],
+                        "additionalProperties": False,
+                    },
+                },
+            },
+            "required": ["entities"],
+            "additionalProperties": False,
+        }
+        reply = client.messages.create(
+            model="claude-opus-5-5",
+            max_tokens=4096,
+            output_config={"format": {"type": "json_schema", "schema": schema}},
+            messages=[{"role": "user", "content": "Which entities? John works at Google in New York."}],
+        )
+        entities = json.loads(next(block.text for block in reply.content if block.type == "text"))
+    """,
+    cells=(
+        "from dataclasses import dataclass\n\n"
+        "@dataclass\nclass Entity:\n    name: str\n    kind: str\n    context: str\n\n"
+        "@dataclass\nclass Found:\n    entities: list[Entity]",
+        "%%claude --schema Found --out entities --max-tokens 4096\nWhich entities? John works at Google in New York.",
+    ),
+)
+RECIPES = (THINKING, IMAGES, PDF, JSON)
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=[recipe.name for recipe in RECIPES])
@@ -109,9 +173,25 @@ def substance(request: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "model": request["model"],
         "max_tokens": request["max_tokens"],
+        "schema": outline((request.get("output_config") or {}).get("format", {}).get("schema")),
         "thinking": thinking if thinking.get("type") == "enabled" else None,
         "messages": [(message["role"], plain(message["content"])) for message in request["messages"]],
     }
+
+
+def outline(schema: Any) -> Any:
+    """What a schema asks for, with its definitions in their place: no titles, no descriptions."""
+
+    def at(each: Any) -> Any:
+        if isinstance(each, list):
+            return [at(item) for item in each]
+        if not isinstance(each, dict):
+            return each
+        if "$ref" in each:
+            return at(schema["$defs"][each["$ref"].rpartition("/")[2]])
+        return {name: at(value) for name, value in each.items() if name not in ("title", "description", "$defs")}
+
+    return at(schema)
 
 
 def plain(content: Any) -> list[Any]:
@@ -123,7 +203,7 @@ def plain(content: Any) -> list[Any]:
         elif block["type"] == "image":
             found.append(("image", block["source"]["media_type"], pixels(block["source"]["data"])))
         elif block["type"] != "thinking":
-            found.append({name: value for name, value in block.items() if name != "cache_control"})
+            found.append({name: value for name, value in block.items() if name not in ("cache_control", "title")})
     return found
 
 
