@@ -253,3 +253,26 @@ def _text_block(run: Sequence[Text]) -> Iterator[Block]:
     text = "".join(pieces).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     if text.strip():
         yield {"type": "text", "text": text}
+
+
+# For a prompt that is asked of many rows (`mapping/`): the same steps, one at a time
+
+
+def split(body: str) -> list[Text | Expression]:
+    """A prompt's text and expressions, in order. Raises `PromptError` for one that is not Python."""
+    return list(_split(body))
+
+
+def evaluated(expression: Expression, namespace: Mapping[str, Any]) -> Any:
+    """An expression's value. Raises `PromptError` where it fails."""
+    return _evaluate(expression, namespace)
+
+
+def parts_of(value: Any, source: str, secrets: Secrets, limits: Limits) -> Sequence[Part]:
+    """What the value of an expression becomes in a prompt, without its secrets."""
+    return _masked(Piece(source, "value", _value(value, source, secrets, limits.value)), secrets).parts
+
+
+def joined(parts: Iterable[Part]) -> list[Block]:
+    """Parts as content blocks: as few as possible, none of which is only white space."""
+    return list(_join(parts))

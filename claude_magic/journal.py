@@ -117,7 +117,7 @@ class Journal:
         line = f"{_encode({'dismissed': why})}\n".encode()
         for folder in _folders(self.folder) if names else ():
             for name in names:
-                with suppress(OSError), FileIO(folder / name, "r+b", opener=_private) as file:
+                with suppress(OSError), FileIO(folder / name, "r+b", opener=private) as file:
                     _append(file, line)
 
     def prune(self, now: float) -> None:
@@ -160,8 +160,8 @@ class Writer:
         self._since = time.monotonic()
         try:
             line = _encode(prompt)
-            _make_private(path.parent)
-            self._file = FileIO(path, "xb", opener=_private)
+            make_private(path.parent)
+            self._file = FileIO(path, "xb", opener=private)
         except (OSError, *_MISFITS) as error:
             self._fail(error)
         else:
@@ -407,14 +407,14 @@ def _sizes(folder: Path) -> Iterator[tuple[Path, float, int]]:
             yield path, found.st_mtime, found.st_size
 
 
-def _make_private(folder: Path) -> None:
+def make_private(folder: Path) -> None:
     """Make a folder, and those above it, for their owner only."""
     if not folder.is_dir():
-        _make_private(folder.parent)
+        make_private(folder.parent)
         folder.mkdir(mode=0o700, exist_ok=True)
 
 
-def _private(path: str, flags: int) -> int:
+def private(path: str, flags: int) -> int:
     """Open a file that from its first moment only its owner can read; each write goes to its end."""
     return os.open(path, flags | os.O_APPEND, 0o600)
 

@@ -404,6 +404,11 @@ def words(line: str) -> list[str]:
     return [_unquoted(word) for word in _WORD.findall(line)]
 
 
+def spans(line: str) -> list[str]:
+    """The words of a magic's line as they are written, quotes included."""
+    return _WORD.findall(line)
+
+
 def _next_word(line: str, at: int) -> re.Match[str] | None:
     while at < len(line) and line[at].isspace():
         at += 1

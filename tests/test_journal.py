@@ -357,7 +357,7 @@ def test_a_full_disk_costs_nothing_but_the_journal(
 ) -> None:
     """The file itself becomes the kernel's own full device, at the start or after some events."""
     if not written:
-        monkeypatch.setattr(journal, "_private", lambda path, flags: os.open("/dev/full", os.O_WRONLY))
+        monkeypatch.setattr(journal, "private", lambda path, flags: os.open("/dev/full", os.O_WRONLY))
         unlinked: list[Any] = []
         monkeypatch.setattr(os, "unlink", unlinked.append)
     writer = kept.begin(draft(), notebook=NOTEBOOK, page="", model=MODEL, provider="offline")

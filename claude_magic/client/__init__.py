@@ -153,6 +153,17 @@ class Client:
             self._made_from = made_from
         return sdk
 
+    def asynchronous(self, settings: Settings) -> anthropic.AsyncAnthropic | None:
+        """A new client for one event loop; `None` where the user gave a client: it has no asynchronous sister."""
+        if settings.provider == "offline":
+            made: Any = connection.stand_in(self.offline.url, settings, "Async")
+        elif self._given is not None:
+            return None
+        else:
+            made = connection.connect(settings, self._key, self.secrets(), "Async")
+        asynchronous: anthropic.AsyncAnthropic = made
+        return asynchronous
+
     def forget(self) -> None:
         """Build the SDK's client anew next time: credentials in files may have changed."""
         self._sdk = None

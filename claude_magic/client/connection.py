@@ -36,8 +36,13 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if ENVIRONMENT.match(name)}
 
 
-def connect(settings: Settings, key: str | None, secrets: tuple[str, ...]) -> anthropic.Anthropic:
-    """A client of the settings' provider, which waits for no retry. Raises `CredentialsError` or `UsageError`."""
+def connect(
+    settings: Settings, key: str | None, secrets: tuple[str, ...], kind: str = ""
+) -> anthropic.Anthropic:
+    """A client of the settings' provider, which waits for no retry. Raises `CredentialsError` or `UsageError`.
+
+    `kind` is `Async` for its asynchronous sister.
+    """
     import anthropic
 
     row = PROVIDERS[settings.provider]
@@ -48,7 +53,7 @@ def connect(settings: Settings, key: str | None, secrets: tuple[str, ...]) -> an
     if settings.provider == "anthropic":
         given = {**_credentials(key), **_base_url(), **given}
     try:
-        made: anthropic.Anthropic = getattr(anthropic, row.sdk_classes[0])(
+        made: anthropic.Anthropic = getattr(anthropic, kind + row.sdk_classes[0])(
             **given, max_retries=0, timeout=_timeout(settings)
         )
         return made
@@ -67,11 +72,14 @@ def _unconnected(error: Exception, row: Provider, secrets: tuple[str, ...]) -> e
     return errors.UsageError(f"The connection cannot be set up ({type(error).__name__}).", advice=_SOCKETS)
 
 
-def stand_in(url: str, settings: Settings) -> anthropic.Anthropic:
-    """A client of the offline stand-in at this address."""
+def stand_in(url: str, settings: Settings, kind: str = "") -> anthropic.Anthropic:
+    """A client of the offline stand-in at this address. `kind` as for `connect`."""
     import anthropic
 
-    return anthropic.Anthropic(api_key="offline", base_url=url, max_retries=0, timeout=_timeout(settings))
+    made: anthropic.Anthropic = getattr(anthropic, f"{kind}Anthropic")(
+        api_key="offline", base_url=url, max_retries=0, timeout=_timeout(settings)
+    )
+    return made
 
 
 def adopt(given: Any, settings: Settings) -> anthropic.Anthropic:

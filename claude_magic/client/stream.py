@@ -5,7 +5,6 @@ Not in the SDK, which waits silently and as long as it is told to.
 
 from __future__ import annotations
 
-import random
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping
@@ -19,6 +18,7 @@ from .failures import check_address
 from .parameters import create_arguments
 from .providers import PROVIDERS
 from .refusals import error_in, id_in
+from .retrying import delay_before, is_retryable, reason
 from .settings import Settings, headers
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Stream:
                 broken = error
             failure = self._failure(broken)  # outside of `except`: a cause can hold the key
             self._client.forget()
-            if visible or self.retries >= self._settings.max_retries or not _is_retryable(failure):
+            if visible or self.retries >= self._settings.max_retries or not is_retryable(failure):
                 raise failure
             self._wait(failure)
 
@@ -100,7 +100,7 @@ class Stream:
                 )
             if kind.startswith("application/json"):
                 response.read()
-                yield from _events_of(response.json(), self._check_address())
+                yield from events_of(response.json(), self._check_address())
             else:
                 yield from response.parse(to=Events)
 
@@ -109,16 +109,11 @@ class Stream:
 
     def _wait(self, failure: errors.ClaudeError) -> None:
         """Pause before the next attempt, telling so each second. Raises the failure if the pause is too long."""
-        delay = _delay(self.retries, getattr(failure, "retry_after", None))
-        if delay > self._settings.max_retry_wait:
-            form = "%H:%M:%S" if delay < 3600 else "%Y-%m-%d %H:%M"
-            clock = time.strftime(form, time.localtime(time.time() + delay))
-            failure.advice = f"It asks to come back in {delay:.0f} s, at {clock}; max_retry_wait is shorter than that."
-            raise failure
+        delay = delay_before(self.retries, failure, self._settings.max_retry_wait)
         self.retries += 1
         end = time.monotonic() + delay
         while (left := end - time.monotonic()) > 0:
-            self._on_wait(Wait(_reason(failure), left, self.retries, self._settings.max_retries))
+            self._on_wait(Wait(reason(failure), left, self.retries, self._settings.max_retries))
             time.sleep(min(left, 1.0))
 
     def _failure(self, error: Exception | None) -> errors.ClaudeError:
@@ -134,7 +129,7 @@ class Stream:
         )
 
 
-def _events_of(message: Any, advice: str) -> Iterator[dict[str, Any]]:
+def events_of(message: Any, advice: str) -> Iterator[dict[str, Any]]:
     """A reply that came in one piece (some gateways do not stream), as events. Raises what else it is."""
     error = message.get("error") if isinstance(message, dict) else None
     if isinstance(error, dict):
@@ -151,25 +146,3 @@ def _is_visible(event: Any) -> bool:
         return False
     delta = event.get("delta") or {}
     return any(delta.get(name) for name in ("text", "thinking", "partial_json"))
-
-
-def _is_retryable(failure: errors.ClaudeError) -> bool:
-    if isinstance(failure, errors.APIError):
-        return failure.retryable
-    return isinstance(failure, errors.ConnectionFailedError)
-
-
-def _delay(retries: int, retry_after: float | None) -> float:
-    """Seconds until the next attempt: what the API asks for, else the SDK's own backoff (`_base_client.py`)."""
-    if retry_after is not None and retry_after > 0:
-        return retry_after
-    return min(0.5 * 2.0**retries, 8.0) * (1 - 0.25 * random.random())
-
-
-def _reason(failure: errors.ClaudeError) -> str:
-    reasons = {
-        errors.RateLimitError: "rate limit",
-        errors.OverloadedError: "overloaded",
-        errors.ConnectionFailedError: "no connection",
-    }
-    return reasons.get(type(failure), "server error")

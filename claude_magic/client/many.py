@@ -1,0 +1,137 @@
+"""Many requests side by side on one event loop: each is one attempt, and what came of it is a value.
+
+Not the SDK's own retries, and none here: who asks decides, by `retrying.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import time
+import warnings
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from .. import errors
+from ..accumulator import Accumulator
+from .failures import check_address
+from .parameters import create_arguments
+from .providers import PROVIDERS
+from .refusals import id_in
+from .settings import Settings, headers
+from .stream import Stream, events_of
+
+if TYPE_CHECKING:
+    import anthropic
+
+    from . import Client
+
+Heard = Callable[[Mapping[str, str]], None]
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """What came of one request: the events so far, folded, and what went wrong.
+
+    `started` is in seconds since the epoch, `seconds` is how long it took.
+    """
+
+    accumulator: Accumulator
+    started: float
+    seconds: float
+    request_id: str | None = None
+    failure: errors.ClaudeError | None = None
+
+
+class Many:
+    """One event loop's connections. `limit` is how many requests go side by side at most."""
+
+    def __init__(self, client: Client, settings: Settings, limit: int) -> None:
+        """Raises `ClaudeError` where the client cannot be made."""
+        self._client = client
+        self._settings = settings
+        self._carried = headers(settings, client.secrets())
+        self._sdk = client.asynchronous(settings)
+        self._threads = ThreadPoolExecutor(limit, "claude_magic asking")
+
+    async def close(self) -> None:
+        """Close the connections."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        if self._sdk is not None:
+            await self._sdk.close()
+
+    async def attempt(self, params: Mapping[str, Any], heard: Heard) -> Attempt:
+        """Ask once. `heard` is given the headers of each answer, the refusals included."""
+        started, clock = time.time(), time.monotonic()
+        accumulator = Accumulator()
+        ids: list[str | None] = [None]
+        broken: Exception | None = None
+        try:
+            async for event in self._events(params, ids, heard):
+                accumulator.add(event)
+        except asyncio.CancelledError:  # what had come was paid for
+            broken = errors.ReplyInterrupted("interrupted")
+        except Exception as error:
+            broken = error
+        seconds = time.monotonic() - clock
+        failure = None
+        if broken is not None:
+            failure = await self._failure(broken, str(params.get("model")), ids[0], bool(accumulator.model), heard)
+        elif not accumulator.complete:
+            failure = errors.StreamError("The reply ended before it was finished.", request_id=ids[0])
+        return Attempt(accumulator, started, seconds, ids[0], failure)
+
+    async def _failure(
+        self, error: Exception, model: str, request_id: str | None, answered: bool, heard: Heard
+    ) -> errors.ClaudeError:
+        """In a thread: to name the nearest models, the API may be asked which there are."""
+        if isinstance(error, errors.ClaudeError):
+            return error
+        response = getattr(error, "response", None)
+        if response is not None:
+            heard(response.headers)
+
+        def translated() -> errors.ClaudeError:
+            return self._client.failure(error, self._settings, model=model, request_id=request_id, answered=answered)
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, translated)
+
+    async def _events(
+        self, params: Mapping[str, Any], ids: list[str | None], heard: Heard
+    ) -> AsyncIterator[Mapping[str, Any]]:
+        if self._sdk is None:
+            for event in await asyncio.get_running_loop().run_in_executor(self._threads, self._in_a_thread, params):
+                yield event
+            return
+        create: Any = self._sdk.messages.with_streaming_response.create
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of old models and settings
+            opened = create(**create_arguments(create, params, self._carried))
+        async with opened as response:
+            ids[0] = id_in(response.headers)
+            heard(response.headers)
+            if response.headers.get("content-type", "").startswith("application/json"):
+                await response.read()
+                for event in events_of(await response.json(), check_address(PROVIDERS[self._settings.provider])):
+                    yield event
+                return
+            async for event in await response.parse(to=_events_class()):
+                yield event
+
+    def _in_a_thread(self, params: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """All events of a reply, by the client that the user gave, which is synchronous."""
+        once = replace(self._settings, max_retries=0)
+        return list(Stream(self._client, params, once, lambda _wait: None))
+
+
+@functools.cache
+def _events_class() -> Any:
+    """The SDK's stream with the events as the dicts that came; made once, for the SDK looks into it each time."""
+    import anthropic
+
+    class Events(anthropic.AsyncStream[object]):
+        """Events as they came, nothing lost or renamed."""
+
+    return Events

@@ -1,0 +1,91 @@
+"""The line of `%%claude_map`: what to map over, what is a map's own, and the options that a cell takes, too."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .. import options
+from ..errors import UsageError
+from ..options import Options
+
+MAX_CONCURRENCY = 200
+DEFAULT_CONCURRENCY = 8
+# Options of a cell that mean nothing for many rows.
+_OF_ONE = ("chat", "compact", "fallback", "once", "count", "show_code", "raw")
+_FLAG = re.compile(r"--?[a-z][\w-]*(=|$)")
+
+
+@dataclass(frozen=True)
+class Line:
+    """What a line asks for. `over` is a Python expression; `concurrency` is how many rows are asked at once."""
+
+    over: str
+    options: Options
+    concurrency: int = DEFAULT_CONCURRENCY
+    batch: bool = False
+    fresh: bool = False
+
+
+def _concurrency(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_CONCURRENCY:
+        raise ValueError(f"a whole number from 1 to {MAX_CONCURRENCY}")
+    return int(text)
+
+
+# flag → (name, what reads its value; `None` for a switch)
+OWN: dict[str, tuple[str, Callable[[str], Any] | None]] = {
+    "--concurrency": ("concurrency", _concurrency),
+    "--batch": ("batch", None),
+    "--fresh": ("fresh", None),
+}
+HELP = f"""  --concurrency N         rows asked at the same time, at most (default {DEFAULT_CONCURRENCY})
+  --batch                 by Message Batches: half the price, within 24 hours
+  --fresh                 ask every row, those too that were answered before"""
+
+
+def read(line: str, defaults: Options) -> Line:
+    """Take a line apart. Raises `UsageError` for what does not fit."""
+    own: dict[str, Any] = {}
+    rest, over = [], []
+    words = iter(options.spans(line))
+    for word in words:
+        flag, equals, attached = word.partition("=")
+        if flag in OWN:
+            name, parse = OWN[flag]
+            own[name] = True if parse is None else _value(flag, parse, attached if equals else next(words, ""))
+            if parse is None and equals:
+                raise UsageError(f"{flag} takes no value.", advice=f"Write just {flag}.")
+        elif _FLAG.match(word) and (word.startswith("--") or flag in options.BY_FLAG):
+            rest.append(word)
+            field = options.BY_FLAG.get(flag)
+            if field is not None and field.metadata["metavar"] and not equals:
+                rest += [value for value in [next(words, None)] if value is not None]
+        else:
+            over.append(word)
+    parsed, _ = options.parse(" ".join(rest), defaults)
+    _check(parsed)
+    return Line(" ".join(over), parsed, **own)
+
+
+def _value(flag: str, parse: Callable[[str], Any], text: str) -> Any:
+    try:
+        return parse(text)
+    except ValueError as error:
+        wanted = str(error)
+    raise UsageError(f"{flag} wants {wanted}, not {text!r}.")
+
+
+def _check(asked: Options) -> None:
+    """Refuse what a map does not take: only what differs from its default was asked for."""
+    plain = Options()
+    for field in dataclasses.fields(asked):
+        given = getattr(asked, field.name) != getattr(plain, field.name)
+        if given and field.name in _OF_ONE and not field.metadata["setting"]:
+            flag = field.metadata["flags"][0]
+            raise UsageError(f"%%claude_map does not take {flag}.", advice="It is for one question, not for many rows.")
+    if "," in asked.model:
+        raise UsageError("%%claude_map asks one model, not several.", advice="Name one after --model.")

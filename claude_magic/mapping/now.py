@@ -1,0 +1,238 @@
+"""Rows asked now: many requests side by side, each with its own retries, and one bad row costs no other.
+
+The requests go out from an event loop in a thread of its own. The rows' expressions run where the cell runs, which
+waits for the answers, and can be interrupted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from typing import Protocol
+
+from .. import errors
+from ..accumulator import call_of
+from ..client import Client, Settings, retrying
+from ..client.many import Attempt, Many
+from ..client.pace import Pace
+from ..conversation import Call
+from ..interrupts import uninterrupted
+from .answers import Answer, answer_of, failed
+from .prompts import Ask
+
+TICK_SECONDS = 0.2
+# So many rows may wait beside those that are asked, so that none is waited for.
+WAITING_PER_REQUEST = 2
+# What is wrong with one is wrong with all: so many failures in a row, and the rest is not asked.
+SAME_FAILURES = 20
+SAME_FAILURES_AT_FIRST = 5
+UNREACHED_AT_FIRST = 2
+_OF_ALL = (
+    errors.AuthenticationError,
+    errors.BillingError,
+    errors.PermissionDeniedError,
+    errors.NotFoundError,
+    errors.RateLimitError,
+    errors.ConnectionFailedError,
+)
+_AT_ONCE = (errors.CredentialsError, errors.UsageError)
+
+
+class Watch(Protocol):
+    """Who is told of answers as they come."""
+
+    def __call__(self, answers: list[Answer]) -> bool:
+        """Take some answers, none where only time has passed. Says whether to go on asking."""
+
+
+class Failures:
+    """How many requests in a row failed in a way that the others will, too."""
+
+    def __init__(self) -> None:
+        self.fatal: errors.ClaudeError | None = None
+        self._in_a_row = 0
+        self._succeeded = False
+
+    def note(self, failure: errors.ClaudeError | None) -> None:
+        """What became of a row."""
+        if failure is None:
+            self._succeeded, self._in_a_row = True, 0
+        elif not self._succeeded or isinstance(failure, _OF_ALL):
+            self._in_a_row += 1
+            if isinstance(failure, _AT_ONCE) or self._in_a_row >= self._limit(failure):
+                self.fatal = failure
+
+    def _limit(self, failure: errors.ClaudeError) -> int:
+        if self._succeeded or not isinstance(failure, _OF_ALL):
+            return SAME_FAILURES
+        return UNREACHED_AT_FIRST if isinstance(failure, errors.ConnectionFailedError) else SAME_FAILURES_AT_FIRST
+
+
+class Now:
+    """One map's requests. `limit` is how many go side by side at most."""
+
+    def __init__(self, client: Client, settings: Settings, limit: int) -> None:
+        self._client = client
+        self._settings = settings
+        self._limit = limit
+        self._pace = Pace(limit, settings.max_retry_wait)
+        self._failures = Failures()
+        self._answers: SimpleQueue[Answer | None] = SimpleQueue()
+        self._todo: asyncio.Queue[Ask] = asyncio.Queue()
+        self._workers: list[asyncio.Task[None]] = []
+        self._ending = False
+        self._broken_off = False
+
+    @property
+    def peak(self) -> int:
+        """How many requests were under way at once, at most."""
+        return self._pace.peak
+
+    def run(self, asks: Iterable[Ask], watch: Watch) -> errors.ClaudeError | None:
+        """Ask, and tell of each answer once. Returns why it ended early: an Interrupt, or what fails for all rows.
+
+        Raises `ClaudeError` where there is no way to ask at all.
+        """
+        self._client.sdk(self._settings)  # the import, and what can be wrong with it, come here
+        loop = asyncio.new_event_loop()
+        thread = threading.Thread(target=self._serve, args=(loop,), name="claude_magic map", daemon=True)
+        thread.start()
+        failure: errors.ClaudeError | None = None
+        try:
+            self._feed(iter(asks), loop, thread, watch)
+        except KeyboardInterrupt:
+            failure = errors.ReplyInterrupted("The map was interrupted.")
+        finally:
+            with uninterrupted(swallow=True):
+                self._end(loop, thread, watch)
+        return failure or self._failures.fatal
+
+    def _feed(
+        self, asks: Iterator[Ask], loop: asyncio.AbstractEventLoop, thread: threading.Thread, watch: Watch
+    ) -> None:
+        """Hand out rows as there is room, and take answers as they come, until there are no more."""
+        under_way, goes_on, more = 0, True, True
+        while under_way or more:
+            while more and under_way < self._limit * (1 + WAITING_PER_REQUEST):
+                ask = next(asks, None) if goes_on and self._failures.fatal is None else None
+                if ask is None:
+                    more = False
+                else:
+                    loop.call_soon_threadsafe(self._todo.put_nowait, ask)
+                    under_way += 1
+            came = self._come()
+            goes_on = watch([each for each in came if each is not None]) and goes_on
+            if not came and not thread.is_alive():
+                return
+            under_way -= len(came)
+            if not goes_on or self._failures.fatal:
+                more, self._ending = False, True  # what waits comes back unasked; what is asked is waited for
+
+    def _come(self) -> list[Answer | None]:
+        """The answers that have come; waits a moment for the first."""
+        came: list[Answer | None] = []
+        with suppress(Empty):
+            came.append(self._answers.get(timeout=TICK_SECONDS))
+            while True:
+                came.append(self._answers.get_nowait())
+        return came
+
+    def _end(self, loop: asyncio.AbstractEventLoop, thread: threading.Thread, watch: Watch) -> None:
+        """Break off what is under way; what had come by then is told of."""
+        self._ending = True
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(self._break_off)
+        thread.join()
+        late: list[Answer] = []
+        with suppress(Empty):
+            while True:
+                if (answer := self._answers.get_nowait()) is not None:
+                    late.append(answer)
+        if late:
+            watch(late)
+
+    def _break_off(self) -> None:
+        self._broken_off = True
+        for worker in self._workers:
+            worker.cancel()
+
+    # In the loop's thread
+
+    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_until_complete(self._work())
+        finally:
+            loop.close()
+
+    async def _work(self) -> None:
+        try:
+            many = Many(self._client, self._settings, self._limit)
+        except errors.ClaudeError as failure:
+            self._failures.note(failure)
+            self._failures.fatal = failure
+            return
+        self._workers = [asyncio.ensure_future(self._worker(many)) for _ in range(self._limit)]
+        await asyncio.gather(*self._workers, return_exceptions=True)
+        await many.close()
+
+    async def _worker(self, many: Many) -> None:
+        while not self._broken_off:
+            ask = await self._todo.get()
+            if self._ending:
+                self._answers.put(None)
+                continue
+            calls: list[Call] = []
+            try:
+                answer = await self._answer(ask, many, calls)
+            except asyncio.CancelledError:
+                answer = failed(ask.key, errors.ReplyInterrupted("interrupted"), *calls)
+            self._answers.put(answer)
+
+    async def _answer(self, ask: Ask, many: Many, calls: list[Call]) -> Answer:
+        """One row's answer, over as many attempts as it takes; `calls` are added to as they end."""
+        retries = 0
+        while True:
+            entered = await self._pace.enter()
+            try:
+                attempt = await many.attempt(ask.params, self._pace.heard)
+            finally:
+                self._pace.leave()
+            failure = attempt.failure
+            if attempt.accumulator.model or failure is None:
+                calls.append(self._call(attempt, str(ask.params["model"])))
+            if failure is None:
+                self._pace.answered()
+                self._failures.note(None)
+                return answer_of(ask.key, attempt.accumulator.reply(), *calls)
+            self._pace.failed(failure, entered)
+            if retries >= self._settings.max_retries or self._ending or not _may_help(failure):
+                return self._failed(ask, failure, calls)
+            try:
+                delay = retrying.delay_before(retries, failure, self._settings.max_retry_wait)
+            except errors.ClaudeError as too_long:
+                return self._failed(ask, too_long, calls)
+            retries += 1
+            await asyncio.sleep(delay)
+
+    def _failed(self, ask: Ask, failure: errors.ClaudeError, calls: list[Call]) -> Answer:
+        self._failures.note(failure)
+        return failed(ask.key, failure, *calls)
+
+    def _call(self, attempt: Attempt, model: str) -> Call:
+        return call_of(
+            attempt.accumulator.reply(),
+            model=model,
+            started=attempt.started,
+            seconds=attempt.seconds,
+            request_id=attempt.request_id,
+            provider=self._client.provider(self._settings),
+        )
+
+
+def _may_help(failure: errors.ClaudeError) -> bool:
+    """Whether to ask again: of a reply that broke off nobody has seen anything, so it can begin anew."""
+    return retrying.is_retryable(failure) or isinstance(failure, errors.StreamError)

@@ -1,0 +1,170 @@
+"""A prompt with `{{row.…}}` in it → the exact request of each row, one at a time, and a key that it is known by.
+
+What no row changes is evaluated once, and where it is long enough to be cached it goes first, with a breakpoint.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import CodeType
+from typing import Any
+
+from .. import context, models, request
+from ..context import Expression
+from ..conversation import Block, Conversation
+from ..counting import CHARACTERS_PER_TOKEN
+from ..errors import PromptError
+from ..options import Options
+from ..values import Part, Text
+from .rows import NAMES, Rows
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One row's question: its place, the key of its exact request, and the request; or why there is none.
+
+    `size` is the length of the request as JSON, in bytes.
+    """
+
+    position: int
+    key: str
+    params: Mapping[str, Any]
+    size: int = 0
+    failure: str = ""
+
+
+class Template:
+    """A prompt for many rows. `base` are the parameters that all requests share.
+
+    Raises `PromptError` where the prompt is the same for all rows, or an expression in it is not Python or fails
+    without a row.
+    """
+
+    def __init__(self, body: str, namespace: Mapping[str, Any]) -> None:
+        self._namespace = dict(namespace)
+        found = context.pieces(body)
+        if not any(isinstance(each, Expression) and _uses_row(each.code) for each in found):
+            raise PromptError(
+                "The prompt is the same for every row.",
+                advice="Write {{row.NAME}} where a column's value belongs, or {{item}} for an item of a list.",
+            )
+        self._pieces: list[Expression | list[Part]] = [
+            each if isinstance(each, Expression) and _uses_row(each.code) else _settled(each, namespace)
+            for each in found
+        ]
+
+    def leading(self) -> list[Part]:
+        """What stands before the first value of a row."""
+        parts: list[Part] = []
+        for piece in self._pieces:
+            if isinstance(piece, Expression):
+                break
+            parts += piece
+        return parts
+
+    def following(self, scope: Mapping[str, Any]) -> list[Part]:
+        """All that comes after, with a row's values. Raises `PromptError` where one fails."""
+        self._namespace.update(scope)
+        first = next(at for at, piece in enumerate(self._pieces) if isinstance(piece, Expression))
+        parts: list[Part] = []
+        for piece in self._pieces[first:]:
+            if isinstance(piece, Expression):
+                parts += context.parts_of(context.evaluated(piece, self._namespace), piece.source)
+            else:
+                parts += piece
+        return parts
+
+
+def _settled(piece: Text | Expression, namespace: Mapping[str, Any]) -> list[Part]:
+    if isinstance(piece, Text):
+        return [piece]
+    return context.parts_of(context.evaluated(piece, namespace), piece.source)
+
+
+def _uses_row(code: CodeType) -> bool:
+    """Whether an expression speaks of the row; what is inside a lambda or a comprehension counts, too."""
+    inner = (each for each in code.co_consts if isinstance(each, CodeType))
+    return any(name in code.co_names for name in NAMES) or any(map(_uses_row, inner))
+
+
+class Asking:
+    """The requests of a map, built one at a time, as often as they are wanted. `provider` is part of each key."""
+
+    def __init__(
+        self,
+        template: Template,
+        rows: Rows,
+        options: Options,
+        provider: str,
+        finish: Callable[[dict[str, Any]], dict[str, Any]],
+    ) -> None:
+        """`finish` spells a request's parameters for its provider. Raises `UsageError` for options that do not fit."""
+        self._template = template
+        self._rows = rows
+        self._provider = provider
+        built = request.build(Conversation(), [], replace(options, once=True, chat="", compact=None))
+        self.betas = built.betas
+        settings = {name: each for name, each in built.params.items() if name not in request.PASSING}
+        if "thinking" in settings:  # nobody reads it
+            settings["thinking"] = {name: each for name, each in settings["thinking"].items() if name != "display"}
+        self.base = finish(settings)
+        self._lead = context.joined(template.leading())
+        mark = _breakpoint(options)
+        self.shares = bool(mark) and _shared_tokens(self.base, self._lead) >= _least_cached(options.model)
+        if mark and self.shares:
+            if self._lead:
+                self._lead = [*self._lead[:-1], {**self._lead[-1], "cache_control": mark}]
+            else:
+                system = [{"type": "text", "text": self.base["system"], "cache_control": mark}]
+                self.base = {**self.base, "system": system}
+
+    @property
+    def shared_tokens(self) -> int:
+        """How many tokens are read from the cache for each row but the first, by their length."""
+        return _shared_tokens(self.base, self._lead) if self.shares else 0
+
+    def __iter__(self) -> Iterator[Ask]:
+        for position, scope in enumerate(self._rows.scopes()):
+            yield self._ask(position, scope)
+
+    def _ask(self, position: int, scope: Mapping[str, Any]) -> Ask:
+        try:
+            following = self._template.following(scope)
+            lead = self._lead if self.shares else self._template.leading()
+            content = [*lead, *context.joined(following)] if self.shares else context.joined([*lead, *following])
+        except PromptError as error:
+            return Ask(position, f"failed {position}", {}, failure=error.message)
+        if len(content) <= (len(self._lead) if self.shares else 0):
+            return Ask(position, f"empty {position}", {}, failure="The prompt is empty for this row.")
+        params = {**self.base, "messages": [{"role": "user", "content": content}]}
+        text = wire(params)
+        return Ask(position, _key(self._provider, text), params, len(text))
+
+
+def wire(params: Mapping[str, Any]) -> bytes:
+    """A request as JSON, as it goes into a batch."""
+    return json.dumps(params, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _key(provider: str, text: bytes) -> str:
+    return hashlib.sha256(provider.encode() + b"\n" + text).hexdigest()[:32]
+
+
+def _breakpoint(options: Options) -> dict[str, Any] | None:
+    if options.cache == "off":
+        return None
+    return {"type": "ephemeral", "ttl": "1h"} if options.cache == "1h" else {"type": "ephemeral"}
+
+
+def _shared_tokens(base: Mapping[str, Any], lead: Sequence[Block]) -> int:
+    system = base.get("system") or ""
+    texts = [system if isinstance(system, str) else wire({"": system}).decode(), *(str(b.get("text", "")) for b in lead)]
+    return int(sum(map(len, texts)) / CHARACTERS_PER_TOKEN)
+
+
+def _least_cached(model: str) -> int:
+    known = models.lookup(model)
+    return known.min_cache_tokens if known else 1_024

@@ -1,0 +1,195 @@
+"""The answers that a notebook has paid for, and its batches under way, in one SQLite file that outlives the kernel.
+
+In Jupyter's data folder, readable by its owner only. What is committed is on the disk: a `kill -9` at any moment
+undoes none of it. What is read back is data, and checked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..conversation import Call
+from ..errors import UsageError
+from ..journal import MAX_AGE_SECONDS, make_private, private
+from .answers import Answer, as_data, from_data
+
+MAX_FOLDER_BYTES = 2_000_000_000
+LIVE_SECONDS = 86_400
+BUSY_SECONDS = 30.0
+_AT_ONCE = 500  # keys in one question: SQLite takes 999 in older versions
+_TABLES = """
+CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, at REAL, data TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS parts (
+    id INTEGER PRIMARY KEY, digest TEXT, created REAL, count INTEGER, provider TEXT, model TEXT, batch TEXT, state TEXT
+);
+CREATE TABLE IF NOT EXISTS asked (key TEXT PRIMARY KEY, part INTEGER) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One batch: from the intent to submit it (then it has no `batch` id) until its results are collected.
+
+    `digest` opens the ids of its requests; `created` is in seconds since the epoch; `count` is how many they are.
+    """
+
+    id: int
+    digest: str
+    created: float
+    count: int
+    provider: str
+    model: str
+    batch: str | None
+
+
+class Results:
+    """One notebook's file; without a folder, what this kernel knows."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Raises `UsageError` where the file cannot be written."""
+        self.kept = path is not None
+        try:
+            if path is not None:
+                make_private(path.parent)
+                os.close(private(str(path), os.O_CREAT | os.O_RDWR))
+                os.utime(path)
+                _prune(path.parent)
+            self._file = sqlite3.connect(path or ":memory:", timeout=BUSY_SECONDS, isolation_level=None)
+            self._file.execute("PRAGMA synchronous=FULL")
+            self._file.executescript(_TABLES)
+            return
+        except (OSError, sqlite3.Error) as error:
+            why = getattr(error, "strerror", None) or str(error)
+        raise UsageError(
+            f"The answers cannot be kept: {path}: {why}.",
+            advice="%config ClaudeMagic.journal = False maps without keeping them.",
+        )
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        self._file.close()
+
+    def found(self, keys: Iterable[str]) -> dict[str, Answer]:
+        """The answers that there are already, by key."""
+        known = {}
+        for some in _some(keys):
+            marks = ",".join("?" * len(some))
+            for key, data in self._file.execute(f"SELECT key, data FROM answers WHERE key IN ({marks})", some):
+                with suppress(ValueError):
+                    if answer := from_data(key, json.loads(data)):
+                        known[key] = answer
+        return known
+
+    def keep(self, answers: Iterable[Answer]) -> None:
+        """Write answers down: those that need not be asked again."""
+        now = time.time()
+        rows = [(each.key, now, json.dumps(as_data(each))) for each in answers if each.settled]
+        if rows:
+            with self._committed():
+                self._file.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", rows)
+
+    def intend(self, digest: str, keys: Sequence[str], provider: str, model: str) -> Part:
+        """Note that a batch is about to be submitted: on the disk before the first byte of it goes out."""
+        now = time.time()
+        with self._committed():
+            cursor = self._file.execute(
+                "INSERT INTO parts (digest, created, count, provider, model, state) VALUES (?, ?, ?, ?, ?, 'open')",
+                (digest, now, len(keys), provider, model),
+            )
+            part = cursor.lastrowid or 0
+            self._file.executemany("INSERT OR REPLACE INTO asked VALUES (?, ?)", [(key, part) for key in keys])
+        return Part(part, digest, now, len(keys), provider, model, None)
+
+    def submitted(self, part: Part, batch: str) -> None:
+        """Note the id of a batch."""
+        with self._committed():
+            self._file.execute("UPDATE parts SET batch = ? WHERE id = ?", (batch, part.id))
+
+    def close_part(self, part: Part, answers: Iterable[Answer] = ()) -> None:
+        """A batch is done with, or was never submitted: what it answered is kept, the rest can be asked again."""
+        now = time.time()
+        with self._committed():
+            rows = ((each.key, now, json.dumps(as_data(each))) for each in answers if each.settled)
+            self._file.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?)", rows)
+            self._file.execute("UPDATE parts SET state = 'done' WHERE id = ?", (part.id,))
+            self._file.execute("DELETE FROM asked WHERE part = ?", (part.id,))
+
+    def open_parts(self) -> list[Part]:
+        """The batches under way, and those of which nobody knows whether they were submitted; oldest first."""
+        rows = self._file.execute(
+            "SELECT id, digest, created, count, provider, model, batch FROM parts WHERE state = 'open' ORDER BY id"
+        )
+        return [Part(*row) for row in rows]
+
+    def under_way(self, keys: Iterable[str]) -> dict[str, int]:
+        """Which of these requests are in a batch under way: the part's id, by key."""
+        found: dict[str, int] = {}
+        for some in _some(keys):
+            marks = ",".join("?" * len(some))
+            found.update(self._file.execute(f"SELECT key, part FROM asked WHERE key IN ({marks})", some))
+        return found
+
+    def keys_of(self, part: Part) -> set[str]:
+        """The requests of a batch."""
+        return {key for (key,) in self._file.execute("SELECT key FROM asked WHERE part = ?", (part.id,))}
+
+    def _committed(self) -> _Transaction:
+        return _Transaction(self._file)
+
+
+class _Transaction:
+    """All or nothing, and on the disk when it is left."""
+
+    def __init__(self, file: sqlite3.Connection) -> None:
+        self._file = file
+
+    def __enter__(self) -> None:
+        self._file.execute("BEGIN IMMEDIATE")
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._file.execute("COMMIT" if kind is None else "ROLLBACK")
+
+
+def path_for(notebook: Path | None) -> Path:
+    """A notebook's file."""
+    from jupyter_core.paths import jupyter_data_dir
+
+    name = "no-notebook" if notebook is None else os.path.realpath(notebook)
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:24]
+    return Path(jupyter_data_dir()) / "claude_magic" / "maps" / f"{digest}.sqlite"
+
+
+def calls_of(answers: Iterable[Answer]) -> Iterator[Call]:
+    """The calls that answers took."""
+    return (call for answer in answers for call in answer.calls)
+
+
+def _some(keys: Iterable[str]) -> Iterator[list[str]]:
+    every = list(keys)
+    for at in range(0, len(every), _AT_ONCE):
+        yield every[at : at + _AT_ONCE]
+
+
+def _prune(folder: Path) -> None:
+    """Remove files that nobody wrote to for a month, and the oldest of what is too much."""
+    found = []
+    for path in folder.glob("*.sqlite"):
+        with suppress(OSError):
+            facts = path.stat()
+            found.append((facts.st_mtime, facts.st_size, path))
+    total, now = sum(size for _, size, _ in found), time.time()
+    for written, size, path in sorted(found):
+        too_old = written < now - MAX_AGE_SECONDS
+        if written > now - LIVE_SECONDS or not (too_old or total > MAX_FOLDER_BYTES):
+            return
+        with suppress(OSError):
+            path.unlink()
+        total -= size

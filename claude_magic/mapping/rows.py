@@ -1,0 +1,252 @@
+"""Data of any kind → its rows, one after the other, and answers → a result of the same kind, aligned with it.
+
+Frames by narwhals; pandas and its like by their own methods, where an index is to be kept.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from .. import frames
+from ..errors import UsageError
+from ..foreign import attempt, comes_from, short
+
+MAX_ROWS = 10_000_000
+MAX_NAMES_SHOWN = 8
+# What a row's own values are called in a prompt.
+NAMES = ("row", "item", "key")
+_ONE_PROCESS = ("pandas", "geopandas")
+
+
+@dataclass(frozen=True)
+class Column:
+    """Values for the result, one a row: `kind` is text, count (whole numbers), dollars (floats) or any."""
+
+    values: Sequence[Any]
+    kind: str = "any"
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What is mapped over. `scopes` gives, each time anew, the names that each row has in a prompt.
+
+    `taken` are the names of the columns that it has; `result` makes the answer of new columns; `kind` says in words
+    what that is.
+    """
+
+    count: int
+    kind: str
+    taken: frozenset[str]
+    scopes: Callable[[], Iterator[dict[str, Any]]]
+    result: Callable[[Mapping[str, Column]], Any]
+
+
+class Row:
+    """One row in a prompt: `{{row.name}}`, or `{{row["a name"]}}` for any column."""
+
+    __slots__ = ("_positions", "_values")
+
+    def __init__(self, positions: Mapping[Any, int], values: Sequence[Any]) -> None:
+        self._positions = positions
+        self._values = values
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or name in Row.__slots__:
+            raise AttributeError(name)
+        return self[name]
+
+    def __getitem__(self, name: Any) -> Any:
+        position = attempt(partial(self._positions.get, name))
+        if position is None:  # a column that is called by a number can be asked for by its digits
+            position = next((at for label, at in self._positions.items() if str(label) == name), None)
+        if position is None:
+            raise LookupError(_no_column(name, self._positions))
+        return self._values[position]
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._positions)
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def __repr__(self) -> str:
+        return "\n".join(f"{name}: {self._values[at]}" for name, at in self._positions.items())
+
+
+def _no_column(name: Any, columns: Iterable[Any]) -> str:
+    names = [str(each) for each in columns]
+    near = difflib.get_close_matches(str(name), names, n=1)
+    there = ", ".join(names[:MAX_NAMES_SHOWN]) + (", …" if len(names) > MAX_NAMES_SHOWN else "")
+    return f"there is no column {str(name)!r}; " + (f"did you mean {near[0]!r}?" if near else f"there are: {there}")
+
+
+def rows_of(value: Any) -> Rows:
+    """The rows of a frame, a column, a mapping or any iterable. Raises `UsageError` for what has none."""
+    if isinstance(value, str | bytes | bytearray):
+        raise UsageError("Text has no rows to map over.", advice="Give a DataFrame, a column, or a list.")
+    if frames.is_frame(value):
+        if comes_from(value, *_ONE_PROCESS):
+            return _of_pandas(value)
+        return _of_narwhals(value)
+    if isinstance(value, Mapping):
+        scopes = [{"item": item, "row": _row_of(item), "key": key} for key, item in value.items()]
+        return _of_items(scopes, "dict", {"key": list(value), "item": list(value.values())})
+    try:
+        iterator = iter(value)
+    except TypeError:
+        kind = type(value).__name__
+    else:
+        return _of_iterable(iterator, type(value).__name__)
+    raise UsageError(f"A value of type {kind} has no rows to map over.", advice="Give a DataFrame, a column, or a list.")
+
+
+# pandas
+
+
+def _of_pandas(value: Any) -> Rows:
+    frame = value if hasattr(value, "columns") else value.to_frame("item" if value.name is None else value.name)
+    labels = list(frame.columns)
+    positions = dict(reversed([(label, at) for at, label in enumerate(labels)]))  # of two, the first
+    is_column = frame is not value
+
+    def scopes() -> Iterator[dict[str, Any]]:
+        columns = [frame.iloc[:, at] for at in range(len(labels))]
+        for values in zip(*columns, strict=True) if columns else ((),) * len(frame):
+            row = Row(positions, values)
+            yield {"row": row, "item": values[0] if is_column else row}
+
+    kind = f"{type(frame).__module__.partition('.')[0]} {type(frame).__name__}"
+    return Rows(len(frame), kind, frozenset(map(str, labels)), scopes, partial(_with_columns, frame))
+
+
+def _with_columns(frame: Any, columns: Mapping[str, Column]) -> Any:
+    result = frame.copy(deep=False)
+    for name, column in columns.items():
+        result[name] = _pandas_array(column)
+    return result
+
+
+def _pandas_array(column: Column) -> Any:
+    import numpy
+    import pandas
+
+    if column.kind == "count":
+        return pandas.array(list(column.values), dtype="Int64")
+    if column.kind == "dollars":
+        return pandas.array([numpy.nan if each is None else each for each in column.values], dtype="float64")
+    if column.kind == "text":
+        return pandas.array(list(column.values), dtype="object")
+    objects = numpy.empty(len(column.values), dtype=object)
+    objects[:] = column.values
+    series = pandas.Series(objects)
+    plain = all(each is None or isinstance(each, bool | int | float | str) for each in column.values)
+    inferred = series.infer_objects().convert_dtypes() if plain else series
+    return inferred.array
+
+
+# Other frames
+
+
+def _of_narwhals(value: Any) -> Rows:
+    import narwhals as nw
+
+    native = nw.from_native(value, allow_series=True)
+    back: Callable[[Any], Any] = _identity
+    kind = f"{native.implementation.name.lower()} {type(value).__name__}"
+    is_column = isinstance(native, nw.Series)
+    if isinstance(native, nw.Series):
+        frame: Any = native.to_frame() if native.name else native.alias("item").to_frame()
+    elif isinstance(native, nw.LazyFrame):
+        frame, back, kind = _collected(native, kind)
+    else:
+        frame = native
+    positions = {name: at for at, name in enumerate(frame.columns)}
+
+    def scopes() -> Iterator[dict[str, Any]]:
+        for values in frame.iter_rows():
+            row = Row(positions, values)
+            yield {"row": row, "item": values[0] if is_column else row}
+
+    def result(columns: Mapping[str, Column]) -> Any:
+        added = [_narwhals_series(name, column, frame.implementation) for name, column in columns.items()]
+        return back(frame.with_columns(*added).to_native())
+
+    return Rows(len(frame), kind, frozenset(positions), scopes, result)
+
+
+def _identity(value: Any) -> Any:
+    return value
+
+
+def _collected(lazy: Any, kind: str) -> tuple[Any, Callable[[Any], Any], str]:
+    """A lazy frame, computed, and how to make one of its kind again: of the big engines' frames, an Arrow table."""
+    implementation = lazy.implementation
+    if implementation.is_polars():
+        return lazy.collect(), lambda frame: frame.lazy(), kind
+    frame = lazy.collect("pyarrow")
+    if implementation.is_duckdb():
+        return frame, importlib.import_module("duckdb").from_arrow, kind
+    if implementation.is_ibis():
+        return frame, importlib.import_module("ibis").memtable, kind
+    return frame, _identity, f"pyarrow Table (of a {kind})"
+
+
+def _narwhals_series(name: str, column: Column, backend: Any) -> Any:
+    import narwhals as nw
+
+    types: dict[str, Any] = {"count": nw.Int64(), "dollars": nw.Float64(), "text": nw.String()}
+    if column.kind in types:
+        return nw.new_series(name, list(column.values), types[column.kind], backend=backend)
+    kinds = {type(each) for each in column.values if each is not None}
+    if len(kinds) < 2 or kinds == {int, float}:  # of others, polars makes something that they are not
+        found = attempt(lambda: nw.new_series(name, list(column.values), backend=backend))
+        if found is not None:
+            return found
+    texts = [None if each is None else json.dumps(each, ensure_ascii=False, default=str) for each in column.values]
+    return nw.new_series(name, texts, nw.String(), backend=backend)
+
+
+# Any iterable
+
+
+def _of_iterable(iterator: Iterator[Any], kind: str) -> Rows:
+    items = []
+    for item in iterator:
+        items.append(item)
+        if len(items) > MAX_ROWS:
+            raise UsageError(f"There are more than {MAX_ROWS:,} items: no end is in sight.")
+    if items and all(isinstance(item, Mapping) for item in items):
+        names = dict.fromkeys(str(name) for item in items for name in item)
+        table = {name: [item.get(name) for item in items] for name in names}
+    else:
+        table = {"item": items}
+    return _of_items([{"item": item, "row": _row_of(item)} for item in items], kind, table)
+
+
+def _row_of(item: Any) -> Any:
+    """A mapping as a row; anything else is itself."""
+    if not isinstance(item, Mapping):
+        return item
+    return Row({name: at for at, name in enumerate(item)}, list(item.values()))
+
+
+def _of_items(scopes: list[dict[str, Any]], kind: str, table: Mapping[str, list[Any]]) -> Rows:
+    def result(columns: Mapping[str, Column]) -> Any:
+        if has_pandas:
+            import pandas
+
+            index = pandas.RangeIndex(len(scopes))
+            return _with_columns(pandas.DataFrame({n: _pandas_array(Column(v)) for n, v in table.items()}, index), columns)
+        every = {**table, **{name: list(column.values) for name, column in columns.items()}}
+        return [{name: values[at] for name, values in every.items()} for at in range(len(scopes))]
+
+    has_pandas = importlib.util.find_spec("pandas") is not None
+    made = "pandas DataFrame" if has_pandas else "list of dicts"
+    words = f"{made} (of a {short(kind, 40)})"
+    return Rows(len(scopes), words, frozenset(table), lambda: iter(scopes), result)
