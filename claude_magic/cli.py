@@ -157,7 +157,7 @@ def _cost(options: argparse.Namespace) -> int:
     def add(path: Path) -> None:
         saved = notebook.read(path)
         _complain_of(path, saved.skipped)
-        found.append(spending.of(str(path), saved.shown))
+        found.append(spending.of(str(path), saved.shown, saved.mapped))
 
     code = _each(files.notebooks(options.notebooks), add)
     if options.json:

@@ -16,10 +16,11 @@ from typing import Any, Literal
 from . import pricing, request
 from .accumulator import whole_text
 from .conversation import Call, Turn
+from .mapped import MAPPED
 
 # Whether the call's turn stands in the notebook, and if not, why: it was outside of the conversation, nothing of it
 # could be kept, or it left (its cell ran again, was deleted, or its chat started over). Or it only filled the cache.
-Standing = Literal["stands", "warmed", "asked once", "failed", "left"]
+Standing = Literal["stands", "warmed", "asked once", "mapped", "failed", "left"]
 
 # Each column, and its type in a data frame of pandas.
 COLUMNS = {
@@ -75,6 +76,8 @@ def _again(call: Call, seen: set[tuple[str, bool]]) -> bool:
 def _why(turn: Turn) -> Standing:
     if turn.params.get("max_tokens") == 0:
         return "warmed"
+    if MAPPED in turn.notes:
+        return "mapped"
     if turn.once:
         return "asked once"
     return "left" if request.sendable(turn) else "failed"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -48,6 +49,15 @@ class Mapped:
             return None if self.dollars is None else Decimal(self.dollars)
         except InvalidOperation:
             return None
+
+
+def from_data(data: Mapping[str, Any]) -> Mapped:
+    """A run, of data that `schemas.py` has checked; fields that are not known here are left out."""
+    known = {name: data[name] for name in data if name in _FIELDS}
+    return Mapped(**{**known, "batches": tuple(known.get("batches", ()))})
+
+
+_FIELDS = frozenset(each.name for each in fields(Mapped))
 
 
 def as_data(mapped: Mapped) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from . import files
 from .conversation import Pin, SystemPrompt, Turn
 from .errors import UsageError
+from .mapped import Mapped
 from .stored import DamagedRecord, Record, canonical_base64, digest_of, record_of
 
 if TYPE_CHECKING:
@@ -152,7 +153,8 @@ class Saved:
     all that have a footer, those asked once included; `guests` are those that another cell brought back. `skipped` has
     a line for each record that is not whole; `cells` are the ids of all cells, in order; `pins` is what was
     pinned or taken away, and `systems` are the chats' system prompts, each with its cell. `compared` are the turns of
-    each cell that compared models, its own first.
+    each cell that compared models, its own first. `mapped` are the maps, each once, with the number
+    of the cell that shows it, from 1.
     """
 
     turns: tuple[Turn, ...] = ()
@@ -163,6 +165,7 @@ class Saved:
     pins: tuple[Pin, ...] = ()
     systems: tuple[SystemPrompt, ...] = ()
     compared: tuple[tuple[Turn, ...], ...] = ()
+    mapped: tuple[tuple[int, Mapped], ...] = ()
 
     @property
     def recorded(self) -> list[Turn]:
@@ -225,7 +228,8 @@ class _Reading:
             if not turn.once and _is_whole(turn) and turn.created >= started.get(turn.chat, 0)
         ]
         known = tuple(cell_id for cell_id in self._ids if cell_id)
-        return Saved(tuple(turns), shown, guests, tuple(self._skipped), known, *self._standing(), self._compared())
+        skipped, compared = tuple(self._skipped), self._compared()
+        return Saved(tuple(turns), shown, guests, skipped, known, *self._standing(), compared, self._maps())
 
     def _read(self, number: int, cell: Mapping[str, Any]) -> Iterator[Record]:
         for data in _metadata(cell):
@@ -298,6 +302,14 @@ class _Reading:
             dataclasses.replace(record.system, cell_id=home) for record, home in held if record.system is not None
         ]
         return tuple(pins), tuple(systems)
+
+    def _maps(self) -> tuple[tuple[int, Mapped], ...]:
+        """The maps; of a cell that was pasted, the first."""
+        found: dict[str, tuple[int, Mapped]] = {}
+        for number, records in enumerate(self._records, 1):
+            for run in (record.mapped for record in records if record.mapped is not None):
+                found.setdefault(run.id, (number, run))
+        return tuple(found.values())
 
     def _started_over(self) -> dict[str, float]:
         """When each chat was last started over."""

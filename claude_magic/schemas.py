@@ -262,6 +262,29 @@ _TURN = _object(
     notes=_array(_STRING),
     along=_array(_ALONG, maxItems=MAX_ALONG),
 )
+_WHOLE: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_TOKENS}
+_MAPPED = _object(
+    ["id", "model", "provider", "created", "rows"],
+    id=_NAME,
+    model=_NAME,
+    provider=_NAME,
+    created=_SECONDS,
+    rows=_WHOLE,
+    answered=_WHOLE,
+    failed=_WHOLE,
+    earlier=_WHOLE,
+    shared=_WHOLE,
+    calls=_WHOLE,
+    input_tokens=_WHOLE,
+    cached_tokens=_WHOLE,
+    written_tokens=_WHOLE,
+    output_tokens=_WHOLE,
+    thinking_tokens=_WHOLE,
+    dollars=_or_null({"type": "string", "pattern": r"^[0-9]{1,12}(\.[0-9]{1,40})?$"}),
+    at_least=_BOOLEAN,
+    seconds=_SECONDS,
+    batches=_array(_TOOL_ID, maxItems=MAX_CALLS),
+)
 _RECORD = _object(
     [],
     turn=_TURN,
@@ -278,6 +301,7 @@ _RECORD = _object(
         created=_SECONDS,
     ),
     system=_object(["chat", "text", "created"], closed=True, chat=_NAME, text=_STRING, created=_SECONDS),
+    map=_MAPPED,
 )
 
 

@@ -17,8 +17,9 @@ from typing import Any
 from . import pricing, record
 from .budget import Budget, amount
 from .chart import Bar
-from .conversation import DEFAULT_CHAT, Call, Turn
+from .conversation import DEFAULT_CHAT, Call
 from .ledger import Entry, Standing
+from .mapped import Mapped
 from .notebook import Shown
 from .pricing import FREE, Cost, Tokens
 
@@ -30,6 +31,7 @@ MAX_CELL_ROWS = 100
 ELSEWHERE: dict[Standing, str] = {
     "warmed": "(the cache, filled ahead)",
     "asked once": "(asked once)",
+    "mapped": "(mapped over data)",
     "failed": "(failed)",
     "left": "(replaced, deleted or reset)",
 }
@@ -99,12 +101,14 @@ class NotebookSpending:
         return sum(self.models.values(), Spending())
 
 
-def of(notebook: str, shown: Iterable[Shown]) -> NotebookSpending:
-    """What the turns cost that a notebook's file shows."""
-    cells: dict[int, list[Turn]] = {}
+def of(notebook: str, shown: Iterable[Shown], mapped: Iterable[tuple[int, Mapped]] = ()) -> NotebookSpending:
+    """What the turns cost that a notebook's file shows, and its maps, each with the number of its cell."""
+    cells: dict[int, list[dict[str, Spending]]] = {}
     for each in shown:
-        cells.setdefault(each.cell, []).append(each.turn)
-    return NotebookSpending(notebook, tuple(_of_cell(number, turns) for number, turns in sorted(cells.items())))
+        cells.setdefault(each.cell, []).extend({call.model: _of_call(call)} for call in each.turn.calls)
+    for number, run in mapped:
+        cells.setdefault(number, []).append({run.model: _of_map(run)})
+    return NotebookSpending(notebook, tuple(CellSpending(at, _by_model(parts)) for at, parts in sorted(cells.items())))
 
 
 def line(shown: Sequence[Shown]) -> str:
@@ -244,13 +248,15 @@ def as_json(notebooks: Sequence[NotebookSpending]) -> str:
     return json.dumps(document, indent=2)
 
 
-def _of_cell(number: int, turns: Iterable[Turn]) -> CellSpending:
-    return CellSpending(number, _by_model({call.model: _of_call(call)} for turn in turns for call in turn.calls))
-
-
 def _of_call(call: Call) -> Spending:
     offline = call.provider == "offline"
     return Spending(1, pricing.tokens([call]), pricing.call_cost(call), int(offline), int(call.replayed))
+
+
+def _of_map(run: Mapped) -> Spending:
+    tokens = Tokens(run.input_tokens, run.cached_tokens, run.written_tokens, run.output_tokens, run.thinking_tokens)
+    offline = run.calls if run.provider == "offline" else 0
+    return Spending(run.calls, tokens, Cost(run.amount, run.at_least), offline)
 
 
 def _by_model(parts: Iterable[Mapping[str, Spending]]) -> dict[str, Spending]:

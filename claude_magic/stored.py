@@ -16,8 +16,9 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from . import schemas
+from . import mapped, schemas
 from .conversation import Along, Block, Call, Message, Pin, SystemPrompt, Turn
+from .mapped import Mapped
 
 VERSION = 1
 # The API takes no larger request (CLAUDE_API.md §5), so no turn can have been.
@@ -43,7 +44,7 @@ class Record:
     `%claude_resume`) carries those, `guests`, and says which turns they stand `instead_of`. A cell that
     started a chat over has the chat's name in `reset`, and `created`, in seconds since the epoch. A cell that pinned
     something has it in `pin`, without content where it took the pin away; one that set a chat's system prompt has that
-    in `system`.
+    in `system`, and one that mapped a prompt over data what that came to in `mapped`.
     """
 
     turns: tuple[Turn, ...] = ()
@@ -54,6 +55,7 @@ class Record:
     created: float = 0.0
     pin: Pin | None = None
     system: SystemPrompt | None = None
+    mapped: Mapped | None = None
 
 
 def metadata(turn: Turn, others: Iterable[Turn] = ()) -> dict[str, Any]:
@@ -119,7 +121,7 @@ def record_of(data: Any, images: Images = lambda digest: None) -> Record:
     if version != VERSION or isinstance(version, bool):
         shown = json.dumps(version)[:20]
         raise DamagedRecord(f"its version is {shown}, and this claude_magic reads version {VERSION}")
-    held = plain.keys() & {"turn", "turns", "reset", "pin", "system"}
+    held = plain.keys() & {"turn", "turns", "reset", "pin", "system", "map"}
     if len(held) != 1:
         raise DamagedRecord("it holds more than one thing" if held else "it holds no turn")
     wrong = schemas.check(plain)
@@ -131,6 +133,8 @@ def record_of(data: Any, images: Images = lambda digest: None) -> Record:
         return Record(pin=Pin(**{**plain["pin"], "content": tuple(plain["pin"]["content"])}))
     if "system" in plain:
         return Record(system=SystemPrompt(**plain["system"]))
+    if "map" in plain:
+        return Record(mapped=mapped.from_data(plain["map"]))
     if "turn" in plain:
         others = tuple(_turn(each, images) for each in plain.get("others", ()))
         return Record((_turn(plain["turn"], images),), others)

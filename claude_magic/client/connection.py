@@ -36,9 +36,7 @@ def environment() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if ENVIRONMENT.match(name)}
 
 
-def connect(
-    settings: Settings, key: str | None, secrets: tuple[str, ...], kind: str = ""
-) -> anthropic.Anthropic:
+def connect(settings: Settings, key: str | None, secrets: tuple[str, ...], kind: str = "") -> anthropic.Anthropic:
     """A client of the settings' provider, which waits for no retry. Raises `CredentialsError` or `UsageError`.
 
     `kind` is `Async` for its asynchronous sister.

@@ -24,8 +24,6 @@ from .settings import Settings, headers
 from .stream import Stream, events_of
 
 if TYPE_CHECKING:
-    import anthropic
-
     from . import Client
 
 Heard = Callable[[Mapping[str, str]], None]
@@ -108,7 +106,8 @@ class Many:
         create: Any = self._sdk.messages.with_streaming_response.create
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of old models and settings
-            opened = create(**create_arguments(create, params, self._carried))
+            sent = self._client.with_tokens(params, self._settings)
+            opened = create(**create_arguments(create, sent, self._carried))
         async with opened as response:
             ids[0] = id_in(response.headers)
             heard(response.headers)

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 from .asking import ClaudeMagic
 from .conversing import ConversationMagics
 from .directing import SystemMagics
+from .mapping import MapMagics
 from .modelling import ModelMagics
 from .money import MoneyMagics
 
@@ -47,13 +48,8 @@ def load(shell: InteractiveShell) -> None:
     """Register the magics, once, and take up what the notebook's file holds."""
     if shell not in _LOADED:
         asking = ClaudeMagic(shell)
-        _LOADED[shell] = [
-            asking,
-            ConversationMagics(asking),
-            SystemMagics(asking),
-            ModelMagics(asking),
-            MoneyMagics(asking),
-        ]
+        beside = (ConversationMagics, SystemMagics, ModelMagics, MoneyMagics, MapMagics)
+        _LOADED[shell] = [asking, *(each(asking) for each in beside)]
     unload(shell)
     asking = _asking(shell)
     configurables: list[Any] = shell.configurables

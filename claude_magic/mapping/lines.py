@@ -15,7 +15,10 @@ from ..options import Options
 MAX_CONCURRENCY = 200
 DEFAULT_CONCURRENCY = 8
 # Options of a cell that mean nothing for many rows.
-_OF_ONE = ("chat", "compact", "fallback", "once", "count", "show_code", "raw")
+_OF_ONE = (
+    *("chat", "compact", "fallback", "once", "count", "show_code", "raw"),
+    *("image", "file", "by_url", "citations", "clear_tools", "schema"),
+)
 _FLAG = re.compile(r"--?[a-z][\w-]*(=|$)")
 
 

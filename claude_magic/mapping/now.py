@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import Protocol
 
 from .. import errors
 from ..accumulator import call_of
@@ -19,9 +18,10 @@ from ..client import Client, Settings, retrying
 from ..client.many import Attempt, Many
 from ..client.pace import Pace
 from ..conversation import Call
-from ..interrupts import uninterrupted
+from ..interrupts import Noticed
 from .answers import Answer, answer_of, failed
 from .prompts import Ask
+from .purse import Purse
 
 TICK_SECONDS = 0.2
 # So many rows may wait beside those that are asked, so that none is waited for.
@@ -41,11 +41,8 @@ _OF_ALL = (
 _AT_ONCE = (errors.CredentialsError, errors.UsageError)
 
 
-class Watch(Protocol):
-    """Who is told of answers as they come."""
-
-    def __call__(self, answers: list[Answer]) -> bool:
-        """Take some answers, none where only time has passed. Says whether to go on asking."""
+# Takes some answers, none where only time has passed, and says whether to go on asking.
+Watch = Callable[[list[Answer]], bool]
 
 
 class Failures:
@@ -74,12 +71,14 @@ class Failures:
 class Now:
     """One map's requests. `limit` is how many go side by side at most."""
 
-    def __init__(self, client: Client, settings: Settings, limit: int) -> None:
+    def __init__(self, client: Client, settings: Settings, limit: int, purse: Purse) -> None:
+        self._purse = purse
         self._client = client
         self._settings = settings
         self._limit = limit
         self._pace = Pace(limit, settings.max_retry_wait)
         self._failures = Failures()
+        self._loop = asyncio.new_event_loop()
         self._answers: SimpleQueue[Answer | None] = SimpleQueue()
         self._todo: asyncio.Queue[Ask] = asyncio.Queue()
         self._workers: list[asyncio.Task[None]] = []
@@ -97,38 +96,34 @@ class Now:
         Raises `ClaudeError` where there is no way to ask at all.
         """
         self._client.sdk(self._settings)  # the import, and what can be wrong with it, come here
-        loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=self._serve, args=(loop,), name="claude_magic map", daemon=True)
+        thread = threading.Thread(target=self._serve, name="claude_magic map", daemon=True)
         thread.start()
-        failure: errors.ClaudeError | None = None
-        try:
-            self._feed(iter(asks), loop, thread, watch)
-        except KeyboardInterrupt:
-            failure = errors.ReplyInterrupted("The map was interrupted.")
-        finally:
-            with uninterrupted(swallow=True):
-                self._end(loop, thread, watch)
-        return failure or self._failures.fatal
+        with Noticed() as interrupts:
+            try:
+                self._feed(iter(asks), thread, watch, interrupts)
+            finally:
+                self._end(thread, watch)
+        if interrupts.pressed:
+            return errors.ReplyInterrupted("The map was interrupted.")
+        return self._failures.fatal
 
-    def _feed(
-        self, asks: Iterator[Ask], loop: asyncio.AbstractEventLoop, thread: threading.Thread, watch: Watch
-    ) -> None:
+    def _feed(self, asks: Iterator[Ask], thread: threading.Thread, watch: Watch, interrupts: Noticed) -> None:
         """Hand out rows as there is room, and take answers as they come, until there are no more."""
-        under_way, goes_on, more = 0, True, True
+        under_way, more = 0, True
         while under_way or more:
             while more and under_way < self._limit * (1 + WAITING_PER_REQUEST):
-                ask = next(asks, None) if goes_on and self._failures.fatal is None else None
+                ask = _next(asks, interrupts)
                 if ask is None:
                     more = False
                 else:
-                    loop.call_soon_threadsafe(self._todo.put_nowait, ask)
+                    self._loop.call_soon_threadsafe(self._todo.put_nowait, ask)
                     under_way += 1
             came = self._come()
-            goes_on = watch([each for each in came if each is not None]) and goes_on
-            if not came and not thread.is_alive():
-                return
+            goes_on = watch([each for each in came if each is not None])
             under_way -= len(came)
-            if not goes_on or self._failures.fatal:
+            if interrupts.pressed or not (came or thread.is_alive()):
+                return
+            if not goes_on or self._failures.fatal or self._purse.closed:
                 more, self._ending = False, True  # what waits comes back unasked; what is asked is waited for
 
     def _come(self) -> list[Answer | None]:
@@ -140,11 +135,11 @@ class Now:
                 came.append(self._answers.get_nowait())
         return came
 
-    def _end(self, loop: asyncio.AbstractEventLoop, thread: threading.Thread, watch: Watch) -> None:
+    def _end(self, thread: threading.Thread, watch: Watch) -> None:
         """Break off what is under way; what had come by then is told of."""
         self._ending = True
         with suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(self._break_off)
+            self._loop.call_soon_threadsafe(self._break_off)
         thread.join()
         late: list[Answer] = []
         with suppress(Empty):
@@ -161,12 +156,11 @@ class Now:
 
     # In the loop's thread
 
-    def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
-        asyncio.set_event_loop(loop)
+    def _serve(self) -> None:
         try:
-            loop.run_until_complete(self._work())
+            self._loop.run_until_complete(self._work())
         finally:
-            loop.close()
+            self._loop.close()
 
     async def _work(self) -> None:
         try:
@@ -186,18 +180,26 @@ class Now:
                 self._answers.put(None)
                 continue
             calls: list[Call] = []
+            answer: Answer | None
             try:
                 answer = await self._answer(ask, many, calls)
             except asyncio.CancelledError:
                 answer = failed(ask.key, errors.ReplyInterrupted("interrupted"), *calls)
+            if answer is not None:
+                self._purse.paid(answer.calls)
             self._answers.put(answer)
 
-    async def _answer(self, ask: Ask, many: Many, calls: list[Call]) -> Answer:
-        """One row's answer, over as many attempts as it takes; `calls` are added to as they end."""
+    async def _answer(self, ask: Ask, many: Many, calls: list[Call]) -> Answer | None:
+        """One row's answer, over as many attempts as it takes; `calls` are added to as they end.
+
+        `None` where it was not asked: the budget is used up, or what is wrong is wrong for all.
+        """
         retries = 0
         while True:
             entered = await self._pace.enter()
             try:
+                if not calls and (self._failures.fatal or not self._purse.allows(self._pace.running)):
+                    return None
                 attempt = await many.attempt(ask.params, self._pace.heard)
             finally:
                 self._pace.leave()
@@ -231,6 +233,17 @@ class Now:
             request_id=attempt.request_id,
             provider=self._client.provider(self._settings),
         )
+
+
+def _next(asks: Iterator[Ask], interrupts: Noticed) -> Ask | None:
+    """The next row's request; none after an Interrupt, which breaks an expression of the reader's off."""
+    if interrupts.pressed:
+        return None
+    try:
+        with interrupts.raised():
+            return next(asks, None)
+    except KeyboardInterrupt:
+        return None
 
 
 def _may_help(failure: errors.ClaudeError) -> bool:

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
-from .. import context, models, request
+from .. import context, models, request, weighing
 from ..context import Expression
-from ..conversation import Block, Conversation
-from ..counting import CHARACTERS_PER_TOKEN
 from ..errors import PromptError
+from ..masking import Secrets
 from ..options import Options
-from ..values import Part, Text
+from ..parts import Limits, Part, Text
+from ..request import Request
 from .rows import NAMES, Rows
 
 
@@ -26,13 +26,14 @@ from .rows import NAMES, Rows
 class Ask:
     """One row's question: its place, the key of its exact request, and the request; or why there is none.
 
-    `size` is the length of the request as JSON, in bytes.
+    `size` is the length of the request as JSON, in bytes; `tokens` what it weighs, roughly.
     """
 
     position: int
     key: str
     params: Mapping[str, Any]
     size: int = 0
+    tokens: int = 0
     failure: str = ""
 
 
@@ -43,18 +44,24 @@ class Template:
     without a row.
     """
 
-    def __init__(self, body: str, namespace: Mapping[str, Any]) -> None:
+    def __init__(self, body: str, namespace: Mapping[str, Any], secrets: Secrets, limits: Limits) -> None:
+        self._secrets, self._limits = secrets, limits
         self._namespace = dict(namespace)
-        found = context.pieces(body)
+        found = context.split(body)
         if not any(isinstance(each, Expression) and _uses_row(each.code) for each in found):
             raise PromptError(
                 "The prompt is the same for every row.",
                 advice="Write {{row.NAME}} where a column's value belongs, or {{item}} for an item of a list.",
             )
-        self._pieces: list[Expression | list[Part]] = [
-            each if isinstance(each, Expression) and _uses_row(each.code) else _settled(each, namespace)
+        self._pieces: list[Expression | Sequence[Part]] = [
+            each if isinstance(each, Expression) and _uses_row(each.code) else self._settled(each, namespace)
             for each in found
         ]
+
+    def _settled(self, piece: Text | Expression, namespace: Mapping[str, Any]) -> Sequence[Part]:
+        if isinstance(piece, Text):
+            return [piece]
+        return context.parts_of(context.evaluated(piece, namespace), piece.source, self._secrets, self._limits)
 
     def leading(self) -> list[Part]:
         """What stands before the first value of a row."""
@@ -72,16 +79,12 @@ class Template:
         parts: list[Part] = []
         for piece in self._pieces[first:]:
             if isinstance(piece, Expression):
-                parts += context.parts_of(context.evaluated(piece, self._namespace), piece.source)
+                parts += context.parts_of(
+                    context.evaluated(piece, self._namespace), piece.source, self._secrets, self._limits
+                )
             else:
                 parts += piece
         return parts
-
-
-def _settled(piece: Text | Expression, namespace: Mapping[str, Any]) -> list[Part]:
-    if isinstance(piece, Text):
-        return [piece]
-    return context.parts_of(context.evaluated(piece, namespace), piece.source)
 
 
 def _uses_row(code: CodeType) -> bool:
@@ -93,38 +96,33 @@ def _uses_row(code: CodeType) -> bool:
 class Asking:
     """The requests of a map, built one at a time, as often as they are wanted. `provider` is part of each key."""
 
-    def __init__(
-        self,
-        template: Template,
-        rows: Rows,
-        options: Options,
-        provider: str,
-        finish: Callable[[dict[str, Any]], dict[str, Any]],
-    ) -> None:
-        """`finish` spells a request's parameters for its provider. Raises `UsageError` for options that do not fit."""
+    def __init__(self, template: Template, rows: Rows, built: Request, options: Options, provider: str) -> None:
+        """`built` is a request with no prompt in it, as it is sent to the provider."""
         self._template = template
         self._rows = rows
         self._provider = provider
-        built = request.build(Conversation(), [], replace(options, once=True, chat="", compact=None))
         self.betas = built.betas
-        settings = {name: each for name, each in built.params.items() if name not in request.PASSING}
-        if "thinking" in settings:  # nobody reads it
-            settings["thinking"] = {name: each for name, each in settings["thinking"].items() if name != "display"}
-        self.base = finish(settings)
+        self.base = {name: each for name, each in built.params.items() if name not in request.PASSING}
+        if self.base.get("thinking", {}).get("display"):  # nobody reads it
+            self.base["thinking"] = {name: each for name, each in self.base["thinking"].items() if name != "display"}
         self._lead = context.joined(template.leading())
+        always: dict[str, Any] = {name: self.base[name] for name in ("system", "tools") if name in self.base}
+        self._weight = weighing.of_text(wire(always).decode()) if always else 0
         mark = _breakpoint(options)
-        self.shares = bool(mark) and _shared_tokens(self.base, self._lead) >= _least_cached(options.model)
+        self.shares = bool(mark) and self._weight + weighing.of_blocks(self._lead) >= _least_cached(options.model)
         if mark and self.shares:
             if self._lead:
                 self._lead = [*self._lead[:-1], {**self._lead[-1], "cache_control": mark}]
-            else:
+            elif self.base.get("system"):
                 system = [{"type": "text", "text": self.base["system"], "cache_control": mark}]
                 self.base = {**self.base, "system": system}
+            else:
+                self.shares = False
 
     @property
     def shared_tokens(self) -> int:
         """How many tokens are read from the cache for each row but the first, by their length."""
-        return _shared_tokens(self.base, self._lead) if self.shares else 0
+        return self._weight + weighing.of_blocks(self._lead) if self.shares else 0
 
     def __iter__(self) -> Iterator[Ask]:
         for position, scope in enumerate(self._rows.scopes()):
@@ -141,7 +139,8 @@ class Asking:
             return Ask(position, f"empty {position}", {}, failure="The prompt is empty for this row.")
         params = {**self.base, "messages": [{"role": "user", "content": content}]}
         text = wire(params)
-        return Ask(position, _key(self._provider, text), params, len(text))
+        tokens = self._weight + weighing.of_blocks(content)
+        return Ask(position, _key(self._provider, text), params, len(text), tokens)
 
 
 def wire(params: Mapping[str, Any]) -> bytes:
@@ -157,12 +156,6 @@ def _breakpoint(options: Options) -> dict[str, Any] | None:
     if options.cache == "off":
         return None
     return {"type": "ephemeral", "ttl": "1h"} if options.cache == "1h" else {"type": "ephemeral"}
-
-
-def _shared_tokens(base: Mapping[str, Any], lead: Sequence[Block]) -> int:
-    system = base.get("system") or ""
-    texts = [system if isinstance(system, str) else wire({"": system}).decode(), *(str(b.get("text", "")) for b in lead)]
-    return int(sum(map(len, texts)) / CHARACTERS_PER_TOKEN)
 
 
 def _least_cached(model: str) -> int:

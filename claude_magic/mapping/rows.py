@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ MAX_ROWS = 10_000_000
 MAX_NAMES_SHOWN = 8
 # What a row's own values are called in a prompt.
 NAMES = ("row", "item", "key")
+_GIVE = "Give a DataFrame, a column, or a list."
 _ONE_PROCESS = ("pandas", "geopandas")
 
 
@@ -89,7 +91,7 @@ def _no_column(name: Any, columns: Iterable[Any]) -> str:
 def rows_of(value: Any) -> Rows:
     """The rows of a frame, a column, a mapping or any iterable. Raises `UsageError` for what has none."""
     if isinstance(value, str | bytes | bytearray):
-        raise UsageError("Text has no rows to map over.", advice="Give a DataFrame, a column, or a list.")
+        raise UsageError("Text has no rows to map over.", advice=_GIVE)
     if frames.is_frame(value):
         if comes_from(value, *_ONE_PROCESS):
             return _of_pandas(value)
@@ -103,7 +105,7 @@ def rows_of(value: Any) -> Rows:
         kind = type(value).__name__
     else:
         return _of_iterable(iterator, type(value).__name__)
-    raise UsageError(f"A value of type {kind} has no rows to map over.", advice="Give a DataFrame, a column, or a list.")
+    raise UsageError(f"A value of type {kind} has no rows to map over.", advice=_GIVE)
 
 
 # pandas
@@ -242,7 +244,8 @@ def _of_items(scopes: list[dict[str, Any]], kind: str, table: Mapping[str, list[
             import pandas
 
             index = pandas.RangeIndex(len(scopes))
-            return _with_columns(pandas.DataFrame({n: _pandas_array(Column(v)) for n, v in table.items()}, index), columns)
+            frame = pandas.DataFrame({name: _pandas_array(Column(values)) for name, values in table.items()}, index)
+            return _with_columns(frame, columns)
         every = {**table, **{name: list(column.values) for name, column in columns.items()}}
         return [{name: values[at] for name, values in every.items()} for at in range(len(scopes))]
 

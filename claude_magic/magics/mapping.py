@@ -1,0 +1,219 @@
+"""`%%claude_map`: a prompt over data, asked row by row, now or as batches."""
+
+from __future__ import annotations
+
+import dataclasses
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
+
+from ..errors import ClaudeError, ReplyInterrupted, UsageError
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from ..budget import Budget
+    from ..mapping.job import Job
+    from ..mapping.lines import Line
+    from ..mapping.progress import Progress
+    from ..mapping.prompts import Asking
+    from ..mapping.results import Results
+    from ..mapping.rows import Rows
+    from ..options import Options
+    from .asking import ClaudeMagic
+
+
+@magics_class
+class MapMagics(Magics):
+    """`%%claude_map`."""
+
+    shell: InteractiveShell
+
+    def __init__(self, asking: ClaudeMagic) -> None:
+        super().__init__(shell=asking.shell)
+        self._asking = asking
+
+    @no_var_expand
+    @line_cell_magic
+    def claude_map(self, line: str, cell: str | None = None) -> None:
+        """Ask the same of each row of a frame, a column, a list, or anything that can be gone through.
+
+            %%claude_map FRAME --out NAME [options]
+
+            Which language is this? {{row.text}}
+
+        FRAME is an expression. In the prompt, {{row.column}} or {{row["a column"]}} is a value of the row, {{item}} an
+        item of a list or a column; any other {{expression}} is evaluated once. NAME becomes a frame of the same kind
+        with reply, input_tokens, output_tokens, cost (dollars) and error: one bad row costs no other. Run again, only
+        rows without an answer are asked; rows that are the same are asked once.
+
+          --concurrency N   rows asked at the same time, at most (default 8)
+          --budget DOLLARS  stop when this is spent; what is done is kept
+          --fresh           ask every row, those too that were answered before
+
+        --model, --system, --max-tokens, --effort, --thinking, --stop and --cache are those of %%claude.
+        --show-request prints the first row's request and sends nothing.
+        """
+        if cell is None:
+            raise UsageError(
+                "%claude_map needs a prompt.", advice="Write %%claude_map FRAME --out NAME, and the prompt below it."
+            )
+        try:
+            self._map(line, cell.removesuffix("\n"))
+            return
+        except KeyboardInterrupt:
+            failure = ReplyInterrupted("Interrupted before the first row was asked.")
+        raise failure
+
+    def _map(self, line: str, body: str) -> None:
+        from ..mapping import lines, rows
+
+        asked = lines.read(line, self._asking.defaults())
+        value = _value_of(asked.over, self.shell.user_ns)
+        if asked.options.out is None and not asked.options.show_request:
+            raise UsageError("The result needs a name.", advice=f"Write %%claude_map {asked.over} --out NAME.")
+        options = self._asking.resolved(asked.options)
+        data = rows.rows_of(value)
+        requests = self._requests(body, data, options)
+        if options.show_request:
+            print(_first_request(requests))
+            return
+        self._ask(asked, options, data, requests)
+
+    def _requests(self, body: str, data: Rows, options: Options) -> Asking:
+        from .. import masking
+        from ..conversation import Conversation
+        from ..mapping.prompts import Asking, Template
+        from ..parts import Limits
+
+        namespace, client = self.shell.user_ns, self._asking.session.client
+        secrets = masking.Secrets(masking.known(namespace, client.secrets()), options.allow_secrets)
+        template = Template(body, namespace, secrets, Limits(options.value_tokens, options.cell_tokens))
+        plain = dataclasses.replace(options, once=True, compact=None)
+        provider = self._asking.provider
+        built = self._asking.session.build(Conversation(), [], plain, provider)
+        return Asking(template, data, built, options, provider)
+
+    def _ask(self, asked: Line, options: Options, data: Rows, requests: Asking) -> None:
+        """Ask what is missing, show how it goes, bind the result, and leave the record."""
+        from ..mapping.job import Job, survey
+        from ..mapping.progress import Progress
+
+        session, settings = self._asking.session, self._asking.settings()
+        progress = Progress(self.shell, panel=self._asking.panel and self._asking.cell.id is not None)
+        surveyed = survey(requests, lambda count: progress.say(f"reading rows: {count:,} of {data.count:,}"))
+        job = Job(
+            name=asked.over,
+            count=data.count,
+            asking=requests,
+            surveyed=surveyed,
+            client=session.client,
+            settings=settings,
+            provider=session.client.provider(settings),
+            concurrency=asked.concurrency,
+            budget=_budget(session.budget, options),
+            fresh=asked.fresh,
+        )
+        results = self._results()
+        try:
+            missing = job.missing(results)
+            print(job.expected(missing).line())
+            failure = job.ask_now(missing, results, progress) if missing else None
+        except ClaudeError:
+            progress.rest(None, {})
+            raise
+        finally:
+            results.close()
+        self._conclude(job, options, data, progress, failure)
+
+    def _conclude(
+        self, job: Job, options: Options, data: Rows, progress: Progress, failure: ClaudeError | None
+    ) -> None:
+        """Bind what there is, count what it cost, and leave the record in the cell."""
+        from ..mapping import table
+
+        mapped = job.mapped(options.model)
+        self._count(job)
+        if failure is not None and all(each.text is None for each in job.answers.values()):
+            progress.rest(None, {})
+            raise failure
+        columns = table.columns(job, data.taken)
+        self.shell.user_ns[str(options.out)] = data.result(columns)
+        notes = [f"{options.out} is a {data.kind}, with {', '.join(columns)}.", *_remarks(job)]
+        progress.rest(table.bundle(mapped, job, notes), table.metadata(mapped))
+        if failure is not None:
+            kept = f"What is done is in {options.out}; run the cell again for the rest."
+            failure.advice = f"{kept} {failure.advice}".strip()
+            raise failure
+
+    def _count(self, job: Job) -> None:
+        """Put what was paid for into the ledger, as one turn that stands in no conversation."""
+        from ..conversation import Turn
+        from ..mapped import MAPPED
+
+        if job.tally.calls:
+            prompt = {"role": "user", "content": [{"type": "text", "text": f"({MAPPED}: {job.name})"}]}
+            turn = Turn(
+                id=uuid.uuid4().hex,
+                messages=(prompt, {"role": "assistant", "content": []}),
+                calls=tuple(job.tally.calls),
+                created=job.tally.calls[0].started,
+                execution_count=self._asking.cell.execution_count,
+                once=True,
+                notes=(MAPPED,),
+            )
+            self._asking.session.spent.append(turn)
+
+    def _results(self) -> Results:
+        from ..mapping import results
+
+        path = results.path_for(self._asking.session.path) if self._asking.journal else None
+        return results.Results(path)
+
+
+def _value_of(source: str, namespace: dict[str, Any]) -> Any:
+    """The data that the line names. Raises `UsageError`."""
+    from ..foreign import one_line
+
+    if not source:
+        raise UsageError("What is to be mapped over?", advice="Write %%claude_map FRAME --out NAME.")
+    try:
+        return eval(compile(source, "<%%claude_map>", "eval"), namespace)
+    except (Exception, SystemExit) as error:
+        why = f"there is no name {error.name!r}" if type(error) is NameError else one_line(error)
+    raise UsageError(f"{source} cannot be mapped over: {why}.", advice="Nothing was sent.")
+
+
+def _first_request(requests: Asking) -> str:
+    import json
+
+    for ask in requests:
+        if ask.failure:
+            raise UsageError(f"The first row cannot be asked: {ask.failure}")
+        return json.dumps(ask.params, indent=2, ensure_ascii=False)
+    raise UsageError("There are no rows.")
+
+
+def _budget(left: Budget | None, options: Options) -> Budget | None:
+    """What this map may cost: the tighter of the kernel's budget and its own."""
+    from decimal import Decimal
+
+    from .. import budget
+
+    own = None if options.budget is None else budget.Budget(Decimal(options.budget), Decimal(options.budget))
+    return budget.tighter(left, own)
+
+
+def _remarks(job: Job) -> list[str]:
+    """What else there is to say of a map."""
+    said = [
+        (job.earlier, "was", "answered in an earlier run, which cost nothing now"),
+        (job.surveyed.shared, "is", "the same as one above, and was not asked again"),
+    ]
+    return [f"{_rows(count, verb)} {what}." for count, verb, what in said if count]
+
+
+def _rows(count: int, verb: str) -> str:
+    plural = {"was": "were", "is": "are"}
+    return f"1 row {verb}" if count == 1 else f"{count:,} rows {plural[verb]}"

@@ -1,0 +1,73 @@
+"""What a map will cost, before its first request: tokens by their length, dollars by the price list."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from .. import pricing
+from ..budget import Budget, amount
+from ..conversation import Call
+from ..errors import UsageError
+from ..pricing import EXACT, Cost
+
+# Nobody knows how long the replies will be: what so many tokens of each would cost is said beside.
+REPLY_TOKENS = 100
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """`requests` to send, with `tokens` in all; what they cost as they go in, and a reply of `REPLY_TOKENS` to each."""
+
+    requests: int
+    tokens: int
+    prompts: Cost
+    replies: Cost
+
+    def line(self) -> str:
+        """The estimate in a sentence."""
+        if not self.requests:
+            return "Nothing is left to ask: every row has been answered before."
+        asked = f"{self.requests:,} request{'s'[: self.requests != 1]}"
+        said = f"{asked}, ≈{self.tokens:,} tokens in"
+        if self.prompts.dollars is None:
+            return f"{said}. The price of the model is not known."
+        return f"{said}: ≈{self.prompts}, and {self.replies} for each {REPLY_TOKENS} tokens that the replies have."
+
+
+def estimate(
+    base: Mapping[str, Any], tokens: int, requests: int, shared: int, *, provider: str, batch: bool
+) -> Estimate:
+    """The cost of so many requests, of `tokens` in all, of which each shares the first `shared` with the others."""
+    cached = shared if requests > 1 else 0
+    each = max(0, tokens // max(1, requests) - cached)
+    wide = {"speed": base.get("speed"), "inference_geo": base.get("inference_geo")}
+    if batch:
+        wide["service_tier"] = "batch"
+
+    def cost(**usage: int) -> Cost:
+        call = Call(str(base["model"]), {**wide, **usage}, stop_reason="end_turn", provider=provider)
+        one = pricing.call_cost(call).dollars
+        return Cost(None if one is None else EXACT.multiply(one, Decimal(requests)))
+
+    prompts = cost(input_tokens=each, cache_read_input_tokens=cached)
+    return Estimate(requests, tokens, prompts, cost(output_tokens=REPLY_TOKENS))
+
+
+def check_budget(expected: Estimate, budget: Budget | None) -> None:
+    """Raises `UsageError` where the prompts alone would pass the budget, or no budget can be kept."""
+    if budget is None or not expected.requests:
+        return
+    if expected.prompts.dollars is None:
+        raise UsageError(
+            "The price of the model is not known, so a budget cannot be kept.",
+            advice="Without one: %config ClaudeMagic.budget = None, and no --budget.",
+        )
+    if expected.prompts.dollars > budget.left:
+        raise UsageError(
+            f"The prompts alone cost about {expected.prompts}, and {budget.left_in_words} of {amount(budget.total)} "
+            "is left. Nothing was sent.",
+            advice="--budget and %config ClaudeMagic.budget raise it; fewer rows, or --batch, cost less.",
+        )

@@ -1,0 +1,160 @@
+"""A map from its rows to their answers: survey, estimate, ask what is missing, keep what comes."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from .. import errors
+from ..budget import Budget
+from ..client import Client, Settings
+from ..errors import ClaudeError
+from ..mapped import Mapped
+from .answers import Answer
+from .estimate import Estimate, check_budget, estimate
+from .now import Now
+from .progress import Progress, line
+from .prompts import Ask, Asking
+from .purse import Purse
+from .results import Results
+from .tally import Tally
+
+# Requests of so many bytes in all are built once and kept; more are built again when they are asked.
+MAX_KEPT_BYTES = 64_000_000
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What the rows ask, before any is asked: each row's key, the first row of each key, and what each weighs.
+
+    `failures` says of rows that cannot be asked why not; `kept` are the requests, where they are few.
+    """
+
+    keys: Sequence[str]
+    first: Mapping[str, int]
+    tokens: Mapping[str, int]
+    failures: Mapping[str, str]
+    kept: Sequence[Ask] | None
+
+    @property
+    def shared(self) -> int:
+        """How many rows are the same as one above them."""
+        return len(self.keys) - len(self.first) - len(self.failures)
+
+
+def survey(asking: Asking, tell: Callable[[int], None]) -> Survey:
+    """Go through all rows once. `tell` is told how many it were, each time."""
+    keys: list[str] = []
+    first: dict[str, int] = {}
+    tokens: dict[str, int] = {}
+    failures: dict[str, str] = {}
+    kept: list[Ask] | None = []
+    size = 0
+    for ask in asking:
+        keys.append(ask.key)
+        if ask.failure:
+            failures[ask.key] = ask.failure
+        elif ask.key not in first:
+            first[ask.key], tokens[ask.key] = ask.position, ask.tokens
+            size += ask.size
+            if size > MAX_KEPT_BYTES:
+                kept = None
+            if kept is not None:
+                kept.append(ask)
+        tell(len(keys))
+    return Survey(keys, first, tokens, failures, kept)
+
+
+@dataclass
+class Job:
+    """One map: what is asked, of whom, and within which limits. `name` is what its data is called."""
+
+    name: str
+    count: int
+    asking: Asking
+    surveyed: Survey
+    client: Client
+    settings: Settings
+    provider: str
+    concurrency: int
+    budget: Budget | None
+    fresh: bool = False
+    tally: Tally = field(default_factory=Tally)
+    answers: dict[str, Answer] = field(default_factory=dict)
+    earlier: int = 0
+    began: float = field(default_factory=time.monotonic)
+    id: str = field(default_factory=lambda: uuid.uuid4().hex)
+
+    def missing(self, results: Results) -> list[str]:
+        """The keys that are still to be asked; the answers to the others are taken from earlier runs."""
+        known = {} if self.fresh else results.found(self.surveyed.first)
+        self.answers.update(known)
+        self.earlier = sum(key in known for key in self.surveyed.keys)
+        return [key for key in self.surveyed.first if key not in known]
+
+    def expected(self, missing: Sequence[str], *, batch: bool = False) -> Estimate:
+        """What asking these will cost. Raises `UsageError` where that passes the budget."""
+        tokens = sum(self.surveyed.tokens[key] for key in missing)
+        shared = self.asking.shared_tokens
+        found = estimate(self.asking.base, tokens, len(missing), shared, provider=self.provider, batch=batch)
+        check_budget(found, self.budget)
+        return found
+
+    def asks(self, missing: Sequence[str]) -> Iterator[Ask]:
+        """The requests of these keys, in the order of their rows; each with the key that the survey gave it."""
+        wanted = {self.surveyed.first[key]: key for key in missing}
+        for ask in self.asking if self.surveyed.kept is None else self.surveyed.kept:
+            if ask.position in wanted and not ask.failure:
+                yield replace(ask, key=wanted[ask.position])
+
+    def ask_now(self, missing: Sequence[str], results: Results, progress: Progress) -> ClaudeError | None:
+        """Ask these now. Returns why it ended early, if it did; what had come is kept."""
+        began = time.monotonic()
+        purse = Purse(None if self.budget is None else self.budget.left)
+
+        def watch(came: list[Answer]) -> bool:
+            self.take(came)
+            results.keep(came)
+            progress.say(line(self.tally, len(missing), str(self.tally.cost), time.monotonic() - began))
+            return not progress.stopped.is_set()
+
+        settings = replace(self.settings, betas=(*self.settings.betas, *self.asking.betas))
+        failure = Now(self.client, settings, self.concurrency, purse).run(self.asks(missing), watch)
+        if failure is None and self.tally.done < len(missing):
+            why = "the budget is used up" if purse.closed else "Stop was pressed"
+            failure = errors.ReplyInterrupted(f"The map was stopped: {why}.")
+        return failure
+
+    def take(self, came: Sequence[Answer]) -> None:
+        """Add answers to what there is."""
+        self.answers.update({each.key: each for each in came})
+        self.tally.add(came)
+
+    def mapped(self, model: str, batches: Sequence[str] = ()) -> Mapped:
+        """The run so far, as its record."""
+        tally, cost = self.tally, self.tally.cost
+        found = [self.answers.get(key) for key in self.surveyed.keys]
+        bad = sum(each is not None and bool(each.error) for each in found) + len(self.surveyed.failures)
+        return Mapped(
+            id=self.id,
+            model=model,
+            provider=self.provider,
+            created=time.time(),
+            rows=self.count,
+            answered=sum(each is not None and not each.error for each in found),
+            failed=bad,
+            earlier=self.earlier,
+            shared=self.surveyed.shared,
+            calls=len(tally.calls),
+            input_tokens=tally.tokens.input,
+            cached_tokens=tally.tokens.cached,
+            written_tokens=tally.tokens.written,
+            output_tokens=tally.tokens.output,
+            thinking_tokens=tally.tokens.thinking,
+            dollars=None if cost.dollars is None else format(cost.dollars, "f"),
+            at_least=cost.at_least,
+            seconds=round(time.monotonic() - self.began, 3),
+            batches=tuple(batches),
+        )

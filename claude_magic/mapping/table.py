@@ -1,0 +1,106 @@
+"""A map's answers as new columns of its data, and its record at rest: a static table, and what failed."""
+
+from __future__ import annotations
+
+import html
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .. import pricing, record
+from ..foreign import short
+from ..mapped import Mapped, as_data
+from ..pricing import Cost
+from ..stored import VERSION
+from .answers import Answer
+from .job import Job
+from .progress import duration
+from .rows import Column
+
+NOT_ASKED = "not asked yet: run the cell again"
+_BOX = '<div class="claude-magic tex2jax_ignore mathjax_ignore" style="font-size: 0.9em; line-height: 1.5">'
+MAX_ERRORS_SHOWN = 8
+MAX_ERROR_CHARACTERS = 160
+_HEADS = ("model", "rows", "answered", "failed", "tokens in", "cached", "out", "cost", "time", "rate")
+
+
+def columns(job: Job, taken: frozenset[str]) -> dict[str, Column]:
+    """The new columns, one value a row, each under a name that the data does not have.
+
+    Rows that are the same were asked once: the first of them has the tokens and the cost, the others have none.
+    """
+    found = [_answer(job, key) for key in job.surveyed.keys]
+    own = [job.surveyed.first.get(key) == at for at, key in enumerate(job.surveyed.keys)]
+    paid = [answer if mine else Answer(answer.key) for answer, mine in zip(found, own, strict=True)]
+    tokens = [pricing.tokens(each.calls) for each in paid]
+    asked = [each.key in job.answers for each in found]
+    costs = [pricing.total(map(pricing.call_cost, each.calls)).dollars for each in paid]
+    dollars = [None if each is None or not was else float(each) for each, was in zip(costs, asked, strict=True)]
+    made = {
+        "reply": Column([each.text for each in found], "text"),
+        "input_tokens": Column([t.all_input if was else None for t, was in zip(tokens, asked, strict=True)], "count"),
+        "output_tokens": Column([t.output if was else None for t, was in zip(tokens, asked, strict=True)], "count"),
+        "cost": Column(dollars, "dollars"),
+        "error": Column([each.error or None for each in found], "text"),
+    }
+    return {free_name(name, taken): column for name, column in made.items()}
+
+
+def _answer(job: Job, key: str) -> Answer:
+    if key in job.surveyed.failures:
+        return Answer(key, error=job.surveyed.failures[key])
+    return job.answers.get(key) or Answer(key, error=NOT_ASKED)
+
+
+def free_name(name: str, taken: frozenset[str]) -> str:
+    """A column's name that is not taken: what the data has stays as it is."""
+    while name in taken:
+        name = f"claude_{name}"
+    return name
+
+
+def bundle(mapped: Mapped, job: Job, notes: Sequence[str]) -> record.Bundle:
+    """The record: figures, remarks, and the errors by how often they came."""
+    cost = str(Cost(mapped.amount, mapped.at_least))
+    tokens = mapped.input_tokens + mapped.cached_tokens + mapped.written_tokens
+    rate = f"{mapped.calls / mapped.seconds:,.1f}/s" if mapped.seconds and mapped.calls else ""
+    row = (
+        mapped.model,
+        f"{mapped.rows:,}",
+        f"{mapped.answered:,}",
+        f"{mapped.failed:,}",
+        f"{tokens:,}",
+        f"{mapped.cached_tokens:,}",
+        f"{mapped.output_tokens:,}",
+        cost,
+        duration(mapped.seconds),
+        rate,
+    )
+    offline = f" ({record.OFFLINE})" if mapped.provider == "offline" else ""
+    shown = [record.table(f"Mapped over {short(job.name, 60)}{offline}", _HEADS, [row])]
+    if errors := _errors(job):
+        shown.append(record.table("What failed", ("rows", "error"), errors))
+    if notes:
+        shown.append(_remarks(notes))
+    return {kind: "\n".join(each[kind] for each in shown) for kind in ("text/html", "text/plain")}
+
+
+def _remarks(notes: Sequence[str]) -> record.Bundle:
+    said = [record.printable(note) for note in notes]
+    return {"text/html": f"{_BOX}{'<br>'.join(map(html.escape, said))}</div>", "text/plain": "\n".join(said)}
+
+
+def _errors(job: Job) -> list[tuple[str, str]]:
+    said = Counter(
+        short(error.partition(" (request ")[0], MAX_ERROR_CHARACTERS)
+        for error in (_answer(job, key).error for key in job.surveyed.keys)
+        if error
+    )
+    most = said.most_common(MAX_ERRORS_SHOWN)
+    rest = sum(said.values()) - sum(count for _, count in most)
+    return [(f"{count:,}", error) for error, count in most] + ([(f"{rest:,}", "other errors")] if rest else [])
+
+
+def metadata(mapped: Mapped) -> Mapping[str, Any]:
+    """The record's metadata: what a notebook's file keeps of the run."""
+    return {"claude_magic": {"version": VERSION, "map": as_data(mapped)}}
