@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .conversation import Block, Call, Status, Turn, text_of
+from .conversation import Block, Call, Status, Turn, exchange_of, text_of
 from .errors import StreamError
 
 # delta type → (field of the delta, field of the block)
@@ -24,6 +24,8 @@ _TEXT_DELTAS = {
 }
 # Our own event: the reply paused, and is asked to go on; what comes next belongs to the same reply.
 GOES_ON = {"type": "claude_magic.goes_on"}
+# Our own event, too: the notebook's tool that the reply called has this result (`content`, a block).
+TOOL_RESULT = "claude_magic.tool_result"
 _PHASES = {"thinking": "thinking", "redacted_thinking": "thinking", "text": "writing"}
 _SERVER_PHASES = {
     "web_search": "searching the web",
@@ -101,6 +103,15 @@ class Accumulator:
         return thinking_of(tuple(block.value() for block in self._blocks if block.kind == "thinking"))
 
     @property
+    def tools(self) -> list[tuple[Block, Block | None]]:
+        """The calls of the notebook's tools that are whole, each with its result where there is one."""
+        came = [
+            block.value() for block in list(self._blocks) if block.kind in ("tool_use", "tool_result") and block.done
+        ]
+        results = {block["tool_use_id"]: block for block in came if block["type"] == "tool_result"}
+        return [(block, results.get(block.get("id", ""))) for block in came if block["type"] == "tool_use"]
+
+    @property
     def model(self) -> str:
         """The model that answers; empty until the reply begins."""
         return str(self._message.get("model") or "")
@@ -131,6 +142,12 @@ class Accumulator:
 
     def _go_on(self, _event: Mapping[str, Any]) -> None:
         self._before = list(self._blocks)
+
+    def _take_result(self, event: Mapping[str, Any]) -> None:
+        """What comes after a result is another message of the same reply, and until it came this one is not whole."""
+        self._blocks.append(_Growing(event["content"], done=True))
+        self._before = list(self._blocks)
+        self.complete = False
 
     def _start_block(self, event: Mapping[str, Any]) -> None:
         block = self._by_index[event["index"]] = _Growing(event["content_block"])
@@ -165,6 +182,7 @@ _STEPS = {
     "message_delta": Accumulator._delta,
     "message_stop": Accumulator._stop,
     GOES_ON["type"]: Accumulator._go_on,
+    TOOL_RESULT: Accumulator._take_result,
 }
 
 
@@ -180,7 +198,7 @@ class _Growing:
         self._pieces: dict[str, list[str]] = {}
         self.kind: str = start["type"]
         self.phase = _PHASES.get(self.kind) or _SERVER_PHASES.get(str(start.get("name")), "using a tool")
-        self._done = done
+        self.done = done
         self._broken = False
 
     def add(self, delta: Mapping[str, Any]) -> int:
@@ -199,7 +217,7 @@ class _Growing:
         """The block is whole: join its pieces, parse tool input."""
         self._start = self.value()
         self._pieces = {}
-        self._done = True
+        self.done = True
         source = self._start.pop("partial_json", None)
         if source:
             try:
@@ -215,7 +233,7 @@ class _Growing:
 
     def keepable(self) -> bool:
         """Whether the block can go into the conversation: whole, or text as far as it came."""
-        if self._done:
+        if self.done:
             return not self._broken and ("id" in self._start or not self.kind.endswith("tool_use"))
         return self.kind == "text" and bool(self.value()["text"].strip())
 
@@ -279,10 +297,8 @@ def _container(found: Any) -> dict[str, str] | None:
 
 def concluded(draft: Turn, reply: Reply, *calls: Call) -> Turn:
     """The turn that a reply makes of a draft, which has only the prompt; `calls` are those that it took."""
-    answer = {"role": "assistant", "content": list(reply.content)}
-    return dataclasses.replace(
-        draft, messages=(*draft.messages, answer), calls=calls, status=_status(reply), partial=reply.partial
-    )
+    messages = (*draft.messages, *exchange_of(reply.content))
+    return dataclasses.replace(draft, messages=messages, calls=calls, status=_status(reply), partial=reply.partial)
 
 
 def _text(value: Any) -> str | None:

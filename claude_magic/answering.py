@@ -1,22 +1,24 @@
-"""One reply under way: streamed, kept in the journal, resumed where it pauses, stopped where the budget ends; then the
-turn that comes of it."""
+"""One reply under way: streamed, kept in the journal, resumed where it pauses or calls tools of the notebook, stopped
+where the budget ends; then the turn that comes of it."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from decimal import Decimal
 from typing import Any
 
-from . import pricing, products, servertools, workings
-from .accumulator import GOES_ON, Accumulator, Reply, call_of, concluded
+from . import counting, pricing, products, request, servertools, workings
+from .accumulator import GOES_ON, TOOL_RESULT, Accumulator, Reply, call_of, concluded
 from .budget import Budget
+from .calling import ToolCalls
 from .client import Client, Settings, Stream
-from .conversation import Block, Call, Turn
+from .conversation import Block, Call, Turn, open_calls
 from .counting import CHARACTERS_PER_TOKEN
 from .errors import APIError, ClaudeError, ReplyInterrupted, StreamError, ThinkingRefusedError
+from .interrupts import uninterrupted
 from .journal import Writer
 from .live import View
 from .request import CLEAR_THINKING, CLEAR_TOOL_USES, Request
@@ -25,6 +27,8 @@ from .request import CLEAR_THINKING, CLEAR_TOOL_USES, Request
 MAX_PAUSES = 10
 # The usage does not say how long code ran, nor how much of it is free (CLAUDE_API.md §8).
 UNPRICED = "the container's time is not in the cost"
+REPEATED = "The API sent a reply again that it had sent: its tools were not run twice."
+THINKING_LEFT_OUT = "earlier thinking left out: the API refused it"
 
 
 class Answer:
@@ -35,7 +39,14 @@ class Answer:
     """
 
     def __init__(
-        self, client: Client, settings: Settings, view: View, draft: Turn, writer: Writer | None, budget: Budget | None
+        self,
+        client: Client,
+        settings: Settings,
+        view: View,
+        draft: Turn,
+        writer: Writer | None,
+        budget: Budget | None,
+        tools: ToolCalls | None = None,
     ) -> None:
         self.accumulator = Accumulator()
         self.draft = draft
@@ -50,6 +61,10 @@ class Answer:
         self._view = view
         self._writer = writer
         self._budget = budget
+        self._tools = tools or ToolCalls()
+        self._done: tuple[Block, ...] = ()  # the exchange up to the last result of a tool: it is never begun anew
+        self._without_thinking = False
+        self._earlier: Accumulator | None = None  # what there was before this request went on with it
         self._limit: int | None = None  # characters that the budget allows
 
     @property
@@ -62,13 +77,15 @@ class Answer:
         there is a rule that we do not know; a conversation can always go on. `unbound` makes that request. The same
         in a new container, where the last one is gone."""
         failure = self.stream(asked)
+        if self._done:
+            return failure
         if "container" in asked.params and isinstance(failure, APIError) and "container" in failure.message.lower():
             params = {name: value for name, value in asked.params.items() if name != "container"}
             return self.again(dataclasses.replace(asked, params=params), servertools.EXPIRED)
         if not isinstance(failure, ThinkingRefusedError):
             return failure
         self.unbound = True
-        return self.again(unbound(), "earlier thinking left out: the API refused it")
+        return self.again(unbound(), THINKING_LEFT_OUT)
 
     def again(self, asked: Request, note: str) -> ClaudeError | None:
         """`stream` the same question, put in another way; the note says in which."""
@@ -102,31 +119,98 @@ class Answer:
         if self._writer is not None:
             self._writer.close()
 
-    def stream(self, asked: Request, before: Iterable[Block] = ()) -> ClaudeError | None:
-        """Ask, and have a reply that pauses go on. Returns what went wrong.
+    def stream(self, asked: Request, before: Sequence[Block] = ()) -> ClaudeError | None:
+        """Ask, and have a reply go on that pauses or calls tools. Returns what went wrong.
 
         `before` are the blocks of a reply that was cut off, and that this one continues.
         """
-        self.accumulator = Accumulator(before)
-        messages = asked.params["messages"]
+        self.accumulator, self._earlier = Accumulator([*before, *self._done]), None
+        try:
+            return self._rounds(asked, before)
+        except KeyboardInterrupt:
+            with uninterrupted(swallow=True):
+                if self._earlier is not None:
+                    self._brought_nothing(self._earlier)
+        return ReplyInterrupted("The reply was interrupted.")
+
+    def _rounds(self, asked: Request, before: Sequence[Block]) -> ClaudeError | None:
+        """Request after request, until nothing is left to go on with."""
         settings = dataclasses.replace(self._settings, betas=(*self._settings.betas, *asked.betas))
-        paused: Accumulator | None = None
-        params = dict(asked.params)
-        for _ in range(1 + MAX_PAUSES):
-            failure = self._once({**params, "messages": messages}, settings)
-            reply = self.reply
-            if paused is not None and reply.message.get("id") == paused.reply().message.get("id"):
-                self.accumulator = paused  # the same message again, of a server that only replays: nothing new
+        params = {**asked.params, "messages": request.going_on(asked, self._done)}
+        pauses = 0
+        while True:
+            failure = self._once(params, settings)
+            if isinstance(failure, ThinkingRefusedError) and self._done and not self._without_thinking:
+                params = self._forget_thinking(params)
+                continue
+            if self._earlier is not None and self._brought_nothing(self._earlier):
+                return failure or (StreamError(REPEATED) if self._done else None)
+            reason = self.reply.stop_reason if failure is None else None
+            pauses += reason == "pause_turn"
+            calls = open_calls(self.reply.content) if reason == "tool_use" and self._tools.definitions else []
+            if not calls and (reason != "pause_turn" or pauses > MAX_PAUSES):
+                self._look_at_files(self.reply, settings)
                 return failure
-            if failure is not None or reply.stop_reason != "pause_turn":
-                self._look_at_files(reply, settings)
+            if calls and (failure := self._use_tools(calls, len(before))):
                 return failure
-            if self.calls and self.calls[-1].container:  # what is pending there goes on there
-                params["container"] = self.calls[-1].container["id"]
-            messages = [*asked.params["messages"], {"role": "assistant", "content": list(reply.content)}]
-            paused, self.accumulator = self.accumulator, Accumulator(reply.content)
+            params = self._going_on(asked, params, self.reply.content[len(before) :])
+            if calls and (failure := self._over_budget(asked, params, settings)):
+                return failure
+            self._earlier, self.accumulator = self.accumulator, Accumulator(self.reply.content)
             self._fold(GOES_ON)
-        return None
+
+    def _brought_nothing(self, earlier: Accumulator) -> bool:
+        """Whether the rest of a reply did not come: it broke off at once, or is the same message again, of a server
+        that only replays. Then the reply is what it was."""
+        reply = self.reply
+        calls = [block["id"] for block in reply.content if block["type"] == "tool_use"]
+        again = reply.message.get("id") == earlier.reply().message.get("id") or len(calls) > len({*calls})
+        if reply.message and not again:
+            return False
+        self.accumulator = earlier
+        return True
+
+    def _use_tools(self, calls: Sequence[Block], before: int) -> ClaudeError | None:
+        """Have the notebook's tools answer; `before` blocks are not of this exchange. An Interrupt leaves no call
+        without a result."""
+        try:
+            for call in calls:
+                self._fold({"type": TOOL_RESULT, "content": self._tools.answer(call)})
+            return None
+        except KeyboardInterrupt:
+            with uninterrupted(swallow=True):
+                for call in open_calls(self.reply.content):
+                    self._take({"type": TOOL_RESULT, "content": self._tools.leave(call)})
+        finally:
+            self._done = self.reply.content[before:]
+        return ReplyInterrupted("Interrupted at a tool.", advice="Claude is told so with the next prompt.")
+
+    def _going_on(self, asked: Request, params: Mapping[str, Any], content: Sequence[Block]) -> dict[str, Any]:
+        """The parameters that ask for the rest of a reply."""
+        messages = request.going_on(asked, content)
+        further = {**params, "messages": request.without_thinking(messages) if self._without_thinking else messages}
+        if self.calls and self.calls[-1].container:  # what is pending there goes on there
+            further["container"] = self.calls[-1].container["id"]
+        if self._tools.exhausted:
+            further["tool_choice"] = request.NO_TOOL
+        return further
+
+    def _forget_thinking(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters without earlier thinking, which the API refused in the middle of an exchange."""
+        self._without_thinking = self.unbound = True
+        self.draft = dataclasses.replace(self.draft, prefix="", notes=(*self.draft.notes, THINKING_LEFT_OUT))
+        return {**params, "messages": request.without_thinking(params["messages"])}
+
+    def _over_budget(self, asked: Request, params: Mapping[str, Any], settings: Settings) -> ClaudeError | None:
+        """That what comes next would pass the budget, by what it costs as input alone."""
+        if self._budget is None:
+            return None
+        further = counting.estimate(self._client, dataclasses.replace(asked, params=dict(params)), settings).cost
+        left = self._budget.after(pricing.total([*map(pricing.call_cost, self.calls), further]))
+        if left is None or left.left >= 0:
+            return None
+        self.notes.append("stopped: the budget is used up")
+        return ReplyInterrupted("Stopped after a tool: to go on would pass the budget.")
 
     def _look_at_files(self, reply: Reply, settings: Settings) -> None:
         """Fetch what Claude's code made. An Interrupt ends the fetching, and loses nothing of the reply."""
@@ -164,6 +248,12 @@ class Answer:
         if self._writer is not None:
             self._writer.add(event)
         self._view.grow(event, self.accumulator)
+
+    def _take(self, event: Any) -> None:
+        """Fold an event in that nobody needs to see come."""
+        if self._writer is not None:
+            self._writer.add(event)
+        self.accumulator.add(event)
 
     def _note(self, stream: Stream, model: str, started: float, first: float | None) -> None:
         """Write down the call, if a reply began."""

@@ -75,6 +75,7 @@ def _choices(
         "files": lambda: _files(fragment),
         "functions": lambda: _variables(shell, lambda value: callable(value) and not isinstance(value, type)),
         "schemas": lambda: _variables(shell, lambda value: isinstance(value, type | dict) or _is_typed_dict(value)),
+        "tools": lambda: options.BUILT_IN_TOOLS,
         "variables": lambda: _variables(shell, lambda value: True),
     }
     return [choice for source in choices.split() for choice in sources[source]()]

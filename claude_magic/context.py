@@ -140,6 +140,11 @@ def _value(value: Any, source: str, secrets: Secrets, room: Room) -> Sequence[Pa
     return kinds.render(hiding.hidden(value), source, room)
 
 
+def shown(value: Any, name: str) -> list[Block]:
+    """A value by itself, as content blocks: what stands for it in a prompt. `name` is what it is called there."""
+    return list(_join(kinds.render(value, name, DEFAULTS.value)))
+
+
 # From the body to its parts
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -18,6 +18,8 @@ Usage = Mapping[str, Any]
 Status = Literal["complete", "interrupted", "refused"]
 
 DEFAULT_CHAT = "main"
+# What Claude is told of a call that came to nothing: each must have a result.
+NOT_RUN = "This tool was not run."
 # What `%claude_continue` says for the reader, after a reply that was cut off.
 CONTINUE: list[Block] = [
     {"type": "text", "text": "Your reply was cut off. Go on exactly where it stopped, without a word before it."}
@@ -122,6 +124,12 @@ class Turn:
         """Whether the reply holds a summary of all before it, by `%claude_compact` or `--compact`."""
         made = any(block["type"] == "compaction" and block.get("content") for block in self.reply)
         return made and self.status != "refused"
+
+    @property
+    def results(self) -> Mapping[str, Block]:
+        """What the notebook's tools answered, by the id of the call."""
+        later = (block for message in self.messages[1:] if message["role"] == "user" for block in blocks(message))
+        return {block["tool_use_id"]: block for block in later if block["type"] == "tool_result"}
 
     @property
     def replayed(self) -> bool:
@@ -244,6 +252,37 @@ def blocks(message: Message) -> tuple[Block, ...]:
     """A message's content as blocks: a string is one text block."""
     content = message["content"]
     return ({"type": "text", "text": content},) if isinstance(content, str) else tuple(content)
+
+
+def open_calls(content: Iterable[Block]) -> list[Block]:
+    """The calls of the notebook's tools in content that have no result there."""
+    listed = list(content)
+    answered = {block["tool_use_id"] for block in listed if block["type"] == "tool_result"}
+    return [block for block in listed if block["type"] == "tool_use" and block["id"] not in answered]
+
+
+def not_run(call: Block, why: str = NOT_RUN) -> dict[str, Any]:
+    """The result of a call that was not run."""
+    return {"type": "tool_result", "tool_use_id": call["id"], "content": why, "is_error": True}
+
+
+def exchange_of(content: Iterable[Block]) -> list[dict[str, Any]]:
+    """A reply with the results of its tools among its blocks, as the messages that it is: the results are the user's.
+
+    They stand in the order of their calls, one each; a call that was left behind has one that says so.
+    """
+    messages: list[dict[str, Any]] = [{"role": "assistant", "content": []}]
+    for block in content:
+        role = "user" if block["type"] == "tool_result" else "assistant"
+        if role != messages[-1]["role"]:
+            messages.append({"role": role, "content": []})
+        messages[-1]["content"].append(block)
+    for asked, answered in itertools.pairwise(messages):
+        if answered["role"] == "user":
+            results = {block["tool_use_id"]: block for block in reversed(answered["content"])}
+            calls = [block for block in asked["content"] if block["type"] == "tool_use"]
+            answered["content"] = [results.get(call["id"]) or not_run(call) for call in calls]
+    return messages
 
 
 def text_of(content: tuple[Block, ...]) -> str:

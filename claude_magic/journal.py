@@ -15,7 +15,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Set
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from io import FileIO
 from pathlib import Path
@@ -256,6 +256,8 @@ class _Reading:
     def __init__(self, entry: Entry) -> None:
         self._entry = entry
         self._accumulator = Accumulator()
+        self._calls: list[Call] = []  # those that came to their end, and after which another began
+        self._whole: Call | None = None  # the last one, if it came to its end
         self._draft: dict[str, Any] = {}
         self._asked: dict[str, Any] = {}
         self._facts: dict[str, Any] = {"started": entry.created, "first_token": None, "seconds": 0.0}
@@ -269,9 +271,13 @@ class _Reading:
         if (draft.id, draft.cell_id, draft.chat) != known:
             raise DamagedRecord("its head is another turn's")
         reply = self._accumulator.reply()
-        call: Call = call_of(reply, model=self._asked["model"], **self._facts)
-        data = as_data(concluded(draft, reply, call))
+        data = as_data(concluded(draft, reply, *self._calls, self._call()))
         return record_of({"version": stored.VERSION, "turn": data}).turns[0]
+
+    def _call(self) -> Call:
+        if self._whole is not None:
+            return replace(self._whole, **self._facts)
+        return call_of(self._accumulator.reply(), model=self._asked["model"], **self._facts)
 
     def _read(self, line: Mapping[str, Any]) -> None:
         if "draft" in line:
@@ -288,6 +294,10 @@ class _Reading:
         """Where a reply became unreadable, the session stopped, too."""
         if self._unreadable:
             return
+        if event.get("type") == "message_start" and self._whole is not None:  # a tool was run, or the reply paused
+            self._calls.append(self._whole)
+            self._whole = None
+            self._facts.update(started=self._entry.created + at, first_token=None)
         try:
             self._accumulator.add(event)
         except StreamError:
@@ -295,6 +305,8 @@ class _Reading:
         self._facts["seconds"] = at
         if self._facts["first_token"] is None and self._accumulator.visible:
             self._facts["first_token"] = at
+        if self._accumulator.complete and self._whole is None:
+            self._whole = self._call()
 
 
 def _lines(path: Path) -> Iterator[Mapping[str, Any]]:

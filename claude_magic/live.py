@@ -15,11 +15,11 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from . import citing, markdown, pricing, record
-from .accumulator import Accumulator, whole_text
+from . import citing, invocations, markdown, pricing, record
+from .accumulator import TOOL_RESULT, Accumulator, whole_text
 from .client import Wait
 from .conversation import Block, Call, Turn
 from .counting import CHARACTERS_PER_TOKEN
@@ -56,7 +56,18 @@ class View(Protocol):
         """Show another turn in the same place."""
 
 
-def view_for(shell: InteractiveShell, *, panel: bool) -> View:
+class ApprovingView(View, Protocol):
+    """A view that can also ask."""
+
+    def approve(self, name: str, given: Mapping[str, Any]) -> bool | None:
+        """Ask the reader whether a tool may run with these arguments; `None` where nobody can be asked."""
+
+    @property
+    def can_approve(self) -> bool:
+        """Whether anybody can be asked."""
+
+
+def view_for(shell: InteractiveShell, *, panel: bool) -> ApprovingView:
     """A view for where this shell shows things: a kernel has a frontend, a terminal has itself."""
     return NotebookView(shell, panel=panel) if hasattr(shell, "kernel") else TerminalView()
 
@@ -101,6 +112,8 @@ class NotebookView:
         self._wake = threading.Event()
         self._ended = False
         self._phase = ""
+        self._tools: list[tuple[Block, Block | None]] = []
+        self._asking = ""  # the tool that waits for approval
         self._said: object = None
         self._thought = ""
 
@@ -122,6 +135,10 @@ class NotebookView:
             accumulator.add(event)
         self._accumulator = accumulator
         self._wait = None
+        if event["type"] == TOOL_RESULT:
+            self._show_images(event["content"])
+        if event["type"] in (TOOL_RESULT, "message_stop"):
+            self._wake.set()
         if accumulator.phase != self._phase:
             self._phase = accumulator.phase
             self._wake.set()
@@ -130,6 +147,28 @@ class NotebookView:
         """Say why, and how long."""
         self._wait = wait
         self._wake.set()
+
+    def approve(self, name: str, given: Mapping[str, Any]) -> bool | None:
+        """Ask by buttons where clicks arrive, and in words elsewhere."""
+        if self._panel is None or not clicks_arrive(self._shell):
+            return by_input(name, given)
+        self._asking = name
+        self._wake.set()
+        try:
+            return self._panel.ask(f"May {name} run?", record.printable(invocations.arguments(given)))
+        finally:
+            self._asking = ""
+
+    @property
+    def can_approve(self) -> bool:
+        """Whether anybody can be asked."""
+        return can_input(self._shell) or (self._wants_panel and clicks_arrive(self._shell))
+
+    def _show_images(self, result: Block) -> None:
+        """The pictures that a tool came back with."""
+        content = result.get("content")
+        for image in record.images(content if isinstance(content, list) else ()):
+            _Output(self._shell).show(image)
 
     def end(self, turn: Turn | None, instead_of: Sequence[str] = ()) -> None:
         """Put the record in place of the panel."""
@@ -161,12 +200,18 @@ class NotebookView:
     def _refresh(self) -> None:
         """Show what has come since the last time, if it is time to."""
         accumulator, text, thinking = self._accumulator, "", ""
+        tools: list[tuple[Block, Block | None]] = []
         if accumulator is not None:
             with self._folding:
                 text, thinking = whole_text(citing.marked(accumulator.said)), accumulator.thinking
+                tools = accumulator.tools
         with self._drawing:
             if self._ended:
                 return
+            if tools != self._tools:
+                self._tools = tools
+                if self._panel is not None:
+                    self._panel.tell("".join(record.fold(*invocations.invocation(*each)) for each in tools))
             self._say()
             if not self._pace.is_due(len(text) + len(thinking)):
                 return
@@ -192,9 +237,10 @@ class NotebookView:
         state = self._state()
         seconds = int(time.monotonic() - self._began)
         if self._panel is None:
-            if state != self._said:
-                self._header.show({"text/html": f"<em>{html.escape(state)}</em>", "text/plain": state})
-            self._said = state
+            if (said := (state, self._tools)) != self._said:
+                folded = "".join(record.fold(*invocations.invocation(*each)) for each in self._tools)
+                self._header.show({"text/html": f"<em>{html.escape(state)}</em>{folded}", "text/plain": state})
+            self._said = said
         elif (now := (state, seconds, clicks_arrive(self._shell))) != self._said:
             figures = " · ".join([f"{seconds} s", *_so_far(self._accumulator, self._label)])
             self._panel.say(f"{state} · {figures}", stoppable=now[2])
@@ -202,8 +248,11 @@ class NotebookView:
 
     def _state(self) -> str:
         wait, label = self._wait, f" · {self._label}" if self._label else ""
+        if self._asking:
+            return f"waiting for you: may {self._asking} run?{label}"
         if wait is None:
-            return f"{self._phase or 'waiting'} …{label}"
+            running = next((call.get("name") for call, result in self._tools if result is None), None)
+            return f"{f'running {running}' if running else self._phase or 'waiting'} …{label}"
         seconds = max(1, round(wait.seconds))
         return f"{wait.reason}: attempt {wait.attempt + 1} of {wait.attempts + 1} in {seconds} s …{label}"
 
@@ -259,14 +308,14 @@ class _Output:
     """One output of the running cell: shown once, then replaced where it changes."""
 
     def __init__(self, shell: InteractiveShell) -> None:
-        self._shell = shell
+        self._publisher = shell.display_pub  # a tool that runs meanwhile has what it shows captured
         self._id = uuid.uuid4().hex
         self._shown: object = None
 
     def show(self, data: dict[str, Any], metadata: dict[str, Any] | None = None) -> None:
         if (data, metadata) != self._shown:
             update = self._shown is not None
-            self._shell.display_pub.publish(data, metadata or {}, transient={"display_id": self._id}, update=update)
+            self._publisher.publish(data, metadata or {}, transient={"display_id": self._id}, update=update)
             self._shown = (data, metadata)
 
 
@@ -293,6 +342,10 @@ class TerminalView:
         elif event["type"] == "content_block_delta" and event["delta"].get("text"):
             self._written += 1
             _write(record.printable(event["delta"]["text"]))
+        elif event["type"] == TOOL_RESULT:
+            self._written += 1
+            done = next(each for each in accumulator.tools if each[1] == event["content"])
+            _write(record.printable("\n\n[{}]\n{}\n".format(*invocations.invocation(*done))))
 
     def wait(self, wait: Wait) -> None:
         """Say why, and how long."""
@@ -310,7 +363,37 @@ class TerminalView:
     def show(self, turn: Turn) -> None:
         """What is written in a terminal stays."""
 
+    def approve(self, name: str, given: Mapping[str, Any]) -> bool | None:
+        """Ask in words."""
+        return by_input(name, given)
+
+    @property
+    def can_approve(self) -> bool:
+        """Whether a person is at the terminal."""
+        return can_input(None)
+
 
 def _write(text: str) -> None:
     sys.stdout.write(text)
     sys.stdout.flush()
+
+
+def can_input(shell: InteractiveShell | None) -> bool:
+    """Whether `input()` reaches a person: by the frontend of a kernel, or at a terminal."""
+    kernel = getattr(shell, "kernel", None)
+    if kernel is not None:
+        return bool(getattr(kernel, "_allow_stdin", False))
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def by_input(name: str, given: Mapping[str, Any]) -> bool | None:
+    """Ask in words whether a tool may run; `None` where nobody can answer."""
+    _write(f"\nClaude calls {record.printable(name)} with\n{record.printable(invocations.arguments(given))}\n")
+    try:
+        return input(f"May {record.printable(name)} run? [y/N] ").strip().lower() in ("y", "yes")
+    except (EOFError, NotImplementedError):
+        return None
+    except Exception as error:  # ipykernel has a class of its own for this
+        if type(error).__name__ != "StdinNotImplementedError":
+            raise
+        return None

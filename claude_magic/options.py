@@ -24,6 +24,8 @@ DEFAULT_MAX_TOKENS = 32_000
 # What the values of a prompt may take; `parts.py` turns it into bytes.
 DEFAULT_VALUE_TOKENS = 2_500
 DEFAULT_CELL_TOKENS = 500_000
+DEFAULT_MAX_TOOL_CALLS = 25
+BUILT_IN_TOOLS = ("python", "variables", "read_file")
 # The API compacts no shorter conversation (CLAUDE_API.md §6).
 MIN_COMPACT_TOKENS = 50_000
 PROVIDERS = ("anthropic", "offline", "bedrock", "aws", "vertex", "google-cloud", "foundry")
@@ -50,6 +52,13 @@ def _count(text: str) -> int:
     if not _NUMBER.fullmatch(text) or int(text) < 1:
         raise ValueError("a whole number, 1 or more")
     return int(text)
+
+
+def _names(text: str) -> str:
+    found = [each.strip() for each in text.split(",")]
+    if not all(part.isidentifier() for each in found for part in each.split(".")):
+        raise ValueError("names of functions with commas between them, such as weather,shop.prices")
+    return ",".join(found)
 
 
 def _name(text: str) -> str:
@@ -334,6 +343,24 @@ class Options:
         help="have Claude answer with this: a pydantic model, dataclass, TypedDict, JSON schema, or list[...] of one",
     )
     citations: bool = option(False, "--citations", help="have Claude cite the documents that go along")
+    tools: str | None = option(
+        None,
+        "--tools",
+        metavar="NAMES",
+        parse=_names,
+        setting=True,
+        choices="functions tools",
+        commas=True,
+        help="functions that Claude may call, with commas; built in: python, variables, read_file",
+    )
+    max_tool_calls: int = option(
+        DEFAULT_MAX_TOOL_CALLS,
+        "--max-tool-calls",
+        metavar="N",
+        parse=_count,
+        setting=True,
+        help="how often Claude may call tools in one cell",
+    )
     once: bool = option(False, "--once", help="neither see the conversation nor join it")
     allow_secrets: bool = option(
         False, "--allow-secrets", help="send what looks like a key, a token or a password; it is masked otherwise"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 THUMBNAIL_PIXELS = 96
+WAIT_SECONDS = 0.2
 
 
 def clicks_arrive(shell: InteractiveShell) -> bool:
@@ -45,7 +47,9 @@ class Panel:
         self._fold.layout.display = "none"
         first_row = widgets.HBox([self._stop, self._state, *thumbnails])
         first_row.layout.align_items = "center"
-        self._all = widgets.VBox([first_row, self._fold])
+        self._tools = widgets.HTML()
+        self._question, self._buttons = widgets.HTML(), widgets.HBox()
+        self._all = widgets.VBox([first_row, self._fold, self._tools, self._question, self._buttons])
         self._stoppable: bool | None = None
 
     @property
@@ -71,6 +75,43 @@ class Panel:
         style = "white-space: pre-wrap; overflow-wrap: anywhere; max-height: 20em; overflow-y: auto; line-height: 1.5"
         self._thinking.value = f'<div class="tex2jax_ignore mathjax_ignore" style="{style}">{html.escape(text)}</div>'
         self._fold.layout.display = None
+
+    def tell(self, calls: str) -> None:
+        """Show the calls of tools so far, as HTML that is inert."""
+        self._tools.value = calls
+
+    def ask(self, question: str, details: str) -> bool:
+        """Wait for a click. `details` are shown as they are. An Interrupt ends the waiting."""
+        import ipywidgets as widgets
+
+        answered, answers = threading.Event(), list[bool]()
+
+        def button(label: str, style: str, answer: bool) -> Any:
+            def clicked(_button: Any) -> None:
+                answers.append(answer)
+                answered.set()
+
+            made = widgets.Button(description=label, button_style=style)
+            made.on_click(clicked)
+            _hear_at_once(made)
+            return made
+
+        style = "white-space: pre-wrap; overflow-wrap: anywhere; max-height: 20em; overflow-y: auto; line-height: 1.4"
+        self._question.value = (
+            f'<div class="tex2jax_ignore mathjax_ignore" role="alert"><strong>{html.escape(question)}</strong>'
+            f'<pre style="{style}">{html.escape(details)}</pre></div>'
+        )
+        self._buttons.children = (button("Run", "primary", True), button("Refuse", "", False))
+        try:
+            while not answered.wait(WAIT_SECONDS):  # on Windows, only a wait that ends lets an Interrupt through
+                pass
+        finally:
+            self._question.value = ""
+            buttons, self._buttons.children = self._buttons.children, ()
+            for each in buttons:
+                for widget in _models(each):
+                    widget.close()
+        return answers[0]
 
     def close(self) -> None:
         """Take all models away, those of layouts and styles too."""

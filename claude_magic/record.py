@@ -15,7 +15,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from . import along, citing, markdown, pricing, request, stored, structured, tabled, workings
+from . import along, citing, invocations, markdown, pricing, request, stored, structured, tabled, workings
 from .accumulator import thinking_of, whole_text
 from .conversation import Along, Block, Conversation, Turn, text_of
 from .counting import Counted
@@ -215,6 +215,8 @@ def folds(turn: Turn) -> list[tuple[str, str]]:
         elif workings.is_result(block):
             if results.pop(block.get("tool_use_id"), None) is block:  # its call stands in an earlier turn
                 found.append(workings.working(None, block))
+        elif block["type"] == "tool_use":
+            found.append(invocations.invocation(block, turn.results.get(block.get("id", ""))))
         elif block["type"] not in ("text", "thinking"):
             found.append(_FOLDS.get(block["type"], _any_block)(block))
     return [*found, *([("Files that the code made", files)] if (files := _files(turn)) else [])]
@@ -235,10 +237,6 @@ def _any_block(block: Block) -> tuple[str, str]:
     return kind, _json(rest)
 
 
-def _tool_call(block: Block) -> tuple[str, str]:
-    return f"Tool call: {block.get('name')}", block.get("partial_json") or _json(block.get("input"))
-
-
 def _redacted(_block: Block) -> tuple[str, str]:
     return "Redacted thinking", "Encrypted by the API for safety; it goes back to Claude as it is."
 
@@ -248,7 +246,6 @@ def _compaction(block: Block) -> tuple[str, str]:
 
 
 _FOLDS: dict[str, Callable[[Block], tuple[str, str]]] = {
-    "tool_use": _tool_call,
     "redacted_thinking": _redacted,
     "compaction": _compaction,
 }

@@ -17,12 +17,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from . import citable, models, servertools
-from .conversation import CONTINUE, Block, Conversation, Message, Pin, Turn, blocks
+from .conversation import CONTINUE, Block, Conversation, Message, Pin, Turn, blocks, exchange_of, not_run
 from .errors import UsageError
 from .options import Options
 
 THINKING = ("thinking", "redacted_thinking")
-NOT_RUN = "This tool was not run."
+NO_TOOL = {"type": "none"}
 # Claude stopped to wait for something: its server tools have no result yet, and need none.
 WAITING = ("tool_use",)
 # How far back the API looks for what it has cached (CLAUDE_API.md §4).
@@ -70,13 +70,20 @@ class Request:
         return json.dumps(self.params, indent=2, ensure_ascii=False)
 
 
-def build(history: Conversation, content: Sequence[Block], options: Options, pins: Iterable[Pin] = ()) -> Request:
-    """The request that asks `content` after `history`, with `pins` at its front.
+def build(
+    history: Conversation,
+    content: Sequence[Block],
+    options: Options,
+    pins: Iterable[Pin] = (),
+    tools: Sequence[Mapping[str, Any]] = (),
+) -> Request:
+    """The request that asks `content` after `history`, with `pins` at its front; `tools` are definitions of the
+    notebook's own.
 
     Raises `UsageError` for options that the model does not accept.
     """
     model, pins = models.lookup(options.model), list(pins)
-    settings = _settings(options, model)
+    settings = _with_tools(_settings(options, model), tools, history)
     if options.citations:
         content = citable.enabled(content)
         _check_citable(history, [*content, *(block for pin in pins for block in pin.content)], options)
@@ -132,7 +139,8 @@ def go_on(history: Conversation, turn: Turn, pins: Iterable[Pin] = ()) -> Reques
     whole = Conversation((*history, turn))
     cache = (turn.params.get("cache_control") or {}).get("ttl", "5m")
     messages, prefix = _messages(whole, CONTINUE, turn.params, _lead(pins, cache))
-    params = {**turn.params, "messages": messages, "stream": True}
+    uncalled = {"tool_choice": NO_TOOL} if own_tools(turn.params) else {}
+    params = {**turn.params, **uncalled, "messages": messages, "stream": True}
     return Request(params, prefix, betas(params))
 
 
@@ -143,8 +151,12 @@ def compact(history: Conversation, options: Options, pins: Iterable[Pin] = ()) -
     """
     asked = build(Conversation(), [], replace(options, compact=None, clear_tools=None, stop=()), pins)
     settings = {name: value for name, value in asked.params.items() if name not in PASSING}
+    settings = _with_tools(settings, (), history)
     lead = _lead(pins, options.cache)
-    messages, running = _folded(history, settings, lead, _cites(history, lead))
+    messages, running, results = _folded(history, settings, lead, _cites(history, lead))
+    if results:
+        messages.append({"role": "user", "content": results})
+        running.add(messages[-1])
     params = {**settings, "messages": messages, "compaction": {"type": "summarize"}}
     return Request(params, running.hex(), betas(params))
 
@@ -191,19 +203,60 @@ def sendable(turn: Turn) -> tuple[Message, ...]:
     Left out: refusals, empty text and thinking at the very end (the API accepts neither), and
     server tools that broke off before their result.
     """
-    if turn.status == "refused":
-        return ()
+    whole = turn.messages
+    if turn.status == "refused":  # but not what tools had done before it
+        whole = whole[:-1] if whole[-1]["role"] == "assistant" else whole
+        whole = whole if _is_results(whole[-1]) else ()
     answered = {block.get("tool_use_id") for block in turn.reply}
     messages: list[Message] = []
-    for message in turn.messages:
+    for message in whole:
         if message["role"] == "assistant":
             kept = [block for block in blocks(message) if _goes_back(block, turn, answered)]
             while kept and kept[-1]["type"] in THINKING:
                 kept.pop()
             message = {**message, "content": kept}
         messages.append(message)
-    whole = messages[-1]["role"] == "assistant" and all(message["content"] for message in messages)
-    return tuple(messages) if whole else ()
+    is_answered = len(messages) > 1 and (messages[-1]["role"] == "assistant" or _is_results(messages[-1]))
+    return tuple(messages) if is_answered and all(message["content"] for message in messages) else ()
+
+
+def _is_results(message: Message) -> bool:
+    """Whether a message says what tools did, and nothing else: a turn that broke off there ends with it."""
+    kinds = {block["type"] for block in blocks(message)}
+    return message["role"] == "user" and kinds == {"tool_result"}
+
+
+def going_on(asked: Request, content: Iterable[Block]) -> list[Message]:
+    """A request's messages with what has come of it so far, tool results included: what asks for the rest."""
+    came = []
+    for message in exchange_of(content):
+        kept = [block for block in message["content"] if block["type"] != "text" or block["text"].strip()]
+        came.append({**message, "content": kept})
+    return [*asked.params["messages"], *(message for message in came if message["content"])]
+
+
+def own_tools(params: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Of a request's tools, those of the notebook: the others run on the API's servers."""
+    return [tool for tool in params.get("tools", ()) if not servertools.is_hosted(tool)]
+
+
+def _with_tools(settings: dict[str, Any], tools: Sequence[Mapping[str, Any]], history: Conversation) -> dict[str, Any]:
+    """The settings with the notebook's tools. Where the cell offers none, those that its last turn was asked with go
+    along, not to be called: thinking is bound to them, as the cache is, and the API wants to know what was called."""
+    last = next((turn for turn in reversed(history.turns) if sendable(turn)), None)
+    before = own_tools(last.params) if last is not None else []
+    hosted = settings.get("tools", [])
+    offered = list(tools)
+    if before and (not offered or _same(offered, before)):
+        offered = before
+    uncalled = {"tool_choice": NO_TOOL} if offered and not tools and not hosted else {}
+    return {**settings, **({"tools": [*offered, *hosted]} if offered else {}), **uncalled}
+
+
+def _same(some: Iterable[Mapping[str, Any]], others: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether these are the same definitions, in whatever order."""
+    left, right = (sorted(json.dumps(each, sort_keys=True) for each in tools) for tools in (some, others))
+    return left == right
 
 
 def _goes_back(block: Block, turn: Turn, answered: set[Any]) -> bool:
@@ -224,8 +277,8 @@ def _messages(
 ) -> tuple[list[Message], str]:
     """The messages with a new prompt at their end, and the digest of system prompt, tools and messages."""
     cite = cite or _cites(history, [*lead, *content])
-    messages, running = _folded(history, params, lead, cite)
-    prompt = _opening({"role": "user", "content": list(content)}, messages, lead, cite)
+    messages, running, results = _folded(history, params, lead, cite)
+    prompt = _opening({"role": "user", "content": list(content)}, messages, lead, results, cite)
     running.add(prompt)
     return [*messages, prompt], running.hex()
 
@@ -238,30 +291,34 @@ def _cites(history: Conversation, content: Iterable[Block]) -> bool:
 
 def _folded(
     history: Conversation, params: Mapping[str, Any], lead: Sequence[Block], cite: bool
-) -> tuple[list[Message], _Digest]:
-    """The messages of the turns, and the running digest: the fold that the module is about."""
+) -> tuple[list[Message], _Digest, list[Block]]:
+    """The messages of the turns, and the running digest: the fold that the module is about. And what is still to be
+    answered to the tools that were called last."""
     head = [params.get("system") or None, params.get("tools") or None]
-    running, messages = _Digest(head), list[Message]()
+    running, messages, results = _Digest(head), list[Message](), list[Block]()
     for turn in history:
         prompt, *rest = sendable(turn) or (None,)
         if prompt is not None and turn.params.get("compaction"):  # its summary stands for all before it
-            running, messages, prompt = _Digest(head), [], None
+            running, messages, prompt, results = _Digest(head), [], None, []
         if prompt is not None:
-            messages.append(_opening(prompt, messages, lead, cite))
+            messages.append(_opening(prompt, messages, lead, results, cite))
             running.add(messages[-1])
         bound = turn.prefix == running.hex()
+        if rest:
+            results = [not_run(block) for block in blocks(rest[-1]) if block["type"] == "tool_use"]
+        if rest and _is_results(rest[-1]):
+            results = list(blocks(rest.pop()))
         for message in rest:
             messages.append(message if bound else _without_thinking(message))
             running.add(messages[-1])
-    return messages, running
+    return messages, running, results
 
 
-def _opening(prompt: Message, before: Sequence[Message], lead: Sequence[Block], cite: bool) -> Message:
+def _opening(
+    prompt: Message, before: Sequence[Message], lead: Sequence[Block], results: Sequence[Block], cite: bool
+) -> Message:
     """A prompt that also answers the tool calls before it: the API insists that each has a result. The first prompt of
     all begins with what is pinned."""
-    last = blocks(before[-1]) if before else ()
-    calls = [block["id"] for block in last if block["type"] == "tool_use"]
-    results = [{"type": "tool_result", "tool_use_id": call, "content": NOT_RUN, "is_error": True} for call in calls]
     pinned = () if any(message["role"] == "user" for message in before) else lead
     content = [*results, *pinned, *blocks(prompt)]
     return {**prompt, "content": citable.enabled(content) if cite else content}
@@ -283,6 +340,11 @@ def _lead(pins: Iterable[Pin], cache: str) -> list[Block]:
         if group:
             found += [*group[:-1], {**group[-1], "cache_control": {"type": "ephemeral", "ttl": ttl}}]
     return found
+
+
+def without_thinking(messages: Iterable[Message]) -> list[Message]:
+    """Messages with no thinking in them."""
+    return [_without_thinking(message) for message in messages]
 
 
 def _without_thinking(message: Message) -> Message:

@@ -122,7 +122,7 @@ _IN_RESULT: Schema = {
         {**_ASKED, "properties": {**_ASKED["properties"], "type": {"const": "text"}}},
         {
             **_IMAGE,
-            "properties": {"type": {"const": "image"}, "source": _one_of(_INLINE_IMAGE, *_BY_REFERENCE)},
+            "properties": {"type": {"const": "image"}, "source": _one_of(_SHOWN_IMAGE, _INLINE_IMAGE, *_BY_REFERENCE)},
         },
     ]
 }

@@ -26,6 +26,7 @@ MCP_BETA = "mcp-client-2025-11-20"
 SIFTING_SINCE = (4, 6)
 # A container that is about to expire could be gone when Claude gets to use it.
 MARGIN_SECONDS = 30
+_HOSTED = ("web_search_", "web_fetch_", "code_execution_", "mcp_toolset", "tool_search_", "advisor_")
 EXPIRED = "a new container: the last one expired, and its files are gone"
 _NOT_A_NAME = ("mcp", "www", "api", "server")
 
@@ -76,6 +77,11 @@ def _name(url: str) -> str:
     labels = (urlsplit(url).hostname or "").split(".")
     telling = [label for label in labels[:-1] if label not in _NOT_A_NAME]
     return re.sub(r"[^A-Za-z0-9_-]", "_", (telling or labels)[-1]) or "mcp"
+
+
+def is_hosted(tool: Mapping[str, Any]) -> bool:
+    """Whether a definition is of a tool that runs on the API's servers."""
+    return str(tool.get("type") or "").startswith(_HOSTED)
 
 
 def needs(asked: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -20,6 +20,7 @@ from . import citable, counting, limits, models, notebook, record, request, serv
 from .accumulator import Accumulator
 from .answering import Answer
 from .budget import Budget, tighter, without_what_was_left
+from .calling import ToolCalls
 from .chats import Chats
 from .client import Client, Settings, providers
 from .columns import Columns
@@ -74,9 +75,16 @@ class Session:
         self._replayed: set[str] = set()
         self._views: dict[str, View | Columns] = {}
 
-    def request(self, options: Options, content: Sequence[Block], cell: Cell, provider: str = "anthropic") -> Request:
+    def request(
+        self,
+        options: Options,
+        content: Sequence[Block],
+        cell: Cell,
+        provider: str = "anthropic",
+        tools: ToolCalls | None = None,
+    ) -> Request:
         """The exact request that a cell would send now. Raises `UsageError`."""
-        return self.build(self.history(options, cell), content, options, provider)
+        return self.build(self.history(options, cell), content, options, provider, tools)
 
     def ask(
         self,
@@ -87,29 +95,36 @@ class Session:
         view: View,
         replay: Replay = NO_REPLAY,
         along: Sequence[Along] = (),
+        tools: ToolCalls | None = None,
     ) -> Outcome:
         """Send a cell's question, or answer it from the record; show the reply, and put it into the conversation.
+        A record's tools are not run again.
 
         Raises `UsageError` before anything is shown or sent; all later failures are in the outcome.
         """
         history = self.history(options, cell)
-        asked = self.build(history, content, options, settings.provider)
+        asked = self.build(history, content, options, settings.provider, tools)
         recorded = self.recorded(asked, cell, settings, replay)
         if recorded is not None:
             draft = draft_of(options, content, cell, asked, history, along)
             return self._replay(recorded, asked, draft, cell, view, replay)
+        if tools is not None:
+            tools.check()
         window.check(self.client, asked, history, settings)
         budget = self.budget_for(asked, options, settings)
         draft = draft_of(options, content, cell, asked, history, along)
-        with self._answering(draft, content, cell, settings, view, budget) as answer:
-            failure = answer.ask(asked, lambda: self.build(history.unbound(), content, options, settings.provider))
+
+        def again(history: Conversation, options: Options = options) -> Request:
+            return self.build(history, content, options, settings.provider, tools)
+
+        with self._answering(draft, content, cell, settings, view, budget, tools=tools) as answer:
+            failure = answer.ask(asked, lambda: again(history.unbound()))
             if answer.unbound:
                 self.chats.unbind(options.chat)
                 history = history.unbound()
             if options.fallback and failure is None and answer.reply.stop_reason == "refusal":
                 other = replace(options, model=models.resolve(options.fallback))
-                again = self.build(history, content, other, settings.provider)
-                failure = answer.again(again, f"{options.model} refused")
+                failure = answer.again(again(history, other), f"{options.model} refused")
             with uninterrupted(swallow=True):
                 outcome = self._conclude(answer, failure, cell, view)
         return outcome
@@ -168,9 +183,10 @@ class Session:
         view: View,
         budget: Budget | None,
         instead_of: Sequence[str] = (),
+        tools: ToolCalls | None = None,
     ) -> Iterator[Answer]:
         """A reply under way, from the first sign of it in the cell to its record."""
-        answer = Answer(self.client, settings, view, draft, self.writer(draft, cell, settings), budget)
+        answer = Answer(self.client, settings, view, draft, self.writer(draft, cell, settings), budget, tools)
         try:
             with uninterrupted():
                 view.begin(content, label=record.who_answers(settings.provider))
@@ -233,16 +249,30 @@ class Session:
         if self.journal is not None and turns:
             self.journal.dismiss([turn.id for turn in turns], why)
 
-    def count(self, options: Options, content: Sequence[Block], cell: Cell, settings: Settings) -> Counted:
+    def count(
+        self,
+        options: Options,
+        content: Sequence[Block],
+        cell: Cell,
+        settings: Settings,
+        tools: ToolCalls | None = None,
+    ) -> Counted:
         """The tokens of what a cell would send now, by part. Raises `UsageError`, or what the API's count raises."""
         pins = [block for pin in self._pins(options) for block in pin.content]
-        return counting.count(
-            self.client, self.request(options, content, cell, settings.provider), content, settings, pins
-        )
+        asked = self.request(options, content, cell, settings.provider, tools)
+        return counting.count(self.client, asked, content, settings, pins)
 
-    def build(self, history: Conversation, content: Sequence[Block], options: Options, provider: str) -> Request:
+    def build(
+        self,
+        history: Conversation,
+        content: Sequence[Block],
+        options: Options,
+        provider: str,
+        tools: ToolCalls | None = None,
+    ) -> Request:
         """The exact request that asks this after `history`. Raises `UsageError`."""
-        asked = request.build(history, content, options, self._pins(options))
+        offered = tools.definitions if tools is not None else []
+        asked = request.build(history, content, options, self._pins(options), offered)
         for feature in servertools.needs(asked.params.get("tools", ())):
             if lacking := self.client.lacks(provider, feature):
                 raise UsageError(lacking, advice="Nothing was sent.")

@@ -175,7 +175,9 @@ def _turn(data: Mapping[str, Any], images: Images) -> Turn:
     given = {name: value for name, value in data.items() if name in _TURN_FIELDS}
     messages = tuple({**message, "content": _with_images(message, images)} for message in given["messages"])
     roles = [message["role"] for message in messages]
-    if roles != ["user", "assistant"] * (len(roles) // 2):
+    ends_with_results = len(roles) > 2 and all(block["type"] == "tool_result" for block in messages[-1]["content"])
+    taken = roles[:-1] if ends_with_results and roles[-1] == "user" else roles
+    if taken != ["user", "assistant"] * (len(taken) // 2):
         raise DamagedRecord("its messages do not take turns")
     _check_tools(messages)
     made = tuple(_by_data(block, images) for block in given.get("made", ()))
@@ -260,6 +262,8 @@ def _without_images(turn: dict[str, Any]) -> dict[str, Any]:
 
 
 def _by_digest(block: dict[str, Any]) -> dict[str, Any]:
+    if block.get("type") == "tool_result" and isinstance(block.get("content"), list):
+        return {**block, "content": [_by_digest(each) for each in block["content"]]}
     source = block.get("source")
     if block.get("type") != "image" or not isinstance(source, Mapping) or source.get("type") != "base64":
         return block
@@ -276,6 +280,8 @@ def _with_images(message: Mapping[str, Any], images: Images) -> list[Any]:
 
 
 def _by_data(block: Mapping[str, Any], images: Images) -> Mapping[str, Any]:
+    if block["type"] == "tool_result" and isinstance(block.get("content"), list):
+        return {**block, "content": [_by_data(each, images) for each in block["content"]]}
     source = block.get("source")
     if block["type"] != "image" or not isinstance(source, dict) or source.get("type") != "sha256":
         return block

@@ -9,11 +9,11 @@ from typing import Any
 import anthropic
 import pytest
 
-from claude_magic.conversation import Call, Conversation, Pin, Turn
+from claude_magic.conversation import NOT_RUN, Call, Conversation, Pin, Turn
 from claude_magic.errors import UsageError
 from claude_magic.models import EFFORTS, MODELS
 from claude_magic.options import Options
-from claude_magic.request import NOT_RUN, Request, build, diagnosed, sendable
+from claude_magic.request import Request, build, diagnosed, sendable
 
 OPTIONS = Options()
 THINKING_KINDS = ("adaptive", "disabled", "between_tools", "2000")

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .. import pricing, record, request
-from ..conversation import Conversation, Message, Turn
+from ..conversation import NOT_RUN, Conversation, Message, Turn
 from ..options import DEFAULT_MAX_TOKENS
-from ..request import NOT_RUN, PASSING, THINKING
+from ..request import PASSING, THINKING
 from .files import Exported, bytes_of, is_base64, path_of
 from .literals import Expression, escaped, literal
 from .telling import label

@@ -31,11 +31,12 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from ..budget import Alarm, Budget
+    from ..calling import ToolCalls
     from ..client import Client, Settings
     from ..context import Prompt
     from ..conversation import Turn
     from ..journal import Journal
-    from ..live import View
+    from ..live import ApprovingView
     from ..pieces import Piece
     from ..record import Bundle
     from ..session import Outcome, Session
@@ -109,6 +110,10 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
     warn_above = Float(
         1.0, min=0.0, allow_none=True, help="dollars: a cell that costs more is warned of, once; None: none is"
     ).tag(config=True)
+    approve = AnyValue(
+        "ask",
+        help="whether tools may run: ask (but for those that only read), always, never; or {name: one of these}",
+    ).tag(config=True)
     notebook_path = Unicode("", help="this notebook's file, where the frontend does not tell it").tag(config=True)
     replay = Enum(
         REPLAY, "off", help="answer from the notebook's record: off, auto (where the request is the same), only"
@@ -128,6 +133,14 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         if not all(isinstance(each, str) for each in parts):
             raise TraitError(f"{proposal['trait'].name} holds text, and nothing else.")
         return given
+
+    @validate("approve")
+    def _approval(self, proposal: Any) -> Any:
+        from .. import approving
+
+        if wrong := approving.wrong(proposal["value"]):
+            raise TraitError(wrong)
+        return proposal["value"]
 
     @validate("extra_body")
     def _unknown(self, proposal: Any) -> Any:
@@ -357,22 +370,41 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         if "," in wanted.model:
             self._compare(wanted, prompt, running)
             return
+        view = self._view()
+        tools = self._tool_calls(wanted, view)
         if wanted.show_request:
-            print(self.session.request(wanted, content, running, self.provider).as_json())
+            print(self.session.request(wanted, content, running, self.provider, tools).as_json())
             return
         if wanted.count:
-            counted = self.session.count(wanted, content, running, self.settings())
+            counted = self.session.count(wanted, content, running, self.settings(), tools)
             self._show(record.count_table(counted, prompt.along))
             return
         if wanted.show_code:
             from .. import export
 
-            print(export.script(self.session.request(wanted, content, running, self.provider).params))
+            print(export.script(self.session.request(wanted, content, running, self.provider, tools).params))
             return
-        view = self._view()
         replay = Replay(self.replay, self.replay_speed)
-        outcome = self.session.ask(wanted, content, running, self.settings(), view, replay, prompt.along)
+        outcome = self.session.ask(wanted, content, running, self.settings(), view, replay, prompt.along, tools)
         self._conclude(outcome, wanted, shape)
+
+    def _tool_calls(self, wanted: Options, view: ApprovingView) -> ToolCalls | None:
+        """What Claude may call in a cell. Raises `UsageError`."""
+        if wanted.tools is None:
+            return None
+        from .. import approving, toolbox
+        from ..calling import ToolCalls
+        from ..tools import named
+
+        path = self.session.path
+        built_in = toolbox.built_in(self.shell, path.parent if path is not None else Path.cwd())
+        found = named(wanted.tools, self.shell.user_ns, built_in)
+        return ToolCalls(
+            found,
+            approving.approval(self.approve, view.approve),
+            wanted.max_tool_calls,
+            lambda: approving.check(self.approve, found, can_ask=view.can_approve),
+        )
 
     def _shape(self, wanted: Options) -> Shape | None:
         """What the reply is to be, where that is asked for."""
@@ -389,7 +421,7 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
 
         names = comparing.names(wanted.model)
         single = {"--show-request": wanted.show_request, "--count": wanted.count, "--show-code": wanted.show_code}
-        single |= {"--schema": bool(wanted.schema)}
+        single |= {"--schema": bool(wanted.schema), "--tools": bool(wanted.tools)}
         for flag in (flag for flag, given in {**single, "--fallback": wanted.fallback}.items() if given):
             raise UsageError(f"{flag} is for one model, and --model names {len(names)}.", advice="Name one of them.")
         replay = Replay(self.replay, self.replay_speed)
@@ -411,7 +443,7 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         wanted = self.resolved(dataclasses.replace(self.defaults(), chat=chat))
         self._conclude(self.session.compact(wanted, self.cell, self.settings(), self._view()), wanted)
 
-    def _view(self) -> View:
+    def _view(self) -> ApprovingView:
         """Only a frontend that sends the cell's id can be trusted to show widgets; and a panel over a replay that is
         done at once would be gone before the page could draw it."""
         from .. import live

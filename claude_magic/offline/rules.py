@@ -224,11 +224,14 @@ def _tool_results(turn: list[Placed], before: list[Placed]) -> None:
 def _server_tools(body: Body, model: Model) -> None:
     """A server tool's call stands with its result in one turn, but where that turn still goes on.
 
-    It goes on where a pause broke it off at the very end, and where its own tools are answered.
+    It goes on where a pause broke it off at the very end, and where its own tools are answered: then the server's
+    result is the first that comes after theirs.
     """
     turns = runs([each for each in flatten(body["messages"]) if each.role != "system"])
     for i, turn in enumerate(turns):
-        results = {each.block.get("tool_use_id") for each in turn if each.kind.endswith("_tool_result")}
+        goes_on = i + 2 < len(turns) and all(each.kind == "tool_result" for each in turns[i + 1])
+        own = [*turn, *(turns[i + 2] if goes_on else [])]
+        results = {each.block.get("tool_use_id") for each in own if each.kind.endswith("_tool_result")}
         open_ended = i >= len(turns) - 2 and all(each.kind == "tool_result" for each in turns[-1])
         for each in turn:
             waits = open_ended or (turn is turns[-1] and each is turn[-1])

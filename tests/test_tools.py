@@ -1,0 +1,605 @@
+"""`--tools`: what Claude is told of functions, the loop that runs them, and what becomes of it all."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import enum
+import functools
+import json
+import os
+import signal
+import threading
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+import pydantic
+import pytest
+from test_session import OFFLINE, RETRYING, RUNS, Reader, ask
+
+from claude_magic import approving, calling, errors, invocations, pricing, record, stored, tools
+from claude_magic.calling import ToolCalls
+from claude_magic.conversation import NOT_RUN, Block, Turn
+from claude_magic.notebook import Cell
+from claude_magic.offline import Fault
+from claude_magic.options import Options
+from claude_magic.session import Outcome, Replay, Session
+
+THOUGHT = {"type": "thinking", "thinking": "Let me see."}
+
+
+class Colour(enum.Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+@dataclasses.dataclass
+class Point:
+    x: int
+    y: int = 2
+
+
+class Shop(typing.TypedDict, total=False):
+    """A shop."""
+
+    name: str
+    open: bool
+
+
+class Order(pydantic.BaseModel):
+    weight: float
+
+
+def of(function: Any, name: str = "f") -> tools.Tool:
+    return tools.of(function, name)
+
+
+def schema_of(function: Any) -> dict[str, Any]:
+    schema = of(function).definition["input_schema"]
+    assert schema["type"] == "object"
+    return schema["properties"]
+
+
+# --- what Claude is told ------------------------------------------------------------------------------
+
+
+def test_the_signature_is_the_schema() -> None:
+    def f(a: int, b: str, c: float = 1.5, d: bool = False, e: list[int] | None = None, *, g: dict[str, int]) -> None:
+        """Do."""
+
+    schema = of(f).definition["input_schema"]
+    kinds = {name: each.get("type") for name, each in schema["properties"].items()}
+    assert kinds == {"a": "integer", "b": "string", "c": "number", "d": "boolean", "e": None, "g": "object"}
+    assert schema["required"] == ["a", "b", "g"] and schema["additionalProperties"] is False
+    assert schema["properties"]["c"]["default"] == 1.5
+    assert of(f).definition["description"] == "Do."
+
+
+def test_types_of_the_reader_are_told_and_made() -> None:
+    def f(a: Literal["x", "y"], b: Colour, c: Point, d: list[Shop], e: Order, g: typing.Optional[Shop] = None) -> Any:  # noqa: UP045
+        return a, b, c, d, e, g
+
+    given = {"a": "x", "b": "blue", "c": {"x": "1"}, "d": [{"name": "n"}], "e": {"weight": 2}, "g": {"open": True}}
+    made = ("x", Colour.BLUE, Point(1, 2), [{"name": "n"}], Order(weight=2), {"open": True})
+    assert of(f).call(given) == made
+    assert schema_of(f)["a"]["enum"] == ["x", "y"]
+    assert of(f).definition["input_schema"]["$defs"]["Shop"]["description"] == "A shop."
+
+
+GOOGLE = """Look it up.
+
+    In the list.
+
+    Args:
+        where (str): The place,
+            if any.
+    """
+NUMPY = """Look it up.
+
+    In the list.
+
+    Parameters
+    ----------
+    where : str
+        The place,
+        if any.
+    """
+SPHINX = """Look it up.
+
+    In the list.
+
+    :param where: The place,
+        if any.
+    """
+
+
+@pytest.mark.parametrize("doc", [GOOGLE, NUMPY, SPHINX], ids=["google", "numpy", "sphinx"])
+def test_parameters_are_described_in_the_docstring(doc: str) -> None:
+    def f(where: str) -> None: ...
+
+    f.__doc__ = doc
+    assert " ".join(schema_of(f)["where"]["description"].split()) == "The place, if any."
+    assert of(f).definition["description"].split() == ["Look", "it", "up.", "In", "the", "list."]
+
+
+def test_annotated_says_what_a_parameter_is() -> None:
+    def f(a: Annotated[int, "how many"], b: Annotated[str, pydantic.Field(description="which", min_length=2)]) -> None:
+        """Do.
+
+        Args:
+            a: something else
+        """
+
+    assert schema_of(f)["a"]["description"] == "how many" and schema_of(f)["b"]["description"] == "which"
+    with pytest.raises(tools.ArgumentsRefused, match="b: "):
+        of(f).call({"a": 1, "b": "x"})
+
+
+def test_odd_names_of_parameters_and_positional_ones_are_called_as_they_are() -> None:
+    def f(_a: int, /, model_config: int, schema: int = 3, *, self: int = 4, **more: int) -> tuple[int, ...]:
+        return _a, model_config, schema, self
+
+    assert of(f).call({"_a": 1, "model_config": 2, "self": 5}) == (1, 2, 3, 5)
+
+
+def test_a_default_tells_the_type_where_it_can() -> None:
+    def f(a: int, loud=False, times=3): ...  # type: ignore[no-untyped-def]
+
+    assert schema_of(f)["loud"]["type"] == "boolean" and schema_of(f)["times"]["type"] == "integer"
+
+
+def test_methods_partials_and_callable_objects_are_tools() -> None:
+    class Shelf:
+        """A shelf."""
+
+        def take(self, count: int) -> int:
+            """Take some."""
+            return count
+
+        def __call__(self, at: int) -> int:
+            return at
+
+    shelf = Shelf()
+    taken, called = tools.named("shelf.take,shelf", {"shelf": shelf}, {})
+    partial = of(functools.partial(shelf.take), "p")
+    assert taken.name == "take" and taken.definition["description"] == "Take some." and taken.call({"count": 2}) == 2
+    assert called.name == "shelf" and called.call({"at": 1}) == 1
+    assert partial.call({"count": 4}) == 4
+
+
+def test_tools_of_the_sdk_are_what_they_say() -> None:
+    import anthropic
+
+    @anthropic.beta_tool(name="look-up", strict=True)
+    def look(city: str) -> str:
+        """Look it up."""
+        return f"in {city}"
+
+    tool = of(look, "look")
+    assert tool.name == "look-up" and tool.definition["strict"] is True
+    assert tool.call({"city": "Oslo"}) == "in Oslo"
+    with pytest.raises(tools.ArgumentsRefused, match="city: Missing"):
+        tool.call({"town": 1})
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [({}, "a: Field required"), ({"a": "x"}, "a: Input should be a valid integer"), ({"a": 1, "z": 2}, "z: Extra")],
+)
+def test_arguments_that_do_not_fit_run_nothing(given: dict[str, Any], said: str) -> None:
+    ran = []
+
+    def f(a: int) -> None:
+        ran.append(a)
+
+    content, failed = calling.run(of(f), given)
+    assert said in content[0]["text"] and failed == {"is_error": True} and ran == []
+
+
+def annotated_by_nothing(x): ...  # type: ignore[no-untyped-def]
+
+
+def any_number(*xs: int) -> None: ...
+
+
+def of_a_frame(x: threading.Thread) -> None: ...
+
+
+def größe(x: int) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ("anotated", r"there is no name 'anotated'.*Did you mean annotated"),
+        ("qqq", r"Built in are python"),
+        ("number", r"of type int, and cannot be called"),
+        ("annotated", r"parameter x has no annotation"),
+        ("any_number", r"\*args"),
+        ("of_a_frame", r"nothing that JSON can hold.*Thread"),
+        ("größe", r"no such name"),
+        ("f,f", r"two tools of the name f"),
+        ("f.nope", r"has no attribute 'nope'"),
+    ],
+)
+def test_what_cannot_be_a_tool_is_said_before_anything_is_sent(wanted: str, said: str) -> None:
+    def f(a: int) -> None: ...
+
+    namespace = {
+        **{"f": f, "annotated": annotated_by_nothing, "number": 3, "any_number": any_number},
+        **{"of_a_frame": of_a_frame, "größe": größe},
+    }
+    with pytest.raises(errors.UsageError, match=said) as caught:
+        tools.named(wanted, namespace, {"python": of(f, "python")})
+    assert "Nothing was sent" in str(caught.value)
+
+
+# --- the loop -----------------------------------------------------------------------------------------
+
+
+def said(words: str) -> dict[str, Any]:
+    return {"type": "text", "text": words}
+
+
+def call(number: int, name: str = "add", **given: Any) -> dict[str, Any]:
+    return {"type": "tool_use", "id": f"toolu_{number}", "name": name, "input": given}
+
+
+class Ran:
+    """A tool that notes what it was called with."""
+
+    def __init__(self, then: Callable[[int], Any] = lambda amount: amount) -> None:
+        self.calls: list[int] = []
+        self.then = then
+
+    def tool(self) -> tools.Tool:
+        def add(amount: int) -> Any:
+            """Add an amount."""
+            self.calls.append(amount)
+            return self.then(amount)
+
+        return tools.of(add, "add")
+
+
+def replies(session: Session, *contents: Sequence[Block]) -> None:
+    """What the stand-in answers, by how many rounds of results it has had since the prompt."""
+
+    def script(body: Mapping[str, Any]) -> list[Block] | None:
+        rounds = 0
+        for message in reversed(body["messages"]):
+            content = message["content"] if isinstance(message["content"], list) else []
+            if message["role"] == "user" and not all(block["type"] == "tool_result" for block in content):
+                break
+            rounds += message["role"] == "user"
+        return list(contents[rounds]) if rounds < len(contents) else None
+
+    session.client.offline.script = script
+
+
+def use(
+    session: Session,
+    *given: tools.Tool,
+    prompt: str = "Go.",
+    cell: str = "a",
+    reader: Reader | None = None,
+    **more: Any,
+) -> Outcome:
+    """Run a cell that offers these tools."""
+    calls = ToolCalls(given, more.pop("approve", lambda tool, given: ""), more.pop("limit", 25))
+    settings, replay = more.pop("settings", OFFLINE), more.pop("replay", Replay())
+    running = Cell(cell, f"tools {next(RUNS)}")
+    content = [said(prompt)]
+    return session.ask(Options(**more), content, running, settings, reader or Reader(), replay, tools=calls)
+
+
+def roles(turn: Turn) -> list[str]:
+    return [message["role"] for message in turn.messages]
+
+
+def results_of(turn: Turn) -> list[tuple[str, bool]]:
+    return [(invocations.told(result), bool(result.get("is_error"))) for result in turn.results.values()]
+
+
+@pytest.fixture
+def session() -> Session:
+    return Session()
+
+
+def test_a_tool_runs_and_claude_goes_on_with_its_result(session: Session) -> None:
+    ran = Ran(lambda amount: {"sum": amount})
+    replies(session, [THOUGHT, said("I add."), call(1, amount="3")], [THOUGHT, said("It is 3.")])
+    outcome = use(session, ran.tool())
+    assert outcome.failure is None and outcome.joined and outcome.turn
+    assert ran.calls == [3]
+    assert roles(outcome.turn) == ["user", "assistant", "user", "assistant"]
+    assert results_of(outcome.turn) == [("{'sum': 3}", False)]
+    assert record.reply_text(outcome.turn) == "I add.\n\nIt is 3."
+    assert [each.stop_reason for each in outcome.turn.calls] == ["tool_use", "end_turn"]
+    assert outcome.turn.calls[0].message_id != outcome.turn.calls[1].message_id
+    first, second = session.client.offline.requests
+    assert first["tools"] == second["tools"] == [ran.tool().definition]
+    assert (
+        second["messages"][:-2] == first["messages"]
+        and second["messages"][-1]["content"][0]["tool_use_id"] == "toolu_1"
+    )
+    assert pricing.turn_cost(outcome.turn) == pricing.total(pricing.call_cost(each) for each in outcome.turn.calls)
+
+
+def test_parallel_calls_are_answered_in_one_message_in_order(session: Session) -> None:
+    ran = Ran()
+    replies(session, [call(1, amount=1), call(2, amount=2), call(3, "nope")], [said("Done.")])
+    outcome = use(session, ran.tool())
+    assert outcome.failure is None and outcome.turn and ran.calls == [1, 2]
+    results = session.client.offline.requests[1]["messages"][-1]["content"]
+    assert [each["tool_use_id"] for each in results] == ["toolu_1", "toolu_2", "toolu_3"]
+    assert "no tool 'nope'" in results[2]["content"] and results[2]["is_error"] is True
+
+
+def test_several_rounds_and_tools_of_the_servers_beside_our_own(session: Session) -> None:
+    search = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"query": "x"}}
+    found = {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": []}
+    ran = Ran()
+    replies(session, [search, call(1, amount=1)], [found, said("More."), call(2, amount=2)], [said("Done.")])
+    outcome = use(session, ran.tool(), web_search=True)
+    assert outcome.failure is None and outcome.turn and ran.calls == [1, 2]
+    assert len(outcome.turn.calls) == 3 and len(roles(outcome.turn)) == 6
+    assert ask(session, "And now?", "b").failure is None
+
+
+def test_what_stands_in_the_notebook_goes_along_later_with_its_thinking(session: Session) -> None:
+    replies(session, [THOUGHT, call(1, amount=1)], [THOUGHT, said("Done.")])
+    first = use(session, Ran().tool())
+    replies(session, [said("Yes.")])
+    later = ask(session, "And?", "b")
+    assert first.turn and later.failure is None
+    sent = session.client.offline.requests[-1]
+    assert sent["messages"][:4] == [
+        {"role": message["role"], "content": list(message["content"])} for message in first.turn.messages
+    ]
+    assert sent["tools"] == [Ran().tool().definition] and sent["tool_choice"] == {"type": "none"}
+
+
+def test_the_definitions_stay_as_they_were_where_the_order_of_the_names_changes(session: Session) -> None:
+    def look(at: str) -> str:
+        return at
+
+    other = tools.of(look, "look")
+    replies(session, [THOUGHT, said("Hm.")])
+    use(session, Ran().tool(), other)
+    use(session, other, Ran().tool(), cell="b")
+    first, second = session.client.offline.requests
+    assert first["tools"] == second["tools"] and second["messages"][1]["content"][0]["type"] == "thinking"
+    use(session, other, cell="c")
+    assert [tool["name"] for tool in session.client.offline.requests[-1]["tools"]] == ["look"]
+    assert all(block["type"] != "thinking" for block in session.client.offline.requests[-1]["messages"][1]["content"])
+
+
+class Stopped(Exception):
+    """Somebody's own."""
+
+
+def test_an_exception_is_a_result_with_type_message_and_place(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-api03-secretsecret")
+
+    def fails(amount: int) -> None:
+        raise Stopped(f"no {amount} with sk-ant-api03-secretsecret")
+
+    replies(session, [call(1, amount=1)], [said("Oh.")])
+    outcome = use(session, Ran(fails).tool())
+    assert outcome.failure is None and outcome.turn
+    ((told, failed),) = results_of(outcome.turn)
+    assert failed and told.startswith("Stopped: no 1 with ") and "fails, line" in told
+    assert "secretsecret" not in told and "calling.py" not in told
+
+
+@pytest.mark.parametrize("trouble", [SystemExit(3), GeneratorExit(), RecursionError("deep")])
+def test_nothing_that_a_tool_raises_ends_the_loop(session: Session, trouble: BaseException) -> None:
+    def fails(amount: int) -> None:
+        raise trouble
+
+    replies(session, [call(1, amount=1)], [said("Oh.")])
+    outcome = use(session, Ran(fails).tool())
+    assert outcome.failure is None and outcome.turn and results_of(outcome.turn)[0][1]
+
+
+def test_at_the_limit_claude_is_told_and_has_the_last_word(session: Session) -> None:
+    ran = Ran()
+    replies(session, [call(1, amount=1), call(2, amount=2), call(3, amount=3)], [said("I have 1 and 2.")])
+    outcome = use(session, ran.tool(), limit=2)
+    assert outcome.failure is None and outcome.turn and ran.calls == [1, 2]
+    assert "at most 2 calls" in results_of(outcome.turn)[2][0]
+    assert session.client.offline.requests[-1]["tool_choice"] == {"type": "none"}
+    assert record.reply_text(outcome.turn) == "I have 1 and 2."
+
+
+def test_what_is_not_approved_is_not_run_and_claude_is_told(session: Session) -> None:
+    ran = Ran()
+    asked: list[Any] = []
+
+    def ask_reader(name: str, given: Mapping[str, Any]) -> bool:
+        asked.append((name, given))
+        return given["amount"] == 2
+
+    replies(session, [call(1, amount=1), call(2, amount=2)], [said("Fine.")])
+    outcome = use(session, ran.tool(), approve=approving.approval("ask", ask_reader))
+    assert outcome.turn and ran.calls == [2] and asked == [("add", {"amount": 1}), ("add", {"amount": 2})]
+    assert results_of(outcome.turn) == [(approving.REFUSED, True), ("2", False)]
+
+
+def test_who_may_run_by_name_and_for_all() -> None:
+    add = Ran().tool()
+    reading = dataclasses.replace(add, name="look", reads_only=True)
+    assert approving.policy("ask", add) == "ask" and approving.policy("ask", reading) == "always"
+    assert approving.policy("never", reading) == "never" and approving.policy("always", add) == "always"
+    assert approving.policy({"look": "ask"}, reading) == "ask" and approving.policy({"look": "never"}, add) == "ask"
+    assert approving.policy({"*": "always", "add": "never"}, add) == "never"
+    assert approving.policy({"*": "always"}, add) == "always"
+    assert approving.wrong("ask") == approving.wrong({"a": "never"}) == ""
+    assert all(approving.wrong(each) for each in ("yes", 3, {"a": "maybe"}, {1: "ask"}, None, ["ask"]))
+    with pytest.raises(errors.UsageError, match="nobody can be asked"):
+        approving.check("ask", [reading, add], can_ask=False)
+    approving.check("ask", [reading], can_ask=False)
+    approving.check("ask", [add], can_ask=True)
+
+
+# --- faults and interrupts ----------------------------------------------------------------------------
+
+OVERLOADED = Fault("status", status=529)
+
+
+@pytest.mark.parametrize("kind", ["overloaded", "overloaded later"])
+def test_a_fault_between_calls_is_tried_again_and_no_tool_runs_twice(session: Session, kind: str) -> None:
+    faults = {"overloaded": OVERLOADED, "overloaded later": Fault("error", after=1)}
+    ran = Ran()
+    replies(session, [call(1, amount=1)], [call(2, amount=2)], [said("Done.")])
+    session.client.offline.faults.extend([None, faults[kind], None, faults[kind]])
+    outcome = use(session, ran.tool(), settings=RETRYING)
+    assert outcome.failure is None and outcome.turn and ran.calls == [1, 2]
+    assert len(session.client.offline.requests) == 5
+
+
+@pytest.mark.parametrize("at", range(3))
+def test_a_failure_that_stays_keeps_what_was_done_and_the_next_prompt_says_so(session: Session, at: int) -> None:
+    ran = Ran()
+    replies(session, [call(1, amount=1)], [call(2, amount=2)], [said("Done.")])
+    session.client.offline.faults.extend([*[None] * at, OVERLOADED])
+    outcome = use(session, ran.tool())
+    assert isinstance(outcome.failure, errors.OverloadedError) and ran.calls == [1, 2][:at]
+    assert (outcome.turn is not None) == (at > 0)
+    if outcome.turn:
+        assert outcome.turn.status == "interrupted" and roles(outcome.turn)[-1] == "user" and outcome.joined
+        restored = stored.record_of(stored.metadata(outcome.turn)["claude_magic"]).turns[0]
+        assert json.dumps(stored.as_data(restored)) == json.dumps(stored.as_data(outcome.turn))
+    replies(session, [said("Well.")])
+    assert use(session, ran.tool(), cell="b", prompt="Go on.").failure is None
+    last = session.client.offline.requests[-1]["messages"][-1]["content"]
+    assert [block["type"] for block in last] == (["tool_result", "text"] if at else ["text"])
+    assert ran.calls == [1, 2][:at]
+
+
+@pytest.mark.parametrize("after", range(32))
+def test_an_interrupt_anywhere_leaves_a_conversation_that_goes_on(after: int) -> None:
+    session, ran = Session(), Ran()
+    replies(
+        session, [THOUGHT, call(1, amount=1), call(2, amount=2)], [said("And."), call(3, amount=3)], [said("Done.")]
+    )
+    outcome = use(session, ran.tool(), reader=Reader(interrupt_after=after))
+    assert outcome.failure is None or isinstance(outcome.failure, errors.ReplyInterrupted)
+    assert len(ran.calls) == len(set(ran.calls))
+    if outcome.turn is not None:
+        told = results_of(outcome.turn)
+        assert [value for value, failed in told if not failed] == [str(each) for each in ran.calls]
+        assert stored.record_of(stored.metadata(outcome.turn)["claude_magic"]).turns
+        record.header(outcome.turn)
+    before = list(ran.calls)
+    replies(session, [said("Well.")])
+    assert use(session, ran.tool(), cell="b", prompt="Go on.").failure is None and ran.calls == before
+    assert ask(session, "And then?", "c").failure is None
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_an_interrupt_while_a_tool_runs_says_what_ran(session: Session, asynchronous: bool) -> None:
+    ended = []
+
+    def press(amount: int) -> Any:
+        if amount != 2:
+            return amount
+        if asynchronous:
+            return wait()
+        signal.raise_signal(signal.SIGINT)
+        return None
+
+    async def wait() -> None:
+        asyncio.get_running_loop().call_later(0.05, os.kill, os.getpid(), signal.SIGINT)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+
+    ran = Ran(press)
+    replies(session, [call(1, amount=1), call(2, amount=2), call(3, amount=3)], [said("Done.")])
+    outcome = use(session, ran.tool())
+    assert isinstance(outcome.failure, errors.ReplyInterrupted) and outcome.turn and outcome.joined
+    assert ran.calls == [1, 2] and outcome.turn.status == "interrupted"
+    assert results_of(outcome.turn) == [("1", False), (calling.INTERRUPTED, True), (NOT_RUN, True)]
+    assert len(session.client.offline.requests) == 1
+    assert ended == ([True] if asynchronous else [])
+
+
+def test_an_interrupt_while_the_reader_is_asked_runs_nothing(session: Session) -> None:
+    def asked(name: str, given: Mapping[str, Any]) -> bool:
+        raise KeyboardInterrupt
+
+    ran = Ran()
+    replies(session, [call(1, amount=1)], [said("Done.")])
+    outcome = use(session, ran.tool(), approve=approving.approval("ask", asked))
+    assert isinstance(outcome.failure, errors.ReplyInterrupted) and outcome.turn and ran.calls == []
+    assert results_of(outcome.turn) == [(NOT_RUN, True)]
+
+
+def test_a_call_that_max_tokens_cut_is_not_run(session: Session) -> None:
+    ran = Ran()
+    replies(session, [said("I add. " * 20), call(1, amount=1)], [said("Done.")])
+    outcome = use(session, ran.tool(), max_tokens=20)
+    assert outcome.failure is None and outcome.turn and ran.calls == []
+    assert outcome.turn.calls[-1].stop_reason == "max_tokens"
+
+
+def test_thinking_that_is_refused_in_the_middle_is_left_out_and_no_tool_runs_twice(session: Session) -> None:
+    ran = Ran()
+    refused = (
+        "messages.1.content.0: Invalid `signature` in `thinking` block: The block is bound to a different conversation"
+    )
+    replies(session, [THOUGHT, call(1, amount=1)], [said("Done.")])
+    session.client.offline.faults.extend([None, Fault("status", status=400, message=refused)])
+    outcome = use(session, ran.tool())
+    assert outcome.failure is None and outcome.turn and ran.calls == [1]
+    assert "earlier thinking left out" in " ".join(outcome.turn.notes)
+    assert ask(session, "And?", "b").failure is None
+
+
+def test_another_model_goes_on_where_one_refuses_with_what_the_tools_had_done(session: Session) -> None:
+    ran = Ran()
+    models: list[str] = []
+
+    def script(body: Mapping[str, Any]) -> Any:
+        models.append(body["model"])
+        from claude_magic.offline.reply import Draft
+
+        if len(models) == 1:
+            return [call(1, amount=1)]
+        return Draft([], "refusal", {"type": "refusal"}) if "opus" in body["model"] else [said("Done.")]
+
+    session.client.offline.script = script
+    outcome = use(session, ran.tool(), fallback="haiku")
+    assert outcome.failure is None and outcome.turn and ran.calls == [1]
+    assert roles(outcome.turn) == ["user", "assistant", "user", "assistant"] and len(outcome.turn.calls) == 3
+    assert record.reply_text(outcome.turn) == "Done."
+
+
+def test_a_refusal_after_a_tool_keeps_what_the_tool_did(session: Session) -> None:
+    from claude_magic.offline.reply import Draft
+
+    ran = Ran()
+    session.client.offline.script = lambda body: (
+        [call(1, amount=1)] if len(body["messages"]) == 1 else Draft([], "refusal", {"type": "refusal"})
+    )
+    outcome = use(session, ran.tool())
+    assert outcome.turn and outcome.turn.status == "refused" and ran.calls == [1]
+    replies(session, [said("Well.")])
+    assert ask(session, "And?", "b").failure is None
+    assert session.client.offline.requests[-1]["messages"][-1]["content"][0]["content"][0]["text"] == "1"
+
+
+def test_the_budget_holds_over_the_whole_loop(session: Session) -> None:
+    ran = Ran(lambda amount: "long " * 4000)
+    replies(session, [call(1, amount=1)], [call(2, amount=2)], [said("Done.")])
+    outcome = use(session, ran.tool(), budget="0.02")
+    assert isinstance(outcome.failure, errors.ReplyInterrupted) and "budget" in outcome.failure.message
+    assert outcome.turn and outcome.joined and ran.calls == [1] and len(outcome.turn.calls) == 1
+    spent = pricing.turn_cost(outcome.turn).dollars
+    assert spent is not None and spent < Decimal("0.02")
