@@ -103,7 +103,7 @@ def _cost(turn: Turn) -> str:
 
 def _went_along(turn: Turn) -> list[str]:
     images = sum(block.get("type") == "image" for block in turn.prompt)
-    counted = [f"{images} {'image' if images == 1 else 'images'}"] if images else []
+    counted = [f"{images} {'image' if images == 1 else 'images'}"] if images and not turn.along else []
     named = printable(along.figure(turn.along))
     return [*counted, *([named] if named else [])]
 

@@ -85,7 +85,7 @@ def test_an_image_that_was_sent_is_seen(lab: Page, server: SteeredServer) -> Non
     lab.finish(1)
     lab.finish(2)
     lab.wait_until("bed.area(2).querySelector('img')?.naturalWidth > 100")
-    assert "1 image" in lab.text(2)
+    assert "with fig" in lab.text(2)
     (block,) = [each for each in server.requests[-1]["messages"][-1]["content"] if each["type"] == "image"]
     shown = [each["data"] for each in lab.outputs(2)]
     assert block["source"]["data"] in [each.get("image/png", "").strip() for each in shown]

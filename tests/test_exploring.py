@@ -33,3 +33,31 @@ def test_a_frame_and_a_plot_go_along_and_are_seen(lab: Page, server: SteeredServ
     assert lab.tab.evaluate("bed.area(4).querySelector('img').naturalWidth") > 100
     lab.screenshot(pictures / "exploring-frame-and-plot.png")
     assert not lab.errors
+
+
+REPORT = """from pathlib import Path
+Path("owls.txt").write_text("The eagle owl is the heaviest. The barn owl is the lightest.")"""
+CITATION = {
+    "type": "char_location",
+    "cited_text": "The eagle owl is the heaviest. ",
+    "document_index": 0,
+    "document_title": "owls.txt",
+    "start_char_index": 0,
+    "end_char_index": 31,
+}
+
+
+def test_a_citation_is_a_number_with_the_words_it_stands_on(lab: Page, server: SteeredServer, pictures: Path) -> None:
+    server.script = lambda body: [
+        {"type": "text", "text": "The eagle owl", "citations": [CITATION]},
+        {"type": "text", "text": " weighs the most."},
+    ]
+    begin(lab, [REPORT, "%%claude --file owls.txt --citations\nWhich owl is the heaviest?"])
+    lab.finish(1)
+    lab.finish(2)
+    lab.wait_text(2, "owls.txt, characters 1–31")
+    mark = lab.tab.locator("sup", has_text="[1]").last
+    assert "The eagle owl is the heaviest." in (mark.get_attribute("title") or mark.inner_html())
+    assert server.requests[-1]["messages"][-1]["content"][0]["citations"] == {"enabled": True}
+    lab.screenshot(pictures / "exploring-citation.png")
+    assert not lab.errors
