@@ -16,7 +16,7 @@ from typing import Any
 from . import hiding, kinds, masking, weighing
 from .conversation import Along
 from .errors import PromptError
-from .foreign import one_line, short
+from .foreign import attempt, one_line, short
 from .masking import MASK, Secrets
 from .options import IPYTHON_NAMES
 from .parts import Limits, Part, Room, Text, room_for, size_of
@@ -135,7 +135,8 @@ def _value(value: Any, source: str, secrets: Secrets, room: Room) -> Sequence[Pa
     if secrets.allowed:
         return kinds.render(value, source, room)
     names = _NAMES.findall(source)
-    if isinstance(value, str | bytes) and value and names and masking.is_secret_name(names[-1]):
+    is_text = attempt(lambda: isinstance(value, str | bytes) and len(value) > 0)
+    if is_text and names and masking.is_secret_name(names[-1]):
         return [Text(MASK)]
     return kinds.render(hiding.hidden(value), source, room)
 

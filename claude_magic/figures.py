@@ -97,7 +97,7 @@ def chart(value: Any, name: str, room: Room) -> list[Part]:
     except Exception as error:
         reason = str(error) if isinstance(error, _NotDrawn) else one_line(error)
     title = f"{type_name(value)} {name} ({type(value).__module__.partition('.')[0]}), as text: {reason}"
-    lines = [title, *describe(value, room.summary - size(title))]
+    lines = [title, *(attempt(lambda: list(describe(value, room.summary - size(title)))) or [])]
     return [Text(shortened("\n".join(lines), room.summary), own_lines=True)]
 
 

@@ -15,7 +15,7 @@ MAX_NAME_CHARACTERS = 60
 _ALARM_AGAIN_SECONDS = 0.2
 
 
-_ADDRESS = re.compile(r"(<[^<>\n'\"]{1,300}) at 0x[0-9A-Fa-f]{4,16}\b")
+_ADDRESS = re.compile(r"(<[^\n'\"]{1,300}?) at 0x[0-9A-Fa-f]{4,16}\b")
 
 
 class TookTooLong(BaseException):

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterable
 from typing import Any
 
-from . import frames
+from . import frames, lazy_frames
 from .foreign import attempt, comes_from
 from .masking import MASK, is_secret_name
 
 MAX_ELEMENTS = 50
+MAX_DEPTH = 3
 _PANDAS = ("pandas", "geopandas")
 
 
-def hidden(value: Any) -> Any:
-    """The value with the secrets masked in frames' columns of a name that says so, in lists and dicts as well."""
+def hidden(value: Any, depth: int = 0) -> Any:
+    """The value with the secrets masked in frames' columns of a name that says so, in lists and dicts as well: as
+    deep as these are looked into, since they may hold themselves."""
+    if depth > MAX_DEPTH:
+        return value
     if type(value) in (list, tuple) and len(value) <= MAX_ELEMENTS:
-        return type(value)(hidden(each) for each in value) if any(map(_may_hide, value)) else value
+        masked = [hidden(each, depth + 1) for each in value]
+        return type(value)(masked) if _differ(masked, value) else value
     if type(value) is dict and len(value) <= MAX_ELEMENTS:
-        return {name: hidden(each) for name, each in value.items()} if any(map(_may_hide, value.values())) else value
+        masked = [hidden(each, depth + 1) for each in value.values()]
+        return dict(zip(value, masked, strict=True)) if _differ(masked, value.values()) else value
     return _frame(value) if _may_hide(value) else value
+
+
+def _differ(masked: Iterable[Any], values: Iterable[Any]) -> bool:
+    return any(each is not value for each, value in zip(masked, values, strict=True))
 
 
 def _may_hide(value: Any) -> bool:
@@ -37,8 +49,13 @@ def _frame(value: Any) -> Any:
 def _names(value: Any) -> list[str]:
     import narwhals as nw
 
+    known = lazy_frames.glimpse(value)
+    if known is not None:
+        return list(known.names)
     if comes_from(value, *_PANDAS):
         return [str(name) for name in (value.columns if hasattr(value, "columns") else [value.name])]
+    if comes_from(value, "pyarrow") and hasattr(value, "schema"):
+        return list(value.schema.names)
     frame: Any = nw.from_native(value, pass_through=True, allow_series=True)
     return [str(frame.name)] if isinstance(frame, nw.Series) else list(frame.collect_schema())
 
@@ -56,7 +73,9 @@ def _pandas(value: Any, names: list[str]) -> Any:
 def _other(value: Any, names: list[str]) -> Any:
     import narwhals as nw
 
-    frame: Any = nw.from_native(value, allow_series=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what narwhals will be
+        frame: Any = nw.from_native(value, allow_series=True)
     if isinstance(frame, nw.Series):
         frame = frame.to_frame()
         return frame.with_columns(nw.lit(MASK).alias(frame.columns[0])).get_column(frame.columns[0]).to_native()

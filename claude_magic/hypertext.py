@@ -56,6 +56,6 @@ def as_text(html: str) -> str:
     reader.feed(html[:MAX_HTML_CHARACTERS])
     reader.close()
     lines = "".join(reader.pieces).split("\n")
-    cells = ([cell.strip() for cell in line.rstrip("\t").split("\t")] for line in lines)
-    rows = [" | ".join(row) if len(row) > 1 else line.strip() for row, line in zip(cells, lines, strict=True)]
-    return "\n".join(row for row in rows if row.strip(" |"))
+    cells = ([cell.strip() for cell in line.split("\t")] for line in lines)
+    rows = (" | ".join(row).rstrip(" |") for row in cells)
+    return "\n".join(row for row in rows if row)

@@ -136,8 +136,9 @@ def _element(element: Any, label: str, room: Room, within: tuple[int, ...]) -> l
         shown = on_own_lines(render(element, label, room))
     except UnshowableError as error:  # one of many: the others go along
         return [Text(f"{label}: not shown: {' '.join(error.message.split())}", own_lines=True)]
-    if isinstance(shown[0], Text) and label in shown[0].text.partition("\n")[0]:
-        return shown
+    if isinstance(shown[0], Text) and label in shown[0].text.partition("\n")[0]:  # it says itself which one it is
+        title, _, rest = shown[0].text.partition("\n")
+        return [Text(f"{title}\n{_indented(rest)}".rstrip(), own_lines=True), *shown[1:]]
     indented = [Text(_indented(part.text), own_lines=True) if isinstance(part, Text) else part for part in shown]
     return [Text(f"{label}:", own_lines=True), *indented]
 

@@ -19,6 +19,9 @@ from .foreign import attempt, comes_from, one_line, type_name, without_addresses
 from .parts import Part, Room, Text, form, shortened
 from .pictures import image_block
 
+# Of a list or mapping that is shown as text; IPython's own default.
+PRINTED_ELEMENTS = 1_000
+
 
 def is_string(value: Any) -> bool:
     return isinstance(value, str)
@@ -232,7 +235,7 @@ def plain(value: Any, room: Room) -> Text:
     stream = _BoundedStream(room.summary)
     create: Any = pretty.RepresentationPrinter  # which has no types
     try:
-        printer = create(stream, **(printers or {}))
+        printer = create(stream, max_seq_length=PRINTED_ELEMENTS, **(printers or {}))
         printer.pretty(value)
         printer.flush()
     except _StreamFull:
@@ -240,11 +243,17 @@ def plain(value: Any, room: Room) -> Text:
         return Text(f"{kept} [of more in all]", own_lines=True)
     except Exception:
         return _text(repr(value), room)
-    return _text(stream.getvalue(), room)
+    return _text(stream.getvalue(), room, _left_out(value))
 
 
-def _text(text: str, room: Room) -> Text:
-    kept = shortened(without_addresses(text), room.summary)
+def _left_out(value: Any) -> str:
+    """What a pretty form leaves out of a long list or mapping, in a note."""
+    count = len(value) if isinstance(value, list | tuple | dict | set | frozenset) else 0
+    return f" [shortened: the first {PRINTED_ELEMENTS:,} of {count:,} elements]" if count > PRINTED_ELEMENTS else ""
+
+
+def _text(text: str, room: Room, note: str = "") -> Text:
+    kept = shortened(without_addresses(text), room.summary) + note
     return Text(kept, own_lines="\n" in kept)
 
 
