@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import pdf, pictures, tables
+from . import origins, pdf, pictures, tables
 from .errors import PromptError
 from .pictures import Block
 
@@ -126,6 +126,8 @@ def _pdf(given: _Given) -> Attachment:
             advice=f"Print it to a new PDF without the password. {NOTHING_SENT}",
         )
     source = {"type": "base64", "media_type": "application/pdf", "data": pictures.base64_text(given.data)}
+    if given.path is not None:
+        origins.remember(given.data, given.path)
     pages = [f"{found.pages:,} {'page' if found.pages == 1 else 'pages'}"] if found.pages is not None else []
     return Attachment([{"type": "document", "source": source, "title": given.name}], [*pages, _bytes(given.size)])
 

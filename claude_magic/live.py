@@ -121,7 +121,7 @@ class NotebookView:
         """Show the header, and the images that go along."""
         self._label = label
         if self._wants_panel:
-            self._panel = Panel([block for block in content if block.get("type") == "image"], self._stop)
+            self._panel = Panel([block for block in content if record.is_shown(block)], self._stop)
             self._header.show(self._panel.bundle)
         self._say()
         for image in record.images(content):

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import files
+from . import files, origins
 from .conversation import Pin, SystemPrompt, Turn
 from .errors import UsageError
 from .mapped import Mapped
@@ -166,6 +166,7 @@ class Saved:
     systems: tuple[SystemPrompt, ...] = ()
     compared: tuple[tuple[Turn, ...], ...] = ()
     mapped: tuple[tuple[int, Mapped], ...] = ()
+    gone: tuple[str, ...] = ()
 
     @property
     def recorded(self) -> list[Turn]:
@@ -189,7 +190,7 @@ def read(path: Path) -> Saved:
     objects = content.count(b"{") + content.count(b"[")
     if objects > MAX_OBJECTS:
         raise UsageError(f"{path} cannot be read as a notebook: it has {objects:,} objects and lists.")
-    return _Reading(_cells(path, content)).saved()
+    return _Reading(_cells(path, content), path.parent).saved()
 
 
 def _cells(path: Path, content: bytes) -> list[Mapping[str, Any]]:
@@ -209,9 +210,11 @@ def _cells(path: Path, content: bytes) -> list[Mapping[str, Any]]:
 class _Reading:
     """From a notebook's cells to the conversations that they show."""
 
-    def __init__(self, cells: list[Mapping[str, Any]]) -> None:
+    def __init__(self, cells: list[Mapping[str, Any]], folder: Path) -> None:
         self._cells = cells
+        self._folder = folder
         self._skipped: list[str] = []
+        self._gone: list[str] = []
         self._records = [list(self._read(number, cell)) for number, cell in enumerate(cells, 1)]
         # Before nbformat 4.5 cells have no ids: then it is the one that the frontend had given.
         self._ids = [_id(cell) or _recorded_id(records) for cell, records in zip(cells, self._records, strict=True)]
@@ -228,15 +231,22 @@ class _Reading:
             if not turn.once and _is_whole(turn) and turn.created >= started.get(turn.chat, 0)
         ]
         known = tuple(cell_id for cell_id in self._ids if cell_id)
-        skipped, compared = tuple(self._skipped), self._compared()
-        return Saved(tuple(turns), shown, guests, skipped, known, *self._standing(), compared, self._maps())
+        skipped, compared, gone = tuple(self._skipped), self._compared(), tuple(self._gone)
+        return Saved(tuple(turns), shown, guests, skipped, known, *self._standing(), compared, self._maps(), gone)
 
     def _read(self, number: int, cell: Mapping[str, Any]) -> Iterator[Record]:
         for data in _metadata(cell):
             try:
-                yield record_of(data, lambda digest: self._images.get(digest))
+                yield record_of(data, lambda digest: self._images.get(digest), self._document)
             except DamagedRecord as error:
                 self._skipped.append(f"cell {number}: {error}")
+
+    def _document(self, digest: str, path: str) -> str | None:
+        """A document's bytes, as base64, from the file that it came from, if that still has them."""
+        found = origins.read(digest, path, self._folder)
+        if found is None and path not in self._gone:
+            self._gone.append(path)
+        return found
 
     @cached_property
     def _images(self) -> dict[str, str]:

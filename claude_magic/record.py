@@ -157,8 +157,13 @@ def images(content: Iterable[Block], origin: str = "sent to Claude") -> list[Bun
     return [
         {block["source"]["media_type"]: block["source"]["data"], "text/plain": _image_text(block, origin)}
         for block in content
-        if block.get("type") == "image" and block["source"].get("type") == "base64"
+        if is_shown(block)
     ]
+
+
+def is_shown(block: Block) -> bool:
+    """Whether this is an image whose bytes are here to be shown: of one by its address they are not."""
+    return block.get("type") == "image" and block["source"].get("type") == "base64"
 
 
 def _image_text(block: Block, origin: str) -> str:

@@ -92,6 +92,12 @@ _BY_REFERENCE = (
 _IMAGE_TYPE: Schema = {"enum": list(IMAGE_TYPES)}
 _INLINE_IMAGE = _source("base64", media_type=_IMAGE_TYPE, data=_FILLED)
 _SHOWN_IMAGE = _source("sha256", media_type=_IMAGE_TYPE, sha256={"type": "string", "pattern": "^[0-9a-f]{64}$"})
+_FILED_PDF = _source(
+    "sha256",
+    media_type={"const": "application/pdf"},
+    sha256={"type": "string", "pattern": "^[0-9a-f]{64}$"},
+    path={"type": "string", "minLength": 1, "maxLength": 4_096},
+)
 _PDF = _source("base64", media_type={"const": "application/pdf"}, data=_FILLED)
 _PLAIN_TEXT = _source("text", media_type={"const": "text/plain"}, data=_FILLED)
 
@@ -112,7 +118,7 @@ _DOCUMENT = _object(
     ["type", "source"],
     closed=True,
     type=_NAME,
-    source=_one_of(_PDF, _PLAIN_TEXT, *_BY_REFERENCE),
+    source=_one_of(_PDF, _FILED_PDF, _PLAIN_TEXT, *_BY_REFERENCE),
     title=_or_null(_STRING),
     context=_or_null(_STRING),
     citations=_or_null(_object([], closed=True, enabled=_BOOLEAN)),

@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from . import mapped, schemas
+from . import mapped, origins, schemas
 from .conversation import Along, Block, Call, Message, Pin, SystemPrompt, Turn
 from .mapped import Mapped
 
@@ -29,6 +29,9 @@ MAX_DEPTH = 150
 MAX_IMAGE_SIDE_PIXELS = 2_000
 MAX_IMAGE_BASE64_BYTES = 10_000_000
 GONE = "[an image that is no longer in the notebook]"
+DOCUMENT_GONE = "[a document that is no longer there, or has changed since]"
+# A longer document is not repeated in the record, where its file has it.
+MAX_INLINE_CHARACTERS = 10_000
 
 
 class DamagedRecord(ValueError):
@@ -61,7 +64,8 @@ class Record:
 def metadata(turn: Turn, others: Iterable[Turn] = ()) -> dict[str, Any]:
     """A turn as its cell's output carries it, with those of the `others` that it was compared with.
 
-    Images are not repeated: they stand beside it as outputs, and are referred to by digest.
+    Images are not repeated: they stand beside it as outputs, and are referred to by digest; nor are large PDFs whose
+    file is known: they are referred to by digest and path.
 
     Nothing, where a reply nests so deep that nbformat could not write the notebook.
     """
@@ -107,13 +111,26 @@ def document(turns: Iterable[Turn]) -> dict[str, Any]:
 
 
 Images = Callable[[str], str | None]
+Documents = Callable[[str, str], str | None]
 
 
-def record_of(data: Any, images: Images = lambda digest: None) -> Record:
+@dataclasses.dataclass(frozen=True)
+class Held:
+    """Where what a record refers to is found, as base64: images by their SHA-256, documents by it and their path."""
+
+    images: Images
+    documents: Documents
+
+
+def record_of(
+    data: Any, images: Images = lambda digest: None, documents: Documents = lambda digest, path: None
+) -> Record:
     """What an output's `metadata["claude_magic"]` says.
 
-    `images` finds an image's bytes, as base64, by their SHA-256. Raises `DamagedRecord`.
+    `images` finds an image's bytes, as base64, by their SHA-256; `documents` a document's, by it and by the path of
+    its file. Raises `DamagedRecord`.
     """
+    lookup = Held(images, documents)
     plain = _plain(data)
     if not isinstance(plain, dict):
         raise DamagedRecord("it is not an object")
@@ -130,15 +147,17 @@ def record_of(data: Any, images: Images = lambda digest: None) -> Record:
     if "reset" in plain:
         return Record(reset=plain["reset"]["chat"], created=plain["reset"]["created"])
     if "pin" in plain:
-        return Record(pin=Pin(**{**plain["pin"], "content": tuple(plain["pin"]["content"])}))
+        return Record(
+            pin=Pin(**{**plain["pin"], "content": tuple(_by_data(block, lookup) for block in plain["pin"]["content"])})
+        )
     if "system" in plain:
         return Record(system=SystemPrompt(**plain["system"]))
     if "map" in plain:
         return Record(mapped=mapped.from_data(plain["map"]))
     if "turn" in plain:
-        others = tuple(_turn(each, images) for each in plain.get("others", ()))
-        return Record((_turn(plain["turn"], images),), others)
-    turns = tuple(_turn(each, images) for each in plain["turns"])
+        others = tuple(_turn(each, lookup) for each in plain.get("others", ()))
+        return Record((_turn(plain["turn"], lookup),), others)
+    turns = tuple(_turn(each, lookup) for each in plain["turns"])
     return Record(turns, guests=True, instead_of=tuple(plain.get("instead_of", ())))
 
 
@@ -171,16 +190,16 @@ def _is_shallow(data: Any) -> bool:
     return False
 
 
-def _turn(data: Mapping[str, Any], images: Images) -> Turn:
+def _turn(data: Mapping[str, Any], held: Held) -> Turn:
     given = {name: value for name, value in data.items() if name in _TURN_FIELDS}
-    messages = tuple({**message, "content": _with_images(message, images)} for message in given["messages"])
+    messages = tuple({**message, "content": _with_data(message, held)} for message in given["messages"])
     roles = [message["role"] for message in messages]
     ends_with_results = len(roles) > 2 and all(block["type"] == "tool_result" for block in messages[-1]["content"])
     taken = roles[:-1] if ends_with_results and roles[-1] == "user" else roles
     if taken != ["user", "assistant"] * (len(taken) // 2):
         raise DamagedRecord("its messages do not take turns")
     _check_tools(messages)
-    made = tuple(_by_data(block, images) for block in given.get("made", ()))
+    made = tuple(_by_data(block, held) for block in given.get("made", ()))
     for block in (*_inline(messages), *(block for block in made if block["type"] == "image")):
         _check_inline(block)
     calls = tuple(Call(**{k: v for k, v in call.items() if k in _CALL_FIELDS}) for call in given["calls"])
@@ -265,7 +284,11 @@ def _by_digest(block: dict[str, Any]) -> dict[str, Any]:
     if block.get("type") == "tool_result" and isinstance(block.get("content"), list):
         return {**block, "content": [_by_digest(each) for each in block["content"]]}
     source = block.get("source")
-    if block.get("type") != "image" or not isinstance(source, Mapping) or source.get("type") != "base64":
+    if not isinstance(source, Mapping) or source.get("type") != "base64":
+        return block
+    if block.get("type") == "document":
+        return _document_by_digest(block, source)
+    if block.get("type") != "image":
         return block
     if canonical_base64(source["data"]) != source["data"]:  # the notebook would not give the same back
         return block
@@ -275,19 +298,33 @@ def _by_digest(block: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _with_images(message: Mapping[str, Any], images: Images) -> list[Any]:
-    return [_by_data(block, images) for block in message["content"]]
-
-
-def _by_data(block: Mapping[str, Any], images: Images) -> Mapping[str, Any]:
-    if block["type"] == "tool_result" and isinstance(block.get("content"), list):
-        return {**block, "content": [_by_data(each, images) for each in block["content"]]}
-    source = block.get("source")
-    if block["type"] != "image" or not isinstance(source, dict) or source.get("type") != "sha256":
+def _document_by_digest(block: dict[str, Any], source: Mapping[str, Any]) -> dict[str, Any]:
+    """A large document by the file that has it; where none is known, as it is."""
+    data = source["data"]
+    if len(data) <= MAX_INLINE_CHARACTERS or canonical_base64(data) != data:
         return block
-    data = images(source["sha256"])
+    digest = digest_of(data)
+    path = origins.path_of(digest)
+    if path is None:
+        return block
+    by_digest = {"type": "sha256", "media_type": source["media_type"], "sha256": digest, "path": path}
+    return {**block, "source": by_digest}
+
+
+def _with_data(message: Mapping[str, Any], held: Held) -> list[Any]:
+    return [_by_data(block, held) for block in message["content"]]
+
+
+def _by_data(block: Mapping[str, Any], held: Held) -> Mapping[str, Any]:
+    if block["type"] == "tool_result" and isinstance(block.get("content"), list):
+        return {**block, "content": [_by_data(each, held) for each in block["content"]]}
+    source = block.get("source")
+    if not isinstance(source, dict) or source.get("type") != "sha256":
+        return block
+    is_image = block["type"] == "image"
+    data = held.images(source["sha256"]) if is_image else held.documents(source["sha256"], source["path"])
     if data is None:
-        return {"type": "text", "text": GONE}
+        return {"type": "text", "text": GONE if is_image else DOCUMENT_GONE}
     return {**block, "source": {"type": "base64", "media_type": source["media_type"], "data": data}}
 
 

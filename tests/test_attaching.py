@@ -240,3 +240,12 @@ def test_a_cell_sends_attachments_before_its_text_and_names_them(kernel: Kernel,
     printed = kernel.run(f'%%claude --once --show-request -f "a file.txt" -i {site}/plot.png\nwhat are these?').text
     (message,) = json.loads(printed)["messages"]
     assert [block["type"] for block in message["content"]] == ["image", "document", "text"]
+
+
+def test_a_cell_with_a_panel_sends_an_address_and_names_it(kernel: Kernel, site: str) -> None:
+    ran = kernel.run(f"%%claude --once --by-url -i {site}/plot.png\nwhat is it?", cell_id="by-url")
+    assert ran.error is None and any("plot.png" in shown for shown in ran.shown("text/html"))
+    kernel.run("%config ClaudeMagic.provider = 'bedrock'")
+    refused = kernel.run(f"%%claude --once --by-url -i {site}/plot.png\nwhat is it?").error
+    kernel.run("%config ClaudeMagic.provider = 'offline'")
+    assert refused is not None and "as bytes only" in refused["evalue"]

@@ -27,6 +27,9 @@ def come_back(session: Session, path: Path) -> Iterator[str]:
     if back:
         yield f"{summary(back)} came back from {record.printable(path.name)}."
     yield from skipped(saved.skipped)
+    if saved.gone:
+        named = ", ".join(record.printable(path) for path in saved.gone[:MAX_SKIPPED_LINES])
+        yield f"No longer there, or changed since: {named}. Claude is told so; run the cell again to send it as it is."
 
 
 def skipped(lines: Sequence[str]) -> Iterator[str]:
