@@ -80,15 +80,15 @@ def prompt(
     typed = [Text(body)] if raw else list(_split(body))
     found = [(each.source, _evaluate(each, namespace)) for each in typed if isinstance(each, Expression)]
     before = [_masked(piece, secrets) for piece in pieces]
-    shown = [_masked(piece, secrets) for piece in _values(found, secrets, limits)]
-    rendered = iter(shown)
+    inside = [_masked(piece, secrets) for piece in _values(found, secrets, limits)]
+    rendered = iter(inside)
     parts = [part for piece in before for part in piece.parts]
     for each in typed:
         parts.extend(next(rendered).parts if isinstance(each, Expression) else [each])
     blocks = tuple(_join(parts))
     if not blocks:
         raise PromptError("The prompt is empty.", advice="Write it below the %%claude line. Nothing was sent.")
-    return Prompt(blocks, _along([*before, *shown]))
+    return Prompt(blocks, _along([*before, *inside]))
 
 
 def _along(pieces: Iterable[Piece]) -> tuple[Along, ...]:

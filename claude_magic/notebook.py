@@ -19,6 +19,7 @@ from . import files, origins
 from .conversation import Pin, SystemPrompt, Turn
 from .errors import UsageError
 from .mapped import Mapped
+from .ran import number_of
 from .stored import DamagedRecord, Record, canonical_base64, digest_of, record_of
 
 if TYPE_CHECKING:
@@ -55,8 +56,8 @@ def current_cell(shell: InteractiveShell, source: str = "") -> Cell:
     header = parent.get("header") or {}
     source = (parent.get("content") or {}).get("code") or source
     cell_id = (parent.get("metadata") or {}).get("cellId")
-    run = header.get("msg_id") or str(shell.execution_count)
-    return Cell(cell_id, run, source, shell.execution_count, header.get("session") or "")
+    run = header.get("msg_id") or str(number_of(shell))
+    return Cell(cell_id, run, source, number_of(shell), header.get("session") or "")
 
 
 def deleted_cells(shell: InteractiveShell) -> frozenset[str]:
@@ -191,6 +192,11 @@ def read(path: Path) -> Saved:
     if objects > MAX_OBJECTS:
         raise UsageError(f"{path} cannot be read as a notebook: it has {objects:,} objects and lists.")
     return _Reading(_cells(path, content), path.parent).saved()
+
+
+def cells(path: Path) -> list[Mapping[str, Any]]:
+    """The cells of a notebook's file, as nbformat has them. Raises `UsageError` where it cannot be read as one."""
+    return _cells(path, _content(path))
 
 
 def _cells(path: Path, content: bytes) -> list[Mapping[str, Any]]:

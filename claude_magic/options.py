@@ -24,6 +24,7 @@ DEFAULT_MAX_TOKENS = 32_000
 # What the values of a prompt may take; `parts.py` turns it into bytes.
 DEFAULT_VALUE_TOKENS = 2_500
 DEFAULT_CELL_TOKENS = 500_000
+DEFAULT_CONTEXT_TOKENS = 20_000
 DEFAULT_MAX_TOOL_CALLS = 25
 BUILT_IN_TOOLS = ("python", "variables", "read_file")
 # The API compacts no shorter conversation (CLAUDE_API.md §6).
@@ -38,6 +39,7 @@ class SecretValue(ValueError):
 
 _AMOUNT = re.compile(r"\$?[0-9]{1,7}(?:\.[0-9]{1,6})?")
 _NUMBER = re.compile(r"[0-9]{1,9}|[0-9]{1,3}(?:_[0-9]{3}){1,2}")
+_RANGE = re.compile(r"([0-9]{0,9})\s*(?:(-)\s*([0-9]{0,9}))?")
 # What IPython itself lives on.
 IPYTHON_NAMES = frozenset({"In", "Out", "exit", "quit", "open", "get_ipython"})
 
@@ -103,6 +105,22 @@ def _clear_tools(text: str) -> str:
     if not _NUMBER.fullmatch(text) or int(text) < 1:
         raise ValueError("auto, off, or a number of tokens")
     return str(int(text))
+
+
+def _cells(text: str) -> tuple[tuple[int, int | None], ...]:
+    """Numbers and ranges of cells: the first and the last of each, `None` where it is open."""
+    found: list[tuple[int, int | None]] = []
+    for part in text.replace("–", "-").split(","):
+        numbers = _RANGE.fullmatch(part.strip())
+        if numbers is None or part.strip() in ("", "-"):
+            raise ValueError("numbers of cells, such as 3-7 or 3,5,8-")
+        first, dash, last = numbers.groups()
+        low = int(first or 1)
+        high = (int(last) if last else None) if dash else low
+        if low < 1 or (high is not None and high < low):
+            raise ValueError("numbers of cells from 1 on, the lower first")
+        found.append((low, high))
+    return tuple(found)
 
 
 def _dollars(text: str) -> str:
@@ -362,6 +380,31 @@ class Options:
         help="how often Claude may call tools in one cell",
     )
     once: bool = option(False, "--once", help="neither see the conversation nor join it")
+    cells: tuple[tuple[int, int | None], ...] = option(
+        (),
+        "--cells",
+        metavar="NUMBERS",
+        parse=_cells,
+        help="send these cells along with their outputs, by the numbers in their In [ ]: 3-7, or 3,5,8-",
+    )
+    error: bool = option(False, "--error", help="send the last error along, with its cell and the values it used")
+    context: str = option(
+        "none",
+        "--context",
+        metavar="WHICH",
+        parse=_one_of("all", "new", "none"),
+        choices=("all", "new", "none"),
+        setting=True,
+        help="send the code along that ran, with outputs: all, new (since Claude's last turn), none",
+    )
+    context_tokens: int = option(
+        DEFAULT_CONTEXT_TOKENS,
+        "--context-tokens",
+        metavar="N",
+        parse=_whole_number,
+        setting=True,
+        help="how many tokens --cells and --context may take, roughly",
+    )
     allow_secrets: bool = option(
         False, "--allow-secrets", help="send what looks like a key, a token or a password; it is masked otherwise"
     )

@@ -58,6 +58,7 @@ def load(shell: InteractiveShell) -> None:
         shell.register_magics(each)
     shell.input_transformers_cleanup.insert(0, exact_cells)
     shell.events.register("pre_run_cell", asking.prepare)
+    asking.executions.watch()
     if shell.Completer is not None:
         shell.Completer.custom_matchers.append(asking.matcher)
     asking.prepare()
@@ -78,6 +79,7 @@ def unload(shell: InteractiveShell) -> None:
     shell.input_transformers_cleanup[:] = [each for each in shell.input_transformers_cleanup if each is not exact_cells]
     if shell.Completer is not None and asking.matcher in shell.Completer.custom_matchers:
         shell.Completer.custom_matchers.remove(asking.matcher)
+    asking.executions.unwatch()
     if asking.prepare in shell.events.callbacks["pre_run_cell"]:
         shell.events.unregister("pre_run_cell", asking.prepare)
 

@@ -25,6 +25,7 @@ from ..errors import ClaudeError, PromptError, ReplyInterrupted, UsageError
 from ..notebook import Cell, current_cell, deleted_cells, has_turns, standing
 from ..options import PROVIDERS, REPLAY, Options
 from ..pages import Notebook, Notebooks
+from ..ran import Executions
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from ..conversation import Turn
     from ..journal import Journal
     from ..live import ApprovingView
+    from ..masking import Secrets
     from ..pieces import Piece
     from ..record import Bundle
     from ..session import Outcome, Session
@@ -162,6 +164,7 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         super().__init__(shell=shell)
         self._source = ""
         self.notebooks = Notebooks()
+        self.executions = Executions(shell)
         self._sessions: dict[Notebook, Session] = {}
         self._began: dict[Session, int] = {}  # how much each had asked before this cell
         self._came_back: set[Notebook] = set()
@@ -264,6 +267,8 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         self._source = (info and info.raw_cell) or ""
         self._began = {session: len(session.spent) for session in self._sessions.values()}
         cell = self.cell
+        if info is not None:
+            self.executions.begin(cell.id)
         running = self.notebooks.turn_to(cell, self.shell)
         if deleted := deleted_cells(self.shell):
             self.session.delete(deleted)
@@ -364,8 +369,8 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         wanted = self.resolved(dataclasses.replace(wanted, schema=schema))
         secrets = masking.Secrets(masking.known(namespace, self._client.secrets()), wanted.allow_secrets)
         limits = Limits(wanted.value_tokens, wanted.cell_tokens)
-        attached = self._attached(wanted)
-        prompt = context.prompt(body, namespace, attached, raw=wanted.raw, secrets=secrets, limits=limits)
+        pieces = [*self._attached(wanted), *self._surroundings(wanted, running, secrets)]
+        prompt = context.prompt(body, namespace, pieces, raw=wanted.raw, secrets=secrets, limits=limits)
         content = prompt.content
         if "," in wanted.model:
             self._compare(wanted, prompt, running)
@@ -413,6 +418,21 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         from .. import structured
 
         return structured.shape_of(wanted.schema, self.shell.user_ns)
+
+    def _surroundings(self, wanted: Options, running: Cell, secrets: Secrets) -> list[Piece]:
+        """What of the notebook goes along. Light where nothing does."""
+        if not (wanted.cells or wanted.error or wanted.context != "none"):
+            return []
+        from ..surroundings import Surroundings
+
+        session = self.session
+        around = Surroundings(self.executions, session.path, secrets, wanted.context_tokens)
+        pieces = around.cells(wanted.cells) if wanted.cells else []
+        if wanted.context != "none":
+            turns = session.history(wanted, running).turns if wanted.context == "new" else ()
+            named = {piece.name for piece in pieces}
+            pieces += [each for each in around.code(turns[-1].created if turns else None) if each.name not in named]
+        return [*pieces, around.error()] if wanted.error else pieces
 
     def _compare(self, wanted: Options, prompt: Prompt, running: Cell) -> None:
         """Ask several models the same, side by side. What is for one model only is refused."""

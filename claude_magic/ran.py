@@ -1,0 +1,192 @@
+"""What ran in this kernel: source, outputs and error of each execution, bounded in memory.
+
+IPython keeps sources, results and (from 9 on) what was printed; what was displayed, and which error ended an execution,
+is noted here as it happens. Of that, the oldest goes first.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from .errors import ClaudeError
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+MAX_DISPLAYED_BYTES = 50_000_000
+MAX_NOTED = 10_000
+
+_OWN_LINE = re.compile(r"\s*%(claude(_\w+)?\b|(re)?load_ext\s+claude_magic\b|config\s+ClaudeMagic\b)")
+
+Bundle = Mapping[str, Any]
+
+
+@dataclass
+class Noted:
+    """What was seen of one execution: when it began (seconds since the epoch), what it displayed, how it failed."""
+
+    number: int
+    cell_id: str | None = None
+    started: float = 0.0
+    displayed: list[Bundle] = field(default_factory=list)
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error that ended an execution; `number` is `None` where it is not known which."""
+
+    error: BaseException
+    number: int | None = None
+
+
+class Executions:
+    """The executions of one kernel. `loaded` is when it began to watch, in seconds since the epoch."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+        self._noted: OrderedDict[int, Noted] = OrderedDict()
+        self._bytes = 0
+        self._failure: Failure | None = None
+        self.loaded = time.time()
+
+    def watch(self) -> None:
+        """Note what is displayed from now on, and how executions end."""
+        self._shell.events.register("post_run_cell", self._ended)
+        if hasattr(self._shell.display_pub, "register_hook"):
+            self._shell.display_pub.register_hook(self._displayed)
+
+    def unwatch(self) -> None:
+        """No longer."""
+        if self._ended in self._shell.events.callbacks["post_run_cell"]:
+            self._shell.events.unregister("post_run_cell", self._ended)
+        if hasattr(self._shell.display_pub, "unregister_hook"):
+            self._shell.display_pub.unregister_hook(self._displayed)
+
+    def begin(self, cell_id: str | None) -> None:
+        """An execution begins."""
+        number = number_of(self._shell)
+        self._forget(number)
+        self._noted[number] = Noted(number, cell_id, time.time())
+        while len(self._noted) > MAX_NOTED:
+            self._forget(next(iter(self._noted)))
+
+    @property
+    def last_failure(self) -> Failure | None:
+        """The last error that is the reader's own, not one of ours."""
+        if self._failure is not None:
+            return self._failure
+        error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)  # before we were loaded
+        return Failure(error) if isinstance(error, BaseException) and not isinstance(error, ClaudeError) else None
+
+    def source(self, number: int) -> str | None:
+        """What stood in the cell that ran as `In [number]`; `None` where there is none in this kernel."""
+        history = getattr(self._shell.history_manager, "input_hist_raw", None) or []
+        return history[number] if 0 < number < len(history) else None
+
+    def numbers(self) -> list[int]:
+        """All executions so far, the one that runs now aside."""
+        history = getattr(self._shell.history_manager, "input_hist_raw", None) or []
+        return [number for number in range(1, len(history)) if number != number_of(self._shell)]
+
+    def since(self, moment: float | None) -> list[int]:
+        """The executions after a moment (seconds since the epoch), or all: the last run of each cell, without our own.
+
+        What ran before we were loaded counts as run then.
+        """
+        last_runs: dict[object, int] = {}
+        for number in self.numbers():
+            noted = self._noted.get(number, Noted(number, started=self.loaded))
+            source = self.source(number) or ""
+            if source.strip() and not is_own(source) and (moment is None or noted.started > moment):
+                last_runs[noted.cell_id or number] = number
+        return sorted(last_runs.values())
+
+    def printed(self, number: int) -> str | None:
+        """What was written to stdout and stderr; `None` where this IPython does not keep it."""
+        outputs = getattr(self._shell.history_manager, "outputs", None)
+        if outputs is None:
+            return None
+        streams = [each for each in outputs.get(number, ()) if str(each.output_type).endswith("_stream")]
+        return "".join(str(text) for each in streams for text in each.bundle.get("stream", ()))
+
+    def displayed(self, number: int) -> list[Bundle]:
+        """What was displayed, as MIME bundles."""
+        return list(self._noted[number].displayed) if number in self._noted else []
+
+    def has_result(self, number: int) -> bool:
+        """Whether there is an `Out [number]`."""
+        return number in self._shell.user_ns.get("_oh", {})
+
+    def result(self, number: int) -> Any:
+        """The value of `Out [number]`."""
+        return self._shell.user_ns["_oh"][number]
+
+    def error(self, number: int) -> BaseException | None:
+        """What ended an execution, if it failed."""
+        return self._noted[number].error if number in self._noted else None
+
+    def _ended(self, result: Any) -> None:
+        error = result.error_in_exec or result.error_before_exec
+        number = next(reversed(self._noted), None)
+        if not isinstance(error, BaseException) or isinstance(error, ClaudeError):
+            return
+        self._failure = Failure(error, number)
+        for noted in self._noted.values():  # a traceback holds its frames, and all that is in them: one is enough
+            noted.error = error if noted.number == number else _bare(noted.error)
+
+    def _displayed(self, message: Any) -> Any:
+        """A hook of ipykernel's display publisher: it gets each message, and gives it on."""
+        number = next(reversed(self._noted), None)
+        if number is None or message.get("msg_type") != "display_data" or is_own(self.source(number) or ""):
+            return message
+        bundle = message["content"]["data"]
+        size = sum(len(value) for value in bundle.values() if isinstance(value, str))
+        if size <= MAX_DISPLAYED_BYTES:
+            self._noted[number].displayed.append(bundle)
+            self._bytes += size
+        for noted in self._older(number):
+            if self._bytes <= MAX_DISPLAYED_BYTES:
+                break
+            self._drop(noted)
+        return message
+
+    def _older(self, number: int) -> Iterable[Noted]:
+        return [noted for noted in self._noted.values() if noted.number != number and noted.displayed]
+
+    def _drop(self, noted: Noted) -> None:
+        self._bytes -= sum(len(v) for bundle in noted.displayed for v in bundle.values() if isinstance(v, str))
+        noted.displayed = []
+
+    def _forget(self, number: int) -> None:
+        if number in self._noted:
+            self._drop(self._noted.pop(number))
+
+
+def number_of(shell: InteractiveShell) -> int:
+    """The number of the execution that runs now: `execution_count` is, depending on IPython's version, the next one."""
+    return int(shell.displayhook.prompt_count)
+
+
+def _bare(error: BaseException | None) -> BaseException | None:
+    return error.with_traceback(None) if error is not None else None
+
+
+def is_own(source: str) -> bool:
+    """Whether a cell is a question to Claude, or only about that."""
+    lines = [line for line in source.splitlines() if line.strip()]
+    return bool(lines) and (lines[0].lstrip().startswith("%%claude") or all(map(_OWN_LINE.match, lines)))
+
+
+def of_file(cells: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The code cells of a notebook's file that have run, each with its number."""
+    for cell in cells:
+        number = cell.get("execution_count")
+        if cell.get("cell_type") == "code" and isinstance(number, int) and number > 0:
+            yield number, cell

@@ -1,0 +1,185 @@
+"""What stands around a question in the notebook: cells with their outputs, the code that ran, the last error.
+
+Each becomes pieces of the prompt (`pieces.py`), bounded in tokens. Fences hold what they hold: none that is in a text
+can close the one around it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from . import context, failing, notebook, ran
+from .errors import UsageError
+from .fencing import fence
+from .masking import Secrets
+from .parts import Limits, Part, Text, room_for, shortened
+from .pictures import image_block
+from .pieces import Piece
+from .ran import Bundle, Executions
+from .weighing import of_blocks
+
+# Of the tokens for one cell, its source has the larger part.
+SOURCE_PERCENT = 60
+MIN_CELL_TOKENS = 200
+MAX_CELL_TOKENS = 6_000
+MAX_CELL_IMAGES = 5
+RESULT_LIMITS = Limits(value_tokens=2_500)
+_ANSI = re.compile(r"\x1b\[[0-9;?]{0,20}[A-Za-z]")
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """Where to look: what ran in the kernel, the notebook's file, and what is masked. `tokens` is how much may go."""
+
+    executions: Executions
+    path: Path | None
+    secrets: Secrets
+    tokens: int
+
+    def cells(self, wanted: Sequence[tuple[int, int | None]]) -> list[Piece]:
+        """The cells of these numbers, as they stand in `In [ ]`. Raises `UsageError` where there is one of none."""
+        numbers = self._numbers(wanted)
+        each = max(MIN_CELL_TOKENS, min(MAX_CELL_TOKENS, self.tokens // max(1, len(numbers))))
+        return [self._cell(number, each, "cell") for number in numbers]
+
+    def code(self, since: float | None) -> list[Piece]:
+        """The cells that ran since a moment (seconds since the epoch), or all: the newest, if they are too many."""
+        found: list[Piece] = []
+        numbers, left = self.executions.since(since), self.tokens
+        for number in reversed(numbers):
+            piece = self._cell(number, MAX_CELL_TOKENS, "code")
+            left -= of_blocks(part if not isinstance(part, Text) else _block(part) for part in piece.parts)
+            if left < 0 and found:
+                break
+            found.append(piece)
+        missing = len(numbers) - len(found)
+        if missing:
+            note = f"[{missing} earlier cells are left out: {self.tokens:,} tokens are the limit]"
+            found.append(Piece(f"{missing} earlier cells left out", "note", [Text(note, own_lines=True)]))
+        return found[::-1]
+
+    def error(self) -> Piece:
+        """The last error. Raises `UsageError` where there was none."""
+        failure = self.executions.last_failure
+        if failure is None:
+            raise UsageError(
+                "There is no error to send: no cell has failed in this kernel.", advice="Leave --error out."
+            )
+        source = self.executions.source(failure.number) if failure.number else None
+        parts = failing.parts(failure, source, self.secrets)
+        where = f"error in cell [{failure.number}]" if failure.number else "last error"
+        return Piece(where, "error", parts)
+
+    def _numbers(self, wanted: Sequence[tuple[int, int | None]]) -> list[int]:
+        known = sorted({*self.executions.numbers(), *self._filed})
+        found: dict[int, None] = {}
+        for first, last in wanted:
+            within = [n for n in known if first <= n <= (math.inf if last is None else last)]
+            of_reader = [n for n in within if not ran.is_own(self._source(n) or "")]
+            if not of_reader:
+                raise UsageError(_no_cell(first, last, known, bool(within)), advice="Nothing was sent.")
+            found |= dict.fromkeys(of_reader)
+        return list(found)
+
+    def _cell(self, number: int, tokens: int, kind: str) -> Piece:
+        source = shortened((self._source(number) or "").rstrip("\n"), room_for(tokens) * SOURCE_PERCENT // 100)
+        parts: list[Part] = [Text(f"Cell [{number}]:", own_lines=True), *fence(source, "python", is_code=True)]
+        outputs = list(self._outputs(number))
+        text = "\n".join(part.text.rstrip("\n") for part in outputs if isinstance(part, Text) and part.text.strip())
+        if text:
+            kept = shortened(_ANSI.sub("", text), room_for(tokens) * (100 - SOURCE_PERCENT) // 100)
+            parts += [Text(f"Output of cell [{number}]:", own_lines=True), *fence(kept)]
+        images = [part for part in outputs if not isinstance(part, Text)]
+        if len(images) > MAX_CELL_IMAGES:
+            note = f"[{len(images) - MAX_CELL_IMAGES} more images of cell [{number}] are left out]"
+            parts.append(Text(note, own_lines=True))
+        return Piece(f"cell [{number}]", kind, [*parts, *images[:MAX_CELL_IMAGES]])
+
+    def _source(self, number: int) -> str | None:
+        source = self.executions.source(number)
+        return source if source is not None else _text(self._filed.get(number, {}).get("source"))
+
+    def _outputs(self, number: int) -> Iterator[Part]:
+        """What the kernel knows of a cell's outputs; where it did not run in this kernel, what the file has."""
+        executions = self.executions
+        if executions.source(number) is None:
+            yield from _of_file(self._filed[number])
+            return
+        printed = executions.printed(number)
+        if printed is None:
+            yield from (part for part in _of_file(self._filed.get(number, {}), ("stream",)))
+        else:
+            yield Text(printed)
+        for bundle in executions.displayed(number):
+            yield from _of_bundle(bundle)
+        if executions.has_result(number):
+            yield from context.parts_of(executions.result(number), f"Out[{number}]", self.secrets, RESULT_LIMITS)
+        if (error := executions.error(number)) is not None:
+            yield Text(failing.in_a_line(error))
+
+    @property
+    def _filed(self) -> dict[int, Mapping[str, Any]]:
+        """The cells of the saved file by their numbers: those that an earlier kernel ran."""
+        if self.path is None or not self.path.exists():
+            return {}
+        return dict(ran.of_file(notebook.cells(self.path)))
+
+
+def _block(part: Text) -> dict[str, Any]:
+    return {"type": "text", "text": part.text}
+
+
+def _no_cell(first: int, last: int | None, known: Sequence[int], is_own: bool) -> str:
+    asked = f"cell [{first}]" if last == first else f"cell from [{first}]" + (f" to [{last}]" if last else " on")
+    if is_own:
+        return f"There is no {asked} but %%claude cells: they are in the conversation."
+    ran_so_far = f"[{known[0]}] to [{known[-1]}]" if known else "none so far"
+    return f"There is no {asked}: a cell's number is the one in its In [ ], and those that ran are {ran_so_far}."
+
+
+def _of_file(cell: Mapping[str, Any], kinds: Iterable[str] = ()) -> Iterator[Part]:
+    """The outputs that a notebook's file has of a cell."""
+    outputs = cell.get("outputs")
+    for output in outputs if isinstance(outputs, list) else ():
+        kind = output.get("output_type")
+        if kinds and kind not in kinds:
+            continue
+        if kind == "stream":
+            yield Text(_text(output.get("text")) or "")
+        elif kind == "error":
+            yield Text(f"{output.get('ename')}: {output.get('evalue')}")
+        elif isinstance(output.get("data"), Mapping):
+            yield from _of_bundle(output["data"])
+
+
+def _of_bundle(bundle: Bundle) -> Iterator[Part]:
+    """A displayed value, best form first: an image, else Markdown, else text."""
+    for kind in ("image/png", "image/jpeg", "image/gif", "image/webp"):
+        if data := _text(bundle.get(kind)):
+            try:
+                yield image_block(_decoded(data))
+                return
+            except (ValueError, UsageError):
+                break
+    for kind in ("text/markdown", "text/latex", "text/plain", "application/json"):
+        if kind in bundle:
+            yield Text(_text(bundle[kind]) or str(bundle[kind]))
+            return
+
+
+def _decoded(data: str) -> bytes:
+    import base64
+
+    return base64.b64decode(data)
+
+
+def _text(value: Any) -> str | None:
+    """Text as a notebook holds it: a string, or its lines."""
+    if isinstance(value, str):
+        return value
+    return "".join(map(str, value)) if isinstance(value, list) else None
