@@ -13,8 +13,8 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, overload
 
-from .errors import ClaudeError, UnshowableError, UsageError
-from .foreign import TookTooLong, one_line, short, type_name
+from .errors import ClaudeError, PromptError, UnshowableError, UsageError
+from .foreign import TookTooLong, attempt, one_line, short, type_name
 from .parts import Part, Room, Text, shortened
 from .pictures import Block, image_block
 
@@ -126,7 +126,8 @@ def _parts(given: Any, who: str, room: Room) -> list[Part]:
     parts: list[Part] = []
     for element in elements:
         if isinstance(element, str):
-            parts.append(Text(shortened(str.__str__(element), room.share(len(elements)).summary)))
+            said = shortened(str.__str__(element), room.share(len(elements)).summary)
+            parts.append(Text(said, own_lines=len(elements) > 1))
         elif isinstance(element, Mapping):
             parts.append(_block(element, who, room.share(len(elements))))
         else:
@@ -141,10 +142,9 @@ def _no_block(who: str, what: str) -> UnshowableError:
 
 def _block(given: Mapping[str, Any], who: str, room: Room) -> Part:
     """A block as the API takes it in a prompt (CLAUDE_API.md §3); text in it is within its room."""
-    try:
-        block: Block = json.loads(json.dumps(dict(given)))
-    except (TypeError, ValueError, RecursionError):
-        raise _no_block(who, "a block that is not JSON") from None
+    block: Block | None = attempt(lambda: json.loads(json.dumps(dict(given))))
+    if block is None:
+        raise _no_block(who, "a block that is not JSON")
     kind = block.get("type")
     if not isinstance(kind, str) or kind not in _KEYS:
         raise _no_block(who, f"a block of type {short(repr(kind), 60)}, which no prompt can hold")
@@ -154,7 +154,11 @@ def _block(given: Mapping[str, Any], who: str, room: Room) -> Part:
     fault = next(_FAULTS[kind](block), None)
     if fault:
         raise _no_block(who, f"a block of type {kind} {fault}")
-    return _FINISH[kind](block, room)
+    try:
+        return _FINISH[kind](block, room)
+    except PromptError as error:
+        fault = error.message.rstrip(".")
+    raise _no_block(who, f"a block of type {kind}: {fault}")
 
 
 def _text_faults(block: Block) -> Iterator[str]:
