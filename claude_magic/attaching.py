@@ -106,13 +106,17 @@ def _value(value: Any, name: str, wanted: _Wanted) -> Iterator[Piece]:
         yield _of_path(value, wanted)
     elif isinstance(value, str):
         yield from _text(value, name, wanted)
-    elif isinstance(value, list | tuple) and value and all(isinstance(each, str | Path) for each in value):
+    elif isinstance(value, list | tuple) and value and (wanted.image or all(map(_names_something, value))):
         for position, each in enumerate(value):
             yield from _value(each, f"{name}[{position}]", wanted)
     elif (data := _bytes_of(value)) is not None:
         yield _piece(attachments.of_data(data, name), name, wanted)
     else:
         yield _piece(Attachment(_shown(value, name, wanted)), name, wanted)
+
+
+def _names_something(value: Any) -> bool:
+    return isinstance(value, str | Path | bytes)
 
 
 def _text(text: str, name: str, wanted: _Wanted) -> Iterator[Piece]:

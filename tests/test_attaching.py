@@ -137,6 +137,8 @@ def test_variables_are_what_they_hold(folder: Path) -> None:
         assert piece.kind == "image"
     both = attached(image=("both",), namespace={"both": [Path("a.png"), "b.png"]})
     assert names(both) == ["a.png", "b.png"]
+    several = attached(image=("several",), namespace={"several": (figure, held["photo"], png())})
+    assert [piece.kind for piece in several] == ["image"] * 3
     (frame,) = attached(file=("frame",), namespace={"frame": pandas.DataFrame({"a": [1, 2]})})
     assert frame.name == "frame" and "DataFrame frame: 2 rows" in frame.parts[0]["text"]
     (notes,) = attached(file=("long",), namespace={"long": "a text of several words"})
