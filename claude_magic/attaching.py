@@ -107,6 +107,10 @@ def _value(value: Any, name: str, wanted: _Wanted) -> Iterator[Piece]:
     elif isinstance(value, str):
         yield from _text(value, name, wanted)
     elif isinstance(value, list | tuple) and value and (wanted.image or all(map(_names_something, value))):
+        if len(value) > MAX_ATTACHMENTS:
+            raise UsageError(f"{name} has {len(value):,} elements, and a request takes {MAX_ATTACHMENTS} attachments.")
+        if any(isinstance(each, list | tuple) for each in value):  # it may hold itself
+            raise UsageError(f"{wanted.flag} {name}: a list in a list is no image.", advice=NOTHING_SENT)
         for position, each in enumerate(value):
             yield from _value(each, f"{name}[{position}]", wanted)
     elif (data := _bytes_of(value)) is not None:

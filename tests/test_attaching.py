@@ -145,6 +145,13 @@ def test_variables_are_what_they_hold(folder: Path) -> None:
     assert notes.parts[0]["source"]["data"] == "a text of several words" and notes.parts[0]["title"] == "long"
 
 
+def test_a_list_that_holds_itself_or_too_much_is_refused() -> None:
+    endless: list[Any] = []
+    endless.append(endless)
+    assert "a list in a list" in refusal(image=("endless",), namespace={"endless": endless})
+    assert "601 elements" in refusal(image=("many",), namespace={"many": [png()] * 601})
+
+
 def test_a_file_goes_before_a_variable_and_a_variable_before_a_folder(folder: Path) -> None:
     (folder / "thing").write_text("from the file")
     (piece,) = attached(file=("thing",), namespace={"thing": "from the variable"})
