@@ -166,15 +166,18 @@ def session_table(ledger: Sequence[Entry], budget: Budget | None = None) -> reco
 
 
 def session_bars(ledger: Sequence[Entry]) -> tuple[str, list[Bar]]:
-    """What a chart of a session shows: its title, and a bar for each cell of the notebook."""
+    """What a chart of a session shows: its title, a bar for each cell of the notebook, and one for all else that was
+    paid for."""
     cells = _by_cell(ledger)
     title = "Cost per cell"
-    if any(each.call.provider == "offline" for cell in cells for each in cell):
+    if any(each.call.provider == "offline" for each in ledger):
         title += f" · {record.OFFLINE}: what Claude would have cost"
-    if any(each.call.replayed for cell in cells for each in cell):
+    if any(each.call.replayed for each in ledger):
         title += " · a replay costs nothing"
     labels = [record.cell_number(cell[0].turn) or f"{number}." for number, cell in enumerate(cells, 1)]
-    return title, [_bar(label, [each.call for each in cell]) for label, cell in zip(labels, cells, strict=True)]
+    bars = [_bar(label, [each.call for each in cell]) for label, cell in zip(labels, cells, strict=True)]
+    beside = [each.call for each in ledger if each.standing != "stands"]
+    return title, [*bars, *([_bar("other", beside)] if beside else [])]
 
 
 def _by_cell(ledger: Iterable[Entry]) -> list[list[Entry]]:

@@ -145,7 +145,7 @@ def test_the_bars_of_a_session_are_its_cells_and_add_up_to_what_they_cost() -> N
     }
     turns = [asked("a", "c1", usage=usage, execution_count=4), asked("b", "c1"), asked("c"), asked("d", model="who")]
     _, bars = spending.session_bars(ledger.entries(turns, [asked("e", once=True)]))
-    assert [bar.label for bar in bars] == ["[4]", "2.", "3."]
+    assert [bar.label for bar in bars] == ["[4]", "2.", "3.", "other"]
     assert bars[0].total == pricing.total(map(pricing.turn_cost, turns[:2])).dollars
     assert bars[0].tokens == {
         "input": 1_010,
