@@ -149,7 +149,8 @@ class Answer:
             pauses += reason == "pause_turn"
             calls = open_calls(self.reply.content) if reason == "tool_use" and self._tools.definitions else []
             if not calls and (reason != "pause_turn" or pauses > MAX_PAUSES):
-                self._look_at_files(self.reply, settings)
+                if failure is None:
+                    self._look_at_files(self.reply, settings)
                 return failure
             if calls and (failure := self._use_tools(calls, len(before))):
                 return failure

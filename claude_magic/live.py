@@ -101,6 +101,7 @@ class NotebookView:
         self._panel: Panel | None = None
         self._header = _Output(shell)
         self._answer: list[_Output] = []
+        self._made: list[_Output] = []
         self._inert = markdown.Inert()
         self._pace = _Pace()
         self._label = ""
@@ -180,8 +181,7 @@ class NotebookView:
             else:
                 self._header.show(*record.header(turn, instead_of))
                 self._draw(record.answer(turn, self._inert))
-                for image in record.made(turn):
-                    _Output(self._shell).show(image)
+                self._show_made(turn)
             if self._panel is not None:
                 self._panel.close()
 
@@ -190,6 +190,15 @@ class NotebookView:
         with self._drawing:
             self._header.show(*record.header(turn))
             self._draw(record.answer(turn))
+            self._show_made(turn)
+
+    def _show_made(self, turn: Turn) -> None:
+        """The images that Claude's code made, below the answer; of a turn that had more, the rest is empty."""
+        images = record.made(turn)
+        while len(self._made) < len(images):
+            self._made.append(_Output(self._shell))
+        for output, image in zip(self._made, [*images, *[{"text/plain": ""}] * len(self._made)], strict=False):
+            output.show(image)
 
     def _tick(self) -> None:
         while not self._ended:

@@ -7,6 +7,7 @@ Neither is ever sent.
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,14 +16,16 @@ from .client import Client, Settings
 from .conversation import Block
 
 MAX_FILES = 20
+MAX_SECONDS = 30.0  # for all of them: the reply is there already, and the reader waits
 MAX_IMAGE_BYTES = 10_000_000
 
 
 def fetch(client: Client, settings: Settings, content: Sequence[Block]) -> tuple[Block, ...]:
     """The files that a reply tells of. What cannot be fetched is named all the same."""
     found: list[Block] = []
+    end = time.monotonic() + MAX_SECONDS
     for file_id in list(workings.files(content))[:MAX_FILES]:
-        about = client.file(file_id, settings)
+        about = client.file(file_id, settings) if time.monotonic() < end else {}
         named = {"title": str(about.get("filename") or file_id), "file_id": file_id}
         found.append(_image(client, settings, named, about) or _named(named, about))
     return tuple(found)

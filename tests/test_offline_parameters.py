@@ -106,7 +106,7 @@ def test_no_output_fills_the_cache(client: anthropic.Anthropic) -> None:
         (
             {
                 "system": [text("s", cache_control=MARK)],
-                "output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}},
+                "output_config": {"format": {"type": "json_schema", "schema": {"type": "integer"}}},
             },
             "cannot be combined with `output_config.format`",
         ),

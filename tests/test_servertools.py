@@ -280,12 +280,17 @@ def test_a_replay_grows_the_same_and_runs_nothing(ask: Asking) -> None:
 
 
 @pytest.mark.parametrize("form", export.FORMS)
-def test_exports_take_turns_with_server_tools(ask: Asking, form: str) -> None:
+def test_exports_take_turns_with_server_tools_and_their_charts(ask: Asking, form: str) -> None:
     turn = ask("[[search x]] [[run plot]]", dataclasses.replace(RUNNING, web_search=True))
-    assert "web_search" in export.export({"main": Conversation((turn,))}, form, title="t", stem="t").text or form in (
-        "md",
-        "html",
-    )
+    made = export.export({"main": Conversation((turn,))}, form, title="t", stem="t")
+    said = {
+        "md": "![image made by Claude's code: chart.png](t_files/",
+        "html": 'alt="image made by Claude&#x27;s code: chart.png"',
+        "json": "chart.png",
+        "py": "web_search_20260318",
+    }
+    assert said[form] in made.text
+    assert bool(made.files) == (form == "md")
 
 
 # --- tokens ---------------------------------------------------------------------------------------------

@@ -14,10 +14,11 @@ def label(turn: Turn, number: int) -> str:
 
 
 def name_of(block: Block) -> str:
-    """What a block that is not text is called: an image, or a document by its title."""
+    """What a block that is not text is called: an image, or a document by its title, and where it comes from."""
     kind = " ".join(record.printable(str(block.get("type"))).replace("_", " ").split())
     title = " ".join(record.printable(str(block.get("title") or "")).split())
-    return f"{kind} sent to Claude{f': {title}' if title else ''}"
+    origin = "made by Claude's code" if "file_id" in block else "sent to Claude"
+    return f"{kind} {origin}{f': {title}' if title else ''}"
 
 
 def folds(turn: Turn) -> list[tuple[str, str]]:

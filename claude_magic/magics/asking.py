@@ -248,7 +248,8 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         """
         host = line.strip()
         if host and _HOST.fullmatch(host):
-            self.session.client.use_token(host, _hidden_input(f"Token for {host}: "))
+            where = "Set a variable in the environment, and name it in ClaudeMagic.mcp_tokens."
+            self.session.client.use_token(host, _hidden_input(f"Token for {host}: ", where))
             print("The token is kept in memory, for this kernel only.")
             return
         if host:
@@ -256,7 +257,7 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
                 "%claude_key takes nothing on its line: a key in a cell is a key in the file.",
                 advice="Run it bare, and paste the key where it asks. The key on this line should be revoked.",
             )
-        self.session.client.use_key(_hidden_input("Anthropic API key: "))
+        self.session.client.use_key(_hidden_input("Anthropic API key: ", _NO_KEY))
         print("The key is kept in memory, for this kernel only.")
 
     def prepare(self, info: Any = None) -> None:
@@ -543,9 +544,12 @@ def _kept(outcome: Outcome) -> ClaudeError:
     return failure
 
 
-def _hidden_input(asked: str) -> str:
+_NO_KEY = "Set ANTHROPIC_API_KEY in the environment before the kernel starts."
+
+
+def _hidden_input(asked: str, otherwise: str) -> str:
     try:
         return getpass.getpass(asked)
     except Exception:  # a kernel without a person: nbclient, papermill
         message = "There is nobody to ask for a key here."
-    raise UsageError(message, advice="Set ANTHROPIC_API_KEY in the environment before the kernel starts.")
+    raise UsageError(message, advice=otherwise)

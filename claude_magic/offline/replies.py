@@ -42,6 +42,8 @@ def draft(body: Body, thinking: bool, hop: int = 0, files: Sequence[str] = ()) -
     worked = None if (body.get("output_config") or {}).get("format") else hosting.work(prompt, body, files)
     said = _said(f"{LABEL}Let me see.")
     done = [said, *worked.blocks] if worked else []
+    if done and done[-1]["type"] == "text":
+        done.append(_said("\n\n"))
     return Draft([*opening, *done, *_content(prompt, body, bool(done))], files=worked.files if worked else ())
 
 
@@ -60,7 +62,7 @@ def _content(prompt: Prompt, body: Body, worked: bool) -> list[dict[str, Any]]:
         value = example(form["schema"], _MISFIT.sub("", prompt.question))
         return [_said(json.dumps(misfit(value) if _MISFIT.search(prompt.text) else value))]
     if worked:
-        return [_said(f"\n\nThat is what I can tell. {closing(prompt)}")]
+        return [_said(f"That is what I can tell. {closing(prompt)}")]
     if pause := _PAUSE.search(prompt.text):
         return _paused(prompt, body, int(pause[1] or 1))
     if (tool := _named_tool(prompt, body)) is not None:
