@@ -19,11 +19,9 @@ def citations(body: Body) -> list[dict[str, Any]]:
     said = []
     for index, each in enumerate(placed):
         if each.message == newest and (each.block.get("citations") or {}).get("enabled"):
-            said.append(
-                {"type": "text", "text": f"Document {index + 1} begins so.", "citations": [_cited(each.block, index)]}
-            )
-            said.append({"type": "text", "text": " "})
-    return said[:-1]
+            words = f"{' ' if said else ''}Document {index + 1} begins so."
+            said.append({"type": "text", "text": words, "citations": [_cited(each.block, index)]})
+    return said
 
 
 def _cited(document: Block, index: int) -> dict[str, Any]:

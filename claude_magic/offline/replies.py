@@ -42,9 +42,7 @@ def draft(body: Body, thinking: bool, hop: int = 0, files: Sequence[str] = ()) -
     worked = None if (body.get("output_config") or {}).get("format") else hosting.work(prompt, body, files)
     said = _said(f"{LABEL}Let me see.")
     done = [said, *worked.blocks] if worked else []
-    if done and done[-1]["type"] == "text":
-        done.append(_said("\n\n"))
-    return Draft([*opening, *done, *_content(prompt, body, bool(done))], files=worked.files if worked else ())
+    return Draft([*opening, *done, *_content(prompt, body, done)], files=worked.files if worked else ())
 
 
 def _refuses(prompt: Prompt, body: Body, hop: int) -> bool:
@@ -56,13 +54,14 @@ def _refuses(prompt: Prompt, body: Body, hop: int) -> bool:
     return hop < int(who) if who.isdecimal() else who in body["model"]
 
 
-def _content(prompt: Prompt, body: Body, worked: bool) -> list[dict[str, Any]]:
+def _content(prompt: Prompt, body: Body, worked: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     form = (body.get("output_config") or {}).get("format")
     if form:
         value = example(form["schema"], _MISFIT.sub("", prompt.question))
         return [_said(json.dumps(misfit(value) if _MISFIT.search(prompt.text) else value))]
     if worked:
-        return [_said(f"That is what I can tell. {closing(prompt)}")]
+        apart = "\n\n" if worked[-1]["type"] == "text" else ""
+        return [_said(f"{apart}That is what I can tell. {closing(prompt)}")]
     if pause := _PAUSE.search(prompt.text):
         return _paused(prompt, body, int(pause[1] or 1))
     if (tool := _named_tool(prompt, body)) is not None:
@@ -75,7 +74,7 @@ def _content(prompt: Prompt, body: Body, worked: bool) -> list[dict[str, Any]]:
     told = instructions(prompt)
     said = _said(LABEL + "\n\n".join([told, *found] if told else found))
     cited = quoting.citations(body)
-    return [said, _said("\n\n"), *cited] if cited else [said]
+    return [{**said, "text": f"{said['text']}\n\n"}, *cited] if cited else [said]
 
 
 def _said(text: str) -> dict[str, Any]:
