@@ -16,7 +16,7 @@ def citations(body: Body) -> list[dict[str, Any]]:
     """A text block with its citation for each document of the newest message that has any, in order."""
     placed = [each for each in flatten(body["messages"]) if each.kind == "document"]
     newest = max((each.message for each in placed), default=-1)
-    said = []
+    said: list[dict[str, Any]] = []
     for index, each in enumerate(placed):
         if each.message == newest and (each.block.get("citations") or {}).get("enabled"):
             words = f"{' ' if said else ''}Document {index + 1} begins so."
