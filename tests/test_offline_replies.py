@@ -92,6 +92,7 @@ def test_it_calls_a_tool_that_is_named_and_answers_from_the_result(client: anthr
 def test_it_keeps_to_an_output_schema(client: anthropic.Anthropic) -> None:
     schema = {
         "type": "object",
+        "additionalProperties": False,
         "properties": {"n": {"$ref": "#/$defs/count"}, "tags": {"type": "array", "items": {"type": "string"}}},
         "$defs": {"count": {"type": "integer"}},
     }
