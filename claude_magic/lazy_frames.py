@@ -15,6 +15,8 @@ from typing import Any
 from .foreign import attempt, comes_from, short, type_name
 
 MAX_HEAD_ROWS = 10
+MAX_GATHERED_ROWS = 5_000_000
+MAX_FILTERED_ROWS = 500_000_000
 NEEDS_ALL = "not computed: that would read all of its rows"
 FAILED = "not computed: the query for them failed"
 CONSUMES = "not read: reading them here would use them up"
@@ -108,9 +110,24 @@ def _first_partition(value: Any, is_frame: bool) -> list[Sequence[Any]]:
 def _duckdb(value: Any) -> Glimpse | None:
     if not hasattr(value, "limit") or not hasattr(value, "columns"):
         return None
-    # The engine stops at the limit, and what it has to read before it does not come into this process.
     known = Glimpse("Relation", "duckdb", [str(name) for name in value.columns], [str(kind) for kind in value.types])
-    return replace(known, read=lambda: value.limit(MAX_HEAD_ROWS).fetchall())
+    head = value.limit(MAX_HEAD_ROWS)
+    if not attempt(lambda: _stops_soon(str(head.explain()))):
+        return replace(known, note=NEEDS_ALL)
+    return replace(known, read=head.fetchall)
+
+
+# A plan of DuckDB with one of these reads all that is below it before its first row; nothing interrupts it then.
+_GATHERS = re.compile(r"AGGREGATE|GROUP|JOIN|PRODUCT|ORDER|SORT|TOP.N|WINDOW|DISTINCT|CTE|PIVOT", re.IGNORECASE)
+_ESTIMATE = re.compile(r"~\s*([0-9][0-9,_.]*)\s*rows", re.IGNORECASE)
+
+
+def _stops_soon(plan: str) -> bool:
+    """Whether a plan of DuckDB stops at its limit, or has not much to read before it, by its own estimates."""
+    estimates = [int(re.sub(r"[,_.]", "", found)) for found in _ESTIMATE.findall(plan)]
+    if _GATHERS.search(plan):
+        return bool(estimates) and max(estimates) <= MAX_GATHERED_ROWS
+    return "filter" not in plan.lower() or (bool(estimates) and max(estimates) <= MAX_FILTERED_ROWS)
 
 
 def _arrow(value: Any) -> Glimpse | None:

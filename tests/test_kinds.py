@@ -31,10 +31,10 @@ HEAD = "first 10 rows:\nn,word\n0,é\n1,null\n2,y\n3,é\n4,null\n5,y\n6,é\n7,nu
 EAGER = "min 0, max 29, mean 14.5, distinct 30"
 
 
-def _duckdb() -> Any:
+def _duckdb(rows: int) -> Any:
     import duckdb
 
-    return duckdb.sql("select range n, 'x' word from range(1000000000)")
+    return duckdb.sql(f"select range n, 'x' word from range({rows})")
 
 
 def _dask(**changes: Any) -> Any:
@@ -75,7 +75,7 @@ SNAPSHOTS: dict[str, tuple[Callable[[], Any], str]] = {
         "first row:\nx,x\n1,2",
     ),
     "duckdb": (
-        lambda: _duckdb().filter("n < 2"),
+        lambda: _duckdb(1_000).filter("n < 2"),
         "Relation value: 2 columns, rows not counted (duckdb)\ncolumn | type\nn | BIGINT\nword | VARCHAR\n"
         "first 2 rows:\nn,word\n0,x\n1,x",
     ),
@@ -146,7 +146,18 @@ def test_what_a_library_holds_is_sent_so(name: str) -> None:
 
 
 def test_a_relation_of_a_billion_rows_is_not_collected() -> None:
-    assert text("{{value}}", value=_duckdb()).endswith("8,x\n9,x")
+    assert text("{{value}}", value=_duckdb(10**12)).endswith("8,x\n9,x")
+    none = _duckdb(10**12).filter("n < 0")
+    assert text("{{value}}", value=none).endswith("first rows not computed: that would read all of its rows")
+
+
+def test_a_relation_that_gathers_few_rows_is_computed_and_one_that_gathers_many_is_not() -> None:
+    import duckdb
+
+    few = duckdb.sql("select range % 2 k, count(*) n from range(10) group by k order by k")
+    assert text("{{few}}", few=few).endswith("first 2 rows:\nk,n\n0,5\n1,5")
+    many = duckdb.sql("select sum(a.range * b.range) s from range(10000000) a, range(1000000) b")
+    assert text("{{many}}", many=many).endswith("first rows not computed: that would read all of its rows")
 
 
 def test_of_a_dask_frame_one_partition_is_computed() -> None:

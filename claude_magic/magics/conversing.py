@@ -107,11 +107,12 @@ class ConversationMagics(Magics):
             self._show_pins()
             return
         from .. import attachments, context
+        from ..parts import Limits
 
-        path = _file(expression)
-        content = (
-            attachments.path_blocks(path) if path else context.content(f"{{{{{expression}}}}}", self.shell.user_ns)
-        )
+        path, defaults = _file(expression), self._asking.defaults()
+        limits = Limits(defaults.value_tokens, defaults.cell_tokens)
+        body, namespace = f"{{{{{expression}}}}}", self.shell.user_ns
+        content = attachments.path_blocks(path) if path else context.content(body, namespace, limits=limits)
         pin = Pin(expression, tuple(content), ttl, time.time())
         self._session.chats.set_up(pin, self._asking.cell)
         self._show({"text/plain": f"Pinned {expression}, kept for {ttl}."}, pin_metadata(pin))
