@@ -434,6 +434,9 @@ class Options:
         choices="variables",
         help="bind the reply to a variable: a str with .thinking .code .usage .cost .blocks",
     )
+    code: bool = option(
+        False, "--code", help="put the reply's Python into a new cell below, which does not run by itself"
+    )
     count: bool = option(False, "--count", help="count the tokens, estimate the cost, and ask nothing")
     show_request: bool = option(False, "--show-request", help="print the exact request as JSON and send nothing")
     show_code: bool = option(False, "--show-code", help="print the request as a script with the SDK and send nothing")

@@ -30,7 +30,7 @@ OFFLINE = "offline stand-in, not Claude"
 REPLAYED = "replayed from the notebook"
 THINKING = "Thinking"
 # `tex2jax_ignore`: JupyterLab takes two dollar signs in HTML for a formula (RENDERING.md §3).
-_BOX = '<div class="claude-magic tex2jax_ignore mathjax_ignore" style="font-size: 0.9em; line-height: 1.5">'
+BOX = '<div class="claude-magic tex2jax_ignore mathjax_ignore" style="font-size: 0.9em; line-height: 1.5">'
 _PROSE_STYLE = "white-space: pre-wrap; overflow-wrap: anywhere; margin: 0.3em 0 0.6em 1em"
 _CODE_STYLE = f"{_PROSE_STYLE}; word-break: normal; font-family: monospace"
 _STOPS = {
@@ -56,7 +56,7 @@ def header(turn: Turn, instead_of: Sequence[str] = ()) -> tuple[Bundle, Bundle]:
     line = " · ".join(map(_figure, figures(turn)))
     marked = "".join(f" · <strong>{html.escape(mark)}</strong>" for mark in marks(turn))
     folded = "".join(fold(title, body) for title, body in folds(turn))
-    data = {"text/html": f"{_BOX}{line}{marked}{folded}</div>", "text/plain": _plain_header(turn)}
+    data = {"text/html": f"{BOX}{line}{marked}{folded}</div>", "text/plain": _plain_header(turn)}
     return data, stored.guests_metadata([turn], instead_of) if instead_of else stored.metadata(turn)
 
 
@@ -451,7 +451,7 @@ def _html_table(
     body = "".join(line(row, "td", ' style="opacity: 0.6"' if at in faint else "") for at, row in enumerate(rows))
     title = f'<caption style="text-align: left">{html.escape(caption)}</caption>'
     head = _html_groups(groups) + line(heads, 'th scope="col"')
-    return f"{_BOX}<table>{title}<thead>{head}</thead><tbody>{body}</tbody></table></div>"
+    return f"{BOX}<table>{title}<thead>{head}</thead><tbody>{body}</tbody></table></div>"
 
 
 def _cell_style(cell: str, side: str) -> str:

@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 from .asking import ClaudeMagic
 from .conversing import ConversationMagics
 from .directing import SystemMagics
+from .fixing import FixMagics
 from .mapping import MapMagics
 from .modelling import ModelMagics
 from .money import MoneyMagics
@@ -48,7 +49,7 @@ def load(shell: InteractiveShell) -> None:
     """Register the magics, once, and take up what the notebook's file holds."""
     if shell not in _LOADED:
         asking = ClaudeMagic(shell)
-        beside = (ConversationMagics, SystemMagics, ModelMagics, MoneyMagics, MapMagics)
+        beside = (FixMagics, ConversationMagics, SystemMagics, ModelMagics, MoneyMagics, MapMagics)
         _LOADED[shell] = [asking, *(each(asking) for each in beside)]
     unload(shell)
     asking = _asking(shell)

@@ -357,14 +357,22 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
 
     def _run(self, line: str, cell: str | None) -> None:
         """Read the line and the body, ask, show."""
+        wanted, rest = options.parse(line, self.defaults())
+        running = self.cell
+        turn = self.ask(wanted, rest if cell is None else _body(cell, rest, running), running)
+        if wanted.code and turn is not None:
+            from .. import proposing, record
+
+            if not proposing.offer(self.shell, record.answer_value(turn).code):
+                print(proposing.NO_CODE)
+
+    def ask(self, wanted: Options, body: str, running: Cell) -> Turn | None:
+        """Ask, and show the reply. Returns its turn; `None` where nothing was asked, or several models were."""
         from .. import context, masking, record
         from ..parts import Limits
         from ..session import Replay
 
-        wanted, rest = options.parse(line, self.defaults())
         namespace = self.shell.user_ns
-        running = self.cell
-        body = rest if cell is None else _body(cell, rest, running)
         shape = self._shape(wanted)
         schema = wanted.schema if shape is None else json.dumps(shape.schema)
         wanted = self.resolved(dataclasses.replace(wanted, schema=schema))
@@ -375,24 +383,25 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         content = prompt.content
         if "," in wanted.model:
             self._compare(wanted, prompt, running)
-            return
+            return None
         view = self._view()
         tools = self._tool_calls(wanted, view)
         if wanted.show_request:
             print(self.session.request(wanted, content, running, self.provider, tools).as_json())
-            return
+            return None
         if wanted.count:
             counted = self.session.count(wanted, content, running, self.settings(), tools)
             self._show(record.count_table(counted, prompt.along))
-            return
+            return None
         if wanted.show_code:
             from .. import export
 
             print(export.script(self.session.request(wanted, content, running, self.provider, tools).params))
-            return
+            return None
         replay = Replay(self.replay, self.replay_speed)
         outcome = self.session.ask(wanted, content, running, self.settings(), view, replay, prompt.along, tools)
         self._conclude(outcome, wanted, shape)
+        return outcome.turn
 
     def _tool_calls(self, wanted: Options, view: ApprovingView) -> ToolCalls | None:
         """What Claude may call in a cell. Raises `UsageError`."""
@@ -442,7 +451,7 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
 
         names = comparing.names(wanted.model)
         single = {"--show-request": wanted.show_request, "--count": wanted.count, "--show-code": wanted.show_code}
-        single |= {"--schema": bool(wanted.schema), "--tools": bool(wanted.tools)}
+        single |= {"--schema": bool(wanted.schema), "--tools": bool(wanted.tools), "--code": wanted.code}
         for flag in (flag for flag, given in {**single, "--fallback": wanted.fallback}.items() if given):
             raise UsageError(f"{flag} is for one model, and --model names {len(names)}.", advice="Name one of them.")
         replay = Replay(self.replay, self.replay_speed)

@@ -1,0 +1,67 @@
+"""`%claude_fix`: the last error and its cell, and a corrected cell that is proposed."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from IPython.core.magic import Magics, line_magic, magics_class, no_var_expand
+
+from .. import options
+from ..errors import UsageError
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from .asking import ClaudeMagic
+
+ASKS = (
+    "Correct the cell that failed. Reply with the whole corrected cell as one Python code block, changed no more than "
+    "it takes, and say in a sentence or two what was wrong."
+)
+
+
+@magics_class
+class FixMagics(Magics):
+    """`%claude_fix`."""
+
+    shell: InteractiveShell
+
+    def __init__(self, asking: ClaudeMagic) -> None:
+        super().__init__(shell=asking.shell)
+        self._asking = asking
+
+    @no_var_expand
+    @line_magic
+    def claude_fix(self, line: str) -> None:
+        """Have Claude correct the cell that failed last: shown as a diff, and put into a new cell below, which does
+        not run by itself. Words after the options are said as well.
+
+        %claude_fix [options of %%claude] [words]
+        """
+        from .. import masking, proposing, record
+
+        wanted, words = options.parse(line, self._asking.defaults())
+        if "," in wanted.model or wanted.schema or wanted.code:
+            raise UsageError("%claude_fix asks one model for one cell: it takes no --code, --schema or several models.")
+        failure = self._asking.executions.last_failure
+        source = self._asking.executions.source(failure.number) if failure and failure.number else None
+        if failure is None or source is None:
+            raise UsageError("There is no failed cell to correct: none has failed since claude_magic was loaded.")
+        wanted = dataclasses.replace(wanted, error=True)
+        turn = self._asking.ask(wanted, f"{ASKS}\n\n{words}".strip(), self._asking.cell)
+        if turn is None:
+            return
+        from ..markdown import code_blocks
+
+        secrets = masking.Secrets(masking.known(self.shell.user_ns), wanted.allow_secrets)
+        code = proposing.closest(code_blocks(record.reply_text(turn)), source)
+        code = proposing.with_secrets(code, source.rstrip("\n"), secrets)
+        if not code.strip():
+            print(proposing.NO_CODE)
+        elif code.strip() == source.strip():
+            print("Claude proposes the cell as it is: there is no new cell.")
+        else:
+            before, after = (secrets.masked(text, is_code=True)[0] for text in (source.rstrip("\n"), code))
+            self.shell.display_pub.publish(proposing.diff(before, after), {})
+            proposing.offer(self.shell, code)

@@ -1,0 +1,54 @@
+"""Code that Claude wrote, offered as a new cell below, and what it changes as a diff; it never runs by itself."""
+
+from __future__ import annotations
+
+import difflib
+import html
+from typing import TYPE_CHECKING
+
+from .masking import MASK, Secrets
+from .record import BOX, Bundle, printable
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+NO_CODE = "The reply has no Python code: there is no new cell."
+# Seen on light and on dark pages.
+_COLOURS = {"+": "rgba(46, 160, 67, 0.25)", "-": "rgba(248, 81, 73, 0.25)", "@": "rgba(56, 139, 253, 0.15)"}
+_LINE_STYLE = "white-space: pre-wrap; overflow-wrap: anywhere; font-family: monospace"
+
+
+def offer(shell: InteractiveShell, code: str) -> bool:
+    """Put code into a new cell below this one (in a terminal, at the next prompt). Says whether there was any."""
+    if not code.strip():
+        return False
+    shell.set_next_input(code, replace=False)
+    return True
+
+
+def diff(before: str, after: str) -> Bundle:
+    """What changes from one text to the other, as static HTML and as text."""
+    lines = list(difflib.unified_diff(before.splitlines(), after.splitlines(), "the cell", "corrected", lineterm=""))
+    shown = [printable(line) for line in lines]
+    return {"text/html": f"{BOX}{''.join(map(_html_line, shown))}</div>", "text/plain": "\n".join(shown)}
+
+
+def _html_line(line: str) -> str:
+    is_head = line.startswith(("+++", "---"))
+    colour = None if is_head else _COLOURS.get(line[:1])
+    style = f"{_LINE_STYLE}; background-color: {colour}" if colour else _LINE_STYLE
+    return f'<div style="{style}">{html.escape(line) or "&nbsp;"}</div>'
+
+
+def closest(blocks: list[str], source: str) -> str:
+    """The block that is most like the source: the corrected cell, where a reply has other code as well."""
+    return max(blocks, key=lambda block: difflib.SequenceMatcher(None, source, block).quick_ratio(), default="")
+
+
+def with_secrets(code: str, source: str, secrets: Secrets) -> str:
+    """Code with the masked lines of the source as they were; a mask in a line that Claude changed stays."""
+    masked = secrets.masked(source, is_code=True)[0]
+    if MASK not in code or len(masked.splitlines()) != len(source.splitlines()):
+        return code
+    originals = dict(zip(masked.splitlines(), source.splitlines(), strict=True))
+    return "\n".join(originals.get(line, line) if MASK in line else line for line in code.split("\n"))
