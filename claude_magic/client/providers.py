@@ -69,7 +69,6 @@ PROVIDERS = {
         setup="",
         credentials="the stand-in, which takes any key",
         address="",
-        lacks=frozenset({"batches"}),
     ),
     # Not `AnthropicBedrock`, the older endpoint: Mantle speaks the Messages API as it is (events, errors, counting,
     # betas in their header), and AWS recommends it for what is new. The older one can be given as a client.

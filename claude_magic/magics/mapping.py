@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
 
+from .. import options
 from ..errors import ClaudeError, ReplyInterrupted, UsageError
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from ..budget import Budget
+    from ..client.batches import Batches
+    from ..conversation import Call
     from ..mapping.job import Job
     from ..mapping.lines import Line
     from ..mapping.progress import Progress
@@ -51,14 +56,18 @@ class MapMagics(Magics):
           --concurrency N   rows asked at the same time, at most (default 8)
           --budget DOLLARS  stop when this is spent; what is done is kept
           --fresh           ask every row, those too that were answered before
+          --batch           by Message Batches: half the price, within 24 hours; the kernel may die meanwhile
+
+        %claude_map --resume    pick up the batches of this notebook; the cell, run again, does the same
+        %claude_map --status    say how they stand
+        %claude_map --cancel    end them; what was done can be picked up
 
         --model, --system, --max-tokens, --effort, --thinking, --stop and --cache are those of %%claude.
         --show-request prints the first row's request and sends nothing.
         """
         if cell is None:
-            raise UsageError(
-                "%claude_map needs a prompt.", advice="Write %%claude_map FRAME --out NAME, and the prompt below it."
-            )
+            self._look_after(options.words(line))
+            return
         try:
             self._map(line, cell.removesuffix("\n"))
             return
@@ -101,7 +110,7 @@ class MapMagics(Magics):
         from ..mapping.progress import Progress
 
         session, settings = self._asking.session, self._asking.settings()
-        progress = Progress(self.shell, panel=self._asking.panel and self._asking.cell.id is not None)
+        progress = Progress(self.shell, panel=self._has_panel)
         surveyed = survey(requests, lambda count: progress.say(f"reading rows: {count:,} of {data.count:,}"))
         job = Job(
             name=asked.over,
@@ -115,28 +124,127 @@ class MapMagics(Magics):
             budget=_budget(session.budget, options),
             fresh=asked.fresh,
         )
-        results = self._results()
-        try:
-            missing = job.missing(results)
+        with closing(self._results()) as results:
+            try:
+                failure, batches = self._answers(asked, job, results, progress)
+            except ClaudeError:
+                progress.rest(None, {})
+                raise
+        self._conclude(job, options, data, progress, failure, batches)
+
+    def _answers(
+        self, asked: Line, job: Job, results: Results, progress: Progress
+    ) -> tuple[ClaudeError | None, list[str]]:
+        """Get the answers that are missing, by either way. Returns why that ended early, and the ids of batches."""
+        from ..mapping import batching, table
+
+        missing = job.missing(results)
+        if not asked.batch:
+            if under_way := len(results.under_way(missing)):
+                raise UsageError(
+                    f"{under_way:,} of these requests are in a batch under way, and would be paid for twice.",
+                    advice="--batch picks it up; %claude_map --cancel ends it.",
+                )
             print(job.expected(missing).line())
-            failure = job.ask_now(missing, results, progress) if missing else None
-        except ClaudeError:
-            progress.rest(None, {})
-            raise
+            return (job.ask_now(missing, results, progress) if missing else None), []
+        batches = self._batches(results)
+        new = [key for key in missing if job.fresh or key not in results.under_way([key])]
+        print(job.expected(new, batch=True).line() if new or not missing else "All is in batches under way.")
+
+        def tell(ids: list[str]) -> None:
+            so_far = job.mapped(str(job.asking.base["model"]), ids)
+            progress.note(table.metadata(so_far), f"batches under way: {', '.join(ids)}")
+
+        by_batch = batching.Batching(job, results, batches, progress, tell)
+        return (by_batch.run(missing) if missing else None), by_batch.ids
+
+    def _batches(self, results: Results) -> Batches:
+        """The provider's batches. Raises `UsageError` where there are none, or nothing is kept that is needed later."""
+        from ..client.batches import Batches
+
+        if not results.kept:
+            raise UsageError(
+                "--batch keeps the ids of its batches in Jupyter's data folder, and the journal is off.",
+                advice="%config ClaudeMagic.journal = True turns it on.",
+            )
+        return Batches(self._asking.session.client, self._asking.settings())
+
+    def _look_after(self, words: list[str]) -> None:
+        """`%claude_map --resume`, `--cancel`, `--status`: the batches of this notebook."""
+        from ..mapping import batching
+        from ..mapping.progress import Progress
+
+        if len(words) != 1 or words[0] not in ("--resume", "--cancel", "--status"):
+            raise UsageError(
+                "%claude_map takes --resume, --cancel or --status, for the batches of this notebook.",
+                advice="To map: %%claude_map FRAME --out NAME, and the prompt below it.",
+            )
+        client, settings = self._asking.session.client, self._asking.settings()
+        provider = client.provider(settings)
+        with closing(self._results()) as results:
+            batches = self._batches(results)
+            self._adopt(results)
+            parts = [part for part in results.open_parts() if part.provider == provider]
+            if not parts:
+                print("No batch of this notebook is under way.")
+            elif words == ["--status"]:
+                for part in parts:
+                    print(_told(batches.retrieve(part.batch)) if part.batch else "a batch that may have been submitted")
+            elif words == ["--cancel"]:
+                for batch in batching.cancel(batches, results, provider):
+                    print(f"{_told(batch)}; %claude_map --resume picks up what was done")
+            else:
+                self._resume(
+                    batches,
+                    results,
+                    Progress(self.shell, panel=self._asking.panel and self._asking.cell.id is not None),
+                )
+
+    def _resume(self, batches: Batches, results: Results, progress: Progress) -> None:
+        """Pick up what has been asked, and say what came."""
+        from ..mapping import batching
+
+        client, settings = self._asking.session.client, self._asking.settings()
+        told: list[str] = []
+        try:
+            for collected in batching.resume(batches, results, settings, progress, client.provider(settings)):
+                calls = [call for answer in collected.answers for call in answer.calls]
+                self._spend(calls, collected.part.batch or "")
+                whole = sum(not answer.error for answer in collected.answers)
+                told.append(f"{collected.part.batch}: {whole:,} of {len(collected.answers):,} rows answered")
         finally:
-            results.close()
-        self._conclude(job, options, data, progress, failure)
+            progress.rest(None, {})
+            for line in told:
+                print(line)
+        print("Run the cells again to see them: what is answered is not asked again.")
+
+    def _adopt(self, results: Results) -> None:
+        """Take over the batches that the saved notebook knows, and this machine does not."""
+        from .. import notebook
+
+        path = self._asking.session.path
+        if path is not None and path.exists():
+            for _, run in notebook.read(path).mapped:
+                for batch in run.batches:
+                    results.adopt(batch, run.provider, run.model)
 
     def _conclude(
-        self, job: Job, options: Options, data: Rows, progress: Progress, failure: ClaudeError | None
+        self,
+        job: Job,
+        options: Options,
+        data: Rows,
+        progress: Progress,
+        failure: ClaudeError | None,
+        batches: Sequence[str],
     ) -> None:
         """Bind what there is, count what it cost, and leave the record in the cell."""
         from ..mapping import table
 
-        mapped = job.mapped(options.model)
-        self._count(job)
+        mapped = job.mapped(options.model, batches)
+        self._spend(job.tally.calls, job.name)
         if failure is not None and all(each.text is None for each in job.answers.values()):
-            progress.rest(None, {})
+            waiting = {"text/plain": f"batches under way: {', '.join(batches)}"} if batches else None
+            progress.rest(waiting, table.metadata(mapped) if batches else {})
             raise failure
         columns = table.columns(job, data.taken)
         self.shell.user_ns[str(options.out)] = data.result(columns)
@@ -147,23 +255,27 @@ class MapMagics(Magics):
             failure.advice = f"{kept} {failure.advice}".strip()
             raise failure
 
-    def _count(self, job: Job) -> None:
+    def _spend(self, calls: Sequence[Call], name: str) -> None:
         """Put what was paid for into the ledger, as one turn that stands in no conversation."""
         from ..conversation import Turn
         from ..mapped import MAPPED
 
-        if job.tally.calls:
-            prompt = {"role": "user", "content": [{"type": "text", "text": f"({MAPPED}: {job.name})"}]}
+        if calls:
+            prompt = {"role": "user", "content": [{"type": "text", "text": f"({MAPPED}: {name})"}]}
             turn = Turn(
                 id=uuid.uuid4().hex,
                 messages=(prompt, {"role": "assistant", "content": []}),
-                calls=tuple(job.tally.calls),
-                created=job.tally.calls[0].started,
+                calls=tuple(calls),
+                created=calls[0].started,
                 execution_count=self._asking.cell.execution_count,
                 once=True,
                 notes=(MAPPED,),
             )
             self._asking.session.spent.append(turn)
+
+    @property
+    def _has_panel(self) -> bool:
+        return bool(self._asking.panel and self._asking.cell.id is not None)
 
     def _results(self) -> Results:
         from ..mapping import results
@@ -183,6 +295,13 @@ def _value_of(source: str, namespace: dict[str, Any]) -> Any:
     except (Exception, SystemExit) as error:
         why = f"there is no name {error.name!r}" if type(error) is NameError else one_line(error)
     raise UsageError(f"{source} cannot be mapped over: {why}.", advice="Nothing was sent.")
+
+
+def _told(batch: Mapping[str, Any]) -> str:
+    """A batch in a line."""
+    counts = batch.get("request_counts") or {}
+    said = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    return f"{batch['id']}: {str(batch['processing_status']).replace('_', ' ')}, {said}"
 
 
 def _first_request(requests: Asking) -> str:

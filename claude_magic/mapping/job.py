@@ -27,7 +27,7 @@ MAX_KEPT_BYTES = 64_000_000
 
 @dataclass(frozen=True)
 class Survey:
-    """What the rows ask, before any is asked: each row's key, the first row of each key, and what each weighs.
+    """What the rows ask, before any is asked: each row's key, the first row of each key, and its tokens and bytes.
 
     `failures` says of rows that cannot be asked why not; `kept` are the requests, where they are few.
     """
@@ -35,6 +35,7 @@ class Survey:
     keys: Sequence[str]
     first: Mapping[str, int]
     tokens: Mapping[str, int]
+    sizes: Mapping[str, int]
     failures: Mapping[str, str]
     kept: Sequence[Ask] | None
 
@@ -51,20 +52,21 @@ def survey(asking: Asking, tell: Callable[[int], None]) -> Survey:
     tokens: dict[str, int] = {}
     failures: dict[str, str] = {}
     kept: list[Ask] | None = []
+    sizes: dict[str, int] = {}
     size = 0
     for ask in asking:
         keys.append(ask.key)
         if ask.failure:
             failures[ask.key] = ask.failure
         elif ask.key not in first:
-            first[ask.key], tokens[ask.key] = ask.position, ask.tokens
+            first[ask.key], tokens[ask.key], sizes[ask.key] = ask.position, ask.tokens, ask.size
             size += ask.size
             if size > MAX_KEPT_BYTES:
                 kept = None
             if kept is not None:
                 kept.append(ask)
         tell(len(keys))
-    return Survey(keys, first, tokens, failures, kept)
+    return Survey(keys, first, tokens, sizes, failures, kept)
 
 
 @dataclass
@@ -105,7 +107,7 @@ class Job:
     def asks(self, missing: Sequence[str]) -> Iterator[Ask]:
         """The requests of these keys, in the order of their rows; each with the key that the survey gave it."""
         wanted = {self.surveyed.first[key]: key for key in missing}
-        for ask in self.asking if self.surveyed.kept is None else self.surveyed.kept:
+        for ask in self.asking.at(wanted) if self.surveyed.kept is None else self.surveyed.kept:
             if ask.position in wanted and not ask.failure:
                 yield replace(ask, key=wanted[ask.position])
 

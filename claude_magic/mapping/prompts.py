@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import CodeType
 from typing import Any
@@ -125,8 +125,13 @@ class Asking:
         return self._weight + weighing.of_blocks(self._lead) if self.shares else 0
 
     def __iter__(self) -> Iterator[Ask]:
+        return self.at()
+
+    def at(self, positions: Container[int] | None = None) -> Iterator[Ask]:
+        """The requests of these rows, or of all: of the others nothing is evaluated."""
         for position, scope in enumerate(self._rows.scopes()):
-            yield self._ask(position, scope)
+            if positions is None or position in positions:
+                yield self._ask(position, scope)
 
     def _ask(self, position: int, scope: Mapping[str, Any]) -> Ask:
         try:

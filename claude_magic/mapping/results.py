@@ -113,6 +113,21 @@ class Results:
         with self._committed():
             self._file.execute("UPDATE parts SET batch = ? WHERE id = ?", (batch, part.id))
 
+    def adopt(self, batch: str, provider: str, model: str) -> None:
+        """Note a batch that the notebook knows and this file does not: the file was lost, or is another machine's."""
+        with self._committed():
+            known = self._file.execute("SELECT 1 FROM parts WHERE batch = ?", (batch,)).fetchone()
+            if known is None:
+                self._file.execute(
+                    "INSERT INTO parts (digest, created, count, provider, model, batch, state)"
+                    " VALUES ('', ?, 0, ?, ?, ?, 'open')",
+                    (time.time(), provider, model, batch),
+                )
+
+    def batches(self) -> set[str]:
+        """The ids of all batches that this file knows, those done with included."""
+        return {batch for (batch,) in self._file.execute("SELECT batch FROM parts WHERE batch IS NOT NULL")}
+
     def close_part(self, part: Part, answers: Iterable[Answer] = ()) -> None:
         """A batch is done with, or was never submitted: what it answered is kept, the rest can be asked again."""
         now = time.time()

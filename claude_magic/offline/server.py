@@ -18,8 +18,9 @@ from typing import Any, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from ..models import Model
-from . import catalogue, rules
+from . import batches, catalogue, rules
 from .answering import Asked, Memory, Script, answer, count
+from .batches import Batches
 from .containers import File
 from .faults import Fault, Rejected, error_body, rejection, should_retry, status_of, stream_error_message
 from .reply import Message, events
@@ -33,17 +34,19 @@ _READ_BYTES = 1 << 16
 class Server:
     """A running stand-in.
 
-    `requests` are the bodies that came to `/v1/messages`, in order, the refused ones included;
-    `replies` the whole messages that it answered with. One of `faults` (`Fault` or `None`) is used up
-    by each of these requests. `pace` is in events per second, `None` for as fast as can be. `script`
-    may dictate a reply, its content blocks or a whole `Draft`; where it gives `None`, the stand-in
-    answers itself. `clock` gives seconds, for what the prompt cache still holds.
+    `requests` are the bodies that came to `/v1/messages`, in order, the refused ones included; `replies` the whole
+    messages that it answered with. One of `faults` (`Fault` or `None`) is used up by each of these requests; of
+    `batch_faults`, by each batch that is created. `pace` is in events per second, `None` for as fast as can be.
+    `script` may dictate a reply, its content blocks or a whole `Draft`; where it gives `None`, the stand-in answers
+    itself. `clock` gives seconds, for what the prompt cache still holds.
     """
 
     def __init__(self, port: int = 0) -> None:
         self.requests: list[dict[str, Any]] = []
         self.replies: list[Message] = []
         self.faults: deque[Fault | None] = deque()
+        self.batch_faults: deque[Fault | None] = deque()
+        self.batches = Batches()
         self.pace: float | None = None
         self.script: Script | None = None
         self.clock: Callable[[], float] = time.monotonic
@@ -128,6 +131,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._respond(self._get)
 
+    def do_DELETE(self) -> None:
+        self._respond(lambda path: self._batch("DELETE", path))
+
     def do_POST(self) -> None:
         self._respond(self._post)
 
@@ -154,19 +160,66 @@ class _Handler(BaseHTTPRequestHandler):
                 self._bytes(file.data, file.media_type)
             else:
                 self._json(200, file.metadata())
+        elif path.startswith(batches.PATH):
+            self._batch("GET", path)
         elif path.startswith("/v1/models/"):
             self._json(200, catalogue.entry(unquote(path.removeprefix("/v1/models/"))))
         else:
             raise Rejected("Not found", status=404)
 
     def _post(self, path: str) -> None:
-        raw = self._read()
+        raw = self._read(batches.MAX_BATCH_BYTES if path == batches.PATH else rules.MAX_REQUEST_BYTES)
         if path == "/v1/messages/count_tokens":
             self._key()
             body = _parsed(raw)
             self._json(200, count(body, rules.check(body, header=self._betas, counting=True)))
         elif path == "/v1/messages":
             self._message(raw)
+        elif path == batches.PATH:
+            self._create_batch(raw)
+        elif path.startswith(batches.PATH):
+            self._batch("POST", path)
+        else:
+            raise Rejected("Not found", status=404)
+
+    def _create_batch(self, raw: bytes) -> None:
+        """Take a batch in. A `cut` comes after it was taken in, and before that is said; the others, before."""
+        stand_in, key = self.server.stand_in, self._key()
+        fault = stand_in.batch_faults.popleft() if stand_in.batch_faults else None
+        if fault and fault.kind == "close":
+            self._break_off()
+        elif fault and fault.kind == "status":
+            self._reject(rejection(fault), fault.headers)
+        else:
+            batch = stand_in.batches.create(_parsed(raw), key, self._betas)
+            if fault and fault.kind == "cut":
+                self._break_off()
+            else:
+                self._json(200, stand_in.batches.described(batch, stand_in.url))
+
+    def _batch(self, method: str, path: str) -> None:
+        """All that can be asked of batches that are there."""
+        stand_in, key = self.server.stand_in, self._key()
+        kept = stand_in.batches
+
+        def answered(params: Any, header: str = "") -> Message:
+            if not isinstance(params, dict) or params.get("stream") or params.get("speed") == "fast":
+                raise Rejected("stream and speed: not supported in a batch")
+            return stand_in.answer(params, rules.check(params, header=header), key)
+
+        if path == batches.PATH:
+            self._json(200, kept.page(parse_qs(urlsplit(self.path).query), key, answered))
+            return
+        name, _, what = path.removeprefix(f"{batches.PATH}/").partition("/")
+        batch = kept.find(name, key, answered)
+        if (method, what) == ("GET", "results"):
+            self._bytes(b"".join(kept.lines(batch)), "application/x-jsonl")
+        elif (method, what) == ("DELETE", ""):
+            self._json(200, kept.delete(batch))
+        elif (method, what) in (("GET", ""), ("POST", "cancel")):
+            if what:
+                kept.cancel(batch)
+            self._json(200, kept.described(batch, stand_in.url))
         else:
             raise Rejected("Not found", status=404)
 
@@ -188,9 +241,9 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self._whole(message, fault)
 
-    def _read(self) -> bytes:
+    def _read(self, most: int = rules.MAX_REQUEST_BYTES) -> bytes:
         length = int(self.headers.get("content-length") or 0)
-        if length > rules.MAX_REQUEST_BYTES:
+        if length > most:
             for _ in range(0, length, _READ_BYTES):  # read to the end, or the client sees a reset, not the answer
                 self.rfile.read(min(_READ_BYTES, length))
                 length -= _READ_BYTES

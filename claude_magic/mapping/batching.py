@@ -1,0 +1,318 @@
+"""Rows asked by Message Batches: submitted once, whatever dies when, and each result picked up exactly once.
+
+Before a byte of a batch goes out, its requests are written down (`results.py`); then its id. Where the id is missing,
+because the kernel or the connection died in between, the list of batches is searched for it: the ids of a batch's
+requests open with a digest of them all, so that it is known by its first result. Only what is nowhere is sent anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from .. import errors
+from ..accumulator import Accumulator, call_of
+from ..client import Settings, retrying
+from ..client.batches import Batches
+from ..client.stream import events_of
+from ..interrupts import Noticed
+from .answers import Answer, answer_of
+from .job import Job
+from .progress import Progress, duration
+from .prompts import wire
+from .results import Part, Results
+
+# The API's limits of one batch (CLAUDE_API.md §10), and a little room.
+MAX_REQUESTS = 100_000
+MAX_BYTES = 255_000_000
+CHUNK_BYTES = 1 << 18
+POLL_SECONDS = 2.0
+SLOWEST_POLL_SECONDS = 60.0
+TICK_SECONDS = 0.1
+# So long after a submission that nobody heard of, it is in the list, or never was.
+SETTLE_SECONDS = 15.0
+# What two clocks may differ by.
+SKEW_SECONDS = 3_600.0
+_DIGEST = 12
+_HEAD, _TAIL = b'{"requests":[', b"]}"
+_LEFT = {
+    "canceled": "the batch was cancelled before this row: run the cell again",
+    "expired": "the batch expired after 24 hours, before this row: run the cell again",
+}
+GOES_ON = (
+    "The batch goes on at Anthropic: run the cell again, or %claude_map --resume, to pick it up; "
+    "%claude_map --cancel ends it."
+)
+
+
+class _Unsure(Exception):
+    """Nobody knows whether a batch was taken in."""
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What a batch brought: its answers, and how many rows it left without one."""
+
+    part: Part
+    answers: Sequence[Answer]
+
+
+class Pickup:
+    """The batches of a notebook: found again where their id is missing, waited for, and their results kept."""
+
+    def __init__(self, batches: Batches, results: Results, settings: Settings, progress: Progress) -> None:
+        self._batches = batches
+        self._results = results
+        self._settings = settings
+        self._progress = progress
+        self._began = time.monotonic()
+
+    def settle(self, part: Part, interrupts: Noticed) -> Part | None:
+        """The part with its batch's id, where its submission is in doubt; `None` where it was never taken in.
+
+        Raises `ReplyInterrupted`.
+        """
+        if part.batch is not None:
+            return part
+        until = time.monotonic() + SETTLE_SECONDS
+        while True:
+            pending = []
+            for batch in self._candidates(part):
+                if batch["processing_status"] != "ended":
+                    pending.append(batch["id"])
+                elif self._is_of(batch, part):
+                    self._results.submitted(part, batch["id"])
+                    return Part(**{**vars(part), "batch": batch["id"]})
+            if not pending and time.monotonic() >= until:
+                self._results.close_part(part)
+                return None
+            of = f": {pending[0]} may be it, which is seen when it has ended" if pending else ""
+            self._progress.say(f"looking for a batch that may have been submitted before a break-off{of}")
+            self.wait(POLL_SECONDS if pending else min(POLL_SECONDS, 1.0), interrupts)
+
+    def collect(self, part: Part, number: str, interrupts: Noticed) -> Collected:
+        """Wait for a batch, and keep its results. Raises `ReplyInterrupted`, and what the API raises."""
+        assert part.batch is not None
+        try:
+            while (found := self._batches.retrieve(part.batch))["processing_status"] != "ended":
+                waited = time.monotonic() - self._began
+                self._progress.say(f"{number} · {_status(found)} · {duration(waited)}", at_once=True)
+                self.wait(min(SLOWEST_POLL_SECONDS, max(POLL_SECONDS, waited / 20)), interrupts)
+        except errors.NotFoundError:
+            self._results.close_part(part)
+            raise
+        answers = [self._answer(line, part) for line in self._batches.results(part.batch)]
+        self._results.close_part(part, answers)
+        return Collected(part, answers)
+
+    def wait(self, seconds: float, interrupts: Noticed) -> None:
+        """Let time pass. Raises `ReplyInterrupted` where the reader does not want to wait."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            time.sleep(min(TICK_SECONDS, left))
+            if interrupts.pressed or self._progress.stopped.is_set():
+                raise errors.ReplyInterrupted("The waiting was interrupted.", advice=GOES_ON)
+
+    def _candidates(self, part: Part) -> Iterator[dict[str, Any]]:
+        known = self._results.batches()
+        for batch in self._batches.newest():
+            if _seconds(batch.get("created_at")) < part.created - SKEW_SECONDS:
+                return
+            counts = batch.get("request_counts") or {}
+            if batch["id"] not in known and sum(counts.values()) == part.count:
+                yield batch
+
+    def _is_of(self, batch: Mapping[str, Any], part: Part) -> bool:
+        if not batch.get("results_url"):
+            return False
+        first = next(iter(self._batches.results(batch["id"])), {})
+        return str(first.get("custom_id")).startswith(f"{part.digest}-")
+
+    def _answer(self, line: Mapping[str, Any], part: Part) -> Answer:
+        """One line of the results as an answer, at a batch's price."""
+        key = str(line.get("custom_id")).rpartition("-")[2]
+        result = line.get("result")
+        result = result if isinstance(result, Mapping) else {}
+        kind = str(result.get("type"))
+        if kind != "succeeded":
+            return Answer(key, error=_LEFT.get(kind) or _said(result))
+        accumulator = Accumulator()
+        try:
+            for event in events_of(result["message"], ""):
+                accumulator.add(event)
+        except (errors.ClaudeError, KeyError, TypeError):
+            return Answer(key, error="the result is unreadable")
+        reply = accumulator.reply()
+        call = call_of(reply, model=part.model, started=part.created, provider=part.provider)
+        call = type(call)(**{**vars(call), "usage": {**call.usage, "service_tier": "batch"}})
+        return answer_of(key, reply, call)
+
+
+class Batching:
+    """One map by batches. `tell` is told the ids of all of its batches whenever there is a new one."""
+
+    def __init__(
+        self, job: Job, results: Results, batches: Batches, progress: Progress, tell: Callable[[list[str]], None]
+    ) -> None:
+        self._job = job
+        self._results = results
+        self._batches = batches
+        self._progress = progress
+        self._tell = tell
+        self._pickup = Pickup(batches, results, job.settings, progress)
+        self.ids: list[str] = []
+
+    def run(self, missing: Sequence[str]) -> errors.ClaudeError | None:
+        """Submit what is in no batch yet, wait, and pick up. Returns why it ended early; nothing is lost by that."""
+        with Noticed() as interrupts:
+            try:
+                parts = self._settled(missing, interrupts)
+                under_way = self._results.under_way(missing) if not self._job.fresh else {}
+                for keys in self._split([key for key in missing if key not in under_way]):
+                    parts.append(self._submitted(keys, interrupts))
+                for at, part in enumerate(parts, 1):
+                    number = f"batch {at} of {len(parts)}, {part.count:,} requests"
+                    self._take(self._pickup.collect(part, number, interrupts))
+            except errors.ClaudeError as failure:
+                return failure
+        return None
+
+    def _settled(self, missing: Sequence[str], interrupts: Noticed) -> list[Part]:
+        """The batches under way that have rows of this map."""
+        if self._job.fresh:
+            return []
+        wanted = set(self._results.under_way(missing).values())
+        found = []
+        for part in self._results.open_parts():
+            if part.id in wanted and (settled := self._pickup.settle(part, interrupts)):
+                self._note(settled)
+                found.append(settled)
+        return found
+
+    def _split(self, keys: Sequence[str]) -> Iterator[list[str]]:
+        """Requests for one batch each, as many as it takes."""
+        some: list[str] = []
+        size = 0
+        for key in keys:
+            own = self._job.surveyed.sizes[key] + len(_opening("", key)) + _DIGEST + 2
+            if some and (len(some) >= MAX_REQUESTS or size + own > MAX_BYTES):
+                yield some
+                some, size = [], 0
+            some.append(key)
+            size += own
+        if some:
+            yield some
+
+    def _submitted(self, keys: Sequence[str], interrupts: Noticed) -> Part:
+        """Submit a batch: once, and known to be so."""
+        digest = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:_DIGEST]
+        retries = 0
+        while True:
+            part = self._results.intend(digest, keys, self._job.provider, str(self._job.asking.base["model"]))
+            try:
+                batch = self._create(part, keys)
+            except _Unsure:
+                settled = self._pickup.settle(part, interrupts)
+                if settled is not None:
+                    self._note(settled)
+                    return settled
+                failure: errors.ClaudeError = errors.ConnectionFailedError("The batch could not be submitted.")
+            except errors.ClaudeError as refused:
+                self._results.close_part(part)
+                failure = refused
+                if not retrying.is_retryable(failure):
+                    raise
+            else:
+                self._results.submitted(part, batch["id"])
+                submitted = Part(**{**vars(part), "batch": batch["id"]})
+                self._note(submitted)
+                return submitted
+            if retries >= self._job.settings.max_retries:
+                raise failure
+            delay = retrying.delay_before(retries, failure, self._job.settings.max_retry_wait)
+            retries += 1
+            self._pickup.wait(delay, interrupts)
+
+    def _create(self, part: Part, keys: Sequence[str]) -> dict[str, Any]:
+        """Send a batch. Raises `_Unsure` where it may have been taken in, though nobody said so."""
+        sizes = self._job.surveyed.sizes
+        entry = len(_opening(part.digest, keys[0])) + 1
+        length = len(_HEAD) + sum(sizes[key] for key in keys) + len(keys) * (entry + 1) - 1 + len(_TAIL)
+        self._progress.say(f"submitting {len(keys):,} requests, {length / 1e6:,.1f} MB", at_once=True)
+        try:
+            return self._batches.create(self._body(part, keys), length, self._job.asking.betas)
+        except errors.APIError as failure:
+            if failure.status is None or (failure.status >= 500 and failure.status != 529) or failure.status == 408:
+                raise _Unsure from None
+            raise
+        except (errors.ConnectionFailedError, errors.StreamError):
+            raise _Unsure from None
+
+    def _body(self, part: Part, keys: Sequence[str]) -> Iterator[bytes]:
+        """The batch as JSON, piece by piece. Raises `UsageError` where a row does not ask what it asked before."""
+        piece = bytearray(_HEAD)
+        for at, ask in enumerate(self._job.asks(keys)):
+            if ask.size != self._job.surveyed.sizes[ask.key]:
+                raise errors.UsageError(f"The prompt of row {ask.position} changes each time that it is evaluated.")
+            piece += b"," if at else b""
+            piece += _opening(part.digest, ask.key) + wire(ask.params) + b"}"
+            if len(piece) >= CHUNK_BYTES:
+                yield bytes(piece)
+                piece.clear()
+        yield bytes(piece + _TAIL)
+
+    def _note(self, part: Part) -> None:
+        assert part.batch is not None
+        self.ids.append(part.batch)
+        self._tell(self.ids)
+
+    def _take(self, collected: Collected) -> None:
+        own = [each for each in collected.answers if each.key in self._job.surveyed.first]
+        self._job.take(own)
+
+
+def resume(
+    batches: Batches, results: Results, settings: Settings, progress: Progress, provider: str
+) -> Iterator[Collected]:
+    """Pick up all batches of a notebook, one after the other. Raises `ClaudeError`; what is picked up by then stays."""
+    pickup = Pickup(batches, results, settings, progress)
+    parts = [part for part in results.open_parts() if part.provider == provider]
+    with Noticed() as interrupts:
+        for at, part in enumerate(parts, 1):
+            if settled := pickup.settle(part, interrupts):
+                yield pickup.collect(settled, f"batch {at} of {len(parts)}", interrupts)
+
+
+def cancel(batches: Batches, results: Results, provider: str) -> Iterable[dict[str, Any]]:
+    """End all batches of a notebook that are under way, each as it stands then. Raises `ClaudeError`."""
+    for part in results.open_parts():
+        if part.batch is not None and part.provider == provider:
+            yield batches.cancel(part.batch)
+
+
+def _opening(digest: str, key: str) -> bytes:
+    return f'{{"custom_id":"{digest}-{key}","params":'.encode()
+
+
+def _status(batch: Mapping[str, Any]) -> str:
+    return str(batch["processing_status"]).replace("_", " ")
+
+
+def _said(result: Mapping[str, Any]) -> str:
+    """The API's words for a request that failed in a batch."""
+    error = result.get("error")
+    inner = error.get("error", error) if isinstance(error, Mapping) else {}
+    message = inner.get("message") if isinstance(inner, Mapping) else None
+    return " ".join(str(message or "the API gave no reason").split())[:500]
+
+
+def _seconds(text: Any) -> float:
+    """A moment that the API gives, in seconds since the epoch; now, where it is none."""
+    try:
+        return datetime.fromisoformat(str(text).replace("Z", "+00:00")).timestamp()
+    except ValueError:
+        return time.time()
