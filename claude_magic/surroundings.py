@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -76,11 +77,14 @@ class Surroundings:
         return Piece(where, "error", parts)
 
     def _numbers(self, wanted: Sequence[tuple[int, int | None]]) -> list[int]:
-        known = sorted({*self.executions.numbers(), *self._filed})
         found: dict[int, None] = {}
         for first, last in wanted:
-            within = [n for n in known if first <= n <= (math.inf if last is None else last)]
-            of_reader = [n for n in within if not ran.is_own(self._source(n) or "")]
+            known = self.executions.numbers()
+            within = _within(known, first, last)
+            if not within:  # an earlier kernel may have run them
+                known = sorted({*known, *self._filed})
+                within = _within(known, first, last)
+            of_reader = [number for number in within if not ran.is_own(self._source(number) or "")]
             if not of_reader:
                 raise UsageError(_no_cell(first, last, known, bool(within)), advice="Nothing was sent.")
             found |= dict.fromkeys(of_reader)
@@ -122,7 +126,7 @@ class Surroundings:
         if (error := executions.error(number)) is not None:
             yield Text(failing.in_a_line(error))
 
-    @property
+    @cached_property
     def _filed(self) -> dict[int, Mapping[str, Any]]:
         """The cells of the saved file by their numbers: those that an earlier kernel ran."""
         if self.path is None or not self.path.exists():
@@ -132,6 +136,10 @@ class Surroundings:
 
 def _block(part: Text) -> dict[str, Any]:
     return {"type": "text", "text": part.text}
+
+
+def _within(numbers: Sequence[int], first: int, last: int | None) -> list[int]:
+    return [number for number in numbers if first <= number <= (math.inf if last is None else last)]
 
 
 def _no_cell(first: int, last: int | None, known: Sequence[int], is_own: bool) -> str:

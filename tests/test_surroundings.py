@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+import nbformat
 import pytest
 from kernel import Kernel, Run, plain
 
@@ -167,3 +168,16 @@ def test_long_outputs_are_shortened_and_say_so(notebook: Kernel, server: offline
     run = notebook.run(f"%%claude --once --cells {number}\n?", "q")
     assert "… [shortened: " in text_of(sent(server))
     assert run.turn()["along"][0]["tokens"] < 6_500
+
+
+def test_cells_that_an_earlier_kernel_ran_come_from_the_saved_file(notebook: Kernel, server: offline.Server) -> None:
+    cell = nbformat.v4.new_code_cell("earlier = 1\nprint('old')", execution_count=800)
+    cell["outputs"] = [nbformat.v4.new_output("stream", text="old\n")]
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), notebook.folder / "saved.ipynb")
+    notebook.run("%config ClaudeMagic.notebook_path = 'saved.ipynb'", "config")
+    notebook.run("%%claude --once --cells 800\n?", "q")
+    assert text_of(sent(server)).startswith("Cell [800]:\n```python\nearlier = 1\nprint('old')\n```\nOutput of cell")
+    (notebook.folder / "saved.ipynb").write_text("no notebook")
+    assert "cannot be read as a notebook" in refusal(notebook.run("%%claude --once --cells 800\n?", "q"))
+    assert notebook.run("%%claude --once --cells 3\n?", "q").error is None
+    notebook.run("%config ClaudeMagic.notebook_path = ''", "config")
