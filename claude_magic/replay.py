@@ -19,7 +19,6 @@ from . import request
 from .accumulator import whole_text
 from .budget import without_what_was_left
 from .conversation import Block, Call, Conversation, Message, Turn, blocks, text_of, turns_of
-from .options import Options
 from .request import Request
 
 MAX_FIRST_TOKEN_SECONDS = 3.0
@@ -315,8 +314,7 @@ def _changed_history(recorded: Turn, above: Iterable[Turn], asked: Request) -> l
 
 
 def _built(history: Iterable[Turn], recorded: Turn) -> Request:
-    system = recorded.params.get("system")
-    return request.build(Conversation(tuple(history)), recorded.prompt, Options(system=system))
+    return request.again(Conversation(tuple(history)), recorded)
 
 
 def _prompts(asked: Request) -> list[tuple[Block, ...]]:

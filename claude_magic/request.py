@@ -134,6 +134,12 @@ def contained(asked: Request, history: Conversation, now: float) -> Request:
     return replace(asked, notes=(*asked.notes, note)) if note else asked
 
 
+def again(history: Conversation, turn: Turn) -> Request:
+    """A recorded turn's prompt after `history`, with its system prompt and tools: what its digest should be of."""
+    messages, prefix = _messages(history, turn.prompt, turn.params)
+    return Request({"messages": messages}, prefix)
+
+
 def go_on(history: Conversation, turn: Turn, pins: Iterable[Pin] = ()) -> Request:
     """The request that has a reply go on which was cut off: as it was asked, after itself."""
     whole = Conversation((*history, turn))

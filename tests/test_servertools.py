@@ -20,7 +20,7 @@ from claude_magic.conversation import Call, Conversation, Turn
 from claude_magic.errors import ClaudeError, CredentialsError, UsageError
 from claude_magic.notebook import Cell
 from claude_magic.options import Options, parse
-from claude_magic.replay import events
+from claude_magic.replay import Records, difference, events
 from claude_magic.session import Session
 
 SEARCHING = Options(web_search=True)
@@ -293,6 +293,15 @@ def test_exports_take_turns_with_server_tools_and_their_charts(ask: Asking, form
     assert bool(made.files) == (form == "md")
 
 
+def test_what_differs_from_a_record_with_tools_is_still_told(ask: Asking) -> None:
+    for words in ("[[search x]]", "[[search y]]"):
+        turn = ask(words, SEARCHING)
+    turns = ask.session.chats.shown["main"].turns
+    changed = dataclasses.replace(turns[0], messages=({"role": "user", "content": [text("z")]}, *turns[0].messages[1:]))
+    asked = request.build(Conversation((changed,)), [text("[[search y]]")], SEARCHING)
+    assert "the prompt of turn 1 above" in difference(asked, Records(turns), turn.cell_id)
+
+
 # --- tokens ---------------------------------------------------------------------------------------------
 
 SETTINGS = dataclasses.replace(OFFLINE, mcp_tokens=(("mcp.a.com", "A_TOKEN"),))
@@ -319,8 +328,9 @@ def test_a_token_that_is_nowhere_stops_the_question(ask: Asking) -> None:
 
 def test_a_token_kept_in_memory_wins_and_is_never_shown(ask: Asking) -> None:
     ask.session.client.use_token("MCP.a.com", f" {SECRET}\n")
-    ask("[[mcp hi]]", Options(mcp=("https://mcp.a.com/x",)), SETTINGS)
-    assert ask.server.requests[-1]["mcp_servers"][0]["authorization_token"] == SECRET
+    ask("[[mcp hi]]", Options(mcp=("https://mcp.a.com/x", "https://evil.com/x")), SETTINGS)
+    sent = ask.server.requests[-1]["mcp_servers"]
+    assert [server.get("authorization_token") for server in sent] == [SECRET, None]
     assert SECRET in ask.session.client.secrets()
 
 
