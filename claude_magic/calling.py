@@ -27,7 +27,7 @@ MAX_FRAMES = 4
 INTERRUPTED = "The reader interrupted this tool while it ran. It may have done a part of what it does."
 NOTHING = "(it returned nothing)"
 
-_MACHINERY = ("pydantic", "asyncio", "anthropic", "concurrent")
+_MACHINERY = ("pydantic", "asyncio", "anthropic", "concurrent", "ast.py")
 
 # Why a call must not run, as Claude is told; nothing, where it may.
 Approve = Callable[[Tool, Mapping[str, Any]], str]

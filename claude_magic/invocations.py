@@ -37,7 +37,8 @@ def invocation(call: Block, result: Block | None) -> tuple[str, str]:
     if result is None:
         return title, str(asked)
     said = told(result)
-    outcome = "not run" if said == NOT_RUN else "failed" if result.get("is_error") else _excerpt(said)
+    failed = "failed: " if result.get("is_error") else ""
+    outcome = "not run" if said == NOT_RUN else f"{failed}{_excerpt(said)}"
     return f"{title} → {outcome}", f"{asked}\n\n→ {said}"
 
 

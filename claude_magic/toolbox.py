@@ -41,7 +41,7 @@ def _python(shell: InteractiveShell) -> Callable[[str], Any]:
     def python(code: Annotated[str, "Python source, of one or more lines"]) -> Any:
         """Run Python code in the reader's notebook, where its variables and imports are.
 
-        What it prints and displays comes back, figures too, and the value of its last line if that is an expression.
+        What it prints and displays comes back, figures too, and the value of its last line if that is an expression without a ; behind it.
         What it binds stays bound. IPython's magics and shell commands are not available.
         """
         tree = ast.parse(code)
@@ -53,7 +53,8 @@ def _python(shell: InteractiveShell) -> Callable[[str], Any]:
             _run(compile(tree, name, "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), shell)
             if isinstance(last, ast.Expr):
                 expression = ast.Expression(last.value)
-                return _run(compile(expression, name, "eval", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), shell)
+                value = _run(compile(expression, name, "eval", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), shell)
+                return None if code.rstrip().endswith(";") else value
         return None
 
     return python
