@@ -41,8 +41,8 @@ def _python(shell: InteractiveShell) -> Callable[[str], Any]:
     def python(code: Annotated[str, "Python source, of one or more lines"]) -> Any:
         """Run Python code in the reader's notebook, where its variables and imports are.
 
-        What it prints and displays comes back, figures too, and the value of its last line if that is an expression without a ; behind it.
-        What it binds stays bound. IPython's magics and shell commands are not available.
+        What it prints and displays comes back, figures too, and the value of its last line if that is an expression
+        without a ; behind it. What it binds stays bound. IPython's magics and shell commands are not available.
         """
         tree = ast.parse(code)
         last = tree.body[-1] if tree.body else None
