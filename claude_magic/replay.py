@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import request
-from .accumulator import whole_text
+from .accumulator import TOOL_RESULT, whole_text
 from .budget import without_what_was_left
 from .conversation import Block, Call, Conversation, Message, Turn, blocks, text_of, turns_of
 from .request import Request
@@ -42,6 +42,7 @@ _FLAGS = {
     "thinking": "--thinking",
     "output_config": "--effort",
     "stop_sequences": "--stop",
+    "tools": "the tools",
 }
 
 
@@ -140,9 +141,19 @@ def events(turn: Turn, speed: float, sleep: Callable[[float], None]) -> Iterator
             yield {"type": "content_block_delta", "index": index, "delta": delta}
         if index < kept:
             yield {"type": "content_block_stop", "index": index}
+        if block["type"] == "tool_use" and (index + 1 == kept or turn.reply[index + 1]["type"] != "tool_use"):
+            yield from _results(turn, index)
     yield {"type": "message_delta", "delta": _ending(call), "usage": dict(call.usage)}
     if turn.status != "interrupted":
         yield {"type": "message_stop"}
+
+
+def _results(turn: Turn, last: int) -> Iterator[dict[str, Any]]:
+    """What the notebook's tools answered to the calls that end with this block."""
+    before = itertools.takewhile(lambda block: block["type"] == "tool_use", reversed(turn.reply[: last + 1]))
+    for call in reversed([*before]):
+        if (result := turn.results.get(call.get("id", ""))) is not None:
+            yield {"type": TOOL_RESULT, "content": result}
 
 
 @dataclass(frozen=True)
@@ -260,6 +271,8 @@ def _setting(value: Any) -> str:
     """A parameter's value as one would say it: the values in an object, but how thinking is displayed."""
     if value is None:
         return "unset"
+    if isinstance(value, list) and all(isinstance(each, Mapping) and each.get("name") for each in value):
+        value = ", ".join(str(each["name"]) for each in value)
     if isinstance(value, Mapping) and set(map(type, value.values())) <= {str, int}:
         value = " ".join(str(item) for name, item in value.items() if name != "display")
     try:

@@ -9,19 +9,27 @@ import functools
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic
 import pytest
+from conftest import finished_streams
+from kernel import Kernel
+from recorded import image
 from test_session import OFFLINE, RETRYING, RUNS, Reader, ask
 
-from claude_magic import approving, calling, errors, invocations, pricing, record, stored, tools
+from claude_magic import approving, calling, errors, export, invocations, pricing, record, stored, tools
+from claude_magic.accumulator import TOOL_RESULT
 from claude_magic.calling import ToolCalls
-from claude_magic.conversation import NOT_RUN, Block, Turn
+from claude_magic.client import Settings
+from claude_magic.conversation import NOT_RUN, Block, Turn, open_calls
 from claude_magic.notebook import Cell
 from claude_magic.offline import Fault
 from claude_magic.options import Options
@@ -603,3 +611,306 @@ def test_the_budget_holds_over_the_whole_loop(session: Session) -> None:
     assert outcome.turn and outcome.joined and ran.calls == [1] and len(outcome.turn.calls) == 1
     spent = pricing.turn_cost(outcome.turn).dollars
     assert spent is not None and spent < Decimal("0.02")
+
+
+# --- afterwards ---------------------------------------------------------------------------------------
+
+
+def test_a_replay_shows_the_record_and_runs_nothing(session: Session) -> None:
+    ran = Ran(lambda amount: image())
+    replies(session, [THOUGHT, said("I look."), call(1, amount=1)], [THOUGHT, said("Done.")])
+    first = use(session, ran.tool())
+    seen: list[str] = []
+
+    class Watching(Reader):
+        def grow(self, event: Any, accumulator: Any) -> None:
+            seen.append(event["type"])
+            super().grow(event, accumulator)
+
+    again = use(session, ran.tool(), replay=Replay("only", 0), reader=Watching())
+    assert first.turn and again.turn and again.turn.replayed and again.turn.messages == first.turn.messages
+    assert ran.calls == [1] and len(session.client.offline.requests) == 2
+    assert TOOL_RESULT in seen
+    with pytest.raises(errors.UsageError, match="tools"):
+        ask(session, "Go.", "a", replay=Replay("only", 0))
+
+
+@pytest.mark.parametrize("number", range(6, 24, 3))
+def test_what_the_journal_kept_is_the_turn_up_to_there(number: int, tmp_path: Path) -> None:
+    from claude_magic.journal import Journal, turn_of
+
+    session = Session()
+    session.journal = Journal(tmp_path)
+    replies(session, [call(1, amount=1), call(2, amount=2)], [said("Done.")])
+    whole = use(session, Ran().tool()).turn
+    (entry,) = session.journal.entries(None)
+    assert whole and turn_of(entry).messages == whole.messages and len(turn_of(entry).calls) == 2
+    assert [each.usage for each in turn_of(entry).calls] == [each.usage for each in whole.calls]
+    lines = entry.path.read_bytes().splitlines(keepends=True)
+    entry.path.write_bytes(b"".join(lines[: 2 + number]))
+    recovered = turn_of(entry)
+    assert not open_calls(recovered.messages[-1]["content"]) or len(recovered.messages) == 2
+    assert recovered.messages[:2] == whole.messages[:2] or len(recovered.messages) == 2
+
+
+def test_pictures_that_a_tool_gave_stand_beside_the_record_by_their_digest(session: Session) -> None:
+    ran = Ran(lambda amount: [{"type": "text", "text": "Look:"}, image()])
+    replies(session, [call(1, amount=1)], [said("Done.")])
+    turn = use(session, ran.tool()).turn
+    assert turn is not None
+    kept = stored.metadata(turn)["claude_magic"]
+    source = kept["turn"]["messages"][2]["content"][0]["content"][1]["source"]
+    assert source["type"] == "sha256"
+    data = image()["source"]["data"]
+    restored = stored.record_of(kept, lambda digest: data if digest == source["sha256"] else None).turns[0]
+    assert json.dumps(restored.messages) == json.dumps(turn.messages)
+    assert stored.record_of(kept).turns[0].messages[2]["content"][0]["content"][1]["text"] == stored.GONE
+
+
+@pytest.mark.parametrize("kind", [".py", ".md", ".html", ".json"])
+def test_an_export_holds_what_the_tools_did(session: Session, kind: str, tmp_path: Path) -> None:
+    replies(session, [said("I add."), call(1, amount=41)], [said("It is 41.")])
+    use(session, Ran(lambda amount: "the sum is 41").tool())
+    replies(session, [said("Yes.")])
+    ask(session, "Sure?", "b")
+    path = tmp_path / f"chat{kind}"
+    form = export.form_of(path)
+    path.write_text(export.export(session.chats.shown, form, title="Sums", stem="chat").text)
+    written = path.read_text()
+    assert "the sum is 41" in written and "Sure?" in written
+    if kind == ".py":
+        session.client.offline.script = None
+        calls = run_script(path, session.client.offline.url)
+        assert calls.returncode == 0, calls.stderr
+
+
+def run_script(path: Path, url: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "ANTHROPIC_BASE_URL": url, "ANTHROPIC_API_KEY": "sk-ant-test"}
+    return subprocess.run([sys.executable, str(path)], env=environment, capture_output=True, text=True, timeout=60)
+
+
+HOSTILE = "<script>window.PWN=1</script><img src=x onerror=window.PWN++>\x1b[2J\u202e"
+
+
+def test_hostile_arguments_and_results_are_text_in_the_record(session: Session) -> None:
+    def echo(words: str) -> str:
+        return words
+
+    replies(session, [call(1, "echo", words=HOSTILE)], [said("Done.")])
+    turn = use(session, tools.of(echo, "echo")).turn
+    assert turn is not None
+    (data, _) = record.header(turn)
+    assert "<script" not in data["text/html"] and "<img" not in data["text/html"]
+    assert "\x1b" not in data["text/html"] and "\u202e" not in data["text/html"]
+    assert "&lt;script&gt;" in data["text/html"] and "<details open" not in data["text/html"]
+
+
+# --- results ------------------------------------------------------------------------------------------
+
+
+def result_of(then: Callable[[], Any]) -> list[Block]:
+    return calling.run(of(then), {})[0]
+
+
+def test_a_result_is_bounded_and_says_so() -> None:
+    (block,) = result_of(lambda: "x" * 1_000_000)
+    assert len(block["text"]) < 40_000 and "shortened" in block["text"] and "1,000,000" in block["text"]
+    many = result_of(lambda: [image()] * 30)
+    assert [each["type"] for each in many] == ["image"] * 5 + ["text"] and "25 more images" in many[-1]["text"]
+    assert result_of(lambda: None) == [said(calling.NOTHING)] == result_of(lambda: "  \n ")
+
+
+def test_what_a_tool_prints_comes_with_what_it_returns(capsys: pytest.CaptureFixture[str]) -> None:
+    def f() -> int:
+        print("one")
+        print("two", file=sys.stderr)
+        return 3
+
+    assert result_of(f) == [said("one\ntwo\n3")]
+    assert capsys.readouterr().out == ""
+
+
+def test_values_come_as_they_stand_in_a_prompt() -> None:
+    import pandas as pd
+
+    (frame,) = result_of(lambda: pd.DataFrame({"a": [1, 2]}))
+    assert "DataFrame" in frame["text"] and "2 rows" in frame["text"]
+    assert result_of(lambda: {"type": "text", "text": "as it is"}) == [said("as it is")]
+
+    class Broken:
+        def __repr__(self) -> str:
+            raise RuntimeError("no")
+
+    assert "Broken" in result_of(Broken)[0]["text"]
+    assert result_of(lambda: "half \ud800")[0]["text"] == "half \ufffd"
+
+
+def test_coroutines_run_beside_a_loop_that_is_running() -> None:
+    async def slow(x: int) -> int:
+        await asyncio.sleep(0)
+        return x
+
+    async def cell() -> list[Block]:
+        return calling.run(of(slow), {"x": 3})[0]
+
+    assert asyncio.run(cell()) == [said("3")]
+
+
+# --- other servers ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "case",
+    [case for case in finished_streams() if '"type":"tool_use"' in case["response"]["body"].replace(" ", "")],
+    ids=lambda case: case["id"],
+)
+def test_the_recordings_calls_are_answered_once_each(
+    case: dict[str, Any], corpus: str, monkeypatch: pytest.MonkeyPatch, session: Session
+) -> None:
+    """The recordings' server gives the same reply again: its calls are not run a second time."""
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test")
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", f"{corpus}/case/{case['id']}")
+    events = [json.loads(line[6:]) for line in case["response"]["body"].splitlines() if line.startswith("data: {")]
+    blocks = [event["content_block"] for event in events if event["type"] == "content_block_start"]
+    names = dict.fromkeys(block["name"] for block in blocks if block["type"] == "tool_use")
+    ran: list[Any] = []
+
+    def tool(name: str) -> tools.Tool:
+        return tools.Tool(name, {"name": name, "input_schema": {"type": "object"}}, lambda given: ran.append(given))
+
+    settings = Settings(max_retries=0, timeout=20)
+    outcome = use(session, *map(tool, names), settings=settings)
+    assert outcome.turn is not None
+    stopped = outcome.turn.calls[0].stop_reason
+    calls = [block for block in outcome.turn.reply if block["type"] == "tool_use"]
+    assert len(ran) == (len(calls) if stopped == "tool_use" else 0)
+    if stopped == "tool_use":
+        assert isinstance(outcome.failure, errors.StreamError) and len(outcome.turn.results) == len(calls)
+    assert stored.record_of(stored.metadata(outcome.turn)["claude_magic"]).turns
+
+
+@pytest.fixture(scope="module")
+def llmock() -> Iterator[Any]:
+    from llmock.testing import LLMockServer
+
+    with LLMockServer() as server:
+        yield server
+
+
+@pytest.mark.parametrize("trouble", ["none", "overloaded first", "overloaded between", "cut between"])
+def test_a_second_server_has_its_calls_answered_once(
+    trouble: str, llmock: Any, monkeypatch: pytest.MonkeyPatch, session: Session
+) -> None:
+    from llmock.scenarios import Fail, Reply, StreamFault, ToolCall
+
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-ant-test")
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", llmock.base_url("anthropic"))
+    calls = Reply(tool_calls=(ToolCall("add", {"amount": 1}), ToolCall("add", {"amount": 2})))
+    faults = {"overloaded": Fail(529), "cut": StreamFault("disconnect", after_chunks=1)}
+    when, fault = trouble.endswith("first"), faults.get(trouble.split()[0])
+    scenarios = llmock.state.scenarios
+    scenarios.clear()
+    for each in [fault, calls] if when else [calls]:
+        scenarios.add(each)
+    ran = Ran(lambda amount: scenarios.add(fault) if fault and amount == 2 and not when else None)
+    outcome = use(session, ran.tool(), settings=Settings(max_retries=2, timeout=20), prompt="Add.")
+    scenarios.clear()
+    assert ran.calls == [1, 2]
+    assert outcome.turn and [bool(each.get("is_error")) for each in outcome.turn.results.values()] == [False, False]
+    assert (outcome.failure is None) == (trouble != "cut between"), outcome.failure
+
+
+# --- in a kernel --------------------------------------------------------------------------------------
+
+IN_A_NOTEBOOK = """
+%load_ext claude_magic
+%config ClaudeMagic.provider = "offline"
+%matplotlib inline
+import asyncio, os
+import matplotlib.pyplot as plt
+import pandas as pd
+df = pd.DataFrame({"a": [1, 2, 3]})
+def plot(points: int):
+    "Plot so many points."
+    plt.plot(range(points))
+async def slow(x: int) -> int:
+    "Wait."
+    await asyncio.sleep(0)
+    return x
+asked = get_ipython().magics_manager.registry["ClaudeMagic"].session.client.offline
+def script(body):
+    content = [block for message in body["messages"] for block in message["content"]]
+    done = sum(block["type"] == "tool_result" for block in content)
+    return [steps[done]] if done < len(steps) else [{"type": "text", "text": "Done."}]
+asked.script, steps = script, []
+"""
+
+
+def steps(kernel: Kernel, *calls: tuple[str, dict[str, Any]]) -> None:
+    """What Claude calls, one after the other."""
+    blocks = [call(number, name, **given) for number, (name, given) in enumerate(calls)]
+    kernel.run(f"steps[:] = {blocks!r}\nasked.requests.clear()\n%claude_reset")
+
+
+@pytest.fixture(scope="module")
+def notebook(kernel: Kernel) -> Kernel:
+    assert kernel.run(IN_A_NOTEBOOK).error is None
+    (kernel.folder / "data.csv").write_text("a,b\n1,2\n")
+    (kernel.folder / ".env").write_text("KEY=1")
+    (kernel.folder / "out").symlink_to("/etc")
+    return kernel
+
+
+def told(kernel: Kernel, cell: str) -> tuple[Any, list[Any]]:
+    """Run a cell; its outputs, and what Claude was told of each call."""
+    run = kernel.run(cell, f"cell {next(RUNS)}")
+    assert run.error is None, run.error
+    results = [block for message in run.turn()["messages"][2::2] for block in message["content"]]
+    return run, [(each.get("is_error", False), each["content"]) for each in results]
+
+
+def test_without_a_person_a_tool_that_asks_is_refused_before_anything_is_sent(notebook: Kernel) -> None:
+    steps(notebook, ("slow", {"x": 3}))
+    run = notebook.run("%%claude --tools slow\nGo.", "lonely")
+    assert run.error and "nobody can be asked" in run.error["evalue"] and notebook.evaluate("len(asked.requests)") == 0
+
+
+def test_what_is_built_in_only_reads_unasked_and_stays_in_the_folder(notebook: Kernel) -> None:
+    paths = ("data.csv", ".", "../x", "/etc/passwd", "out/passwd", ".env", "nope.txt")
+    steps(notebook, ("variables", {}), *(("read_file", {"path": path}) for path in paths))
+    _, ((_, names), data, listed, *refused) = told(notebook, "%%claude --tools variables,read_file\nGo.")
+    assert "df: pandas.DataFrame of shape 3 × 1, columns a" in names[0]["text"] and "asked:" in names[0]["text"]
+    assert (
+        data == (False, [said("a,b\n1,2")])
+        and "data.csv" in listed[1][0]["text"]
+        and ".env" not in listed[1][0]["text"]
+    )
+    assert all(failed for failed, _ in refused) and "not in the notebook's folder" in refused[0][1][0]["text"]
+
+
+def test_figures_frames_and_coroutines_come_back_from_python_and_functions(notebook: Kernel) -> None:
+    notebook.run("%config ClaudeMagic.approve = 'always'\nos.environ['ANTHROPIC_API_KEY'] = 'sk-ant-api03-abcabcabc'")
+    sources = (
+        "total = df.a.sum()\nprint(os.environ.get('ANTHROPIC_API_KEY'))\ntotal",
+        "1/0",
+        "df",
+        "%time 1",
+        "await slow(4)",
+    )
+    steps(notebook, ("plot", {"points": 3}), ("slow", {"x": 5}), *(("python", {"code": code}) for code in sources))
+    run, results = told(notebook, "%%claude --tools plot,slow,python\nGo.")
+    plotted, waited, summed, failed, frame, magic, awaited = results
+    assert plotted[1][0]["source"]["type"] == "sha256" and len(run.shown("image/png")) == 1
+    assert waited == (False, [said("5")]) and summed == (False, [said("None\n6")]) and awaited == (False, [said("4")])
+    assert failed[0] and failed[1][0]["text"].startswith("ZeroDivisionError") and "1/0" in failed[1][0]["text"]
+    assert "DataFrame" in frame[1][0]["text"] and magic[0] and "SyntaxError" in magic[1][0]["text"]
+    assert notebook.evaluate("[int(total), os.environ['ANTHROPIC_API_KEY'][:6]]") == [6, "sk-ant"]
+    assert run.text == "" and run.shown("text/markdown") == ["Done."]
+
+
+def test_the_settings_of_who_may_run_are_checked(notebook: Kernel) -> None:
+    assert "approve is one of" in notebook.run("%config ClaudeMagic.approve = 'maybe'").text
+    steps(notebook, ("slow", {"x": 3}))
+    notebook.run("%config ClaudeMagic.approve = {'slow': 'never'}")
+    _, ((failed, content),) = told(notebook, "%%claude --tools slow\nGo.")
+    assert failed and content == approving.SET_TO_NEVER

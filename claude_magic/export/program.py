@@ -117,6 +117,11 @@ def _ask(turn: Turn, variable: str, systems: Mapping[str, str], stem: str, files
         files[path] = raw
         return Expression(f"data_of({literal(path, breaking=False)})")
 
+    if turn.results:
+        said = [request.without_thinking([message])[0] for message in request.sendable(turn)]
+        return (
+            f"# Its tools ran in the notebook: this is what was said.\n{variable} += {literal(_replaced(said, file))}"
+        )
     params = {"model": turn.calls[-1].model, "max_tokens": DEFAULT_MAX_TOKENS, **turn.params}
     if isinstance(params.get("system"), str) and params["system"] in systems:
         params["system"] = Expression(systems[params["system"]])
