@@ -418,6 +418,10 @@ class Page:
         """Wait for a JavaScript condition on `bed` and `given`."""
         self.tab.wait_for_function(f"given => Boolean({condition})", arg=given)
 
+    def source(self, cell: int) -> str:
+        """What stands in a cell."""
+        return str(self.value("bed.cells[given].model.sharedModel.getSource()", cell))
+
     def text(self, cell: int) -> str:
         """A cell's outputs as a reader sees them."""
         return str(self.value("bed.text(given)", cell))

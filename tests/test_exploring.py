@@ -61,3 +61,51 @@ def test_a_citation_is_a_number_with_the_words_it_stands_on(lab: Page, server: S
     assert server.requests[-1]["messages"][-1]["content"][0]["citations"] == {"enabled": True}
     lab.screenshot(pictures / "exploring-citation.png")
     assert not lab.errors
+
+
+CODE = """Like this:
+
+```python
+heaviest = owls.species[owls.grams.idxmax()]
+heaviest
+```
+"""
+FIX = """The column is called `grams`.
+
+```python
+owls["grams"].max()
+```
+"""
+
+
+def test_code_stands_in_a_new_cell_and_runs_only_when_it_is_run(
+    lab: Page, server: SteeredServer, pictures: Path
+) -> None:
+    server.script = lambda body: [{"type": "text", "text": CODE}]
+    begin(lab, [OWLS, "%%claude --code\nWhich is the heaviest in {{owls}}?", "# the last cell"])
+    lab.finish(1)
+    lab.finish(2)
+    lab.wait_until("bed.cells.length === 5")
+    assert lab.source(3) == "heaviest = owls.species[owls.grams.idxmax()]\nheaviest"
+    assert lab.source(4) == "# the last cell" and "eagle" not in lab.text(3)
+    lab.finish(3)
+    lab.wait_text(3, "eagle")
+    lab.screenshot(pictures / "exploring-code.png")
+    assert not lab.errors
+
+
+def test_an_error_is_mended_in_a_new_cell_with_the_difference_shown(
+    lab: Page, server: SteeredServer, pictures: Path
+) -> None:
+    server.script = lambda body: [{"type": "text", "text": FIX}]
+    begin(lab, [OWLS, 'owls["gram"].max()', "%claude_fix", "# the last cell"])
+    for cell in (1, 2, 3):
+        lab.finish(cell)
+    lab.wait_until("bed.cells.length === 6")
+    assert lab.source(4) == 'owls["grams"].max()'
+    assert '-owls["gram"].max()' in lab.text(3) and '+owls["grams"].max()' in lab.text(3)
+    assert "KeyError" in text_of(server.requests[-1]["messages"][-1]["content"])
+    lab.finish(4)
+    lab.wait_text(4, "2700")
+    lab.screenshot(pictures / "exploring-fix.png")
+    assert not lab.errors
