@@ -134,9 +134,8 @@ def answer(turn: Turn, inert: markdown.Inert | None = None) -> list[Bundle]:
     cited = whole_text(citing.marked(turn.reply))
     if not cited.strip():
         return []
-    if tabled.asked_for(turn.params):
-        text = whole_text(structured.said(turn))
-        return [{"text/markdown": tabled.shown(text), "text/plain": printable(tabled.plain(text))}]
+    if tabled.asked_for(turn.params) and (data := whole_text(structured.said(turn))).strip():
+        return [_data(cited.removesuffix(data).strip(), data)]
     bundles = [
         {"text/markdown": part.markdown, "text/plain": printable(markdown.unmarked(part.source).strip("\n"))}
         for part in (inert or markdown.Inert()).parts(cited)
@@ -145,6 +144,16 @@ def answer(turn: Turn, inert: markdown.Inert | None = None) -> list[Bundle]:
         bundles[-1]["text/markdown"] += f"\n\n---\n\n{listed}"
         bundles[-1]["text/plain"] += f"\n\n{printable(citing.in_words(turn.reply))}"
     return bundles
+
+
+def _data(before: str, data: str) -> Bundle:
+    """A reply in JSON, behind what was said before a tool was called."""
+    lead = [markdown.inert(before)] if before else []
+    words = [markdown.unmarked(before)] if before else []
+    return {
+        "text/markdown": "\n\n".join([*lead, tabled.shown(data)]),
+        "text/plain": printable("\n\n".join([*words, tabled.plain(data)])),
+    }
 
 
 def made(turn: Turn) -> list[Bundle]:
