@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import random
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import dask.dataframe
 import pandas as pd
 import polars as pl
 import pyarrow as pa
@@ -429,3 +432,67 @@ def test_a_record_of_a_map_is_read_back_and_a_strangers_is_checked() -> None:
     for wrong in ({"rows": -1}, {"dollars": "NaN"}, {"model": 7}, {"batches": ["a b"]}):
         with pytest.raises(stored.DamagedRecord):
             stored.record_of({"version": 1, "map": {**data, **wrong}})
+
+
+# `--schema`
+
+
+@dataclass
+class Mood:
+    feeling: str
+    score: int
+
+
+def test_a_schema_makes_a_column_of_each_field_and_an_error_of_what_does_not_fit(notebook: Notebook) -> None:
+    notebook.shell.user_ns["Mood"] = Mood
+
+    def script(body: dict[str, Any]) -> Any:
+        assert body["output_config"]["format"]["type"] == "json_schema"
+        said = {"feeling": "glad", "score": 7} if "good" in asked(body) else {"feeling": "sad", "score": "much"}
+        return [{"type": "text", "text": json.dumps(said)}]
+
+    notebook.server.script = script
+    result = notebook.map("['good', 'bad'] --schema Mood --model haiku", "Say {{item}}")
+    assert list(result.columns) == ["item", "feeling", "score", "input_tokens", "output_tokens", "cost", "error"]
+    assert (result["feeling"][0], result["score"][0]) == ("glad", 7)
+    assert pd.isna(result["feeling"][1]) and "score" in result["error"][1]
+    assert result["cost"][1] > 0, "what does not fit was paid for all the same"
+
+
+def test_a_list_of_a_schema_is_one_column(notebook: Notebook) -> None:
+    notebook.shell.user_ns["Mood"] = Mood
+    notebook.server.script = None
+    result = notebook.map("['good'] --schema list[Mood] --model haiku", "Say {{item}}")
+    assert result["error"].isna().all()
+    assert isinstance(result["reply"][0], list) and set(result["reply"][0][0]) == {"feeling", "score"}
+
+
+# Dask
+
+
+def test_a_dask_frame_stays_lazy_and_each_partition_is_asked_where_it_is_computed(
+    notebook: Notebook, standin: offline.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    standin.script = lambda body: [{"type": "text", "text": f"re: {asked(body)}"}]
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", standin.url)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "a-secret-key")
+    notebook.asking.provider = "anthropic"
+    try:
+        frame = pd.DataFrame({"t": [f"row {at}" for at in range(12)]}, index=range(100, 112))
+        notebook.shell.user_ns.update(df=dask.dataframe.from_pandas(frame, npartitions=3), shout=str.upper)
+        lazy = notebook.map("df", "Say {{shout(row.t)}}")
+        assert standin.requests == [] and isinstance(lazy, type(notebook.shell.user_ns["df"]))
+        computed = lazy.compute(scheduler="threads")
+        assert list(computed.index) == list(range(100, 112))
+        assert list(computed["reply"]) == [f"re: Say ROW {at}" for at in range(12)]
+        assert dict(computed.dtypes) == dict(lazy.dtypes)
+        assert len(standin.requests) == 12
+        graph = pickle.dumps(dict(lazy.__dask_graph__()))
+        assert b"Say {{shout(row.t)}}" in graph and b"a-secret-key" not in graph
+        assert lazy["cost"].sum().compute(scheduler="threads") > 0
+        assert len(standin.requests) == 12, "what was answered is not asked again"
+        with pytest.raises(UsageError, match="does not go together with a Dask frame"):
+            notebook.map("df --budget 1", "Say {{row.t}}")
+        assert list(notebook.map("df.t", "Say {{item}}").columns[:2]) == ["t", "reply"]
+    finally:
+        notebook.asking.provider = "offline"

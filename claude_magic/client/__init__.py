@@ -61,6 +61,11 @@ class Client:
         """
         self._given = None if given is None else connection.checked(given)
 
+    @property
+    def keeps_key(self) -> bool:
+        """Whether a key or a client was given to this kernel, which no other process knows of."""
+        return self._key is not None or self._given is not None
+
     def stream(self, params: Mapping[str, Any], settings: Settings, on_wait: Callable[[Wait], None]) -> Stream:
         """Send a request. The events come as the stream is iterated; failures are raised there."""
         return Stream(self, params, settings, on_wait)

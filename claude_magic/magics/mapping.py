@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from ..mapping.results import Results
     from ..mapping.rows import Rows
     from ..options import Options
+    from ..request import Request
+    from ..structured import Shape
     from .asking import ClaudeMagic
 
 
@@ -62,7 +64,8 @@ class MapMagics(Magics):
         %claude_map --status    say how they stand
         %claude_map --cancel    end them; what was done can be picked up
 
-        --model, --system, --max-tokens, --effort, --thinking, --stop and --cache are those of %%claude.
+        --schema S makes a column of each field of S. --model, --system, --max-tokens, --effort, --thinking, --stop and
+        --cache are those of %%claude. A Dask frame stays lazy: its partitions are asked where Dask computes them.
         --show-request prints the first row's request and sends nothing.
         """
         if cell is None:
@@ -76,35 +79,81 @@ class MapMagics(Magics):
         raise failure
 
     def _map(self, line: str, body: str) -> None:
-        from ..mapping import lines, rows
+        import json
+
+        from .. import structured
+        from ..mapping import lines, partitions, rows
 
         asked = lines.read(line, self._asking.defaults())
         value = _value_of(asked.over, self.shell.user_ns)
         if asked.options.out is None and not asked.options.show_request:
             raise UsageError("The result needs a name.", advice=f"Write %%claude_map {asked.over} --out NAME.")
-        options = self._asking.resolved(asked.options)
+        shape = structured.shape_of(asked.options.schema, self.shell.user_ns) if asked.options.schema else None
+        schema = None if shape is None else json.dumps(shape.schema)
+        options = self._asking.resolved(dataclasses.replace(asked.options, schema=schema))
+        if partitions.is_partitioned(value) and not options.show_request:
+            self._map_partitions(asked, options, body, value, shape)
+            return
         data = rows.rows_of(value)
         requests = self._requests(body, data, options)
         if options.show_request:
             print(_first_request(requests))
             return
-        self._ask(asked, options, data, requests)
+        self._ask(asked, options, data, requests, shape)
+
+    def _map_partitions(self, asked: Line, options: Options, body: str, value: Any, shape: Shape | None) -> None:
+        """Bind a lazy frame: its partitions are asked where and when Dask computes them."""
+        from ..mapping import partitions
+
+        session = self._asking.session
+        if asked.batch or options.budget is not None or session.budget is not None:
+            what = "--batch" if asked.batch else "A budget"
+            raise UsageError(
+                f"{what} does not go together with a Dask frame, which is mapped when it is computed.",
+                advice=f"{asked.over}.compute() makes a pandas DataFrame of it.",
+            )
+        if session.client.keeps_key:
+            raise UsageError(
+                "Dask's workers take their key from their own environment, not from this kernel.",
+                advice="Set ANTHROPIC_API_KEY before Dask starts, and leave out ClaudeMagic.client and %claude_key.",
+            )
+        spec = partitions.Spec(
+            name=asked.over,
+            body=body,
+            values=partitions.values_of(body, self.shell.user_ns),
+            built=self._built(options),
+            options=options,
+            settings=self._asking.settings(),
+            concurrency=asked.concurrency,
+            notebook=session.path,
+            kept=self._asking.journal,
+            shape=shape,
+        )
+        self.shell.user_ns[str(options.out)] = partitions.mapped(value, spec)
+        again = "; computed again, it asks only what is missing" if spec.kept else ""
+        print(
+            f"{options.out} is lazy: its {value.npartitions:,} partitions are asked when Dask computes them{again}. "
+            "What that costs is in its cost column, and not in %claude_cost."
+        )
+
+    def _built(self, options: Options) -> Request:
+        """A request with no prompt in it, as it is sent."""
+        from ..conversation import Conversation
+
+        plain = dataclasses.replace(options, once=True, compact=None)
+        return self._asking.session.build(Conversation(), [], plain, self._asking.provider)
 
     def _requests(self, body: str, data: Rows, options: Options) -> Asking:
         from .. import masking
-        from ..conversation import Conversation
         from ..mapping.prompts import Asking, Template
         from ..parts import Limits
 
         namespace, client = self.shell.user_ns, self._asking.session.client
         secrets = masking.Secrets(masking.known(namespace, client.secrets()), options.allow_secrets)
         template = Template(body, namespace, secrets, Limits(options.value_tokens, options.cell_tokens))
-        plain = dataclasses.replace(options, once=True, compact=None)
-        provider = self._asking.provider
-        built = self._asking.session.build(Conversation(), [], plain, provider)
-        return Asking(template, data, built, options, provider)
+        return Asking(template, data, self._built(options), options, self._asking.provider)
 
-    def _ask(self, asked: Line, options: Options, data: Rows, requests: Asking) -> None:
+    def _ask(self, asked: Line, options: Options, data: Rows, requests: Asking, shape: Shape | None) -> None:
         """Ask what is missing, show how it goes, bind the result, and leave the record."""
         from ..mapping.job import Job, survey
         from ..mapping.progress import Progress
@@ -123,6 +172,7 @@ class MapMagics(Magics):
             concurrency=asked.concurrency,
             budget=_budget(session.budget, options),
             fresh=asked.fresh,
+            shape=shape,
         )
         with closing(self._results()) as results:
             try:

@@ -26,7 +26,8 @@ class Answer:
     """What became of one exact request, known by its key.
 
     `text` is what Claude said, if anything; `error` why that is no answer, or not a whole one (empty: it is).
-    `settled` says that asking the same again would bring the same: it is kept, and not asked again.
+    `settled` says that asking the same again would bring the same: it is kept, and not asked again. `value` is what a
+    `--schema` makes of the text.
     """
 
     key: str
@@ -34,6 +35,7 @@ class Answer:
     error: str = ""
     calls: tuple[Call, ...] = ()
     settled: bool = False
+    value: Any = None
 
 
 def answer_of(key: str, reply: Reply, *calls: Call) -> Answer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,6 +13,8 @@ from ..budget import Budget
 from ..client import Client, Settings
 from ..errors import ClaudeError
 from ..mapped import Mapped
+from ..structured import Shape
+from . import shapes
 from .answers import Answer
 from .estimate import Estimate, check_budget, estimate
 from .now import Now
@@ -69,6 +72,16 @@ def survey(asking: Asking, tell: Callable[[int], None]) -> Survey:
     return Survey(keys, first, tokens, sizes, failures, kept)
 
 
+class Unwatched:
+    """The progress of a map that nobody watches."""
+
+    def __init__(self) -> None:
+        self.stopped = threading.Event()
+
+    def say(self, text: str, *, at_once: bool = False) -> None:
+        """Nothing is shown."""
+
+
 @dataclass
 class Job:
     """One map: what is asked, of whom, and within which limits. `name` is what its data is called."""
@@ -83,6 +96,7 @@ class Job:
     concurrency: int
     budget: Budget | None
     fresh: bool = False
+    shape: Shape | None = None
     tally: Tally = field(default_factory=Tally)
     answers: dict[str, Answer] = field(default_factory=dict)
     earlier: int = 0
@@ -92,7 +106,7 @@ class Job:
     def missing(self, results: Results) -> list[str]:
         """The keys that are still to be asked; the answers to the others are taken from earlier runs."""
         known = {} if self.fresh else results.found(self.surveyed.first)
-        self.answers.update(known)
+        self.answers.update({key: self._checked(answer) for key, answer in known.items()})
         self.earlier = sum(key in known for key in self.surveyed.keys)
         return [key for key in self.surveyed.first if key not in known]
 
@@ -111,7 +125,7 @@ class Job:
             if ask.position in wanted and not ask.failure:
                 yield replace(ask, key=wanted[ask.position])
 
-    def ask_now(self, missing: Sequence[str], results: Results, progress: Progress) -> ClaudeError | None:
+    def ask_now(self, missing: Sequence[str], results: Results, progress: Progress | Unwatched) -> ClaudeError | None:
         """Ask these now. Returns why it ended early, if it did; what had come is kept."""
         began = time.monotonic()
         purse = Purse(None if self.budget is None else self.budget.left)
@@ -131,8 +145,12 @@ class Job:
 
     def take(self, came: Sequence[Answer]) -> None:
         """Add answers to what there is."""
-        self.answers.update({each.key: each for each in came})
-        self.tally.add(came)
+        checked = [self._checked(each) for each in came]
+        self.answers.update({each.key: each for each in checked})
+        self.tally.add(checked)
+
+    def _checked(self, answer: Answer) -> Answer:
+        return answer if self.shape is None else shapes.checked(self.shape, answer)
 
     def mapped(self, model: str, batches: Sequence[str] = ()) -> Mapped:
         """The run so far, as its record."""

@@ -17,7 +17,7 @@ DEFAULT_CONCURRENCY = 8
 # Options of a cell that mean nothing for many rows.
 _OF_ONE = (
     *("chat", "compact", "fallback", "once", "count", "show_code", "raw"),
-    *("image", "file", "by_url", "citations", "clear_tools", "schema"),
+    *("image", "file", "by_url", "citations", "clear_tools"),
 )
 _FLAG = re.compile(r"--?[a-z][\w-]*(=|$)")
 

@@ -87,10 +87,14 @@ class Template:
         return parts
 
 
-def _uses_row(code: CodeType) -> bool:
-    """Whether an expression speaks of the row; what is inside a lambda or a comprehension counts, too."""
+def names_in(code: CodeType) -> set[str]:
+    """The names that an expression speaks of; those inside a lambda or a comprehension are among them."""
     inner = (each for each in code.co_consts if isinstance(each, CodeType))
-    return any(name in code.co_names for name in NAMES) or any(map(_uses_row, inner))
+    return {*code.co_names}.union(*map(names_in, inner))
+
+
+def _uses_row(code: CodeType) -> bool:
+    return not names_in(code).isdisjoint(NAMES)
 
 
 class Asking:

@@ -143,7 +143,8 @@ def _pandas_array(column: Column) -> Any:
     if column.kind == "dollars":
         return pandas.array([numpy.nan if each is None else each for each in column.values], dtype="float64")
     if column.kind == "text":
-        return pandas.array(list(column.values), dtype="object")
+        own = "str" if int(pandas.__version__.partition(".")[0]) >= 3 else "object"  # pandas 3's own type of text
+        return pandas.array(list(column.values), dtype=own)
     objects = numpy.empty(len(column.values), dtype=object)
     objects[:] = column.values
     series = pandas.Series(objects)

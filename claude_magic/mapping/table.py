@@ -12,6 +12,8 @@ from ..foreign import short
 from ..mapped import Mapped, as_data
 from ..pricing import Cost
 from ..stored import VERSION
+from ..structured import Shape
+from . import shapes
 from .answers import Answer
 from .job import Job
 from .progress import duration
@@ -19,6 +21,8 @@ from .rows import Column
 
 NOT_ASKED = "not asked yet: run the cell again"
 _BOX = '<div class="claude-magic tex2jax_ignore mathjax_ignore" style="font-size: 0.9em; line-height: 1.5">'
+# The columns that each result has beside the reply, and what they hold.
+_FIGURES = {"input_tokens": "count", "output_tokens": "count", "cost": "dollars", "error": "text"}
 MAX_ERRORS_SHOWN = 8
 MAX_ERROR_CHARACTERS = 160
 _HEADS = ("model", "rows", "answered", "failed", "tokens in", "cached", "out", "cost", "time", "rate")
@@ -36,14 +40,30 @@ def columns(job: Job, taken: frozenset[str]) -> dict[str, Column]:
     asked = [each.key in job.answers for each in found]
     costs = [pricing.total(map(pricing.call_cost, each.calls)).dollars for each in paid]
     dollars = [None if each is None or not was else float(each) for each, was in zip(costs, asked, strict=True)]
-    made = {
-        "reply": Column([each.text for each in found], "text"),
+    replies = shapes.fields(job.shape)
+    made = {name: _replies(job.shape, found, name) for name in replies}
+    figures = {
         "input_tokens": Column([t.all_input if was else None for t, was in zip(tokens, asked, strict=True)], "count"),
         "output_tokens": Column([t.output if was else None for t, was in zip(tokens, asked, strict=True)], "count"),
         "cost": Column(dollars, "dollars"),
         "error": Column([each.error or None for each in found], "text"),
     }
-    return {free_name(name, taken): column for name, column in made.items()}
+    return _named(made, figures, taken)
+
+
+def empty_columns(taken: frozenset[str], shape: Shape | None) -> dict[str, Column]:
+    """The same columns of no rows."""
+    made = {name: _replies(shape, [], name) for name in shapes.fields(shape)}
+    return _named(made, {name: Column([], kind) for name, kind in _FIGURES.items()}, taken)
+
+
+def _replies(shape: Shape | None, found: Sequence[Answer], name: str) -> Column:
+    return Column([shapes.field_of(shape, each, name) for each in found], "text" if shape is None else "any")
+
+
+def _named(made: Mapping[str, Column], figures: Mapping[str, Column], taken: frozenset[str]) -> dict[str, Column]:
+    named = {free_name(name, taken): column for name, column in made.items()}
+    return {**named, **{free_name(name, taken | {*named}): column for name, column in figures.items()}}
 
 
 def _answer(job: Job, key: str) -> Answer:

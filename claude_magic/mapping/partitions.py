@@ -1,0 +1,94 @@
+"""A Dask frame mapped partition by partition, where its scheduler runs them, and never collected.
+
+What travels in the graph is the prompt, the values that it names, and the settings: no key. A worker takes its key
+from its own environment. What was answered is kept in the worker's data folder, so that computing again asks nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .. import context, masking
+from ..client import Client, Settings
+from ..context import Expression
+from ..foreign import comes_from
+from ..masking import Secrets
+from ..options import Options
+from ..parts import Limits
+from ..request import Request
+from ..structured import Shape
+from . import results, rows, table
+from .job import Job, Unwatched, survey
+from .prompts import Asking, Template, names_in
+
+# Partitions of one process are asked one after the other: together they would pass the limit of requests at once.
+_ONE_AT_A_TIME = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What each partition is asked, as it travels to where the partition is. `kept` says whether answers are."""
+
+    name: str
+    body: str
+    values: Mapping[str, Any]
+    built: Request
+    options: Options
+    settings: Settings
+    concurrency: int
+    notebook: Path | None
+    kept: bool
+    shape: Shape | None = None
+
+
+def is_partitioned(value: Any) -> bool:
+    """Whether this is a frame or a column of Dask."""
+    return comes_from(value, "dask") and hasattr(value, "map_partitions")
+
+
+def values_of(body: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
+    """The notebook's values that a prompt names: those, and no others, travel."""
+    expressions = [piece for piece in context.split(body) if isinstance(piece, Expression)]
+    names = {name for each in expressions for name in names_in(each.code)} - {*rows.NAMES}
+    return {name: namespace[name] for name in sorted(names) if name in namespace}
+
+
+def mapped(value: Any, spec: Spec) -> Any:
+    """The lazy frame of the answers. Nothing is asked before it is computed."""
+    frame = value if hasattr(value, "columns") else value.to_frame(name="item" if value.name is None else value.name)
+    empty = rows.rows_of(frame._meta)
+    columns = table.empty_columns(empty.taken, spec.shape)
+    return frame.map_partitions(ask_partition, spec, meta=empty.result(columns))
+
+
+def ask_partition(frame: Any, spec: Spec) -> Any:
+    """One partition with its answers."""
+    data = rows.rows_of(frame)
+    client = Client()
+    secrets = Secrets(masking.known(spec.values, client.secrets()), spec.options.allow_secrets)
+    template = Template(spec.body, spec.values, secrets, Limits(spec.options.value_tokens, spec.options.cell_tokens))
+    asking = Asking(template, data, spec.built, spec.options, spec.settings.provider)
+    job = Job(
+        name=spec.name,
+        count=data.count,
+        asking=asking,
+        surveyed=survey(asking, lambda _count: None),
+        client=client,
+        settings=spec.settings,
+        provider=client.provider(spec.settings),
+        concurrency=spec.concurrency,
+        budget=None,
+        shape=spec.shape,
+    )
+    with _ONE_AT_A_TIME:
+        kept = results.Results(results.path_for(spec.notebook) if spec.kept else None)
+        try:
+            if missing := job.missing(kept):
+                job.ask_now(missing, kept, Unwatched())
+        finally:
+            kept.close()
+    return data.result(table.columns(job, data.taken))
