@@ -98,8 +98,10 @@ def _cost(asked: Request, tokens: int, provider: str) -> Cost:
 
 def _by_length(params: Mapping[str, Any]) -> int:
     """A rough count: text by its length, each image at its most."""
-    images, characters = 0, len(json.dumps(params.get("system") or ""))
-    for block in (block for message in params["messages"] for block in message["content"]):
+    images, characters = 0, sum(len(json.dumps(params.get(name) or "")) for name in ("system", "tools"))
+    sent = [block for message in params["messages"] for block in message["content"]]
+    inside = [block["content"] if isinstance(block.get("content"), list) else [block] for block in sent]
+    for block in (block for each in inside for block in each):  # a picture in a tool's result is a picture
         if block["type"] == "image":
             images += 1
         else:

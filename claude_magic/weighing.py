@@ -40,6 +40,8 @@ def _of_block(block: Block) -> int:
         return _of_image(block)
     if block["type"] == "document":
         return _of_document(block)
+    if block["type"] == "tool_result" and isinstance(block.get("content"), list):
+        return of_blocks(block["content"])
     return of_text(json.dumps(block, ensure_ascii=False))
 
 

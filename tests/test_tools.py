@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import enum
 import functools
+import io
 import json
 import os
 import signal
@@ -25,7 +26,20 @@ from kernel import Kernel
 from recorded import image
 from test_session import OFFLINE, RETRYING, RUNS, Reader, ask
 
-from claude_magic import approving, calling, errors, export, invocations, pricing, record, stored, tools
+from claude_magic import (
+    approving,
+    calling,
+    counting,
+    errors,
+    export,
+    invocations,
+    live,
+    pricing,
+    record,
+    stored,
+    tools,
+    weighing,
+)
 from claude_magic.accumulator import TOOL_RESULT
 from claude_magic.calling import ToolCalls
 from claude_magic.client import Settings
@@ -914,3 +928,27 @@ def test_the_settings_of_who_may_run_are_checked(notebook: Kernel) -> None:
     notebook.run("%config ClaudeMagic.approve = {'slow': 'never'}")
     _, ((failed, content),) = told(notebook, "%%claude --tools slow\nGo.")
     assert failed and content == approving.SET_TO_NEVER
+
+
+@pytest.mark.parametrize(
+    ("typed", "answer"), [("y\n", True), ("YES\n", True), ("\n", False), ("no\n", False), ("", None)]
+)
+def test_where_there_are_no_buttons_the_reader_is_asked_in_words(
+    typed: str, answer: bool | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
+    assert live.by_input("add", {"amount": 1, "note": "\x1b[2J"}) is answer
+    shown = capsys.readouterr().out
+    assert '"amount": 1' in shown and "May add run? [y/N]" in shown and "\x1b" not in shown
+    assert live.can_input(None) is False  # it is no terminal
+
+
+def test_a_picture_in_a_result_weighs_as_a_picture_where_nobody_counts(session: Session) -> None:
+    replies(session, [call(1, amount=1)], [said("Done.")])
+    use(session, Ran(lambda amount: image()).tool())
+    asked = session.request(Options(), [said("And?")], Cell("b", "weigh"))
+    unreachable = Settings(base_url="http://127.0.0.1:9", max_retries=0, timeout=1)
+    weighed = counting.estimate(session.client, asked, unreachable)
+    assert not weighed.exact and counting.IMAGE_TOKENS < weighed.total < counting.IMAGE_TOKENS + 400
+    (result,) = asked.params["messages"][2]["content"]
+    assert weighing.of_blocks([result]) < 50
