@@ -143,7 +143,49 @@ JSON = Recipe(
         "%%claude --schema Found --out entities --max-tokens 4096\nWhich entities? John works at Google in New York.",
     ),
 )
-RECIPES = (THINKING, IMAGES, PDF, JSON)
+TOOL = Recipe(
+    "tool use",
+    sdk="""
+        def calculator(expression):
+            return str(eval(expression, {"__builtins__": {}}))
+        tools = [{
+            "name": "calculator",
+            "description": "A simple calculator that performs basic arithmetic operations.",
+            "input_schema": {
+                "type": "object",
+                "properties": {"expression": {"type": "string", "description": "What to evaluate, such as 2 + 3 * 4."}},
+                "required": ["expression"],
+            },
+        }]
+        messages = [{"role": "user", "content": "What does the calculator say?"}]
+        while True:
+            reply = client.messages.create(model="claude-opus-5-5", max_tokens=4096, tools=tools, messages=messages)
+            if reply.stop_reason != "tool_use":
+                break
+            messages.append({"role": "assistant", "content": reply.content})
+            results = []
+            for block in reply.content:
+                if block.type == "tool_use":
+                    try:
+                        result, failed = calculator(**block.input), False
+                    except Exception as error:
+                        result, failed = str(error), True
+                    results.append({
+                        "type": "tool_result", "tool_use_id": block.id, "content": result, "is_error": failed,
+                    })
+            messages.append({"role": "user", "content": results})
+        print(next(block.text for block in reply.content if block.type == "text"))
+    """,
+    cells=(
+        "def calculator(expression: str) -> str:\n"
+        '    """A simple calculator that performs basic arithmetic operations.\n\n'
+        '    Args:\n        expression: What to evaluate, such as 2 + 3 * 4.\n    """\n'
+        '    return str(eval(expression, {"__builtins__": {}}))',
+        '%config ClaudeMagic.approve = {"calculator": "always"}',
+        "%%claude --tools calculator --max-tokens 4096\nWhat does the calculator say?",
+    ),
+)
+RECIPES = (THINKING, TOOL, IMAGES, PDF, JSON)
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=[recipe.name for recipe in RECIPES])
@@ -174,6 +216,7 @@ def substance(request: Mapping[str, Any]) -> dict[str, Any]:
         "model": request["model"],
         "max_tokens": request["max_tokens"],
         "schema": outline((request.get("output_config") or {}).get("format", {}).get("schema")),
+        "tools": [(tool["name"], tool["description"], described(tool)) for tool in request.get("tools", ())],
         "thinking": thinking if thinking.get("type") == "enabled" else None,
         "messages": [(message["role"], plain(message["content"])) for message in request["messages"]],
     }
@@ -194,6 +237,13 @@ def outline(schema: Any) -> Any:
     return at(schema)
 
 
+def described(tool: Mapping[str, Any]) -> Any:
+    """A tool's parameters, with what is said of each."""
+    schema = tool["input_schema"]
+    said = {name: value.get("description") for name, value in schema["properties"].items()}
+    return said, {name: value["type"] for name, value in schema["properties"].items()}, schema.get("required", [])
+
+
 def plain(content: Any) -> list[Any]:
     """Content without breakpoints and signatures: neighbouring text as one, pictures by their pixels."""
     found: list[Any] = []
@@ -202,6 +252,10 @@ def plain(content: Any) -> list[Any]:
             found.append(block["text"].strip())
         elif block["type"] == "image":
             found.append(("image", block["source"]["media_type"], pixels(block["source"]["data"])))
+        elif block["type"] == "tool_use":
+            found.append((block["name"], block["input"]))
+        elif block["type"] == "tool_result":
+            found.append(("result", block["is_error"]))
         elif block["type"] != "thinking":
             found.append({name: value for name, value in block.items() if name not in ("cache_control", "title")})
     return found
