@@ -1,13 +1,12 @@
-"""`%claude`: read the line, ask, show; and every default."""
+"""`%claude`: read the line, ask, show."""
 
 from __future__ import annotations
 
 import dataclasses
 import getpass
 import json
-import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from decimal import Decimal
 from functools import cached_property
@@ -16,149 +15,39 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import context_matcher
 from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
-from traitlets import Any as AnyValue
-from traitlets import Bool, Dict, Enum, Float, Integer, List, TraitError, TraitType, Unicode, validate
-from traitlets.config import Configurable
 
 from .. import models, options
 from ..errors import ClaudeError, PromptError, ReplyInterrupted, UsageError
 from ..notebook import Cell, current_cell, deleted_cells, has_turns, standing
-from ..options import PROVIDERS, REPLAY, Options
+from ..options import Options
 from ..pages import Notebook, Notebooks
 from ..ran import Executions
+from .configuring import Configuration
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
     from IPython.core.interactiveshell import InteractiveShell
 
     from ..budget import Alarm, Budget
-    from ..calling import ToolCalls
     from ..client import Client, Settings
     from ..context import Prompt
     from ..conversation import Turn
     from ..journal import Journal
     from ..live import ApprovingView
-    from ..masking import Secrets
-    from ..pieces import Piece
     from ..record import Bundle
     from ..session import Outcome, Session
     from ..structured import Shape
 
-MAX_RETRY_SETTING = 20
 # A host has a top-level domain of letters, and no key has a dot.
 _HOST = re.compile(r"(?:[a-z0-9-]{1,63}\.)+[a-z]{2,24}", re.IGNORECASE)
 _LOOKS = re.compile(r"^\s*%claude_", re.MULTILINE)
 
 
-class _Default(TraitType[Any, Any]):
-    """The default of one option: it takes what the option takes."""
-
-    def __init__(self, option_field: dataclasses.Field[Any]) -> None:
-        super().__init__(
-            option_field.default, help=option_field.metadata["help"], allow_none=option_field.default is None
-        )
-        self._parse = option_field.metadata["parse"]
-        self.tag(config=True)
-
-    def validate(self, obj: Any, value: Any) -> Any:
-        if value is None and self.allow_none:
-            return None
-        if not isinstance(value, str | int | float) or isinstance(value, bool) or value == "":
-            raise TraitError(f"{self.name} cannot be {value!r}.")
-        try:
-            return self._parse(str(value))
-        except ValueError as error:
-            wanted = str(error)
-        raise TraitError(f"{self.name} wants {wanted}, not {value!r}.")
-
-
-_Defaults: Any = type(
-    "_Defaults",
-    (Configurable,),
-    {each.name: _Default(each) for each in options.FIELDS if each.metadata["setting"]},
-)
-
-
 @magics_class
-class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are read off `Options`
+class ClaudeMagic(Magics, Configuration):
     """Claude in notebook cells. Every default is set with `%config ClaudeMagic.NAME = VALUE`."""
 
     shell: InteractiveShell
-
-    provider = Enum(
-        PROVIDERS, "anthropic", help="who answers: anthropic, or offline (the stand-in, which needs no key)"
-    ).tag(config=True)
-    base_url = Unicode("", help="the address of a gateway, instead of the provider's own").tag(config=True)
-    client = AnyValue(None, help="any client object of the SDK, to be used as it is").tag(config=True)
-    headers = Dict(help="headers that go with each request, none of them a credential").tag(config=True)
-    betas: Any = List(help="values for the anthropic-beta header").tag(config=True)
-    mcp_tokens = Dict(help="host of an MCP server → NAME of the environment variable that holds its token").tag(
-        config=True
-    )
-    extra_body = Dict(help="parameters of the API that claude_magic does not know").tag(config=True)
-    max_retries = Integer(4, min=0, max=MAX_RETRY_SETTING, help="attempts after the first, where another may help").tag(
-        config=True
-    )
-    max_retry_wait = Float(60.0, min=0.0, help="the longest wait between two attempts, in seconds").tag(config=True)
-    timeout = Float(120.0, min=0.1, help="seconds without a sign of life after which a reply has stalled").tag(
-        config=True
-    )
-
-    panel = Bool(True, help="a live panel with Stop and thinking above the growing reply, where a browser is").tag(
-        config=True
-    )
-
-    budget = Float(None, min=0.0, allow_none=True, help="dollars that this kernel may spend at most").tag(config=True)
-    warn_above = Float(
-        1.0, min=0.0, allow_none=True, help="dollars: a cell that costs more is warned of, once; None: none is"
-    ).tag(config=True)
-    approve = AnyValue(
-        "ask",
-        help="whether tools may run: ask (but for those that only read), always, never; or {name: one of these}",
-    ).tag(config=True)
-    notebook_path = Unicode("", help="this notebook's file, where the frontend does not tell it").tag(config=True)
-    replay = Enum(
-        REPLAY, "off", help="answer from the notebook's record: off, auto (where the request is the same), only"
-    ).tag(config=True)
-    replay_speed = Float(1.0, min=0.0, help="how many times faster than recorded a replay runs; 0: at once").tag(
-        config=True
-    )
-    journal = Bool(
-        True, help="keep replies as they come in Jupyter's data folder, for %claude_recover, for a month at most"
-    ).tag(config=True)
-
-    @validate("headers", "betas", "mcp_tokens")
-    def _texts(self, proposal: Any) -> Any:
-        """Text, and nothing else: what a header can hold is looked at when it is sent."""
-        given = proposal["value"]
-        parts = [*given, *given.values()] if isinstance(given, dict) else given
-        if not all(isinstance(each, str) for each in parts):
-            raise TraitError(f"{proposal['trait'].name} holds text, and nothing else.")
-        return given
-
-    @validate("approve")
-    def _approval(self, proposal: Any) -> Any:
-        from .. import approving
-
-        if wrong := approving.wrong(proposal["value"]):
-            raise TraitError(wrong)
-        return proposal["value"]
-
-    @validate("extra_body")
-    def _unknown(self, proposal: Any) -> Any:
-        """Parameters that have no option of their own."""
-        known = {"model", "max_tokens", "messages", "stream", "system"} & proposal["value"].keys()
-        if known:
-            raise TraitError(f"extra_body does not take {', '.join(sorted(known))}: there are options for them.")
-        return proposal["value"]
-
-    @validate("max_retry_wait", "timeout", "replay_speed", "budget", "warn_above")
-    def _finite(self, proposal: Any) -> float | None:
-        if proposal["value"] is None:
-            return None
-        if not math.isfinite(proposal["value"]):
-            raise TraitError(f"{proposal['trait'].name} is a finite number, not {proposal['value']}.")
-        return float(proposal["value"])
 
     def __init__(self, shell: InteractiveShell) -> None:
         super().__init__(shell=shell)
@@ -313,11 +202,6 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
 
         return completion.match(asked, self.shell, lambda: list(self.session.chats.shown))
 
-    def defaults(self) -> Options:
-        """What a cell asks with that has no options."""
-        settings = {each.name: getattr(self, each.name) for each in options.FIELDS if each.metadata["setting"]}
-        return Options(**settings)
-
     def settings(self) -> Settings:
         """How Claude is reached, as it is configured now."""
         from ..client import Settings, tokens
@@ -343,14 +227,6 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
             wanted = dataclasses.replace(wanted, system=self.system_text(wanted.system))
         return dataclasses.replace(wanted, model=models.resolve(wanted.model))
 
-    def _attached(self, wanted: Options) -> Sequence[Piece]:
-        """What `--image` and `--file` name."""
-        if not (wanted.image or wanted.file or wanted.by_url):
-            return ()
-        from .. import attaching
-
-        return attaching.pieces(wanted, self.shell.user_ns)
-
     def system_text(self, text: str) -> str:
         """A system prompt with the values of the notebook. Raises `PromptError`."""
         return _system(text, self.shell.user_ns)
@@ -371,21 +247,22 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         from .. import context, masking, record
         from ..parts import Limits
         from ..session import Replay
+        from . import gathering
 
         namespace = self.shell.user_ns
-        shape = self._shape(wanted)
+        shape = gathering.shape(self, wanted)
         schema = wanted.schema if shape is None else json.dumps(shape.schema)
         wanted = self.resolved(dataclasses.replace(wanted, schema=schema))
         secrets = masking.Secrets(masking.known(namespace, self._client.secrets()), wanted.allow_secrets)
         limits = Limits(wanted.value_tokens, wanted.cell_tokens)
-        pieces = [*self._attached(wanted), *self._surroundings(wanted, running, secrets)]
+        pieces = gathering.pieces(self, wanted, running, secrets)
         prompt = context.prompt(body, namespace, pieces, raw=wanted.raw, secrets=secrets, limits=limits)
         content = prompt.content
         if "," in wanted.model:
             self._compare(wanted, prompt, running)
             return None
         view = self._view()
-        tools = self._tool_calls(wanted, view)
+        tools = gathering.tool_calls(self, wanted, view)
         if wanted.show_request:
             print(self.session.request(wanted, content, running, self.provider, tools).as_json())
             return None
@@ -402,47 +279,6 @@ class ClaudeMagic(Magics, _Defaults):  # type: ignore[misc]  # the defaults are 
         outcome = self.session.ask(wanted, content, running, self.settings(), view, replay, prompt.along, tools)
         self._conclude(outcome, wanted, shape)
         return outcome.turn
-
-    def _tool_calls(self, wanted: Options, view: ApprovingView) -> ToolCalls | None:
-        """What Claude may call in a cell. Raises `UsageError`."""
-        if wanted.tools is None:
-            return None
-        from .. import approving, toolbox
-        from ..calling import ToolCalls
-        from ..tools import named
-
-        path = self.session.path
-        built_in = toolbox.built_in(self.shell, path.parent if path is not None else Path.cwd())
-        found = named(wanted.tools, self.shell.user_ns, built_in)
-        return ToolCalls(
-            found,
-            approving.approval(self.approve, view.approve),
-            wanted.max_tool_calls,
-            lambda: approving.check(self.approve, found, can_ask=view.can_approve),
-        )
-
-    def _shape(self, wanted: Options) -> Shape | None:
-        """What the reply is to be, where that is asked for."""
-        if not wanted.schema:
-            return None
-        from .. import structured
-
-        return structured.shape_of(wanted.schema, self.shell.user_ns)
-
-    def _surroundings(self, wanted: Options, running: Cell, secrets: Secrets) -> list[Piece]:
-        """What of the notebook goes along. Light where nothing does."""
-        if not (wanted.cells or wanted.error or wanted.context != "none"):
-            return []
-        from ..surroundings import Surroundings
-
-        session = self.session
-        around = Surroundings(self.executions, session.path, secrets, wanted.context_tokens)
-        pieces = around.cells(wanted.cells) if wanted.cells else []
-        if wanted.context != "none":
-            turns = session.history(wanted, running).turns if wanted.context == "new" else ()
-            named = {piece.name for piece in pieces}
-            pieces += [each for each in around.code(turns[-1].created if turns else None) if each.name not in named]
-        return [*pieces, around.error()] if wanted.error else pieces
 
     def _compare(self, wanted: Options, prompt: Prompt, running: Cell) -> None:
         """Ask several models the same, side by side. What is for one model only is refused."""

@@ -1,0 +1,129 @@
+"""Every default of `%claude`: the traits that `%config ClaudeMagic` lists and sets."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+from traitlets import Any as AnyValue
+from traitlets import Bool, Dict, Enum, Float, Integer, List, TraitError, TraitType, Unicode, validate
+from traitlets.config import Configurable
+
+from .. import options
+from ..options import PROVIDERS, REPLAY, Options
+
+MAX_RETRY_SETTING = 20
+
+
+class _Default(TraitType[Any, Any]):
+    """The default of one option: it takes what the option takes."""
+
+    def __init__(self, option_field: dataclasses.Field[Any]) -> None:
+        super().__init__(
+            option_field.default, help=option_field.metadata["help"], allow_none=option_field.default is None
+        )
+        self._parse = option_field.metadata["parse"]
+        self.tag(config=True)
+
+    def validate(self, obj: Any, value: Any) -> Any:
+        if value is None and self.allow_none:
+            return None
+        if not isinstance(value, str | int | float) or isinstance(value, bool) or value == "":
+            raise TraitError(f"{self.name} cannot be {value!r}.")
+        try:
+            return self._parse(str(value))
+        except ValueError as error:
+            wanted = str(error)
+        raise TraitError(f"{self.name} wants {wanted}, not {value!r}.")
+
+
+_Defaults: Any = type(
+    "_Defaults",
+    (Configurable,),
+    {each.name: _Default(each) for each in options.FIELDS if each.metadata["setting"]},
+)
+
+
+class Configuration(_Defaults):  # type: ignore[misc]  # the defaults of the options are read off `Options`
+    """The defaults of all cells: those of the options, and what is no option of a cell."""
+
+    provider = Enum(
+        PROVIDERS, "anthropic", help="who answers: anthropic, or offline (the stand-in, which needs no key)"
+    ).tag(config=True)
+    base_url = Unicode("", help="the address of a gateway, instead of the provider's own").tag(config=True)
+    client = AnyValue(None, help="any client object of the SDK, to be used as it is").tag(config=True)
+    headers = Dict(help="headers that go with each request, none of them a credential").tag(config=True)
+    betas: Any = List(help="values for the anthropic-beta header").tag(config=True)
+    mcp_tokens = Dict(help="host of an MCP server → NAME of the environment variable that holds its token").tag(
+        config=True
+    )
+    extra_body = Dict(help="parameters of the API that claude_magic does not know").tag(config=True)
+    max_retries = Integer(4, min=0, max=MAX_RETRY_SETTING, help="attempts after the first, where another may help").tag(
+        config=True
+    )
+    max_retry_wait = Float(60.0, min=0.0, help="the longest wait between two attempts, in seconds").tag(config=True)
+    timeout = Float(120.0, min=0.1, help="seconds without a sign of life after which a reply has stalled").tag(
+        config=True
+    )
+
+    panel = Bool(True, help="a live panel with Stop and thinking above the growing reply, where a browser is").tag(
+        config=True
+    )
+
+    budget = Float(None, min=0.0, allow_none=True, help="dollars that this kernel may spend at most").tag(config=True)
+    warn_above = Float(
+        1.0, min=0.0, allow_none=True, help="dollars: a cell that costs more is warned of, once; None: none is"
+    ).tag(config=True)
+    approve = AnyValue(
+        "ask",
+        help="whether tools may run: ask (but for those that only read), always, never; or {name: one of these}",
+    ).tag(config=True)
+    notebook_path = Unicode("", help="this notebook's file, where the frontend does not tell it").tag(config=True)
+    replay = Enum(
+        REPLAY, "off", help="answer from the notebook's record: off, auto (where the request is the same), only"
+    ).tag(config=True)
+    replay_speed = Float(1.0, min=0.0, help="how many times faster than recorded a replay runs; 0: at once").tag(
+        config=True
+    )
+    journal = Bool(
+        True, help="keep replies as they come in Jupyter's data folder, for %claude_recover, for a month at most"
+    ).tag(config=True)
+
+    @validate("headers", "betas", "mcp_tokens")
+    def _texts(self, proposal: Any) -> Any:
+        """Text, and nothing else: what a header can hold is looked at when it is sent."""
+        given = proposal["value"]
+        parts = [*given, *given.values()] if isinstance(given, dict) else given
+        if not all(isinstance(each, str) for each in parts):
+            raise TraitError(f"{proposal['trait'].name} holds text, and nothing else.")
+        return given
+
+    @validate("approve")
+    def _approval(self, proposal: Any) -> Any:
+        from .. import approving
+
+        if wrong := approving.wrong(proposal["value"]):
+            raise TraitError(wrong)
+        return proposal["value"]
+
+    @validate("extra_body")
+    def _unknown(self, proposal: Any) -> Any:
+        """Parameters that have no option of their own."""
+        known = {"model", "max_tokens", "messages", "stream", "system"} & proposal["value"].keys()
+        if known:
+            raise TraitError(f"extra_body does not take {', '.join(sorted(known))}: there are options for them.")
+        return proposal["value"]
+
+    @validate("max_retry_wait", "timeout", "replay_speed", "budget", "warn_above")
+    def _finite(self, proposal: Any) -> float | None:
+        if proposal["value"] is None:
+            return None
+        if not math.isfinite(proposal["value"]):
+            raise TraitError(f"{proposal['trait'].name} is a finite number, not {proposal['value']}.")
+        return float(proposal["value"])
+
+    def defaults(self) -> Options:
+        """What a cell asks with that has no options."""
+        settings = {each.name: getattr(self, each.name) for each in options.FIELDS if each.metadata["setting"]}
+        return Options(**settings)

@@ -1,0 +1,76 @@
+"""What a cell asks with, beside its prompt: files, cells, the last error, tools, the shape of the reply."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..notebook import Cell
+from ..options import Options
+
+if TYPE_CHECKING:
+    from ..calling import ToolCalls
+    from ..live import ApprovingView
+    from ..masking import Secrets
+    from ..pieces import Piece
+    from ..structured import Shape
+    from .asking import ClaudeMagic
+
+
+def pieces(asking: ClaudeMagic, wanted: Options, running: Cell, secrets: Secrets) -> list[Piece]:
+    """What goes along by the options of a cell. Raises `UsageError`."""
+    return [*_attached(asking, wanted), *_surroundings(asking, wanted, running, secrets)]
+
+
+def _attached(asking: ClaudeMagic, wanted: Options) -> Sequence[Piece]:
+    """What `--image` and `--file` name."""
+    if not (wanted.image or wanted.file or wanted.by_url):
+        return ()
+    from .. import attaching
+
+    return attaching.pieces(wanted, asking.shell.user_ns)
+
+
+def tool_calls(asking: ClaudeMagic, wanted: Options, view: ApprovingView) -> ToolCalls | None:
+    """What Claude may call in a cell. Raises `UsageError`."""
+    if wanted.tools is None:
+        return None
+    from .. import approving, toolbox
+    from ..calling import ToolCalls
+    from ..tools import named
+
+    path = asking.session.path
+    built_in = toolbox.built_in(asking.shell, path.parent if path is not None else Path.cwd())
+    found = named(wanted.tools, asking.shell.user_ns, built_in)
+    return ToolCalls(
+        found,
+        approving.approval(asking.approve, view.approve),
+        wanted.max_tool_calls,
+        lambda: approving.check(asking.approve, found, can_ask=view.can_approve),
+    )
+
+
+def shape(asking: ClaudeMagic, wanted: Options) -> Shape | None:
+    """What the reply is to be, where that is asked for."""
+    if not wanted.schema:
+        return None
+    from .. import structured
+
+    return structured.shape_of(wanted.schema, asking.shell.user_ns)
+
+
+def _surroundings(asking: ClaudeMagic, wanted: Options, running: Cell, secrets: Secrets) -> list[Piece]:
+    """What of the notebook goes along. Light where nothing does."""
+    if not (wanted.cells or wanted.error or wanted.context != "none"):
+        return []
+    from ..surroundings import Surroundings
+
+    session = asking.session
+    around = Surroundings(asking.executions, session.path, secrets, wanted.context_tokens)
+    pieces = around.cells(wanted.cells) if wanted.cells else []
+    if wanted.context != "none":
+        turns = session.history(wanted, running).turns if wanted.context == "new" else ()
+        named = {piece.name for piece in pieces}
+        pieces += [each for each in around.code(turns[-1].created if turns else None) if each.name not in named]
+    return [*pieces, around.error()] if wanted.error else pieces
