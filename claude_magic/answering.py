@@ -21,7 +21,8 @@ from .errors import APIError, ClaudeError, ReplyInterrupted, StreamError, Thinki
 from .interrupts import uninterrupted
 from .journal import Writer
 from .live import View
-from .request import CLEAR_THINKING, CLEAR_TOOL_USES, Request
+from .parameters import CLEAR_THINKING, CLEAR_TOOL_USES
+from .request import Request
 
 # How often a reply that pauses (`pause_turn`: its server tools take long) is asked to go on.
 MAX_PAUSES = 10

@@ -19,7 +19,8 @@ from .errors import UsageError
 from .live import Unseen
 from .notebook import Cell
 from .options import Options
-from .request import COMPACT, PASSING, TTL_SECONDS, Request, betas
+from .parameters import COMPACT, betas
+from .request import PASSING, TTL_SECONDS, Request
 from .session import Session, draft_of
 
 PLACEHOLDER: list[Block] = [{"type": "text", "text": "."}]

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from .. import pricing, record, request
+from .. import parameters, pricing, record, request
 from ..conversation import NOT_RUN, Conversation, Message, Turn
 from ..options import DEFAULT_MAX_TOKENS
 from ..request import PASSING, THINKING
@@ -136,7 +136,7 @@ def _settings(params: Mapping[str, Any], messages: Sequence[Message] = ()) -> li
     other = {name: value for name, value in params.items() if name not in (*_SETTINGS, *PASSING)}
     if other:
         known.append(("extra_body", other))
-    if betas := request.betas({**params, "messages": messages}):
+    if betas := parameters.betas({**params, "messages": messages}):
         known.append(("extra_headers", {"anthropic-beta": ",".join(betas)}))
     return known
 

@@ -1,0 +1,167 @@
+"""Options → the API's parameters, but the messages: what a model takes, and which beta header that needs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from . import models, servertools
+from .conversation import blocks
+from .errors import UsageError
+from .options import Options
+
+# The edits of a conversation that have the API summarise it, and leave out old results of tools or old thinking.
+COMPACT = "compact_20260112"
+CLEAR_TOOL_USES = "clear_tool_uses_20250919"
+CLEAR_THINKING = "clear_thinking_20251015"
+# Which parameters the API knows only with a beta header (CLAUDE_API.md §0, §6).
+COMPACTS_AT_THRESHOLD = "compact-2026-01-12"
+EDITS_CONTEXT = "context-management-2025-06-27"
+COMPACTS_ON_DEMAND = "compact-2026-09-04"
+FAST = "fast-mode-2026-02-01"
+# From which version on a model takes `speed` without that header, and which it needs for these parameters at all
+# (the SDK's `message_create_params.py`, and `offline/parameters.py`, which is as strict as the documentation).
+WITHOUT_HEADER = (5, 2)
+SINCE = (4, 6)
+
+
+def settings_of(options: Options, model: models.Model | None) -> dict[str, Any]:
+    """All parameters but model, max_tokens and messages; those that are not asked for are left out."""
+    if model is not None and options.max_tokens > model.max_output:
+        raise UsageError(
+            f"{options.model} replies with at most {model.max_output:,} tokens, not {options.max_tokens:,}.",
+            advice=f"Use --max-tokens {model.max_output} or less.",
+        )
+    thinking = _thinking(options, model)
+    settings = {
+        "system": options.system or None,
+        "tools": servertools.tools(options, model) or None,
+        "mcp_servers": servertools.mcp_servers(options.mcp) or None,
+        "thinking": thinking,
+        "output_config": _output_config(options, model, thinking),
+        "stop_sequences": list(options.stop) or None,
+        "cache_control": _cache_control(options),
+        "context_management": _context_management(options, model),
+        "speed": _speed(options, model),
+        "service_tier": options.service_tier,
+        "inference_geo": _since(model, "--inference-geo", options.inference_geo),
+        "metadata": {"user_id": options.metadata_user} if options.metadata_user else None,
+    }
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def _thinking(options: Options, model: models.Model | None) -> dict[str, Any] | None:
+    """The `thinking` parameter. Unset, it only asks for what the model thinks anyway to be shown."""
+    wanted = options.thinking
+    if wanted is None:
+        return {"type": "adaptive", "display": "summarized"} if model and model.thinks else None
+    kind = wanted if not wanted[0].isdigit() else "enabled"
+    if model is not None and kind not in model.thinking:
+        raise UsageError(f"{options.model} does not take --thinking {wanted}.", advice=_instead(model, kind))
+    if kind == "enabled":
+        return _budget(int(wanted), options)
+    return {"type": kind, "display": "summarized"} if kind == "adaptive" else {"type": kind}
+
+
+def _instead(model: models.Model, kind: str) -> str:
+    others = ", ".join("a number of tokens" if each == "enabled" else each for each in model.thinking)
+    how = " How much it thinks is set with --effort." if kind == "enabled" else ""
+    return f"It takes: {others}.{how}"
+
+
+def _budget(tokens: int, options: Options) -> dict[str, Any]:
+    if not 1024 <= tokens < options.max_tokens:
+        raise UsageError(
+            f"--thinking {tokens} does not fit: a budget is at least 1,024 tokens, and less than --max-tokens "
+            f"({options.max_tokens:,}), which it is a part of."
+        )
+    return {"type": "enabled", "budget_tokens": tokens}
+
+
+def _output_config(
+    options: Options, model: models.Model | None, thinking: dict[str, Any] | None
+) -> dict[str, Any] | None:
+    config: dict[str, Any] = {}
+    if options.effort is not None:
+        config["effort"] = _effort(options, model, thinking)
+    if options.schema:
+        if model is not None and "structured_outputs" not in model.capabilities:
+            raise UsageError(f"{options.model} does not take --schema.")
+        config["format"] = {"type": "json_schema", "schema": json.loads(options.schema)}
+    return config or None
+
+
+def _effort(options: Options, model: models.Model | None, thinking: dict[str, Any] | None) -> str | None:
+    if model is not None:
+        kind = thinking["type"] if thinking else "adaptive"
+        accepted = model.efforts_with(kind)
+        if options.effort not in accepted:
+            with_kind = f" with --thinking {kind}" if options.effort in model.effort else ""
+            raise UsageError(
+                f"{options.model} does not take --effort {options.effort}{with_kind}.",
+                advice=f"It takes: {', '.join(accepted)}." if accepted else "It takes no effort: leave the option out.",
+            )
+    return options.effort
+
+
+def _cache_control(options: Options) -> dict[str, Any] | None:
+    """Nothing of a question that is asked once is read again."""
+    if options.once or options.cache == "off":
+        return None
+    return {"type": "ephemeral", "ttl": "1h"} if options.cache == "1h" else {"type": "ephemeral"}
+
+
+def _context_management(options: Options, model: models.Model | None) -> dict[str, Any] | None:
+    """Which edits the API makes, and from how many tokens on, where that is not left to it."""
+    clears = _edit(CLEAR_TOOL_USES, options.clear_tools)
+    compacts = _since(model, "--compact", _edit(COMPACT, options.compact))
+    edits = [edit for edit in (clears, compacts) if edit is not None]
+    return {"edits": edits} if edits else None
+
+
+def _edit(kind: str, when: str | None) -> dict[str, Any] | None:
+    if when in (None, "off"):
+        return None
+    return {"type": kind, **({"trigger": {"type": "input_tokens", "value": int(when)}} if when != "auto" else {})}
+
+
+def _since(model: models.Model | None, flag: str, value: Any) -> Any:
+    """A parameter that older models do not take."""
+    if value is not None and model is not None and model.version < SINCE:
+        raise UsageError(f"{model.id} does not take {flag}.", advice="Models from 4.6 on do.")
+    return value
+
+
+def _speed(options: Options, model: models.Model | None) -> str | None:
+    if options.speed == "fast" and model is not None and not model.fast:
+        fast = ", ".join(each.id for each in models.MODELS if each.fast)
+        raise UsageError(f"{options.model} has no --speed fast.", advice=f"These have it: {fast}.")
+    return options.speed
+
+
+def _bare_version(model_id: str) -> tuple[int, ...]:
+    model = models.lookup(model_id)
+    return model.version if model else WITHOUT_HEADER
+
+
+def betas(params: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the API wants in its `anthropic-beta` header for these parameters."""
+    needed = []
+    summaries = [
+        block for message in params.get("messages", ()) for block in blocks(message) if block["type"] == "compaction"
+    ]
+    if "compaction" in params or any(block.get("signature") for block in summaries):
+        needed.append(COMPACTS_ON_DEMAND)
+    edits = {edit.get("type") for edit in (params.get("context_management") or {}).get("edits", ())}
+    if COMPACT in edits or any(not block.get("signature") for block in summaries):
+        needed.append(COMPACTS_AT_THRESHOLD)
+    if edits - {COMPACT}:
+        needed.append(EDITS_CONTEXT)
+    if "mcp_servers" in params or any(
+        block["type"].startswith("mcp_") for message in params.get("messages", ()) for block in blocks(message)
+    ):
+        needed.append(servertools.MCP_BETA)
+    if "speed" in params and _bare_version(str(params.get("model"))) < WITHOUT_HEADER:
+        needed.append(FAST)
+    return tuple(needed)
