@@ -193,6 +193,8 @@ class Answer:
         further = {**params, "messages": request.without_thinking(messages) if self._without_thinking else messages}
         if self.calls and self.calls[-1].container:  # what is pending there goes on there
             further["container"] = self.calls[-1].container["id"]
+        if self.calls and "diagnostics" in further:  # the cache holds what this exchange has just sent
+            further["diagnostics"] = {"previous_message_id": self.calls[-1].message_id}
         if self._tools.exhausted:
             further["tool_choice"] = request.NO_TOOL
         return further

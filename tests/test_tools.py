@@ -468,6 +468,18 @@ def test_who_may_run_by_name_and_for_all() -> None:
     approving.check("ask", [add], can_ask=True)
 
 
+def test_within_an_exchange_the_cache_is_asked_about_the_request_before(session: Session) -> None:
+    ran = Ran()
+    replies(session, [said("Hello.")])
+    use(session, ran.tool(), cell="a", prompt="Hi.")
+    replies(session, [call(1, amount=1)], [said("Done.")])
+    use(session, ran.tool(), cell="b", prompt="Add.")
+    first, second, third = session.client.offline.requests
+    assert "diagnostics" not in first
+    ids = [turn.calls[0].message_id for turn in session.chats.turns]
+    assert [each["diagnostics"]["previous_message_id"] for each in (second, third)] == ids
+
+
 # --- faults and interrupts ----------------------------------------------------------------------------
 
 OVERLOADED = Fault("status", status=529)
