@@ -7,7 +7,9 @@ gives the same text.
 from __future__ import annotations
 
 import io
+import math
 import re
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +19,7 @@ from typing import Any
 from . import lazy_frames
 from .foreign import attempt, comes_from, short, type_name, without_addresses
 from .lazy_frames import MAX_HEAD_ROWS, Glimpse
+from .masking import MASK
 from .options import DEFAULT_VALUE_TOKENS
 from .parts import room_for, shortened, size
 
@@ -171,13 +174,27 @@ def _described(frame: Any, names: Sequence[str], room: int) -> list[str]:
     for position, name in enumerate(names[:MAX_COLUMNS]):
         column = frame.get_column(frame.columns[position])
         cost = len(column) * _scans(column)
-        facts = f"{_nulls(column)} | {_statistics(column)}" if cost <= unread else "? | not computed: too many rows"
+        line = f"{_cell(name)} | {_facts(column, affordable=cost <= unread)}"
         unread -= cost if cost <= unread else 0
-        line = f"{_cell(name)} | {_type_of(column)} | {facts}"
         if _length(lines) + size(line) > room * 5 // 8:
             break
         lines.append(line)
     return lines
+
+
+def _facts(column: Any, *, affordable: bool) -> str:
+    """Type, nulls and statistics of a column; of one that is masked nothing, for they would be the mask's."""
+    if _is_masked(column):
+        return f"? | ? | {MASK}"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # NumPy's, of infinite numbers
+        facts = f"{_nulls(column)} | {_statistics(column)}" if affordable else "? | not computed: too many rows"
+    return f"{_type_of(column)} | {facts}"
+
+
+def _is_masked(column: Any) -> bool:
+    ends = [attempt(partial(column.item, position)) for position in (0, -1) if len(column)]
+    return bool(ends) and all(type(end) is str and end == MASK for end in ends)
 
 
 def _length(lines: Sequence[str]) -> int:
@@ -211,7 +228,7 @@ def _statistics(column: Any) -> str:
 
     def tell(label: str, compute: Callable[[], Any]) -> Any:
         value = attempt(compute)
-        if value is not None:
+        if value is not None and not _is_missing(value):
             known.append(f"{label} {value if label == 'top' else _cell(value)}")
         return value
 
@@ -221,15 +238,25 @@ def _statistics(column: Any) -> str:
     if dtype.is_numeric():
         tell("mean", column.mean)
     if len(column) <= MAX_COUNTED_ROWS and not dtype.is_float():
-        distinct = tell("distinct", column.n_unique)
+        distinct = tell("distinct", partial(_distinct, column))
         if not measured and distinct and distinct < len(column):
             tell("top", partial(_top_values, column))
     return ", ".join(known)
 
 
+def _is_missing(value: Any) -> bool:
+    """Whether a statistic is none: that of a column without values."""
+    return _cell(value) == "null" or (isinstance(value, float) and math.isnan(value))
+
+
+def _distinct(column: Any) -> int:
+    """How many values there are, nulls aside: they have a count of their own."""
+    return int(column.n_unique()) - bool(column.null_count())
+
+
 def _top_values(column: Any) -> str:
-    """The three most frequent values with their counts, ties in the order in which they come."""
-    most = Counter(column.to_list()).most_common(3)
+    """The three most frequent values, nulls aside, with their counts, ties in the order in which they come."""
+    most = Counter(column.drop_nulls().to_list()).most_common(3)
     return ", ".join(f"{short(_cell(value), 16)} ({count:,})" for value, count in most)
 
 

@@ -56,7 +56,7 @@ SNAPSHOTS: dict[str, tuple[Callable[[], Any], str]] = {
     "pyarrow table": (
         lambda: pyarrow.table(DATA),
         f"Table value: 30 rows × 2 columns (pyarrow)\ncolumn | type | nulls | values\nn | int64 | 0 | {EAGER}\n"
-        f"word | string | 10 | distinct 3, top é (10), null (10), y (10)\n{HEAD}",
+        f"word | string | 10 | distinct 2, top é (10), y (10)\n{HEAD}",
     ),
     "pyarrow batch": (
         lambda: pyarrow.RecordBatch.from_pydict({"n": [1]}),
