@@ -242,6 +242,7 @@ def test_long_instructions_are_written_to_the_cache_once_and_read_by_all_others(
 def test_short_instructions_are_not_marked(notebook: Notebook) -> None:
     notebook.map("[1]", "Say {{item}}")
     assert "cache_control" not in json.dumps(notebook.server.requests)
+    assert notebook.server.requests[0]["stream"] is True, "a long reply must not look like a dead connection"
 
 
 # What can go wrong

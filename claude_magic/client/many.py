@@ -52,6 +52,7 @@ class Many:
         self._settings = settings
         self._carried = headers(settings, client.secrets())
         self._sdk = client.asynchronous(settings)
+        self._create = self._sdk and self._sdk.messages.with_streaming_response.create
         self._threads = ThreadPoolExecutor(limit, "claude_magic asking")
 
     async def close(self) -> None:
@@ -103,7 +104,7 @@ class Many:
             for event in await asyncio.get_running_loop().run_in_executor(self._threads, self._in_a_thread, params):
                 yield event
             return
-        create: Any = self._sdk.messages.with_streaming_response.create
+        create: Any = self._create
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of old models and settings
             sent = self._client.with_tokens(params, self._settings)

@@ -6,6 +6,7 @@ every gateway knows, and importing the beta types takes another tenth of a secon
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -36,6 +37,7 @@ def count_arguments(count: Callable[..., Any], params: Mapping[str, Any], header
     return {**named, **_extra(headers, beta)}
 
 
+@functools.lru_cache(maxsize=16)  # of many requests side by side it is always the same method
 def _named(method: Callable[..., Any]) -> set[str]:
     return set(inspect.signature(method).parameters) - _NOT_BODY
 

@@ -25,7 +25,7 @@ from .purse import Purse
 
 TICK_SECONDS = 0.2
 # So many rows may wait beside those that are asked, so that none is waited for.
-WAITING_PER_REQUEST = 2
+WAITING_PER_REQUEST = 8
 # What is wrong with one is wrong with all: so many failures in a row, and the rest is not asked.
 SAME_FAILURES = 20
 SAME_FAILURES_AT_FIRST = 5
@@ -200,7 +200,7 @@ class Now:
             try:
                 if not calls and (self._failures.fatal or not self._purse.allows(self._pace.running)):
                     return None
-                attempt = await many.attempt(ask.params, self._pace.heard)
+                attempt = await many.attempt({**ask.params, "stream": True}, self._pace.heard)
             finally:
                 self._pace.leave()
             failure = attempt.failure

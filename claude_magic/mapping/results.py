@@ -1,7 +1,7 @@
 """The answers that a notebook has paid for, and its batches under way, in one SQLite file that outlives the kernel.
 
-In Jupyter's data folder, readable by its owner only. What is committed is on the disk: a `kill -9` at any moment
-undoes none of it. What is read back is data, and checked.
+In Jupyter's data folder, readable by its owner only. A `kill -9` at any moment undoes nothing that was committed. What
+is read back is data, and checked.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class Results:
                 os.utime(path)
                 _prune(path.parent)
             self._file = sqlite3.connect(path or ":memory:", timeout=BUSY_SECONDS, isolation_level=None)
-            self._file.execute("PRAGMA synchronous=FULL")
+            self._file.execute("PRAGMA journal_mode=WAL")  # without waiting for the disk, but where that matters
             self._file.executescript(_TABLES)
             return
         except (OSError, sqlite3.Error) as error:
@@ -93,7 +93,7 @@ class Results:
         now = time.time()
         rows = [(each.key, now, json.dumps(as_data(each))) for each in answers if each.settled]
         if rows:
-            with self._committed():
+            with self._committed(durable=False):
                 self._file.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", rows)
 
     def intend(self, digest: str, keys: Sequence[str], provider: str, model: str) -> Part:
@@ -156,12 +156,14 @@ class Results:
         """The requests of a batch."""
         return {key for (key,) in self._file.execute("SELECT key FROM asked WHERE part = ?", (part.id,))}
 
-    def _committed(self) -> _Transaction:
+    def _committed(self, *, durable: bool = True) -> _Transaction:
+        """What is committed outlives the process; where it is `durable`, a power cut, too."""
+        self._file.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
         return _Transaction(self._file)
 
 
 class _Transaction:
-    """All or nothing, and on the disk when it is left."""
+    """All or nothing."""
 
     def __init__(self, file: sqlite3.Connection) -> None:
         self._file = file

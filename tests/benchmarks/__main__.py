@@ -13,7 +13,7 @@ from pathlib import Path
 if not __package__:
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks import browser, loading, money, pure, reading, traffic, wire
+from benchmarks import browser, loading, money, pure, reading, rows, traffic, wire
 from benchmarks.table import heading
 
 
@@ -28,6 +28,7 @@ def main() -> None:
             reading.rows(server),
             pure.rows(),
             money.rows(),
+            rows.rows(),
             browser.rows(server),
         )
         for row in itertools.chain(*parts):
