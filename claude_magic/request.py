@@ -18,6 +18,7 @@ from typing import Any
 
 from . import citable, models, servertools
 from .conversation import CONTINUE, Block, Conversation, Message, Pin, Turn, blocks, exchange_of, not_run
+from .distinct import called, distinct
 from .errors import UsageError
 from .options import Options
 from .parameters import betas, settings_of
@@ -275,6 +276,8 @@ def _folded(
             messages.append(_opening(prompt, messages, lead, results, cite))
             running.add(messages[-1])
         bound = turn.prefix == running.hex()
+        told = distinct(rest, called(messages))
+        bound, rest = bound and told == rest, told
         if rest:
             results = [not_run(block) for block in blocks(rest[-1]) if block["type"] == "tool_use"]
         if rest and _is_results(rest[-1]):

@@ -351,3 +351,55 @@ def test_older_models_take_a_speed_only_with_its_header_and_the_oldest_take_none
     for refused in ({"speed": "fast"}, {"inference_geo": "us"}, {"compact": "auto"}):
         with pytest.raises(UsageError, match="claude-haiku-4-5"):
             build(Conversation(), say("q"), Options(model="claude-haiku-4-5", **refused))
+
+
+def ran(id: str, *lead: Any, kind: str = "tool_use", answer: str = "tool_result") -> tuple[Any, ...]:
+    """A turn in which a tool was called, answered, and spoken of."""
+    called = {"type": kind, "id": id, "name": "f", "input": {}}
+    result = {"type": answer, "tool_use_id": id, "content": "42"}
+    if kind == "tool_use":
+        return (
+            {"role": "assistant", "content": [*lead, called]},
+            {"role": "user", "content": [result]},
+            {"role": "assistant", "content": [TEXT]},
+        )
+    return ({"role": "assistant", "content": [*lead, called, result, TEXT]},)
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer"),
+    [
+        ("tool_use", "tool_result"),
+        ("server_tool_use", "web_search_tool_result"),
+        ("mcp_tool_use", "mcp_tool_result"),
+    ],
+)
+def test_the_same_call_in_two_turns_goes_back_under_two_ids_and_the_same_ones_each_time(kind: str, answer: str) -> None:
+    chat = Conversation()
+    for number, id in enumerate(("t", "t", "t_2", "t")):
+        asked = build(chat, say(f"question {number}"), OPTIONS)
+        messages = (asked.params["messages"][-1], *ran(id, THOUGHT, kind=kind, answer=answer))
+        one = answered(asked, [], f"c{number}", messages=messages)
+        chat = chat.with_turn(one)
+    messages = sent(chat)
+    assert messages == sent(chat)
+    ids = [block["id"] for message in messages for block in message["content"] if block["type"] == kind]
+    answers = [b["tool_use_id"] for message in messages for b in message["content"] if b["type"] == answer]
+    assert ids == answers == ["t", "t_2", "t_2_2", "t_3"]
+    # Thinking is bound to what stood there: under another id it does not go back.
+    kept = [any(block == THOUGHT for block in message["content"]) for message in messages]
+    assert [kept[at] for at, m in enumerate(messages) if any(b["type"] == kind for b in m["content"])] == [
+        True,
+        False,
+        False,
+        False,
+    ]
+
+
+def test_a_call_that_nobody_answered_is_answered_by_the_id_that_it_goes_back_under(standin: Any) -> None:
+    chat = conversation([TOOL], [TOOL])
+    messages = sent(chat)
+    assert [message["content"][0]["tool_use_id"] for message in messages[2::2]] == ["t1", "t1_2"]
+    client = anthropic.Anthropic(api_key="k", base_url=standin.url, max_retries=0)
+    tools = [{"name": "f", "input_schema": {"type": "object"}}]
+    client.messages.create(model="claude-opus-5-5", max_tokens=100, messages=messages, tools=tools)
