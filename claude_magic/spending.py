@@ -44,6 +44,7 @@ FIELDS = (
     "tokens_out",
     "of_which_thinking",
     "dollars",
+    "saved_by_caching",
     "lower_bound",
     "offline",
     "replayed",
@@ -52,13 +53,17 @@ FIELDS = (
 
 @dataclass(frozen=True)
 class Spending:
-    """What some calls used and cost; `offline` and `replayed` say how many of them were so."""
+    """What some calls used and cost; `offline` and `replayed` say how many of them were so.
+
+    `saved` is what caching saved, in USD, and below zero what it cost; of no known price, it is unknown.
+    """
 
     calls: int = 0
     tokens: Tokens = NO_TOKENS
     cost: Cost = FREE
     offline: int = 0
     replayed: int = 0
+    saved: Cost = FREE
 
     def __add__(self, other: Spending) -> Spending:
         return Spending(
@@ -67,6 +72,7 @@ class Spending:
             self.cost + other.cost,
             self.offline + other.offline,
             self.replayed + other.replayed,
+            self.saved + other.saved,
         )
 
 
@@ -135,6 +141,9 @@ def table(notebooks: Sequence[NotebookSpending], *, cells: bool) -> str:
     rows += [_row(f"all of {model}", "", spent) for model, spent in _by_model(each.models for each in asked).items()]
     total = _total(asked)
     rows.append(_row("total", "", total))
+    if total.saved.dollars != 0:
+        label, saved = _of_caching(total.saved)
+        rows.append([label, "", "", "", "", "", "", saved, ""])
     of_what = notebooks[0].notebook if len(notebooks) == 1 else _count(len(notebooks), "notebook")
     without = len(notebooks) - len(asked)
     silent = f", {without:,} of them without replies" if without and len(notebooks) > 1 else ""
@@ -212,10 +221,16 @@ def _cache_row(ledger: Sequence[Entry]) -> list[list[str]]:
     tokens = pricing.tokens(calls)
     if not tokens.cached and not tokens.written:
         return []
-    saved = pricing.saved_by_caching(calls)
-    label = "caching cost" if saved is not None and saved < 0 else "caching saved"
+    label, saved = _of_caching(Cost(pricing.saved_by_caching(calls)))
     counts = [f"{tokens.cached:,}", f"{tokens.written:,}"]
-    return [["", label, "", "", *counts, "", pricing.dollars(saved and abs(saved)), ""]]
+    return [["", label, "", "", *counts, "", saved, ""]]
+
+
+def _of_caching(saved: Cost) -> tuple[str, str]:
+    """What caching saved in words and dollars; where writing cost more than reading saved, what it cost."""
+    amount = saved.dollars
+    label = "caching cost" if amount is not None and amount < 0 else "caching saved"
+    return label, pricing.dollars(amount and abs(amount))
 
 
 def _bar(label: str, calls: Sequence[Call]) -> Bar:
@@ -235,7 +250,8 @@ def as_csv(notebooks: Iterable[NotebookSpending]) -> str:
     for each in notebooks:
         for cell in each.cells:
             figures = _figures(cell.total)
-            figures["dollars"] = "n/a" if figures["dollars"] is None else figures["dollars"]
+            for name in ("dollars", "saved_by_caching"):
+                figures[name] = "n/a" if figures[name] is None else figures[name]
             names = (_csv_text(each.notebook), cell.cell, _csv_text(" ".join(cell.models)))
             writer.writerow([*names, *(_csv_flag(value) for value in figures.values())])
     return out.getvalue()
@@ -253,13 +269,16 @@ def as_json(notebooks: Sequence[NotebookSpending]) -> str:
 
 def _of_call(call: Call) -> Spending:
     offline = call.provider == "offline"
-    return Spending(1, pricing.tokens([call]), pricing.call_cost(call), int(offline), int(call.replayed))
+    saved = Cost(pricing.saved_by_caching([call]))
+    return Spending(1, pricing.tokens([call]), pricing.call_cost(call), int(offline), int(call.replayed), saved)
 
 
 def _of_map(run: Mapped) -> Spending:
     tokens = Tokens(run.input_tokens, run.cached_tokens, run.written_tokens, run.output_tokens, run.thinking_tokens)
     offline = run.calls if run.provider == "offline" else 0
-    return Spending(run.calls, tokens, Cost(run.amount, run.at_least), offline)
+    # The record of a map has sums, not the calls that tiers of price go by: with cached tokens, nobody can say.
+    saved = FREE if not run.cached_tokens and not run.written_tokens else Cost(None)
+    return Spending(run.calls, tokens, Cost(run.amount, run.at_least), offline, saved=saved)
 
 
 def _by_model(parts: Iterable[Mapping[str, Spending]]) -> dict[str, Spending]:
@@ -298,9 +317,9 @@ def _row(label: str, models: str, spent: Spending) -> list[str]:
 def _figures(spent: Spending) -> dict[str, Any]:
     tokens = spent.tokens
     counts = (spent.calls, tokens.all_input, tokens.cached, tokens.written, tokens.output, tokens.thinking)
-    dollars = None if spent.cost.dollars is None else f"{spent.cost.dollars:f}"
+    dollars = [None if each.dollars is None else f"{each.dollars:f}" for each in (spent.cost, spent.saved)]
     flags = (spent.cost.at_least, bool(spent.offline), bool(spent.replayed))
-    return dict(zip(FIELDS, (*counts, dollars, *flags), strict=True))
+    return dict(zip(FIELDS, (*counts, *dollars, *flags), strict=True))
 
 
 def _models_data(models: Mapping[str, Spending]) -> list[dict[str, Any]]:

@@ -153,6 +153,27 @@ def test_json_has_notebooks_cells_models_and_totals_that_add_up(
     assert document["total"]["lower_bound"] and document["total"]["offline"]
 
 
+def test_what_caching_saved_is_in_the_table_in_csv_and_in_json(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    read = {"input_tokens": 5, "cache_read_input_tokens": 100_000, "output_tokens": 1}
+    written_once = {"input_tokens": 5, "cache_creation_input_tokens": 20_000, "output_tokens": 1}
+    saved = [Decimal("0.38"), Decimal("-0.02"), Decimal(0)]  # at 4 a million: 0.2 to read, 5 to write
+    turns = [turn_of("a", usage=read), turn_of("b", usage=written_once), turn_of("c", usage=read, replayed=True)]
+    path = written(tmp_path / "n.ipynb", *map(cell_of, turns))
+    assert re.search(r"^caching saved .*\$0\.3600", costs(capsys, path), re.MULTILINE)
+    rows = csv.DictReader(io.StringIO(costs(capsys, path, "--csv")))
+    assert [Decimal(row["saved_by_caching"]) for row in rows] == saved
+    assert Decimal(json.loads(costs(capsys, path, "--json"))["total"]["saved_by_caching"]) == sum(saved)
+    other = written(tmp_path / "m.ipynb", cell_of(turns[1]))
+    assert re.search(r"^caching cost .*\$0\.0200", costs(capsys, other), re.MULTILINE)
+    unpriced = written(tmp_path / "u.ipynb", cell_of(turn_of("d", model="who-knows", usage=read)))
+    assert re.search(r"^caching saved .*n/a", costs(capsys, unpriced), re.MULTILINE)
+    assert ",n/a,n/a," in costs(capsys, unpriced, "--csv")
+    plain = written(tmp_path / "p.ipynb", cell_of(turn_of("e", usage={"input_tokens": 5, "output_tokens": 1})))
+    assert "caching saved" not in costs(capsys, plain)
+
+
 def test_a_table_of_one_notebook_has_its_cells_and_of_several_its_notebooks(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
