@@ -183,6 +183,22 @@ def test_refusals_empty_replies_and_tools_go_back_as_the_notebook_sends_them(
     asked_again(notebook, tmp_path)
 
 
+@pytest.mark.parametrize("systems", [(None, None), ("Be brief.", None)])
+def test_a_script_has_a_conversation_summarised_and_goes_on_from_the_summary(
+    notebook: Notebook, tmp_path: Path, systems: tuple[str | None, str | None]
+) -> None:
+    first, second = (Options(model="claude-opus-5-5", system=system) for system in systems)
+    notebook.ask(text("What do owls eat? " * 50), options=first)
+    cell = Cell("summing up")
+    made = notebook.session.compact(first, cell, Settings(provider="offline", max_retries=0), Unseen()).turn
+    assert made is not None and made.summarises
+    notebook.chats["main"] = Conversation((*notebook.chats["main"], made))
+    notebook.ask(text("And at night?"), options=second)
+    asked_again(notebook, tmp_path)
+    last = notebook.standin.requests[-1]["messages"]
+    assert [block["type"] for message in last for block in message["content"]] == ["compaction", "text"]
+
+
 def test_show_code_is_a_script_that_sends_the_request_as_it_stands(standin: offline.Server, tmp_path: Path) -> None:
     history = Conversation((turn(text("Before."), prompt=[picture("red"), text("See?")]),))
     asked = request.build(history, [text(ODD), picture("red"), picture("blue")], OPUS)

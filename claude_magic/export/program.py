@@ -11,6 +11,7 @@ from typing import Any
 
 from .. import parameters, pricing, record, request
 from ..conversation import NOT_RUN, Conversation, Message, Turn
+from ..distinct import called, distinct
 from ..options import DEFAULT_MAX_TOKENS
 from ..request import PASSING, THINKING
 from .files import Exported, bytes_of, is_base64, path_of
@@ -98,8 +99,12 @@ def _chat(
 ) -> Iterator[str]:
     heading = f"# Chat {_on_one_line(name)}\n" if variable != "messages" else ""
     yield f"{heading}{variable} = []"
+    said: list[Message] = []
     for number, turn in enumerate(chat, 1):
-        yield f"# {_on_one_line(_about(turn, number))}\n{_ask(turn, variable, systems, stem, files)}"
+        yield f"# {_on_one_line(_about(turn, number))}\n{_ask(turn, said, variable, systems, stem, files)}"
+        if turn.params.get("compaction"):
+            said = []
+        said += [] if turn.once else distinct(turn.messages, called(said))
 
 
 def _about(turn: Turn, number: int) -> str:
@@ -108,7 +113,16 @@ def _about(turn: Turn, number: int) -> str:
     return " · ".join([label(turn, number), model, tokens_in, tokens_out, cost, *record.marks(turn)])
 
 
-def _ask(turn: Turn, variable: str, systems: Mapping[str, str], stem: str, files: dict[str, bytes]) -> str:
+def _ask(
+    turn: Turn,
+    before: Sequence[Message],
+    variable: str,
+    systems: Mapping[str, str],
+    stem: str,
+    files: dict[str, bytes],
+) -> str:
+    """The source that makes a turn after the messages `before` it."""
+
     def file(source: Mapping[str, Any]) -> Expression | None:
         raw = bytes_of(source)
         if raw is None:
@@ -118,7 +132,7 @@ def _ask(turn: Turn, variable: str, systems: Mapping[str, str], stem: str, files
         return Expression(f"data_of({literal(path, breaking=False)})")
 
     if turn.results:
-        said = [request.without_thinking([message])[0] for message in request.sendable(turn)]
+        said = distinct(request.without_thinking(request.sendable(turn)), called(before))
         return (
             f"# Its tools ran in the notebook: this is what was said.\n{variable} += {literal(_replaced(said, file))}"
         )
@@ -126,8 +140,15 @@ def _ask(turn: Turn, variable: str, systems: Mapping[str, str], stem: str, files
     if isinstance(params.get("system"), str) and params["system"] in systems:
         params["system"] = Expression(systems[params["system"]])
     messages = Expression("[]" if turn.once else variable)
-    arguments = [("", messages), ("", _replaced(list(turn.prompt), file)), *_settings(params)]
+    if "compaction" in params:
+        return _compact(messages, params)
+    arguments = [("", messages), ("", _replaced(list(turn.prompt), file)), *_settings(params, before)]
     return _call("ask", [f"{name}={{}}" if name else "{}" for name, _ in arguments], arguments)
+
+
+def _compact(messages: Expression, params: Mapping[str, Any]) -> str:
+    arguments = [("", messages), *_settings({**params, "messages": []})]
+    return _call("compact", [f"{name}={{}}" if name else "{}" for name, _ in arguments], arguments)
 
 
 def _settings(params: Mapping[str, Any], messages: Sequence[Message] = ()) -> list[tuple[str, Any]]:
@@ -212,15 +233,27 @@ def ask(messages, prompt, **settings):
         messages.pop()
 '''
 
+_COMPACT = '''
+def compact(messages, **settings):
+    """Have the API summarise the messages: from then on its summary stands in their place."""
+    reply = client.beta.messages.create(messages=<messages>, timeout=600, **settings)
+    messages[:] = [{"role": "assistant", "content": [block.to_dict() for block in reply.content]<system>}]
+'''
+
 
 def _functions(chats: Iterable[Conversation], files: bool) -> list[str]:
     """What the calls need: no more than this conversation does."""
     listed = list(chats)
     tools = any(block.get("type") == "tool_use" for chat in listed for turn in chat for block in turn.reply)
     systems = any(len({str(turn.params.get("system") or "") for turn in chat}) > 1 for chat in listed)
+    compacts = any("compaction" in turn.params for chat in listed for turn in chat)
     ask = _ASK.replace("<thinking>", _THINKING)
     ask = ask.replace("<prompt>", "[*not_run(messages), *prompt]" if tools else "prompt")
-    ask = ask.replace("<messages>", 'bound(messages, settings.get("system"))' if systems else "messages")
-    ask = ask.replace("<system>", ', "system": settings.get("system")' if systems else "")
-    needed = [(_DATA_OF, files), (_NOT_RUN, tools), (_BOUND, systems), (ask, True)]
+    ask, compact = (
+        source.replace("<messages>", 'bound(messages, settings.get("system"))' if systems else "messages").replace(
+            "<system>", ', "system": settings.get("system")' if systems else ""
+        )
+        for source in (ask, _COMPACT)
+    )
+    needed = [(_DATA_OF, files), (_NOT_RUN, tools), (_BOUND, systems), (ask, True), (compact, compacts)]
     return [source.strip("\n") for source, is_needed in needed if is_needed]
