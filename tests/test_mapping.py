@@ -22,8 +22,10 @@ import polars as pl
 import pyarrow as pa
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from kernel import Page
 
-from claude_magic import offline, pricing, stored
+from claude_magic import notebook as notebooks
+from claude_magic import offline, pricing, spending, stored
 from claude_magic.conversation import Call
 from claude_magic.errors import PromptError, ReplyInterrupted, UsageError
 from claude_magic.mapping import lines, rows
@@ -497,3 +499,29 @@ def test_a_dask_frame_stays_lazy_and_each_partition_is_asked_where_it_is_compute
         assert list(notebook.map("df.t", "Say {{item}}").columns[:2]) == ["t", "reply"]
     finally:
         notebook.asking.provider = "offline"
+
+
+def test_a_saved_notebook_keeps_the_record_and_the_shell_counts_it(tmp_path: Path) -> None:
+    page = Page(tmp_path / "n.ipynb")
+    try:
+        page.load()
+        page.run("data", "rows = ['a', 'b']")
+        done = page.run("map", "%%claude_map rows --out result --model haiku\nSay {{item}}")
+        assert done.error is None
+        (record,) = [each for each in done.outputs if each.get("metadata", {}).get("claude_magic")]
+        assert "Mapped over rows" in record["data"]["text/html"] and "widget" not in str(record["data"])
+        page.save()
+        page.restart()
+        assert "skipped" not in page.load()
+        page.run("data", "rows = ['a', 'b']")
+        again = page.run("map", "%%claude_map rows --out result --model haiku\nSay {{item}}")
+        assert "2 rows were answered in an earlier run" in str(again.outputs)
+        page.cells["map"] = ("", done.outputs)
+        page.save()
+        cells = [*page.cells]
+    finally:
+        page.kernel.stop()
+    saved = notebooks.read(page.path)
+    assert saved.skipped == () and [(cell, run.answered) for cell, run in saved.mapped] == [(cells.index("map") + 1, 2)]
+    spent = spending.of("n", saved.shown, saved.mapped).total
+    assert spent.calls == 2 and spent.cost.dollars == saved.mapped[0][1].amount

@@ -125,7 +125,6 @@ class MapMagics(Magics):
             options=options,
             settings=self._asking.settings(),
             concurrency=asked.concurrency,
-            notebook=session.path,
             kept=self._asking.journal,
             shape=shape,
         )
@@ -234,7 +233,7 @@ class MapMagics(Magics):
         with closing(self._results()) as results:
             batches = self._batches(results)
             self._adopt(results)
-            parts = [part for part in results.open_parts() if part.provider == provider]
+            parts = results.own_parts(provider)
             if not parts:
                 print("No batch of this notebook is under way.")
             elif words == ["--status"]:
@@ -330,8 +329,7 @@ class MapMagics(Magics):
     def _results(self) -> Results:
         from ..mapping import results
 
-        path = results.path_for(self._asking.session.path) if self._asking.journal else None
-        return results.Results(path)
+        return results.Results(results.file() if self._asking.journal else None, self._asking.session.path)
 
 
 def _value_of(source: str, namespace: dict[str, Any]) -> Any:

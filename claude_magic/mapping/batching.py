@@ -280,7 +280,7 @@ def resume(
 ) -> Iterator[Collected]:
     """Pick up all batches of a notebook, one after the other. Raises `ClaudeError`; what is picked up by then stays."""
     pickup = Pickup(batches, results, settings, progress)
-    parts = [part for part in results.open_parts() if part.provider == provider]
+    parts = results.own_parts(provider)
     with Noticed() as interrupts:
         for at, part in enumerate(parts, 1):
             if settled := pickup.settle(part, interrupts):
@@ -289,8 +289,8 @@ def resume(
 
 def cancel(batches: Batches, results: Results, provider: str) -> Iterable[dict[str, Any]]:
     """End all batches of a notebook that are under way, each as it stands then. Raises `ClaudeError`."""
-    for part in results.open_parts():
-        if part.batch is not None and part.provider == provider:
+    for part in results.own_parts(provider):
+        if part.batch is not None:
             yield batches.cancel(part.batch)
 
 

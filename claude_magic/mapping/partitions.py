@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from .. import context, masking
@@ -40,7 +39,6 @@ class Spec:
     options: Options
     settings: Settings
     concurrency: int
-    notebook: Path | None
     kept: bool
     shape: Shape | None = None
 
@@ -85,7 +83,7 @@ def ask_partition(frame: Any, spec: Spec) -> Any:
         shape=spec.shape,
     )
     with _ONE_AT_A_TIME:
-        kept = results.Results(results.path_for(spec.notebook) if spec.kept else None)
+        kept = results.Results(results.file() if spec.kept else None)
         try:
             if missing := job.missing(kept):
                 job.ask_now(missing, kept, Unwatched())

@@ -1,4 +1,4 @@
-"""The answers that a notebook has paid for, and its batches under way, in one SQLite file that outlives the kernel.
+"""The answers that were paid for, and the batches under way, in one SQLite file that outlives the kernels.
 
 In Jupyter's data folder, readable by its owner only. A `kill -9` at any moment undoes nothing that was committed. What
 is read back is data, and checked.
@@ -6,7 +6,6 @@ is read back is data, and checked.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sqlite3
@@ -16,19 +15,17 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..conversation import Call
 from ..errors import UsageError
 from ..journal import MAX_AGE_SECONDS, make_private, private
 from .answers import Answer, as_data, from_data
 
-MAX_FOLDER_BYTES = 2_000_000_000
-LIVE_SECONDS = 86_400
 BUSY_SECONDS = 30.0
 _AT_ONCE = 500  # keys in one question: SQLite takes 999 in older versions
 _TABLES = """
 CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, at REAL, data TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS parts (
-    id INTEGER PRIMARY KEY, digest TEXT, created REAL, count INTEGER, provider TEXT, model TEXT, batch TEXT, state TEXT
+    id INTEGER PRIMARY KEY, digest TEXT, created REAL, count INTEGER, provider TEXT, model TEXT, batch TEXT, state TEXT,
+    notebook TEXT
 );
 CREATE TABLE IF NOT EXISTS asked (key TEXT PRIMARY KEY, part INTEGER) WITHOUT ROWID;
 """
@@ -51,20 +48,24 @@ class Part:
 
 
 class Results:
-    """One notebook's file; without a folder, what this kernel knows."""
+    """The file, as one notebook sees it; without a path, what this kernel knows.
 
-    def __init__(self, path: Path | None) -> None:
+    An answer is known by its exact request, whichever notebook asked: one that was renamed, or whose name is not
+    known yet, finds its own.
+    """
+
+    def __init__(self, path: Path | None, notebook: Path | None = None) -> None:
         """Raises `UsageError` where the file cannot be written."""
+        self._notebook = "" if notebook is None else os.path.realpath(notebook)
         self.kept = path is not None
         try:
             if path is not None:
                 make_private(path.parent)
                 os.close(private(str(path), os.O_CREAT | os.O_RDWR))
-                os.utime(path)
-                _prune(path.parent)
             self._file = sqlite3.connect(path or ":memory:", timeout=BUSY_SECONDS, isolation_level=None)
             self._file.execute("PRAGMA journal_mode=WAL")  # without waiting for the disk, but where that matters
             self._file.executescript(_TABLES)
+            self._file.execute("DELETE FROM answers WHERE at < ?", (time.time() - MAX_AGE_SECONDS,))
             return
         except (OSError, sqlite3.Error) as error:
             why = getattr(error, "strerror", None) or str(error)
@@ -101,8 +102,9 @@ class Results:
         now = time.time()
         with self._committed():
             cursor = self._file.execute(
-                "INSERT INTO parts (digest, created, count, provider, model, state) VALUES (?, ?, ?, ?, ?, 'open')",
-                (digest, now, len(keys), provider, model),
+                "INSERT INTO parts (digest, created, count, provider, model, state, notebook)"
+                " VALUES (?, ?, ?, ?, ?, 'open', ?)",
+                (digest, now, len(keys), provider, model, self._notebook),
             )
             part = cursor.lastrowid or 0
             self._file.executemany("INSERT OR REPLACE INTO asked VALUES (?, ?)", [(key, part) for key in keys])
@@ -119,9 +121,9 @@ class Results:
             known = self._file.execute("SELECT 1 FROM parts WHERE batch = ?", (batch,)).fetchone()
             if known is None:
                 self._file.execute(
-                    "INSERT INTO parts (digest, created, count, provider, model, batch, state)"
-                    " VALUES ('', ?, 0, ?, ?, ?, 'open')",
-                    (time.time(), provider, model, batch),
+                    "INSERT INTO parts (digest, created, count, provider, model, batch, state, notebook)"
+                    " VALUES ('', ?, 0, ?, ?, ?, 'open', ?)",
+                    (time.time(), provider, model, batch, self._notebook),
                 )
 
     def batches(self) -> set[str]:
@@ -143,6 +145,12 @@ class Results:
             "SELECT id, digest, created, count, provider, model, batch FROM parts WHERE state = 'open' ORDER BY id"
         )
         return [Part(*row) for row in rows]
+
+    def own_parts(self, provider: str) -> list[Part]:
+        """Those of this notebook, or of one whose name was not known."""
+        own = self._file.execute("SELECT id FROM parts WHERE notebook IN ('', ?)", (self._notebook,))
+        ids = {row[0] for row in own}
+        return [part for part in self.open_parts() if part.id in ids and part.provider == provider]
 
     def under_way(self, keys: Iterable[str]) -> dict[str, int]:
         """Which of these requests are in a batch under way: the part's id, by key."""
@@ -175,38 +183,14 @@ class _Transaction:
         self._file.execute("COMMIT" if kind is None else "ROLLBACK")
 
 
-def path_for(notebook: Path | None) -> Path:
-    """A notebook's file."""
+def file() -> Path:
+    """Where the file is."""
     from jupyter_core.paths import jupyter_data_dir
 
-    name = "no-notebook" if notebook is None else os.path.realpath(notebook)
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:24]
-    return Path(jupyter_data_dir()) / "claude_magic" / "maps" / f"{digest}.sqlite"
-
-
-def calls_of(answers: Iterable[Answer]) -> Iterator[Call]:
-    """The calls that answers took."""
-    return (call for answer in answers for call in answer.calls)
+    return Path(jupyter_data_dir()) / "claude_magic" / "maps.sqlite"
 
 
 def _some(keys: Iterable[str]) -> Iterator[list[str]]:
     every = list(keys)
     for at in range(0, len(every), _AT_ONCE):
         yield every[at : at + _AT_ONCE]
-
-
-def _prune(folder: Path) -> None:
-    """Remove files that nobody wrote to for a month, and the oldest of what is too much."""
-    found = []
-    for path in folder.glob("*.sqlite"):
-        with suppress(OSError):
-            facts = path.stat()
-            found.append((facts.st_mtime, facts.st_size, path))
-    total, now = sum(size for _, size, _ in found), time.time()
-    for written, size, path in sorted(found):
-        too_old = written < now - MAX_AGE_SECONDS
-        if written > now - LIVE_SECONDS or not (too_old or total > MAX_FOLDER_BYTES):
-            return
-        with suppress(OSError):
-            path.unlink()
-        total -= size
