@@ -1,12 +1,13 @@
 # make demo   the tour on the offline stand-in, then JupyterLab on it (OPEN=0: don't open)
 # make test   lint, types, tests, the browser tests included
 # make bench  figures, each beside a baseline of the same run
+# make pictures  README's, of a real JupyterLab
 
 PYTHON ?= python3
 OPEN ?= 1
 BIN := .venv/bin
 
-.PHONY: demo test bench clean
+.PHONY: demo test bench pictures clean
 
 demo: .venv/demo
 	$(BIN)/claude-magic demo --to .demo $(if $(filter 0,$(OPEN)),--no-open)
@@ -20,6 +21,9 @@ test: .venv/test
 
 bench: .venv/test
 	$(BIN)/python tests/benchmarks
+
+pictures: .venv/test
+	$(BIN)/python tests/portrait.py
 
 # One stamp an extra: installed anew when pyproject.toml changes. `test` includes `demo`.
 .venv/%: pyproject.toml
