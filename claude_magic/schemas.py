@@ -168,11 +168,14 @@ _TAKEN: Mapping[str, Mapping[str, Schema]] = {
 _NEVER_TAKEN = ("search_result",)  # a user's, which no prompt of ours has
 
 # What is read of any block, whatever its kind (`request.sendable`, `record`).
-_BLOCK = _object(["type"], type=_NAME, tool_use_id=_or_null(_STRING), partial_json=_or_null(_STRING))
+_BLOCK = _object(
+    ["type"], type=_NAME, id=_or_null(_STRING), tool_use_id=_or_null(_STRING), partial_json=_or_null(_STRING)
+)
 _PARTIAL: Schema = {
     **_object(
         ["type"],
         type=_NAME,
+        id=_or_null(_STRING),
         tool_use_id=_or_null(_STRING),
         partial_json=_or_null(_STRING),
         text=_STRING,

@@ -32,7 +32,7 @@ def offered(notebook: Kernel, code: str) -> tuple[list[str], str]:
     ("line", "expected", "replaced"),
     [
         ("--ef|", ["--effort"], "--ef"),
-        ("--once --ma|", ["--max-tokens"], "--ma"),
+        ("--once --max-to|", ["--max-tokens", "--max-tool-calls"], "--max-to"),
         ("--effort |", ["low", "medium", "high", "xhigh", "max"], ""),
         ("--effort=x|", ["xhigh"], "x"),
         ("-m claude-haiku-|", ["claude-haiku-5-5", "claude-haiku-4-5"], "claude-haiku-"),

@@ -47,9 +47,10 @@ def test_a_pyplot_figure_is_neither_closed_nor_opened() -> None:
     from matplotlib import pyplot
 
     pyplot.switch_backend("agg")
+    before = pyplot.get_fignums()
     shown, _ = pyplot.subplots()
     content("{{shown}}", {"shown": shown})
-    assert pyplot.get_fignums() == [shown.number]
+    assert pyplot.get_fignums() == [*before, shown.number]
     pyplot.close(shown)
     content("{{shown}}", {"shown": shown})
     assert pyplot.get_fignums() == []

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from recorded import digested, from_the_corpus, image, plain, rich_turn, text, turn_of
 
@@ -458,6 +458,7 @@ JSON = st.recursive(
 
 
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@example(changes=[(("turn", "partial", 0, "id"), [])])
 @given(changes=st.lists(st.tuples(st.sampled_from(PLACES), JSON), min_size=1, max_size=2))
 def test_whatever_is_edited_by_hand_gives_a_turn_to_go_on_from_or_one_line(
     changes: list[tuple[tuple[Any, ...], Any]], api: Api
