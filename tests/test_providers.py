@@ -17,12 +17,15 @@ from typing import Any
 
 import anthropic
 import pytest
+from kernel import Kernel
 from recorder import SILENCE, Recorder, recorder
+from traitlets.config import Config
 
 from claude_magic import errors, offline, options, pricing
 from claude_magic.accumulator import Accumulator
 from claude_magic.client import Client, Settings, Wait, providers
 from claude_magic.client.providers import FEATURES, PROVIDERS
+from claude_magic.magics.configuring import Configuration
 
 SECRET = "SECRET-secret-0123456789"
 MODEL = "claude-opus-5-5"
@@ -577,3 +580,30 @@ def test_prices_follow_the_provider(provider: str, model: str, price: str | None
     prices = pricing.list_prices(model, provider)
     assert prices.get(0, {}).get("input") == (None if price is None else Decimal(price))
     assert providers.model_id(provider, model) == model or provider == "bedrock"
+
+
+def test_a_client_is_set_as_the_object_that_it_is() -> None:
+    """`%config` hands over a `Config`, of whose values traitlets takes copies: a client cannot be copied."""
+    given = anthropic.Anthropic(api_key=SECRET, base_url="http://127.0.0.1:9")
+    configuration = Configuration()
+    for timeout in (30.0, 40.0):
+        configuration.update_config(Config({"Configuration": {"timeout": timeout, "client": given}}))
+        assert configuration.client is given and configuration.timeout == timeout
+    configuration.update_config(Config({"Configuration": {"client": None}}))
+    assert configuration.client is None
+
+
+def test_a_client_of_ones_own_answers_in_a_notebook_and_an_asynchronous_one_is_one_line(
+    kernel: Kernel, standin: offline.Server
+) -> None:
+    kernel.run("%load_ext claude_magic\nimport anthropic")
+    for path in ("", "/"):
+        kernel.run(f"mine = anthropic.Anthropic(api_key='k', base_url='{standin.url}{path}')")
+        kernel.run("%config ClaudeMagic.client = mine")
+        came = len(standin.requests)
+        assert "You asked" in kernel.run("%claude --once hello").shown("text/markdown")[0]
+        assert len(standin.requests) == came + 1
+    kernel.run(f"%config ClaudeMagic.client = anthropic.AsyncAnthropic(api_key='k', base_url='{standin.url}')")
+    told = kernel.run("%claude --once hello")
+    assert told.error and "asynchronous client" in told.error["evalue"] and len(standin.requests) == came + 1
+    kernel.run("%config ClaudeMagic.client = None")

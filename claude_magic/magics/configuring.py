@@ -8,7 +8,7 @@ from typing import Any
 
 from traitlets import Any as AnyValue
 from traitlets import Bool, Dict, Enum, Float, Integer, List, TraitError, TraitType, Unicode, validate
-from traitlets.config import Configurable
+from traitlets.config import Config, Configurable
 
 from .. import options
 from ..options import PROVIDERS, REPLAY, Options
@@ -122,6 +122,15 @@ class Configuration(_Defaults):  # type: ignore[misc]  # the defaults of the opt
         if not math.isfinite(proposal["value"]):
             raise TraitError(f"{proposal['trait'].name} is a finite number, not {proposal['value']}.")
         return float(proposal["value"])
+
+    def update_config(self, config: Config) -> None:
+        """What `%config` sets: a client as it is. Of all else traitlets takes a copy, and a client has locks and
+        sockets, of which there is none."""
+        sections = [config[name] for name in self.section_names() if name in config]
+        given = [section.pop("client") for section in sections if "client" in section]
+        super().update_config(config)
+        for client in given:
+            self.client = client
 
     def defaults(self) -> Options:
         """What a cell asks with that has no options."""
