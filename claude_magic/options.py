@@ -150,6 +150,12 @@ def _server(text: str) -> str:
     return text
 
 
+def _stop(text: str) -> str:
+    if not text.strip():
+        raise ValueError("a text that is more than white space")
+    return text
+
+
 def _text(text: str) -> str:
     return text
 
@@ -227,6 +233,7 @@ class Options:
         (),
         "--stop",
         metavar="TEXT",
+        parse=_stop,
         repeat=True,
         help="stop before this text; may be given several times",
     )

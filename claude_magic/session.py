@@ -122,8 +122,8 @@ class Session:
             if answer.unbound:
                 self.chats.unbind(options.chat)
                 history = history.unbound()
-            if options.fallback and failure is None and answer.reply.stop_reason == "refusal":
-                other = replace(options, model=models.resolve(options.fallback))
+            other = replace(options, model=models.resolve(options.fallback or options.model))
+            if other.model != options.model and failure is None and answer.reply.stop_reason == "refusal":
                 failure = answer.again(again(history, other), f"{options.model} refused")
             with uninterrupted(swallow=True):
                 outcome = self._conclude(answer, failure, cell, view)
@@ -137,8 +137,13 @@ class Session:
         self.look_again()
         turns = self.chats.shown.get(chat, Conversation()).turns
         cut = turns[-1] if turns else None
-        if cut is None or not request.sendable(cut) or cut.calls[-1].stop_reason not in (None, "max_tokens"):
+        if cut is None or cut.calls[-1].stop_reason not in (None, "max_tokens"):
             raise UsageError("The last reply was not cut off: there is nothing to continue.")
+        if not request.sendable(cut):
+            raise UsageError(
+                "The last reply was cut off before it said anything: there is nothing to continue.",
+                advice="Run its cell again, with a larger --max-tokens.",
+            )
         asked = request.go_on(Conversation(turns[:-1]), cut, self.chats.pins.values())
         asked = request.contained(asked, Conversation(turns), time.time())
         window.check(self.client, asked, Conversation(turns), settings)
@@ -362,10 +367,11 @@ class Session:
                     advice="Without one: %config ClaudeMagic.budget = None, and no --budget.",
                 )
             if cost.dollars > budget.left:
+                which = "A larger --budget" if budget is own else "%config ClaudeMagic.budget"
                 raise UsageError(
                     f"The question alone costs about {cost}, and {budget.left_in_words} of the "
                     "budget is left. Nothing was sent.",
-                    advice="%config ClaudeMagic.budget raises it; --once asks without the conversation.",
+                    advice=f"{which} raises it; --once asks without the conversation.",
                 )
         return budget
 

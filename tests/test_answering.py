@@ -10,7 +10,7 @@ import pytest
 from recorded import turn_of
 from test_session import OFFLINE, Reader, ask, dialogue
 
-from claude_magic import errors, pricing
+from claude_magic import errors, pricing, record
 from claude_magic.budget import Budget
 from claude_magic.conversation import text_of
 from claude_magic.notebook import Cell
@@ -73,6 +73,64 @@ def test_there_is_nothing_to_continue_after_a_whole_reply(session: Session) -> N
     with pytest.raises(errors.UsageError, match="nothing to continue"):
         go_on(session)
     assert len(session.client.offline.requests) == 1
+
+
+def test_a_reply_that_was_cut_off_in_its_thinking_has_nothing_to_continue_and_says_what_to_do(session: Session) -> None:
+    session.client.offline.script = lambda body: [{"type": "thinking", "thinking": "Let me see. " * 100}]
+    ask(session, "hello", "a", max_tokens=40)
+    with pytest.raises(errors.UsageError, match=r"cut off before it said anything.*nothing to continue") as raised:
+        go_on(session)
+    assert "--max-tokens" in raised.value.advice
+
+
+def test_a_model_is_no_fallback_of_its_own(session: Session) -> None:
+    outcome = ask(session, "[[refuse]]", "a", model="claude-opus-5-5", fallback="opus")
+    assert outcome.turn and outcome.turn.status == "refused"
+    assert len(session.client.offline.requests) == len(outcome.turn.calls) == 1
+
+
+def test_a_question_past_a_budget_says_which_one_to_raise(session: Session) -> None:
+    with pytest.raises(errors.UsageError) as raised:
+        ask(session, "hello", "a", budget="0")
+    assert "--budget" in raised.value.advice
+    session.budget = Budget(Decimal(0), Decimal(0))
+    for own in (None, "5"):
+        with pytest.raises(errors.UsageError) as raised:
+            ask(session, "hello", "a", budget=own)
+        assert "%config ClaudeMagic.budget" in raised.value.advice
+    assert session.client.offline.requests == []
+
+
+STOPS: list[tuple[str, str, dict[str, Any], str, bool]] = [
+    # stop reason, prompt, options, what the header says, whether the reply goes along with the next question
+    ("end_turn", "hello", {}, "", True),
+    ("max_tokens", "[[long 300]]", {"max_tokens": 40}, "cut off at max_tokens", True),
+    ("stop_sequence", "[[long 300]]", {"stop": ("e",)}, "stopped at 'e'", True),
+    ("refusal", "[[refuse]]", {}, "refused", False),
+]
+
+
+@pytest.mark.parametrize(("reason", "prompt", "options", "says", "stays"), STOPS, ids=[row[0] for row in STOPS])
+def test_each_way_to_stop_is_said_and_the_next_question_goes_through(
+    session: Session, reason: str, prompt: str, options: dict[str, Any], says: str, stays: bool
+) -> None:
+    """`tool_use` is in test_tools, `pause_turn` in test_session, `compaction` in test_offline_compaction."""
+    turn = ask(session, prompt, "a", **options).turn
+    assert turn and turn.calls[-1].stop_reason == reason
+    assert says in record.header(turn)[0]["text/plain"]
+    assert ask(session, "and then?", "b").failure is None
+    sent = session.client.offline.requests[-1]["messages"]
+    assert [message["role"] for message in sent] == (["user", "assistant", "user"] if stays else ["user"])
+
+
+def test_a_reply_that_fills_the_window_says_so_and_the_next_question_is_not_sent(session: Session) -> None:
+    prompt = "x" * int((200_000 - 110) * 3.5) + " [[long 9000]]"
+    turn = ask(session, prompt, "a", model="claude-haiku-4-5", max_tokens=4_000).turn
+    assert turn and turn.calls[-1].stop_reason == "model_context_window_exceeded"
+    assert "the context window is full" in record.header(turn)[0]["text/plain"]
+    with pytest.raises(errors.UsageError) as raised:
+        ask(session, "and then?", "b", model="claude-haiku-4-5", max_tokens=4_000)
+    assert raised.value.advice and len(session.client.offline.requests) == 1
 
 
 def test_a_failed_continuation_changes_nothing(session: Session) -> None:

@@ -57,6 +57,7 @@ def test_a_prompt_that_opens_with_a_dash_goes_after_two() -> None:
         ("--modle opus", "Did you mean --model?"),
         ("-x", "no option -x"),
         ("--max-tokens many", "--max-tokens wants a whole number"),
+        ("--stop '  '", "--stop wants a text that is more than white space"),
         ("--max-tokens 0", "--max-tokens wants a whole number"),
         ("--max-tokens", "--max-tokens wants a value"),
         ("--effort huge", "low, medium, high, xhigh, max"),
