@@ -21,7 +21,7 @@ from .attachments import NOTHING_SENT, Attachment
 from .client import fetching
 from .errors import PromptError, UsageError
 from .foreign import attempt, comes_from, short
-from .options import CREDENTIAL, Options
+from .options import CREDENTIAL, IPYTHON_NAMES, Options
 from .pieces import Piece
 
 MAX_ATTACHMENTS = 600  # as many images as a request takes (CLAUDE_API.md §3)
@@ -253,8 +253,9 @@ def _kind(made: Attachment) -> str:
 
 
 def _guess(word: str, namespace: Mapping[str, Any]) -> str:
-    """The file beside it, or the variable, whose name is nearest."""
-    known = [*(attempt(lambda: _beside(word)) or []), *(name for name in namespace if not name.startswith("_"))]
+    """The file beside it, or the variable, whose name is nearest: none that Python or IPython put there."""
+    variables = [name for name in namespace if name.isidentifier() and name[:1] != "_" and name not in IPYTHON_NAMES]
+    known = [*(attempt(lambda: _beside(word)) or []), *(variables if "/" not in word else [])]
     near = difflib.get_close_matches(Path(word).name, known, n=1)
     return f"Did you mean {near[0]!r}? " if near else ""
 

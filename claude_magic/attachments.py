@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import origins, pdf, pictures, tables
+from . import origins, pdf, pictures, svg, tables
 from .errors import PromptError
+from .foreign import one_line
 from .pictures import Block
 
 # The API takes no larger request (CLAUDE_API.md §3); base64 takes four bytes for three.
@@ -133,9 +134,19 @@ def _pdf(given: _Given) -> Attachment:
 
 
 def _svg(given: _Given) -> Attachment:
+    """An SVG as the picture that it draws, where there is something here that renders it."""
+    try:
+        picture = svg.rendered(given.data) if given.whole else None
+    except Exception as error:
+        failure = f"which cannot be rendered ({one_line(error)})"
+    else:
+        if picture is not None:
+            return Attachment([pictures.image_block(picture)], ["rendered"])
+        failure = "which Claude does not take as an image" if given.whole else f"of {_bytes(given.size)}: too large"
+    ways = "" if svg.can_render() else f"{svg.RENDERER_ADVICE} "
     raise PromptError(
-        f"{given.name} is an SVG, which Claude does not take as an image.",
-        advice="Save it as PNG; to send its source as text: {{open('…').read()}}. " + NOTHING_SENT,
+        f"{given.name} is an SVG, {failure}.",
+        advice=f"{ways}Or save it as PNG; {{{{open('…').read()}}}} sends its source as text. {NOTHING_SENT}",
     )
 
 
@@ -244,9 +255,12 @@ def _bytes(count: int) -> str:
 # What a file is, by how it begins.
 
 
+_SVG = re.compile(rb"(?s)\xef?\xbb?\xbf?(?:\s|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^>\[]*(?:\[.*?\]\s*)?>)*<(?:svg:)?svg\b")
+
+
 def _is_svg(data: bytes, name: str) -> bool:
-    start = data[:4_096].lstrip(b"\xef\xbb\xbf \t\r\n")
-    return start.startswith(b"<svg") or (start.startswith((b"<?xml", b"<!")) and b"<svg" in start)
+    """Whether an `svg` is the first element: a page may have one in it."""
+    return _SVG.match(data[:4_096]) is not None
 
 
 def _is_pdf(data: bytes, name: str) -> bool:

@@ -469,11 +469,18 @@ def parse(line: str, defaults: Options) -> tuple[Options, str]:
         if word.group() == "--":
             return dataclasses.replace(defaults, **given), line[at + 1 :]
         option_field, value, at = _option(line, word, at)
-        if option_field.metadata["repeat"]:
-            value = (*given.get(option_field.name, ()), value)
-        given[option_field.name] = value
+        given[option_field.name] = _with_former(option_field, given.get(option_field.name), value)
     rest = line[word.start() :] if word else ""
     return dataclasses.replace(defaults, **given), rest
+
+
+def _with_former(option_field: Any, former: Any, value: Any) -> Any:
+    """The value of an option behind those that it was given before, where it takes several; else instead of them."""
+    if option_field.metadata["repeat"]:
+        return (*(former or ()), value)
+    if former and isinstance(value, tuple):
+        return (*former, *value)
+    return f"{former},{value}" if former and option_field.metadata["commas"] else value
 
 
 def words(line: str) -> list[str]:

@@ -82,12 +82,17 @@ def size_of(parts: Iterable[Part]) -> int:
 
 
 def shortened(text: str, room: int, *, keep_end: bool = False) -> str:
-    """A text within so many bytes: its start, or with `keep_end` its end, and a note of what is missing."""
+    """A text within so many bytes: its start, and a note of what is missing.
+
+    With `keep_end` its end, too: three quarters of what is kept, as in a traceback.
+    """
     if len(text) <= room and size(text) <= room:
         return text
-    kept = _fitting(text, max(0, room - _NOTE_BYTES), keep_end)
-    note = f"… [shortened: {len(kept):,} of {len(text):,} characters]"
-    return f"{note}\n{kept}" if keep_end else kept + note
+    left = max(0, room - _NOTE_BYTES)
+    start = _fitting(text, left // 4 if keep_end else left, keep_end=False)
+    end = _fitting(text, left - size(start), keep_end=True) if keep_end else ""
+    note = f"… [shortened: {len(start) + len(end):,} of {len(text):,} characters]"
+    return f"{start}{note}\n{end}" if keep_end else start + note
 
 
 def _fitting(text: str, room: int, keep_end: bool) -> str:

@@ -198,7 +198,9 @@ def _eight_bits(picture: Image) -> Image:
     """Grey levels of 16 or 32 bits, or floats, brought to 0..255: Pillow itself would clip them."""
     levels = picture.convert("F")
     low, high = (float(level) for level in levels.getextrema())  # type: ignore[arg-type]  # one band: two numbers
-    if low >= 0 and high <= 255:
+    if picture.mode == "F" and low >= 0 and high <= 1:  # as matplotlib and scikit-image take them
+        low, high = 0.0, 1.0
+    elif low >= 0 and high <= 255:
         return levels.convert("L")
     if picture.mode.startswith("I") and low >= 0 and high <= 65_535:
         low, high = 0.0, 65_535.0

@@ -135,9 +135,32 @@ def test_a_bomb_is_refused_where_pillow_has_been_told_to_take_any(monkeypatch: p
     assert "30 × 20 pixels" in refusal(image(), "bomb.png")
 
 
-@pytest.mark.parametrize("start", [b"<svg ", b"<?xml version='1.0'?>\n<!-- x -->\n<svg ", b"\xef\xbb\xbf  <svg "])
-def test_an_svg_is_refused(start: bytes) -> None:
-    assert "PNG" in refusal(start + b"xmlns='http://www.w3.org/2000/svg'/>", "drawing.svg")
+STARTS = [b"<svg ", b"<?xml version='1.0'?>\n<!-- x -->\n<svg ", b"\xef\xbb\xbf  <svg ", b"<!DOCTYPE svg>\n<svg "]
+DRAWING = b"xmlns='http://www.w3.org/2000/svg' width='500' height='400'/>"
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_an_svg_is_sent_as_what_it_draws(start: bytes, tmp_path: Path) -> None:
+    (tmp_path / "drawing.svg").write_bytes(start + DRAWING)
+    made = of_path(tmp_path / "drawing.svg")
+    assert picture(made.content[0]).size == (500, 400)
+    assert made.about == ["rendered"]
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_an_svg_that_nothing_renders_is_refused(start: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("claude_magic.svg.can_render", lambda: False)
+    assert "PNG" in refusal(start + DRAWING, "drawing.svg")
+
+
+def test_a_damaged_svg_is_refused_in_a_line() -> None:
+    assert "is an SVG, which cannot be rendered (ValueError: no SVG)." in refusal(b"<svg ", "drawing.svg")
+
+
+def test_a_page_with_an_svg_in_it_is_text(tmp_path: Path) -> None:
+    page = "<!DOCTYPE html>\n<html><body><svg width='5'></svg>A page.</body></html>"
+    (tmp_path / "page.html").write_text(page)
+    assert document(tmp_path / "page.html") == page
 
 
 def test_text_and_code_are_documents(tmp_path: Path) -> None:

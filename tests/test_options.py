@@ -84,3 +84,10 @@ def test_a_bad_option_is_one_clear_line(line: str, says: str) -> None:
 def test_the_help_names_every_option() -> None:
     text = options.help_text()
     assert all(flag in text for field in options.FIELDS for flag in field.metadata["flags"])
+
+
+def test_an_option_of_several_values_may_come_several_times() -> None:
+    options, _ = parse("--cells 1-3 --cells 5,7- --tools a,b --tools c --effort low --effort high", Options())
+    assert options.cells == ((1, 3), (5, 5), (7, None))
+    assert options.tools == "a,b,c"
+    assert options.effort == "high"

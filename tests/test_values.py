@@ -18,6 +18,8 @@ from prompts import Broken, picture, refusal, text
 
 from claude_magic.context import content
 from claude_magic.errors import PromptError
+from claude_magic.options import DEFAULT_VALUE_TOKENS
+from claude_magic.parts import room_for, size
 from claude_magic.pictures import image_block
 
 
@@ -61,7 +63,7 @@ def test_a_long_value_is_shortened_and_says_so_but_a_string_never() -> None:
     assert len(vast) < 8_800
 
 
-def test_an_exception_is_its_traceback_with_the_end_kept() -> None:
+def test_an_exception_is_its_traceback_with_both_ends_kept() -> None:
     try:
         raise ValueError("the reason" + "!" * 20_000)
     except ValueError as caught:
@@ -72,8 +74,10 @@ def test_an_exception_is_its_traceback_with_the_end_kept() -> None:
         error = caught
     assert "Traceback (most recent call last)" in text("{{error}}", error=error)
     assert "invalid literal for int() with base 10: 'seven'" in text("{{error}}", error=error)
-    assert text("{{error}}", error=long).rstrip().endswith("!")
-    assert text("{{error}}", error=long).startswith("… [shortened:")
+    shown = text("{{error}}", error=long)
+    assert shown.rstrip().endswith("!")
+    assert "Traceback (most recent call last)" in shown and "… [shortened: " in shown
+    assert size(shown) <= room_for(DEFAULT_VALUE_TOKENS)
 
 
 def test_functions_and_classes_are_their_source() -> None:
