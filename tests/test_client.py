@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 import traceback
-from typing import Any
+from typing import Any, get_args
 
 import anthropic
 import pytest
@@ -77,6 +77,74 @@ def test_each_status_has_an_error_with_advice_and_the_request_id(
     assert advice in error.advice
     assert error.request_id and error.request_id.startswith("req_offline_")
     assert len(error._render_traceback_()) <= 3
+
+
+# What the SDK has a class of its own for (CLAUDE_API.md §9) → ours, and whether the same is asked again.
+STATUSES: dict[int, tuple[type[errors.APIError], bool]] = {
+    **dict.fromkeys((400, 402), (errors.BillingError, False)),
+    401: (errors.AuthenticationError, False),
+    403: (errors.PermissionDeniedError, False),
+    404: (errors.NotFoundError, False),
+    408: (errors.ServerError, True),
+    409: (errors.InvalidRequestError, True),
+    **dict.fromkeys((412, 422, 431, 499), (errors.InvalidRequestError, False)),
+    413: (errors.RequestTooLargeError, False),
+    429: (errors.RateLimitError, True),
+    **dict.fromkeys((500, 501, 503, 504), (errors.ServerError, True)),
+    529: (errors.OverloadedError, True),
+}
+
+
+@pytest.mark.parametrize("status", STATUSES)
+def test_each_status_is_told_in_one_line_and_asked_again_only_where_that_may_help(
+    standin: offline.Server, at: Any, status: int
+) -> None:
+    at(standin.url)
+    kind, again = STATUSES[status]
+    standin.faults += [Fault("status", status=status, headers={"retry-after-ms": "1"})] * 2
+    error = failure(Settings(max_retries=1, timeout=5))
+    assert type(error) is kind and isinstance(error, errors.APIError) and error.status == status
+    assert "\n" not in error.message and error.request_id
+    assert standin.requests == [ASK] * (2 if again else 1)
+
+
+BASES: dict[type[anthropic.APIStatusError], int] = {
+    anthropic.BadRequestError: 400,
+    anthropic.PaymentRequiredError: 402,
+    anthropic.PermissionDeniedError: 403,
+    anthropic.ContentTooLargeError: 413,
+    anthropic.RateLimitError: 429,
+    anthropic.ServiceUnavailableError: 503,
+}
+
+
+def coded() -> list[tuple[str, int]]:
+    """The error codes that the SDK has a class for, with the status that they come with."""
+    kinds = [kind for _, kind in inspect.getmembers(anthropic, inspect.isclass) if kind.__base__ in BASES]
+    return [(get_args(kind.__annotations__["error_code"])[0], BASES[kind.__base__]) for kind in kinds]
+
+
+@pytest.mark.parametrize(("code", "status"), coded())
+def test_each_code_of_the_sdk_is_told_in_the_apis_words_with_advice_that_can_help(
+    standin: offline.Server, at: Any, code: str, status: int
+) -> None:
+    at(standin.url)
+    details = {"error_code": code, "appeal_url": "https://example.com/appeal"}
+    said = f"In the API's words: {code.replace('_', ' ')}."
+    standin.faults += [Fault("status", status=status, message=said, details=details, headers={"retry-after": "0"})] * 2
+    error = failure(Settings(max_retries=1, timeout=5))
+    assert isinstance(error, errors.APIError) and error.message == said
+    if code == "organization_on_hold":
+        assert "https://example.com/appeal" in error.advice
+    if "spend_limit" in code:
+        assert "Wait a moment" not in error.advice and "limit" in error.advice
+    lasting = code in refusals.LASTING or status < 500
+    # `x-should-retry`, which the stand-in sends by the status, does not bring a spent limit back.
+    assert len(standin.requests) == (1 if lasting else 2)
+
+
+def test_the_sdk_has_error_codes_at_all() -> None:
+    assert {"organization_on_hold", *refusals.LASTING, *refusals.SPENT} <= {code for code, _ in coded()}
 
 
 @pytest.mark.parametrize("case", [r for r in recordings() if r["response"]["status"] >= 400], ids=lambda r: r["id"])

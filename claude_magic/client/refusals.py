@@ -23,6 +23,8 @@ LONGEST_WAIT_SECONDS = 1e7
 RETRIED_STATUS = (408, 409, 429)
 # Errors of a status that is retried, but that no waiting clears (SDK 2.12, types/shared/*_error.py).
 LASTING = ("enforced_spend_limit_reached", "contract_spend_limit_reached", "ramp_limit_exceeded")
+# Of these and of 402, those that somebody has to raise.
+SPENT = ("enforced_spend_limit_reached", "contract_spend_limit_reached", "linked_organization_spend_limit_reached")
 # A request's id, by the header that the provider or gateway gives it in.
 _REQUEST_IDS = ("request-id", "x-amzn-requestid", "apim-request-id", "x-request-id")
 
@@ -132,6 +134,8 @@ def _advice(error: anthropic.APIStatusError, kind: _Kind, key_source: str, row: 
     appeal = getattr(error.details, "appeal_url", None)
     if error.error_code == "organization_on_hold" and appeal:
         return f"The organization is on hold; appeal at {appeal}."
+    if error.error_code in SPENT:
+        return "Waiting does not help: raise the limit in the Claude Console, or ask who pays."
     if row is not PROVIDERS["anthropic"] and kind.error in (errors.AuthenticationError, errors.PermissionDeniedError):
         return f"Look at {row.credentials}."
     if row is not PROVIDERS["anthropic"] and kind.error is errors.BillingError:

@@ -20,8 +20,12 @@ STATUS_ERRORS: Mapping[int, tuple[str, str]] = {
     404: ("not_found_error", "Not found"),
     408: ("timeout_error", "Request timed out"),
     409: ("conflict_error", "The request conflicts with another one."),
+    412: ("invalid_request_error", "A precondition of the request does not hold."),
     413: ("request_too_large", "Request exceeds the maximum size"),
+    422: ("invalid_request_error", "The request cannot be processed."),
     429: ("rate_limit_error", "This request would exceed your organization's rate limit."),
+    431: ("invalid_request_error", "The request's header fields are too large."),
+    499: ("invalid_request_error", "The client closed the request."),
     500: ("api_error", "Internal server error"),
     503: ("api_error", "Service unavailable"),
     504: ("timeout_error", "Request timed out"),
@@ -46,7 +50,8 @@ class Fault:
     | `broken` | an event whose JSON is broken after `after` events |
     | `slow` | `seconds` pass before each event |
 
-    Events are counted as they go out, pings included. `message` replaces the error's own text.
+    Events are counted as they go out, pings included. `message` replaces the error's own text; `details` are those of the
+    error of a `status`, such as its `error_code`.
     """
 
     kind: Kind = "slow"
@@ -56,6 +61,7 @@ class Fault:
     seconds: float = 0.0
     error: str = "overloaded_error"
     message: str | None = None
+    details: Mapping[str, Any] | None = None
 
 
 class Rejected(Exception):
@@ -74,7 +80,7 @@ class Rejected(Exception):
 def rejection(fault: Fault) -> Rejected:
     """The HTTP error of a `status` fault."""
     kind, message = STATUS_ERRORS.get(fault.status, ("api_error", "Internal server error"))
-    return Rejected(fault.message or message, status=fault.status, kind=kind)
+    return Rejected(fault.message or message, status=fault.status, kind=kind, details=fault.details)
 
 
 def error_body(kind: str, message: str, request_id: str, details: Mapping[str, Any] | None = None) -> dict[str, Any]:
