@@ -367,11 +367,11 @@ class Session:
                     advice="Without one: %config ClaudeMagic.budget = None, and no --budget.",
                 )
             if cost.dollars > budget.left:
-                which = "A larger --budget" if budget is own else "%config ClaudeMagic.budget"
+                raises = "A larger --budget allows it" if budget is own else "%config ClaudeMagic.budget raises it"
                 raise UsageError(
                     f"The question alone costs about {cost}, and {budget.left_in_words} of the "
                     "budget is left. Nothing was sent.",
-                    advice=f"{which} raises it; --once asks without the conversation.",
+                    advice=f"{raises}; --once asks without the conversation.",
                 )
         return budget
 

@@ -50,8 +50,8 @@ class Fault:
     | `broken` | an event whose JSON is broken after `after` events |
     | `slow` | `seconds` pass before each event |
 
-    Events are counted as they go out, pings included. `message` replaces the error's own text; `details` are those of the
-    error of a `status`, such as its `error_code`.
+    Events are counted as they go out, pings included. `message` replaces the error's own text; `details` are those of
+    the error of a `status`, such as its `error_code`.
     """
 
     kind: Kind = "slow"
