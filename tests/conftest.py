@@ -65,6 +65,14 @@ def standin() -> Iterator[offline.Server]:
     server.stop()
 
 
+@pytest.fixture(autouse=True, scope="session")
+def no_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Kernels keep what they keep in a folder of this run, and not in the reader's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JUPYTER_DATA_DIR", str(tmp_path_factory.mktemp("jupyter")))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Tests start from an environment that knows no key."""
