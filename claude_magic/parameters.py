@@ -51,6 +51,22 @@ def settings_of(options: Options, model: models.Model | None) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if value is not None}
 
 
+def with_extra(params: Mapping[str, Any], extra: Mapping[str, Any], options: Options) -> dict[str, Any]:
+    """A request's parameters with those of `ClaudeMagic.extra_body`, which go before what is sent unasked.
+
+    Raises `UsageError` where they would silently replace what an option of the cell asks for.
+    """
+    unasked = settings_of(Options(model=options.model, max_tokens=options.max_tokens), models.lookup(options.model))
+    unasked["container"] = params.get("container")
+    both = [name for name in extra if name in params and params[name] not in (unasked.get(name), extra[name])]
+    if both:
+        raise UsageError(
+            f"ClaudeMagic.extra_body sets {', '.join(both)}, and so does an option of this cell. Nothing was sent.",
+            advice="Leave out the option, or take it out of %config ClaudeMagic.extra_body.",
+        )
+    return {**params, **extra}
+
+
 def _thinking(options: Options, model: models.Model | None) -> dict[str, Any] | None:
     """The `thinking` parameter. Unset, it only asks for what the model thinks anyway to be shown."""
     wanted = options.thinking

@@ -16,7 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from . import citable, counting, limits, models, notebook, record, request, servertools, window
+from . import citable, counting, limits, models, notebook, parameters, record, request, servertools, window
 from .accumulator import Accumulator
 from .answering import Answer
 from .budget import Budget, tighter, without_what_was_left
@@ -283,7 +283,8 @@ class Session:
                 raise UsageError(lacking, advice="Nothing was sent.")
         asked = request.contained(asked, history, time.time())
         spelled = providers.model_id(provider, options.model)
-        asked = replace(asked, params={**asked.params, "model": spelled, **self.extra_body})
+        params = parameters.with_extra({**asked.params, "model": spelled}, self.extra_body, options)
+        asked = replace(asked, params=params)
         limits.check(asked.params, self.client.lacks(provider, "urls"))
         asks_why = self.client.lacks(provider, "diagnostics") is None
         return request.diagnosed(asked, history, time.time()) if asks_why else asked

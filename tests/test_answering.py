@@ -101,6 +101,37 @@ def test_a_question_past_a_budget_says_which_one_to_raise(session: Session) -> N
     assert session.client.offline.requests == []
 
 
+@pytest.mark.parametrize(
+    ("extra", "options"),
+    [
+        ({"stop_sequences": ["a"]}, {"stop": ("b",)}),
+        ({"tools": []}, {"web_search": True}),
+        ({"metadata": {"user_id": "u1"}}, {"metadata_user": "u2"}),
+        ({"output_config": {"effort": "max"}}, {"effort": "low"}),
+        ({"cache_control": None}, {"cache": "1h"}),
+    ],
+    ids=str,
+)
+def test_what_an_option_asks_for_is_not_silently_replaced_by_extra_body(
+    session: Session, extra: dict[str, Any], options: dict[str, Any]
+) -> None:
+    session.extra_body = extra
+    (name,) = extra
+    with pytest.raises(errors.UsageError, match=f"extra_body sets {name}, and so does an option"):
+        ask(session, "hello", "a", **options)
+    assert session.client.offline.requests == []
+    assert ask(session, "hello", "a").failure is None
+    (sent,) = session.client.offline.requests
+    assert sent.get(name) == extra[name]
+
+
+def test_extra_body_goes_before_what_is_sent_unasked(session: Session) -> None:
+    session.extra_body = {"thinking": {"type": "disabled"}, "cache_control": None}
+    assert ask(session, "hello", "a", model="claude-haiku-5-5").failure is None
+    (sent,) = session.client.offline.requests
+    assert sent["thinking"] == {"type": "disabled"} and sent["cache_control"] is None
+
+
 STOPS: list[tuple[str, str, dict[str, Any], str, bool]] = [
     # stop reason, prompt, options, what the header says, whether the reply goes along with the next question
     ("end_turn", "hello", {}, "", True),
