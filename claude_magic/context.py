@@ -135,10 +135,17 @@ def _value(value: Any, source: str, secrets: Secrets, room: Room) -> Sequence[Pa
     if secrets.allowed:
         return kinds.render(value, source, room)
     names = _NAMES.findall(source)
-    is_text = attempt(lambda: isinstance(value, str | bytes) and len(value) > 0)
+    is_text = attempt(lambda: _is_text(value))
     if is_text and names and masking.is_secret_name(names[-1]):
         return [Text(MASK)]
     return kinds.render(hiding.hidden(value), source, room)
+
+
+def _is_text(value: Any) -> bool:
+    """Whether a value is a text, or some texts."""
+    if isinstance(value, list | tuple | set | frozenset):
+        return any(isinstance(each, str | bytes) for each in value)
+    return isinstance(value, str | bytes) and len(value) > 0
 
 
 def shown(value: Any, name: str) -> list[Block]:

@@ -12,6 +12,7 @@ from .masking import MASK, is_secret_name
 
 MAX_ELEMENTS = 50
 MAX_DEPTH = 3
+MAX_LABELS = 10_000
 _PANDAS = ("pandas", "geopandas")
 
 
@@ -40,7 +41,7 @@ def _may_hide(value: Any) -> bool:
 def _frame(value: Any) -> Any:
     """A frame or a column; where it cannot be made without its secrets, what stands there says so."""
     names = attempt(lambda: _names(value))
-    if names is None or not any(map(is_secret_name, names)):
+    if names is None or not any(map(is_secret_name, [*names, *_labels(value)])):
         return value
     masked = attempt(lambda: _pandas(value, names) if comes_from(value, *_PANDAS) else _other(value, names))
     return f"<{type(value).__name__} with secrets in it: {MASK}>" if masked is None else masked
@@ -60,11 +61,24 @@ def _names(value: Any) -> list[str]:
     return [str(frame.name)] if isinstance(frame, nw.Series) else list(frame.collect_schema())
 
 
+def _labels(value: Any) -> list[str]:
+    """The names of a pandas frame's rows: a row by itself is a column with the columns' names on its left."""
+    index: Any = getattr(value, "index", None)
+    if not comes_from(value, *_PANDAS) or not hasattr(index, "dtype") or len(index) > MAX_LABELS:
+        return []
+    return [str(label) for label in index] if str(index.dtype) in ("object", "str", "string") else []
+
+
 def _pandas(value: Any, names: list[str]) -> Any:
     """By position: names may come twice, or be no strings."""
+    rows = [at for at, label in enumerate(_labels(value)) if is_secret_name(label)]
     if not hasattr(value, "columns"):
-        return type(value)([MASK] * len(value), index=value.index, name=value.name)
-    shown = value.copy(deep=False)
+        shown = value.astype(object)
+        shown.iloc[list(range(len(value))) if is_secret_name(names[0]) else rows] = MASK
+        return shown
+    shown = value.astype(object) if rows else value.copy(deep=False)
+    if rows:
+        shown.iloc[rows, :] = MASK
     for position in (at for at, name in enumerate(names) if is_secret_name(name)):
         shown.isetitem(position, MASK)
     return shown

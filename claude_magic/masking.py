@@ -13,6 +13,8 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from . import columned
+
 MASK = "[secret masked]"
 # What is shorter is not looked for elsewhere: it would be found in ordinary words.
 MIN_KNOWN_CHARACTERS = 8
@@ -35,12 +37,20 @@ class Secrets:
         """The text without its secrets, and how many those were. In code only literals are values."""
         if self.allowed:
             return text, 0
-        spans = _merged([*_known(text, self.known), *_shaped(text), *_keys(text), *_named(text, is_code)])
+        below = [] if is_code else columned.secrets_below(text, is_secret_name)
+        spans = _merged(
+            [*_known(text, self.known), *_shaped(text), *_keys(text), *_named(text, is_code), *_new(text, below)]
+        )
         pieces, at = [], 0
         for start, end in spans:
             pieces += [text[at:start], MASK]
             at = end
         return "".join([*pieces, text[at:]]), len(spans)
+
+
+def _new(text: str, spans: Iterable[Span]) -> Iterator[Span]:
+    """Those that are not masked already, wholly or in part."""
+    return ((start, end) for start, end in spans if MASK not in text[start:end])
 
 
 def known(namespace: Mapping[str, object], others: Iterable[str] = ()) -> tuple[str, ...]:
@@ -54,7 +64,18 @@ def known(namespace: Mapping[str, object], others: Iterable[str] = ()) -> tuple[
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 _SECRET_WORDS = frozenset(
-    {"password", "passwd", "pwd", "passphrase", "passcode", "secret", "secrets", "credential", "credentials"}
+    {
+        "password",
+        "passwords",
+        "passwd",
+        "pwd",
+        "passphrase",
+        "passcode",
+        "secret",
+        "secrets",
+        "credential",
+        "credentials",
+    }
     | {"apikey", "authtoken", "accesstoken", "accesskey", "privatekey", "secretkey", "accountkey", "authorization"}
     | {"pgpassword", "mypassword", "userpassword", "dbpassword", "apitoken"}
 )
@@ -66,7 +87,23 @@ _SECRET_KEYS = frozenset(
 _ABOUT = frozenset(
     {"name", "names", "id", "path", "file", "url", "uri", "length", "len", "type", "count", "field", "fields", "column"}
     | {"policy", "arn", "version", "label", "hint", "prompt", "pattern", "regex", "expires", "expiry", "ttl", "limit"}
-    | {"enabled", "required", "manager", "env", "var", "min", "max", "strength", "error", "message", "help", "changed"}
+    | {
+        "df",
+        "frame",
+        "table",
+        "enabled",
+        "required",
+        "manager",
+        "env",
+        "var",
+        "min",
+        "max",
+        "strength",
+        "error",
+        "message",
+        "help",
+        "changed",
+    }
 )
 # The tokens of language models.
 _TOKENS = frozenset(
@@ -85,7 +122,9 @@ def is_secret_name(name: str) -> bool:
         return True
     if words[-1] == "token":
         return _TOKENS.isdisjoint(before)
-    return (words[-1] == "key" and not _SECRET_KEYS.isdisjoint(before)) or (words[-1] == "pass" and bool(before))
+    return (words[-1] in ("key", "keys") and not _SECRET_KEYS.isdisjoint(before)) or (
+        words[-1] == "pass" and bool(before)
+    )
 
 
 def _is_key_name(name: str) -> bool:
@@ -186,14 +225,19 @@ _NAME = re.compile(
     r"""(?P<sign>:[ \t]{0,5}[A-Za-z_][\w.\[\]| ]{0,60}?[ \t]{0,5}=(?!=)|=>|:=|===?|!=|=|:)(?P<gap>\s{0,20})"""
 )
 _PAIR = re.compile(r"""\(\s{0,5}["']([A-Za-z_][\w-]{0,200})["']\s{0,5},\s{0,5}["']([^"'\n]{1,500})["']\s{0,5}\)""")
+_TAG = re.compile(r"""<([A-Za-z_][\w.:-]{0,80})(?:\s[^<>]{0,200})?>([^<>\n]{1,500})</""")
 _FLAG = re.compile(r"""(?<!\S)--([A-Za-z][\w-]{1,60})[ \t]{1,3}["']?([^\s"'-][^\s"']{0,300})""")
 _QUOTE = re.compile(r"""[\[({]?\s{0,10}[rbfuRBFU]{0,2}(\\?(?:\"{3}|'{3}|["'`]))""")
-_NEXT_QUOTE = re.compile(r"""\s{0,10},?\s{0,20}[rbfuRBFU]{0,2}(\\?(?:\"{3}|'{3}|["'`]))""")
+_NEXT_QUOTE = re.compile(
+    r"""\s{0,10}(?:,\s{0,20}(?:None|null|NaN|nan|NA|<NA>)\s{0,10}){0,9},?\s{0,20}[rbfuRBFU]{0,2}(\\?(?:\"{3}|'{3}|["'`]))"""
+)
 _BARE = re.compile(r"""[^\s"'`,;&|<>()\[\]{}]{1,500}""")
 _NO_VALUE = re.compile(
     r"(?i)none|null|nil|nan|true|false|undefined|str|int|bytes|bool|float|any|object|optional|union|secretstr|string"
     r"|(?:self|os|args|cfg|config|settings|env|environ)\..*|\$.*|%\w*|[*•x.…-]+|yes|no|required|missing|invalid|redacted"
 )
+# What the summary of a frame says behind its name.
+_SHAPE = re.compile(r"[\d,]{1,20} (?:rows × |values \()|\d{1,9} columns?, rows ")
 _AFTER_TEXT = re.compile(r"[\s),;+}\]]|\Z")
 MAX_ITEMS = 50
 MAX_LINE_CHARACTERS = 2_000
@@ -202,17 +246,26 @@ MAX_LINE_CHARACTERS = 2_000
 def _named(text: str, is_code: bool) -> Iterator[Span]:
     """What stands behind a name that says what it is: `password = "…"`, `'token': '…'`, `PASSWORD=…`."""
     prose = _prose_of(text) if is_code else [(0, len(text))]
-    for found in _NAME.finditer(text):
+    for found in _names(text):
         is_secret = is_secret_name(found["name"])
         if not is_secret and not _is_key_name(found["name"]):
             continue
         for start, end in _values(text, found, prose):
             if _counts(found["name"], text[start:end], is_secret):
                 yield start, end
-    for pattern in (_PAIR, _FLAG):
+    for pattern in (_PAIR, _FLAG, _TAG):
         for pair in pattern.finditer(text):
             if is_secret_name(pair[1]) and not text.startswith(MASK, pair.start(2)):
                 yield pair.span(2)
+
+
+def _names(text: str) -> Iterator[re.Match[str]]:
+    """Names with a value behind them; in `Error: with password=…`, where the first only looks like one, the second."""
+    at = 0
+    while found := _NAME.search(text, at):
+        yield found
+        is_annotated = found["sign"][0] == ":" and len(found["sign"]) > 2
+        at = found.start("sign") + 1 if is_annotated else found.end()
 
 
 def _counts(name: str, value: str, is_secret: bool) -> bool:
@@ -272,7 +325,7 @@ def _bare(text: str, found: re.Match[str]) -> Iterator[Span]:
     if value is None or found["sign"] in ("==", "===", "!="):
         return
     is_call = text[value.end() : value.end() + 1] in ("(", "[")
-    if is_call or _NO_VALUE.fullmatch(value[0]) or _is_prose(text, found, value):
+    if is_call or _SHAPE.match(text, value.start()) or _NO_VALUE.fullmatch(value[0]) or _is_prose(text, found, value):
         return
     yield value.start(), value.start() + max(1, len(value[0].rstrip(".:")))
 

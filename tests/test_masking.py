@@ -16,6 +16,7 @@ from claude_magic import context
 from claude_magic.conversation import Along
 from claude_magic.hiding import hidden
 from claude_magic.masking import MASK, Secrets, is_secret_name, known
+from claude_magic.parts import Limits, Text
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"
 PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\nabc=\n-----END RSA PRIVATE KEY-----"
@@ -233,3 +234,23 @@ def test_the_readers_own_frame_stays_as_it_is() -> None:
     before = frame.copy()
     assert "hunter2" not in prompt("{{frame}}", frame=frame)[0]
     pandas.testing.assert_frame_equal(frame, before)
+
+
+@pytest.mark.parametrize(
+    ("said", "masked"),
+    [
+        ("ValueError: login failed for password=hunter2", f"ValueError: login failed for password={MASK}"),
+        ("INFO: as bob with api_key = abc1", f"INFO: as bob with api_key = {MASK}"),
+        ("{'passwords': ['a1', None, 'b2']}", f"{{'passwords': ['{MASK}', None, '{MASK}']}}"),
+        ("<password>hunter2</password><n>1</n>", f"<password>{MASK}</password><n>1</n>"),
+        ("DataFrame passwords: 12 rows × 3 columns (pandas)", "DataFrame passwords: 12 rows × 3 columns (pandas)"),
+        ("x: int = 5", "x: int = 5"),
+    ],
+)
+def test_a_name_behind_another_in_lists_and_in_tags(said: str, masked: str) -> None:
+    assert Secrets().masked(said)[0] == masked
+
+
+def test_a_list_of_a_secret_s_name_is_masked_whole() -> None:
+    parts = context.parts_of(["a", "b"], "settings.api_keys", Secrets(), Limits())
+    assert [part.text for part in parts if isinstance(part, Text)] == [MASK]

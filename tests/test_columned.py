@@ -1,0 +1,65 @@
+"""Secrets in text that is a table are masked by their column's name, and the rest stays as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas
+import pytest
+from prompts import text
+
+from claude_magic import context
+from claude_magic.masking import MASK, Secrets
+from claude_magic.parts import Limits
+
+
+@pytest.mark.parametrize(
+    ("table", "masked"),
+    [
+        ("user,password\nbob,hunter2\namy,\n", f"user,password\nbob,{MASK}\namy,\n"),
+        ('n,api_key,m\r\n1,"a,""b",2\r\n', f'n,api_key,m\r\n1,"{MASK}",2\r\n'),
+        ("a;client_secret\n1;xyz\nno more\n1;2\n", f"a;client_secret\n1;{MASK}\nno more\n1;2\n"),
+        ("user\tpassword\nbob\thunter2", f"user\tpassword\nbob\t{MASK}"),
+        (
+            "| user | password |\n|:---|---|\n| bob | hunter2 |\n",
+            f"| user | password |\n|:---|---|\n| bob | {MASK} |\n",
+        ),
+        ("password | str | 0 | distinct 2, top hunter2 (3)\n", f"password | str | 0 | {MASK}\n"),
+    ],
+)
+def test_what_stands_below_a_secret_name_is_masked(table: str, masked: str) -> None:
+    assert Secrets().masked(table)[0] == masked
+    assert Secrets(allowed=True).masked(table) == (table, 0)
+
+
+@pytest.mark.parametrize(
+    "prose",
+    [
+        "Dear all, the password, as you know, is secret, yes\nso, be, it, all, r\n",
+        "trust, secret\nlove, joy\n",
+        "column | type\npassword | String\nn | Int64\n",
+        "user,max_tokens\nbob,5\n",
+    ],
+)
+def test_what_is_no_table_of_secrets_stays(prose: str) -> None:
+    assert Secrets().masked(prose) == (prose, 0)
+
+
+def test_code_is_no_table() -> None:
+    code = "user,password=ask()\nname,password\nbob,amy\n"
+    assert Secrets().masked(code, is_code=True) == (code, 0)
+
+
+def test_a_csv_file_keeps_its_secret_column_to_itself(tmp_path: Path) -> None:
+    (tmp_path / "users.csv").write_text("user,password\nbob,hunter2\namy,hunter2\neve,xyzzy\n")
+    (block,) = context.parts_of(tmp_path / "users.csv", "path", Secrets(), Limits())
+    assert isinstance(block, dict)
+    assert "hunter2" not in str(block) and "xyzzy" not in str(block)
+    assert "\neve," in block["source"]["data"]
+
+
+def test_a_row_by_itself_has_no_secret_in_it() -> None:
+    frame = pandas.DataFrame({"user": ["bob"], "password": ["hunter2"], "n": [7]})
+    assert f"user,bob\npassword,{MASK}\nn,7" in text("{{row}}", row=frame.iloc[0])
+    assert f"password,{MASK}" in text("{{turned}}", turned=frame.T)
+    assert frame.iloc[0]["password"] == "hunter2"
