@@ -1,4 +1,4 @@
-"""The values of secret columns in text that is a table: CSV and its kin, Markdown's tables, summaries of frames.
+"""The values of secret columns in text that is a table: CSV and its kin, Markdown's, frames as printed and summed up.
 
 `is_secret` says of a column's name whether what stands below it is a secret.
 """
@@ -13,12 +13,13 @@ Span = tuple[int, int]
 MAX_LINE_CHARACTERS = 20_000
 _COLUMN = r"[\"']?[A-Za-z_][\w .:-]{0,60}[\"']?"
 _HEADER = {
-    ",": re.compile(rf"{_COLUMN}(?:,{_COLUMN}){{1,500}}"),  # with a space behind the comma it is prose
+    ",": re.compile(rf"(?:{_COLUMN})?(?:,(?:{_COLUMN})?){{1,500}}"),  # with a space behind the comma it is prose
     ";": re.compile(rf"{_COLUMN}(?:; {{0,20}}{_COLUMN}){{1,500}}"),
     "\t": re.compile(rf"{_COLUMN}(?:\t {{0,20}}{_COLUMN}){{1,500}}"),
     "|": re.compile(rf"\|? {{0,20}}{_COLUMN}(?:\| {{0,20}}{_COLUMN}){{0,500}}\|? {{0,20}}"),
 }
 _RULE = re.compile(r"[ \t]{0,20}\|?[ \t:|-]{3,5000}")
+_WORD = re.compile(r"\S+")
 _QUOTED = re.compile(r'[ \t]*"(?:[^"]|"")*"[ \t]*')
 # What `frames` says of a column: name, type, nulls, and its statistics.
 _STATISTICS = re.compile(r"(?m)^[ \t]{0,20}([^|\n]{1,60}) \| [^|\n]{1,80} \| [\d,?]{1,20} \| ([^\n]{1,2000})$")
@@ -30,6 +31,35 @@ def secrets_below(text: str, is_secret: Callable[[str], bool]) -> Iterator[Span]
         if is_secret(found[1]):
             yield found.span(2)
     yield from _rows(text, is_secret)
+    yield from _printed(text, is_secret)
+
+
+def _printed(text: str, is_secret: Callable[[str], bool]) -> Iterator[Span]:
+    """A frame as pandas prints it: the columns end below the ends of their names."""
+    ends: list[int] = []
+    secret: list[int] = []
+    for at, line in _lines(text):
+        if secret and _ends_at(line, ends):
+            for number in secret:
+                start, end = ends[number - 1] if number else line.find(" "), ends[number]
+                if value := line[start:end].strip():
+                    yield at + end - len(value), at + end
+            continue
+        if line.startswith(" "):
+            words = list(_WORD.finditer(line))
+            ends = [word.end() for word in words]
+            secret = [number for number, word in enumerate(words) if is_secret(word[0])]
+        elif secret and not _is_index_name(line):
+            secret = []
+
+
+def _ends_at(line: str, ends: Sequence[int]) -> bool:
+    """Whether a value ends at each of these places, and the last at the line's end."""
+    return len(line) == ends[-1] and all(line[end - 1] != " " and line[end : end + 1] in ("", " ") for end in ends)
+
+
+def _is_index_name(line: str) -> bool:
+    return line.rstrip() != line and bool(line.strip())
 
 
 def _rows(text: str, is_secret: Callable[[str], bool]) -> Iterator[Span]:

@@ -24,6 +24,7 @@ from claude_magic.parts import Limits
             "| user | password |\n|:---|---|\n| bob | hunter2 |\n",
             f"| user | password |\n|:---|---|\n| bob | {MASK} |\n",
         ),
+        (",user,password\n0,bob,hunter2\n", f",user,password\n0,bob,{MASK}\n"),
         ("password | str | 0 | distinct 2, top hunter2 (3)\n", f"password | str | 0 | {MASK}\n"),
     ],
 )
@@ -37,6 +38,7 @@ def test_what_stands_below_a_secret_name_is_masked(table: str, masked: str) -> N
     [
         "Dear all, the password, as you know, is secret, yes\nso, be, it, all, r\n",
         "trust, secret\nlove, joy\n",
+        "  My password is long.\nSo it is as it is....\n  Its secret\nis another.\n",
         "column | type\npassword | String\nn | Int64\n",
         "user,max_tokens\nbob,5\n",
     ],
@@ -56,6 +58,14 @@ def test_a_csv_file_keeps_its_secret_column_to_itself(tmp_path: Path) -> None:
     assert isinstance(block, dict)
     assert "hunter2" not in str(block) and "xyzzy" not in str(block)
     assert "\neve," in block["source"]["data"]
+
+
+@pytest.mark.parametrize("index", [None, pandas.Index(["x", "yy"], name="who")])
+def test_a_frame_as_pandas_prints_it_keeps_its_secrets(index: pandas.Index | None) -> None:
+    frame = pandas.DataFrame({"user": ["bob", "amy"], "password": ["hunter2", "a long one"], "n": [1, 2]}, index=index)
+    masked, count = Secrets().masked(repr(frame))
+    assert count == 2
+    assert masked == repr(frame).replace("hunter2", MASK).replace("a long one", MASK)
 
 
 def test_a_row_by_itself_has_no_secret_in_it() -> None:
