@@ -1,6 +1,6 @@
 """Claude's calls of the notebook's tools: each runs at most once, in the kernel's main thread, and has one result.
 
-Whatever a tool does, its result is content that the API takes: bounded, with no key of ours in it.
+Whatever a tool does, its result is content that the API takes: bounded, its secrets masked, with no key of ours in it.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from .client.redaction import environment_secrets, redact
 from .conversation import Block, not_run
 from .counting import CHARACTERS_PER_TOKEN
 from .foreign import one_line
+from .masking import Secrets
 from .tools import ArgumentsRefused, Tool
 
 MAX_RESULT_TOKENS = 8_000
@@ -45,10 +46,12 @@ class ToolCalls:
         approve: Approve = lambda tool, given: "",
         limit: int = 0,
         check: Callable[[], None] = lambda: None,
+        secrets: Secrets | None = None,
     ) -> None:
         self._tools = {tool.name: tool for tool in tools}
         self._approve = approve
         self._limit = limit
+        self._secrets = secrets or Secrets()
         self._begun: set[str] = set()
         self._results: dict[str, Block] = {}
         self.check = check
@@ -89,11 +92,11 @@ class ToolCalls:
         if refused := self._approve(tool, given):
             return not_run(call, refused)
         self._begun.add(call["id"])
-        content, failed = run(tool, given)
+        content, failed = run(tool, given, self._secrets)
         return {"type": "tool_result", "tool_use_id": call["id"], "content": content, **failed}
 
 
-def run(tool: Tool, given: Mapping[str, Any]) -> tuple[list[Block], dict[str, bool]]:
+def run(tool: Tool, given: Mapping[str, Any], masking: Secrets | None = None) -> tuple[list[Block], dict[str, bool]]:
     """What a tool gives, shows and prints, as content; and `is_error`, where it failed. Raises `KeyboardInterrupt`."""
     from IPython.utils.capture import capture_output
 
@@ -113,7 +116,7 @@ def run(tool: Tool, given: Mapping[str, Any]) -> tuple[list[Block], dict[str, bo
         except BaseException as error:  # a SystemExit, too: nothing that a tool does ends the kernel
             content = _failure(error)
     shown = [_text(captured.stdout), *_displayed(captured.outputs), _text(captured.stderr)]
-    return _bounded([*shown, *content], secrets) or [_text(NOTHING)], failed
+    return _bounded([*shown, *content], secrets, masking or Secrets()) or [_text(NOTHING)], failed
 
 
 def _flush_figures() -> None:
@@ -183,7 +186,7 @@ def _text(text: str) -> Block:
     return {"type": "text", "text": text}
 
 
-def _bounded(content: Iterable[Block], secrets: tuple[str, ...]) -> list[Block]:
+def _bounded(content: Iterable[Block], secrets: tuple[str, ...], masking: Secrets) -> list[Block]:
     """Content of a bounded length, of what the API takes: no blank text, only so many pictures, text in one piece."""
     texts, images = list[str](), list[Block]()
     kept = list[Block]()
@@ -194,7 +197,7 @@ def _bounded(content: Iterable[Block], secrets: tuple[str, ...]) -> list[Block]:
                 kept += [*_shortened(texts), block]
                 texts = []
         elif block["text"].strip():
-            texts.append(redact(block["text"].strip("\n"), secrets))
+            texts.append(masking.masked(redact(block["text"].strip("\n"), secrets))[0])
     if len(images) > MAX_RESULT_IMAGES:
         texts.append(f"… [{len(images) - MAX_RESULT_IMAGES} more images left out]")
     return [*kept, *_shortened(texts)]

@@ -19,6 +19,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import pandas
 import pydantic
 import pytest
 from conftest import finished_streams
@@ -44,6 +45,7 @@ from claude_magic.accumulator import TOOL_RESULT
 from claude_magic.calling import ToolCalls
 from claude_magic.client import Settings
 from claude_magic.conversation import NOT_RUN, Block, Turn, open_calls
+from claude_magic.masking import Secrets
 from claude_magic.notebook import Cell
 from claude_magic.offline import Fault
 from claude_magic.options import Options
@@ -573,6 +575,16 @@ def test_an_interrupt_while_the_reader_is_asked_runs_nothing(session: Session) -
     outcome = use(session, ran.tool(), approve=approving.approval("ask", asked))
     assert isinstance(outcome.failure, errors.ReplyInterrupted) and outcome.turn and ran.calls == []
     assert results_of(outcome.turn) == [(NOT_RUN, True)]
+
+
+def test_secrets_in_a_result_are_masked_unless_they_are_allowed() -> None:
+    def users() -> Any:
+        print("password=hunter2")
+        return pandas.DataFrame({"user": ["bob"], "password": ["hunter3"]})
+
+    assert "hunter" not in str(calling.run(of(users), {})[0]) and "bob" in str(calling.run(of(users), {})[0])
+    allowed = str(calling.run(of(users), {}, Secrets(allowed=True))[0])
+    assert "hunter2" in allowed and "hunter3" in allowed
 
 
 def test_a_call_that_max_tokens_cut_is_not_run(session: Session) -> None:

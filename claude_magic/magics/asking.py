@@ -262,7 +262,7 @@ class ClaudeMagic(Magics, Configuration):
             self._compare(wanted, prompt, running)
             return None
         view = self._view()
-        tools = gathering.tool_calls(self, wanted, view)
+        tools = gathering.tool_calls(self, wanted, view, secrets)
         if wanted.show_request:
             print(self.session.request(wanted, content, running, self.provider, tools).as_json())
             return None

@@ -32,8 +32,8 @@ def _attached(asking: ClaudeMagic, wanted: Options) -> Sequence[Piece]:
     return attaching.pieces(wanted, asking.shell.user_ns)
 
 
-def tool_calls(asking: ClaudeMagic, wanted: Options, view: ApprovingView) -> ToolCalls | None:
-    """What Claude may call in a cell. Raises `UsageError`."""
+def tool_calls(asking: ClaudeMagic, wanted: Options, view: ApprovingView, secrets: Secrets) -> ToolCalls | None:
+    """What Claude may call in a cell; `secrets` is what is masked in the results. Raises `UsageError`."""
     if wanted.tools is None:
         return None
     from .. import approving, toolbox
@@ -48,6 +48,7 @@ def tool_calls(asking: ClaudeMagic, wanted: Options, view: ApprovingView) -> Too
         approving.approval(asking.approve, view.approve),
         wanted.max_tool_calls,
         lambda: approving.check(asking.approve, found, can_ask=view.can_approve),
+        secrets,
     )
 
 
