@@ -267,21 +267,23 @@ def _folded(
     """The messages of the turns, and the running digest: the fold that the module is about. And what is still to be
     answered to the tools that were called last."""
     head = [params.get("system") or None, params.get("tools") or None]
-    running, messages, results = _Digest(head), list[Message](), list[Block]()
+    running, messages, results, taken = _Digest(head), list[Message](), list[Block](), set[str]()
     for turn in history:
         prompt, *rest = sendable(turn) or (None,)
         if prompt is not None and turn.params.get("compaction"):  # its summary stands for all before it
-            running, messages, prompt, results = _Digest(head), [], None, []
+            running, messages, prompt, results, taken = _Digest(head), [], None, [], set()
         if prompt is not None:
             messages.append(_opening(prompt, messages, lead, results, cite))
             running.add(messages[-1])
+            taken |= called(messages[-1:])
         bound = turn.prefix == running.hex()
-        told = distinct(rest, called(messages))
+        told = distinct(rest, taken)
         bound, rest = bound and told == rest, told
         if rest:
             results = [not_run(block) for block in blocks(rest[-1]) if block["type"] == "tool_use"]
         if rest and _is_results(rest[-1]):
             results = list(blocks(rest.pop()))
+        taken |= called(rest)
         for message in rest:
             messages.append(message if bound else _without_thinking(message))
             running.add(messages[-1])

@@ -403,3 +403,24 @@ def test_a_call_that_nobody_answered_is_answered_by_the_id_that_it_goes_back_und
     client = anthropic.Anthropic(api_key="k", base_url=standin.url, max_retries=0)
     tools = [{"name": "f", "input_schema": {"type": "object"}}]
     client.messages.create(model="claude-opus-5-5", max_tokens=100, messages=messages, tools=tools)
+
+
+class Watched(dict[str, Any]):
+    """A message that counts how often its content is read."""
+
+    reads = 0
+
+    def __getitem__(self, name: str) -> Any:
+        Watched.reads += name == "content"
+        return super().__getitem__(name)
+
+
+def test_twice_the_turns_are_read_twice_as_often_and_no_more() -> None:
+    def reads(turns: int) -> int:
+        messages = (Watched(role="user", content=say("so?")), Watched(role="assistant", content=[TEXT]))
+        chat = Conversation(tuple(Turn(str(number), messages, (Call("m"),)) for number in range(turns)))
+        Watched.reads = 0
+        build(chat, say("more"), OPTIONS)
+        return Watched.reads
+
+    assert reads(80) <= 2.1 * reads(40)

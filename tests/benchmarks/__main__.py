@@ -13,7 +13,7 @@ from pathlib import Path
 if not __package__:
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks import browser, loading, money, pure, reading, rows, traffic, wire
+from benchmarks import browser, loading, money, pure, reading, rows, traffic, values, wire
 from benchmarks.table import heading
 
 
@@ -27,6 +27,7 @@ def main() -> None:
             traffic.rows(server),
             reading.rows(server),
             pure.rows(),
+            values.rows(),
             money.rows(),
             rows.rows(),
             browser.rows(server),

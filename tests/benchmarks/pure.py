@@ -32,7 +32,7 @@ CHARACTERS_PER_SECOND = 1_000
 def rows() -> Iterator[Row]:
     """All rows of the pure parts."""
     yield _accumulator_row()
-    yield from map(_request_row, TURNS)
+    yield from _request_rows()
     for length in LENGTHS:
         yield from _markdown_rows(length)
     yield _last_step_row(LENGTHS[0])
@@ -60,6 +60,22 @@ def _events(count: int) -> list[Any]:
     ]
     start = {"type": "message_start", "message": {"model": MODEL, "content": [], "usage": {}}}
     return [start, {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}, *deltas]
+
+
+def _request_rows() -> Iterator[Row]:
+    """Each length beside `json.dumps`; and that ten times the turns take ten times as long, no more."""
+    few, many = (_request_row(count) for count in TURNS)
+    yield from (few, many)
+    assert few.ours and many.ours
+    what = f"  its time for a turn, of {TURNS[1]:,}"
+    yield Row(
+        what,
+        1000 * many.ours / TURNS[1],
+        "µs",
+        1000 * few.ours / TURNS[0],
+        f"of {TURNS[0]:,}",
+        max_ratio=CONSTANT_WITHIN,
+    )
 
 
 def _request_row(count: int) -> Row:
