@@ -1,13 +1,15 @@
 # make demo   the tour on the offline stand-in, then JupyterLab on it (OPEN=0: don't open)
 # make test   lint, types, tests, the browser tests included
 # make bench  figures, each beside a baseline of the same run
+# make test-versions  the wheel in clean environments: lowest and newest versions, on each Python of this machine;
+#                     TESTS="tests/test_values.py …" for a few tests instead of all but the browser's
 # make pictures  README's, of a real JupyterLab
 
 PYTHON ?= python3
 OPEN ?= 1
 BIN := .venv/bin
 
-.PHONY: demo test bench pictures clean
+.PHONY: demo test bench test-versions pictures clean
 
 demo: .venv/demo
 	$(BIN)/claude-magic demo --to .demo $(if $(filter 0,$(OPEN)),--no-open)
@@ -22,6 +24,9 @@ test: .venv/test
 bench: .venv/test
 	$(BIN)/python tests/benchmarks
 
+test-versions: .venv/test
+	$(BIN)/python tests/versions.py $(TESTS)
+
 pictures: .venv/test
 	$(BIN)/python tests/portrait.py
 
@@ -33,4 +38,4 @@ pictures: .venv/test
 	touch $@
 
 clean:
-	rm -rf .venv .demo
+	rm -rf .venv .demo .versions
