@@ -406,21 +406,21 @@ def test_a_call_that_nobody_answered_is_answered_by_the_id_that_it_goes_back_und
 
 
 class Watched(dict[str, Any]):
-    """A message that counts how often its content is read."""
+    """A block that counts how often its type is read: a block goes through a request as it is, a message is copied."""
 
     reads = 0
 
     def __getitem__(self, name: str) -> Any:
-        Watched.reads += name == "content"
+        Watched.reads += name == "type"
         return super().__getitem__(name)
 
 
 def test_twice_the_turns_are_read_twice_as_often_and_no_more() -> None:
     def reads(turns: int) -> int:
-        messages = (Watched(role="user", content=say("so?")), Watched(role="assistant", content=[TEXT]))
-        chat = Conversation(tuple(Turn(str(number), messages, (Call("m"),)) for number in range(turns)))
+        asked, answer = ({"role": role, "content": [Watched(TEXT)]} for role in ("user", "assistant"))
+        chat = Conversation(tuple(Turn(str(number), (asked, answer), (Call("m"),)) for number in range(turns)))
         Watched.reads = 0
         build(chat, say("more"), OPTIONS)
         return Watched.reads
 
-    assert reads(80) <= 2.1 * reads(40)
+    assert 0 < reads(80) <= 2.1 * reads(40)
