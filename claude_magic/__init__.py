@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from .showing import show_as
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+    from .showing import show_as
 
 __all__ = ["load_ipython_extension", "show_as", "unload_ipython_extension"]
 __version__ = "0.1.0"
@@ -25,3 +25,12 @@ def unload_ipython_extension(shell: InteractiveShell) -> None:
     from .magics import unload
 
     unload(shell)
+
+
+def __getattr__(name: str) -> Any:
+    """`show_as`, imported when it is first asked for: `%load_ext` does without."""
+    if name != "show_as":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from .showing import show_as
+
+    return show_as

@@ -139,8 +139,9 @@ def events(turn: Turn, speed: float, sleep: Callable[[float], None]) -> Iterator
                 sleep(wait)
             delta = {"type": _DELTAS[block["type"]], block["type"]: piece}
             yield {"type": "content_block_delta", "index": index, "delta": delta}
-        if index < kept:
-            yield {"type": "content_block_stop", "index": index}
+        if index >= kept:
+            continue
+        yield {"type": "content_block_stop", "index": index}
         if block["type"] == "tool_use" and (index + 1 == kept or turn.reply[index + 1]["type"] != "tool_use"):
             yield from _results(turn, index)
     yield {"type": "message_delta", "delta": _ending(call), "usage": dict(call.usage)}
