@@ -59,7 +59,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_demo(commands: _Commands) -> None:
     says = "run the tour on the offline stand-in, then open it in JupyterLab"
-    demo = commands.add_parser("demo", help=says, description=f"{_sentence(says)} It needs no key and no network.")
+    more = "It needs no key and no network. With ANTHROPIC_API_KEY set, what you run in JupyterLab then asks Claude."
+    demo = commands.add_parser("demo", help=says, description=f"{_sentence(says)} {more}")
     demo.add_argument("--to", type=Path, metavar="FOLDER", help="where the result goes (default: a temporary folder)")
     demo.add_argument("--no-open", action="store_true", help="only run it")
     demo.set_defaults(run=_demo)
@@ -106,12 +107,16 @@ def _add_strip(commands: _Commands) -> None:
 
 def _demo(options: argparse.Namespace) -> int:
     """Run the tour from top to bottom in a kernel of its own; say what came of it; open it."""
-    tour = running.load(_tour_source())
+    source = _tour_source()
+    tour = running.load(source)
     folder = options.to or Path(tempfile.mkdtemp(prefix="claude_magic-"))
     folder.mkdir(parents=True, exist_ok=True)
-    running.run(tour, folder, cell_seconds=DEMO_CELL_SECONDS)
+    running.run(tour, folder, cell_seconds=DEMO_CELL_SECONDS, environment=_without_keys())
     result = folder / "tour.ipynb"
     files.write(result, running.dump(tour))
+    for other in source.parent.glob("*.ipynb"):
+        if not (folder / other.name).exists():  # what a reader made of it stays
+            files.write(folder / other.name, other.read_bytes())
     _say_result(result)
     if options.no_open:
         return 0
@@ -126,6 +131,11 @@ def _tour_source() -> Path:
     return next(path for path in (package / "tour.ipynb", package.parent / "notebooks" / "tour.ipynb") if path.exists())
 
 
+def _without_keys() -> dict[str, str]:
+    """The environment of a kernel that can ask nobody: with a key in this one, the tour would be paid for."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("ANTHROPIC_")}
+
+
 def _replay(options: argparse.Namespace) -> int:
     """Run a notebook in a kernel that knows no key, and that may only look into the notebook's own records."""
     path = options.notebook
@@ -135,7 +145,7 @@ def _replay(options: argparse.Namespace) -> int:
         document,
         path.resolve().parent,
         kernel_arguments=[f"--ClaudeMagic.{name}={value}" for name, value in arguments.items()],
-        environment={name: value for name, value in os.environ.items() if not name.startswith("ANTHROPIC_")},
+        environment=_without_keys(),
     )
     result = options.to or path.with_name(f"{path.stem}-replayed.ipynb")
     files.write(result, running.dump(document))
