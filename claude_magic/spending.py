@@ -31,7 +31,6 @@ MAX_CELL_ROWS = 100
 ELSEWHERE: dict[Standing, str] = {
     "warmed": "(the cache, filled ahead)",
     "asked once": "(asked once)",
-    "mapped": "(mapped over data)",
     "failed": "(failed)",
     "left": "(replaced, deleted or reset)",
 }
@@ -185,15 +184,15 @@ def session_bars(ledger: Sequence[Entry]) -> tuple[str, list[Bar]]:
         title += " · a replay costs nothing"
     labels = [record.cell_number(cell[0].turn) or f"{number}." for number, cell in enumerate(cells, 1)]
     bars = [_bar(label, [each.call for each in cell]) for label, cell in zip(labels, cells, strict=True)]
-    beside = [each.call for each in ledger if each.standing != "stands"]
+    beside = [each.call for each in ledger if each.standing in ELSEWHERE]
     return title, [*bars, *([_bar("other", beside)] if beside else [])]
 
 
 def _by_cell(ledger: Iterable[Entry]) -> list[list[Entry]]:
-    """What stands in the notebook, cell by cell."""
+    """What stands in the notebook, cell by cell, and each run of a map."""
     cells: dict[str, list[Entry]] = {}
     for each in ledger:
-        if each.standing == "stands":
+        if each.standing in ("stands", "mapped"):
             cells.setdefault(each.turn.cell_id or each.turn.id, []).append(each)
     return list(cells.values())
 

@@ -417,8 +417,10 @@ def test_the_estimate_stands_before_and_the_record_after(
     assert said.startswith("2 requests, ≈")
     assert "Mapped over ['a', '<b>', 'a'] (offline stand-in, not Claude)" in said
     assert "1 row is the same as one above" in said
+    notebook.map("['c']", "Say {{item}}")
     notebook.shell.run_line_magic("claude_cost", "")
-    assert "(mapped over data)" in capsys.readouterr().out
+    rows = capsys.readouterr().out.partition("Cost of this session")[2]
+    assert "(mapped over data: ['a', '<b>', 'a'])" in rows and "(mapped over data: ['c'])" in rows
 
 
 def test_the_first_request_can_be_looked_at(notebook: Notebook, capsys: pytest.CaptureFixture[str]) -> None:
