@@ -29,7 +29,7 @@ class Estimate:
     def line(self) -> str:
         """The estimate in a sentence."""
         if not self.requests:
-            return "Nothing is left to ask: every row has been answered before."
+            return "Nothing is left to ask."
         asked = f"{self.requests:,} request{'s'[: self.requests != 1]}"
         said = f"{asked}, ≈{self.tokens:,} tokens in"
         if self.prompts.dollars is None:
