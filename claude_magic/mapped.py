@@ -19,7 +19,7 @@ class Mapped:
     asked. `earlier` were answered in an earlier run, `shared` are the same as a row above them; neither cost anything
     now. `calls`, the tokens and `dollars` (exactly, in USD; `None` where no price is known) are this run's:
     10,000 usages are not repeated in a notebook. `at_least` marks a lower bound. `batches` are the ids of those under
-    way or collected. `created` is in seconds since the epoch.
+    way or collected; `about` is a digest of what all of their requests share. `created` is in seconds since the epoch.
     """
 
     id: str
@@ -41,6 +41,7 @@ class Mapped:
     at_least: bool = False
     seconds: float = 0.0
     batches: tuple[str, ...] = ()
+    about: str = ""
 
     @property
     def amount(self) -> Decimal | None:

@@ -293,6 +293,7 @@ _MAPPED = _object(
     at_least=_BOOLEAN,
     seconds=_SECONDS,
     batches=_array(_TOOL_ID, maxItems=MAX_CALLS),
+    about={"type": "string", "pattern": "^[0-9a-f]{0,16}$"},
 )
 _RECORD = _object(
     [],

@@ -354,13 +354,21 @@ def test_a_request_that_cannot_be_streamed_in_a_batch_is_an_error_of_its_own(sta
     assert only.result.type == "errored" and "stream" in only.result.error.error.message
 
 
-def test_what_the_api_says_of_a_lost_batch_is_told(notebook: Notebook) -> None:
+def test_a_batch_that_is_not_found_is_asked_anew_only_when_it_was_given_up(
+    notebook: Notebook, capsys: pytest.CaptureFixture[str]
+) -> None:
     notebook.server.batches.seconds = 1e6
     stop_when_submitted(notebook)
     with pytest.raises(ReplyInterrupted):
         notebook.map("['a'] --batch")
     notebook.server.batches.all.clear()
-    with pytest.raises(ClaudeError, match="No message batch found"):
-        notebook.map("['a'] --batch")
+    for look in (lambda: notebook.map("['a'] --batch"), lambda: notebook.look("--resume")):
+        with pytest.raises(ClaudeError, match="No message batch found") as raised:
+            look()
+        assert "another workspace" in raised.value.advice
+    assert notebook.submitted == Counter()
     notebook.server.batches.__init__()  # type: ignore[misc]
+    notebook.look("--status")
+    notebook.look("--cancel")
+    assert "--cancel forgets it" in (said := capsys.readouterr().out) and "it is forgotten" in said
     assert notebook.map("['a'] --batch")["error"].isna().all()

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,6 +28,9 @@ PAGE = 100
 CREATE_SECONDS = 600.0
 # Whose requests are signed, body and all: it cannot be written while it is sent.
 _SIGNED = ("aws", "google-cloud")
+
+# What makes the SDK give a body piece by piece (SDK 2.12, _constants.py).
+_RAW_RESPONSE = "X-Stainless-Raw-Response"
 
 _Found = TypeVar("_Found")
 
@@ -60,8 +64,8 @@ class Batches:
         return self._translated(created)
 
     def retrieve(self, batch: str) -> dict[str, Any]:
-        """A batch as it stands."""
-        return self._again(lambda: _batch(self._get(f"{PATH}/{batch}").json()))
+        """A batch as it stands, in one attempt."""
+        return self._translated(lambda: _batch(self._get(f"{PATH}/{batch}").json()))
 
     def cancel(self, batch: str) -> dict[str, Any]:
         """End a batch early: what was done by then has results."""
@@ -71,14 +75,14 @@ class Batches:
             sdk = self._client.sdk(self._settings)
             return _batch(sdk.post(f"{PATH}/{batch}/cancel", cast_to=httpx2.Response).json())
 
-        return self._again(cancelled)
+        return self.again(lambda: self._translated(cancelled))
 
     def newest(self) -> Iterator[dict[str, Any]]:
         """All batches of this key, the newest first, page by page."""
         after = ""
         while True:
             path = f"{PATH}?limit={PAGE}" + (f"&after_id={after}" if after else "")
-            page = self._again(lambda path=path: self._get(path).json())  # type: ignore[misc]
+            page = self.again(lambda path=path: self._translated(lambda: self._get(path).json()))  # type: ignore[misc]
             data = page.get("data") if isinstance(page, dict) else None
             if not isinstance(data, list):
                 raise errors.StreamError("The list of batches is unreadable.")
@@ -88,7 +92,7 @@ class Batches:
             after = str(data[-1]["id"])
 
     def results(self, batch: str) -> Iterator[dict[str, Any]]:
-        """The results of a batch that has ended, in any order, as they arrive."""
+        """The results of a batch that has ended, in any order, as they arrive; a line that is none is passed over."""
         found = self._lines(batch)
         while True:
             try:
@@ -101,26 +105,29 @@ class Batches:
             yield line
 
     def _lines(self, batch: str) -> Generator[dict[str, Any], None, None]:
-        opened = self._client.sdk(self._settings).messages.batches.with_streaming_response.results(batch)
-        with opened as response:
+        """By our own address: the `results_url` is another's word, and the key goes to no other host."""
+        import httpx2
+
+        options: Any = {"headers": {_RAW_RESPONSE: "stream"}}
+        sdk = self._client.sdk(self._settings)
+        response: Any = sdk.get(f"{PATH}/{batch}/results", cast_to=httpx2.Response, options=options)
+        with closing(response):
             for line in response.iter_lines():
-                if line.strip():
-                    found = json.loads(line)
-                    if not isinstance(found, dict):
-                        raise ValueError("a line of the results")
-                    yield found
+                with suppress(ValueError, RecursionError):
+                    if isinstance(found := json.loads(line), dict):
+                        yield found
 
     def _get(self, path: str) -> Any:
         import httpx2
 
         return self._client.sdk(self._settings).get(path, cast_to=httpx2.Response)
 
-    def _again(self, ask: Callable[[], _Found]) -> _Found:
-        """What an attempt gives, over as many as it takes."""
+    def again(self, ask: Callable[[], _Found]) -> _Found:
+        """What an attempt gives, over as many as any request gets. Raises `ClaudeError`."""
         retries = 0
         while True:
             try:
-                return self._translated(ask)
+                return ask()
             except errors.ClaudeError as failure:
                 if retries >= self._settings.max_retries or not is_retryable(failure):
                     raise

@@ -84,6 +84,7 @@ class MapMagics(Magics):
         from .. import structured
         from ..mapping import lines, partitions, rows
 
+        self._adopt_early()
         asked = lines.read(line, self._asking.defaults())
         value = _value_of(asked.over, self.shell.user_ns)
         if asked.options.out is None and not asked.options.show_request:
@@ -99,7 +100,19 @@ class MapMagics(Magics):
         if options.show_request:
             print(_first_request(requests))
             return
+        self._check(asked, options, requests)
         self._ask(asked, options, data, requests, shape)
+
+    def _check(self, asked: Line, options: Options, requests: Asking) -> None:
+        """Say what a map leaves out, and refuse what a batch cannot carry. Raises `UsageError`."""
+        if options.tools:
+            print(f"A map runs no functions of yours: tools = {options.tools} is left out.")
+        client, settings = self._asking.session.client, self._asking.settings()
+        if asked.batch and client.with_tokens(requests.base, settings) != requests.base:
+            raise UsageError(
+                "--mcp does not go together with --batch where the server wants a token: a batch carries none.",
+                advice="Leave out --batch, which asks the rows one by one.",
+            )
 
     def _map_partitions(self, asked: Line, options: Options, body: str, value: Any, shape: Shape | None) -> None:
         """Bind a lazy frame: its partitions are asked where and when Dask computes them."""
@@ -189,22 +202,31 @@ class MapMagics(Magics):
 
         missing = job.missing(results)
         if not asked.batch:
-            if under_way := len(results.under_way(missing)):
+            if missing and not job.fresh and results.adopted(job.asking.about):
                 raise UsageError(
-                    f"{under_way:,} of these requests are in a batch under way, and would be paid for twice.",
+                    "A batch that this notebook submitted may hold these rows, which would be paid for twice.",
+                    advice="--batch picks it up, and asks what is not in it; --fresh asks all the same.",
+                )
+            if asked_already := len(results.under_way(missing)):
+                raise UsageError(
+                    f"{asked_already:,} of these requests are in a batch under way, and would be paid for twice.",
                     advice="--batch picks it up; %claude_map --cancel ends it.",
                 )
             print(job.expected(missing).line())
             return (job.ask_now(missing, results, progress) if missing else None), []
         batches = self._batches(results)
-        new = [key for key in missing if job.fresh or key not in results.under_way([key])]
-        print(job.expected(new, batch=True).line() if new or not missing else "All is in batches under way.")
 
         def tell(ids: list[str]) -> None:
             so_far = job.mapped(str(job.asking.base["model"]), ids)
             progress.note(table.metadata(so_far), f"batches under way: {', '.join(ids)}")
 
         by_batch = batching.Batching(job, results, batches, progress, tell)
+        if missing and (failure := by_batch.pick_up_adopted()):
+            return failure, by_batch.ids
+        missing = [key for key in missing if key not in job.answers]
+        under_way = {} if job.fresh else results.under_way(missing)
+        new = [key for key in missing if key not in under_way]
+        print(job.expected(new, batch=True).line() if new or not missing else "All is in batches under way.")
         return (by_batch.run(missing) if missing else None), by_batch.ids
 
     def _batches(self, results: Results) -> Batches:
@@ -238,10 +260,13 @@ class MapMagics(Magics):
                 print("No batch of this notebook is under way.")
             elif words == ["--status"]:
                 for part in parts:
-                    print(_told(batches.retrieve(part.batch)) if part.batch else "a batch that may have been submitted")
+                    print(_stands(batches, part.batch))
             elif words == ["--cancel"]:
-                for batch in batching.cancel(batches, results, provider):
-                    print(f"{_told(batch)}; %claude_map --resume picks up what was done")
+                for name, batch in batching.cancel(batches, results, provider):
+                    if batch is None:
+                        print(f"{name}: there is no such batch for this key; it is forgotten")
+                    else:
+                        print(f"{_told(batch)}; %claude_map --resume picks up what was done")
             else:
                 self._resume(
                     batches,
@@ -258,7 +283,8 @@ class MapMagics(Magics):
         try:
             for collected in batching.resume(batches, results, settings, progress, client.provider(settings)):
                 calls = [call for answer in collected.answers for call in answer.calls]
-                self._spend(calls, collected.part.batch or "")
+                if collected.first:
+                    self._spend(calls, collected.part.batch or "")
                 whole = sum(not answer.error for answer in collected.answers)
                 told.append(f"{collected.part.batch}: {whole:,} of {len(collected.answers):,} rows answered")
         finally:
@@ -267,6 +293,13 @@ class MapMagics(Magics):
                 print(line)
         print("Run the cells again to see them: what is answered is not asked again.")
 
+    def _adopt_early(self) -> None:
+        """Before anything can fail: when this cell shows something else, the notebook may not know its batches."""
+        path = self._asking.session.path
+        if self._asking.journal and path is not None and path.exists():
+            with closing(self._results()) as results:
+                self._adopt(results)
+
     def _adopt(self, results: Results) -> None:
         """Take over the batches that the saved notebook knows, and this machine does not."""
         from .. import notebook
@@ -274,8 +307,7 @@ class MapMagics(Magics):
         path = self._asking.session.path
         if path is not None and path.exists():
             for _, run in notebook.read(path).mapped:
-                for batch in run.batches:
-                    results.adopt(batch, run.provider, run.model)
+                results.adopt(run)
 
     def _conclude(
         self,
@@ -350,6 +382,18 @@ def _told(batch: Mapping[str, Any]) -> str:
     counts = batch.get("request_counts") or {}
     said = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
     return f"{batch['id']}: {str(batch['processing_status']).replace('_', ' ')}, {said}"
+
+
+def _stands(batches: Batches, batch: str | None) -> str:
+    """How a batch stands, in a line."""
+    from ..errors import NotFoundError
+
+    if batch is None:
+        return "a batch that may have been submitted"
+    try:
+        return _told(batches.again(lambda: batches.retrieve(batch)))
+    except NotFoundError:
+        return f"{batch}: there is no such batch for this key; %claude_map --cancel forgets it"
 
 
 def _first_request(requests: Asking) -> str:

@@ -8,11 +8,13 @@ requests open with a digest of them all, so that it is known by its first result
 from __future__ import annotations
 
 import hashlib
+import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from .. import errors
 from ..accumulator import Accumulator, call_of
@@ -35,14 +37,24 @@ SLOWEST_POLL_SECONDS = 60.0
 TICK_SECONDS = 0.1
 # So long after a submission that nobody heard of, it is in the list, or never was.
 SETTLE_SECONDS = 15.0
+# How often the results are read where lines are missing in them.
+READINGS = 3
+LONGEST_ASKED_SECONDS = 3_600.0
 # What two clocks may differ by.
 SKEW_SECONDS = 3_600.0
 _DIGEST = 12
+_Found = TypeVar("_Found")
 _HEAD, _TAIL = b'{"requests":[', b"]}"
 _LEFT = {
     "canceled": "the batch was cancelled before this row: run the cell again",
     "expired": "the batch expired after 24 hours, before this row: run the cell again",
 }
+_MISSING = "the batch's results have no line for this row: run the cell again"
+_NOT_FOUND = (
+    "It was deleted, or is another workspace's: with the key of that one it is picked up. "
+    "%claude_map --cancel forgets it, and its rows can be asked again."
+)
+_CUSTOM_ID = re.compile(r"[0-9a-f]{12}-[0-9a-f]{32}")
 GOES_ON = (
     "The batch goes on at Anthropic: run the cell again, or %claude_map --resume, to pick it up; "
     "%claude_map --cancel ends it."
@@ -52,13 +64,18 @@ GOES_ON = (
 class _Unsure(Exception):
     """Nobody knows whether a batch was taken in."""
 
+    def __init__(self, part: Part) -> None:
+        super().__init__()
+        self.part = part
+
 
 @dataclass(frozen=True)
 class Collected:
-    """What a batch brought: its answers, and how many rows it left without one."""
+    """What a batch brought: its answers; and whether this was the `first` time, for only then is it paid for."""
 
     part: Part
     answers: Sequence[Answer]
+    first: bool
 
 
 class Pickup:
@@ -78,6 +95,10 @@ class Pickup:
         """
         if part.batch is not None:
             return part
+        with self.submitting(interrupts):  # whoever is at it may be alive
+            now = self._results.again(part)
+        if now is None or now.batch is not None:
+            return now
         until = time.monotonic() + SETTLE_SECONDS
         while True:
             pending = []
@@ -86,7 +107,7 @@ class Pickup:
                     pending.append(batch["id"])
                 elif self._is_of(batch, part):
                     self._results.submitted(part, batch["id"])
-                    return Part(**{**vars(part), "batch": batch["id"]})
+                    return replace(part, batch=batch["id"])
             if not pending and time.monotonic() >= until:
                 self._results.close_part(part)
                 return None
@@ -98,16 +119,73 @@ class Pickup:
         """Wait for a batch, and keep its results. Raises `ReplyInterrupted`, and what the API raises."""
         assert part.batch is not None
         try:
-            while (found := self._batches.retrieve(part.batch))["processing_status"] != "ended":
-                waited = time.monotonic() - self._began
-                self._progress.say(f"{number} · {_status(found)} · {duration(waited)}", at_once=True)
-                self.wait(min(SLOWEST_POLL_SECONDS, max(POLL_SECONDS, waited / 20)), interrupts)
-        except errors.NotFoundError:
-            self._results.close_part(part)
+            found = self._ended(part.batch, number, interrupts)
+            answers = self._read(part, found, interrupts)
+        except errors.NotFoundError as gone:
+            gone.message = f"{part.batch}: {gone.message}"
+            gone.advice = _NOT_FOUND
             raise
-        answers = [self._answer(line, part) for line in self._batches.results(part.batch)]
-        self._results.close_part(part, answers)
-        return Collected(part, answers)
+        return Collected(part, answers, self._results.close_part(part, answers))
+
+    def _ended(self, batch: str, number: str, interrupts: Noticed) -> Mapping[str, Any]:
+        """A batch that has come to its end."""
+        while True:
+            found = self._patiently(lambda: self._batches.retrieve(batch), interrupts)
+            if found["processing_status"] == "ended":
+                return found
+            waited = time.monotonic() - self._began
+            self._progress.say(f"{number} · {_status(found)} · {duration(waited)}", at_once=True)
+            self.wait(min(SLOWEST_POLL_SECONDS, max(POLL_SECONDS, waited / 20)), interrupts)
+
+    def _patiently(self, ask: Callable[[], _Found], interrupts: Noticed) -> _Found:
+        """What an attempt gives, over as many as it takes: a network may be gone for hours, the batch goes on."""
+        failed = 0
+        while True:
+            try:
+                return ask()
+            except errors.ClaudeError as failure:
+                if not retrying.is_retryable(failure):
+                    raise
+                why, wanted = retrying.reason(failure), getattr(failure, "retry_after", None) or 0.0
+            pause = min(SLOWEST_POLL_SECONDS, POLL_SECONDS * 2.0 ** min(failed, 10))
+            pause = max(pause, min(wanted, LONGEST_ASKED_SECONDS))
+            failed += 1
+            self._progress.say(f"{why}: the batch goes on, and is looked at again in {duration(pause)}", at_once=True)
+            self.wait(pause, interrupts)
+
+    def _read(self, part: Part, found: Mapping[str, Any], interrupts: Noticed) -> list[Answer]:
+        """The results of a batch that has ended: each row's once, whole; what is no row of it is passed over."""
+        batch, keys = str(part.batch), self._results.keys_of(part)
+        count = sum((found.get("request_counts") or {}).values())
+        answers: dict[str, Answer] = {}
+
+        def read() -> None:
+            for line in self._batches.results(batch):
+                if key := _key_in(line, part):
+                    answers.setdefault(key, self._answer(key, line, part))
+
+        for left in reversed(range(READINGS if found.get("results_url") else 0)):
+            try:
+                self._patiently(read, interrupts)
+            except errors.StreamError:
+                if not left:
+                    raise
+            if len(answers) >= count:
+                break
+            if left:
+                self.wait(POLL_SECONDS, interrupts)
+        return [*answers.values(), *(Answer(key, error=_MISSING) for key in keys - answers.keys())]
+
+    @contextmanager
+    def submitting(self, interrupts: Noticed) -> Iterator[None]:
+        """Nobody else on this machine submits meanwhile. Raises `ReplyInterrupted`."""
+
+        def wait() -> None:
+            self._progress.say("another kernel is submitting a batch")
+            self.wait(TICK_SECONDS, interrupts)
+
+        with self._results.submitting(wait):
+            yield
 
     def wait(self, seconds: float, interrupts: Noticed) -> None:
         """Let time pass. Raises `ReplyInterrupted` where the reader does not want to wait."""
@@ -129,12 +207,11 @@ class Pickup:
     def _is_of(self, batch: Mapping[str, Any], part: Part) -> bool:
         if not batch.get("results_url"):
             return False
-        first = next(iter(self._batches.results(batch["id"])), {})
+        first = self._batches.again(lambda: next(self._batches.results(batch["id"]), {}))
         return str(first.get("custom_id")).startswith(f"{part.digest}-")
 
-    def _answer(self, line: Mapping[str, Any], part: Part) -> Answer:
+    def _answer(self, key: str, line: Mapping[str, Any], part: Part) -> Answer:
         """One line of the results as an answer, at a batch's price."""
-        key = str(line.get("custom_id")).rpartition("-")[2]
         result = line.get("result")
         result = result if isinstance(result, Mapping) else {}
         kind = str(result.get("type"))
@@ -168,18 +245,54 @@ class Batching:
 
     def run(self, missing: Sequence[str]) -> errors.ClaudeError | None:
         """Submit what is in no batch yet, wait, and pick up. Returns why it ended early; nothing is lost by that."""
+        gone: errors.ClaudeError | None = None
         with Noticed() as interrupts:
             try:
-                parts = self._settled(missing, interrupts)
-                under_way = self._results.under_way(missing) if not self._job.fresh else {}
-                for keys in self._split([key for key in missing if key not in under_way]):
-                    parts.append(self._submitted(keys, interrupts))
+                parts = self._all_submitted(missing, interrupts)
                 for at, part in enumerate(parts, 1):
                     number = f"batch {at} of {len(parts)}, {part.count:,} requests"
+                    try:
+                        self._take(self._pickup.collect(part, number, interrupts))
+                    except errors.NotFoundError as failure:  # the others are there
+                        gone = failure
+            except errors.ClaudeError as failure:
+                return failure
+        return gone
+
+    def pick_up_adopted(self) -> errors.ClaudeError | None:
+        """Pick up the batches that only the notebook knew: nothing that may be in one of them is asked before.
+
+        Returns why that ended early; then nothing may be submitted.
+        """
+        parts = [] if self._job.fresh else self._results.adopted(self._job.asking.about)
+        for part in parts:
+            self._note(part)
+        with Noticed() as interrupts:
+            try:
+                for at, part in enumerate(parts, 1):
+                    number = f"an earlier run's batch, {at} of {len(parts)}, which may hold these rows"
                     self._take(self._pickup.collect(part, number, interrupts))
             except errors.ClaudeError as failure:
                 return failure
         return None
+
+    def _all_submitted(self, missing: Sequence[str], interrupts: Noticed) -> list[Part]:
+        """The batches that hold these requests: each request in one, whoever else is at it."""
+        parts: dict[int, Part] = {}
+        while True:
+            if not self._job.fresh:
+                known = self._results.found(missing)
+                self._job.take(list(known.values()), paid=False)
+                missing = [key for key in missing if key not in known]
+                parts.update((part.id, part) for part in self._settled(missing, interrupts) if part.id not in parts)
+            under_way = {} if self._job.fresh else self._results.under_way(missing)
+            for keys in self._split([key for key in missing if key not in under_way]):
+                part = self._submitted(keys, interrupts)
+                if part is None:
+                    break
+                parts[part.id] = part
+            else:
+                return list(parts.values())
 
     def _settled(self, missing: Sequence[str], interrupts: Noticed) -> list[Part]:
         """The batches under way that have rows of this map."""
@@ -207,28 +320,26 @@ class Batching:
         if some:
             yield some
 
-    def _submitted(self, keys: Sequence[str], interrupts: Noticed) -> Part:
-        """Submit a batch: once, and known to be so."""
+    def _submitted(self, keys: Sequence[str], interrupts: Noticed) -> Part | None:
+        """Submit a batch: once, and known to be so. `None` where another kernel has asked some of it meanwhile."""
         digest = hashlib.sha256("\n".join(keys).encode()).hexdigest()[:_DIGEST]
         retries = 0
         while True:
-            part = self._results.intend(digest, keys, self._job.provider, str(self._job.asking.base["model"]))
             try:
-                batch = self._create(part, keys)
-            except _Unsure:
-                settled = self._pickup.settle(part, interrupts)
-                if settled is not None:
-                    self._note(settled)
-                    return settled
+                with self._pickup.submitting(interrupts):
+                    submitted = self._once(digest, keys)
+            except _Unsure as unsure:
+                submitted = self._pickup.settle(unsure.part, interrupts)
                 failure: errors.ClaudeError = errors.ConnectionFailedError("The batch could not be submitted.")
             except errors.ClaudeError as refused:
-                self._results.close_part(part)
                 failure = refused
                 if not retrying.is_retryable(failure):
                     raise
+                submitted = None
             else:
-                self._results.submitted(part, batch["id"])
-                submitted = Part(**{**vars(part), "batch": batch["id"]})
+                if submitted is None:
+                    return None
+            if submitted is not None:
                 self._note(submitted)
                 return submitted
             if retries >= self._job.settings.max_retries:
@@ -236,6 +347,20 @@ class Batching:
             delay = retrying.delay_before(retries, failure, self._job.settings.max_retry_wait)
             retries += 1
             self._pickup.wait(delay, interrupts)
+
+    def _once(self, digest: str, keys: Sequence[str]) -> Part | None:
+        """Write a batch down, send it, and write its id down. Raises `_Unsure`, and why it was refused."""
+        model = str(self._job.asking.base["model"])
+        part = self._results.intend(digest, keys, self._job.provider, model, fresh=self._job.fresh)
+        if part is None:
+            return None
+        try:
+            batch = self._create(part, keys)
+        except errors.ClaudeError:
+            self._results.close_part(part)
+            raise
+        self._results.submitted(part, batch["id"])
+        return replace(part, batch=batch["id"])
 
     def _create(self, part: Part, keys: Sequence[str]) -> dict[str, Any]:
         """Send a batch. Raises `_Unsure` where it may have been taken in, though nobody said so."""
@@ -247,10 +372,10 @@ class Batching:
             return self._batches.create(self._body(part, keys), length, self._job.asking.betas)
         except errors.APIError as failure:
             if failure.status is None or (failure.status >= 500 and failure.status != 529) or failure.status == 408:
-                raise _Unsure from None
+                raise _Unsure(part) from None
             raise
         except (errors.ConnectionFailedError, errors.StreamError):
-            raise _Unsure from None
+            raise _Unsure(part) from None
 
     def _body(self, part: Part, keys: Sequence[str]) -> Iterator[bytes]:
         """The batch as JSON, piece by piece. Raises `UsageError` where a row does not ask what it asked before."""
@@ -267,31 +392,55 @@ class Batching:
 
     def _note(self, part: Part) -> None:
         assert part.batch is not None
-        self.ids.append(part.batch)
-        self._tell(self.ids)
+        if part.batch not in self.ids:
+            self.ids.append(part.batch)
+            self._tell(self.ids)
 
     def _take(self, collected: Collected) -> None:
         own = [each for each in collected.answers if each.key in self._job.surveyed.first]
-        self._job.take(own)
+        self._job.take(own, paid=collected.first)
+
+
+def _key_in(line: Mapping[str, Any], part: Part) -> str | None:
+    """The request that a line of results answers; `None` where it is none of this batch."""
+    name = str(line.get("custom_id"))
+    return name[13:] if _CUSTOM_ID.fullmatch(name) and name.startswith(part.digest) else None
 
 
 def resume(
     batches: Batches, results: Results, settings: Settings, progress: Progress, provider: str
 ) -> Iterator[Collected]:
-    """Pick up all batches of a notebook, one after the other. Raises `ClaudeError`; what is picked up by then stays."""
+    """Pick up all batches of a notebook, one after the other. Raises `ClaudeError`; what is picked up by then stays.
+
+    One that is not found is told of when the others are picked up.
+    """
+    gone: errors.ClaudeError | None = None
     pickup = Pickup(batches, results, settings, progress)
     parts = results.own_parts(provider)
     with Noticed() as interrupts:
         for at, part in enumerate(parts, 1):
             if settled := pickup.settle(part, interrupts):
-                yield pickup.collect(settled, f"batch {at} of {len(parts)}", interrupts)
+                try:
+                    yield pickup.collect(settled, f"batch {at} of {len(parts)}", interrupts)
+                except errors.NotFoundError as failure:
+                    gone = failure
+    if gone is not None:
+        raise gone
 
 
-def cancel(batches: Batches, results: Results, provider: str) -> Iterable[dict[str, Any]]:
-    """End all batches of a notebook that are under way, each as it stands then. Raises `ClaudeError`."""
+def cancel(batches: Batches, results: Results, provider: str) -> Iterator[tuple[str, dict[str, Any] | None]]:
+    """End all batches of a notebook that are under way: the id of each, and how it stands then. Raises `ClaudeError`.
+
+    One that is not found is forgotten, and given as `None`.
+    """
     for part in results.own_parts(provider):
-        if part.batch is not None:
-            yield batches.cancel(part.batch)
+        if part.batch is None:
+            continue
+        try:
+            yield part.batch, batches.cancel(part.batch)
+        except errors.NotFoundError:
+            results.close_part(part)
+            yield part.batch, None
 
 
 def _opening(digest: str, key: str) -> bytes:

@@ -143,11 +143,15 @@ class Job:
             failure = errors.ReplyInterrupted(f"The map was stopped: {why}.")
         return failure
 
-    def take(self, came: Sequence[Answer]) -> None:
-        """Add answers to what there is."""
+    def take(self, came: Sequence[Answer], *, paid: bool = True) -> None:
+        """Add answers to what there is; what another run `paid` for is not counted again."""
         checked = [self._checked(each) for each in came]
         self.answers.update({each.key: each for each in checked})
-        self.tally.add(checked)
+        if paid:
+            self.tally.add(checked)
+            return
+        keys = {each.key for each in came}
+        self.earlier += sum(key in keys for key in self.surveyed.keys)
 
     def _checked(self, answer: Answer) -> Answer:
         return answer if self.shape is None else shapes.checked(self.shape, answer)
@@ -177,4 +181,5 @@ class Job:
             at_least=cost.at_least,
             seconds=round(time.monotonic() - self.began, 3),
             batches=tuple(batches),
+            about=self.asking.about,
         )

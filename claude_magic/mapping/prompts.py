@@ -63,6 +63,11 @@ class Template:
             return [piece]
         return context.parts_of(context.evaluated(piece, namespace), piece.source, self._secrets, self._limits)
 
+    @property
+    def settled(self) -> list[list[dict[str, Any]]]:
+        """What no row changes, as blocks, piece by piece."""
+        return [context.joined(list(piece)) for piece in self._pieces if not isinstance(piece, Expression)]
+
     def leading(self) -> list[Part]:
         """What stands before the first value of a row."""
         parts: list[Part] = []
@@ -122,6 +127,12 @@ class Asking:
                 self.base = {**self.base, "system": system}
             else:
                 self.shares = False
+
+    @property
+    def about(self) -> str:
+        """A digest of what all requests share: maps that differ in it have no request in common."""
+        shared = wire({"base": self.base, "prompt": self._template.settled})
+        return hashlib.sha256(self._provider.encode() + b"\n" + shared).hexdigest()[:16]
 
     @property
     def shared_tokens(self) -> int:

@@ -10,16 +10,20 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import UsageError
 from ..journal import MAX_AGE_SECONDS, make_private, private
+from ..mapped import Mapped
 from .answers import Answer, as_data, from_data
 
 BUSY_SECONDS = 30.0
+# The API gives a batch's results out for 29 days; where the notebook's word on its age is off by hours, for less.
+RESULTS_SECONDS = 28 * 86_400
+MAX_ANSWERS_BYTES = 1_000_000_000
 _AT_ONCE = 500  # keys in one question: SQLite takes 999 in older versions
 _TABLES = """
 CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, at REAL, data TEXT) WITHOUT ROWID;
@@ -28,6 +32,7 @@ CREATE TABLE IF NOT EXISTS parts (
     notebook TEXT
 );
 CREATE TABLE IF NOT EXISTS asked (key TEXT PRIMARY KEY, part INTEGER) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS adopted (part INTEGER PRIMARY KEY, about TEXT);
 """
 
 
@@ -58,6 +63,7 @@ class Results:
         """Raises `UsageError` where the file cannot be written."""
         self._notebook = "" if notebook is None else os.path.realpath(notebook)
         self.kept = path is not None
+        self._path = path
         try:
             if path is not None:
                 make_private(path.parent)
@@ -66,6 +72,7 @@ class Results:
             self._file.execute("PRAGMA journal_mode=WAL")  # without waiting for the disk, but where that matters
             self._file.executescript(_TABLES)
             self._file.execute("DELETE FROM answers WHERE at < ?", (time.time() - MAX_AGE_SECONDS,))
+            self._shrink()
             return
         except (OSError, sqlite3.Error) as error:
             why = getattr(error, "strerror", None) or str(error)
@@ -73,6 +80,44 @@ class Results:
             f"The answers cannot be kept: {path}: {why}.",
             advice="%config ClaudeMagic.journal = False maps without keeping them.",
         )
+
+    def _shrink(self) -> None:
+        """Let go of the oldest answers where the file is too large; of none that came since a batch under way began."""
+        pages, free, size = (
+            self._file.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+        )
+        excess = (pages - free) * size - MAX_ANSWERS_BYTES
+        if excess <= 0:
+            return
+        (began,) = self._file.execute("SELECT min(created) FROM parts WHERE state = 'open'").fetchone()
+        until = time.time() if began is None else began
+        with self._committed(durable=False):
+            oldest = self._file.execute(
+                "SELECT key, length(data) FROM answers WHERE at < ? ORDER BY at", (until,)
+            ).fetchall()
+            for key, length in oldest:
+                if excess <= 0:
+                    return
+                self._file.execute("DELETE FROM answers WHERE key = ?", (key,))
+                excess -= length
+
+    @contextmanager
+    def submitting(self, wait: Callable[[], None]) -> Iterator[None]:
+        """Only one process of this machine submits at a time; `wait` is called while another does.
+
+        A lock of the system's, by a file of its own: it ends with the process that holds it, however that dies.
+        """
+        beside = ":memory:" if self._path is None else self._path.with_name("maps.submitting.sqlite")
+        with closing(sqlite3.connect(beside, timeout=0, isolation_level=None)) as gate:
+            while True:
+                try:
+                    gate.execute("BEGIN EXCLUSIVE")
+                    break
+                except sqlite3.OperationalError as busy:
+                    if "locked" not in str(busy):
+                        raise UsageError(f"Nothing can be submitted: {beside}: {busy}.") from None
+                wait()
+            yield
 
     def close(self) -> None:
         """Nothing more comes."""
@@ -97,10 +142,18 @@ class Results:
             with self._committed(durable=False):
                 self._file.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", rows)
 
-    def intend(self, digest: str, keys: Sequence[str], provider: str, model: str) -> Part:
-        """Note that a batch is about to be submitted: on the disk before the first byte of it goes out."""
+    def intend(
+        self, digest: str, keys: Sequence[str], provider: str, model: str, *, fresh: bool = False
+    ) -> Part | None:
+        """Note that a batch is about to be submitted: on the disk before the first byte of it goes out.
+
+        `None` where another kernel was faster: some of the requests are in a batch, or answered; `fresh` asks all the
+        same.
+        """
         now = time.time()
         with self._committed():
+            if not fresh and (self.under_way(keys) or self.found(keys)):
+                return None
             cursor = self._file.execute(
                 "INSERT INTO parts (digest, created, count, provider, model, state, notebook)"
                 " VALUES (?, ?, ?, ?, ?, 'open', ?)",
@@ -115,29 +168,42 @@ class Results:
         with self._committed():
             self._file.execute("UPDATE parts SET batch = ? WHERE id = ?", (batch, part.id))
 
-    def adopt(self, batch: str, provider: str, model: str) -> None:
-        """Note a batch that the notebook knows and this file does not: the file was lost, or is another machine's."""
-        with self._committed():
-            known = self._file.execute("SELECT 1 FROM parts WHERE batch = ?", (batch,)).fetchone()
-            if known is None:
-                self._file.execute(
+    def adopt(self, run: Mapped) -> None:
+        """Note the batches that the notebook knows and this file does not: it was lost, or is another machine's."""
+        if run.created < time.time() - RESULTS_SECONDS:
+            return
+        for batch in set(run.batches) - self.batches():
+            with self._committed():
+                cursor = self._file.execute(
                     "INSERT INTO parts (digest, created, count, provider, model, batch, state, notebook)"
-                    " VALUES ('', ?, 0, ?, ?, ?, 'open', ?)",
-                    (time.time(), provider, model, batch, self._notebook),
+                    " SELECT '', ?, 0, ?, ?, ?, 'open', ? WHERE NOT EXISTS (SELECT 1 FROM parts WHERE batch = ?)",
+                    (run.created, run.provider, run.model, batch, self._notebook, batch),
                 )
+                if cursor.rowcount:
+                    self._file.execute("INSERT INTO adopted VALUES (?, ?)", (cursor.lastrowid, run.about))
+
+    def adopted(self, about: str) -> list[Part]:
+        """The adopted batches under way that may hold requests of such a map: which ones, nobody here knows."""
+        found = self._file.execute("SELECT part FROM adopted WHERE about IN ('', ?)", (about,))
+        ids = {part for (part,) in found}
+        return [part for part in self.open_parts() if part.id in ids]
 
     def batches(self) -> set[str]:
         """The ids of all batches that this file knows, those done with included."""
         return {batch for (batch,) in self._file.execute("SELECT batch FROM parts WHERE batch IS NOT NULL")}
 
-    def close_part(self, part: Part, answers: Iterable[Answer] = ()) -> None:
-        """A batch is done with, or was never submitted: what it answered is kept, the rest can be asked again."""
+    def close_part(self, part: Part, answers: Iterable[Answer] = ()) -> bool:
+        """A batch is done with, or was never submitted: what it answered is kept, the rest can be asked again.
+
+        False where another kernel had done so before.
+        """
         now = time.time()
         with self._committed():
             rows = ((each.key, now, json.dumps(as_data(each))) for each in answers if each.settled)
-            self._file.executemany("INSERT OR IGNORE INTO answers VALUES (?, ?, ?)", rows)
-            self._file.execute("UPDATE parts SET state = 'done' WHERE id = ?", (part.id,))
+            self._file.executemany("INSERT OR REPLACE INTO answers VALUES (?, ?, ?)", rows)
+            closed = self._file.execute("UPDATE parts SET state = 'done' WHERE id = ? AND state = 'open'", (part.id,))
             self._file.execute("DELETE FROM asked WHERE part = ?", (part.id,))
+        return closed.rowcount > 0
 
     def open_parts(self) -> list[Part]:
         """The batches under way, and those of which nobody knows whether they were submitted; oldest first."""
@@ -159,6 +225,10 @@ class Results:
             marks = ",".join("?" * len(some))
             found.update(self._file.execute(f"SELECT key, part FROM asked WHERE key IN ({marks})", some))
         return found
+
+    def again(self, part: Part) -> Part | None:
+        """A batch as it is noted now; `None` where it is done with."""
+        return next((each for each in self.open_parts() if each.id == part.id), None)
 
     def keys_of(self, part: Part) -> set[str]:
         """The requests of a batch."""
