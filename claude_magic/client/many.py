@@ -26,6 +26,9 @@ from .stream import Stream, events_of
 if TYPE_CHECKING:
     from . import Client
 
+# The API says `ping` while it thinks, however long that takes. After so many timeouts of nothing else, it is a stall.
+PINGED_TIMEOUTS = 5
+
 Heard = Callable[[Mapping[str, str]], None]
 
 
@@ -67,9 +70,16 @@ class Many:
         accumulator = Accumulator()
         ids: list[str | None] = [None]
         broken: Exception | None = None
+        silence = PINGED_TIMEOUTS * self._settings.timeout
         try:
-            async for event in self._events(params, ids, heard):
-                accumulator.add(event)
+            async with asyncio.timeout(silence) as stalled:
+                async for event in self._events(params, ids, heard):
+                    stalled.reschedule(asyncio.get_running_loop().time() + silence)
+                    accumulator.add(event)
+        except TimeoutError:
+            broken = errors.StreamError(
+                f"The reply stalled: nothing of it came for {silence:.0f} s.", request_id=ids[0]
+            )
         except asyncio.CancelledError:  # what had come was paid for
             broken = errors.ReplyInterrupted("interrupted")
         except Exception as error:

@@ -1,7 +1,8 @@
 """How many requests go side by side: never more than the limit, and fewer where the API says that it is too much.
 
 Additive increase, multiplicative decrease: an answer allows a little more, a 429 or 529 half as much; and where the
-API's `anthropic-ratelimit-*` headers say that nothing is left, all wait until it is.
+API's `anthropic-ratelimit-*` headers say that nothing is left, all wait until it is. None waits for what is further
+off than the longest wait: the row that was told so fails, and the others find out for themselves.
 """
 
 from __future__ import annotations
@@ -77,13 +78,14 @@ class Pace:
         """What an answer's headers say of the limits. Source: the API's page on rate limits."""
         for kind in _KINDS:
             name = f"anthropic-ratelimit-{kind}"
-            with suppress(KeyError, ValueError):
+            with suppress(KeyError, ValueError, OverflowError):
                 if int(headers[f"{name}-remaining"]) <= 0:
                     reset = datetime.fromisoformat(headers[f"{name}-reset"].replace("Z", "+00:00"))
                     self._pause(reset.timestamp() - time.time())
 
     def _pause(self, seconds: float) -> None:
-        self._not_before = max(self._not_before, time.monotonic() + min(seconds, self._longest_wait))
+        if seconds <= self._longest_wait:
+            self._not_before = max(self._not_before, time.monotonic() + seconds)
 
     def _wake(self) -> None:
         free = int(self.allowed) - self.running

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -24,6 +25,8 @@ from .prompts import Ask
 from .purse import Purse
 
 TICK_SECONDS = 0.2
+# Answers are taken in by the handful: each time costs a commit, and the thread that asks its turn.
+GATHER_SECONDS = 0.05
 # So many rows may wait beside those that are asked, so that none is waited for.
 WAITING_PER_REQUEST = 8
 # What is wrong with one is wrong with all: so many failures in a row, and the rest is not asked.
@@ -111,14 +114,16 @@ class Now:
         """Hand out rows as there is room, and take answers as they come, until there are no more."""
         under_way, more = 0, True
         while under_way or more:
+            handed: list[Ask] = []
             while more and under_way < self._limit * (1 + WAITING_PER_REQUEST):
                 ask = _next(asks, interrupts)
                 if ask is None:
                     more = False
                 else:
-                    self._loop.call_soon_threadsafe(self._todo.put_nowait, ask)
+                    handed.append(ask)
                     under_way += 1
-            came = self._come()
+            self._hand_out(handed)
+            came = self._come(under_way)
             goes_on = watch([each for each in came if each is not None])
             under_way -= len(came)
             if interrupts.pressed or not (came or thread.is_alive()):
@@ -126,11 +131,23 @@ class Now:
             if not goes_on or self._failures.fatal or self._purse.closed:
                 more, self._ending = False, True  # what waits comes back unasked; what is asked is waited for
 
-    def _come(self) -> list[Answer | None]:
-        """The answers that have come; waits a moment for the first."""
+    def _hand_out(self, asks: list[Ask]) -> None:
+        """Give rows to the loop. Where it has ended already, nobody waits for them."""
+
+        def take() -> None:
+            for ask in asks:
+                self._todo.put_nowait(ask)
+
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(take)
+
+    def _come(self, under_way: int) -> list[Answer | None]:
+        """The answers that have come; waits a moment for the first, and a blink for those beside it."""
         came: list[Answer | None] = []
         with suppress(Empty):
             came.append(self._answers.get(timeout=TICK_SECONDS))
+            if under_way > 1:
+                time.sleep(GATHER_SECONDS)
             while True:
                 came.append(self._answers.get_nowait())
         return came
@@ -185,6 +202,10 @@ class Now:
                 answer = await self._answer(ask, many, calls)
             except asyncio.CancelledError:
                 answer = failed(ask.key, errors.ReplyInterrupted("interrupted"), *calls)
+            except Exception as error:  # of a row that nobody foresaw, the others know nothing
+                answer = failed(
+                    ask.key, errors.StreamError(f"The reply is unreadable ({type(error).__name__})."), *calls
+                )
             if answer is not None:
                 self._purse.paid(answer.calls)
             self._answers.put(answer)

@@ -36,7 +36,9 @@ def rows() -> Iterator[Row]:
     with server() as address:
         ideal = ROWS * LATENCY_SECONDS / CONCURRENCY
         what = f"{ROWS:,} rows mapped, {CONCURRENCY} at a time, 20 ms each"
-        yield Row(what, measured("now", address), "s", ideal, "waiting alone", max_ratio=MAX_THROUGHPUT_RATIO)
+        ours, bare = measured("now", address), measured("bare", address)
+        yield Row(what, ours, "s", ideal, "waiting alone", max_ratio=MAX_THROUGHPUT_RATIO)
+        yield Row("the same, beside AsyncAnthropic alone", ours, "s", bare, "its stream()s, none kept")
         grown, size = measured("batch", address), BATCH_ROWS * len(PROMPT) / 1e6
         what = f"memory that submitting a batch of {BATCH_ROWS:,} rows adds"
         yield Row(what, grown, "MB", size, "the batch", max_ours=MAX_BATCH_MEGABYTES)
@@ -80,6 +82,25 @@ def _now() -> float:
     seconds = time.monotonic() - began
     assert shell.user_ns["result"]["error"].isna().all()
     return seconds
+
+
+def _bare() -> float:
+    import anthropic
+
+    async def asked() -> float:
+        client, gate = anthropic.AsyncAnthropic(max_retries=0), asyncio.Semaphore(CONCURRENCY)
+
+        async def one(item: int) -> None:
+            messages: Any = [{"role": "user", "content": PROMPT.replace("{{item}}", str(item))}]
+            async with gate, client.messages.stream(model=MODEL, max_tokens=1_000, messages=messages) as stream:
+                await stream.get_final_message()
+
+        await asyncio.gather(*map(one, range(20)))
+        began = time.monotonic()
+        await asyncio.gather(*map(one, range(ROWS)))
+        return time.monotonic() - began
+
+    return asyncio.run(asked())
 
 
 def _batch() -> float:
@@ -156,4 +177,4 @@ if __name__ == "__main__":
         asyncio.run(_serve())
     else:
         sys.path.insert(0, str(Path(__file__).parents[2]))
-        print({"now": _now, "batch": _batch}[sys.argv[1]]())
+        print({"now": _now, "bare": _bare, "batch": _batch}[sys.argv[1]]())
