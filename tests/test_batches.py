@@ -22,7 +22,10 @@ from IPython.core.interactiveshell import InteractiveShell
 from claude_magic import notebook as notebooks
 from claude_magic import offline, pricing, stored
 from claude_magic.errors import ClaudeError, InvalidRequestError, ReplyInterrupted, UsageError
+from claude_magic.mapped import Mapped
 from claude_magic.mapping import batching
+from claude_magic.mapping import results as stored_answers
+from claude_magic.mapping.answers import Answer
 from claude_magic.mapping.results import Results
 from claude_magic.offline import Draft, Fault
 from claude_magic.offline.batches import EXPIRES_SECONDS, MAX_BATCH_BYTES
@@ -69,6 +72,7 @@ def notebook(loaded: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     loaded.server.batches.__init__()  # type: ignore[misc]
     loaded.server.requests.clear()
     loaded.server.batch_faults.clear()
+    loaded.server.look_faults.clear()
     loaded.server.script = lambda body: [{"type": "text", "text": f"re: {body['messages'][-1]['content'][0]['text']}"}]
     loaded.asking.session.spent.clear()
     loaded.shell.user_ns.pop("result", None)
@@ -198,8 +202,9 @@ def test_a_refused_submission_is_told_and_leaves_nothing_behind(notebook: Notebo
     assert notebook.map("['a'] --batch")["error"].isna().all()
 
 
+@pytest.mark.parametrize("again", ["--resume", "the cell"])
 def test_batches_of_a_notebook_from_another_machine_are_picked_up_by_their_ids(
-    notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    again: str, notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     published: list[dict[str, Any]] = []
     monkeypatch.setattr(type(notebook.shell), "kernel", object(), raising=False)
@@ -220,10 +225,46 @@ def test_batches_of_a_notebook_from_another_machine_are_picked_up_by_their_ids(
     here.write_text("{}")
     monkeypatch.setattr(notebooks, "read", lambda path: notebooks.Saved(mapped=((1, run),)))
     monkeypatch.setattr(type(notebook.asking.notebooks), "find", lambda *_: here)
-    notebook.look("--resume")
-    assert "2 of 2 rows answered" in capsys.readouterr().out
-    assert notebook.map("['a', 'b'] --batch")["error"].isna().all()
+    with pytest.raises(UsageError, match="may hold these rows"):
+        notebook.map("['a', 'b']")
+    if again == "--resume":
+        notebook.look("--resume")
+        assert "2 of 2 rows answered" in capsys.readouterr().out
+    assert notebook.map("['a', 'b', 'c'] --batch")["error"].isna().all()
     assert set(notebook.submitted.values()) == {1}
+    assert [len(batch.requests) for batch in notebook.server.batches.all.values()] == [2, 1]
+    calls = [call for turn in notebook.asking.session.spent for call in turn.calls]
+    assert len(calls) == 3, "what an answer cost is in the ledger once"
+
+
+def test_another_cells_batch_is_not_waited_for_and_stays_to_be_picked_up(
+    notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notebook.server.batches.seconds = 1e6
+    stop_when_submitted(notebook)
+    with pytest.raises(ReplyInterrupted):
+        notebook.map("['a'] --batch", "Another question: {{item}}")
+    (batch,) = notebook.server.batches.all
+    notebook.server.batches.seconds = 0.0
+    run = Mapped("r", MODEL, "offline", time.time(), 1, batches=(batch,), about="0" * 16)
+    old = Mapped("o", MODEL, "offline", time.time() - 30 * 86_400, 1, batches=("msgbatch_old",))
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "elsewhere"))
+    here = tmp_path / "n.ipynb"
+    here.write_text("{}")
+    monkeypatch.setattr(notebooks, "read", lambda path: notebooks.Saved(mapped=((1, run), (2, old))))
+    monkeypatch.setattr(type(notebook.asking.notebooks), "find", lambda *_: here)
+    looked: list[str] = []
+    monkeypatch.setattr(
+        type(notebook.server.batches),
+        "find",
+        spied(type(notebook.server.batches).find, notebook.server.batches, looked),
+    )
+    notebook.map("['a'] --batch")
+    assert batch not in looked
+    capsys.readouterr()
+    notebook.look("--resume")
+    assert f"{batch}: 1 of 1 rows answered" in capsys.readouterr().out
+    assert "msgbatch_old" not in looked
 
 
 def test_a_provider_without_batches_says_so_before_anything_is_sent(notebook: Notebook) -> None:
@@ -248,7 +289,183 @@ def test_results_are_taken_over_whole_or_not_at_all(tmp_path: Path) -> None:
     assert results.open_parts() == [part] and set(results.under_way(["a", "b"])) == {"a", "b"}
 
 
+# What can go wrong while one waits
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [Fault("close")] * 6,
+        [Fault("status", status=status) for status in (429, 500, 503, 529, 429, 500)],
+        [None, Fault("close"), Fault("status", status=529), Fault("close")],
+        [None, Fault("cut"), Fault("cut")],
+    ],
+    ids=["no network", "refusals", "at the results", "broken off"],
+)
+def test_waiting_goes_on_whatever_the_network_does(notebook: Notebook, faults: list[Fault | None]) -> None:
+    notebook.server.look_faults.extend(faults)
+    assert list(notebook.map("['a', 'b', 'c'] --batch")["reply"]) == ["re: Say a", "re: Say b", "re: Say c"]
+    assert not notebook.server.look_faults and set(notebook.submitted.values()) == {1}
+
+
+def test_waiting_over_a_lost_network_can_be_stopped(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook.server.look_faults.extend([Fault("close")] * 1_000)
+    monkeypatch.setattr(batching, "POLL_SECONDS", 1e6)
+    monkeypatch.setattr(batching, "SLOWEST_POLL_SECONDS", 1e6)
+    stop_when_submitted(notebook)
+    with pytest.raises(ReplyInterrupted, match="waiting was interrupted"):
+        notebook.map("['a'] --batch")
+
+
+def with_lines(notebook: Notebook, change: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = type(notebook.server.batches).lines
+    monkeypatch.setattr(notebook.server.batches, "lines", lambda batch: change(list(lines(batch))), raising=False)
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [b"{garbage\n", b"[1]\n", b'"x"\n', b'{"custom_id": "unknown", "result": {"type": "succeeded"}}\n', b"\n", b"{}\n"],
+)
+def test_a_strange_line_in_the_results_costs_no_row(
+    notebook: Notebook, strange: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_lines(notebook, lambda lines: [lines[1], strange, lines[0], lines[0]], monkeypatch)
+    assert list(notebook.map("['a', 'b'] --batch")["reply"]) == ["re: Say a", "re: Say b"]
+
+
+def test_a_line_that_is_missing_is_read_again_and_then_said(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings = iter([1, 1, 2])
+    with_lines(notebook, lambda lines: lines[: next(readings)], monkeypatch)
+    assert notebook.map("['a', 'b'] --batch")["error"].isna().all()
+    with_lines(notebook, lambda lines: lines[:1], monkeypatch)
+    errors = notebook.map("['c', 'd'] --batch")["error"]
+    assert "no line for this row" in errors[0] and errors.isna()[1]
+    assert list(notebook.map("['c', 'd'] --batch")["error"].isna()) == [True, True]
+
+
+@pytest.mark.parametrize("kind", ["api_error", "overloaded_error", "rate_limit_error", "timeout_error", "new_error"])
+def test_each_kind_of_error_is_one_rows_error_and_asked_again(
+    notebook: Notebook, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoilt(lines: list[bytes]) -> list[bytes]:
+        one = json.loads(lines[0])
+        error = {"type": "error", "error": {"type": kind, "message": f"it is {kind}"}}
+        return [json.dumps({**one, "result": {"type": "errored", "error": error}}).encode() + b"\n", *lines[1:]]
+
+    with monkeypatch.context() as patched:
+        with_lines(notebook, spoilt, patched)
+        assert list(notebook.map("['a', 'b'] --batch")["error"].fillna("")) == ["", f"it is {kind}"]
+    assert notebook.map("['a', 'b'] --batch")["error"].isna().all()
+    assert sorted(notebook.submitted.values()) == [1, 2]
+
+
+def test_the_key_goes_to_no_other_host_whatever_the_results_url_says(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with offline.start() as other:
+        described = type(notebook.server.batches).described
+
+        def elsewhere(batch: Any, _: str) -> Any:
+            return described(notebook.server.batches, batch, other.url)
+
+        asked: list[str] = []
+        monkeypatch.setattr(type(other.batches), "find", spied(type(other.batches).find, other.batches, asked))
+        monkeypatch.setattr(notebook.server.batches, "described", elsewhere, raising=False)
+        assert list(notebook.map("['a'] --batch")["reply"]) == ["re: Say a"]
+        assert asked == []
+
+
+def spied(find: Any, other: Any, asked: list[str]) -> Any:
+    """What is asked of one of two servers."""
+
+    def finding(self: Any, name: str, *rest: Any) -> Any:
+        if self is other:
+            asked.append(name)
+        return find(self, name, *rest)
+
+    return finding
+
+
+def test_of_two_kernels_with_the_same_cell_one_submits_and_one_pays(tmp_path: Path) -> None:
+    mine, other = Results(tmp_path / "x.sqlite"), Results(tmp_path / "x.sqlite")
+    part = mine.intend("digest", ["a", "b"], "offline", MODEL)
+    assert part is not None and other.intend("digest", ["b", "c"], "offline", MODEL) is None
+    assert other.intend("digest", ["c"], "offline", MODEL) is not None
+    assert [mine.close_part(part), other.close_part(part)] == [True, False]
+
+
+def test_while_one_kernel_submits_another_waits_and_a_dead_one_is_waited_for_by_none(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from claude_magic.mapping.results import Results\n"
+        "with Results(Path(sys.argv[1])).submitting(print): print('in', flush=True); sys.stdin.read()"
+    )
+    path = tmp_path / "x.sqlite"
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout and child.stdout.readline() == "in\n"
+    waits = []
+
+    def wait() -> None:
+        waits.append(1)
+        child.kill()
+        child.wait()
+
+    with Results(path).submitting(wait):
+        pass
+    assert waits == [1]
+
+
+def test_the_file_is_bounded_and_what_a_batch_under_way_brought_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = Results(path := tmp_path / "x.sqlite")
+    results.keep(Answer(f"old {number}", "x" * 1_000, settled=True) for number in range(300))
+    part = results.intend("digest", ["a"], "offline", MODEL)
+    results.keep(Answer(f"new {number}", "x" * 1_000, settled=True) for number in range(300))
+    results.close()
+    old, new = [f"old {number}" for number in range(300)], [f"new {number}" for number in range(300)]
+    monkeypatch.setattr(stored_answers, "MAX_ANSWERS_BYTES", path.stat().st_size - 100_000)
+    monkeypatch.setattr(stored_answers, "_AT_ONCE", 50)
+    results = Results(path)
+    assert 0 < len(results.found(old)) < 300 and len(results.found(new)) == 300
+    monkeypatch.setattr(stored_answers, "MAX_ANSWERS_BYTES", 10_000)
+    results.close()
+    results = Results(path)
+    assert not results.found(old) and len(results.found(new)) == 300
+    assert part is not None and results.close_part(part)
+    results.close()
+    assert not Results(path).found(new)
+
+
+def test_functions_are_said_to_be_left_out_and_a_token_keeps_a_batch_from_going_out(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("A_TOKEN", "hidden")
+    monkeypatch.setattr(notebook.asking, "mcp_tokens", {"mcp.example.com": "A_TOKEN"})
+    with pytest.raises(UsageError, match="wants a token"):
+        notebook.map("['a'] --batch --mcp https://mcp.example.com/x")
+    assert not notebook.submitted
+    monkeypatch.setattr(notebook.asking, "tools", "look_up")
+    notebook.map("['a'] --batch")
+    assert "tools = look_up is left out" in capsys.readouterr().out
+
+
 # `kill -9`
+
+# Where a process dies: the class, the method, and whether before or after it; or after so many pieces of what it gives.
+POINTS: dict[str, tuple[str, str, int | str]] = {
+    "intended, before the first byte": ("Batching", "_create", "before"),
+    "in the middle of the body": ("Batching", "_body", 3),
+    "after the response, before the id is written": ("Batches", "create", "after"),
+    "the id is written, nothing is shown": ("Results", "submitted", "after"),
+    "while polling": ("Batches", "retrieve", "after"),
+    "while the results come": ("Batches", "results", 5),
+    "between the download and its being kept": ("Results", "close_part", "before"),
+    "kept, before the frame is bound": ("Results", "close_part", "after"),
+}
 
 CHILDREN = """
 import json, os, sys
@@ -257,19 +474,40 @@ from IPython.core.interactiveshell import InteractiveShell
 import anthropic, genai_prices, pandas
 from claude_magic.mapping import batching
 batching.POLL_SECONDS, batching.SETTLE_SECONDS, batching.MAX_REQUESTS = 0.05, 0.4, 20
+batching.CHUNK_BYTES = 500
+classes = {"Batching": batching.Batching, "Batches": batching.Batches, "Results": batching.Results}
+
+def dying(kind, name, when):
+    act = getattr(classes[kind], name)
+    def die():
+        os.kill(os.getpid(), 9)
+    def whole(*args, **more):
+        if when == "before":
+            die()
+        found = act(*args, **more)
+        die()
+    def piecewise(*args, **more):
+        for at, piece in enumerate(act(*args, **more)):
+            if at == when:
+                die()
+            yield piece
+    setattr(classes[kind], name, whole if isinstance(when, str) else piecewise)
+
 config = Config()
 config.HistoryManager.enabled = False
 shell = InteractiveShell.instance(config=config)
 shell.run_line_magic("load_ext", "claude_magic")
 print("ready", flush=True)
 for line in sys.stdin:
-    data = line.strip()
+    data, point = json.loads(line)
     child = os.fork()
     if child == 0:
+        if point:
+            dying(*point)
         os.environ["JUPYTER_DATA_DIR"] = data
         sys.stdout = open(os.devnull, "w")
         shell.run_cell_magic("claude_map", "list(range(50)) --batch --out result --model haiku", "Say {{item}}")
-        replies = list(shell.user_ns["result"]["reply"])
+        replies = [list(map(str, shell.user_ns["result"][name])) for name in ("reply", "input_tokens", "output_tokens")]
         with open(os.path.join(data, "result.json"), "w") as file:
             json.dump(replies, file)
         os._exit(0)
@@ -278,43 +516,96 @@ for line in sys.stdin:
 """
 
 
-def test_a_kill_at_any_moment_submits_nothing_twice_and_loses_nothing(tmp_path: Path) -> None:
-    """Ten times over, a process is killed at a random moment of a run of three batches, and another one goes on."""
-    chance = random.Random()
+class Children:
+    """Processes that map fifty rows in three batches, each started from one that has all imported."""
+
+    def __init__(self, server: offline.Server, parent: subprocess.Popen[str]) -> None:
+        self.server = server
+        self._parent = parent
+        self.pid = 0
+
+    def run(self, folder: Path, kill_after: float | None = None, point: Any = None) -> int:
+        """What a process ended with, in whose data folder all is kept; it is killed after a time, or at a point."""
+        assert self._parent.stdin and self._parent.stdout
+        print(json.dumps([str(folder), point]), file=self._parent.stdin, flush=True)
+        self.pid = int(self._parent.stdout.readline())
+        if kill_after is not None:
+            time.sleep(kill_after)
+            self.kill()
+        return int(self._parent.stdout.readline())
+
+    def kill(self) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+
+    def goes_on(self, folder: Path, killed: str) -> None:
+        """Another process finds all answers, and nothing was submitted twice; the tokens are the server's."""
+        assert self.run(folder) == 0
+        replies, read, written = json.loads((folder / "result.json").read_text())
+        assert replies == [f"re: Say {item}" for item in range(50)], f"killed {killed}"
+        batches = self.server.batches.all.values()
+        every = [each["custom_id"] for batch in batches for each in batch.requests]
+        assert len(every) == len({name.rpartition("-")[2] for name in every}) == 50, f"killed {killed}"
+        usages = [each["result"]["message"]["usage"] for batch in batches for each in batch.results]
+        assert sum(map(int, read)) == sum(usage["input_tokens"] for usage in usages)
+        assert sum(map(int, written)) == sum(usage["output_tokens"] for usage in usages)
+
+
+@pytest.fixture(scope="module")
+def children() -> Iterator[Children]:
     with offline.start() as server:
         server.script = lambda body: [{"type": "text", "text": f"re: {body['messages'][-1]['content'][0]['text']}"}]
-        server.batches.seconds = 0.2
         environment = {**os.environ, "ANTHROPIC_API_KEY": "a-key", "ANTHROPIC_BASE_URL": server.url}
         with subprocess.Popen(
             [sys.executable, "-c", CHILDREN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         ) as parent:
             assert parent.stdin and parent.stdout
             assert parent.stdout.readline() == "ready\n"
-
-            def run(folder: Path, kill_after: float | None) -> int:
-                assert parent.stdin and parent.stdout
-                print(folder, file=parent.stdin, flush=True)
-                child = int(parent.stdout.readline())
-                if kill_after is not None:
-                    time.sleep(kill_after)
-                    with suppress(ProcessLookupError):
-                        os.kill(child, signal.SIGKILL)
-                return int(parent.stdout.readline())
-
-            killed = 0
-            for number in range(10):
-                folder = tmp_path / str(number)
-                folder.mkdir()
-                server.batches.all.clear()
-                moment = chance.uniform(0.0, 0.7)
-                killed += run(folder, moment) == -signal.SIGKILL
-                assert run(folder, None) == 0
-                replies = json.loads((folder / "result.json").read_text())
-                assert replies == [f"re: Say {item}" for item in range(50)], f"killed after {moment} s"
-                every = [each["custom_id"] for batch in server.batches.all.values() for each in batch.requests]
-                assert len(every) == len({name.rpartition("-")[2] for name in every}) == 50, f"killed after {moment} s"
+            yield Children(server, parent)
             parent.stdin.close()
+
+
+def test_a_kill_at_any_moment_submits_nothing_twice_and_loses_nothing(children: Children, tmp_path: Path) -> None:
+    """Ten times over, a process is killed at a random moment of a run of three batches, and another one goes on."""
+    chance, killed = random.Random(), 0
+    children.server.batches.seconds = 0.2
+    for number in range(10):
+        (folder := tmp_path / str(number)).mkdir()
+        children.server.batches.all.clear()
+        moment = chance.uniform(0.0, 0.7)
+        killed += children.run(folder, moment) == -signal.SIGKILL
+        children.goes_on(folder, f"after {moment} s")
     assert killed >= 5
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_kill_at_each_step_submits_nothing_twice_and_loses_nothing(
+    point: str, children: Children, tmp_path: Path
+) -> None:
+    children.server.batches.seconds = 0.0
+    children.server.batches.all.clear()
+    assert children.run(tmp_path, point=POINTS[point]) == -signal.SIGKILL
+    children.goes_on(tmp_path, point)
+
+
+def test_a_kill_after_the_body_before_the_response_submits_nothing_twice(children: Children, tmp_path: Path) -> None:
+    children.server.batches.seconds = 0.0
+    children.server.batches.all.clear()
+    create = children.server.batches.create
+    made: list[Any] = []
+
+    def killing(*args: Any) -> Any:
+        made.append(create(*args))
+        if len(made) == 2:
+            children.kill()
+        return made[-1]
+
+    children.server.batches.create = killing  # type: ignore[method-assign]
+    try:
+        assert children.run(tmp_path) == -signal.SIGKILL
+        children.goes_on(tmp_path, "after the body of the second batch")
+    finally:
+        del children.server.batches.create  # type: ignore[attr-defined]
 
 
 # The stand-in

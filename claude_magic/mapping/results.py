@@ -83,23 +83,22 @@ class Results:
 
     def _shrink(self) -> None:
         """Let go of the oldest answers where the file is too large; of none that came since a batch under way began."""
-        pages, free, size = (
-            self._file.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
-        )
-        excess = (pages - free) * size - MAX_ANSWERS_BYTES
-        if excess <= 0:
+        if self._bytes() <= MAX_ANSWERS_BYTES:
             return
         (began,) = self._file.execute("SELECT min(created) FROM parts WHERE state = 'open'").fetchone()
         until = time.time() if began is None else began
+        oldest = self._file.execute("SELECT key FROM answers WHERE at < ? ORDER BY at", (until,)).fetchall()
         with self._committed(durable=False):
-            oldest = self._file.execute(
-                "SELECT key, length(data) FROM answers WHERE at < ? ORDER BY at", (until,)
-            ).fetchall()
-            for key, length in oldest:
-                if excess <= 0:
+            for at in range(0, len(oldest), _AT_ONCE):
+                if self._bytes() <= MAX_ANSWERS_BYTES:
                     return
-                self._file.execute("DELETE FROM answers WHERE key = ?", (key,))
-                excess -= length
+                self._file.executemany("DELETE FROM answers WHERE key = ?", oldest[at : at + _AT_ONCE])
+
+    def _bytes(self) -> int:
+        """What is in the file; what was let go of is written over, and not counted."""
+        names = ("page_count", "freelist_count", "page_size")
+        pages, free, size = (self._file.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
+        return int((pages - free) * size)
 
     @contextmanager
     def submitting(self, wait: Callable[[], None]) -> Iterator[None]:

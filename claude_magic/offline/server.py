@@ -36,7 +36,8 @@ class Server:
 
     `requests` are the bodies that came to `/v1/messages`, in order, the refused ones included; `replies` the whole
     messages that it answered with. One of `faults` (`Fault` or `None`) is used up by each of these requests; of
-    `batch_faults`, by each batch that is created. `pace` is in events per second, `None` for as fast as can be.
+    `batch_faults`, by each batch that is created, `look_faults` by each that is looked at, or whose results
+    are read. `pace` is in events per second, `None` for as fast as can be.
     `script` may dictate a reply, its content blocks or a whole `Draft`; where it gives `None`, the stand-in answers
     itself. `clock` gives seconds, for what the prompt cache still holds.
     """
@@ -46,6 +47,7 @@ class Server:
         self.replies: list[Message] = []
         self.faults: deque[Fault | None] = deque()
         self.batch_faults: deque[Fault | None] = deque()
+        self.look_faults: deque[Fault | None] = deque()
         self.batches = Batches()
         self.pace: float | None = None
         self.script: Script | None = None
@@ -210,10 +212,17 @@ class _Handler(BaseHTTPRequestHandler):
         if path == batches.PATH:
             self._json(200, kept.page(parse_qs(urlsplit(self.path).query), key, answered))
             return
+        fault = stand_in.look_faults.popleft() if stand_in.look_faults and method == "GET" else None
+        if fault and fault.kind == "close":
+            self._break_off()
+            return
+        if fault and fault.kind == "status":
+            self._reject(rejection(fault), fault.headers)
+            return
         name, _, what = path.removeprefix(f"{batches.PATH}/").partition("/")
         batch = kept.find(name, key, answered)
         if (method, what) == ("GET", "results"):
-            self._bytes(b"".join(kept.lines(batch)), "application/x-jsonl")
+            self._results(b"".join(kept.lines(batch)), fault)
         elif (method, what) == ("DELETE", ""):
             self._json(200, kept.delete(batch))
         elif (method, what) in (("GET", ""), ("POST", "cancel")):
@@ -222,6 +231,15 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(200, kept.described(batch, stand_in.url))
         else:
             raise Rejected("Not found", status=404)
+
+    def _results(self, data: bytes, fault: Fault | None) -> None:
+        """The results; by a `cut`, half of them."""
+        if not fault:
+            self._bytes(data, "application/x-jsonl")
+            return
+        self._head(200, {"content-type": "application/x-jsonl", "content-length": str(len(data))})
+        self.wfile.write(data[: len(data) // 2])
+        self._break_off()
 
     def _message(self, raw: bytes) -> None:
         stand_in = self.server.stand_in
