@@ -14,12 +14,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from benchmarks.table import Row
-from benchmarks.wire import KEY, environment
+from benchmarks.wire import KEY, environment, served
 
 ROWS = 10_000
 CONCURRENCY = 4
@@ -33,7 +32,7 @@ MODEL = "claude-haiku-5-5"
 
 def rows() -> Iterator[Row]:
     """Seconds for all rows beside those that waiting for the server takes, and the memory that a batch adds."""
-    with server() as address:
+    with served("benchmarks.rows", "serve") as address:
         ideal = ROWS * LATENCY_SECONDS / CONCURRENCY
         what = f"{ROWS:,} rows mapped, {CONCURRENCY} at a time, 20 ms each"
         ours, bare = measured("now", address), measured("bare", address)
@@ -42,18 +41,6 @@ def rows() -> Iterator[Row]:
         grown, size = measured("batch", address), BATCH_ROWS * len(PROMPT) / 1e6
         what = f"memory that submitting a batch of {BATCH_ROWS:,} rows adds"
         yield Row(what, grown, "MB", size, "the batch", max_ours=MAX_BATCH_MEGABYTES)
-
-
-@contextmanager
-def server() -> Iterator[str]:
-    """The server, for as long as the block lasts; the value is its address."""
-    command = [sys.executable, "-m", "benchmarks.rows", "serve"]
-    with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout
-        try:
-            yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
-        finally:
-            process.kill()
 
 
 def measured(what: str, address: str) -> float:

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +34,18 @@ _HEAD = (
 )
 
 
+def server() -> AbstractContextManager[str]:
+    """The server of this module: its address lacks the deltas and the pace."""
+    return served("benchmarks.wire")
+
+
 @contextmanager
-def server() -> Iterator[str]:
-    """A server, for as long as the block lasts; the value is its address, without the deltas and the pace."""
-    command = [sys.executable, "-m", "benchmarks.wire"]
+def served(module: str, *arguments: str) -> Iterator[str]:
+    """A module run as a server of its own process, for as long as the block lasts; the value is its address.
+
+    The module prints the port on which it listens, as its first line.
+    """
+    command = [sys.executable, "-m", module, *arguments]
     with subprocess.Popen(command, env=environment(), stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         try:
