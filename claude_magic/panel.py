@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 THUMBNAIL_PIXELS = 96
 WAIT_SECONDS = 0.2
+_BAR = "accent-color: var(--jp-brand-color1); width: 14em; height: 1em; margin-right: 0.7em; vertical-align: middle"
 
 
 def clicks_arrive(shell: InteractiveShell) -> bool:
@@ -58,13 +59,17 @@ class Panel:
         shown: dict[str, Any] = self._all._repr_mimebundle_()
         return {**shown, "text/plain": "Claude is answering …"}
 
-    def say(self, state: str, *, stoppable: bool) -> None:
-        """Say what is happening; and how to end it, the button or the kernel's own Interrupt."""
+    def say(self, state: str, *, stoppable: bool, share: float | None = None) -> None:
+        """Say what is happening; and how to end it, the button or the kernel's own Interrupt.
+
+        `share`, from 0 to 1, is how much of it is done, as a bar.
+        """
         if stoppable is not self._stoppable:
             self._stoppable = stoppable
             self._stop.layout.display = None if stoppable else "none"
         hint = "" if stoppable else " · <b>■ Interrupt</b> stops it"
-        value = f'<span role="status" class="tex2jax_ignore mathjax_ignore">{html.escape(state)}{hint}</span>'
+        bar = "" if share is None else f'<progress max="1" value="{share:.3f}" style="{_BAR}"></progress>'
+        value = f'<span role="status" class="tex2jax_ignore mathjax_ignore">{bar}{html.escape(state)}{hint}</span>'
         if value != self._state.value:
             self._state.value = value
 

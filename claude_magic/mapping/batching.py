@@ -134,7 +134,8 @@ class Pickup:
             if found["processing_status"] == "ended":
                 return found
             waited = time.monotonic() - self._began
-            self._progress.say(f"{number} · {_status(found)} · {duration(waited)}", at_once=True)
+            said = f"{number} · {_status(found)} · {duration(waited)}"
+            self._progress.say(said, _share(found), at_once=True)
             self.wait(min(SLOWEST_POLL_SECONDS, max(POLL_SECONDS, waited / 20)), interrupts)
 
     def _patiently(self, ask: Callable[[], _Found], interrupts: Noticed) -> _Found:
@@ -449,6 +450,13 @@ def _opening(digest: str, key: str) -> bytes:
 
 def _status(batch: Mapping[str, Any]) -> str:
     return str(batch["processing_status"]).replace("_", " ")
+
+
+def _share(batch: Mapping[str, Any]) -> float:
+    """How many of a batch's requests are done with, from 0 to 1."""
+    counts = batch.get("request_counts") or {}
+    total = sum(counts.values())
+    return 1 - counts.get("processing", 0) / total if total else 0.0
 
 
 def _said(result: Mapping[str, Any]) -> str:

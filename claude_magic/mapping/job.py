@@ -26,6 +26,7 @@ from .tally import Tally
 
 # Requests of so many bytes in all are built once and kept; more are built again when they are asked.
 MAX_KEPT_BYTES = 64_000_000
+STOPPING = " · stopping: the replies under way are paid for, and waited for; Interrupt breaks them off"
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Unwatched:
     def __init__(self) -> None:
         self.stopped = threading.Event()
 
-    def say(self, text: str, *, at_once: bool = False) -> None:
+    def say(self, text: str, share: float | None = None, *, at_once: bool = False) -> None:
         """Nothing is shown."""
 
 
@@ -133,8 +134,11 @@ class Job:
         def watch(came: list[Answer]) -> bool:
             self.take(came)
             results.keep(came)
-            progress.say(line(self.tally, len(missing), str(self.tally.cost), time.monotonic() - began))
-            return not progress.stopped.is_set()
+            said = line(self.tally, len(missing), str(self.tally.cost), time.monotonic() - began)
+            if stopped := progress.stopped.is_set():
+                said += STOPPING
+            progress.say(said, self.tally.done / len(missing))
+            return not stopped
 
         settings = replace(self.settings, betas=(*self.settings.betas, *self.asking.betas))
         failure = Now(self.client, settings, self.concurrency, purse).run(self.asks(missing), watch)

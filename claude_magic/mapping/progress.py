@@ -31,25 +31,27 @@ class Progress:
         self._shell = shell
         self._id = uuid.uuid4().hex
         self._shown = False
-        self._told = 0.0
+        self._told = time.monotonic()  # what is over at once shows no progress
         self._metadata: Mapping[str, Any] = {}
         self._panel = Panel([], self.stopped.set) if panel else None
         self._kernel = hasattr(shell, "kernel")
 
-    def say(self, text: str, *, at_once: bool = False) -> None:
-        """Show a line, if the last one has stood long enough."""
+    def say(self, text: str, share: float | None = None, *, at_once: bool = False) -> None:
+        """Show a line, if the last one has stood long enough. `share`, from 0 to 1, is how much is done."""
         now = time.monotonic()
         if not at_once and now - self._told < REFRESH_SECONDS:
             return
         self._told = now
         if self._panel is not None:
-            self._panel.say(text, stoppable=clicks_arrive(self._shell))
+            self._panel.say(text, stoppable=clicks_arrive(self._shell), share=share)
             if not self._shown:
                 self._show(self._panel.bundle)
-        elif self._kernel:
-            self._show({"text/plain": text})
+            return
+        said = text if share is None else f"{bar(share)} {text}"
+        if self._kernel:
+            self._show({"text/plain": said})
         elif sys.stderr.isatty():
-            print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+            print(f"\r\x1b[K{said}", end="", file=sys.stderr, flush=True)
 
     def note(self, metadata: Mapping[str, Any], line: str) -> None:
         """Put what must not be lost into the notebook now, with a line that stands where the map was broken off."""
@@ -80,10 +82,9 @@ class Progress:
 
 
 def line(tally: Tally, total: int, cost: str, seconds: float) -> str:
-    """How far a map is: a bar, rows, rate, dollars, what failed, and the time that is left."""
+    """How far a map is: rows, rate, dollars, what failed, and the time that is left."""
     done = tally.done
-    filled = BAR_CELLS * done // total if total else BAR_CELLS
-    said = [f"{'█' * filled}{'░' * (BAR_CELLS - filled)} {done:,} of {total:,} rows"]
+    said = [f"{done:,} of {total:,} rows"]
     if seconds >= RATE_AFTER_SECONDS and done:
         said.append(f"{done / seconds:,.1f}/s")
     said.append(cost)
@@ -92,6 +93,12 @@ def line(tally: Tally, total: int, cost: str, seconds: float) -> str:
     if seconds >= RATE_AFTER_SECONDS and 0 < done < total:
         said.append(f"{duration(seconds / done * (total - done))} left")
     return " · ".join(said)
+
+
+def bar(share: float) -> str:
+    """How much is done, from 0 to 1, in characters."""
+    filled = int(BAR_CELLS * share)
+    return "█" * filled + "░" * (BAR_CELLS - filled)
 
 
 def duration(seconds: float) -> str:

@@ -99,7 +99,7 @@ def bundle(mapped: Mapped, job: Job, notes: Sequence[str]) -> record.Bundle:
     offline = f" ({record.OFFLINE})" if mapped.provider == "offline" else ""
     shown = [record.table(f"Mapped over {short(job.name, 60)}{offline}", _HEADS, [row])]
     if errors := _errors(job):
-        shown.append(record.table("What failed", ("rows", "error"), errors))
+        shown.append(record.table("Rows without a whole answer", ("rows", "error"), errors))
     if notes:
         shown.append(_remarks(notes))
     return {kind: "\n".join(each[kind] for each in shown) for kind in ("text/html", "text/plain")}
