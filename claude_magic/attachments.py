@@ -319,9 +319,11 @@ _MAGIC = (
 
 def _kind_of_binary(data: bytes) -> str:
     if data[4:8] == b"ftyp":
-        return "a HEIC image" if data[8:12] in _HEIC else "a video"
+        return _BRANDS.get(data[8:12], "a video")
     return next((kind for magic, kind in _MAGIC if data.startswith(magic)), "binary data of an unknown kind")
 
 
-_HEIC = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
+_BRANDS = dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"), "a HEIC image")
+_BRANDS |= dict.fromkeys((b"avif", b"avis"), "an AVIF image")
 _ADVICE["a HEIC image"] = f"`pip install pillow-heif` has it read, or save it as JPEG. {NOTHING_SENT}"
+_ADVICE["an AVIF image"] = f"`pip install -U pillow` (11.3 or newer) has it read, or save it as JPEG. {NOTHING_SENT}"

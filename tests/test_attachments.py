@@ -92,6 +92,8 @@ def test_an_encrypted_pdf_is_refused() -> None:
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "PPM"])
 def test_an_image_of_any_format_is_an_image_whatever_its_name(format: str) -> None:
+    if format == "AVIF" and ".avif" not in Image.registered_extensions():
+        pytest.skip("Pillow reads AVIF from 11.3 on")
     (block,) = of_data(image(format), "holiday.txt").content
     assert block["type"] == "image"
     assert picture(block).size == (30, 20)
@@ -246,6 +248,8 @@ def test_a_notebook_is_its_cells_with_what_they_printed(tmp_path: Path) -> None:
         (b"\x1f\x8b\x08\0", "a.csv.gz", "gzip"),
         (bytes(range(256)), "data.bin", "binary"),
         (b"\0\0\0\x18ftypheic\0\0\0\0", "photo.heic", "HEIC"),
+        (b"\0\0\0\x18ftypavif\0\0\0\0", "photo.avif", "AVIF"),
+        (b"\0\0\0\x18ftypisom\0\0\0\0", "clip.mp4", "video"),
         (b"\x80\x04\x95\0", "model.pkl", "pickle"),
         (b"", "nothing.txt", "empty"),
         (b" \n", "blank.txt", "white space"),

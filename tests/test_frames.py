@@ -72,7 +72,7 @@ def test_a_column_is_a_frame_of_one() -> None:
 def test_an_index_that_says_something_is_shown() -> None:
     frame = pandas.DataFrame({"n": [1, 2]}, index=pandas.Index(["one", "two"], name="word"))
     shown = text("{{frame}}", frame=frame)
-    assert "\nindex: word (str)\n" in shown
+    assert f"\nindex: word ({frame.index.dtype})\n" in shown
     assert shown.endswith("word,n\none,1\ntwo,2")
     assert text("{{frame.n}}", frame=frame).endswith("word,n\none,1\ntwo,2")
 

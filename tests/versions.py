@@ -18,6 +18,12 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 NEWEST_MINOR = 14
 RESOLUTIONS = ("lowest-direct", "highest")
+# Where pyenv, asdf and mise keep theirs, by their documentation.
+INSTALLED = (
+    os.environ.get("PYENV_ROOT", f"{Path.home()}/.pyenv") + "/versions/*/bin",
+    os.environ.get("ASDF_DATA_DIR", f"{Path.home()}/.asdf") + "/installs/python/*/bin",
+    os.environ.get("MISE_DATA_DIR", f"{Path.home()}/.local/share/mise") + "/installs/python/*/bin",
+)
 # No interpreter is fetched, and what PYTHONPATH names must not stand in for the wheel.
 CLEAN = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"UV_PYTHON_DOWNLOADS": "never"}
 
@@ -65,17 +71,22 @@ def build() -> Path:
 
 
 def pythons() -> list[str]:
-    """The interpreters that run: a version manager's shim on the PATH may be of a version that is not switched on."""
+    """The interpreters of this machine that run, the lowest first, one of each minor version."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     lowest = int(project["requires-python"].removeprefix(">=3."))
-    found = []
-    for minor in range(lowest, NEWEST_MINOR + 1):
-        path = shutil.which(f"python3.{minor}")
-        if path and subprocess.run([path, "-c", ""], capture_output=True).returncode == 0:
-            found.append(path)
-        else:
-            print(f"== python3.{minor} is not on this machine")
-    return found
+    found = {f"3.{minor}": interpreter(f"3.{minor}") for minor in range(lowest, NEWEST_MINOR + 1)}
+    missing = [version for version, path in found.items() if path is None]
+    print("== not on this machine: Python " + ", ".join(missing) if missing else "", flush=True)
+    return [path for path in found.values() if path]
+
+
+def interpreter(version: str) -> str | None:
+    """Where a Python is: uv looks on the PATH and at its own; a version manager's is off the PATH until switched on."""
+    installed = [str(folder) for pattern in INSTALLED for folder in sorted(Path("/").glob(pattern.lstrip("/")))]
+    environ = CLEAN | {"PATH": os.pathsep.join([CLEAN["PATH"], *installed])}
+    find = [sys.executable, "-m", "uv", "python", "find", "--system", "--no-project", version]
+    found = subprocess.run(find, env=environ, capture_output=True, text=True)
+    return found.stdout.strip() if found.returncode == 0 else None
 
 
 def install(environment: Environment, wheel: Path) -> None:
