@@ -1,8 +1,9 @@
 # make demo   the tour on the offline stand-in, then JupyterLab on it (OPEN=0: don't open)
 # make test   lint, types, tests, the browser tests included
 # make bench  figures, each beside a baseline of the same run
-# make test-versions  the wheel in clean environments: lowest and newest versions, on each Python of this machine;
-#                     TESTS="tests/test_values.py …" for a few tests instead of all but the browser's
+# make test-versions  the wheel in clean environments: lowest and newest versions, on each Python of this machine; an
+#                     hour: all but the browser's tests at both ends, a few and the tour in between;
+#                     TESTS="tests/test_values.py …" for those alone, everywhere
 # make pictures  README's, of a real JupyterLab
 
 PYTHON ?= python3

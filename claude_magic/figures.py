@@ -17,6 +17,8 @@ from .pictures import MAX_IMAGE_SIDE_PIXELS, Block, image_block
 # How many times its size a figure may take with what stands outside of it: legends, long labels.
 MAX_FIGURE_GROWTH = 3
 FIGURE_PADDING_INCHES = 0.1
+# The sides of a canvas that every matplotlib can make (before 3.10, less than 2^16).
+MAX_LAYOUT_PIXELS = 2**16
 # An array of axes is looked at no further.
 MAX_AXES = 1_000
 
@@ -66,16 +68,23 @@ def figure_blocks(value: Any) -> list[Block]:
 
 
 def _drawn(figure: Any) -> Block:
-    figure.draw_without_rendering()  # the layout, which says where everything is
-    extent = figure.get_tightbbox().padded(FIGURE_PADDING_INCHES)
-    # Something far outside, as by a mistaken coordinate, would make a picture of gigabytes.
-    if max(extent.size / figure.get_size_inches()) > MAX_FIGURE_GROWTH:
-        extent = figure.bbox_inches
+    extent = _extent(figure)
     # An explicit dpi, as the reader sees it: savefig sets it for the time of the drawing only.
     dpi = min(figure.dpi, MAX_IMAGE_SIDE_PIXELS / max(extent.size))
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, bbox_inches=extent)
     return image_block(buffer.getvalue())
+
+
+def _extent(figure: Any) -> Any:
+    """What is drawn of a figure, as a box in inches."""
+    # To lay it out is to make a canvas of it.
+    if max(figure.bbox.size) >= MAX_LAYOUT_PIXELS:
+        return figure.bbox_inches
+    figure.draw_without_rendering()  # the layout, which says where everything is
+    extent = figure.get_tightbbox().padded(FIGURE_PADDING_INCHES)
+    # Something far outside, as by a mistaken coordinate, would make a picture of gigabytes.
+    return extent if max(extent.size / figure.get_size_inches()) <= MAX_FIGURE_GROWTH else figure.bbox_inches
 
 
 # plotly and altair

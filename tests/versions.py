@@ -1,7 +1,8 @@
 """`make test-versions`: the built wheel, in clean environments, with the lowest and the newest versions it allows.
 
-Each Python on the PATH, from the lowest that pyproject.toml allows, gets four: with the `demo` and the `test` extra,
-each with the lowest and the newest.
+Each Python of this machine, from the lowest that pyproject.toml allows, gets four: with the `demo` extra, which runs the
+tour, and with the `test` extra; each with the lowest and the newest. All tests run in two: the lowest Python with the
+lowest versions, and the newest with the newest. The others run those in which a library or Python itself shows.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -26,6 +28,16 @@ INSTALLED = (
 )
 # No interpreter is fetched, and what PYTHONPATH names must not stand in for the wheel.
 CLEAN = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | {"UV_PYTHON_DOWNLOADS": "never"}
+
+
+# What a version of Python or of a library could change, in a minute or two.
+QUICK = tuple(
+    f"tests/test_{name}.py"
+    for name in (
+        *("attachments", "frames", "kinds", "pictures", "values", "schema", "markdown", "export", "conversation"),
+        *("accumulator", "client", "pricing", "stored", "options", "packaging", "headless"),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -44,15 +56,17 @@ class Environment:
 
 
 def main(arguments: list[str]) -> int:
-    """Returns how many environments failed. The arguments are for pytest: a few test files instead of all, say."""
+    """Returns how many environments failed. The arguments are for pytest, in each: a few test files, say."""
     wheel = build()
     failed = []
-    for python, resolution, extra in product(pythons(), RESOLUTIONS, ("demo", "test")):
+    found = pythons()
+    whole = {(found[0], "lowest-direct"), (found[-1], "highest")}
+    for python, resolution, extra in product(found, RESOLUTIONS, ("demo", "test")):
         environment = Environment(python, resolution, extra)
         print(f"== {environment.path.name}", flush=True)
         try:
             install(environment, wheel)
-            check(environment, arguments)
+            check(environment, arguments or ([] if (python, resolution) in whole else QUICK))
         except subprocess.CalledProcessError as error:
             print(f"== {environment.path.name}: {error}", flush=True)
             failed.append(environment.path.name)
@@ -104,7 +118,7 @@ def install(environment: Environment, wheel: Path) -> None:
         subprocess.run(command, env=CLEAN, check=True)
 
 
-def check(environment: Environment, arguments: list[str]) -> None:
+def check(environment: Environment, arguments: Sequence[str]) -> None:
     if environment.extra == "demo":
         environment.run("claude-magic", "demo", "--no-open", "--to", environment.path / "demo")
     else:
