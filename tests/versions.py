@@ -1,8 +1,8 @@
 """`make test-versions`: the built wheel, in clean environments, with the lowest and the newest versions it allows.
 
-Each Python of this machine, from the lowest that pyproject.toml allows, gets four: with the `demo` extra, which runs the
-tour, and with the `test` extra; each with the lowest and the newest. All tests run in two: the lowest Python with the
-lowest versions, and the newest with the newest. The others run those in which a library or Python itself shows.
+Each Python of this machine, from the lowest that pyproject.toml allows, gets four: with the `demo` extra, which runs
+the tour, and with the `test` extra; each with the lowest and the newest. All tests run in two: the lowest Python with
+the lowest versions, and the newest with the newest. The others run those in which a version would show.
 """
 
 from __future__ import annotations
