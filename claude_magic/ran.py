@@ -108,11 +108,9 @@ class Executions:
                 last_runs[noted.cell_id or number] = number
         return sorted(last_runs.values())
 
-    def printed(self, number: int) -> str | None:
-        """What was written to stdout and stderr; `None` where this IPython does not keep it."""
-        outputs = getattr(self._shell.history_manager, "outputs", None)
-        if outputs is None:
-            return None
+    def printed(self, number: int) -> str:
+        """What was written to stdout and stderr."""
+        outputs = getattr(self._shell.history_manager, "outputs", None) or {}
         streams = [each for each in outputs.get(number, ()) if str(each.output_type).endswith("_stream")]
         return "".join(str(text) for each in streams for text in each.bundle.get("stream", ()))
 

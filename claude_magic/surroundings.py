@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -114,11 +114,7 @@ class Surroundings:
         if executions.source(number) is None:
             yield from _of_file(self._filed[number])
             return
-        printed = executions.printed(number)
-        if printed is None:
-            yield from (part for part in _of_file(self._filed.get(number, {}), ("stream",)))
-        else:
-            yield Text(printed)
+        yield Text(executions.printed(number))
         for bundle in executions.displayed(number):
             yield from _of_bundle(bundle)
         if executions.has_result(number):
@@ -150,13 +146,11 @@ def _no_cell(first: int, last: int | None, known: Sequence[int], is_own: bool) -
     return f"There is no {asked}: a cell's number is the one in its In [ ], and those that ran are {ran_so_far}."
 
 
-def _of_file(cell: Mapping[str, Any], kinds: Iterable[str] = ()) -> Iterator[Part]:
+def _of_file(cell: Mapping[str, Any]) -> Iterator[Part]:
     """The outputs that a notebook's file has of a cell."""
     outputs = cell.get("outputs")
     for output in outputs if isinstance(outputs, list) else ():
         kind = output.get("output_type")
-        if kinds and kind not in kinds:
-            continue
         if kind == "stream":
             yield Text(_text(output.get("text")) or "")
         elif kind == "error":
