@@ -34,6 +34,7 @@ sepal length,grams,species
 5.1,7,a
 4.9,8,what is 1 + 1
 """
+SHADED = FRAME.replace("first 2", "shade | String | 0 | distinct 2, top dark (60), light (40)\nfirst 2")
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,9 @@ sepal length,grams,species
         (["My favourite colour is teal.", "What's my favorite color?", "What's my favourite colour?"], ["**teal**"]),
         (["Remember that the code is 4711.", "What did I ask you before?"], ["the code is 4711", "1. “Remember"]),
         (["First things", "Second things", "What did I say earlier?"], ["1. “First things”", "2. “Second things”"]),
+        (["My name is Ada.", "What is my name, and what did I ask before?"], ["**Ada**", "1. “My name is Ada.”"]),
+        ([f"Python code that groups it by shade:\n{SHADED}"], ['iris.group_by("shade")']),
+        (["Compare the mean and the median in a table."], ["| the mean |", "| the median |"]),
         (["Compare Rome and Oslo"], ["| Rome | 4 | 2 |", "| Oslo | 4 | 2 |"]),
         (["Give me the formula for variance"], ["$$s^2"]),
         (["Write a Python function for primes"], ["```python\ndef is_prime"]),

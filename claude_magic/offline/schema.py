@@ -75,7 +75,7 @@ def _value(schema: Schema, root: Schema, words: _Words, depth: int) -> Any:
         case _ if schema.get("format") in _FORMATS:
             return _FORMATS[schema["format"]]
         case _:
-            return next(words.names, None) or schema.get("default") or words.text.strip()[:60] or "text"
+            return next(words.names, None) or schema.get("default") or " ".join(words.text.split())[:60] or "text"
 
 
 def _object(schema: Schema, root: Schema, words: _Words, depth: int) -> dict[str, Any]:

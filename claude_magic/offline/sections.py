@@ -35,6 +35,7 @@ _RECALL = re.compile(
     r"|(first|last) (question|prompt|thing))\b",
     re.I,
 )
+_ASKED_WHAT = re.compile(r"\bwhat (?:did|have) (?:i|we) (?:ask|say|tell|said|told)", re.I)
 _OWN = re.compile(r"\b(?:what|which|who)(?:'s|’s| is| are| was| were)? my ([a-z][a-z ]*)", re.I)
 _NAMED = re.compile(r"\b(?i:my name is|call me|i am called|i'm called)\s+([^\W\d_][\w'’-]*(?: [A-Z][\w'’-]*)?)")
 _FACT = re.compile(r"\bmy ([a-z][a-z ]{0,40}?) (?:is|are|was) ([^.,;!?\n]+)", re.I)
@@ -111,17 +112,21 @@ def recall(prompt: Prompt) -> str | None:
     """Something that was said earlier in the conversation, when it is asked for."""
     own = _OWN.search(prompt.question)
     if own and (fact := _fact(own[1], prompt.earlier)):
-        return fact
+        return f"{fact}\n\n{_listed(prompt.earlier)}" if _ASKED_WHAT.search(prompt.question) else fact
     if not own and not _RECALL.search(prompt.question):
         return None
     if not prompt.earlier:
         return "Nothing stands before this prompt: it is the first one that I can see."
     kept = [found[1].strip() for text in prompt.earlier if (found := _REMEMBER.search(text))]
-    shown = prompt.earlier[-_SHOWN_PROMPTS:]
-    first = len(prompt.earlier) - len(shown) + 1
-    lines = [f"{i}. “{shorten(text) or '(data only)'}”" for i, text in enumerate(shown, first)]
     noted = f"You asked me to remember: **{shorten(kept[-1])}**.\n\n" if kept else ""
-    return f"{noted}Earlier you said:\n\n" + "\n".join(lines)
+    return f"{noted}{_listed(prompt.earlier)}"
+
+
+def _listed(earlier: tuple[str, ...]) -> str:
+    """The newest prompts, numbered from the conversation's first."""
+    shown = earlier[-_SHOWN_PROMPTS:]
+    lines = [f"{i}. “{shorten(text) or '(data only)'}”" for i, text in enumerate(shown, len(earlier) - len(shown) + 1)]
+    return "Earlier you said:\n\n" + "\n".join(lines)
 
 
 def _fact(wanted: str, earlier: tuple[str, ...]) -> str | None:
@@ -215,7 +220,8 @@ def code(prompt: Prompt) -> str | None:
 
 def _frame_code(frame: Frame, question: str) -> str:
     name, column = frame.name, _column(frame, question) if frame.statistics else "value"
-    key = next(iter(frame.others), column)
+    named = (name for name in frame.others if re.search(rf"\bby {re.escape(name)}\b", question, re.I))
+    key = next(named, next(iter(frame.others), column))
     if re.search(r"\b(plot|chart|histogram|draw)\b", question, re.I):
         lines = ["import matplotlib.pyplot as plt", "", f'plt.hist({name}["{column}"], bins=30)']
         lines += [f'plt.xlabel("{column}")', 'plt.ylabel("rows")']
@@ -292,8 +298,12 @@ def table(prompt: Prompt) -> str | None:
     return "What I can tell of them with no model behind me:\n\n" + _markdown_table(["name", "letters", "vowels"], rows)
 
 
+# How the table is asked for, which is none of what it compares.
+_AS_TABLE = re.compile(r",?\s+(?:in|as|with) (?:a|one) (?:\w+ )?table$", re.I)
+
+
 def _compared(prompt: Prompt) -> list[str]:
-    text = shorten(prompt.question, 400).rstrip(".?!")
+    text = _AS_TABLE.sub("", shorten(prompt.question, 400).rstrip(".?!"))
     pair = re.search(r"([\w.+#-]+) (?:vs\.?|versus) ([\w.+#-]+)", text, re.I)
     if pair:
         return [pair[1], pair[2]]
