@@ -34,6 +34,7 @@ pictures: .venv/test
 # One stamp an extra: installed anew when pyproject.toml changes. `test` includes `demo`.
 .venv/%: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing into .venv, a few minutes the first time …"
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet --editable '.[$*]'
 	touch $@

@@ -106,16 +106,23 @@ def _add_strip(commands: _Commands) -> None:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    """Run the tour from top to bottom in a kernel of its own; say what came of it; open it."""
+    """Run the tour from top to bottom in a kernel of its own; say what came of it; open it.
+
+    Notebooks that are in the folder already stay as their reader left them.
+    """
     source = _tour_source()
     tour = running.load(source)
     folder = options.to or Path(tempfile.mkdtemp(prefix="claude_magic-"))
     folder.mkdir(parents=True, exist_ok=True)
-    running.run(tour, folder, cell_seconds=DEMO_CELL_SECONDS, environment=_without_keys())
-    result = folder / "tour.ipynb"
-    files.write(result, running.dump(tour))
+    result = folder / source.name
+    if result.exists():
+        print(_line("The tour is there, as you left it. To have it made anew, delete its file."))
+    else:
+        print(_line("Running the tour on the offline stand-in …"), flush=True)
+        running.run(tour, folder, cell_seconds=DEMO_CELL_SECONDS, environment=_without_keys())
+        files.write(result, running.dump(tour))
     for other in source.parent.glob("*.ipynb"):
-        if not (folder / other.name).exists():  # what a reader made of it stays
+        if not (folder / other.name).exists():
             files.write(folder / other.name, other.read_bytes())
     _say_result(result)
     if options.no_open:
@@ -126,9 +133,10 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _tour_source() -> Path:
-    """The tour: in a checkout beside the package, in a wheel inside it."""
+    """The tour, with the other notebooks beside it: in a checkout beside the package, in a wheel inside it."""
     package = Path(__file__).parent
-    return next(path for path in (package / "tour.ipynb", package.parent / "notebooks" / "tour.ipynb") if path.exists())
+    places = (folder / "notebooks" / "tour.ipynb" for folder in (package, package.parent))
+    return next(path for path in places if path.exists())
 
 
 def _without_keys() -> dict[str, str]:

@@ -68,6 +68,19 @@ def test_the_notebooks_that_came_with_the_package_lie_beside_the_tour(demo: tupl
     assert {path.name for path in demo[0].parent.iterdir()} == ours
 
 
+def test_a_second_demo_leaves_the_notebooks_as_their_reader_left_them(
+    demo: tuple[Path, str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in demo[0].parent.iterdir():
+        document = nbformat.read(path, as_version=4)
+        document.cells.append(nbformat.v4.new_markdown_cell("A note of mine."))
+        nbformat.write(document, tmp_path / path.name)
+    left = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert main(["demo", "--to", str(tmp_path), "--no-open"]) == 0
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == left
+    assert "as you left it" in capsys.readouterr().out
+
+
 def test_the_file_has_no_widget_and_no_key_in_it(demo: tuple[Path, str], notebook: Any) -> None:
     text = demo[0].read_text(encoding="utf-8")
     assert "widget-view" not in text and "SECRET" not in text
