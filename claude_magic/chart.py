@@ -120,7 +120,8 @@ def _by_kind(bars: Sequence[Bar]) -> Iterator[tuple[str, str]]:
     for kind, amount in _known_dollars(bars).items():
         count = sum(bar.tokens.get(kind, 0) for bar in bars if bar.dollars is not None)
         if count:
-            yield kind, f"{pricing.dollars(amount)} for {count:,}{'' if kind == 'searches' else ' tokens'}"
+            unit = "" if kind == "searches" else " token" if count == 1 else " tokens"
+            yield kind, f"{pricing.dollars(amount)} for {count:,}{unit}"
 
 
 def _known_dollars(bars: Sequence[Bar]) -> dict[str, Decimal]:

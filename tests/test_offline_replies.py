@@ -60,6 +60,7 @@ SHADED = FRAME.replace("first 2", "shade | String | 0 | distinct 2, top dark (60
         (["Give me the formula for variance"], ["$$s^2"]),
         (["Write a Python function for primes"], ["```python\ndef is_prime"]),
         (["Why?\nTraceback (most recent call last):\n  File x\nValueError: no such thing"], ["`ValueError: no such"]),
+        (["Day 1: no complaints.\n" * 40 + "\nOn which day?"], ["You asked: “On which day?”"]),
         (["Hello there"], ["You asked: “Hello there”"]),
     ],
 )
@@ -70,6 +71,14 @@ def test_replies_pick_up_what_is_asked(client: anthropic.Anthropic, prompts: lis
         reply = ask(client, *messages)
         messages.append(assistant(reply["content"]))
     assert all(part in said(reply) for part in parts), said(reply)
+
+
+def test_it_thinks_longer_at_more_effort(client: anthropic.Anthropic) -> None:
+    lengths = [
+        ask(client, user("Why?"), output_config={"effort": effort})["usage"]["output_tokens_details"]["thinking_tokens"]
+        for effort in ("low", "high", "xhigh", "max")
+    ]
+    assert lengths == sorted(set(lengths))
 
 
 def test_it_measures_images(client: anthropic.Anthropic) -> None:

@@ -61,7 +61,8 @@ def test_the_wheel_holds_the_package_its_notebooks_the_licence_and_nothing_else(
         path.relative_to(ROOT).as_posix() for path in source.rglob("*") if path.suffix in (".py", ".css", ".typed")
     }
     held = set(wheel.namelist())
-    assert {name for name in held if ".dist-info/" not in name} == files | {f"claude_magic/notebooks/{path.name}" for path in NOTEBOOKS}
+    files |= {f"claude_magic/notebooks/{path.name}" for path in NOTEBOOKS}
+    assert {name for name in held if ".dist-info/" not in name} == files
     licence = next(name for name in held if name.endswith(".dist-info/licenses/LICENSE"))
     assert wheel.read(licence) == (ROOT / "LICENSE").read_bytes()
     assert all(wheel.read(f"claude_magic/notebooks/{path.name}") == path.read_bytes() for path in NOTEBOOKS)

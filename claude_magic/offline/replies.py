@@ -38,8 +38,9 @@ def draft(body: Body, thinking: bool, hop: int = 0, files: Sequence[str] = ()) -
     prompt = read(body)
     if _refuses(prompt, body, hop):
         return Draft([], "refusal", _REFUSAL)
-    opening = [{"type": "thinking", "thinking": thoughts(prompt)}] if thinking else []
-    worked = None if (body.get("output_config") or {}).get("format") else hosting.work(prompt, body, files)
+    output = body.get("output_config") or {}
+    opening = [{"type": "thinking", "thinking": thoughts(prompt, output.get("effort"))}] if thinking else []
+    worked = None if output.get("format") else hosting.work(prompt, body, files)
     said = _said(f"{LABEL}Let me see.")
     done = [said, *worked.blocks] if worked else []
     return Draft([*opening, *done, *_content(prompt, body, done)], files=worked.files if worked else ())

@@ -333,10 +333,18 @@ SECTIONS: tuple[Callable[[Prompt], str | None], ...] = (
 
 def closing(prompt: Prompt) -> str:
     """What to say where nothing fits: what was asked, and a piece of Markdown, another one each turn."""
-    asked = f"You asked: “{shorten(prompt.question or prompt.text)}”"
+    asked = f"You asked: “{_asked(prompt)}”"
     return f"{asked}\n\n{_SHOWN[len(prompt.earlier) % len(_SHOWN)]}"
 
 
+def _asked(prompt: Prompt) -> str:
+    """The question in a line; of a long one its last line, since what a question is about stands before it."""
+    question = prompt.question or prompt.text
+    last = question.rstrip().rpartition("\n")[2]
+    return shorten(question if len(question) <= _LINE_CHARACTERS else last)
+
+
+_LINE_CHARACTERS = 160
 _SHOWN = (
     "I have no model behind me, so this is what I can offer:\n\n"
     "- a **size** for every DataFrame and image\n- the value of `17 * 23`\n- what you said *earlier*",
@@ -347,8 +355,8 @@ _SHOWN = (
 )
 
 
-def thoughts(prompt: Prompt) -> str:
-    """Two to five sentences on what is in the prompt, to be seen before the answer."""
+def thoughts(prompt: Prompt, effort: str | None = None) -> str:
+    """Two to five sentences on what is in the prompt, to be seen before the answer: one at low effort, more at most."""
     count = len(prompt.text.split())
     said = [f"The prompt has {count} word{'s'[: count != 1]}: “{shorten(prompt.question or prompt.text, 80)}”."]
     said += [
@@ -363,7 +371,14 @@ def thoughts(prompt: Prompt) -> str:
     if prompt.earlier:
         said.append(f"The first of {len(prompt.earlier)} earlier prompts was “{shorten(prompt.earlier[0], 60)}”.")
     said.append("I am a stand-in with a script, so I should say what is there and not pretend to more.")
-    return " ".join(said[:4] + said[-1:] if len(said) > 5 else said)
+    said = said[:4] + said[-1:] if len(said) > 5 else said
+    if effort == "low":
+        said = said[:1]
+    again = [f"Once more, to be sure, now for the {nth} time." for nth in _AGAIN.get(effort or "", ())]
+    return " ".join([*said, *(f"{each} {' '.join(said)}" for each in again)])
+
+
+_AGAIN = {"xhigh": ("second",), "max": ("second", "third")}
 
 
 def long_text(length: int) -> str:
