@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import uuid
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from ..budget import Budget
     from ..client.batches import Batches
-    from ..conversation import Call
     from ..mapping.job import Job
     from ..mapping.lines import Line
     from ..mapping.progress import Progress
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from ..request import Request
     from ..structured import Shape
     from .asking import ClaudeMagic
+    from .background import Background
+    from .mapped_run import Run
 
 
 @magics_class
@@ -40,6 +42,7 @@ class MapMagics(Magics):
     def __init__(self, asking: ClaudeMagic) -> None:
         super().__init__(shell=asking.shell)
         self._asking = asking
+        self._background: dict[str, tuple[Progress, Background]] = {}  # by the name that each will bind
 
     @no_var_expand
     @line_cell_magic
@@ -60,9 +63,12 @@ class MapMagics(Magics):
           --fresh           ask every row, those too that were answered before
           --batch           by Message Batches: half the price, within 24 hours; the kernel may die meanwhile
 
+          --background      let other cells run meanwhile; NAME is bound when all is done
+
         %claude_map --resume    pick up the batches of this notebook; the cell, run again, does the same
-        %claude_map --status    say how they stand
-        %claude_map --cancel    end them; what was done can be picked up
+        %claude_map --status    say how they stand, or the maps in the background
+        %claude_map --cancel    end them; what was done can be picked up, or is bound
+        %claude_map --wait      wait for the maps in the background
 
         --schema S makes a column of each field of S. --model, --system, --max-tokens, --effort, --thinking, --stop and
         --cache are those of %%claude. A Dask frame stays lazy: its partitions are asked where Dask computes them.
@@ -101,6 +107,8 @@ class MapMagics(Magics):
             print(_first_request(requests))
             return
         self._check(asked, options, requests)
+        if asked.background:
+            self._check_background(asked)
         self._ask(asked, options, data, requests, shape)
 
     def _check(self, asked: Line, options: Options, requests: Asking) -> None:
@@ -119,8 +127,8 @@ class MapMagics(Magics):
         from ..mapping import partitions
 
         session = self._asking.session
-        if asked.batch or options.budget is not None or session.budget is not None:
-            what = "--batch" if asked.batch else "A budget"
+        if asked.batch or asked.background or options.budget is not None or session.budget is not None:
+            what = "--batch" if asked.batch else "--background" if asked.background else "A budget"
             raise UsageError(
                 f"{what} does not go together with a Dask frame, which is mapped when it is computed.",
                 advice=f"{asked.over}.compute() makes a pandas DataFrame of it.",
@@ -167,12 +175,33 @@ class MapMagics(Magics):
 
     def _ask(self, asked: Line, options: Options, data: Rows, requests: Asking, shape: Shape | None) -> None:
         """Ask what is missing, show how it goes, bind the result, and leave the record."""
-        from ..mapping.job import Job, survey
+        run = self._run(asked, options, data, requests, shape)
+        with closing(self._results()) as results:
+            try:
+                if asked.batch:
+                    failure, batches = self._by_batch(run, results)
+                else:
+                    missing, batches = self._missing(run.job, results), []
+                    if asked.background and missing:
+                        self._go_on(run, missing)
+                        return
+                    failure = run.ask(missing, results)
+            except ClaudeError:
+                run.progress.rest(None, {})
+                raise
+        run.conclude(failure, batches)
+
+    def _run(self, asked: Line, options: Options, data: Rows, requests: Asking, shape: Shape | None) -> Run:
+        """Go through the rows, and put together what they ask, of whom, and where the result goes."""
+        from ..mapping.job import MAX_KEPT_BYTES, Job, survey
         from ..mapping.progress import Progress
+        from .mapped_run import Run
 
         session, settings = self._asking.session, self._asking.settings()
-        progress = Progress(self.shell, panel=self._has_panel)
-        surveyed = survey(requests, lambda count: progress.say(f"reading rows: {count:,} of {data.count:,}"))
+        progress = Progress(self.shell, panel=self._has_panel, background=asked.background)
+        # In the background none of the reader's expressions runs: each request is built before.
+        kept = math.inf if asked.background else MAX_KEPT_BYTES
+        surveyed = survey(requests, lambda count: progress.say(f"reading rows: {count:,} of {data.count:,}"), kept)
         job = Job(
             name=asked.over,
             count=data.count,
@@ -186,41 +215,38 @@ class MapMagics(Magics):
             fresh=asked.fresh,
             shape=shape,
         )
-        with closing(self._results()) as results:
-            try:
-                failure, batches = self._answers(asked, job, results, progress)
-            except ClaudeError:
-                progress.rest(None, {})
-                raise
-        self._conclude(job, options, data, progress, failure, batches)
+        cell = self._asking.cell.execution_count
+        return Run(job, data, str(options.out), options.model, progress, session, cell, self.shell.user_ns)
 
-    def _answers(
-        self, asked: Line, job: Job, results: Results, progress: Progress
-    ) -> tuple[ClaudeError | None, list[str]]:
-        """Get the answers that are missing, by either way. Returns why that ended early, and the ids of batches."""
+    def _missing(self, job: Job, results: Results) -> list[str]:
+        """What is still to be asked now, with an estimate. Raises `UsageError` where it would be paid for twice."""
+        missing = job.missing(results)
+        if missing and not job.fresh and results.adopted(job.asking.about):
+            raise UsageError(
+                "A batch that this notebook submitted may hold these rows, which would be paid for twice.",
+                advice="--batch picks it up, and asks what is not in it; --fresh asks all the same.",
+            )
+        if asked_already := len(results.under_way(missing)):
+            raise UsageError(
+                f"{asked_already:,} of these requests are in a batch under way, and would be paid for twice.",
+                advice="--batch picks it up; %claude_map --cancel ends it.",
+            )
+        print(job.expected(missing).line())
+        return missing
+
+    def _by_batch(self, run: Run, results: Results) -> tuple[ClaudeError | None, list[str]]:
+        """Get the missing answers by batches. Returns why that ended early, and the ids of the batches."""
         from ..mapping import batching, table
 
+        job = run.job
         missing = job.missing(results)
-        if not asked.batch:
-            if missing and not job.fresh and results.adopted(job.asking.about):
-                raise UsageError(
-                    "A batch that this notebook submitted may hold these rows, which would be paid for twice.",
-                    advice="--batch picks it up, and asks what is not in it; --fresh asks all the same.",
-                )
-            if asked_already := len(results.under_way(missing)):
-                raise UsageError(
-                    f"{asked_already:,} of these requests are in a batch under way, and would be paid for twice.",
-                    advice="--batch picks it up; %claude_map --cancel ends it.",
-                )
-            print(job.expected(missing).line())
-            return (job.ask_now(missing, results, progress) if missing else None), []
         batches = self._batches(results)
 
         def tell(ids: list[str]) -> None:
             so_far = job.mapped(str(job.asking.base["model"]), ids)
-            progress.note(table.metadata(so_far), f"batches under way: {', '.join(ids)}")
+            run.progress.note(table.metadata(so_far), f"batches under way: {', '.join(ids)}")
 
-        by_batch = batching.Batching(job, results, batches, progress, tell)
+        by_batch = batching.Batching(job, results, batches, run.progress, tell)
         if missing and (failure := by_batch.pick_up_adopted()):
             return failure, by_batch.ids
         missing = [key for key in missing if key not in job.answers]
@@ -228,6 +254,44 @@ class MapMagics(Magics):
         new = [key for key in missing if key not in under_way]
         print(job.expected(new, batch=True).line() if new or not missing else "All is in batches under way.")
         return (by_batch.run(missing) if missing else None), by_batch.ids
+
+    def _check_background(self, asked: Line) -> None:
+        """Refuse what does not go on behind other cells. Raises `UsageError`."""
+        from .background import kernel_loop
+
+        kernel_loop()
+        if asked.batch:
+            raise UsageError(
+                "--batch and --background do not go together: a batch goes on by itself.",
+                advice="Interrupt the waiting; %claude_map --resume picks the batch up.",
+            )
+        if self._asking.session.budget is not None:
+            raise UsageError(
+                "What runs in the background cannot keep the kernel's budget, which other cells spend as well.",
+                advice="Give the map its own with --budget, and set %config ClaudeMagic.budget = None.",
+            )
+        if str(asked.options.out) in self._background:
+            raise UsageError(
+                f"A map for {asked.options.out} is under way in the background.",
+                advice="%claude_map --wait waits for it, --cancel stops it.",
+            )
+
+    def _go_on(self, run: Run, missing: Sequence[str]) -> None:
+        """Ask in the background, and let the cell end."""
+        from .background import Background, kernel_loop
+
+        def ask() -> ClaudeError | None:
+            with closing(opened()) as results:
+                return run.ask(missing, results)
+
+        def conclude(failure: ClaudeError | None) -> None:
+            del self._background[run.out]
+            run.conclude(failure, told=True)
+
+        opened = self._opening()
+        run.progress.say("begun", 0.0, at_once=True)
+        self._background[run.out] = (run.progress, Background(kernel_loop(), ask, conclude))
+        print(f"{run.out} is bound when all is done; %claude_map --wait waits for that, --cancel stops it.")
 
     def _batches(self, results: Results) -> Batches:
         """The provider's batches. Raises `UsageError` where there are none, or nothing is kept that is needed later."""
@@ -241,50 +305,59 @@ class MapMagics(Magics):
         return Batches(self._asking.session.client, self._asking.settings())
 
     def _look_after(self, words: list[str]) -> None:
-        """`%claude_map --resume`, `--cancel`, `--status`: the batches of this notebook."""
-        from ..mapping import batching
+        """`%claude_map --wait`, `--resume`, `--cancel`, `--status`: what of this notebook is under way."""
         from ..mapping.progress import Progress
 
-        if len(words) != 1 or words[0] not in ("--resume", "--cancel", "--status"):
+        if len(words) != 1 or words[0] not in ("--wait", "--resume", "--cancel", "--status"):
             raise UsageError(
-                "%claude_map takes --resume, --cancel or --status, for the batches of this notebook.",
+                "%claude_map takes --wait, --resume, --cancel or --status, for what is under way.",
                 advice="To map: %%claude_map FRAME --out NAME, and the prompt below it.",
             )
-        client, settings = self._asking.session.client, self._asking.settings()
-        provider = client.provider(settings)
+        (word,) = words
+        if self._look_behind(word) or word == "--wait":
+            return
+        provider = self._asking.session.client.provider(self._asking.settings())
         with closing(self._results()) as results:
             batches = self._batches(results)
             self._adopt(results)
             parts = results.own_parts(provider)
             if not parts:
                 print("No batch of this notebook is under way.")
-            elif words == ["--status"]:
+            elif word == "--status":
                 for part in parts:
                     print(_stands(batches, part.batch))
-            elif words == ["--cancel"]:
-                for name, batch in batching.cancel(batches, results, provider):
-                    if batch is None:
-                        print(f"{name}: there is no such batch for this key; it is forgotten")
-                    else:
-                        print(f"{_told(batch)}; %claude_map --resume picks up what was done")
+            elif word == "--cancel":
+                _cancel(batches, results, provider)
             else:
-                self._resume(
-                    batches,
-                    results,
-                    Progress(self.shell, panel=self._asking.panel and self._asking.cell.id is not None),
-                )
+                self._resume(batches, results, Progress(self.shell, panel=self._has_panel))
+
+    def _look_behind(self, word: str) -> bool:
+        """The same for maps in the background. Returns whether there were any that the word is for."""
+        under_way = list(self._background.items()) if word != "--resume" else []
+        for name, (progress, background) in under_way:
+            if word == "--wait":
+                background.wait()
+            elif word == "--cancel":
+                progress.stopped.set()
+                print(f"{name} is stopping: what is done is bound.")
+            else:
+                print(f"{name}: {progress.said}")
+        if word == "--wait" and not under_way:
+            print("No map goes on in the background.")
+        return bool(under_way)
 
     def _resume(self, batches: Batches, results: Results, progress: Progress) -> None:
         """Pick up what has been asked, and say what came."""
         from ..mapping import batching
+        from .mapped_run import spend
 
-        client, settings = self._asking.session.client, self._asking.settings()
+        session, settings = self._asking.session, self._asking.settings()
         told: list[str] = []
         try:
-            for collected in batching.resume(batches, results, settings, progress, client.provider(settings)):
+            for collected in batching.resume(batches, results, settings, progress, session.client.provider(settings)):
                 calls = [call for answer in collected.answers for call in answer.calls]
                 if collected.first:
-                    self._spend(calls, collected.part.batch or "")
+                    spend(session, self._asking.cell.execution_count, calls, collected.part.batch or "")
                 whole = sum(not answer.error for answer in collected.answers)
                 told.append(f"{collected.part.batch}: {whole:,} of {len(collected.answers):,} rows answered")
         finally:
@@ -309,59 +382,18 @@ class MapMagics(Magics):
             for _, run in notebook.read(path).mapped:
                 results.adopt(run)
 
-    def _conclude(
-        self,
-        job: Job,
-        options: Options,
-        data: Rows,
-        progress: Progress,
-        failure: ClaudeError | None,
-        batches: Sequence[str],
-    ) -> None:
-        """Bind what there is, count what it cost, and leave the record in the cell."""
-        from ..mapping import table
-
-        mapped = job.mapped(options.model, batches)
-        self._spend(job.tally.calls, job.name)
-        if failure is not None and all(each.text is None for each in job.answers.values()):
-            waiting = {"text/plain": f"batches under way: {', '.join(batches)}"} if batches else None
-            progress.rest(waiting, table.metadata(mapped) if batches else {})
-            raise failure
-        columns = table.columns(job, data.taken)
-        self.shell.user_ns[str(options.out)] = data.result(columns)
-        notes = [f"{options.out} is a {data.kind}, with {', '.join(columns)}.", *_remarks(job)]
-        progress.rest(table.bundle(mapped, job, notes), table.metadata(mapped))
-        if failure is not None:
-            kept = f"What is done is in {options.out}; run the cell again for the rest."
-            failure.advice = f"{kept} {failure.advice}".strip()
-            raise failure
-
-    def _spend(self, calls: Sequence[Call], name: str) -> None:
-        """Put what was paid for into the ledger, as one turn that stands in no conversation."""
-        from ..conversation import Turn
-        from ..mapped import MAPPED
-
-        if calls:
-            prompt = {"role": "user", "content": [{"type": "text", "text": f"({MAPPED}: {name})"}]}
-            turn = Turn(
-                id=uuid.uuid4().hex,
-                messages=(prompt, {"role": "assistant", "content": []}),
-                calls=tuple(calls),
-                created=calls[0].started,
-                execution_count=self._asking.cell.execution_count,
-                once=True,
-                notes=(MAPPED,),
-            )
-            self._asking.session.spent.append(turn)
-
     @property
     def _has_panel(self) -> bool:
         return bool(self._asking.panel and self._asking.cell.id is not None)
 
     def _results(self) -> Results:
+        return self._opening()()
+
+    def _opening(self) -> Callable[[], Results]:
+        """How this notebook's answers are opened: by each thread for itself."""
         from ..mapping import results
 
-        return results.Results(results.file() if self._asking.journal else None, self._asking.session.path)
+        return partial(results.Results, results.file() if self._asking.journal else None, self._asking.session.path)
 
 
 def _value_of(source: str, namespace: dict[str, Any]) -> Any:
@@ -396,6 +428,17 @@ def _stands(batches: Batches, batch: str | None) -> str:
         return f"{batch}: there is no such batch for this key; %claude_map --cancel forgets it"
 
 
+def _cancel(batches: Batches, results: Results, provider: str) -> None:
+    """End the batches of a notebook, and say so of each."""
+    from ..mapping import batching
+
+    for name, batch in batching.cancel(batches, results, provider):
+        if batch is None:
+            print(f"{name}: there is no such batch for this key; it is forgotten")
+        else:
+            print(f"{_told(batch)}; %claude_map --resume picks up what was done")
+
+
 def _first_request(requests: Asking) -> str:
     import json
 
@@ -414,17 +457,3 @@ def _budget(left: Budget | None, options: Options) -> Budget | None:
 
     own = None if options.budget is None else budget.Budget(Decimal(options.budget), Decimal(options.budget))
     return budget.tighter(left, own)
-
-
-def _remarks(job: Job) -> list[str]:
-    """What else there is to say of a map."""
-    said = [
-        (job.earlier, "was", "answered in an earlier run, which cost nothing now"),
-        (job.surveyed.shared, "is", "the same as one above, and was not asked again"),
-    ]
-    return [f"{_rows(count, verb)} {what}." for count, verb, what in said if count]
-
-
-def _rows(count: int, verb: str) -> str:
-    plural = {"was": "were", "is": "are"}
-    return f"1 row {verb}" if count == 1 else f"{count:,} rows {plural[verb]}"

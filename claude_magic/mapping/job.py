@@ -26,7 +26,6 @@ from .tally import Tally
 
 # Requests of so many bytes in all are built once and kept; more are built again when they are asked.
 MAX_KEPT_BYTES = 64_000_000
-STOPPING = " · stopping: the replies under way are paid for, and waited for; Interrupt breaks them off"
 
 
 @dataclass(frozen=True)
@@ -49,8 +48,8 @@ class Survey:
         return len(self.keys) - len(self.first) - len(self.failures)
 
 
-def survey(asking: Asking, tell: Callable[[int], None]) -> Survey:
-    """Go through all rows once. `tell` is told how many it were, each time."""
+def survey(asking: Asking, tell: Callable[[int], None], most_kept: float = MAX_KEPT_BYTES) -> Survey:
+    """Go through all rows once. `tell` is told how many it were, each time. `most_kept` is in bytes."""
     keys: list[str] = []
     first: dict[str, int] = {}
     tokens: dict[str, int] = {}
@@ -65,7 +64,7 @@ def survey(asking: Asking, tell: Callable[[int], None]) -> Survey:
         elif ask.key not in first:
             first[ask.key], tokens[ask.key], sizes[ask.key] = ask.position, ask.tokens, ask.size
             size += ask.size
-            if size > MAX_KEPT_BYTES:
+            if size > most_kept:
                 kept = None
             if kept is not None:
                 kept.append(ask)
@@ -135,10 +134,8 @@ class Job:
             self.take(came)
             results.keep(came)
             said = line(self.tally, len(missing), str(self.tally.cost), time.monotonic() - began)
-            if stopped := progress.stopped.is_set():
-                said += STOPPING
             progress.say(said, self.tally.done / len(missing))
-            return not stopped
+            return not progress.stopped.is_set()
 
         settings = replace(self.settings, betas=(*self.settings.betas, *self.asking.betas))
         failure = Now(self.client, settings, self.concurrency, purse).run(self.asks(missing), watch)

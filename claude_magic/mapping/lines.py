@@ -30,6 +30,7 @@ class Line:
     options: Options
     concurrency: int = DEFAULT_CONCURRENCY
     batch: bool = False
+    background: bool = False
     fresh: bool = False
 
 
@@ -43,10 +44,12 @@ def _concurrency(text: str) -> int:
 OWN: dict[str, tuple[str, Callable[[str], Any] | None]] = {
     "--concurrency": ("concurrency", _concurrency),
     "--batch": ("batch", None),
+    "--background": ("background", None),
     "--fresh": ("fresh", None),
 }
 HELP = f"""  --concurrency N         rows asked at the same time, at most (default {DEFAULT_CONCURRENCY})
   --batch                 by Message Batches: half the price, within 24 hours
+  --background            let other cells run meanwhile; the result is bound when all is done
   --fresh                 ask every row, those too that were answered before"""
 
 

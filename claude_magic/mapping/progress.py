@@ -19,15 +19,19 @@ REFRESH_SECONDS = 0.25
 BAR_CELLS = 20
 # A rate is worth saying once so many seconds of it are known.
 RATE_AFTER_SECONDS = 1.0
+STOPPING = " · stopping: the replies under way are paid for, and waited for"
 
 Bundle = Mapping[str, Any]
 
 
 class Progress:
-    """One map's output: a panel with Stop where a browser is, a line of text in a terminal."""
+    """One map's output: a panel with Stop where a browser is, a line of text in a terminal. `said` is what it said
+    last; in the `background` the cell has ended."""
 
-    def __init__(self, shell: InteractiveShell, *, panel: bool) -> None:
+    def __init__(self, shell: InteractiveShell, *, panel: bool, background: bool = False) -> None:
         self.stopped = threading.Event()
+        self.said = ""
+        self._background = background
         self._shell = shell
         self._id = uuid.uuid4().hex
         self._shown = False
@@ -42,8 +46,11 @@ class Progress:
         if not at_once and now - self._told < REFRESH_SECONDS:
             return
         self._told = now
+        if self.stopped.is_set():
+            text += STOPPING if self._background else f"{STOPPING}; Interrupt breaks them off"
+        self.said = text
         if self._panel is not None:
-            self._panel.say(text, stoppable=clicks_arrive(self._shell), share=share)
+            self._panel.say(text, stoppable=self._background or clicks_arrive(self._shell), share=share)
             if not self._shown:
                 self._show(self._panel.bundle)
             return
