@@ -71,3 +71,31 @@ def test_interrupt_breaks_off_what_is_under_way_and_keeps_what_is_done(lab: Page
     lab.finish(3)
     assert lab.text(3).split()[:2] == [str(ROWS), "0"]
     assert not lab.errors
+
+
+def test_in_the_background_other_cells_run_and_the_record_takes_the_bars_place(
+    either: Page, server: SteeredServer, pictures: Path
+) -> None:
+    server.script = lambda body: [{"type": "text", "text": "Something behind."}]
+    begin(
+        either, [FRAME, f"{MAP.replace('something', either.lab.application)}".replace("4 ", "4 --background "), COUNT]
+    )
+    either.finish(1)
+    server.hold(SOME_EVENTS)
+    either.finish(2)
+    either.wait_until("Number(bed.area(2).querySelector('progress')?.value) > 0")
+    either.panel(2).get_by_role("button", name="Stop").wait_for()
+    either.screenshot(pictures / f"map-background-{either.lab.application}.png")
+    either.finish(1)
+    server.release()
+    either.wait_text(2, "told is a pandas DataFrame")
+    either.finish(3)
+    assert either.text(3).split() == [str(ROWS), "0", "0"] and either.panel(2).count() == 0
+    either.save()
+    (record,) = [
+        output.metadata["claude_magic"]["map"]
+        for output in either.lab.read(either.name).cells[2].outputs
+        if output.get("metadata", {}).get("claude_magic")
+    ]
+    assert record["answered"] == ROWS
+    assert not either.errors

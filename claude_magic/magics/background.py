@@ -10,7 +10,7 @@ from contextlib import suppress
 
 from ..errors import ClaudeError, UsageError
 
-JOIN_SECONDS = 0.1
+WAIT_SECONDS = 0.1
 
 
 def kernel_loop() -> asyncio.AbstractEventLoop:
@@ -34,15 +34,15 @@ class Background:
         self._conclude = conclude
         self._concluded = False
         self._failure: ClaudeError | None = None
-        context = contextvars.copy_context()  # ipykernel's: what is shown goes to the cell that began it
-        self._context = context
-        self._thread = threading.Thread(target=context.copy().run, args=(self._run,), daemon=True, name="claude_map")
-        self._thread.start()
+        self._over = threading.Event()
+        self._context = contextvars.copy_context()  # ipykernel's: what is shown goes to the cell that began it
+        run = self._context.copy().run
+        threading.Thread(target=run, args=(self._run,), daemon=True, name="claude_magic background").start()
 
     def wait(self) -> None:
         """Wait until it is concluded, in the cell that waits. An Interrupt ends the waiting, and not the map."""
-        while self._thread.is_alive():
-            self._thread.join(JOIN_SECONDS)
+        while not self._over.wait(WAIT_SECONDS):  # not Thread.join: interrupted, that takes a thread for ended
+            pass
         self._end()
 
     def _run(self) -> None:
@@ -51,6 +51,7 @@ class Background:
         except ClaudeError as failure:
             self._failure = failure
         finally:
+            self._over.set()
             with suppress(RuntimeError):  # the kernel ends, and its loop before this thread
                 self._loop.call_soon_threadsafe(self._end, context=self._context)
 
