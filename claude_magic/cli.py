@@ -110,6 +110,7 @@ def _demo(options: argparse.Namespace) -> int:
 
     Notebooks that are in the folder already stay as their reader left them.
     """
+    running.check_installed("nbclient", "matplotlib", "pandas", *([] if options.no_open else ["jupyterlab"]))
     source = _tour_source()
     tour = running.load(source)
     folder = options.to or Path(tempfile.mkdtemp(prefix="claude_magic-"))

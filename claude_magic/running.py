@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
 def load(path: Path) -> NotebookNode:
     """A notebook's file, in format 4. Raises `UsageError` where it cannot be read as one, or run."""
-    _check_installed()
+    check_installed("nbclient")
     import nbformat
 
     with files.reading_notebook(path):
@@ -79,8 +80,8 @@ def dump(notebook: NotebookNode) -> bytes:
     return f"{nbformat.writes(notebook)}\n".encode()
 
 
-def _check_installed() -> None:
-    try:
-        import nbclient  # noqa: F401
-    except ImportError:
-        raise UsageError("This needs more packages: pip install 'claude_magic[demo]'") from None
+def check_installed(*modules: str) -> None:
+    """Raise `UsageError` where one of these modules, of the `demo` extra, is not installed."""
+    missing = [module for module in modules if importlib.util.find_spec(module) is None]
+    if missing:
+        raise UsageError(f"This needs more packages ({', '.join(missing)}): pip install 'claude_magic[demo]'")

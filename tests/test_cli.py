@@ -400,6 +400,21 @@ def test_replay_of_what_is_no_notebook_is_one_line(tmp_path: Path, capsys: pytes
         assert len(capsys.readouterr().err.splitlines()) == 1
 
 
+@pytest.mark.parametrize(("module", "options"), [("matplotlib", ["--no-open"]), ("jupyterlab", [])])
+def test_without_a_package_of_the_tour_nothing_is_begun(
+    module: str,
+    options: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setitem(sys.modules, module, None)
+    assert main(["demo", "--to", str(tmp_path / "demo"), *options]) == 1
+    printed = capsys.readouterr()
+    assert f"({module}): pip install 'claude_magic[demo]'" in printed.err and not printed.out
+    assert not (tmp_path / "demo").exists()
+
+
 @pytest.mark.parametrize("command", ["demo", "replay"])
 def test_without_nbclient_a_line_says_what_to_install(tmp_path: Path, command: str) -> None:
     path = [str(written(tmp_path / "n.ipynb", cell_of(turn_of("a"))))] if command == "replay" else ["--no-open"]
