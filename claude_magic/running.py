@@ -14,6 +14,9 @@ from .errors import UsageError
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
+# ipykernel warns of each kernel that is reached by TCP, which a reader of ours cannot act on.
+_QUIET = "--log-level=ERROR"
+
 
 def load(path: Path) -> NotebookNode:
     """A notebook's file, in format 4. Raises `UsageError` where it cannot be read as one, or run."""
@@ -55,7 +58,7 @@ def run(
         timeout=cell_seconds,
         kernel_name="python3",
         resources={"metadata": {"path": str(folder)}},
-        extra_arguments=list(kernel_arguments),
+        extra_arguments=[_QUIET, *kernel_arguments],
         on_cell_start=begin,
     )
     try:
