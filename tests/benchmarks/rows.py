@@ -91,6 +91,8 @@ def _bare() -> float:
 
 
 def _batch() -> float:
+    import anthropic  # noqa: F401  (its import is not the batch)
+
     from claude_magic.mapping import batching
 
     grown: list[int] = []
