@@ -16,12 +16,14 @@ from IPython.core.completer import SimpleCompletion
 from . import options
 
 if TYPE_CHECKING:
+    from dataclasses import Field
+
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
     from IPython.core.interactiveshell import InteractiveShell
 
 MAX_FILES = 200
-# `%claude_fix` and `%%claude_map` take the same options.
-_LINE = re.compile(r"\s*(%%?)claude(?:_fix|_map)?[ \t]+")
+# `%claude_fix` takes the same options; `%%claude_map` has a few of its own, and data before them.
+_LINE = re.compile(r"\s*(%%?)claude(_fix|_map)?[ \t]+")
 _WORD = re.compile(r"""(?:"[^"]*"?|'[^']*'?|\{\{.*?(?:\}\}|$)|[^\s"'])+""")
 _NAME = re.compile(r"[^\W\d][\w.]*$|$")
 
@@ -32,7 +34,10 @@ def match(asked: CompletionContext, shell: InteractiveShell, chats: Callable[[],
     before = lines[asked.cursor_line][: len(asked.text_until_cursor)] if asked.cursor_line < len(lines) else ""
     opening = _LINE.match(before)
     if opening is not None and (opening[1] == "%" or asked.cursor_line == 0):
-        return _on_the_line(before[opening.end() :], shell, chats)
+        text = before[opening.end() :]
+        if opening[2] == "_map":
+            return _on_a_map_line(text, opening[1], shell, chats)
+        return _on_the_line(text, shell, chats)
     if asked.cursor_line and re.match(r"%%claude(_map)?(\s|$)", asked.full_text.lstrip()):
         return _in_text(before, shell)
     return {"completions": []}
@@ -40,22 +45,63 @@ def match(asked: CompletionContext, shell: InteractiveShell, chats: Callable[[],
 
 def _on_the_line(text: str, shell: InteractiveShell, chats: Callable[[], Sequence[str]]) -> SimpleMatcherResult:
     """Options, then their values; behind them is prose."""
+    words, fragment = _apart(text)
+    awaited, others = _awaited(words)
+    if others:
+        return _in_text(text, shell)
+    flags = [flag for field in options.FIELDS for flag in field.metadata["flags"]]
+    return _option(text, fragment, awaited, flags, shell, chats)
+
+
+def _on_a_map_line(
+    text: str, percent: str, shell: InteractiveShell, chats: Callable[[], Sequence[str]]
+) -> SimpleMatcherResult:
+    """Options and their values; what is mapped over is Python."""
+    from .mapping import lines
+
+    words, fragment = _apart(text)
+    if percent == "%":
+        return _offer(fragment, () if words else lines.LOOKING)
+    awaited, _ = _awaited(words)
+    if awaited is None and not fragment.startswith("-"):
+        return _in_python(text, shell)
+    return _option(text, fragment, awaited, lines.flags(), shell, chats)
+
+
+def _apart(text: str) -> tuple[list[str], str]:
+    """The words before the cursor, and what has been typed of the next."""
     words = _WORD.findall(text)
     fragment = words.pop() if text[-1:].strip() and words else ""
-    awaited = None
+    return words, fragment
+
+
+def _awaited(words: Sequence[str]) -> tuple[Field[Any] | None, bool]:
+    """The option whose value comes next, if one does; and whether there are words that belong to no option."""
+    awaited, others = None, False
     for word in words:
         if awaited is not None:
             awaited = None
         elif word.startswith("-") and "=" not in word:
-            awaited = options.BY_FLAG.get(word)
-            awaited = awaited if awaited is not None and awaited.metadata["metavar"] else None
+            field = options.BY_FLAG.get(word)
+            awaited = field if field is not None and field.metadata["metavar"] else None
         elif not word.startswith("-"):
-            return _in_text(text, shell)
+            others = True
+    return awaited, others
+
+
+def _option(
+    text: str,
+    fragment: str,
+    awaited: Field[Any] | None,
+    flags: Sequence[str],
+    shell: InteractiveShell,
+    chats: Callable[[], Sequence[str]],
+) -> SimpleMatcherResult:
+    """An option, or the value of the one before."""
     if awaited is None and fragment.startswith("-") and "=" in fragment:
         flag, _, fragment = fragment.partition("=")
         awaited = options.BY_FLAG.get(flag)
     if awaited is None:
-        flags = [flag for field in options.FIELDS for flag in field.metadata["flags"]]
         return _offer(fragment, flags if fragment.startswith("-") else [])
     if "{{" in fragment:
         return _in_text(text, shell)
@@ -83,10 +129,17 @@ def _choices(
 
 def _in_text(text: str, shell: InteractiveShell) -> SimpleMatcherResult:
     """Python inside of `{{…}}`, nothing in prose."""
-    if text.rfind("{{") <= text.rfind("}}") or shell.Completer is None:
+    if text.rfind("{{") <= text.rfind("}}"):
         return _offer(text.split()[-1] if text[-1:].strip() else "", [])
+    return _in_python(text, shell)
+
+
+def _in_python(text: str, shell: InteractiveShell) -> SimpleMatcherResult:
+    """The names, or an object's attributes, that go on at the end of an expression."""
     found = _NAME.search(text)
     fragment = found[0] if found else ""
+    if shell.Completer is None:
+        return _offer(fragment, [])
     complete: Any = shell.Completer.attr_matches if "." in fragment else shell.Completer.global_matches
     return _offer(fragment, sorted(name for name in complete(fragment) if not name.rpartition(".")[2].startswith("_")))
 

@@ -51,6 +51,24 @@ def test_options_and_their_values_are_offered(
     assert offered(notebook, f"{magic} {line}") == (expected, replaced)
 
 
+@pytest.mark.parametrize(
+    ("line", "expected", "replaced"),
+    [
+        ("%%claude_map owl|", ["owl_count", "owls"], "owl"),
+        ("%%claude_map owls --conc|", ["--concurrency"], "--conc"),
+        ("%%claude_map owls[:2] --out x --back|", ["--background"], "--back"),
+        ("%%claude_map --model so|", ["sonnet"], "so"),
+        ("%%claude_map owls --out ow|", ["owl_count", "owls"], "ow"),
+        ("%%claude_map owls --com|", [], ""),
+        ("%claude_map --re|", ["--resume"], "--re"),
+        ("%%claude_map owls\nSay {{owl_|}}", ["owl_count"], "owl_"),
+    ],
+)
+def test_a_map_offers_its_options_and_the_data(notebook: Kernel, line: str, expected: list[str], replaced: str) -> None:
+    matches, of = offered(notebook, line)
+    assert ([each for each in matches if each != "--com"], of if expected else "") == (expected, replaced)
+
+
 def test_files_are_offered_as_they_are_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "plots").mkdir()

@@ -306,9 +306,10 @@ class MapMagics(Magics):
 
     def _look_after(self, words: list[str]) -> None:
         """`%claude_map --wait`, `--resume`, `--cancel`, `--status`: what of this notebook is under way."""
+        from ..mapping import lines
         from ..mapping.progress import Progress
 
-        if len(words) != 1 or words[0] not in ("--wait", "--resume", "--cancel", "--status"):
+        if len(words) != 1 or words[0] not in lines.LOOKING:
             raise UsageError(
                 "%claude_map takes --wait, --resume, --cancel or --status, for what is under way.",
                 advice="To map: %%claude_map FRAME --out NAME, and the prompt below it.",

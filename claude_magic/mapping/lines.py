@@ -47,10 +47,14 @@ OWN: dict[str, tuple[str, Callable[[str], Any] | None]] = {
     "--background": ("background", None),
     "--fresh": ("fresh", None),
 }
-HELP = f"""  --concurrency N         rows asked at the same time, at most (default {DEFAULT_CONCURRENCY})
-  --batch                 by Message Batches: half the price, within 24 hours
-  --background            let other cells run meanwhile; the result is bound when all is done
-  --fresh                 ask every row, those too that were answered before"""
+# What `%claude_map` does with what is under way.
+LOOKING = ("--wait", "--resume", "--status", "--cancel")
+
+
+def flags() -> list[str]:
+    """The options that a map takes."""
+    fields = [field for field in options.FIELDS if field.name not in _OF_ONE]
+    return [*OWN, *(flag for field in fields for flag in field.metadata["flags"])]
 
 
 def read(line: str, defaults: Options) -> Line:
