@@ -10,31 +10,23 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.magic import line_magic, magics_class
 
 from .. import options
 from ..conversation import Pin, turns_of
 from ..errors import UsageError
 from ..stored import pin_metadata
+from .beside import BesideMagics
 
 if TYPE_CHECKING:
-    from IPython.core.interactiveshell import InteractiveShell
-
     from ..conversation import Conversation, Turn
     from ..record import Bundle
     from ..session import Session
-    from .asking import ClaudeMagic
 
 
 @magics_class
-class ConversationMagics(Magics):
+class ConversationMagics(BesideMagics):
     """`%claude_history`, `%claude_undo`, `%claude_reset`, and ways out and back in."""
-
-    shell: InteractiveShell
-
-    def __init__(self, asking: ClaudeMagic) -> None:
-        super().__init__(shell=asking.shell)
-        self._asking = asking
 
     @property
     def _session(self) -> Session:

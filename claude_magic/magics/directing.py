@@ -4,31 +4,20 @@ from __future__ import annotations
 
 import re
 import time
-from typing import TYPE_CHECKING
 
-from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
+from IPython.core.magic import line_cell_magic, magics_class, no_var_expand
 
 from ..conversation import SystemPrompt
 from ..errors import UsageError
 from ..stored import system_metadata
-
-if TYPE_CHECKING:
-    from IPython.core.interactiveshell import InteractiveShell
-
-    from .asking import ClaudeMagic
+from .beside import BesideMagics
 
 _OF_CHAT = re.compile(r"""(?:--chat|-c)(?:\s+|=)("[^"]+"|'[^']+'|\S+)\s*""")
 
 
 @magics_class
-class SystemMagics(Magics):
+class SystemMagics(BesideMagics):
     """`%claude_system`."""
-
-    shell: InteractiveShell
-
-    def __init__(self, asking: ClaudeMagic) -> None:
-        super().__init__(shell=asking.shell)
-        self._asking = asking
 
     @no_var_expand
     @line_cell_magic

@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
 
-from IPython.core.magic import Magics, line_magic, magics_class, no_var_expand
+from IPython.core.magic import line_magic, magics_class, no_var_expand
 
 from .. import options
 from ..errors import UsageError
-
-if TYPE_CHECKING:
-    from IPython.core.interactiveshell import InteractiveShell
-
-    from .asking import ClaudeMagic
+from .beside import BesideMagics
 
 ASKS = (
     "Correct the cell that failed. Reply with the whole corrected cell as one Python code block, changed no more than "
@@ -22,14 +17,8 @@ ASKS = (
 
 
 @magics_class
-class FixMagics(Magics):
+class FixMagics(BesideMagics):
     """`%claude_fix`."""
-
-    shell: InteractiveShell
-
-    def __init__(self, asking: ClaudeMagic) -> None:
-        super().__init__(shell=asking.shell)
-        self._asking = asking
 
     @no_var_expand
     @line_magic

@@ -9,14 +9,13 @@ from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.magic import Magics, line_cell_magic, magics_class, no_var_expand
+from IPython.core.magic import line_cell_magic, magics_class, no_var_expand
 
 from .. import options
 from ..errors import ClaudeError, ReplyInterrupted, UsageError
+from .beside import BesideMagics
 
 if TYPE_CHECKING:
-    from IPython.core.interactiveshell import InteractiveShell
-
     from ..budget import Budget
     from ..client.batches import Batches
     from ..mapping.job import Job
@@ -34,14 +33,11 @@ if TYPE_CHECKING:
 
 
 @magics_class
-class MapMagics(Magics):
+class MapMagics(BesideMagics):
     """`%%claude_map`."""
 
-    shell: InteractiveShell
-
     def __init__(self, asking: ClaudeMagic) -> None:
-        super().__init__(shell=asking.shell)
-        self._asking = asking
+        super().__init__(asking)
         self._background: dict[str, tuple[Progress, Background]] = {}  # by the name that each will bind
 
     @no_var_expand

@@ -7,18 +7,16 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.magic import line_magic, magics_class
 
 from .. import __version__, models
 from ..errors import UsageError
+from .beside import BesideMagics
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from IPython.core.interactiveshell import InteractiveShell
-
     from ..record import Bundle
-    from .asking import ClaudeMagic
 
 MAX_ROWS = 100
 MAX_NAME_CHARACTERS = 80
@@ -58,14 +56,8 @@ class Listing:
 
 
 @magics_class
-class ModelMagics(Magics):
+class ModelMagics(BesideMagics):
     """`%claude_models`."""
-
-    shell: InteractiveShell
-
-    def __init__(self, asking: ClaudeMagic) -> None:
-        super().__init__(shell=asking.shell)
-        self._asking = asking
 
     @line_magic
     def claude_models(self, line: str) -> None:

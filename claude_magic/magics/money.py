@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from IPython.core.magic import Magics, line_magic, magics_class
+from IPython.core.magic import line_magic, magics_class
 
 from .. import options
 from ..errors import UsageError
 from ..options import Options
-
-if TYPE_CHECKING:
-    from IPython.core.interactiveshell import InteractiveShell
-
-    from .asking import ClaudeMagic
+from .beside import BesideMagics
 
 
 @magics_class
-class MoneyMagics(Magics):
+class MoneyMagics(BesideMagics):
     """`%claude_cost` and `%claude_warm`."""
-
-    shell: InteractiveShell
-
-    def __init__(self, asking: ClaudeMagic) -> None:
-        super().__init__(shell=asking.shell)
-        self._asking = asking
 
     @line_magic
     def claude_cost(self, line: str) -> None:
