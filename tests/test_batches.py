@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from exchange import connect
-from IPython.core.interactiveshell import InteractiveShell
+from shell import OfflineShell
 
 from claude_magic import notebook as notebooks
 from claude_magic import offline, pricing, stored
@@ -34,20 +34,11 @@ from claude_magic.offline.faults import Rejected
 MODEL = "claude-haiku-5-5"
 
 
-class Notebook:
+class Notebook(OfflineShell):
     """A shell with the extension, and the batches of the stand-in that it asks."""
 
-    def __init__(self) -> None:
-        self.shell = InteractiveShell()
-        self.shell.run_line_magic("load_ext", "claude_magic")
-        self.asking = self.shell.magics_manager.registry["ClaudeMagic"]
-        self.asking.provider = "offline"
-        self.asking.panel = False
-        self.server: offline.Server = self.asking.session.client.offline
-
     def map(self, line: str, prompt: str = "Say {{item}}") -> Any:
-        self.shell.run_cell_magic("claude_map", f"{line} --out result --model haiku", prompt)
-        return self.shell.user_ns["result"]
+        return super().map(f"{line} --model haiku", prompt)
 
     def look(self, line: str) -> None:
         self.shell.run_line_magic("claude_map", line)
@@ -74,8 +65,7 @@ def notebook(loaded: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     loaded.server.batch_faults.clear()
     loaded.server.look_faults.clear()
     loaded.server.script = lambda body: [{"type": "text", "text": f"re: {body['messages'][-1]['content'][0]['text']}"}]
-    loaded.asking.session.spent.clear()
-    loaded.shell.user_ns.pop("result", None)
+    loaded.forget()
     yield loaded
 
 

@@ -21,8 +21,8 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
 from kernel import Page
+from shell import OfflineShell as Notebook
 
 from claude_magic import notebook as notebooks
 from claude_magic import offline, pricing, spending, stored
@@ -44,28 +44,9 @@ COLUMNS = {
 }
 
 
-class Notebook:
-    """A shell with the extension, and a stand-in that it asks."""
-
-    def __init__(self, data: Path) -> None:
-        self.data = data
-        self.shell = InteractiveShell()
-        self.shell.run_line_magic("load_ext", "claude_magic")
-        self.asking = self.shell.magics_manager.registry["ClaudeMagic"]
-        self.asking.provider = "offline"
-        self.asking.panel = False
-        self.server: offline.Server = self.asking.session.client.offline
-        self.published: list[dict[str, Any]] = []
-
-    def map(self, line: str, prompt: str) -> Any:
-        """Run a cell. Returns what it bound; raises what it raised."""
-        self.shell.run_cell_magic("claude_map", f"{line} --out result", prompt)
-        return self.shell.user_ns["result"]
-
-
 @pytest.fixture(scope="module")
-def loaded(tmp_path_factory: pytest.TempPathFactory) -> Notebook:
-    return Notebook(tmp_path_factory.mktemp("data"))
+def loaded() -> Notebook:
+    return Notebook()
 
 
 @pytest.fixture
@@ -75,10 +56,9 @@ def notebook(loaded: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     loaded.server.replies.clear()
     loaded.server.faults.clear()
     loaded.server.script = lambda body: [{"type": "text", "text": f"re: {asked(body)}"}]
-    loaded.asking.session.spent.clear()
+    loaded.forget()
     loaded.asking.max_retries = 4
     loaded.asking.budget = None
-    loaded.shell.user_ns.pop("result", None)
     yield loaded
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
+from shell import Shell
 from unruly import BROKEN, MODEL, ODD, STATUSES, STOPPED, WHOLE, Unruly, said
 
 from claude_magic import pricing
@@ -33,20 +33,12 @@ LIMIT = 8
 PAID_WHOLE = (WHOLE, *(kind for kind in ODD if kind != "nonsense of usage"), "max_tokens", "tool_use", "nothing said")
 
 
-class Notebook:
+class Notebook(Shell):
     """A shell with the extension."""
 
-    def __init__(self) -> None:
-        self.shell = InteractiveShell()
-        self.shell.run_line_magic("load_ext", "claude_magic")
-        self.asking = self.shell.magics_manager.registry["ClaudeMagic"]
-        self.asking.panel = False
-
-    def map(self, count: int) -> Any:
+    def ask(self, count: int) -> Any:
         """Ask for so many rows."""
-        line = f"range({count}) --out result --model {MODEL} --concurrency {LIMIT}"
-        self.shell.run_cell_magic("claude_map", line, "Say {{item}}.")
-        return self.shell.user_ns["result"]
+        return self.map(f"range({count}) --model {MODEL} --concurrency {LIMIT}", "Say {{item}}.")
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +50,7 @@ def loaded() -> Notebook:
 def notebook(loaded: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Notebook]:
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("ANTHROPIC_API_KEY", "a-key-of-nobody")
-    loaded.asking.session.spent.clear()
+    loaded.forget()
     loaded.asking.max_retries = 1
     loaded.asking.timeout = 3.0
     loaded.asking.max_retry_wait = 1.0
@@ -100,7 +92,7 @@ def test_rows_among_faults_of_every_kind_hold_all_promises(
     monkeypatch.setattr(many, "PINGED_TIMEOUTS", 1)
     with Unruly(seed, SHARE) as server:
         monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
-        result = notebook.map(ROWS)
+        result = notebook.ask(ROWS)
         check(notebook, server, result)
         met = {kind for served in server.served.values() for kind in served}
         assert {*BROKEN, *ODD, *STOPPED, *STATUSES} <= met, "each kind is among the faults"
@@ -124,7 +116,7 @@ def test_an_interrupt_in_any_phase_keeps_what_is_done_and_leaves_nothing_behind(
 
         server.kind_of = kind_of  # type: ignore[method-assign]
         with pytest.raises(ReplyInterrupted):
-            notebook.map(500)
+            notebook.ask(500)
         result = notebook.shell.user_ns["result"]
         assert list(result["reply"][:20]) == [said(row, WHOLE) for row in range(20)]
         assert result["reply"].isna().any()
@@ -143,7 +135,7 @@ def test_a_row_that_fails_as_nobody_foresaw_costs_no_other(notebook: Notebook, m
     monkeypatch.setattr(now, "answer_of", broken)
     with Unruly(1, 0.0) as server:
         monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
-        result = notebook.map(10)
+        result = notebook.ask(10)
     assert list(result["error"].dropna()) == ["The reply is unreadable (ArithmeticError)."]
     assert result["cost"][7] > 0, "it was paid for all the same"
 

@@ -1,0 +1,38 @@
+"""A shell in this process, with the extension: quicker than a kernel, where no message matters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from IPython.core.interactiveshell import InteractiveShell
+
+from claude_magic import offline
+
+
+class Shell:
+    """Maps ask here, with no panel, and bind `result`."""
+
+    def __init__(self) -> None:
+        self.shell = InteractiveShell()
+        self.shell.run_line_magic("load_ext", "claude_magic")
+        self.asking = self.shell.magics_manager.registry["ClaudeMagic"]
+        self.asking.panel = False
+
+    def map(self, line: str, prompt: str) -> Any:
+        """Run a cell. Returns what it bound; raises what it raised."""
+        self.shell.run_cell_magic("claude_map", f"{line} --out result", prompt)
+        return self.shell.user_ns["result"]
+
+    def forget(self) -> None:
+        """No dollar is spent, and nothing bound."""
+        self.asking.session.spent.clear()
+        self.shell.user_ns.pop("result", None)
+
+
+class OfflineShell(Shell):
+    """One that asks a stand-in of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asking.provider = "offline"
+        self.server: offline.Server = self.asking.session.client.offline
