@@ -226,7 +226,7 @@ class Pickup:
             return Answer(key, error="the result is unreadable")
         reply = accumulator.reply()
         call = call_of(reply, model=part.model, started=part.created, provider=part.provider)
-        call = type(call)(**{**vars(call), "usage": {**call.usage, "service_tier": "batch"}})
+        call = replace(call, usage={**call.usage, "service_tier": "batch"})
         return answer_of(key, reply, call)
 
 

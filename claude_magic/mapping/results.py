@@ -26,7 +26,7 @@ RESULTS_SECONDS = 28 * 86_400
 MAX_ANSWERS_BYTES = 1_000_000_000
 _AT_ONCE = 500  # keys in one question: SQLite takes 999 in older versions
 _TABLES = """
-CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, at REAL, data TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, at REAL, data TEXT);
 CREATE TABLE IF NOT EXISTS parts (
     id INTEGER PRIMARY KEY, digest TEXT, created REAL, count INTEGER, provider TEXT, model TEXT, batch TEXT, state TEXT,
     notebook TEXT

@@ -213,11 +213,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._json(200, kept.page(parse_qs(urlsplit(self.path).query), key, answered))
             return
         fault = stand_in.look_faults.popleft() if stand_in.look_faults and method == "GET" else None
-        if fault and fault.kind == "close":
-            self._break_off()
-            return
-        if fault and fault.kind == "status":
-            self._reject(rejection(fault), fault.headers)
+        if self._fails(fault):
             return
         name, _, what = path.removeprefix(f"{batches.PATH}/").partition("/")
         batch = kept.find(name, key, answered)
@@ -241,16 +237,22 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data[: len(data) // 2])
         self._break_off()
 
+    def _fails(self, fault: Fault | None) -> bool:
+        """Whether a fault took the place of the answer."""
+        if fault and fault.kind == "close":
+            self._break_off()
+        elif fault and fault.kind == "status":
+            self._reject(rejection(fault), fault.headers)
+        else:
+            return False
+        return True
+
     def _message(self, raw: bytes) -> None:
         stand_in = self.server.stand_in
         fault = stand_in.faults.popleft() if stand_in.faults else None
         with contextlib.suppress(Rejected):
             stand_in.requests.append(_parsed(raw))
-        if fault and fault.kind == "close":
-            self._break_off()
-            return
-        if fault and fault.kind == "status":
-            self._reject(rejection(fault), fault.headers)
+        if self._fails(fault):
             return
         key, body = self._key(), _parsed(raw)
         message = stand_in.answer(body, rules.check(body, header=self._betas), key)
