@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 from . import models, servertools
-from .conversation import blocks
+from .conversation import Message, blocks
 from .errors import UsageError
 from .options import Options
 
@@ -163,21 +163,29 @@ def _bare_version(model_id: str) -> tuple[int, ...]:
 
 def betas(params: Mapping[str, Any]) -> tuple[str, ...]:
     """What the API wants in its `anthropic-beta` header for these parameters."""
-    needed = []
-    summaries = [
-        block for message in params.get("messages", ()) for block in blocks(message) if block["type"] == "compaction"
-    ]
-    if "compaction" in params or any(block.get("signature") for block in summaries):
-        needed.append(COMPACTS_ON_DEMAND)
+    return betas_after(betas_of(params.get("messages", ())), params)
+
+
+def betas_of(messages: Iterable[Message]) -> set[str]:
+    """What messages want in that header."""
+    needed = set()
+    for block in (block for message in messages for block in blocks(message)):
+        if block["type"] == "compaction":
+            needed.add(COMPACTS_ON_DEMAND if block.get("signature") else COMPACTS_AT_THRESHOLD)
+        elif block["type"].startswith("mcp_"):
+            needed.add(servertools.MCP_BETA)
+    return needed
+
+
+def betas_after(messages: Set[str], params: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the header is to say where the messages want that much, and the other parameters are these."""
     edits = {edit.get("type") for edit in (params.get("context_management") or {}).get("edits", ())}
-    if COMPACT in edits or any(not block.get("signature") for block in summaries):
-        needed.append(COMPACTS_AT_THRESHOLD)
-    if edits - {COMPACT}:
-        needed.append(EDITS_CONTEXT)
-    if "mcp_servers" in params or any(
-        block["type"].startswith("mcp_") for message in params.get("messages", ()) for block in blocks(message)
-    ):
-        needed.append(servertools.MCP_BETA)
-    if "speed" in params and _bare_version(str(params.get("model"))) < WITHOUT_HEADER:
-        needed.append(FAST)
-    return tuple(needed)
+    is_fast = "speed" in params and _bare_version(str(params.get("model"))) < WITHOUT_HEADER
+    needed = {
+        COMPACTS_ON_DEMAND: "compaction" in params,
+        COMPACTS_AT_THRESHOLD: COMPACT in edits,
+        EDITS_CONTEXT: bool(edits - {COMPACT}),
+        servertools.MCP_BETA: "mcp_servers" in params,
+        FAST: is_fast,
+    }
+    return tuple(name for name, is_needed in needed.items() if is_needed or name in messages)

@@ -446,3 +446,23 @@ def test_a_block_that_is_nested_too_deeply_is_one_clear_line(form: str) -> None:
         exported(
             form, turn({"type": "odd", "input": deep}, prompt=[{"type": "odd", "input": deep}], params={"x": deep})
         )
+
+
+class Watched(dict[str, Any]):
+    """A block that counts how often its type is read."""
+
+    reads = 0
+
+    def __getitem__(self, name: str) -> Any:
+        Watched.reads += name == "type"
+        return super().__getitem__(name)
+
+
+def test_twice_the_turns_are_read_twice_as_often_for_a_script_and_no_more() -> None:
+    def reads(turns: int) -> int:
+        chat = Conversation(tuple(turn(Watched(text("so")), number=number) for number in range(turns)))
+        Watched.reads = 0
+        export({"main": chat}, "py", title="", stem="x")
+        return Watched.reads
+
+    assert 0 < reads(80) <= 2.1 * reads(40)

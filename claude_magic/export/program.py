@@ -6,7 +6,8 @@ What it holds of a conversation stands in it as Python literals and as comments 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from .. import parameters, pricing, record, request
@@ -36,7 +37,7 @@ def script(params: Mapping[str, Any]) -> str:
         return Expression(constants.setdefault(source["data"], f"DATA_{len(constants) + 1}"))
 
     messages = params.get("messages", [])
-    arguments = [*_settings(params, messages), ("messages", _replaced(messages, constant))]
+    arguments = [*_settings(params, parameters.betas(params)), ("messages", _replaced(messages, constant))]
     opened = "with " + _call("client.messages.stream", [f"{name}={{}}" for name, _ in arguments], arguments)
     defined = [f"{name} = {literal(data, breaking=False)}" for data, name in constants.items()]
     pieces = [
@@ -94,17 +95,31 @@ def _names(chats: Iterable[str]) -> dict[str, str]:
     return names
 
 
+@dataclass
+class _Said:
+    """What the next turn must know of all messages before it."""
+
+    calls: set[str] = field(default_factory=set)
+    betas: set[str] = field(default_factory=set)
+
+    def add(self, messages: Iterable[Message]) -> None:
+        own = distinct(messages, self.calls)
+        self.calls |= called(own)
+        self.betas |= parameters.betas_of(own)
+
+
 def _chat(
     name: str, chat: Conversation, variable: str, systems: Mapping[str, str], stem: str, files: dict[str, bytes]
 ) -> Iterator[str]:
     heading = f"# Chat {_on_one_line(name)}\n" if variable != "messages" else ""
     yield f"{heading}{variable} = []"
-    said: list[Message] = []
+    said = _Said()
     for number, turn in enumerate(chat, 1):
         yield f"# {_on_one_line(_about(turn, number))}\n{_ask(turn, said, variable, systems, stem, files)}"
         if turn.params.get("compaction"):
-            said = []
-        said += [] if turn.once else distinct(turn.messages, called(said))
+            said = _Said()
+        if not turn.once:
+            said.add(turn.messages)
 
 
 def _about(turn: Turn, number: int) -> str:
@@ -115,13 +130,13 @@ def _about(turn: Turn, number: int) -> str:
 
 def _ask(
     turn: Turn,
-    before: Sequence[Message],
+    before: _Said,
     variable: str,
     systems: Mapping[str, str],
     stem: str,
     files: dict[str, bytes],
 ) -> str:
-    """The source that makes a turn after the messages `before` it."""
+    """The source that makes a turn after what was said `before` it."""
 
     def file(source: Mapping[str, Any]) -> Expression | None:
         raw = bytes_of(source)
@@ -132,7 +147,7 @@ def _ask(
         return Expression(f"data_of({literal(path, breaking=False)})")
 
     if turn.results:
-        said = distinct(request.without_thinking(request.sendable(turn)), called(before))
+        said = distinct(request.without_thinking(request.sendable(turn)), before.calls)
         return (
             f"# Its tools ran in the notebook: this is what was said.\n{variable} += {literal(_replaced(said, file))}"
         )
@@ -142,23 +157,27 @@ def _ask(
     messages = Expression("[]" if turn.once else variable)
     if "compaction" in params:
         return _compact(messages, params)
-    arguments = [("", messages), ("", _replaced(list(turn.prompt), file)), *_settings(params, before)]
+    arguments = [
+        ("", messages),
+        ("", _replaced(list(turn.prompt), file)),
+        *_settings(params, parameters.betas_after(before.betas, params)),
+    ]
     return _call("ask", [f"{name}={{}}" if name else "{}" for name, _ in arguments], arguments)
 
 
 def _compact(messages: Expression, params: Mapping[str, Any]) -> str:
-    arguments = [("", messages), *_settings({**params, "messages": []})]
+    arguments = [("", messages), *_settings(params, parameters.betas_after(set(), params))]
     return _call("compact", [f"{name}={{}}" if name else "{}" for name, _ in arguments], arguments)
 
 
-def _settings(params: Mapping[str, Any], messages: Sequence[Message] = ()) -> list[tuple[str, Any]]:
+def _settings(params: Mapping[str, Any], betas: Iterable[str]) -> list[tuple[str, Any]]:
     """The parameters but messages and stream, as arguments; `extra_body` for those that the SDK does not know."""
     known = [(name, params[name]) for name in _SETTINGS if name in params]
     other = {name: value for name, value in params.items() if name not in (*_SETTINGS, *PASSING)}
     if other:
         known.append(("extra_body", other))
-    if betas := parameters.betas({**params, "messages": messages}):
-        known.append(("extra_headers", {"anthropic-beta": ",".join(betas)}))
+    if header := ",".join(betas):
+        known.append(("extra_headers", {"anthropic-beta": header}))
     return known
 
 
