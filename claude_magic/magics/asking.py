@@ -263,17 +263,15 @@ class ClaudeMagic(Magics, Configuration):
             return None
         view = self._view()
         tools = gathering.tool_calls(self, wanted, view, secrets)
-        if wanted.show_request:
-            print(self.session.request(wanted, content, running, self.provider, tools).as_json())
-            return None
-        if wanted.count:
+        if wanted.count and not wanted.show_request:
             counted = self.session.count(wanted, content, running, self.settings(), tools)
             self._show(record.count_table(counted, prompt.along))
             return None
-        if wanted.show_code:
+        if wanted.show_request or wanted.show_code:
             from .. import export
 
-            print(export.script(self.session.request(wanted, content, running, self.provider, tools).params))
+            built = self.session.request(wanted, content, running, self.provider, tools)
+            print(built.as_json() if wanted.show_request else export.script(built.params))
             return None
         replay = Replay(self.replay, self.replay_speed)
         outcome = self.session.ask(wanted, content, running, self.settings(), view, replay, prompt.along, tools)
