@@ -23,7 +23,7 @@ from claude_magic import notebook as notebooks
 from claude_magic import offline, pricing, stored
 from claude_magic.errors import ClaudeError, InvalidRequestError, ReplyInterrupted, UsageError
 from claude_magic.mapped import Mapped
-from claude_magic.mapping import batching
+from claude_magic.mapping import batching, pickup
 from claude_magic.mapping import results as stored_answers
 from claude_magic.mapping.answers import Answer
 from claude_magic.mapping.results import Results
@@ -58,8 +58,8 @@ def loaded() -> Notebook:
 @pytest.fixture
 def notebook(loaded: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Notebook]:
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))
-    monkeypatch.setattr(batching, "POLL_SECONDS", 0.02)
-    monkeypatch.setattr(batching, "SETTLE_SECONDS", 0.2)
+    monkeypatch.setattr(pickup, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(pickup, "SETTLE_SECONDS", 0.2)
     loaded.server.batches.__init__()  # type: ignore[misc]
     loaded.server.requests.clear()
     loaded.server.batch_faults.clear()
@@ -300,8 +300,8 @@ def test_waiting_goes_on_whatever_the_network_does(notebook: Notebook, faults: l
 
 def test_waiting_over_a_lost_network_can_be_stopped(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
     notebook.server.look_faults.extend([Fault("close")] * 1_000)
-    monkeypatch.setattr(batching, "POLL_SECONDS", 1e6)
-    monkeypatch.setattr(batching, "SLOWEST_POLL_SECONDS", 1e6)
+    monkeypatch.setattr(pickup, "POLL_SECONDS", 1e6)
+    monkeypatch.setattr(pickup, "SLOWEST_POLL_SECONDS", 1e6)
     stop_when_submitted(notebook)
     with pytest.raises(ReplyInterrupted, match="waiting was interrupted"):
         notebook.map("['a'] --batch")
@@ -462,10 +462,11 @@ import json, os, sys
 from traitlets.config import Config
 from IPython.core.interactiveshell import InteractiveShell
 import anthropic, genai_prices, pandas
-from claude_magic.mapping import batching
-batching.POLL_SECONDS, batching.SETTLE_SECONDS, batching.MAX_REQUESTS = 0.05, 0.4, 20
-batching.CHUNK_BYTES = 500
-classes = {"Batching": batching.Batching, "Batches": batching.Batches, "Results": batching.Results}
+from claude_magic.client.batches import Batches
+from claude_magic.mapping import batching, pickup, results
+pickup.POLL_SECONDS, pickup.SETTLE_SECONDS = 0.05, 0.4
+batching.MAX_REQUESTS, batching.CHUNK_BYTES = 20, 500
+classes = {"Batching": batching.Batching, "Batches": Batches, "Results": results.Results}
 
 def dying(kind, name, when):
     act = getattr(classes[kind], name)

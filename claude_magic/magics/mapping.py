@@ -345,13 +345,13 @@ class MapMagics(BesideMagics):
 
     def _resume(self, batches: Batches, results: Results, progress: Progress) -> None:
         """Pick up what has been asked, and say what came."""
-        from ..mapping import batching
+        from ..mapping import pickup
         from .mapped_run import spend
 
         session, settings = self._asking.session, self._asking.settings()
         told: list[str] = []
         try:
-            for collected in batching.resume(batches, results, settings, progress, session.client.provider(settings)):
+            for collected in pickup.resume(batches, results, settings, progress, session.client.provider(settings)):
                 calls = [call for answer in collected.answers for call in answer.calls]
                 if collected.first:
                     spend(session, self._asking.cell.execution_count, calls, collected.part.batch or "")
@@ -427,9 +427,9 @@ def _stands(batches: Batches, batch: str | None) -> str:
 
 def _cancel(batches: Batches, results: Results, provider: str) -> None:
     """End the batches of a notebook, and say so of each."""
-    from ..mapping import batching
+    from ..mapping import pickup
 
-    for name, batch in batching.cancel(batches, results, provider):
+    for name, batch in pickup.cancel(batches, results, provider):
         if batch is None:
             print(f"{name}: there is no such batch for this key; it is forgotten")
         else:
