@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from decimal import Decimal
 
 # The mark of the turn that stands for a map's calls in a session's ledger.
 MAPPED = "mapped over data"
@@ -46,6 +48,8 @@ class Mapped:
     @property
     def amount(self) -> Decimal | None:
         """The dollars as a number; `None` where they are not known."""
+        from decimal import Decimal, InvalidOperation
+
         try:
             return None if self.dollars is None else Decimal(self.dollars)
         except InvalidOperation:

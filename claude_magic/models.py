@@ -8,7 +8,6 @@ no check, so that a new model works on the day it appears.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -209,8 +208,10 @@ def retirement_note(model_id: str, today: date) -> str:
     return f"{model_id} {'retires' if today < retires else 'was to retire'} on {retires}"
 
 
-def nearest(name: str, known: Iterable[str] = (), count: int = 3) -> list[str]:
-    """The known model ids nearest to a name that the API does not know, best first."""
+def nearest(name: str, known: Iterable[str]) -> list[str]:
+    """The three model ids nearest to a name that the API does not know, best first."""
+    import difflib
+
     ids = list(dict.fromkeys([*known, *_BY_ID]))
     wanted = sorted(re.findall(r"[a-z]+|\d+", name.lower()))
 
@@ -219,4 +220,4 @@ def nearest(name: str, known: Iterable[str] = (), count: int = 3) -> list[str]:
         words = difflib.SequenceMatcher(None, wanted, parts).ratio()
         return words + difflib.SequenceMatcher(None, name.lower(), model_id).ratio()
 
-    return sorted(ids, key=likeness, reverse=True)[:count]
+    return sorted(ids, key=likeness, reverse=True)[:3]

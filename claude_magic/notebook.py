@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 from . import files, origins
 from .conversation import Pin, SystemPrompt, Turn
 from .errors import UsageError
-from .mapped import Mapped
 from .ran import number_of
 from .stored import DamagedRecord, Record, canonical_base64, digest_of, record_of
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+    from .mapped import Mapped
 
 MAX_NOTEBOOK_BYTES = 1_000_000_000
 MAX_NEIGHBOURS = 500

@@ -8,7 +8,6 @@ completion are all read off the fields.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import keyword
 import re
 from collections.abc import Callable
@@ -544,6 +543,8 @@ def _unquoted(word: str) -> str:
 
 
 def _suggestion(flag: str) -> str:
+    import difflib
+
     close = difflib.get_close_matches(flag, BY_FLAG, n=1)
     meant = f"Did you mean {close[0]}? " if close else ""
     return f"{meant}%%claude? lists the options; a prompt that opens with a dash goes after --."

@@ -7,7 +7,6 @@ A record refers to a large document by its digest and this path, where it would 
 from __future__ import annotations
 
 import base64
-import hashlib
 import stat
 from pathlib import Path
 
@@ -20,6 +19,8 @@ _paths: dict[str, Path] = {}
 
 def digest_of(data: bytes) -> str:
     """The SHA-256 in hexadecimal."""
+    import hashlib  # loads OpenSSL
+
     return hashlib.sha256(data).hexdigest()
 
 

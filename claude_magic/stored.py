@@ -8,17 +8,18 @@ from __future__ import annotations
 import base64
 import binascii
 import dataclasses
-import hashlib
 import io
 import itertools
 import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import mapped, origins, schemas
+from . import origins, schemas
 from .conversation import Along, Block, Call, Message, Pin, SystemPrompt, Turn
-from .mapped import Mapped
+
+if TYPE_CHECKING:
+    from .mapped import Mapped
 
 VERSION = 1
 # The API takes no larger request (CLAUDE_API.md §5), so no turn can have been.
@@ -153,6 +154,8 @@ def record_of(
     if "system" in plain:
         return Record(system=SystemPrompt(**plain["system"]))
     if "map" in plain:
+        from . import mapped
+
         return Record(mapped=mapped.from_data(plain["map"]))
     if "turn" in plain:
         others = tuple(_turn(each, lookup) for each in plain.get("others", ()))
@@ -163,7 +166,7 @@ def record_of(
 
 def digest_of(data: str) -> str:
     """The SHA-256 of bytes that are given as base64, in hexadecimal."""
-    return hashlib.sha256(base64.b64decode(data)).hexdigest()
+    return origins.digest_of(base64.b64decode(data))
 
 
 def _plain(data: Any) -> Any:

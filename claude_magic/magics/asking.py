@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import getpass
 import json
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -80,6 +78,8 @@ class ClaudeMagic(Magics, Configuration):
         """What is left of the budget for all notebooks of this kernel. What has no price does not count."""
         if self.budget is None:
             return None
+        from decimal import Decimal
+
         from .. import pricing
         from ..budget import Budget
 
@@ -391,6 +391,8 @@ _NO_KEY = "Set ANTHROPIC_API_KEY in the environment before the kernel starts."
 
 
 def _hidden_input(asked: str, otherwise: str) -> str:
+    import getpass
+
     try:
         return getpass.getpass(asked)
     except Exception:  # a kernel without a person: nbclient, papermill

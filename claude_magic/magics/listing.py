@@ -1,0 +1,268 @@
+"""The table of models: what each takes and costs, as the API lists it or as the shipped table has it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any
+
+from .. import __version__, models
+
+if TYPE_CHECKING:
+    from decimal import Decimal
+
+    from ..record import Bundle
+
+MAX_ROWS = 100
+MAX_NAME_CHARACTERS = 80
+MAX_KINDS = 8  # of thinking or effort, beside those that we know
+MAX_TOKENS = 10**9  # of what can be believed
+UNKNOWN = "n/a"
+LINES = (*models.LINES, "mythos")
+LIFECYCLES = ("active", "deprecated", "retired")
+THINKING = {"adaptive": "adaptive", "between_tools": "between_tools", "disabled": "disabled", "enabled": "budget"}
+TAKES = {"image_input": "images", "pdf_input": "PDF", "structured_outputs": "JSON", "server_tools": "tools"}
+ALL_TAKE = "All{} take images and PDF, and know structured output (JSON) and server tools."
+HEADS: tuple[str, ...] = (
+    *("line", "model", "context", "max output"),
+    *("input", "output", "cache read", "write 5m", "write 1h"),
+    *("thinking", "effort", "state"),
+)
+# What stands above the heads, and above how many of them.
+GROUPS: tuple[tuple[str, int], ...] = (("", 2), ("tokens", 2), ("USD per million tokens", 5), ("", 3))
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One model as it is listed; `None` is what is not said. Sizes are in tokens.
+
+    `capabilities` says of each of `models.CAPABILITIES` whether the model has it, as far as that is said.
+    """
+
+    id: str
+    line: str | None = None
+    context: int | None = None
+    max_output: int | None = None
+    thinking: tuple[str, ...] | None = None
+    effort: tuple[str, ...] | None = None
+    capabilities: Mapping[str, bool] = field(default_factory=dict)
+    lifecycle: str | None = None
+    retires: date | None = None
+
+
+def table(answer: Sequence[Mapping[str, Any]] | None, provider: str, retired: bool = False) -> Bundle:
+    """The table of models: those of the API's answer, or without one those of the shipped table."""
+    from .. import record
+
+    listings, source = _listings(answer, retired, asked=provider != "offline")
+    shown, count = listings[:MAX_ROWS], len(listings)
+    prices = [_prices(listing, provider) for listing in shown]
+    rows = [_row(*each) for each in zip(shown, _labels(shown), prices, strict=True)]
+    notes = [note for each in zip(shown, prices, strict=True) for note in _notes(*each)]
+    heads, groups = HEADS, GROUPS
+    if all(_takes_all(listing) for listing in shown):
+        notes.append(ALL_TAKE.format(" but the retired ones" if retired else ""))
+    else:  # a column for what differs
+        rows = [[*row, _takes(listing)] for row, listing in zip(rows, shown, strict=True)]
+        heads, groups = (*HEADS, "takes"), (*GROUPS, ("", 1))
+    if count > MAX_ROWS:
+        notes.append(f"These are {MAX_ROWS} of {count:,}.")
+    caption = " ".join([f"Models, from {source}.", "Prices are in USD per million tokens.", *notes])
+    return record.table(caption, heads, rows, groups)
+
+
+def _labels(listings: Sequence[Listing]) -> list[str]:
+    """Each line's name, where the line begins."""
+    lines = [listing.line or "" for listing in listings]
+    return [line if line != before else "" for before, line in zip(["", *lines], lines, strict=False)]
+
+
+def _listings(answer: Sequence[Mapping[str, Any]] | None, retired: bool, *, asked: bool) -> tuple[list[Listing], str]:
+    """The models, by line and the newest first, and where they are from, in words."""
+    shipped = f"the table shipped with claude_magic {__version__}"
+    if answer is None:
+        return _in_order(from_table(retired)), f"{shipped} (the API gave no list)" if asked else shipped
+    said = [from_api(entry) for entry in answer]
+    found = [completed(listing) for listing in said]
+    source = "the API" if found == said else f"the API; what it does not say, from {shipped}"
+    return _in_order(each for each in found if retired or each.lifecycle != "retired"), source
+
+
+def _in_order(listings: Iterable[Listing]) -> list[Listing]:
+    def place(listing: Listing) -> tuple[bool, int, str]:
+        line = listing.line or ""
+        return listing.lifecycle == "retired", LINES.index(line) if line in LINES else len(LINES), line
+
+    return sorted(listings, key=place)
+
+
+def from_table(retired: bool) -> list[Listing]:
+    """The models of the shipped table; of those that have retired it knows only when."""
+    gone = [Listing(name, _line(name), lifecycle="retired", retires=day) for name, day in models.RETIRED.items()]
+    return [*(_shipped(row) for row in models.MODELS), *(gone if retired else ())]
+
+
+def _line(name: str) -> str | None:
+    return next((line for line in LINES if line in name.split("-")), None)
+
+
+def _shipped(row: models.Model) -> Listing:
+    return Listing(
+        row.id,
+        row.line,
+        row.context,
+        row.max_output,
+        row.thinking,
+        row.effort,
+        {name: name in row.capabilities for name in models.CAPABILITIES},
+        row.lifecycle,
+        row.retires,
+    )
+
+
+def completed(listing: Listing) -> Listing:
+    """The listing, with what it does not say from the shipped table: gateways tell little more than names."""
+    row = models.lookup(listing.id)
+    if row is None:
+        return listing
+    shipped = _shipped(row)
+    names = ("line", "context", "max_output", "thinking", "effort")
+    missing = {name: getattr(shipped, name) for name in names if getattr(listing, name) is None}
+    if listing.lifecycle is None:
+        missing |= {"lifecycle": shipped.lifecycle, "retires": shipped.retires}
+    return replace(listing, **missing, capabilities={**shipped.capabilities, **listing.capabilities})
+
+
+def from_api(entry: Mapping[str, Any]) -> Listing:
+    """One entry of the API's list (SDK 2.12, types/model_info.py). What does not fit counts as not said."""
+    has = _part(entry, "capabilities")
+    said = {name: _supported(has, name) for name in models.CAPABILITIES}
+    lifecycle = entry.get("lifecycle") if entry.get("lifecycle") in LIFECYCLES else None
+    return Listing(
+        str(entry["id"])[:MAX_NAME_CHARACTERS],
+        _name(entry.get("line")),
+        _tokens(entry.get("max_input_tokens")),
+        _tokens(entry.get("max_tokens")),
+        _kinds(_part(_part(has, "thinking"), "types"), tuple(THINKING)),
+        _kinds(_part(has, "effort"), models.EFFORTS),
+        {name: each for name, each in said.items() if each is not None},
+        lifecycle,
+        _day(entry.get("retires_at")) if lifecycle else None,
+    )
+
+
+def _part(entry: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    part = entry.get(name)
+    return part if isinstance(part, Mapping) else {}
+
+
+def _supported(has: Mapping[str, Any], name: str) -> bool | None:
+    supported = _part(has, name).get("supported")
+    return supported if isinstance(supported, bool) else None
+
+
+def _kinds(has: Mapping[str, Any], known: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The kinds that are supported, those that we know first; `None` where not one is mentioned."""
+    mentioned = [name for name in has if _supported(has, name) is not None]
+    others = [name for name in mentioned if name not in known and len(name) <= MAX_NAME_CHARACTERS]
+    order = [*known, *others[:MAX_KINDS]]
+    return tuple(name for name in order if _supported(has, name)) if mentioned else None
+
+
+def _name(name: object) -> str | None:
+    return name[:MAX_NAME_CHARACTERS] if isinstance(name, str) else None
+
+
+def _tokens(count: object) -> int | None:
+    return count if isinstance(count, int) and not isinstance(count, bool) and 0 < count <= MAX_TOKENS else None
+
+
+def _day(text: object) -> date | None:
+    try:
+        return datetime.fromisoformat(str(text)).date()
+    except ValueError:
+        return None
+
+
+def _prices(listing: Listing, provider: str) -> dict[int, dict[str, Decimal]]:
+    """Today's prices, for all prompts that the model can be sent."""
+    from .. import pricing
+
+    prices = pricing.list_prices(listing.id, provider)
+    return {above: each for above, each in prices.items() if above < (listing.context or MAX_TOKENS)}
+
+
+def _row(listing: Listing, label: str, prices: Mapping[int, Mapping[str, Decimal]]) -> list[str]:
+    from ..pricing import TOKEN_PRICES
+
+    return [
+        label,
+        listing.id,
+        _size(listing.context),
+        _size(listing.max_output),
+        *(_range([each[kind] for each in prices.values()]) for kind in TOKEN_PRICES),
+        _list(None if listing.thinking is None else [THINKING.get(each, each) for each in listing.thinking]),
+        _list(None if listing.effort is None else _runs(listing.effort)),
+        _state(listing),
+    ]
+
+
+def _takes(listing: Listing) -> str:
+    return _list([word for name, word in TAKES.items() if listing.capabilities.get(name)] or None)
+
+
+def _takes_all(listing: Listing) -> bool:
+    """Whether it takes all that a model can; of a retired one it no longer matters."""
+    return listing.lifecycle == "retired" or all(listing.capabilities.get(name) for name in TAKES)
+
+
+def _notes(listing: Listing, prices: Mapping[int, Mapping[str, Decimal]]) -> list[str]:
+    """What stands behind a range of prices."""
+    return [
+        f"{listing.id}: the higher prices are for prompts of more than {above:,} tokens." for above in prices if above
+    ]
+
+
+def _size(tokens: int | None) -> str:
+    """A number of tokens, in short where it is round: 1M, 128k."""
+    if tokens is None:
+        return UNKNOWN
+    for unit, sign in ((1_000_000, "M"), (1_000, "k")):
+        if tokens % unit == 0:
+            return f"{tokens // unit:,}{sign}"
+    return f"{tokens:,}"
+
+
+def _range(prices: Sequence[Decimal]) -> str:
+    if not prices:
+        return UNKNOWN
+    return "–".join(dict.fromkeys(_amount(price) for price in (prices[0], prices[-1])))
+
+
+def _amount(price: Decimal) -> str:
+    """A price as short as it can be written: 4, 0.20, 6.25, 0.125."""
+    whole, _, cents = f"{price.normalize():f}".partition(".")
+    return f"{whole}.{cents:0<2}" if cents else whole
+
+
+def _list(words: Iterable[str] | None) -> str:
+    return UNKNOWN if words is None else ", ".join(words) or "–"
+
+
+def _runs(efforts: Sequence[str]) -> list[str]:
+    """Efforts with each unbroken run of more than two in short: low–max; or low–high, max."""
+    runs: list[list[str]] = []
+    for effort in efforts:
+        follows = runs and effort in models.EFFORTS and models.EFFORTS.index(effort) > 0
+        if follows and models.EFFORTS[models.EFFORTS.index(effort) - 1] == runs[-1][-1]:
+            runs[-1].append(effort)
+        else:
+            runs.append([effort])
+    return [part for run in runs for part in ([f"{run[0]}–{run[-1]}"] if len(run) > 2 else run)]
+
+
+def _state(listing: Listing) -> str:
+    if listing.retires is None or listing.lifecycle == "active":
+        return listing.lifecycle or UNKNOWN
+    return f"retired {listing.retires}" if listing.lifecycle == "retired" else f"deprecated, retires {listing.retires}"
