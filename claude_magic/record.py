@@ -434,6 +434,7 @@ def table(
     }
 
 
+MAX_LINE_CHARACTERS = 100
 _FIGURE = re.compile(r"[≥≈]?\$?[\d,.]+[kM]?(–[\d,.]+)?|n/a|")
 _HYPHENATED = re.compile(r"(?=[a-z].{1,40}$)[\w.]+([-–][\w.]+)+")
 
@@ -458,7 +459,8 @@ def _html_table(
         return f"<tr{style}>{''.join(parts)}</tr>"
 
     body = "".join(line(row, "td", ' style="opacity: 0.6"' if at in faint else "") for at, row in enumerate(rows))
-    title = f'<caption style="text-align: left">{html.escape(caption)}</caption>'
+    wrapped = "" if len(caption) > MAX_LINE_CHARACTERS else "; white-space: nowrap"  # though the table is narrower
+    title = f'<caption style="text-align: left{wrapped}">{html.escape(caption)}</caption>'
     head = _html_groups(groups) + line(heads, 'th scope="col"')
     return f"{BOX}<table>{title}<thead>{head}</thead><tbody>{body}</tbody></table></div>"
 
