@@ -65,6 +65,13 @@ def standin() -> Iterator[offline.Server]:
     server.stop()
 
 
+@pytest.fixture(scope="module")
+def shared() -> Iterator[offline.Server]:
+    """A stand-in that the tests of a module share."""
+    with offline.start() as running:
+        yield running
+
+
 @pytest.fixture(autouse=True, scope="session")
 def no_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Kernels keep what they keep in a folder of this run, and not in the reader's."""

@@ -82,6 +82,11 @@ class Kernel:
         run.seconds = time.monotonic() - started
         return run
 
+    def load(self, address: str) -> None:
+        """Load the extension, in the first cell, and in the second have it ask at an address with a key."""
+        self.run("%load_ext claude_magic", "load")
+        self.run(f"import os; os.environ.update(ANTHROPIC_API_KEY='key', ANTHROPIC_BASE_URL={address!r})", "set")
+
     def interrupt(self) -> None:
         self.manager.interrupt_kernel()
 

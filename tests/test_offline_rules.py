@@ -35,12 +35,6 @@ from hypothesis import strategies as st
 from claude_magic import offline
 
 
-@pytest.fixture(scope="module")
-def referee() -> Iterator[offline.Server]:
-    with offline.start() as running:
-        yield running
-
-
 @pytest.fixture
 def client(standin: offline.Server) -> anthropic.Anthropic:
     return connect(standin)
@@ -166,8 +160,8 @@ def test_parameters_are_refused_in_the_apis_words(
 
 
 @pytest.mark.parametrize(("messages", "message"), BAD_MESSAGES, ids=[f"{i}" for i in range(len(BAD_MESSAGES))])
-def test_messages_are_refused_in_the_apis_words(referee: offline.Server, messages: list[Any], message: str) -> None:
-    status, body = post(referee, {"model": MODEL, "max_tokens": 100, "messages": messages})
+def test_messages_are_refused_in_the_apis_words(shared: offline.Server, messages: list[Any], message: str) -> None:
+    status, body = post(shared, {"model": MODEL, "max_tokens": 100, "messages": messages})
     assert (status, body["error"]["type"]) == (400, "invalid_request_error")
     assert message in body["error"]["message"]
 
@@ -196,8 +190,8 @@ GOOD: list[tuple[str, list[Any], dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("messages", "parameters"), [row[1:] for row in GOOD], ids=[row[0] for row in GOOD])
-def test_what_the_api_takes_is_taken(referee: offline.Server, messages: list[Any], parameters: dict[str, Any]) -> None:
-    status, body = post(referee, {"model": MODEL, "max_tokens": 100, "messages": messages, **parameters})
+def test_what_the_api_takes_is_taken(shared: offline.Server, messages: list[Any], parameters: dict[str, Any]) -> None:
+    status, body = post(shared, {"model": MODEL, "max_tokens": 100, "messages": messages, **parameters})
     assert status == 200, body
 
 
@@ -259,12 +253,12 @@ def _paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     st.sampled_from(list(_paths(WHOLE))),
     st.sampled_from([None, 0, -1.5, True, "", "x", [], [None], {}, {"type": None}, {"type": "text"}, {"type": []}]),
 )
-def test_whatever_is_sent_the_answer_is_never_a_bug(referee: offline.Server, path: tuple[Any, ...], junk: Any) -> None:
+def test_whatever_is_sent_the_answer_is_never_a_bug(shared: offline.Server, path: tuple[Any, ...], junk: Any) -> None:
     body = copy.deepcopy(WHOLE)
     target: Any = body
     for key in path[:-1]:
         target = target[key]
     target[path[-1]] = junk
-    referee.script = None
-    status, answer = post(referee, body)
+    shared.script = None
+    status, answer = post(shared, body)
     assert status in (200, 400, 404), (path, junk, answer)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import anthropic
@@ -14,12 +13,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from claude_magic import offline
-
-
-@pytest.fixture(scope="module")
-def referee() -> Iterator[offline.Server]:
-    with offline.start() as running:
-        yield running
 
 
 @pytest.fixture
@@ -170,46 +163,46 @@ quick = settings(
 
 @quick
 @given(conversations(), st.data())
-def test_an_unchanged_history_is_never_refused(referee: offline.Server, plan: dict[str, Any], data: Any) -> None:
-    body = hold(referee, plan)
-    assert verdict(referee, body) == "accepted"
-    assert verdict(referee, rewritten(body, data.draw)) == "accepted"
+def test_an_unchanged_history_is_never_refused(shared: offline.Server, plan: dict[str, Any], data: Any) -> None:
+    body = hold(shared, plan)
+    assert verdict(shared, body) == "accepted"
+    assert verdict(shared, rewritten(body, data.draw)) == "accepted"
 
 
 @quick
 @given(conversations(), st.data())
 def test_thinking_after_a_change_is_refused_and_thinking_before_it_is_not(
-    referee: offline.Server, plan: dict[str, Any], data: Any
+    shared: offline.Server, plan: dict[str, Any], data: Any
 ) -> None:
-    changed, place = edited(hold(referee, plan), data.draw)
+    changed, place = edited(hold(shared, plan), data.draw)
     late = [t for t in thoughts(changed) if place is None or t >= place]
     wanted = "accepted"
     if late:
         where = f"messages.{late[0][0]}.content.{late[0][1]}"
         wanted = f"{where}: Invalid `signature` in `thinking` block: The block is bound to a different conversation"
-    assert verdict(referee, changed) == wanted
+    assert verdict(shared, changed) == wanted
 
 
 @quick
 @given(conversations(), st.data())
 def test_thinking_that_is_left_out_breaks_the_thinking_after_it_only(
-    referee: offline.Server, plan: dict[str, Any], data: Any
+    shared: offline.Server, plan: dict[str, Any], data: Any
 ) -> None:
-    body = in_blocks(hold(referee, plan))
+    body = in_blocks(hold(shared, plan))
     if not (found := thoughts(body)):
         return
     i, j = data.draw(st.sampled_from(found))
     del body["messages"][i]["content"][j]
-    assert (verdict(referee, body) == "accepted") == (not [t for t in thoughts(body) if t >= (i, j)])
+    assert (verdict(shared, body) == "accepted") == (not [t for t in thoughts(body) if t >= (i, j)])
 
 
 @quick
 @given(conversations(), st.data())
 def test_a_damaged_signature_or_thought_is_refused_on_every_model(
-    referee: offline.Server, plan: dict[str, Any], data: Any
+    shared: offline.Server, plan: dict[str, Any], data: Any
 ) -> None:
     model = data.draw(st.sampled_from([MODEL, "claude-opus-4-8"]))
-    body = in_blocks(hold(referee, plan, model))
+    body = in_blocks(hold(shared, plan, model))
     if not (found := thoughts(body)):
         return
     i, j = data.draw(st.sampled_from(found))
@@ -217,17 +210,17 @@ def test_a_damaged_signature_or_thought_is_refused_on_every_model(
     name = data.draw(st.sampled_from(["signature", "thinking"]))
     at = data.draw(st.integers(0, len(block[name])))
     block[name] = block[name][:at] + "x" + block[name][at + 1 :] + ("y" if block[name][at : at + 1] == "x" else "")
-    assert verdict(referee, body) == f"messages.{i}.content.{j}: Invalid `signature` in `thinking` block"
+    assert verdict(shared, body) == f"messages.{i}.content.{j}: Invalid `signature` in `thinking` block"
 
 
 PLAN = {"turns": [("thinking", "a", "long thought " * 30, "c")], "system": None, "tools": [], "display": "omitted"}
 
 
-def test_another_models_thinking_is_dropped_unbilled(referee: offline.Server) -> None:
-    body = in_blocks(hold(referee, PLAN))
+def test_another_models_thinking_is_dropped_unbilled(shared: offline.Server) -> None:
+    body = in_blocks(hold(shared, PLAN))
     without = copy.deepcopy(body)
     del without["messages"][1]["content"][0]
-    count = connect(referee).messages.count_tokens
+    count = connect(shared).messages.count_tokens
     other = {"model": "claude-sonnet-5-5"}
     keys = ("messages", "model")
     kept, dropped = ({k: each[k] for k in keys} for each in (body, without))
@@ -235,18 +228,18 @@ def test_another_models_thinking_is_dropped_unbilled(referee: offline.Server) ->
     assert count(**kept).input_tokens >= count(**dropped).input_tokens + 100  # its own are billed, shown or not
     changed = copy.deepcopy(body) | other
     changed["messages"][0]["content"][0]["text"] = "changed"
-    assert verdict(referee, changed) == "accepted"
+    assert verdict(shared, changed) == "accepted"
 
 
-def test_models_that_do_not_bind_thinking_take_it_in_a_changed_history(referee: offline.Server) -> None:
-    body = in_blocks(hold(referee, PLAN, "claude-opus-5"))
+def test_models_that_do_not_bind_thinking_take_it_in_a_changed_history(shared: offline.Server) -> None:
+    body = in_blocks(hold(shared, PLAN, "claude-opus-5"))
     body["messages"][0]["content"][0]["text"] = "changed"
-    assert verdict(referee, body) == "accepted"
+    assert verdict(shared, body) == "accepted"
 
 
-def test_thinking_made_on_a_changed_history_is_bound_to_that_one(referee: offline.Server) -> None:
-    client = connect(referee)
-    referee.script = None
+def test_thinking_made_on_a_changed_history_is_bound_to_that_one(shared: offline.Server) -> None:
+    client = connect(shared)
+    shared.script = None
     history = [user("one"), assistant("edited by hand"), user("two")]
     reply = ask(client, *history)["content"]
     assert ask(client, *history, assistant(reply), user("three"))["stop_reason"] == "end_turn"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -36,21 +35,13 @@ def test_a_masked_line_comes_back_as_it_was_and_no_other_line_gets_the_secret() 
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[offline.Server]:
-    running = offline.start()
-    yield running
-    running.stop()
-
-
-@pytest.fixture(scope="module")
-def notebook(kernel: Kernel, server: offline.Server) -> Kernel:
-    kernel.run("%load_ext claude_magic", "load")
-    kernel.run(f"import os; os.environ.update(ANTHROPIC_API_KEY='key', ANTHROPIC_BASE_URL={server.url!r})", "set")
+def notebook(kernel: Kernel, shared: offline.Server) -> Kernel:
+    kernel.load(shared.url)
     return kernel
 
 
-def reply_with(server: offline.Server, text: str) -> None:
-    server.script = lambda body: [{"type": "text", "text": text}]
+def reply_with(shared: offline.Server, text: str) -> None:
+    shared.script = lambda body: [{"type": "text", "text": text}]
 
 
 def offered(notebook: Kernel, code: str, cell_id: str = "q") -> tuple[Run, list[dict[str, Any]]]:
@@ -64,27 +55,27 @@ def offered(notebook: Kernel, code: str, cell_id: str = "q") -> tuple[Run, list[
 
 
 def test_the_code_of_a_reply_is_offered_as_one_cell_with_the_prose_left_out(
-    notebook: Kernel, server: offline.Server
+    notebook: Kernel, shared: offline.Server
 ) -> None:
-    reply_with(server, "First:\n```python\na = 1\n```\nthen\n```bash\nls\n```\n```py\nprint(a)\n```\ndone.")
+    reply_with(shared, "First:\n```python\na = 1\n```\nthen\n```bash\nls\n```\n```py\nprint(a)\n```\ndone.")
     run, (cell,) = offered(notebook, "%%claude --once --code\nCode?")
     assert (cell["text"], cell["replace"]) == ("a = 1\n\nprint(a)", False)
     assert run.error is None
     assert offered(notebook, "print('a' in globals())")[0].text == "False\n"
 
 
-def test_a_reply_without_code_offers_no_cell_and_says_so(notebook: Kernel, server: offline.Server) -> None:
-    reply_with(server, "No code.")
+def test_a_reply_without_code_offers_no_cell_and_says_so(notebook: Kernel, shared: offline.Server) -> None:
+    reply_with(shared, "No code.")
     run, cells = offered(notebook, "%%claude --once --code\nCode?")
     assert (cells, run.text) == ([], "The reply has no Python code: there is no new cell.\n")
 
 
-def test_the_failed_cell_is_corrected_as_a_diff_and_a_new_cell(notebook: Kernel, server: offline.Server) -> None:
+def test_the_failed_cell_is_corrected_as_a_diff_and_a_new_cell(notebook: Kernel, shared: offline.Server) -> None:
     notebook.run("password = 'hunter2'\nshare = 1 / 0", "failed")
-    reply_with(server, "Zero.\n```python\npassword = '[secret masked]'\nshare = 1 / 2\n```\nSee `pip`.")
+    reply_with(shared, "Zero.\n```python\npassword = '[secret masked]'\nshare = 1 / 2\n```\nSee `pip`.")
     run, (cell,) = offered(notebook, "%claude_fix --once Use two.")
     assert cell["text"] == "password = 'hunter2'\nshare = 1 / 2"
-    sent = server.requests[-1]["messages"][-1]["content"][0]["text"]
+    sent = shared.requests[-1]["messages"][-1]["content"][0]["text"]
     assert "share = 1 / 0" in sent and "ZeroDivisionError" in sent and sent.endswith("Use two.")
     assert "-share = 1 / 0\n+share = 1 / 2" in run.shown("text/plain")[-1]
     assert "hunter2" not in str(run.outputs) + sent
