@@ -51,9 +51,9 @@ class Prompt:
     along: tuple[Along, ...] = ()
 
 
-def content(body: str, namespace: Mapping[str, Any], *, raw: bool = False, limits: Limits = DEFAULTS) -> list[Block]:
+def content(body: str, namespace: Mapping[str, Any], *, limits: Limits = DEFAULTS) -> list[Block]:
     """The content blocks of a prompt without anything before its text. Raises `PromptError`."""
-    return list(prompt(body, namespace, raw=raw, limits=limits).content)
+    return list(prompt(body, namespace, limits=limits).content)
 
 
 def prompt(

@@ -36,7 +36,6 @@ class Model:
     thinks: bool
     shows_thinking: bool
     effort: tuple[str, ...]
-    default_effort: str | None
     context: int
     max_output: int
     min_cache_tokens: int
@@ -78,7 +77,6 @@ def _row(
     thinks: bool = True,
     shows: bool = False,
     effort: tuple[str, ...] = _ALL,
-    default_effort: str | None = "high",
     context: int = 1_000_000,
     max_output: int = 128_000,
     min_cache: int = 512,
@@ -93,7 +91,6 @@ def _row(
         thinks=thinks,
         shows_thinking=shows,
         effort=effort,
-        default_effort=default_effort,
         context=context,
         max_output=max_output,
         min_cache_tokens=min_cache,
@@ -111,7 +108,7 @@ MODELS: tuple[Model, ...] = (
     _row("claude-mythos-5-2", "adaptive", binds=True),
     _row("claude-mythos-5-1", "adaptive", binds=True),
     _row("claude-mythos-5", "adaptive"),
-    _row("claude-opus-5-5", "adaptive", default_effort="medium", binds=True),
+    _row("claude-opus-5-5", "adaptive", binds=True),
     _row("claude-opus-5", "adaptive disabled", capped=("disabled",)),
     _row("claude-opus-4-8", "adaptive disabled", thinks=False, min_cache=1024),
     _row("claude-opus-4-7", "adaptive disabled", thinks=False, min_cache=2048),
@@ -135,20 +132,18 @@ MODELS: tuple[Model, ...] = (
         thinks=False,
         shows=True,
         effort=(),
-        default_effort=None,
         context=200_000,
         max_output=64_000,
         min_cache=1024,
         retires=date(2026, 11, 30),
     ),
-    _row("claude-haiku-5-5", "adaptive disabled", default_effort="medium", capped=("disabled",), binds=True),
+    _row("claude-haiku-5-5", "adaptive disabled", capped=("disabled",), binds=True),
     _row(
         "claude-haiku-4-5",
         "enabled disabled",
         thinks=False,
         shows=True,
         effort=(),
-        default_effort=None,
         context=200_000,
         max_output=64_000,
         min_cache=4096,

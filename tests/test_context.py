@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from prompts import refusal, text
 
-from claude_magic.context import content
+from claude_magic.context import content, prompt
 
 PLAIN_TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
 
@@ -25,7 +25,7 @@ def test_text_without_double_braces_arrives_byte_for_byte(body: str) -> None:
 
 @given(PLAIN_TEXT)
 def test_raw_text_arrives_byte_for_byte(body: str) -> None:
-    assert content(body, {}, raw=True) == [{"type": "text", "text": body}]
+    assert [*prompt(body, {}, raw=True).content] == [{"type": "text", "text": body}]
 
 
 @given(before=PLAIN_TEXT, value=st.text(st.characters(exclude_categories=["Cs"])), after=PLAIN_TEXT)

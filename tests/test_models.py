@@ -25,26 +25,26 @@ from claude_magic.models import MODELS, RETIRED, lookup, retirement_note
 # Every model that the SDK names, but for its pinned and its retired names.
 SDK_MODELS = [name for name in get_args(get_args(ModelParam)[0]) if not re.search(r"-\d{8}$", name)]
 
-# CLAUDE_API.md §5: the accepted thinking types, whether it thinks unasked, the default effort.
+# CLAUDE_API.md §5: the accepted thinking types, whether it thinks unasked.
 FACTS = {
-    "fable-5": ("adaptive", True, "high"),
-    "fable-5-1": ("adaptive", True, "high"),
-    "fable-5-2": ("adaptive", True, "high"),
-    "mythos-5": ("adaptive", True, "high"),
-    "mythos-5-1": ("adaptive", True, "high"),
-    "mythos-5-2": ("adaptive", True, "high"),
-    "opus-5-5": ("adaptive", True, "medium"),
-    "sonnet-5-5": ("adaptive between_tools", True, "high"),
-    "haiku-5-5": ("adaptive disabled", True, "medium"),
-    "opus-5": ("adaptive disabled", True, "high"),
-    "sonnet-5": ("adaptive disabled", True, "high"),
-    "opus-4-8": ("adaptive disabled", False, "high"),
-    "opus-4-7": ("adaptive disabled", False, "high"),
-    "opus-4-6": ("adaptive disabled enabled", False, "high"),
-    "sonnet-4-6": ("adaptive disabled enabled", False, "high"),
-    "opus-4-5": ("disabled enabled", False, "high"),
-    "sonnet-4-5": ("disabled enabled", False, None),
-    "haiku-4-5": ("disabled enabled", False, None),
+    "fable-5": ("adaptive", True),
+    "fable-5-1": ("adaptive", True),
+    "fable-5-2": ("adaptive", True),
+    "mythos-5": ("adaptive", True),
+    "mythos-5-1": ("adaptive", True),
+    "mythos-5-2": ("adaptive", True),
+    "opus-5-5": ("adaptive", True),
+    "sonnet-5-5": ("adaptive between_tools", True),
+    "haiku-5-5": ("adaptive disabled", True),
+    "opus-5": ("adaptive disabled", True),
+    "sonnet-5": ("adaptive disabled", True),
+    "opus-4-8": ("adaptive disabled", False),
+    "opus-4-7": ("adaptive disabled", False),
+    "opus-4-6": ("adaptive disabled enabled", False),
+    "sonnet-4-6": ("adaptive disabled enabled", False),
+    "opus-4-5": ("disabled enabled", False),
+    "sonnet-4-5": ("disabled enabled", False),
+    "haiku-4-5": ("disabled enabled", False),
 }
 # The same: with these types of thinking, efforts end at high.
 CAPPED = {"sonnet-5-5": ("between_tools",), "haiku-5-5": ("disabled",), "opus-5": ("disabled",)}
@@ -80,8 +80,7 @@ def test_the_table_knows_every_model_that_the_sdk_names(name: str) -> None:
     if row is None:
         assert name in RETIRED
         return
-    thinking, thinks, default_effort = FACTS[name.removeprefix("claude-")]
-    assert (" ".join(sorted(row.thinking)), row.thinks, row.default_effort) == (thinking, thinks, default_effort)
+    assert (" ".join(sorted(row.thinking)), row.thinks) == FACTS[name.removeprefix("claude-")]
     assert row.capped == CAPPED.get(name.removeprefix("claude-"), ())
     assert ("xhigh" in row.effort) == (re.match(r"claude-\w+-(5|4-[78])", name) is not None)
 
