@@ -40,4 +40,4 @@ pictures: .venv/test
 	touch $@
 
 clean:
-	rm -rf .venv .demo .versions
+	rm -rf .venv .demo .versions .peers

@@ -57,9 +57,11 @@ class Run:
 class Kernel:
     """One kernel and its client."""
 
-    def __init__(self, folder: Path, **environment: str) -> None:
+    def __init__(self, folder: Path, *, kernel_name: str = "python3", **environment: str) -> None:
         self.folder = folder
-        self.manager, self.client = start_new_kernel(cwd=str(folder), env={**os.environ, **environment})
+        self.manager, self.client = start_new_kernel(
+            kernel_name=kernel_name, cwd=str(folder), env={**os.environ, **environment}
+        )
         self.displays: dict[str, dict[str, Any]] = {}  # outputs of earlier cells can be updated, too
 
     def run(self, code: str, cell_id: str | None = None, deleted: list[str] | None = None, **watch: Any) -> Run:

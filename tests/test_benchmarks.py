@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import anthropic
 import pytest
-from benchmarks import loading, pure, reading, sample, traffic, wire
+from benchmarks import loading, peers, pure, reading, sample, traffic, wire
 from benchmarks.table import Row
 
 DELTAS = 300
@@ -61,3 +64,19 @@ def test_a_growing_text_is_refreshed_until_it_is_whole() -> None:
 def test_a_row_beyond_its_limit_is_marked(row: Row, beyond: bool) -> None:
     assert row.beyond is beyond
     assert row.line().startswith("! " if beyond else "  ")
+
+
+def test_a_question_that_asks_for_no_stream_gets_the_same_reply(server: str) -> None:
+    sdk = anthropic.Anthropic(api_key=wire.KEY, base_url=f"{server}/{DELTAS}/0")
+    asked: Any = [{"role": "user", "content": wire.QUESTION}]
+    (block,) = sdk.messages.create(model=wire.MODEL, max_tokens=1_000, messages=asked).to_dict()["content"]
+    assert block == {"type": "text", "text": "".join(sample.pieces(DELTAS))}
+
+
+def test_a_peer_is_asked_the_same_in_a_kernel_of_its_own(server: str) -> None:
+    us = peers.Installed(peers.US, Path(sys.executable), "here", True)
+    measured = peers.measured(us, server)
+    assert measured.first > 0 and measured.seconds > 0 and measured.megabytes < traffic.MAX_MEGABYTES
+    silent = peers.Tool("silent", (), "import os", "print('{question}')")
+    with pytest.raises(RuntimeError, match="not shown as a whole"):
+        peers.measured(peers.Installed(silent, Path(sys.executable), "0", False), server)

@@ -164,19 +164,19 @@ def _paced_rows(server: str) -> Iterator[Row]:
 def _paced_cell(address: str) -> tuple[Traffic, float]:
     """What a cell sends, and the kernel's CPU in microseconds per delta."""
     with started(address) as kernel:
-        began = _cpu(kernel)
+        began = cpu(kernel)
         paced = traffic(cell(kernel))
-        return paced, 1e6 * (_cpu(kernel) - began) / FIRST
+        return paced, 1e6 * (cpu(kernel) - began) / FIRST
 
 
 def _paced_loop(address: str) -> float:
     """The kernel's CPU for a bare loop, in microseconds per delta."""
     with started(address) as kernel:
-        began = _cpu(kernel)
+        began = cpu(kernel)
         bare(kernel, COLLECT)
-        return 1e6 * (_cpu(kernel) - began) / FIRST
+        return 1e6 * (cpu(kernel) - began) / FIRST
 
 
-def _cpu(kernel: Kernel) -> float:
+def cpu(kernel: Kernel) -> float:
     """CPU seconds of the kernel so far, all its threads."""
     return float(kernel.evaluate("__import__('time').process_time()"))

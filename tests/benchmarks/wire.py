@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import re
 import socketserver
 import subprocess
 import sys
@@ -76,9 +77,14 @@ class _Handler(socketserver.StreamRequestHandler):
     def handle(self) -> None:
         while line := self.rfile.readline():
             _, count, rate, *_ = line.split()[1].decode().split("/")
-            warming = WARM_UP.encode() in self._body()
+            body = self._body()
+            if WARM_UP.encode() in body:
+                count, rate = str(WARM_UP_DELTAS), "0"
             try:
-                self._answer(*((WARM_UP_DELTAS, 0) if warming else (int(count), int(rate))))
+                if re.search(rb'"stream":\s*true', body):
+                    self._answer(int(count), int(rate))
+                else:
+                    self.wfile.write(_at_once(int(count)))
             except ConnectionError:  # the reader had enough
                 return
 
@@ -100,6 +106,16 @@ class _Handler(socketserver.StreamRequestHandler):
             time.sleep(max(0.0, began + (number + 1) / rate - time.monotonic()))
             self.wfile.write(delta if number else _delta(f"{time.monotonic_ns()}\n\n"))
         self.wfile.write(closing)
+
+
+@functools.cache
+def _at_once(count: int) -> bytes:
+    """The same reply to a question that asks for no stream."""
+    text = {"type": "text", "text": "".join(sample.pieces(count))}
+    usage = {"input_tokens": 12, "output_tokens": count}
+    message = {"id": "msg_benchmark", "type": "message", "role": "assistant", "model": MODEL, "content": [text]}
+    body = json.dumps({**message, "stop_reason": "end_turn", "stop_sequence": None, "usage": usage}).encode()
+    return b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)
 
 
 @functools.cache
