@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import pickle
@@ -143,6 +144,27 @@ def test_a_dict_has_keys_and_items() -> None:
 def test_what_has_no_rows_is_refused(value: object) -> None:
     with pytest.raises(UsageError):
         rows.rows_of(value)
+
+
+@pytest.mark.parametrize(
+    "make", [pd.DataFrame, pl.DataFrame, pa.table, lambda columns: [{k: v[0] for k, v in columns.items()}]]
+)
+def test_a_row_as_a_whole_has_its_columns_in_their_order(make: Callable[[Any], Any]) -> None:
+    (scope,) = rows.rows_of(make({"z": [1], "a": [2], "m": [3]})).scopes()
+    assert repr(scope["row"]) == "z: 1\na: 2\nm: 3"
+
+
+def test_of_two_columns_of_one_name_the_first_is_meant() -> None:
+    (scope,) = rows.rows_of(pd.DataFrame([[1, 2]], columns=["x", "x"])).scopes()
+    assert scope["row"]["x"] == 1
+
+
+def test_a_generator_that_fails_or_never_ends_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="Item 3 of the generator cannot be had: ZeroDivisionError"):
+        rows.rows_of(1 / (2 - each) for each in range(3))
+    monkeypatch.setattr(rows, "MAX_ROWS", 1_000)
+    with pytest.raises(UsageError, match="more than 1,000 items: no end is in sight"):
+        rows.rows_of(itertools.count())
 
 
 def test_a_column_that_is_not_there_is_an_error_that_names_the_nearest() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 
 from .. import frames
 from ..errors import UsageError
-from ..foreign import attempt, comes_from, short
+from ..foreign import attempt, comes_from, one_line, short
 
 MAX_ROWS = 10_000_000
 MAX_NAMES_SHOWN = 8
@@ -114,7 +114,9 @@ def rows_of(value: Any) -> Rows:
 def _of_pandas(value: Any) -> Rows:
     frame = value if hasattr(value, "columns") else value.to_frame("item" if value.name is None else value.name)
     labels = list(frame.columns)
-    positions = dict(reversed([(label, at) for at, label in enumerate(labels)]))  # of two, the first
+    positions: dict[Any, int] = {}
+    for at, label in enumerate(labels):
+        positions.setdefault(label, at)  # of two of the same name, the first
     is_column = frame is not value
 
     def scopes() -> Iterator[dict[str, Any]]:
@@ -219,17 +221,30 @@ def _narwhals_series(name: str, column: Column, backend: Any) -> Any:
 
 
 def _of_iterable(iterator: Iterator[Any], kind: str) -> Rows:
-    items = []
-    for item in iterator:
-        items.append(item)
-        if len(items) > MAX_ROWS:
-            raise UsageError(f"There are more than {MAX_ROWS:,} items: no end is in sight.")
+    items = _all_of(iterator, kind)
     if items and all(isinstance(item, Mapping) for item in items):
         names = dict.fromkeys(str(name) for item in items for name in item)
         table = {name: [item.get(name) for item in items] for name in names}
     else:
         table = {"item": items}
     return _of_items([{"item": item, "row": _row_of(item)} for item in items], kind, table)
+
+
+def _all_of(iterator: Iterator[Any], kind: str) -> list[Any]:
+    """The items. Raises `UsageError` where the reader's code fails, or goes on for ever."""
+    items: list[Any] = []
+    try:
+        for item in iterator:
+            items.append(item)
+            if len(items) > MAX_ROWS:
+                break
+        else:
+            return items
+    except Exception as error:
+        why = f"Item {len(items) + 1:,} of the {kind} cannot be had: {one_line(error)}."
+    else:
+        why = f"There are more than {MAX_ROWS:,} items: no end is in sight."
+    raise UsageError(why, advice="Nothing was sent.")
 
 
 def _row_of(item: Any) -> Any:
