@@ -154,6 +154,17 @@ def test_a_row_as_a_whole_has_its_columns_in_their_order(make: Callable[[Any], A
     assert repr(scope["row"]) == "z: 1\na: 2\nm: 3"
 
 
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_text_that_is_no_unicode_costs_no_result(make: Callable[[Any], Any]) -> None:
+    """Half a pair of surrogates, of which pandas 3, polars and Arrow make no text."""
+    half = "\ud800"
+    columns = {"reply": Column([half, None], "text"), "field": Column([half, "b"]), "mixed": Column([half, 1])}
+    result = rows.rows_of(make({"a": [1, 2]})).result(columns)
+    assert len(result) == 2 and "\ufffd" in str(result["reply"])
+    listed = rows.rows_of([half, "b"]).result(columns)
+    assert listed["item"].tolist() == ["\ufffd", "b"]
+
+
 def test_of_two_columns_of_one_name_the_first_is_meant() -> None:
     (scope,) = rows.rows_of(pd.DataFrame([[1, 2]], columns=["x", "x"])).scopes()
     assert scope["row"]["x"] == 1

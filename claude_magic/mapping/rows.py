@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 from .. import frames
+from ..accumulator import whole_text
 from ..errors import UsageError
 from ..foreign import attempt, comes_from, one_line, short
 
@@ -146,13 +147,18 @@ def _pandas_array(column: Column) -> Any:
         return pandas.array([numpy.nan if each is None else each for each in column.values], dtype="float64")
     if column.kind == "text":
         own = "str" if int(pandas.__version__.partition(".")[0]) >= 3 else "object"  # pandas 3's own type of text
-        return pandas.array(list(column.values), dtype=own)
+        return pandas.array(list(map(_whole, column.values)), dtype=own)
     objects = numpy.empty(len(column.values), dtype=object)
-    objects[:] = column.values
+    objects[:] = [_whole(each) for each in column.values]
     series = pandas.Series(objects)
     plain = all(each is None or isinstance(each, bool | int | float | str) for each in column.values)
     inferred = series.infer_objects().convert_dtypes() if plain else series
     return inferred.array
+
+
+def _whole(value: Any) -> Any:
+    """A text that any library takes: half a pair of surrogates is replaced."""
+    return whole_text(value) if isinstance(value, str) else value
 
 
 # Other frames
@@ -207,14 +213,14 @@ def _narwhals_series(name: str, column: Column, backend: Any) -> Any:
 
     types: dict[str, Any] = {"count": nw.Int64(), "dollars": nw.Float64(), "text": nw.String()}
     if column.kind in types:
-        return nw.new_series(name, list(column.values), types[column.kind], backend=backend)
+        return nw.new_series(name, list(map(_whole, column.values)), types[column.kind], backend=backend)
     kinds = {type(each) for each in column.values if each is not None}
     if len(kinds) < 2 or kinds == {int, float}:  # of others, polars makes something that they are not
         found = attempt(lambda: nw.new_series(name, list(column.values), backend=backend))
         if found is not None:
             return found
     texts = [None if each is None else json.dumps(each, ensure_ascii=False, default=str) for each in column.values]
-    return nw.new_series(name, texts, nw.String(), backend=backend)
+    return nw.new_series(name, list(map(_whole, texts)), nw.String(), backend=backend)
 
 
 # Any iterable
