@@ -61,10 +61,8 @@ def test_each_reply_has_header_answer_and_turn_and_says_that_it_is_not_claude(no
         assert set(answer.data) == {"text/markdown", "text/plain"}
 
 
-def test_the_notebooks_that_came_with_the_package_lie_beside_the_tour(demo: tuple[Path, str]) -> None:
-    """A checkout has them all, a wheel the tour alone."""
-    checkout = Path(notebook_module.__file__).parents[1] / "notebooks"
-    ours = {path.name for path in checkout.glob("*.ipynb")} | {"tour.ipynb"}
+def test_all_notebooks_lie_beside_the_tour(demo: tuple[Path, str]) -> None:
+    ours = {path.name for path in (Path(__file__).parents[1] / "notebooks").glob("*.ipynb")}
     assert {path.name for path in demo[0].parent.iterdir()} == ours
 
 
