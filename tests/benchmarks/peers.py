@@ -7,7 +7,6 @@ an environment of the same Python. All ask the same loopback server, in real ker
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -15,7 +14,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from queue import Empty
 
+import pytest
 from kernel import Kernel, Run
 
 from benchmarks import sample, traffic, wire
@@ -89,16 +90,20 @@ class Measured:
 
 
 def rows(server: str) -> Iterator[Row]:
-    """A row for each thing that both can do; a peer that is not to be had is a row that says why."""
-    ours = measured(install(US), server)
-    for tool in (CHATLAS, JUPYTER_AI):
+    """A row for each thing that both can do; what is not to be had is a row that says why."""
+    ours: Measured | None = None
+    for tool in (US, CHATLAS, JUPYTER_AI):
         try:
-            peer = install(tool)
-            theirs = measured(peer, server)
-        except (subprocess.CalledProcessError, RuntimeError) as error:
-            yield Row(f"{tool.name} was not measured: {' '.join(str(error).split())[:200]}", None, "")
+            installed = install(tool)
+            found = measured(installed, server)
+        except (subprocess.CalledProcessError, RuntimeError, Empty) as error:
+            why = getattr(error, "stderr", b"") or str(error).encode()
+            yield Row(f"{tool.name} was not measured: {' '.join(why.decode().split())[-200:]}", None, "")
         else:
-            yield from _beside(ours, theirs, peer)
+            if tool is US:
+                ours = found
+            elif ours is not None:
+                yield from _beside(ours, found, installed)
 
 
 def _beside(ours: Measured, theirs: Measured, peer: Installed) -> Iterator[Row]:
@@ -116,7 +121,9 @@ def install(tool: Tool) -> Installed:
     path = ROOT / ".peers" / tool.name
     python = path / "bin" / "python"
     uv = [sys.executable, "-m", "uv"]
-    subprocess.run([*uv, "venv", "--quiet", "--clear", "--python", sys.executable, path], check=True)
+    subprocess.run(
+        [*uv, "venv", "--quiet", "--clear", "--python", sys.executable, path], check=True, capture_output=True
+    )
     into = [*uv, "pip", "install", "--quiet", "--compile-bytecode", "--python", python, "ipykernel", *tool.packages]
     beside = subprocess.run([*into, "--editable", f"{ROOT}[demo]"], capture_output=True).returncode == 0
     if not beside:
@@ -166,8 +173,10 @@ def _kernel(installed: Installed) -> Iterator[Kernel]:
         spec.parent.mkdir(parents=True)
         argv = [str(installed.python), "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=ERROR"]
         spec.write_text(json.dumps({"argv": argv, "display_name": str(installed), "language": "python"}))
-        os.environ["JUPYTER_PATH"] = folder
-        kernel = Kernel(Path(folder), kernel_name="peer", ANTHROPIC_API_KEY=wire.KEY)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("JUPYTER_PATH", folder)
+            patch.delenv("PYTHONPATH", raising=False)  # else our tree stands in each environment
+            kernel = Kernel(Path(folder), kernel_name="peer", ANTHROPIC_API_KEY=wire.KEY)
         try:
             yield kernel
         finally:
