@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,6 +71,12 @@ def shared() -> Iterator[offline.Server]:
     """A stand-in that the tests of a module share."""
     with offline.start() as running:
         yield running
+
+
+def pytest_configure() -> None:
+    """A shell starts what runs behind it with Interrupts ignored, in which no test of them could pass."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True, scope="session")
