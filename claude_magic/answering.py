@@ -137,7 +137,7 @@ class Answer:
     def _rounds(self, asked: Request, before: Sequence[Block]) -> ClaudeError | None:
         """Request after request, until nothing is left to go on with."""
         settings = dataclasses.replace(self._settings, betas=(*self._settings.betas, *asked.betas))
-        params = {**asked.params, "messages": request.going_on(asked, self._done)}
+        params = {**asked.params, "messages": request.messages_so_far(asked, self._done)}
         pauses = 0
         while True:
             failure = self._once(params, settings)
@@ -189,7 +189,7 @@ class Answer:
 
     def _going_on(self, asked: Request, params: Mapping[str, Any], content: Sequence[Block]) -> dict[str, Any]:
         """The parameters that ask for the rest of a reply."""
-        messages = request.going_on(asked, content)
+        messages = request.messages_so_far(asked, content)
         further = {**params, "messages": request.without_thinking(messages) if self._without_thinking else messages}
         if self.calls and self.calls[-1].container:  # what is pending there goes on there
             further["container"] = self.calls[-1].container["id"]

@@ -7,7 +7,7 @@ import warnings
 from functools import partial
 from typing import Any
 
-from .foreign import attempt, short, type_name, without_addresses
+from .foreign import short, try_or_none, type_name, without_addresses
 from .parts import shortened
 
 MAX_NAME_CHARACTERS = 40
@@ -39,7 +39,7 @@ def summary(value: Any, name: str, room: int) -> str:
     if plain.size > MAX_SCANNED_VALUES:
         lines.append("range not computed: too many values")
     elif plain.size:
-        facts = attempt(partial(_facts, plain)) or []
+        facts = try_or_none(partial(_facts, plain)) or []
         if masked:
             facts.append(f"{int(numpy.ma.getmaskarray(plain).sum()):,} masked")
         lines.extend([", ".join(facts)] if facts else [])
@@ -113,5 +113,5 @@ def _values(array: Any) -> list[str]:
 
 def _element(value: Any) -> str:
     """An object of an array in one short line."""
-    text = attempt(partial(repr, value)) or f"<{type_name(value)} object>"
+    text = try_or_none(partial(repr, value)) or f"<{type_name(value)} object>"
     return short(" ".join(without_addresses(text[: 10 * MAX_CELL_CHARACTERS]).split()), MAX_CELL_CHARACTERS)

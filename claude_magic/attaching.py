@@ -20,7 +20,7 @@ from . import attachments, context, pictures
 from .attachments import NOTHING_SENT, Attachment
 from .client import fetching
 from .errors import PromptError, UsageError
-from .foreign import attempt, comes_from, short
+from .foreign import is_from_library, short, try_or_none
 from .options import CREDENTIAL, IPYTHON_NAMES, Options
 from .pieces import Piece
 
@@ -64,7 +64,7 @@ def _named(word: str, wanted: _Wanted) -> Iterator[Piece]:
     """The pieces that a word of the line stands for."""
     if word.startswith("{{") and word.endswith("}}"):
         source = word[2:-2].strip()
-        yield from _value(context.value(source, wanted.namespace, wanted.flag), source, wanted)
+        yield from _value(context.value_of(source, wanted.namespace, wanted.flag), source, wanted)
     elif _is_remote(word):
         yield from _remote(word, wanted)
     elif _is_file(word):
@@ -73,7 +73,7 @@ def _named(word: str, wanted: _Wanted) -> Iterator[Piece]:
         yield from _value(wanted.namespace[word], word, wanted)
     elif _PATTERN.search(word):
         yield from _matching(word, wanted)
-    elif attempt(Path(word).expanduser().exists):
+    elif try_or_none(Path(word).expanduser().exists):
         yield _of_path(Path(word), wanted)  # a folder, a device: refused there, in its own words
     else:
         raise UsageError(
@@ -141,19 +141,19 @@ def _bytes_of(value: Any) -> bytes | None:
     """The bytes that a value is, or that it holds (`io.BytesIO`)."""
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
-    held = attempt(value.getbuffer) if hasattr(value, "getvalue") and hasattr(value, "getbuffer") else None
+    held = try_or_none(value.getbuffer) if hasattr(value, "getvalue") and hasattr(value, "getbuffer") else None
     return None if held is None else bytes(held)
 
 
 def _shown(value: Any, name: str, wanted: _Wanted) -> list[pictures.Block]:
     """A value as the prompt would show it; an array of pixels as a picture, where one is asked for."""
-    if wanted.image and comes_from(value, "numpy") and hasattr(value, "shape"):
+    if wanted.image and is_from_library(value, "numpy") and hasattr(value, "shape"):
         from PIL import Image
 
-        picture = attempt(lambda: Image.fromarray(value))
+        picture = try_or_none(lambda: Image.fromarray(value))
         value = value if picture is None else picture
     called = name if name.isidentifier() else "value"
-    return context.content(f"{{{{{called}}}}}", {called: value})
+    return context.prompt_content(f"{{{{{called}}}}}", {called: value})
 
 
 def _is_address(word: str) -> bool:
@@ -165,7 +165,7 @@ def _is_remote(word: str) -> bool:
 
 
 def _is_file(word: str) -> bool:
-    return bool(attempt(lambda: Path(word).expanduser().is_file()))
+    return bool(try_or_none(lambda: Path(word).expanduser().is_file()))
 
 
 def _remote(url: str, wanted: _Wanted) -> Iterator[Piece]:
@@ -189,7 +189,7 @@ def _remote(url: str, wanted: _Wanted) -> Iterator[Piece]:
 
 def _check_address(url: str, wanted: _Wanted) -> None:
     """Refuse an address that is none, or that holds a credential which the conversation would keep."""
-    parts: Any = attempt(lambda: (urlsplit(url), urlsplit(url).port))
+    parts: Any = try_or_none(lambda: (urlsplit(url), urlsplit(url).port))
     if parts is None or not parts[0].hostname or not url.isprintable():
         raise UsageError(f"{wanted.flag}: this is no address.", advice=NOTHING_SENT)
     if "@" in parts[0].netloc:
@@ -255,7 +255,7 @@ def _kind(made: Attachment) -> str:
 def _guess(word: str, namespace: Mapping[str, Any]) -> str:
     """The file beside it, or the variable, whose name is nearest: none that Python or IPython put there."""
     variables = [name for name in namespace if name.isidentifier() and name[:1] != "_" and name not in IPYTHON_NAMES]
-    known = [*(attempt(lambda: _beside(word)) or []), *(variables if "/" not in word else [])]
+    known = [*(try_or_none(lambda: _beside(word)) or []), *(variables if "/" not in word else [])]
     near = difflib.get_close_matches(Path(word).name, known, n=1)
     return f"Did you mean {near[0]!r}? " if near else ""
 

@@ -163,7 +163,7 @@ class Chats:
 
     def put_back(self, turn: Turn) -> bool:
         """Put a turn that the notebook does not have in its cell's place. Says whether it was not there yet."""
-        if turn.once or not request.sendable(turn) or any(each.id == turn.id for each in self._every()):
+        if turn.once or not request.messages_to_send(turn) or any(each.id == turn.id for each in self._every()):
             return False
         if turn.cell_id:
             self._leave(turn.cell_id, set(), stays=turn.chat)

@@ -34,7 +34,7 @@ def sources(content: Iterable[Block]) -> dict[Source, Mapping[str, Any]]:
     return found
 
 
-def marked(content: Sequence[Block]) -> str:
+def text_with_references(content: Sequence[Block]) -> str:
     """The text of content blocks with a reference behind what is cited: `markdown.Inert` shows it, and its title."""
     numbers = {source: number for number, source in enumerate(sources(content), 1)}
     if not numbers:
@@ -47,12 +47,12 @@ def marked(content: Sequence[Block]) -> str:
     return text_of(tuple(blocks))
 
 
-def listed(content: Iterable[Block]) -> str:
+def list_of_sources(content: Iterable[Block]) -> str:
     """The sources as a numbered list of inert Markdown; empty, where nothing is cited."""
     return "\n".join(f"{number}. {_line(source)}" for number, source in enumerate(sources(content), 1))
 
 
-def in_words(content: Iterable[Block]) -> str:
+def sources_in_words(content: Iterable[Block]) -> str:
     """The same list as plain text."""
     lines = []
     for number, source in enumerate(sources(content), 1):

@@ -121,10 +121,10 @@ def _demo(options: argparse.Namespace) -> int:
     else:
         print(_line("Running the tour on the offline stand-in …"), flush=True)
         running.run(tour, folder, cell_seconds=DEMO_CELL_SECONDS, environment=_without_keys())
-        files.write(result, running.dump(tour))
+        files.write_atomically(result, running.dump(tour))
     for other in source.parent.glob("*.ipynb"):
         if not (folder / other.name).exists():
-            files.write(folder / other.name, other.read_bytes())
+            files.write_atomically(folder / other.name, other.read_bytes())
     _say_result(result)
     if options.no_open:
         return 0
@@ -157,7 +157,7 @@ def _replay(options: argparse.Namespace) -> int:
         environment=_without_keys(),
     )
     result = options.to or path.with_name(f"{path.stem}-replayed.ipynb")
-    files.write(result, running.dump(document))
+    files.write_atomically(result, running.dump(document))
     _say_result(result)
     return 0
 
@@ -201,7 +201,7 @@ def _strip_file(path: Path) -> None:
     except UsageError as error:
         raise UsageError(f"{path} cannot be read as a notebook: {error}.") from None
     if count:
-        files.write(path, content)
+        files.write_atomically(path, content)
     records = f"{count:,} records" if count != 1 else "1 record"
     print(_line(f"{path}: {records} removed" if count else f"{path}: no records, not touched"))
 
@@ -219,7 +219,7 @@ def _export(options: argparse.Namespace) -> int:
     for turn in saved.turns:
         chats[turn.chat] = Conversation((*chats.get(turn.chat, Conversation()), turn))
     exported = export.export(chats, form, title=source.stem, stem=target.stem)
-    files.write(target, exported.text.encode(), exported.files)
+    files.write_atomically(target, exported.text.encode(), exported.files)
     print(_line(str(target.resolve())))
     return 0
 

@@ -118,7 +118,7 @@ class Columns:
         self._label = label
         self.columns = [Column(model, self.changed, self._stopped) for model in models]
         self.draw()
-        for image in record.images(content):
+        for image in record.image_outputs(content):
             self._shell.display_pub.publish(image, {})
 
     def stop(self) -> None:
@@ -206,8 +206,8 @@ def _column(model: str, result: Turn | str, chosen: Turn | None) -> str:
 
     shown = " · ".join(f'<span style="white-space: nowrap">{html.escape(part)}</span>' for part in _figures(result))
     marked = "".join(f" · <strong>{html.escape(mark)}</strong>" for mark in _marks(result, chosen))
-    folded = "".join(record.fold(title, body) for title, body in record.folds(result))
-    reply = "".join(rendered(bundle["text/markdown"]) for bundle in record.answer(result))
+    folded = "".join(record.fold(title, body) for title, body in record.folds_of(result))
+    reply = "".join(rendered(bundle["text/markdown"]) for bundle in record.answer_outputs(result))
     return _boxed(model, f"{shown}{marked}", f'{folded}<div style="{_REPLY}">{reply}</div>')
 
 
@@ -227,7 +227,7 @@ def _plain(model: str, result: Turn | str, chosen: Turn | None) -> str:
 def _figures(turn: Turn) -> list[str]:
     """Tokens, cost and time: the model stands above, and what went along is the same for all."""
     notes = [note for note in turn.notes if not note.endswith(("earlier turn", "earlier turns"))]
-    return record.figures(replace(turn, notes=tuple(notes)))[1:]
+    return record.figures_of(replace(turn, notes=tuple(notes)))[1:]
 
 
 def _marks(turn: Turn, chosen: Turn | None) -> list[str]:

@@ -18,7 +18,7 @@ from .interrupts import uninterrupted
 from .notebook import Cell
 from .options import Options
 from .request import Request
-from .session import NO_REPLAY, Outcome, Replay, Session, call_key, draft_of
+from .session import NO_REPLAY, Outcome, Replay, Session, call_key, draft_turn
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def compare(
     for name in _distinct(names):
         own = replace(options, model=name)
         asked = _asked(session, history, content, own, settings)
-        sides.append(_Side(own, asked, draft_of(own, content, cell, asked, history, along)))
+        sides.append(_Side(own, asked, draft_turn(own, content, cell, asked, history, along)))
     recorded = [session.recorded(side.asked, cell, settings, replay) for side in sides]
     found: list[Compared] = []
     if all(recorded):
@@ -158,8 +158,8 @@ def _shares(session: Session, sides: Sequence[_Side], settings: Settings) -> lis
 
 def _concluded(session: Session, found: Sequence[Compared], cell: Cell, columns: Columns) -> Outcome:
     """The replies of several models in the output, and the first that can be kept in the conversation."""
-    kept = [e.turn for e in found if e.turn is not None and (e.failure is None or request.sendable(e.turn))]
-    first = next((turn for turn in kept if request.sendable(turn)), kept[0] if kept else None)
+    kept = [e.turn for e in found if e.turn is not None and (e.failure is None or request.messages_to_send(e.turn))]
+    first = next((turn for turn in kept if request.messages_to_send(turn)), kept[0] if kept else None)
     if first is not None:
         session.join(first, cell, columns)
         if not first.once:
@@ -179,7 +179,7 @@ def _over(compared: Compared) -> bool:
 def _choose(session: Session, name: str, place: Turn, turns: Sequence[Turn]) -> Turn:
     """The reply of one model, put into the place of another."""
     wanted = models.resolve(name)
-    by_model = {turn.params["model"]: turn for turn in turns if request.sendable(turn)}
+    by_model = {turn.params["model"]: turn for turn in turns if request.messages_to_send(turn)}
     if wanted not in by_model:
         raise UsageError(f"{name} has no reply to choose.", advice=f"There are: {', '.join(by_model)}.")
     if place.params["model"] == wanted:

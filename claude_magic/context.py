@@ -16,7 +16,7 @@ from typing import Any
 from . import hiding, kinds, masking, weighing
 from .conversation import Along
 from .errors import PromptError
-from .foreign import attempt, one_line, short
+from .foreign import one_line, short, try_or_none
 from .masking import MASK, Secrets
 from .options import IPYTHON_NAMES
 from .parts import Limits, Part, Room, Text, room_for, size_of
@@ -51,12 +51,12 @@ class Prompt:
     along: tuple[Along, ...] = ()
 
 
-def content(body: str, namespace: Mapping[str, Any], *, limits: Limits = DEFAULTS) -> list[Block]:
+def prompt_content(body: str, namespace: Mapping[str, Any], *, limits: Limits = DEFAULTS) -> list[Block]:
     """The content blocks of a prompt without anything before its text. Raises `PromptError`."""
-    return list(prompt(body, namespace, limits=limits).content)
+    return list(build_prompt(body, namespace, limits=limits).content)
 
 
-def prompt(
+def build_prompt(
     body: str,
     namespace: Mapping[str, Any],
     pieces: Sequence[Piece] = (),
@@ -76,7 +76,7 @@ def prompt(
         PromptError: the prompt is empty, or an expression is not Python or fails. It has no cause or
             context, which could hold a secret.
     """
-    secrets = secrets or Secrets(masking.known(namespace))
+    secrets = secrets or Secrets(masking.known_secrets(namespace))
     typed = [Text(body)] if raw else list(_split(body))
     found = [(each.source, _evaluate(each, namespace)) for each in typed if isinstance(each, Expression)]
     before = [_masked(piece, secrets) for piece in pieces]
@@ -135,7 +135,7 @@ def _value(value: Any, source: str, secrets: Secrets, room: Room) -> Sequence[Pa
     if secrets.allowed:
         return kinds.render(value, source, room)
     names = _NAMES.findall(source)
-    is_text = attempt(lambda: _is_text(value))
+    is_text = try_or_none(lambda: _is_text(value))
     if is_text and names and masking.is_secret_name(names[-1]):
         return [Text(MASK)]
     return kinds.render(hiding.hidden(value), source, room)
@@ -220,7 +220,7 @@ def _evaluate(expression: Expression, namespace: Mapping[str, Any], where: str =
     raise PromptError(f"{where}: {{{{{quoted}}}}} failed: {failure}.", advice=advice)
 
 
-def value(source: str, namespace: Mapping[str, Any], where: str) -> Any:
+def value_of(source: str, namespace: Mapping[str, Any], where: str) -> Any:
     """The value of an expression that stands elsewhere than in the prompt; `where` opens what is said of its failure.
 
     Raises `PromptError` where it is no Python, or fails.

@@ -19,7 +19,7 @@ from typing import Any
 
 from . import context
 from .fencing import fence
-from .foreign import attempt, one_line
+from .foreign import one_line, try_or_none
 from .masking import MASK, Secrets, is_secret_name
 from .parts import Limits, Part, Text, shortened
 from .ran import Failure
@@ -61,7 +61,7 @@ def _traceback(error: BaseException) -> str:
     first = error.__traceback__
     while first is not None and not _is_of_reader(first.tb_frame):
         first = first.tb_next
-    lines = attempt(lambda: traceback.format_exception(type(error), error, first or error.__traceback__))
+    lines = try_or_none(lambda: traceback.format_exception(type(error), error, first or error.__traceback__))
     return shortened("".join(lines or [one_line(error)]).rstrip("\n"), MAX_TRACEBACK_BYTES, keep_end=True)
 
 
@@ -84,7 +84,7 @@ def _functions(frames: list[TracebackType], source: str) -> Iterator[str]:
     """The source of functions on the way that do not stand in the cell itself."""
     codes = dict.fromkeys(each.tb_frame.f_code for each in frames if each.tb_frame.f_code.co_name != "<module>")
     for code in codes:
-        text = attempt(partial(inspect.getsource, code))
+        text = try_or_none(partial(inspect.getsource, code))
         text = textwrap.dedent(text or "").rstrip("\n")
         if text and text not in source:
             yield text
@@ -103,9 +103,9 @@ def _variables(at: TracebackType, secrets: Secrets) -> Iterator[str]:
 
 
 def _variable(name: str, value: Any, secrets: Secrets) -> str:
-    kind = attempt(lambda: type(value).__name__) or "object"
+    kind = try_or_none(lambda: type(value).__name__) or "object"
     if inspect.isroutine(value) or inspect.isclass(value):
-        signature = attempt(lambda: str(inspect.signature(value)))
+        signature = try_or_none(lambda: str(inspect.signature(value)))
         return f"{name}: {kind} {getattr(value, '__qualname__', name)}{signature or ''}"
     if not secrets.allowed and is_secret_name(name) and not isinstance(value, int | float):
         return f"{name} ({kind}) = {MASK}"
@@ -118,7 +118,7 @@ def _variable(name: str, value: Any, secrets: Secrets) -> str:
 def _names_used(at: TracebackType) -> Iterator[str]:
     """The names in the statement that failed, in their order."""
     lines = linecache.getlines(at.tb_frame.f_code.co_filename)
-    tree = attempt(lambda: ast.parse("".join(lines)))
+    tree = try_or_none(lambda: ast.parse("".join(lines)))
     if tree is None:
         return
     first, last = _span(at)

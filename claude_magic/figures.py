@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from .foreign import attempt, comes_from, one_line, type_name
+from .foreign import is_from_library, one_line, try_or_none, type_name
 from .parts import Part, Room, Text, shortened, size
 from .pictures import MAX_IMAGE_SIDE_PIXELS, Block, image_block
 
@@ -33,7 +33,7 @@ MAX_TRACES = 20
 
 def _parts_of(value: Any) -> Iterator[Any]:
     """A value, or the objects in an array or sequence of axes."""
-    if comes_from(value, "numpy") and str(getattr(value, "dtype", "")) == "object":
+    if is_from_library(value, "numpy") and str(getattr(value, "dtype", "")) == "object":
         yield from list(value.flat[:MAX_AXES])
     else:
         yield value
@@ -46,7 +46,7 @@ def _figure_of(value: Any) -> Any:
         return None
     if isinstance(value, module.FigureBase):
         return value.figure
-    is_part = comes_from(value, "seaborn") or isinstance(value, sys.modules["matplotlib.axes"].Axes)
+    is_part = is_from_library(value, "seaborn") or isinstance(value, sys.modules["matplotlib.axes"].Axes)
     owner = getattr(value, "figure", None) if is_part else None
     return owner.figure if isinstance(owner, module.FigureBase) else None
 
@@ -100,13 +100,13 @@ def is_chart(value: Any) -> bool:
 
 def chart(value: Any, name: str, room: Room) -> list[Part]:
     """A chart as an image; where that cannot be, its description as text that says why."""
-    draw, describe = (_plotly_png, _plotly) if comes_from(value, "plotly") else (_altair_png, _altair)
+    draw, describe = (_plotly_png, _plotly) if is_from_library(value, "plotly") else (_altair_png, _altair)
     try:
         return [image_block(draw(value))]
     except Exception as error:
         reason = str(error) if isinstance(error, _NotDrawn) else one_line(error)
     title = f"{type_name(value)} {name} ({type(value).__module__.partition('.')[0]}), as text: {reason}"
-    lines = [title, *(attempt(lambda: list(describe(value, room.summary - size(title)))) or [])]
+    lines = [title, *(try_or_none(lambda: list(describe(value, room.summary - size(title)))) or [])]
     return [Text(shortened("\n".join(lines), room.summary), own_lines=True)]
 
 
@@ -231,4 +231,4 @@ def _cut_list(start: Any, count: int, depth: int) -> Any:
 
 
 def _told(value: Any, limit: int) -> str:
-    return shortened(attempt(partial(str, value)) or type_name(value), limit)
+    return shortened(try_or_none(partial(str, value)) or type_name(value), limit)

@@ -48,14 +48,14 @@ def _below(folder: Path) -> Iterator[Path]:
         yield from (Path(parent, name) for name in sorted(files) if name.endswith(".ipynb"))
 
 
-def write(path: Path, content: bytes, beside: Mapping[str, bytes] = MappingProxyType({})) -> None:
+def write_atomically(path: Path, content: bytes, beside: Mapping[str, bytes] = MappingProxyType({})) -> None:
     """Put a file in its place, whole or not at all; one that was there keeps its mode bits.
 
     `beside` are files that it refers to, by relative path: they are there before it is. Folders that are needed are
     made. Raises `UsageError` where one cannot be written.
     """
     for name, file_content in beside.items():
-        write(path.parent / name, file_content)
+        write_atomically(path.parent / name, file_content)
     try:
         target = path.resolve()
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -22,12 +22,12 @@ class TookTooLong(BaseException):
     """Foreign code did not come to an end in its time; no `Exception`, so that it does not catch it itself."""
 
 
-def comes_from(value: Any, *libraries: str) -> bool:
+def is_from_library(value: Any, *libraries: str) -> bool:
     """Whether a value's class, or one that it is made from, is of one of these top-level packages."""
     return any(str(base.__module__).partition(".")[0] in libraries for base in type(value).__mro__)
 
 
-def attempt(form: Callable[[], Any]) -> Any:
+def try_or_none(form: Callable[[], Any]) -> Any:
     """What a call gives, or None where it fails, even by `SystemExit`: the next one may work."""
     try:
         return form()
@@ -65,13 +65,13 @@ def at_most(seconds: float) -> Iterator[None]:
 
 def type_name(value: Any) -> str:
     """The name of a value's class, in one short line."""
-    name = attempt(lambda: " ".join(str(type(value).__name__).split()))
+    name = try_or_none(lambda: " ".join(str(type(value).__name__).split()))
     return short(name or "object", MAX_NAME_CHARACTERS)
 
 
 def one_line(error: BaseException) -> str:
     """An exception's type and message in a line, even if its message is broken."""
-    message = attempt(lambda: " ".join(str(error).split())) or ""
+    message = try_or_none(lambda: " ".join(str(error).split())) or ""
     return short(f"{type_name(error)}: {message}" if message else type_name(error), 200)
 
 

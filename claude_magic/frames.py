@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from . import lazy_frames
-from .foreign import attempt, comes_from, short, type_name, without_addresses
+from .foreign import is_from_library, short, try_or_none, type_name, without_addresses
 from .lazy_frames import MAX_HEAD_ROWS, Glimpse
 from .masking import MASK
 from .options import DEFAULT_VALUE_TOKENS
@@ -54,7 +54,7 @@ class _Table:
 
 def is_frame(value: Any) -> bool:
     """Whether this is a data frame, eager or lazy, or a column of one."""
-    if not comes_from(value, *_FRAME_LIBRARIES):
+    if not is_from_library(value, *_FRAME_LIBRARIES):
         return False
     value = _native(value)
     return lazy_frames.glimpse(value) is not None or _table(value) is not None
@@ -100,9 +100,9 @@ def summary(value: Any, name: str, room: int | None = None) -> str:
 
 def _with_plain_columns(value: Any) -> tuple[Any, list[str] | None]:
     """A frame with its columns numbered, and their names: narwhals takes only distinct strings."""
-    if comes_from(value, "pyarrow"):
+    if is_from_library(value, "pyarrow"):
         return _arrow_table(value)
-    if not comes_from(value, *_PANDAS_LIKE):
+    if not is_from_library(value, *_PANDAS_LIKE):
         return value, None
     if hasattr(value, "set_axis") and hasattr(value, "columns"):
         names = [", ".join(map(str, column)) if isinstance(column, tuple) else str(column) for column in value.columns]
@@ -131,10 +131,10 @@ def _arrow_table(value: Any) -> tuple[Any, list[str] | None]:
 
 def _notes(value: Any) -> list[str]:
     """What a frame of geopandas knows besides: its projection and extent."""
-    if not comes_from(value, "geopandas"):
+    if not is_from_library(value, "geopandas"):
         return []
-    bounds = attempt(lambda: [float(f"{bound:.6g}") for bound in value.total_bounds])
-    facts = {"CRS": attempt(lambda: value.crs), "bounds": bounds}
+    bounds = try_or_none(lambda: [float(f"{bound:.6g}") for bound in value.total_bounds])
+    facts = {"CRS": try_or_none(lambda: value.crs), "bounds": bounds}
     return [f"{label}: {_cell(fact)}" for label, fact in facts.items() if fact is not None]
 
 
@@ -161,7 +161,7 @@ def _eager_summary(table: _Table, label: str, room: int) -> str:
 
 def _rows(head: Any) -> list[Sequence[Any]]:
     """The rows of a short frame, column by column where they do not come at once."""
-    rows = attempt(head.rows)
+    rows = try_or_none(head.rows)
     if rows is None:
         return list(zip(*(head.get_column(column).to_list() for column in head.columns), strict=True))
     return list(rows)
@@ -193,7 +193,7 @@ def _facts(column: Any, *, affordable: bool) -> str:
 
 
 def _is_masked(column: Any) -> bool:
-    ends = [attempt(partial(column.item, position)) for position in (0, -1) if len(column)]
+    ends = [try_or_none(partial(column.item, position)) for position in (0, -1) if len(column)]
     return bool(ends) and all(type(end) is str and end == MASK for end in ends)
 
 
@@ -216,7 +216,7 @@ def _type_of(column: Any) -> str:
 
 
 def _nulls(column: Any) -> str:
-    nulls = attempt(column.null_count)
+    nulls = try_or_none(column.null_count)
     return "?" if nulls is None else f"{nulls:,}"
 
 
@@ -227,7 +227,7 @@ def _statistics(column: Any) -> str:
     known: list[str] = []
 
     def tell(label: str, compute: Callable[[], Any]) -> Any:
-        value = attempt(compute)
+        value = try_or_none(compute)
         if value is not None and not _is_missing(value):
             known.append(f"{label} {value if label == 'top' else _cell(value)}")
         return value
@@ -325,7 +325,7 @@ def _cell(value: Any) -> str:
     elif isinstance(value, list | tuple | dict | set):
         text = reprlib.repr(value)
     else:
-        text = attempt(partial(str, value)) or f"<{type_name(value)} object>"
+        text = try_or_none(partial(str, value)) or f"<{type_name(value)} object>"
         text = without_addresses(text[: 10 * MAX_CELL_CHARACTERS])
     if len(text.splitlines()) > 1 or text.endswith("\n"):
         text = _LINE_BREAK.sub(lambda found: repr(found[0])[1:-1], text.replace("\\", r"\\"))

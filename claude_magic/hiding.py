@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from . import frames, lazy_frames
-from .foreign import attempt, comes_from
+from .foreign import is_from_library, try_or_none
 from .masking import MASK, is_secret_name
 
 MAX_ELEMENTS = 50
@@ -35,15 +35,15 @@ def _differ(masked: Iterable[Any], values: Iterable[Any]) -> bool:
 
 
 def _may_hide(value: Any) -> bool:
-    return bool(attempt(lambda: frames.is_frame(value)))
+    return bool(try_or_none(lambda: frames.is_frame(value)))
 
 
 def _frame(value: Any) -> Any:
     """A frame or a column; where it cannot be made without its secrets, what stands there says so."""
-    names = attempt(lambda: _names(value))
+    names = try_or_none(lambda: _names(value))
     if names is None or not any(map(is_secret_name, [*names, *_labels(value)])):
         return value
-    masked = attempt(lambda: _pandas(value, names) if comes_from(value, *_PANDAS) else _other(value, names))
+    masked = try_or_none(lambda: _pandas(value, names) if is_from_library(value, *_PANDAS) else _other(value, names))
     return f"<{type(value).__name__} with secrets in it: {MASK}>" if masked is None else masked
 
 
@@ -53,9 +53,9 @@ def _names(value: Any) -> list[str]:
     known = lazy_frames.glimpse(value)
     if known is not None:
         return list(known.names)
-    if comes_from(value, *_PANDAS):
+    if is_from_library(value, *_PANDAS):
         return [str(name) for name in (value.columns if hasattr(value, "columns") else [value.name])]
-    if comes_from(value, "pyarrow") and hasattr(value, "schema"):
+    if is_from_library(value, "pyarrow") and hasattr(value, "schema"):
         return list(value.schema.names)
     frame: Any = nw.from_native(value, pass_through=True, allow_series=True)
     return [str(frame.name)] if isinstance(frame, nw.Series) else list(frame.collect_schema())
@@ -64,7 +64,7 @@ def _names(value: Any) -> list[str]:
 def _labels(value: Any) -> list[str]:
     """The names of a pandas frame's rows: a row by itself is a column with the columns' names on its left."""
     index: Any = getattr(value, "index", None)
-    if not comes_from(value, *_PANDAS) or not hasattr(index, "dtype") or len(index) > MAX_LABELS:
+    if not is_from_library(value, *_PANDAS) or not hasattr(index, "dtype") or len(index) > MAX_LABELS:
         return []
     return [str(label) for label in index] if str(index.dtype) in ("object", "str", "string") else []
 

@@ -18,7 +18,7 @@ from typing import Any
 
 from . import arrays, attachments, figures, frames, pictures, showing, values
 from .errors import PromptError, UnshowableError
-from .foreign import TookTooLong, at_most, attempt, one_line, short, type_name
+from .foreign import TookTooLong, at_most, one_line, short, try_or_none, type_name
 from .parts import Part, Room, Text, on_own_lines, shortened, size_of
 from .pictures import Block
 
@@ -78,7 +78,7 @@ def _elements(value: Any, name: str) -> Iterator[tuple[str, Any]]:
     name = name if len(name) <= MAX_KEY_CHARACTERS and "\n" not in name else "value"
     pairs = dict.items(value) if isinstance(value, dict) else enumerate(value)
     for key, element in itertools.islice(pairs, MAX_ELEMENTS):
-        label = attempt(partial(reprlib.repr, key)) or f"<{type_name(key)} object>"
+        label = try_or_none(partial(reprlib.repr, key)) or f"<{type_name(key)} object>"
         yield f"{name}[{short(' '.join(label.split()), MAX_KEY_CHARACTERS)}]", element
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from .foreign import attempt, comes_from, short, type_name
+from .foreign import is_from_library, short, try_or_none, type_name
 
 MAX_HEAD_ROWS = 10
 MAX_GATHERED_ROWS = 5_000_000
@@ -36,14 +36,14 @@ class Glimpse:
 
     def rows(self) -> Sequence[Sequence[Any]] | str:
         """The first rows, or why there are none."""
-        rows: Sequence[Sequence[Any]] | None = attempt(self.read) if self.read else None
+        rows: Sequence[Sequence[Any]] | None = try_or_none(self.read) if self.read else None
         return rows if rows is not None else self.note or FAILED
 
 
 def glimpse(value: Any) -> Glimpse | None:
     """What is known of a frame that is lazy or distributed; None for any other value."""
     for library, look in _LOOKS:
-        if comes_from(value, library):
+        if is_from_library(value, library):
             found: Glimpse | None = look(value)
             if found is not None:
                 return found
@@ -80,14 +80,14 @@ def _streams(plan: str) -> bool:
 
 def _dask(value: Any) -> Glimpse | None:
     meta: Any = getattr(value, "_meta", None)
-    if not hasattr(value, "npartitions") or not comes_from(meta, "pandas", "cudf") or not hasattr(value, "head"):
+    if not hasattr(value, "npartitions") or not is_from_library(meta, "pandas", "cudf") or not hasattr(value, "head"):
         return None
     is_frame = hasattr(meta, "columns")
     names = [str(name) for name in meta.columns] if is_frame else [str(getattr(meta, "name", None) or "value")]
     types = [str(kind) for kind in meta.dtypes] if is_frame else [str(meta.dtype)]
     extent = f"{value.npartitions:,} partition" + ("s" if value.npartitions != 1 else "")
     known = Glimpse(type_name(value), "dask", names, types, extent=extent)
-    if not attempt(partial(_by_part, value)):
+    if not try_or_none(partial(_by_part, value)):
         return replace(known, note=NEEDS_ALL)
     return replace(known, read=partial(_first_partition, value, is_frame))
 
@@ -112,7 +112,7 @@ def _duckdb(value: Any) -> Glimpse | None:
         return None
     known = Glimpse("Relation", "duckdb", [str(name) for name in value.columns], [str(kind) for kind in value.types])
     head = value.limit(MAX_HEAD_ROWS)
-    if not attempt(lambda: _stops_soon(str(head.explain()))):
+    if not try_or_none(lambda: _stops_soon(str(head.explain()))):
         return replace(known, note=NEEDS_ALL)
     return replace(known, read=head.fetchall)
 

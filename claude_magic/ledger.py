@@ -80,7 +80,7 @@ def _why(turn: Turn) -> Standing:
         return "mapped"
     if turn.once:
         return "asked once"
-    return "left" if request.sendable(turn) else "failed"
+    return "left" if request.messages_to_send(turn) else "failed"
 
 
 def row(entry: Entry) -> dict[str, Any]:

@@ -125,7 +125,7 @@ class NotebookView:
             self._panel = Panel([block for block in content if record.is_shown(block)], self._stop)
             self._header.show(self._panel.bundle)
         self._say()
-        for image in record.images(content):
+        for image in record.image_outputs(content):
             _Output(self._shell).show(image)
         context = contextvars.copy_context()
         threading.Thread(target=context.run, args=(self._tick,), name="claude_magic ticker", daemon=True).start()
@@ -168,7 +168,7 @@ class NotebookView:
     def _show_images(self, result: Block) -> None:
         """The pictures that a tool came back with."""
         content = result.get("content")
-        for image in record.images(content if isinstance(content, list) else ()):
+        for image in record.image_outputs(content if isinstance(content, list) else ()):
             _Output(self._shell).show(image)
 
     def end(self, turn: Turn | None, instead_of: Sequence[str] = ()) -> None:
@@ -179,8 +179,8 @@ class NotebookView:
             if turn is None:
                 self._header.show({"text/html": "", "text/plain": ""})
             else:
-                self._header.show(*record.header(turn, instead_of))
-                self._draw(record.answer(turn, self._inert))
+                self._header.show(*record.header_output(turn, instead_of))
+                self._draw(record.answer_outputs(turn, self._inert))
                 self._show_made(turn)
             if self._panel is not None:
                 self._panel.close()
@@ -188,13 +188,13 @@ class NotebookView:
     def show(self, turn: Turn) -> None:
         """Put a turn's record into the outputs of this cell, wherever it is on the page."""
         with self._drawing:
-            self._header.show(*record.header(turn))
-            self._draw(record.answer(turn))
+            self._header.show(*record.header_output(turn))
+            self._draw(record.answer_outputs(turn))
             self._show_made(turn)
 
     def _show_made(self, turn: Turn) -> None:
         """The images that Claude's code made, below the answer; of a turn that had more, the rest is empty."""
-        images = record.made(turn)
+        images = record.made_outputs(turn)
         while len(self._made) < len(images):
             self._made.append(_Output(self._shell))
         for output, image in zip(self._made, [*images, *[{"text/plain": ""}] * len(self._made)], strict=False):
@@ -212,7 +212,7 @@ class NotebookView:
         tools: list[tuple[Block, Block | None]] = []
         if accumulator is not None:
             with self._folding:
-                text, thinking = whole_text(citing.marked(accumulator.said)), accumulator.thinking
+                text, thinking = whole_text(citing.text_with_references(accumulator.said)), accumulator.thinking
                 tools = accumulator.tools
         with self._drawing:
             if self._ended:
@@ -337,7 +337,7 @@ class TerminalView:
 
     def begin(self, content: Sequence[Block], *, label: str) -> None:
         """Name the images that go along."""
-        for image in record.images(content):
+        for image in record.image_outputs(content):
             _write(image["text/plain"] + "\n")
 
     def grow(self, event: Any, accumulator: Accumulator) -> None:
@@ -364,9 +364,9 @@ class TerminalView:
         """Write the footer; and the reply, if it came in one piece."""
         if turn is not None:
             text = "" if self._written else record.printable(record.reply_text(turn))
-            listed = record.printable(citing.in_words(turn.reply))
+            listed = record.printable(citing.sources_in_words(turn.reply))
             text += f"\n\n{listed}" if listed else ""
-            made = "".join(f"\n{image['text/plain']}" for image in record.made(turn))
+            made = "".join(f"\n{image['text/plain']}" for image in record.made_outputs(turn))
             _write(f"{text}{made}\n\n[{record.footer(turn)}]\n")
 
     def show(self, turn: Turn) -> None:

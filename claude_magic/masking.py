@@ -53,7 +53,7 @@ def _new(text: str, spans: Iterable[Span]) -> Iterator[Span]:
     return ((start, end) for start, end in spans if MASK not in text[start:end])
 
 
-def known(namespace: Mapping[str, object], others: Iterable[str] = ()) -> tuple[str, ...]:
+def known_secrets(namespace: Mapping[str, object], others: Iterable[str] = ()) -> tuple[str, ...]:
     """The secrets that the environment and a notebook's variables hold, by their names; and `others`."""
     named = [*os.environ.items(), *((name, value) for name, value in list(namespace.items()) if type(value) is str)]
     found = [str(value).strip() for name, value in named if isinstance(name, str) and is_secret_name(name)]

@@ -1,6 +1,6 @@
 """What goes along with a prompt besides what the reader typed, piece by piece.
 
-Whatever adds something to a prompt (an option, an attachment) makes a `Piece` of it and gives it to `context.prompt`,
+Whatever adds something to a prompt (an option, an attachment) makes a `Piece` of it and gives it to `build_prompt`,
 which masks the secrets in it, puts it before the text, and lists it by name and tokens in the turn (`Turn.along`), in
 the cell's header, in `--count` and in exports. A value in the text, `{{expr}}`, becomes a piece at its place.
 """

@@ -104,7 +104,7 @@ class Executions:
         for number in self.numbers():
             noted = self._noted.get(number, Noted(number, started=self.loaded))
             source = self.source(number) or ""
-            if source.strip() and not is_own(source) and (moment is None or noted.started > moment):
+            if source.strip() and not is_own_cell(source) and (moment is None or noted.started > moment):
                 last_runs[noted.cell_id or number] = number
         return sorted(last_runs.values())
 
@@ -142,7 +142,7 @@ class Executions:
     def _displayed(self, message: Any) -> Any:
         """A hook of ipykernel's display publisher: it gets each message, and gives it on."""
         number = next(reversed(self._noted), None)
-        if number is None or message.get("msg_type") != "display_data" or is_own(self.source(number) or ""):
+        if number is None or message.get("msg_type") != "display_data" or is_own_cell(self.source(number) or ""):
             return message
         bundle = message["content"]["data"]
         size = sum(len(value) for value in bundle.values() if isinstance(value, str))
@@ -176,7 +176,7 @@ def _bare(error: BaseException | None) -> BaseException | None:
     return error.with_traceback(None) if error is not None else None
 
 
-def is_own(source: str) -> bool:
+def is_own_cell(source: str) -> bool:
     """Whether a cell is a question to Claude, or only about that."""
     lines = [line for line in source.splitlines() if line.strip()]
     return bool(lines) and (lines[0].lstrip().startswith("%%claude") or all(map(_OWN_LINE.match, lines)))

@@ -48,14 +48,14 @@ def who_answers(provider: str) -> str:
     return OFFLINE if provider == "offline" else ""
 
 
-def header(turn: Turn, instead_of: Sequence[str] = ()) -> tuple[Bundle, Bundle]:
+def header_output(turn: Turn, instead_of: Sequence[str] = ()) -> tuple[Bundle, Bundle]:
     """The header's data and metadata: figures, marks, folded thinking and tools, and the turn itself.
 
     `instead_of` are the ids of turns of another cell that it stands instead of.
     """
-    line = " · ".join(map(_figure, figures(turn)))
+    line = " · ".join(map(_figure, figures_of(turn)))
     marked = "".join(f" · <strong>{html.escape(mark)}</strong>" for mark in marks(turn))
-    folded = "".join(fold(title, body) for title, body in folds(turn))
+    folded = "".join(fold(title, body) for title, body in folds_of(turn))
     data = {"text/html": f"{BOX}{line}{marked}{folded}</div>", "text/plain": _plain_header(turn)}
     return data, stored.guests_metadata([turn], instead_of) if instead_of else stored.metadata(turn)
 
@@ -73,10 +73,10 @@ def _figure(text: str) -> str:
 
 def footer(turn: Turn) -> str:
     """Figures and marks on one line."""
-    return " · ".join([*figures(turn), *marks(turn)])
+    return " · ".join([*figures_of(turn), *marks(turn)])
 
 
-def figures(turn: Turn) -> list[str]:
+def figures_of(turn: Turn) -> list[str]:
     """Model, tokens, cost and time, as short texts."""
     tokens = pricing.tokens(turn.calls)
     cache = [f"{count:,} {word}" for count, word in ((tokens.cached, "cached"), (tokens.written, "written")) if count]
@@ -126,12 +126,12 @@ def marks(turn: Turn) -> list[str]:
     return found
 
 
-def answer(turn: Turn, inert: markdown.Inert | None = None) -> list[Bundle]:
+def answer_outputs(turn: Turn, inert: markdown.Inert | None = None) -> list[Bundle]:
     """The reply's text as inert Markdown and as plain text: one output, or several for a long one.
 
     `inert` is what has drawn the reply so far: what it has settled is not done again.
     """
-    cited = whole_text(citing.marked(turn.reply))
+    cited = whole_text(citing.text_with_references(turn.reply))
     if not cited.strip():
         return []
     if tabled.asked_for(turn.params) and (data := whole_text(structured.said(turn))).strip():
@@ -140,9 +140,9 @@ def answer(turn: Turn, inert: markdown.Inert | None = None) -> list[Bundle]:
         {"text/markdown": part.markdown, "text/plain": printable(markdown.unmarked(part.source).strip("\n"))}
         for part in (inert or markdown.Inert()).parts(cited)
     ]
-    if listed := citing.listed(turn.reply):
+    if listed := citing.list_of_sources(turn.reply):
         bundles[-1]["text/markdown"] += f"\n\n---\n\n{listed}"
-        bundles[-1]["text/plain"] += f"\n\n{printable(citing.in_words(turn.reply))}"
+        bundles[-1]["text/plain"] += f"\n\n{printable(citing.sources_in_words(turn.reply))}"
     return bundles
 
 
@@ -156,12 +156,12 @@ def _data(before: str, data: str) -> Bundle:
     }
 
 
-def made(turn: Turn) -> list[Bundle]:
+def made_outputs(turn: Turn) -> list[Bundle]:
     """The images that Claude's code made, as outputs."""
-    return images(turn.made, "made by Claude's code")
+    return image_outputs(turn.made, "made by Claude's code")
 
 
-def images(content: Iterable[Block], origin: str = "sent to Claude") -> list[Bundle]:
+def image_outputs(content: Iterable[Block], origin: str = "sent to Claude") -> list[Bundle]:
     """The images that go along, as outputs, each with a text alternative."""
     return [
         {block["source"]["media_type"]: block["source"]["data"], "text/plain": _image_text(block, origin)}
@@ -189,7 +189,7 @@ def reply_text(turn: Turn) -> str:
     return whole_text(text_of(turn.reply))
 
 
-class Answer(str):
+class ReplyText(str):
     """A reply as a `str`, with what else there is to know of it.
 
     `thinking` and `code` are text (`code`: the Python blocks, one after the other); `usage` is the
@@ -205,9 +205,9 @@ class Answer(str):
     citations: tuple[Mapping[str, Any], ...]
 
 
-def answer_value(turn: Turn) -> Answer:
+def reply_value(turn: Turn) -> ReplyText:
     """What `--out` binds."""
-    value = Answer(reply_text(turn))
+    value = ReplyText(reply_text(turn))
     value.thinking = thinking_of(turn.reply)
     value.code = "\n\n".join(markdown.code_blocks(value))
     value.usage = turn.calls[-1].usage
@@ -217,7 +217,7 @@ def answer_value(turn: Turn) -> Answer:
     return value
 
 
-def folds(turn: Turn) -> list[tuple[str, str]]:
+def folds_of(turn: Turn) -> list[tuple[str, str]]:
     """Title and text of all that is folded away: what went along, thinking, then each other block that is not text."""
     thinking, listed = thinking_of(turn.reply), along.listing(turn.along)
     found = [(f"{along.TITLE}: {len(turn.along)} things", listed)] if listed else []
@@ -319,10 +319,10 @@ def history_table(name: str, chat: Conversation) -> Bundle:
         for turn in chat
     ]
     faint = {at for at, turn in enumerate(chat) if turn.id in summarised}
-    return table(f"Conversation {name}", ["cell", "prompt", *FIGURES, "when", "marks"], rows, faint=faint)
+    return table_output(f"Conversation {name}", ["cell", "prompt", *FIGURES, "when", "marks"], rows, faint=faint)
 
 
-def history_full(name: str, chat: Conversation) -> list[Bundle]:
+def history_in_full(name: str, chat: Conversation) -> list[Bundle]:
     """A conversation to read: each prompt as a quote, each reply as its cell shows it; images are named. Without a
     name it has no title.
 
@@ -332,14 +332,14 @@ def history_full(name: str, chat: Conversation) -> list[Bundle]:
     title = {"text/markdown": f"### Conversation {markdown.escape(name)}", "text/plain": f"Conversation {name}"}
     bundles = [title] if name else []
     for turn in chat:
-        bundles += [_prompt_in_full(turn, stale, summarised), *answer(turn)]
+        bundles += [_prompt_in_full(turn, stale, summarised), *answer_outputs(turn)]
     length = sum(len(bundle["text/markdown"]) for bundle in bundles)
     return _joined(bundles, max(markdown.PART_CHARACTERS, length // MAX_HISTORY_OUTPUTS))
 
 
 def history_json(chat: Conversation) -> str:
     """A conversation's messages as they go on the wire, as indented JSON that drives no terminal."""
-    messages = [message for turn in chat for message in request.sendable(turn)]
+    messages = [message for turn in chat for message in request.messages_to_send(turn)]
     plain = json.dumps(messages, indent=2, ensure_ascii=False)
     return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match.group()):04x}", plain)
 
@@ -351,7 +351,7 @@ def _prompt_in_full(turn: Turn, stale: Set[str], summarised: Set[str]) -> Bundle
     )
     pieces = [block["text"] if block["type"] == "text" else _named(block) for block in turn.prompt]
     quoted = "\n".join(f"> {line}".rstrip() for line in printable("\n\n".join(pieces)).splitlines())
-    spent = " · ".join(figures(turn))
+    spent = " · ".join(figures_of(turn))
     shown = ["---", f"**{markdown.escape(head)}**", markdown.inert(quoted), markdown.escape(spent)]
     return {"text/markdown": "\n\n".join(shown), "text/plain": "\n\n".join([head, quoted, f"[{spent}]"])}
 
@@ -411,10 +411,10 @@ def count_table(counted: Counted, went_along: Sequence[Along] = ()) -> Bundle:
     rows = [[part, f"{tokens:,}", ""] for part, tokens in counted.parts.items() if tokens]
     rows += [[f"  with {each.name}", f"≈{each.tokens:,}", ""] for each in went_along]
     rows.append(["total", f"{counted.total:,}", f"≈{counted.cost}"])
-    return table("Tokens that would be sent; nothing was asked", ["part", "tokens", "cost, uncached"], rows)
+    return table_output("Tokens that would be sent; nothing was asked", ["part", "tokens", "cost, uncached"], rows)
 
 
-def table(
+def table_output(
     caption: str,
     heads: Sequence[str],
     rows: Sequence[Sequence[str]],

@@ -102,7 +102,7 @@ def diagnosed(asked: Request, history: Conversation, now: float) -> Request:
     """The request with the question why the cache was missed, where a hit is to be expected: the last reply is of the
     same model, and not older than the cache keeps. `now` is in seconds since the epoch."""
     control = asked.params.get("cache_control")
-    before = next((turn for turn in reversed(history.turns) if sendable(turn)), None)
+    before = next((turn for turn in reversed(history.turns) if messages_to_send(turn)), None)
     if control is None or before is None or before.params.get("model") != asked.params["model"]:
         return asked
     last = before.calls[-1]
@@ -128,7 +128,7 @@ def again(history: Conversation, turn: Turn) -> Request:
     return Request({"messages": messages}, prefix)
 
 
-def go_on(history: Conversation, turn: Turn, pins: Iterable[Pin] = ()) -> Request:
+def build_continuation(history: Conversation, turn: Turn, pins: Iterable[Pin] = ()) -> Request:
     """The request that has a reply go on which was cut off: as it was asked, after itself."""
     whole = Conversation((*history, turn))
     cache = (turn.params.get("cache_control") or {}).get("ttl", "5m")
@@ -138,7 +138,7 @@ def go_on(history: Conversation, turn: Turn, pins: Iterable[Pin] = ()) -> Reques
     return Request(params, prefix, betas(params))
 
 
-def compact(history: Conversation, options: Options, pins: Iterable[Pin] = ()) -> Request:
+def build_compaction(history: Conversation, options: Options, pins: Iterable[Pin] = ()) -> Request:
     """The request that has the API summarise a conversation: the reply is a block that stands for all of it.
 
     It is not streamed: whether the API would stream the block's signature is not known (CLAUDE_API.md §1).
@@ -169,7 +169,7 @@ def _marked(messages: list[Message], cache_control: Mapping[str, Any]) -> list[M
     return [*messages[:at], marked, *messages[at + 1 :]]
 
 
-def sendable(turn: Turn) -> tuple[Message, ...]:
+def messages_to_send(turn: Turn) -> tuple[Message, ...]:
     """A turn's messages as they may be sent again; none, if there is no reply to send.
 
     Left out: refusals, empty text and thinking at the very end (the API accepts neither), and
@@ -198,7 +198,7 @@ def _is_results(message: Message) -> bool:
     return message["role"] == "user" and kinds == {"tool_result"}
 
 
-def going_on(asked: Request, content: Iterable[Block]) -> list[Message]:
+def messages_so_far(asked: Request, content: Iterable[Block]) -> list[Message]:
     """A request's messages with what has come of it so far, tool results included: what asks for the rest."""
     came = []
     for message in exchange_of(content):
@@ -215,7 +215,7 @@ def own_tools(params: Mapping[str, Any]) -> list[Mapping[str, Any]]:
 def _with_tools(settings: dict[str, Any], tools: Sequence[Mapping[str, Any]], history: Conversation) -> dict[str, Any]:
     """The settings with the notebook's tools. Where the cell offers none, those that its last turn was asked with go
     along, not to be called: thinking is bound to them, as the cache is, and the API wants to know what was called."""
-    last = next((turn for turn in reversed(history.turns) if sendable(turn)), None)
+    last = next((turn for turn in reversed(history.turns) if messages_to_send(turn)), None)
     before = own_tools(last.params) if last is not None else []
     hosted = settings.get("tools", [])
     offered = list(tools)
@@ -257,7 +257,7 @@ def _messages(
 
 def _cites(history: Conversation, content: Iterable[Block]) -> bool:
     """Whether a document is to be cited, so that all are (`citable.py`)."""
-    said = [block for turn in history if sendable(turn) for block in (*turn.prompt, *turn.reply)]
+    said = [block for turn in history if messages_to_send(turn) for block in (*turn.prompt, *turn.reply)]
     return citable.cites((*content, *said))
 
 
@@ -269,7 +269,7 @@ def _folded(
     head = [params.get("system") or None, params.get("tools") or None]
     running, messages, results, taken = _Digest(head), list[Message](), list[Block](), set[str]()
     for turn in history:
-        prompt, *rest = sendable(turn) or (None,)
+        prompt, *rest = messages_to_send(turn) or (None,)
         if prompt is not None and turn.params.get("compaction"):  # its summary stands for all before it
             running, messages, prompt, results, taken = _Digest(head), [], None, [], set()
         if prompt is not None:

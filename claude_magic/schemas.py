@@ -167,7 +167,7 @@ _TAKEN: Mapping[str, Mapping[str, Schema]] = {
 }
 _NEVER_TAKEN = ("search_result",)  # a user's, which no prompt of ours has
 
-# What is read of any block, whatever its kind (`request.sendable`, `record`).
+# What is read of any block, whatever its kind (`request.messages_to_send`, `record`).
 _BLOCK = _object(
     ["type"], type=_NAME, id=_or_null(_STRING), tool_use_id=_or_null(_STRING), partial_json=_or_null(_STRING)
 )

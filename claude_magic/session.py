@@ -106,13 +106,13 @@ class Session:
         asked = self.build(history, content, options, settings.provider, tools)
         recorded = self.recorded(asked, cell, settings, replay)
         if recorded is not None:
-            draft = draft_of(options, content, cell, asked, history, along)
+            draft = draft_turn(options, content, cell, asked, history, along)
             return self._replay(recorded, asked, draft, cell, view, replay)
         if tools is not None:
             tools.check()
         window.check(self.client, asked, history, settings)
         budget = self.budget_for(asked, options, settings)
-        draft = draft_of(options, content, cell, asked, history, along)
+        draft = draft_turn(options, content, cell, asked, history, along)
 
         def again(history: Conversation, options: Options = options) -> Request:
             return self.build(history, content, options, settings.provider, tools)
@@ -139,12 +139,12 @@ class Session:
         cut = turns[-1] if turns else None
         if cut is None or cut.calls[-1].stop_reason not in (None, "max_tokens"):
             raise UsageError("The last reply was not cut off: there is nothing to continue.")
-        if not request.sendable(cut):
+        if not request.messages_to_send(cut):
             raise UsageError(
                 "The last reply was cut off before it said anything: there is nothing to continue.",
                 advice="Run its cell again, with a larger --max-tokens.",
             )
-        asked = request.go_on(Conversation(turns[:-1]), cut, self.chats.pins.values())
+        asked = request.build_continuation(Conversation(turns[:-1]), cut, self.chats.pins.values())
         asked = request.contained(asked, Conversation(turns), time.time())
         window.check(self.client, asked, Conversation(turns), settings)
         budget = self.budget_for(asked, Options(model=asked.params["model"]), settings)
@@ -155,7 +155,7 @@ class Session:
             created=time.time(),
             notes=(*without_what_was_left(cut.notes), "continued"),
         )
-        draft = replace(draft, messages=(*request.sendable(cut), {"role": "user", "content": CONTINUE}))
+        draft = replace(draft, messages=(*request.messages_to_send(cut), {"role": "user", "content": CONTINUE}))
         with self._answering(draft, (), cell, settings, view, budget, instead_of=[cut.id]) as answer:
             failure = answer.stream(asked, before=cut.reply)
             with uninterrupted(swallow=True):
@@ -165,11 +165,11 @@ class Session:
     def compact(self, options: Options, cell: Cell, settings: Settings, view: View) -> Outcome:
         """Have the API summarise a chat: from then on the summary goes along in place of the turns above this cell."""
         history = self.history(options, cell)
-        if not any(request.sendable(turn) for turn in history):
+        if not any(request.messages_to_send(turn) for turn in history):
             raise UsageError("There is nothing to compact: no turn stands above this cell.")
-        asked = request.compact(history, options, self._pins(options))
+        asked = request.build_compaction(history, options, self._pins(options))
         note = [{"type": "text", "text": "(a summary of the conversation above)"}]
-        draft = draft_of(options, note, cell, asked, history)
+        draft = draft_turn(options, note, cell, asked, history)
         with self._answering(draft, (), cell, settings, view, None) as answer:
             failure = answer.stream(asked)
             if failure is None and not any(block.get("content") for block in answer.reply.content):
@@ -207,7 +207,7 @@ class Session:
             return Outcome(failure=failure)
         turn = answer.conclude()
         self.spent.append(turn)
-        keeps = failure is None or bool(request.sendable(turn))
+        keeps = failure is None or bool(request.messages_to_send(turn))
         if keeps:
             self.join(turn, cell, view)
         return Outcome(turn, failure, keeps and not turn.once)
@@ -393,7 +393,7 @@ def call_key(call: Call) -> tuple[str | None, float]:
     return call.request_id, call.started
 
 
-def draft_of(
+def draft_turn(
     options: Options,
     content: Sequence[Block],
     cell: Cell,
@@ -403,7 +403,7 @@ def draft_of(
 ) -> Turn:
     """The turn that is about to be: its prompt, and what it is asked with."""
     content = citable.enabled(content) if options.citations else content
-    turns = [turn for turn in history if request.sendable(turn)]
+    turns = [turn for turn in history if request.messages_to_send(turn)]
     summed = [at for at, turn in enumerate(turns) if turn.params.get("compaction")]
     earlier = len(turns) - (summed[-1] + 1 if summed else 0)
     before = [note] if (note := models.retirement_note(options.model, date.today())) else []

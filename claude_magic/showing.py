@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, overload
 
 from .errors import ClaudeError, PromptError, UnshowableError, UsageError
-from .foreign import TookTooLong, attempt, one_line, short, type_name
+from .foreign import TookTooLong, one_line, short, try_or_none, type_name
 from .parts import Part, Room, Text, shortened
 from .pictures import Block, image_block
 
@@ -142,7 +142,7 @@ def _no_block(who: str, what: str) -> UnshowableError:
 
 def _block(given: Mapping[str, Any], who: str, room: Room) -> Part:
     """A block as the API takes it in a prompt (CLAUDE_API.md §3); text in it is within its room."""
-    block: Block | None = attempt(lambda: json.loads(json.dumps(dict(given))))
+    block: Block | None = try_or_none(lambda: json.loads(json.dumps(dict(given))))
     if block is None:
         raise _no_block(who, "a block that is not JSON")
     kind = block.get("type")

@@ -147,7 +147,7 @@ def table(notebooks: Sequence[NotebookSpending], *, cells: bool) -> str:
     without = len(notebooks) - len(asked)
     silent = f", {without:,} of them without replies" if without and len(notebooks) > 1 else ""
     caption = record.printable(f"Cost of {of_what}{silent}{_offline(total.offline > 0)}").replace("\n", " ")
-    text: str = record.table(caption, HEADS, rows)["text/plain"]
+    text: str = record.table_output(caption, HEADS, rows)["text/plain"]
     return text
 
 
@@ -168,7 +168,7 @@ def session_table(ledger: Sequence[Entry], budget: Budget | None = None) -> reco
     offline = any(each.call.provider == "offline" for each in ledger)
     figure, of = (budget.left_in_words, f"of {amount(budget.total)}") if budget else ("", "")
     left = [["", "left of the budget", "", "", "", "", "", figure, of]] if budget else []
-    return record.table(
+    return record.table_output(
         f"Cost of this session{_offline(offline)}", SESSION_HEADS, [*rows, total, *_cache_row(ledger), *left]
     )
 

@@ -84,7 +84,7 @@ class Surroundings:
             if not within:  # an earlier kernel may have run them
                 known = sorted({*known, *self._filed})
                 within = _within(known, first, last)
-            of_reader = [number for number in within if not ran.is_own(self._source(number) or "")]
+            of_reader = [number for number in within if not ran.is_own_cell(self._source(number) or "")]
             if not of_reader:
                 raise UsageError(_no_cell(first, last, known, bool(within)), advice="Nothing was sent.")
             found |= dict.fromkeys(of_reader)

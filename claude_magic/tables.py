@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from . import frames
-from .foreign import attempt
+from .foreign import try_or_none
 
 # A table whose text is no longer goes along whole, beside its summary.
 MAX_WHOLE_CHARACTERS = 8_000
@@ -67,7 +67,7 @@ def _first_that_works(readers: dict[str, Callable[..., Read]], *given: Any) -> R
     there = [name for name in _LIBRARIES if name in readers and name in sys.modules]
     there += [name for name in _LIBRARIES if name in readers and name not in there and importlib.util.find_spec(name)]
     for name in there:
-        read: Read | None = attempt(partial(readers[name], *given))
+        read: Read | None = try_or_none(partial(readers[name], *given))
         if read is not None:
             return read
     return None, None

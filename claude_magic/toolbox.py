@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from . import pictures, tools
 from .conversation import Block
-from .foreign import comes_from
+from .foreign import is_from_library
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -26,7 +26,7 @@ _SHAPED = ("numpy", "pandas", "polars", "pyarrow", "xarray")
 _SIZED = (str, bytes, list, tuple, dict, set, frozenset)
 
 
-def built_in(shell: InteractiveShell, folder: Path) -> Mapping[str, tools.Tool]:
+def built_in_tools(shell: InteractiveShell, folder: Path) -> Mapping[str, tools.Tool]:
     """The tools by name; `folder` is the one that `read_file` reads in."""
     reading = (tools.of(_variables(shell), "variables"), tools.of(_read_file(folder), "read_file"))
     found = (tools.of(_python(shell), "python"), *(_read_only(tool) for tool in reading))
@@ -99,7 +99,7 @@ def _kind(value: Any) -> str:
     named = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
     if kind in _SIZED:
         return f"{named} of length {len(value)}"
-    if not comes_from(value, *_SHAPED):
+    if not is_from_library(value, *_SHAPED):
         return named
     shape = getattr(value, "shape", None)
     columns = getattr(value, "columns", ()) if isinstance(shape, tuple) and len(shape) == 2 else ()

@@ -15,7 +15,7 @@ from typing import Any
 
 from . import hypertext, svg
 from .errors import UnshowableError
-from .foreign import attempt, comes_from, one_line, type_name, without_addresses
+from .foreign import is_from_library, one_line, try_or_none, type_name, without_addresses
 from .parts import Part, Room, Text, form, shortened
 from .pictures import image_block
 
@@ -39,7 +39,7 @@ def binary(value: bytes | bytearray | memoryview, name: str, room: Room) -> list
     """Bytes as the text that they are; text has no zero in it."""
     data = bytes(value[: 4 * room.summary])
     whole = len(value) == len(data)
-    text = None if b"\0" in data else attempt(partial(data.decode, "utf-8", "strict" if whole else "ignore"))
+    text = None if b"\0" in data else try_or_none(partial(data.decode, "utf-8", "strict" if whole else "ignore"))
     if text is None:
         return [Text(f"<{type_name(value)}: {len(value):,} bytes, not UTF-8 text>")]
     if whole:
@@ -119,7 +119,7 @@ def displayed(value: Any, name: str, room: Room) -> list[Part]:
         UnshowableError: it is an SVG and nothing else, and nothing here renders that.
     """
     for mime, data in _display_forms(value, _BEFORE_PLAIN):
-        parts = attempt(partial(_display_form, mime, data, room))
+        parts = try_or_none(partial(_display_form, mime, data, room))
         if parts:
             return list(parts)
     if not _says_nothing(value):
@@ -130,7 +130,7 @@ def displayed(value: Any, name: str, room: Room) -> list[Part]:
                 f"{name} is an SVG picture{'' if svg.can_render() else ', which is not sent as it is'}.",
                 advice=f"{_unrendered(data)} Nothing was sent.",
             )
-        parts = attempt(partial(_display_form, mime, data, room))
+        parts = try_or_none(partial(_display_form, mime, data, room))
         if parts:
             return list(parts)
     return [plain(value, room)]
@@ -167,7 +167,7 @@ def _says_nothing(value: Any) -> bool:
     """Whether the plain form of a value is only its class's name."""
     if _registered(value, "text/plain") is not None:
         return False
-    return getattr(type(value), "__repr__", None) is object.__repr__ or comes_from(value, "IPython")
+    return getattr(type(value), "__repr__", None) is object.__repr__ or is_from_library(value, "IPython")
 
 
 _DISPLAY_METHODS = {
@@ -185,12 +185,14 @@ _RATHER_THAN_NOTHING = ("text/html", "image/svg+xml")
 def _display_forms(value: Any, wanted: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
     """A value's own forms, best first. Not by way of `DisplayFormatter.format`: that would show widgets and
     print the tracebacks of broken formatters."""
-    bundle = attempt(lambda: _own_form(value, "_repr_mimebundle_")) or {}
+    bundle = try_or_none(lambda: _own_form(value, "_repr_mimebundle_")) or {}
     for mime in wanted:
         data = bundle.get(mime) if isinstance(bundle, Mapping) else None
         if not data:
             printer = _registered(value, mime)
-            data = attempt(partial(printer, value) if printer else partial(_own_form, value, _DISPLAY_METHODS[mime]))
+            data = try_or_none(
+                partial(printer, value) if printer else partial(_own_form, value, _DISPLAY_METHODS[mime])
+            )
         if isinstance(data, tuple):  # with metadata
             data = data[0]
         if isinstance(data, str | bytes) and data:

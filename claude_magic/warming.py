@@ -21,7 +21,7 @@ from .notebook import Cell
 from .options import Options
 from .parameters import COMPACT, betas
 from .request import PASSING, TTL_SECONDS, Request
-from .session import Session, draft_of
+from .session import Session, draft_turn
 
 PLACEHOLDER: list[Block] = [{"type": "text", "text": "."}]
 TOLD: list[Block] = [{"type": "text", "text": "(the cache, filled ahead)"}]
@@ -91,7 +91,7 @@ def warm(session: Session, options: Options, cell: Cell, settings: Settings) -> 
     asked = request(session, options, cell, settings.provider)
     budget = session.budget_for(asked, options, settings)
     _check(session.client, asked, settings, budget)
-    draft = draft_of(options, TOLD, cell, asked, session.history(options, cell))
+    draft = draft_turn(options, TOLD, cell, asked, session.history(options, cell))
     answer = Answer(session.client, settings, Unseen(), replace(draft, once=True, notes=()), None, budget)
     failure = answer.ask(asked, lambda: _unbound(session, options, cell, settings))
     if answer.reply.message:

@@ -15,7 +15,7 @@ from . import counting, models, pricing
 from .client import Client, Settings
 from .conversation import Block, Conversation, blocks
 from .errors import ClaudeError, RequestTooLargeError, UsageError
-from .request import Request, sendable
+from .request import Request, messages_to_send
 
 # The most that an image can be (CLAUDE_API.md §3).
 MAX_IMAGE_TOKENS = 4_784
@@ -76,7 +76,7 @@ def _bytes(value: Any) -> int:
 
 def _expected(asked: Request, history: Conversation) -> float:
     """What is to be expected after the last reply: its own count, and at most so much for what is new."""
-    last = next((turn for turn in reversed(history.turns) if sendable(turn)), None)
+    last = next((turn for turn in reversed(history.turns) if messages_to_send(turn)), None)
     if last is None or not last.calls or last.calls[-1].model != asked.params["model"]:
         return float("inf")
     call = last.calls[-1]

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from claude_magic.context import content
+from claude_magic.context import prompt_content
 from claude_magic.errors import PromptError
 
 
 def text(body: str, **namespace: Any) -> str:
     """The one text block that a prompt becomes."""
-    (block,) = content(body, namespace)
+    (block,) = prompt_content(body, namespace)
     assert block["type"] == "text"
     return str(block["text"])
 
@@ -26,7 +26,7 @@ def picture(block: dict[str, Any]) -> Image.Image:
 
 def refusal(body: str, **namespace: Any) -> PromptError:
     with pytest.raises(PromptError) as caught:
-        content(body, namespace)
+        prompt_content(body, namespace)
     assert caught.value.__context__ is None
     assert caught.value.__cause__ is None
     assert "\n" not in str(caught.value)

@@ -22,37 +22,37 @@ MANY = [Along(f"cell [{n}]", "cell", 100, masked=n % 2) for n in range(1, 6)]
 
 def test_each_value_of_a_prompt_is_listed_once_with_its_tokens() -> None:
     image = Image.new("RGB", (280, 56))
-    found = context.prompt("{{a}} and {{ b }} and {{a}}", {"a": "x" * 35, "b": image}).along
+    found = context.build_prompt("{{a}} and {{ b }} and {{a}}", {"a": "x" * 35, "b": image}).along
     assert found == (Along("a", "value", 20), Along("b", "value", 20))
 
 
 def test_what_the_reader_typed_is_not_listed() -> None:
-    assert context.prompt("just text, and {{}}", {}).along == ()
-    assert context.prompt("{{a}}", {}, raw=True).along == ()
+    assert context.build_prompt("just text, and {{}}", {}).along == ()
+    assert context.build_prompt("{{a}}", {}, raw=True).along == ()
 
 
 def test_pieces_stand_before_the_text_in_their_order() -> None:
-    image = context.content("{{i}}", {"i": Image.new("L", (1, 1))})
+    image = context.prompt_content("{{i}}", {"i": Image.new("L", (1, 1))})
     pieces = [Piece("a.png", "image", image), Piece("b.txt", "file", [Text("B", own_lines=True)])]
-    prompt = context.prompt("What?", {}, pieces)
+    prompt = context.build_prompt("What?", {}, pieces)
     assert prompt.content == (*image, {"type": "text", "text": "B\nWhat?"})
     assert [(each.name, each.kind) for each in prompt.along] == [("a.png", "image"), ("b.txt", "file")]
 
 
 def test_a_piece_alone_is_a_question_as_a_value_alone_is() -> None:
-    prompt = context.prompt("  \n", {}, [Piece("a", "file", [Text("A", own_lines=True)])])
+    prompt = context.build_prompt("  \n", {}, [Piece("a", "file", [Text("A", own_lines=True)])])
     assert prompt.content == ({"type": "text", "text": "A\n  \n"},)
 
 
 def test_a_few_things_are_named_on_the_line_in_html_and_in_plain_text() -> None:
-    data, _ = record.header(turn(text("Yes."), along=(SALES, FIGURE)))
+    data, _ = record.header_output(turn(text("Yes."), along=(SALES, FIGURE)))
     for shown in (data["text/html"], data["text/plain"]):
         assert "with sales (≈1,234 tokens), fig (≈12 tokens)" in shown
     assert "<details>" not in data["text/html"]
 
 
 def test_many_things_are_counted_on_the_line_and_folded_away_by_name() -> None:
-    data, _ = record.header(turn(text("Yes."), along=tuple(MANY)))
+    data, _ = record.header_output(turn(text("Yes."), along=tuple(MANY)))
     for shown in (data["text/html"], data["text/plain"]):
         assert "with 5 things (≈500 tokens)" in shown
         assert "cell [4]: cell, ≈100 tokens\n" in shown
@@ -61,13 +61,13 @@ def test_many_things_are_counted_on_the_line_and_folded_away_by_name() -> None:
 
 
 def test_masked_secrets_are_a_mark_that_says_how_many_and_where() -> None:
-    data, _ = record.header(turn(text("Yes."), along=tuple(MANY)))
+    data, _ = record.header_output(turn(text("Yes."), along=tuple(MANY)))
     assert "<strong>3 secrets masked in cell [1], cell [3], cell [5]</strong>" in data["text/html"]
     assert "1 secret masked in sales" in record.footer(turn(text("."), along=(Along("sales", "value", 1, 1),)))
 
 
 def test_a_name_from_a_file_cannot_be_markup_or_more_lines() -> None:
-    data, _ = record.header(turn(text("Yes."), along=(Along("<b>x\n\x1b[31m", "value", 1),)))
+    data, _ = record.header_output(turn(text("Yes."), along=(Along("<b>x\n\x1b[31m", "value", 1),)))
     assert "&lt;b&gt;x [31m (≈1 token)" in data["text/html"]
     assert len(data["text/plain"].splitlines()) == 1
 

@@ -25,7 +25,7 @@ from claude_magic.errors import ClaudeError, InvalidRequestError, ReplyInterrupt
 from claude_magic.mapped import Mapped
 from claude_magic.mapping import batching, pickup
 from claude_magic.mapping import results as stored_answers
-from claude_magic.mapping.answers import Answer
+from claude_magic.mapping.answers import RowAnswer
 from claude_magic.mapping.results import Results
 from claude_magic.offline import Draft, Fault
 from claude_magic.offline.batches import EXPIRES_SECONDS, MAX_BATCH_BYTES
@@ -412,9 +412,9 @@ def test_the_file_is_bounded_and_what_a_batch_under_way_brought_stays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     results = Results(path := tmp_path / "x.sqlite")
-    results.keep(Answer(f"old {number}", "x" * 1_000, settled=True) for number in range(300))
+    results.keep(RowAnswer(f"old {number}", "x" * 1_000, settled=True) for number in range(300))
     part = results.intend("digest", ["a"], "offline", MODEL)
-    results.keep(Answer(f"new {number}", "x" * 1_000, settled=True) for number in range(300))
+    results.keep(RowAnswer(f"new {number}", "x" * 1_000, settled=True) for number in range(300))
     results.close()
     old, new = [f"old {number}" for number in range(300)], [f"new {number}" for number in range(300)]
     monkeypatch.setattr(stored_answers, "MAX_ANSWERS_BYTES", path.stat().st_size - 100_000)

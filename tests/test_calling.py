@@ -313,7 +313,7 @@ def test_an_interrupt_anywhere_leaves_a_conversation_that_goes_on(after: int) ->
         told = results_of(outcome.turn)
         assert [value for value, failed in told if not failed] == [str(each) for each in ran.calls]
         assert stored.record_of(stored.metadata(outcome.turn)["claude_magic"]).turns
-        record.header(outcome.turn)
+        record.header_output(outcome.turn)
     before = list(ran.calls)
     replies(session, [said("Well.")])
     assert use(session, ran.tool(), cell="b", prompt="Go on.").failure is None and ran.calls == before
@@ -522,7 +522,7 @@ def test_hostile_arguments_and_results_are_text_in_the_record(session: Session) 
     replies(session, [call(1, "echo", words=HOSTILE)], [said("Done.")])
     turn = use(session, tools.of(echo, "echo")).turn
     assert turn is not None
-    (data, _) = record.header(turn)
+    (data, _) = record.header_output(turn)
     assert "<script" not in data["text/html"] and "<img" not in data["text/html"]
     assert "\x1b" not in data["text/html"] and "\u202e" not in data["text/html"]
     assert "&lt;script&gt;" in data["text/html"] and "<details open" not in data["text/html"]

@@ -36,7 +36,7 @@ def cited(words: str, **citation: Any) -> dict[str, Any]:
 
 
 def answer(*reply: Any) -> str:
-    bundles = record.answer(turn_of("t1", "a", [text("?")], reply))
+    bundles = record.answer_outputs(turn_of("t1", "a", [text("?")], reply))
     return "\n\n".join(bundle["text/markdown"] for bundle in bundles)
 
 
@@ -179,10 +179,10 @@ def test_the_value_is_plain_text_and_has_the_citations_by_their_numbers() -> Non
         [text("?")],
         [cited("A.", cited_text="a"), cited(" B.", cited_text="b"), cited(" C.", cited_text="a")],
     )
-    value = record.answer_value(turn)
+    value = record.reply_value(turn)
     assert value == "A. B. C."
     assert [each["cited_text"] for each in value.citations] == ["a", "b"]
-    (bundle,) = record.answer(turn)
+    (bundle,) = record.answer_outputs(turn)
     assert bundle["text/plain"].startswith("A. [1] B. [2] C. [1]\n\n[1] document 1: “a”")
 
 
@@ -242,7 +242,9 @@ def test_references_appear_as_they_come() -> None:
     growing = Accumulator()
     for event in offline.reply.events(session.client.offline.replies[-1]):  # type: ignore[attr-defined]
         growing.add(event)
-    assert citing.marked(growing.said) == citing.marked(turn.reply) and "<sup" in citing.marked(growing.said)
+    assert citing.text_with_references(growing.said) == citing.text_with_references(
+        turn.reply
+    ) and "<sup" in citing.text_with_references(growing.said)
 
 
 @pytest.mark.parametrize("form", export.FORMS)
@@ -267,7 +269,7 @@ def test_every_recorded_citation_has_its_reference_and_its_line() -> None:
     turns: list[Turn] = [turn for turn in from_the_corpus() if citing.sources(turn.reply)]
     assert len(turns) >= 4
     for turn in turns:
-        shown = "\n\n".join(bundle["text/markdown"] for bundle in record.answer(turn))
+        shown = "\n\n".join(bundle["text/markdown"] for bundle in record.answer_outputs(turn))
         found = citing.sources(turn.reply)
         assert all(f"&#91;{number}&#93;</sup>" in shown for number in range(1, len(found) + 1))
         assert f"\n{len(found)}. " in shown and f"\n{len(found) + 1}. " not in shown.split("\n---\n")[-1]

@@ -13,19 +13,19 @@ from hypothesis import strategies as st
 from PIL import Image
 from prompts import refusal, text
 
-from claude_magic.context import content, prompt
+from claude_magic.context import build_prompt, prompt_content
 
 PLAIN_TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
 
 
 @given(PLAIN_TEXT.filter(lambda body: "{{" not in body))
 def test_text_without_double_braces_arrives_byte_for_byte(body: str) -> None:
-    assert content(body, {}) == [{"type": "text", "text": body}]
+    assert prompt_content(body, {}) == [{"type": "text", "text": body}]
 
 
 @given(PLAIN_TEXT)
 def test_raw_text_arrives_byte_for_byte(body: str) -> None:
-    assert [*prompt(body, {}, raw=True).content] == [{"type": "text", "text": body}]
+    assert [*build_prompt(body, {}, raw=True).content] == [{"type": "text", "text": body}]
 
 
 @given(before=PLAIN_TEXT, value=st.text(st.characters(exclude_categories=["Cs"])), after=PLAIN_TEXT)
@@ -131,7 +131,7 @@ def test_pasting_many_braces_does_not_take_forever() -> None:
 
 def test_a_list_with_pictures_shows_its_elements_one_after_another() -> None:
     shown = ["First:", Image.new("RGB", (3, 2)), 2, pandas.DataFrame({"a": [1]}), *[None] * 30]
-    blocks = content("{{shown}}", {"shown": shown})
+    blocks = prompt_content("{{shown}}", {"shown": shown})
     assert [block["type"] for block in blocks] == ["text", "image", "text"]
     assert blocks[0]["text"] == "shown[0]: 'First:'\nshown[1]:"
     assert blocks[2]["text"].startswith("shown[2]: 2\nDataFrame shown[3]: 1 rows × 1 columns (pandas)\n")
@@ -141,7 +141,7 @@ def test_a_list_with_pictures_shows_its_elements_one_after_another() -> None:
 def test_a_list_that_holds_itself_is_shown_once() -> None:
     shown: list[Any] = [Image.new("RGB", (3, 2)), [Image.new("RGB", (3, 2))]]
     shown.append(shown)
-    blocks = content("{{shown}}", {"shown": shown})
+    blocks = prompt_content("{{shown}}", {"shown": shown})
     assert [block["type"] for block in blocks] == ["text", "image", "text", "image", "text"]
     assert blocks[2]["text"] == "shown[1][0]:"
     assert blocks[4]["text"].startswith("shown[2]:")
@@ -154,4 +154,4 @@ def test_importing_context_imports_nothing_heavy() -> None:
 
 
 def test_an_expression_may_go_over_several_lines() -> None:
-    assert content("{{\n  1 +\n  2  # three\n}}", {}) == [{"type": "text", "text": "3"}]
+    assert prompt_content("{{\n  1 +\n  2  # three\n}}", {}) == [{"type": "text", "text": "3"}]

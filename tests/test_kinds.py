@@ -23,7 +23,7 @@ from PIL import Image
 from prompts import refusal, text
 
 from claude_magic import kinds
-from claude_magic.context import content
+from claude_magic.context import prompt_content
 from claude_magic.parts import Limits, room_for, size
 
 DATA: dict[str, list[Any]] = {"n": list(range(30)), "word": ["é", None, "y"] * 10}
@@ -207,21 +207,21 @@ def test_a_model_of_scikit_learn_is_its_plain_form() -> None:
 
 def test_axes_of_several_figures_are_all_of_them() -> None:
     grid = numpy.array([Figure().subplots(), Figure().subplots()], dtype=object)
-    assert [block["type"] for block in content("{{grid}}", {"grid": grid})] == ["image", "image"]
+    assert [block["type"] for block in prompt_content("{{grid}}", {"grid": grid})] == ["image", "image"]
 
 
 def test_a_grid_of_seaborn_is_an_image() -> None:
     import seaborn
 
     grid = seaborn.FacetGrid(pandas.DataFrame({"k": ["a"], "x": [1]}), col="k")
-    assert [block["type"] for block in content("{{grid}}", {"grid": grid})] == ["image"]
+    assert [block["type"] for block in prompt_content("{{grid}}", {"grid": grid})] == ["image"]
 
 
 def test_a_chart_of_altair_is_an_image_and_one_whose_data_is_elsewhere_is_told() -> None:
     import altair
 
     chart = altair.Chart(pandas.DataFrame({"x": [1]}), title="T").mark_bar().encode(x="x:Q")
-    assert [block["type"] for block in content("{{chart}}", {"chart": chart})] == ["image"]
+    assert [block["type"] for block in prompt_content("{{chart}}", {"chart": chart})] == ["image"]
     shown = text("{{chart}}", chart=altair.Chart("http://127.0.0.1:9/x.csv").mark_bar().encode(x="x:Q"))
     assert shown.startswith("Chart chart (altair), as text: its data is at an address\nVega-Lite: {")
     assert "claude_magic" not in altair.data_transformers.names()
@@ -288,7 +288,7 @@ def test_a_value_keeps_to_its_tokens_and_says_so(tokens: int) -> None:
         "error": ValueError("x" * 100_000),
     }
     for name, value in values.items():
-        (block,) = content("{{value}}", {"value": value}, limits=Limits(value_tokens=tokens))
+        (block,) = prompt_content("{{value}}", {"value": value}, limits=Limits(value_tokens=tokens))
         assert size(block["text"]) <= room_for(tokens) + 130, name
         if tokens == 1 or name not in ("wide", "chinese", "array"):
             assert "shortened" in block["text"], name
@@ -296,7 +296,7 @@ def test_a_value_keeps_to_its_tokens_and_says_so(tokens: int) -> None:
 
 def test_the_values_of_a_cell_share_its_tokens() -> None:
     values = {"a": "x" * 2_000, "b": "y" * 2_000, "c": "z" * 2_000}
-    (block,) = content("{{a}} {{b}} {{c}}", values, limits=Limits(cell_tokens=1_000))
+    (block,) = prompt_content("{{a}} {{b}} {{c}}", values, limits=Limits(cell_tokens=1_000))
     assert "x" * 2_000 in block["text"]
     assert block["text"].count("shortened") == 2
     assert size(block["text"]) < room_for(1_000) + 150
@@ -309,14 +309,14 @@ def test_a_string_goes_whole_where_no_limit_is_set() -> None:
 def test_a_path_is_its_file_and_one_that_is_not_there_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("hello")
     Image.new("RGB", (3, 2)).save(tmp_path / "b.png")
-    (document,) = content("{{path}}", {"path": tmp_path / "a.txt"})
+    (document,) = prompt_content("{{path}}", {"path": tmp_path / "a.txt"})
     assert document["source"]["data"] == "hello"
-    (image,) = content("{{path}}", {"path": tmp_path / "b.png"})
+    (image,) = prompt_content("{{path}}", {"path": tmp_path / "b.png"})
     assert image["type"] == "image"
     error = refusal("{{path}}", path=tmp_path / "c.txt")
     assert "does not exist" in error.message
     assert "{{str(path)}}" in error.advice
-    blocks = content("{{paths}}", {"paths": [tmp_path / "b.png", tmp_path / "c.txt"]})
+    blocks = prompt_content("{{paths}}", {"paths": [tmp_path / "b.png", tmp_path / "c.txt"]})
     assert [block["type"] for block in blocks] == ["text", "image", "text"]
     assert "paths[1]: not shown:" in blocks[2]["text"]
 
@@ -334,10 +334,11 @@ class Drawn:
 
 def test_an_svg_is_rendered_without_the_files_that_it_names(tmp_path: Path) -> None:
     Image.new("RGB", (20, 10), "red").save(tmp_path / "secret.png")
-    plain = content("{{svg}}", {"svg": Drawn(SVG.format(""))})
+    plain = prompt_content("{{svg}}", {"svg": Drawn(SVG.format(""))})
     for address in ((tmp_path / "secret.png").as_uri(), str(tmp_path / "secret.png")):
         assert (
-            content("{{svg}}", {"svg": Drawn(SVG.format(f"<image href='{address}' width='20' height='10'/>"))}) == plain
+            prompt_content("{{svg}}", {"svg": Drawn(SVG.format(f"<image href='{address}' width='20' height='10'/>"))})
+            == plain
         )
     assert plain[0]["source"]["media_type"] == "image/png"
 
@@ -436,7 +437,7 @@ HOSTILE: list[Callable[[], Any]] = [
 @pytest.mark.parametrize("make", HOSTILE)
 @pytest.mark.parametrize("wrap", [lambda v: v, lambda v: [v], lambda v: {"k": v, "f": numpy.zeros(1)}])
 def test_no_broken_object_breaks_the_cell(make: Callable[[], Any], wrap: Callable[[Any], Any]) -> None:
-    blocks = content("before {{value}} after", {"value": wrap(make())})
+    blocks = prompt_content("before {{value}} after", {"value": wrap(make())})
     assert blocks[0]["text"].startswith("before ")
     assert blocks[-1]["text"].endswith(" after")
     assert sum(len(block["text"]) for block in blocks) < 10_000
@@ -531,4 +532,4 @@ def test_a_column_of_secrets_is_masked_in_every_library(library: str) -> None:
         "dask": dask.dataframe.from_pandas(frame, npartitions=1),
         "nested": {"a": [1, (batch, frame)]},
     }[library]
-    assert "hunter2" not in str(content("{{value}}", {"value": value}))
+    assert "hunter2" not in str(prompt_content("{{value}}", {"value": value}))

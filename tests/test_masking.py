@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from claude_magic import context
 from claude_magic.conversation import Along
 from claude_magic.hiding import hidden
-from claude_magic.masking import MASK, Secrets, is_secret_name, known
+from claude_magic.masking import MASK, Secrets, is_secret_name, known_secrets
 from claude_magic.parts import Limits, Text
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"
@@ -178,13 +178,15 @@ def test_names_of_other_things(name: str) -> None:
 
 def test_secrets_of_the_environment_and_the_notebook_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ANTHROPIC_API_KEY", "odd-key-0123456789")
-    found = known({"db_password": "hunter2hunter2", "token": "short", "text": "not-this-one-1", "x": 1}, ["given-0123"])
+    found = known_secrets(
+        {"db_password": "hunter2hunter2", "token": "short", "text": "not-this-one-1", "x": 1}, ["given-0123"]
+    )
     assert {"odd-key-0123456789", "hunter2hunter2", "given-0123"} <= set(found)
     assert not {"short", "not-this-one-1", os.environ.get("HOME")} & set(found)
 
 
 def prompt(body: str, allowed: bool = False, **namespace: Any) -> tuple[str, tuple[Along, ...]]:
-    found = context.prompt(body, namespace, secrets=Secrets(known(namespace), allowed))
+    found = context.build_prompt(body, namespace, secrets=Secrets(known_secrets(namespace), allowed))
     return "".join(block["text"] for block in found.content), found.along
 
 

@@ -33,9 +33,9 @@ def cell_of(*turns: Turn, id: str | None = None) -> Node:
     """A cell as it stands when these turns were made in it: header, images, answer."""
     outputs = []
     for turn in turns:
-        outputs.append(display(*record.header(turn)))
-        outputs += [display(bundle) for bundle in record.images(turn.prompt)]
-        outputs += [display(bundle) for bundle in record.answer(turn)]
+        outputs.append(display(*record.header_output(turn)))
+        outputs += [display(bundle) for bundle in record.image_outputs(turn.prompt)]
+        outputs += [display(bundle) for bundle in record.answer_outputs(turn)]
     return new_code_cell("%%claude\nhello", id=id or turns[0].cell_id or turns[0].id, outputs=outputs)
 
 

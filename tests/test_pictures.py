@@ -13,7 +13,7 @@ from PIL import Image
 from prompts import picture
 
 from claude_magic import pictures
-from claude_magic.context import content
+from claude_magic.context import prompt_content
 from claude_magic.errors import PromptError
 from claude_magic.pictures import MAX_IMAGE_BASE64_BYTES, image_block
 
@@ -26,7 +26,7 @@ def figure() -> Figure:
 
 def test_a_figure_is_an_image_between_the_texts_and_stays_as_it_was() -> None:
     shown = figure()
-    blocks = content("before {{shown}}\n {{shown}} after", {"shown": shown})
+    blocks = prompt_content("before {{shown}}\n {{shown}} after", {"shown": shown})
     assert [block["type"] for block in blocks] == ["text", "image", "image", "text"]
     assert blocks[1] == blocks[2]
     assert blocks[1]["source"]["media_type"] == "image/png"
@@ -38,9 +38,9 @@ def test_a_figure_is_an_image_between_the_texts_and_stays_as_it_was() -> None:
 def test_axes_and_arrays_of_axes_are_their_figure() -> None:
     shown = Figure()
     grid = shown.subplots(2, 2)
-    expected = content("{{shown}}", {"shown": shown})
-    assert content("{{grid[0, 1]}}", {"grid": grid}) == expected
-    assert content("{{grid}}", {"grid": grid}) == expected
+    expected = prompt_content("{{shown}}", {"shown": shown})
+    assert prompt_content("{{grid[0, 1]}}", {"grid": grid}) == expected
+    assert prompt_content("{{grid}}", {"grid": grid}) == expected
 
 
 def test_a_pyplot_figure_is_neither_closed_nor_opened() -> None:
@@ -49,16 +49,16 @@ def test_a_pyplot_figure_is_neither_closed_nor_opened() -> None:
     pyplot.switch_backend("agg")
     before = pyplot.get_fignums()
     shown, _ = pyplot.subplots()
-    content("{{shown}}", {"shown": shown})
+    prompt_content("{{shown}}", {"shown": shown})
     assert pyplot.get_fignums() == [*before, shown.number]
     pyplot.close(shown)
-    content("{{shown}}", {"shown": shown})
+    prompt_content("{{shown}}", {"shown": shown})
     assert pyplot.get_fignums() == before
 
 
 def test_a_vast_figure_is_drawn_within_the_limit() -> None:
     for inches in (90, 900):
-        (block,) = content("{{shown}}", {"shown": Figure(figsize=(inches, 10))})
+        (block,) = prompt_content("{{shown}}", {"shown": Figure(figsize=(inches, 10))})
         assert 1_900 < max(picture(block).size) <= 2_000
 
 
@@ -67,7 +67,7 @@ def test_what_stands_a_little_outside_of_a_figure_is_shown_and_what_is_lost_far_
     for place in (1.2, 60, 1_000):
         shown = Figure(figsize=(4, 3), dpi=80)
         shown.subplots().text(place, 0.5, "here")
-        (block,) = content("{{shown}}", {"shown": shown})
+        (block,) = prompt_content("{{shown}}", {"shown": shown})
         sizes.append(picture(block).size)
     assert sizes[0][0] > 320
     assert sizes[1:] == [(320, 240), (320, 240)]
@@ -76,7 +76,7 @@ def test_what_stands_a_little_outside_of_a_figure_is_shown_and_what_is_lost_far_
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I", "F", "I;16"])
 def test_a_picture_of_any_mode_becomes_a_png(mode: str) -> None:
     shown = Image.new(mode, (30, 20))
-    (block,) = content("{{shown}}", {"shown": shown})
+    (block,) = prompt_content("{{shown}}", {"shown": shown})
     assert block["source"]["media_type"] == "image/png"
     assert picture(block).size == (30, 20)
     assert shown.mode == mode
@@ -138,7 +138,7 @@ def test_where_quality_is_not_enough_the_picture_gets_smaller(monkeypatch: pytes
 
 def test_the_same_picture_gives_the_same_bytes() -> None:
     assert image_block(Image.new("RGB", (50, 40))) == image_block(Image.new("RGB", (50, 40)))
-    assert content("{{f()}}", {"f": figure}) == content("{{f()}}", {"f": figure})
+    assert prompt_content("{{f()}}", {"f": figure}) == prompt_content("{{f()}}", {"f": figure})
 
 
 def test_data_that_is_no_picture_is_refused() -> None:

@@ -13,7 +13,7 @@ from claude_magic.conversation import NOT_RUN, Call, Conversation, Pin, Turn
 from claude_magic.errors import UsageError
 from claude_magic.models import EFFORTS, MODELS
 from claude_magic.options import Options
-from claude_magic.request import Request, build, diagnosed, sendable
+from claude_magic.request import Request, build, diagnosed, messages_to_send
 
 OPTIONS = Options()
 THINKING_KINDS = ("adaptive", "disabled", "between_tools", "2000")
@@ -137,7 +137,7 @@ def test_what_the_api_would_refuse_does_not_go_back(content: list[Any], goes_bac
 
 def test_a_refused_turn_stays_out_of_the_history() -> None:
     turn = answered(build(Conversation(), say("x"), OPTIONS), [TEXT], "c", status="refused")
-    assert sendable(turn) == () and len(sent(Conversation((turn,)))) == 1
+    assert messages_to_send(turn) == () and len(sent(Conversation((turn,)))) == 1
 
 
 def test_a_server_tool_without_its_result_does_not_go_back() -> None:
@@ -147,7 +147,7 @@ def test_a_server_tool_without_its_result_does_not_go_back() -> None:
         for stop_reason, goes_back in ((None, []), ("max_tokens", []), ("pause_turn", [])):
             calls = (Call("claude-opus-5-5", stop_reason=stop_reason),)
             turn = answered(asked, [TEXT, {**search, "type": kind}], "c", calls=calls)
-            assert sendable(turn)[1]["content"] == [TEXT, *goes_back]
+            assert messages_to_send(turn)[1]["content"] == [TEXT, *goes_back]
 
 
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.id)

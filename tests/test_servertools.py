@@ -127,7 +127,7 @@ def test_thinking_is_bound_to_the_tools_it_was_thought_with() -> None:
         for each in (options, Options(model="claude-opus-5-5"))
     ]
     assert kinds == [["thinking", "text"], ["text"]]
-    assert request.go_on(Conversation(), turn).params["messages"][1]["content"][0]["type"] == "thinking"
+    assert request.build_continuation(Conversation(), turn).params["messages"][1]["content"][0]["type"] == "thinking"
 
 
 # --- the stand-in is as strict as the API --------------------------------------------------------------
@@ -174,7 +174,7 @@ def test_the_stand_in_refuses_what_the_api_refuses(
 
 
 def shown(turn: Turn) -> str:
-    html: str = record.header(turn)[0]["text/html"]
+    html: str = record.header_output(turn)[0]["text/html"]
     return html
 
 
@@ -204,7 +204,7 @@ def test_code_is_shown_with_what_it_printed_and_its_charts_are_outputs(ask: Aski
     assert "<details open><summary>Code execution</summary>" in html
     assert "plt.savefig(&#x27;chart.png&#x27;)" in html and "── output ──\nplot a chart" in html
     assert "Files that the code made" in html and "chart.png (file_offline_" in html
-    (image,) = record.made(turn)
+    (image,) = record.made_outputs(turn)
     from PIL import Image
 
     assert Image.open(io.BytesIO(base64.b64decode(image["image/png"]))).size == (320, 200)
@@ -259,14 +259,17 @@ def test_a_container_that_the_api_no_longer_knows_is_replaced_once(ask: Asking) 
 def test_a_turn_with_charts_comes_back_from_the_notebook(ask: Asking) -> None:
     turn = ask("[[run plot a chart]]", RUNNING)
     images = {
-        stored.digest_of(data): data for bundle in record.made(turn) for kind, data in bundle.items() if "/png" in kind
+        stored.digest_of(data): data
+        for bundle in record.made_outputs(turn)
+        for kind, data in bundle.items()
+        if "/png" in kind
     }
     kept = json.loads(json.dumps(stored.metadata(turn)["claude_magic"]))
     assert next(iter(images.values())) not in json.dumps(kept)  # it stands beside it
     (back,) = stored.record_of(kept, images.get).turns
-    assert plain(back) == plain(turn) and record.made(back) == record.made(turn)
+    assert plain(back) == plain(turn) and record.made_outputs(back) == record.made_outputs(turn)
     (without,) = stored.record_of(kept).turns
-    assert record.made(without) == []
+    assert record.made_outputs(without) == []
 
 
 def test_a_replay_grows_the_same_and_runs_nothing(ask: Asking) -> None:
@@ -316,7 +319,7 @@ def test_a_token_goes_on_the_wire_to_its_host_only_and_stays_out_of_the_record(
     sent = ask.server.requests[-1]["mcp_servers"]
     assert [server.get("authorization_token") for server in sent] == [SECRET, None]
     assert SECRET not in repr(turn) and SECRET not in repr(SETTINGS)
-    assert SECRET not in json.dumps(record.header(turn))
+    assert SECRET not in json.dumps(record.header_output(turn))
 
 
 def test_a_token_that_is_nowhere_stops_the_question(ask: Asking) -> None:
@@ -351,7 +354,7 @@ def served() -> list[Turn]:
 def test_every_recorded_call_of_a_server_tool_is_shown_with_its_result_once() -> None:
     assert len(served()) >= 10
     for turn in served():
-        folds = [(title, body) for title, body in record.folds(turn) if title != record.THINKING]
+        folds = [(title, body) for title, body in record.folds_of(turn) if title != record.THINKING]
         calls = [block for block in turn.reply if block["type"] in workings.CALLS]
         others = [
             b
@@ -397,4 +400,4 @@ def test_a_call_that_broke_off_is_shown_and_not_sent_back() -> None:
     call = Call("claude-opus-5-5", {}, stop_reason=None)
     turn = turn_of("t1", "a", [text("?")], reply, status="interrupted", calls=(call,))
     assert "(no result came)" in shown(turn)
-    assert [block["type"] for block in request.sendable(turn)[1]["content"]] == ["text"]
+    assert [block["type"] for block in request.messages_to_send(turn)[1]["content"]] == ["text"]

@@ -117,10 +117,10 @@ def test_a_recorded_reply_renders_and_goes_back_verbatim(
     settings = Settings(max_retries=0, timeout=20)
     outcome = ask(session, "first", "a", settings=settings)
     assert outcome.failure is None and outcome.joined and outcome.turn
-    header, metadata = record.header(outcome.turn)
+    header, metadata = record.header_output(outcome.turn)
     assert outcome.turn.calls[0].model in header["text/plain"]
     assert json.loads(json.dumps(metadata))["claude_magic"]["turn"]["id"] == outcome.turn.id
-    answered = record.answer(outcome.turn)
+    answered = record.answer_outputs(outcome.turn)
     texts = [block["text"] for block in outcome.turn.reply if block["type"] == "text" and block["text"]]
     assert bool(answered) == bool(texts)
     ask(session, "second", "b", settings=settings)
@@ -332,7 +332,9 @@ class Notebook(RuleBasedStateMachine):
         for cell in order:
             if what := shown[cell]:
                 prompt, turn = what
-                line = Line(cell, prompt, text_in(turn.messages[-1]["content"]), bool(request.sendable(turn)), turn)
+                line = Line(
+                    cell, prompt, text_in(turn.messages[-1]["content"]), bool(request.messages_to_send(turn)), turn
+                )
                 if turn.status != "interrupted" or turn.messages[-1]["content"]:
                     self.chats.setdefault(turn.chat, []).append(line)
         self.seen = {line.cell for lines in self.chats.values() for line in lines}
@@ -411,7 +413,7 @@ class Notebook(RuleBasedStateMachine):
             if name != chat:
                 self.chats[name] = [line for line in lines if line.cell != cell]
         said = text_in(outcome.turn.messages[-1]["content"])
-        line = Line(cell, prompt, said, bool(request.sendable(outcome.turn)), outcome.turn)
+        line = Line(cell, prompt, said, bool(request.messages_to_send(outcome.turn)), outcome.turn)
         lines = self.chats.setdefault(chat, [])
         names = [each.cell for each in lines]
         if cell in names:
@@ -434,8 +436,11 @@ class Notebook(RuleBasedStateMachine):
 
 def outputs_of(turn: Turn) -> list[Any]:
     """A turn's outputs, as a notebook's file has them."""
-    data, metadata = record.header(turn)
-    bundles = [(data, metadata), *((each, {}) for each in (*record.images(turn.prompt), *record.answer(turn)))]
+    data, metadata = record.header_output(turn)
+    bundles = [
+        (data, metadata),
+        *((each, {}) for each in (*record.image_outputs(turn.prompt), *record.answer_outputs(turn))),
+    ]
     return [nbformat.v4.new_output("display_data", data=data, metadata=metadata) for data, metadata in bundles]
 
 

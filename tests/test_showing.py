@@ -15,7 +15,7 @@ from PIL import Image
 from prompts import picture, refusal, text
 
 from claude_magic import show_as
-from claude_magic.context import content
+from claude_magic.context import prompt_content
 from claude_magic.errors import UsageError
 from claude_magic.parts import Limits
 from claude_magic.pictures import image_block
@@ -52,9 +52,9 @@ PDF = base64.b64encode(b"%PDF-1.4\n").decode()
 def test_an_object_says_itself_what_claude_sees() -> None:
     assert text("<{{s}}>", s=Says("{{text}} and ```")) == "<{{text}} and ```>"
     assert text("{{s}}", s=Says({"type": "text", "text": "a block"})) == "a block"
-    (block,) = content("{{s}}", {"s": Says(PNG)})
+    (block,) = prompt_content("{{s}}", {"s": Says(PNG)})
     assert picture(block).size == (3, 2)
-    kinds = [block["type"] for block in content("{{s}}", {"s": Says(["one", PNG, "two"])})]
+    kinds = [block["type"] for block in prompt_content("{{s}}", {"s": Says(["one", PNG, "two"])})]
     assert kinds == ["text", "image", "text"]
 
 
@@ -68,7 +68,7 @@ def test_an_object_says_itself_what_claude_sees() -> None:
     ],
 )
 def test_blocks_that_a_prompt_can_hold_go_as_they_are(block: dict[str, Any]) -> None:
-    assert content("{{s}}", {"s": Says(block)}) == [block]
+    assert prompt_content("{{s}}", {"s": Says(block)}) == [block]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_an_object_that_fails_to_say_it_is_shown_otherwise_with_a_warning() -> N
 
 
 def test_what_an_object_says_is_within_its_room() -> None:
-    (block,) = content("{{s}}", {"s": Says(["x" * 10_000] * 3)}, limits=Limits(value_tokens=300))
+    (block,) = prompt_content("{{s}}", {"s": Says(["x" * 10_000] * 3)}, limits=Limits(value_tokens=300))
     assert len(block["text"]) <= 1_050
     assert block["text"].count("shortened") == 3
 

@@ -434,7 +434,7 @@ def test_hostile_text_in_any_field_is_shown_inert_or_is_damaged(hostile: str) ->
         tags = _Tags()
         tags.feed(digested(turn))
         assert not tags.found & {"script", "img", "onerror", "src"}, path
-        assert all("<script" not in bundle["text/markdown"] for bundle in record.answer(turn))
+        assert all("<script" not in bundle["text/markdown"] for bundle in record.answer_outputs(turn))
         inert += 1
     assert inert > 20
 

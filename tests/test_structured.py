@@ -124,7 +124,7 @@ def test_every_kind_becomes_a_schema_that_the_api_takes_and_the_stand_in_answers
     assert refusal(standin, output_config={"format": format}) == ""
     said = json.loads(standin.replies[-1]["content"][-1]["text"])
     fastjsonschema.compile(wanted.schema)(said)
-    assert record.answer(turn(json.dumps(said), source=source))
+    assert record.answer_outputs(turn(json.dumps(said), source=source))
 
 
 def test_the_schema_is_the_sdks_own_for_a_model() -> None:
@@ -307,7 +307,7 @@ def test_what_was_said_before_a_tool_is_no_part_of_the_json() -> None:
 
 
 def shown(data: Any, source: str = "AGES") -> str:
-    (bundle,) = record.answer(turn(data if isinstance(data, str) else json.dumps(data), source=source))
+    (bundle,) = record.answer_outputs(turn(data if isinstance(data, str) else json.dumps(data), source=source))
     assert set(bundle) == {"text/markdown", "text/plain"}
     markdown: str = bundle["text/markdown"]
     return markdown
@@ -334,7 +334,7 @@ def test_whatever_fits_is_shown(data: Any) -> None:
 def test_a_long_table_is_shortened_and_says_so_and_the_text_has_it_all() -> None:
     rows = {"items": [{"n": number} for number in range(60)]}
     assert "… and 10 more" in shown(rows)
-    (bundle,) = record.answer(turn(json.dumps(rows)))
+    (bundle,) = record.answer_outputs(turn(json.dumps(rows)))
     assert json.loads(bundle["text/plain"]) == rows
 
 

@@ -16,7 +16,7 @@ from IPython.display import Markdown
 from PIL import Image
 from prompts import Broken, picture, refusal, text
 
-from claude_magic.context import content
+from claude_magic.context import prompt_content
 from claude_magic.errors import PromptError
 from claude_magic.options import DEFAULT_VALUE_TOKENS
 from claude_magic.parts import room_for, size
@@ -110,13 +110,13 @@ def test_a_broken_repr_does_not_break_the_cell() -> None:
 def test_an_object_shows_its_image_else_its_markdown_else_its_text() -> None:
     png = base64.b64decode(image_block(Image.new("RGB", (3, 2)))["source"]["data"])
     for form in (png, base64.b64encode(png).decode(), (png, {"width": 3})):
-        (block,) = content("{{s}}", {"s": Shown(form, "**bold**")})
+        (block,) = prompt_content("{{s}}", {"s": Shown(form, "**bold**")})
         assert picture(block).size == (3, 2)
     assert text("{{s}}", s=Shown(None, "**bold**")) == "**bold**"
     assert text("{{s}}", s=Shown(b"not a picture", "**bold**")) == "**bold**"
     assert text("{{s}}", s=Shown()) == "plain"
     assert text("{{s}}", s=Markdown("# Title")) == "# Title"
-    (block,) = content("{{s}}", {"s": DisplayedImage(data=png)})
+    (block,) = prompt_content("{{s}}", {"s": DisplayedImage(data=png)})
     assert picture(block).size == (3, 2)
 
 
@@ -137,5 +137,5 @@ def test_a_notebook_s_own_way_to_display_a_type_counts(shell: InteractiveShell, 
 
 def test_a_class_from_a_cell_is_its_source(shell: InteractiveShell) -> None:
     shell.run_cell("import dataclasses\n\n@dataclasses.dataclass\nclass Point:\n    x: int = 0\n\ny = 1")
-    shown = content("{{Point}}", shell.user_ns)
+    shown = prompt_content("{{Point}}", shell.user_ns)
     assert shown[0]["text"].rstrip() == "@dataclasses.dataclass\nclass Point:\n    x: int = 0"

@@ -74,10 +74,10 @@ def _summary(turns: Sequence[Turn]) -> str:
 def _turn(turn: Turn, number: int, stale: bool) -> str:
     prompt = "\n".join(_prompt(block) for block in turn.prompt)
     folded = "\n".join(_fold(title, body) for title, body in folds(turn))
-    reply = "\n".join(rendered(bundle["text/markdown"]) for bundle in record.answer(turn))
+    reply = "\n".join(rendered(bundle["text/markdown"]) for bundle in record.answer_outputs(turn))
     reply += "".join(_prompt(block) for block in turn.made if block["type"] == "image")
     marked = [*record.marks(turn), *([STALE] if stale else [])]
-    figures = [f"<span>{html.escape(figure)}</span>" for figure in record.figures(turn)]
+    figures = [f"<span>{html.escape(figure)}</span>" for figure in record.figures_of(turn)]
     figures += [f"<strong>{html.escape(mark)}</strong>" for mark in marked]
     return (
         f'<article>\n<section class="prompt"><h3>{html.escape(label(turn, number))}</h3>\n{prompt}</section>\n'

@@ -123,7 +123,7 @@ def _chat(
 
 
 def _about(turn: Turn, number: int) -> str:
-    model, tokens_in, tokens_out = record.figures(turn)[:3]
+    model, tokens_in, tokens_out = record.figures_of(turn)[:3]
     cost = str(pricing.recorded_cost(turn))
     return " · ".join([label(turn, number), model, tokens_in, tokens_out, cost, *record.marks(turn)])
 
@@ -147,7 +147,7 @@ def _ask(
         return Expression(f"data_of({literal(path, breaking=False)})")
 
     if turn.results:
-        said = distinct(request.without_thinking(request.sendable(turn)), before.calls)
+        said = distinct(request.without_thinking(request.messages_to_send(turn)), before.calls)
         return (
             f"# Its tools ran in the notebook: this is what was said.\n{variable} += {literal(_replaced(said, file))}"
         )

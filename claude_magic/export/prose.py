@@ -35,7 +35,7 @@ def _turn(turn: Turn, number: int, stale: bool, stem: str, files: dict[str, byte
     for title, body in folds(turn):
         summary = markdown.escape(title)
         yield f"<details>\n<summary>{summary}</summary>\n\n{_folded(title, body)}\n\n</details>"
-    yield from (bundle["text/markdown"] for bundle in record.answer(turn))
+    yield from (bundle["text/markdown"] for bundle in record.answer_outputs(turn))
     yield from (_prompt(block, stem, files) for block in turn.made if block["type"] == "image")
     mark = f" · **{STALE}**" if stale else ""
     yield f"*{markdown.escape(record.footer(turn))}*{mark}"

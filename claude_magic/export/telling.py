@@ -23,4 +23,4 @@ def name_of(block: Block) -> str:
 
 def folds(turn: Turn) -> list[tuple[str, str]]:
     """Title and text of all in a reply that is not its text, thinking first."""
-    return [(record.printable(title), record.printable(body)) for title, body in record.folds(turn)]
+    return [(record.printable(title), record.printable(body)) for title, body in record.folds_of(turn)]

@@ -239,7 +239,7 @@ class ClaudeMagic(Magics, Configuration):
         if wanted.code and turn is not None:
             from .. import proposing, record
 
-            if not proposing.offer(self.shell, record.answer_value(turn).code):
+            if not proposing.offer(self.shell, record.reply_value(turn).code):
                 print(proposing.NO_CODE)
 
     def ask(self, wanted: Options, body: str, running: Cell) -> Turn | None:
@@ -253,10 +253,10 @@ class ClaudeMagic(Magics, Configuration):
         shape = gathering.shape(self, wanted)
         schema = wanted.schema if shape is None else json.dumps(shape.schema)
         wanted = self.resolved(dataclasses.replace(wanted, schema=schema))
-        secrets = masking.Secrets(masking.known(namespace, self._client.secrets()), wanted.allow_secrets)
+        secrets = masking.Secrets(masking.known_secrets(namespace, self._client.secrets()), wanted.allow_secrets)
         limits = Limits(wanted.value_tokens, wanted.cell_tokens)
         pieces = gathering.pieces(self, wanted, running, secrets)
-        prompt = context.prompt(body, namespace, pieces, raw=wanted.raw, secrets=secrets, limits=limits)
+        prompt = context.build_prompt(body, namespace, pieces, raw=wanted.raw, secrets=secrets, limits=limits)
         content = prompt.content
         if "," in wanted.model:
             self._compare(wanted, prompt, running)
@@ -294,7 +294,7 @@ class ClaudeMagic(Magics, Configuration):
             self.session, wanted, names, prompt.content, running, self.settings(), view, replay, prompt.along
         )
         if wanted.out and outcome.compared and (outcome.joined or outcome.failure is None):
-            answers = {model: record.answer_value(turn) for model, turn in outcome.compared.items()}
+            answers = {model: record.reply_value(turn) for model, turn in outcome.compared.items()}
             self.shell.user_ns[wanted.out] = answers
         self._conclude(outcome, dataclasses.replace(wanted, out=None))
 
@@ -334,7 +334,7 @@ class ClaudeMagic(Magics, Configuration):
         if shape is not None and outcome.failure is None and outcome.turn is not None:
             self._bind(shape, outcome.turn, wanted.out)
         elif shape is None and outcome.turn is not None and wanted.out and (outcome.joined or outcome.failure is None):
-            self.shell.user_ns[wanted.out] = record.answer_value(outcome.turn)
+            self.shell.user_ns[wanted.out] = record.reply_value(outcome.turn)
         self._warn()
         if outcome.failure is not None:
             raise _kept(outcome) if outcome.turn is not None else outcome.failure
@@ -369,7 +369,7 @@ def _body(cell: str, rest: str, running: Cell) -> str:
 def _system(text: str, namespace: dict[str, Any]) -> str:
     from .. import context
 
-    content = context.content(text, namespace)
+    content = context.prompt_content(text, namespace)
     if any(block["type"] != "text" for block in content):
         raise PromptError("A system prompt is text: --system cannot take an image.")
     return "".join(block["text"] for block in content)

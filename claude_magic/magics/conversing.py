@@ -49,7 +49,7 @@ class ConversationMagics(BesideMagics):
             if "--json" in flags:
                 print(record.history_json(chat))
             elif "--full" in flags:
-                for bundle in record.history_full(name, chat):
+                for bundle in record.history_in_full(name, chat):
                     self._show(bundle)
             else:
                 self._show(record.history_table(name, chat))
@@ -104,7 +104,7 @@ class ConversationMagics(BesideMagics):
         path, defaults = _file(expression), self._asking.defaults()
         limits = Limits(defaults.value_tokens, defaults.cell_tokens)
         body, namespace = f"{{{{{expression}}}}}", self.shell.user_ns
-        content = attachments.path_blocks(path) if path else context.content(body, namespace, limits=limits)
+        content = attachments.path_blocks(path) if path else context.prompt_content(body, namespace, limits=limits)
         pin = Pin(expression, tuple(content), ttl, time.time())
         self._session.chats.set_up(pin, self._asking.cell)
         self._show({"text/plain": f"Pinned {expression}, kept for {ttl}."}, pin_metadata(pin))
@@ -134,7 +134,9 @@ class ConversationMagics(BesideMagics):
             for pin in self._session.chats.pins.values()
         ]
         if rows:
-            self._show(record.table("Pinned at the front of the conversations", ["what", "kept", "characters"], rows))
+            self._show(
+                record.table_output("Pinned at the front of the conversations", ["what", "kept", "characters"], rows)
+            )
         else:
             print("Nothing is pinned. %claude_pin NAME puts a value or a file at the front of the conversations.")
 
@@ -211,7 +213,7 @@ class ConversationMagics(BesideMagics):
         form = export.form_of(path)
         chats = self._chats(words[1:])
         made = export.export(chats, form, title=path.stem, stem=path.stem)
-        files.write(path, made.text.encode(), made.files)
+        files.write_atomically(path, made.text.encode(), made.files)
         print(f"Wrote {path}: {turns_of(sum(map(len, chats.values())))}.")
 
     @line_magic
@@ -265,7 +267,7 @@ class ConversationMagics(BesideMagics):
         for turn in turns:
             by_chat.setdefault(turn.chat, []).append(turn)
         for name, members in by_chat.items():
-            for bundle in record.history_full(name if len(by_chat) > 1 else "", _conversation(members)):
+            for bundle in record.history_in_full(name if len(by_chat) > 1 else "", _conversation(members)):
                 self._show(bundle)
 
     def _show(self, bundle: Bundle, metadata: dict[str, Any] | None = None) -> None:

@@ -43,7 +43,7 @@ class FixMagics(BesideMagics):
             return
         from ..markdown import code_blocks
 
-        secrets = masking.Secrets(masking.known(self.shell.user_ns), wanted.allow_secrets)
+        secrets = masking.Secrets(masking.known_secrets(self.shell.user_ns), wanted.allow_secrets)
         code = proposing.closest(code_blocks(record.reply_text(turn)), source)
         code = proposing.with_secrets(code, source.rstrip("\n"), secrets)
         if not code.strip():

@@ -41,7 +41,7 @@ def tool_calls(asking: ClaudeMagic, wanted: Options, view: ApprovingView, secret
     from ..tools import named
 
     path = asking.session.path
-    built_in = toolbox.built_in(asking.shell, path.parent if path is not None else Path.cwd())
+    built_in = toolbox.built_in_tools(asking.shell, path.parent if path is not None else Path.cwd())
     found = named(wanted.tools, asking.shell.user_ns, built_in)
     return ToolCalls(
         found,

@@ -69,7 +69,7 @@ def table(answer: Sequence[Mapping[str, Any]] | None, provider: str, retired: bo
     if count > MAX_ROWS:
         notes.append(f"These are {MAX_ROWS} of {count:,}.")
     caption = " ".join([f"Models, from {source}.", "Prices are in USD per million tokens.", *notes])
-    return record.table(caption, heads, rows, groups)
+    return record.table_output(caption, heads, rows, groups)
 
 
 def _labels(listings: Sequence[Listing]) -> list[str]:

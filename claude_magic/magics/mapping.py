@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..mapping.job import Job
     from ..mapping.lines import Line
     from ..mapping.progress import Progress
-    from ..mapping.prompts import Asking
+    from ..mapping.prompts import RowRequests
     from ..mapping.results import Results
     from ..mapping.rows import Rows
     from ..options import Options
@@ -107,7 +107,7 @@ class MapMagics(BesideMagics):
             self._check_background(asked)
         self._ask(asked, options, data, requests, shape)
 
-    def _check(self, asked: Line, options: Options, requests: Asking) -> None:
+    def _check(self, asked: Line, options: Options, requests: RowRequests) -> None:
         """Say what a map leaves out, and refuse what a batch cannot carry. Raises `UsageError`."""
         if options.tools:
             print(f"A map runs no functions of yours: tools = {options.tools} is left out.")
@@ -159,17 +159,17 @@ class MapMagics(BesideMagics):
         plain = dataclasses.replace(options, once=True, compact=None)
         return self._asking.session.build(Conversation(), [], plain, self._asking.provider)
 
-    def _requests(self, body: str, data: Rows, options: Options) -> Asking:
+    def _requests(self, body: str, data: Rows, options: Options) -> RowRequests:
         from .. import masking
-        from ..mapping.prompts import Asking, Template
+        from ..mapping.prompts import RowRequests, Template
         from ..parts import Limits
 
         namespace, client = self.shell.user_ns, self._asking.session.client
-        secrets = masking.Secrets(masking.known(namespace, client.secrets()), options.allow_secrets)
+        secrets = masking.Secrets(masking.known_secrets(namespace, client.secrets()), options.allow_secrets)
         template = Template(body, namespace, secrets, Limits(options.value_tokens, options.cell_tokens))
-        return Asking(template, data, self._built(options), options, self._asking.provider)
+        return RowRequests(template, data, self._built(options), options, self._asking.provider)
 
-    def _ask(self, asked: Line, options: Options, data: Rows, requests: Asking, shape: Shape | None) -> None:
+    def _ask(self, asked: Line, options: Options, data: Rows, requests: RowRequests, shape: Shape | None) -> None:
         """Ask what is missing, show how it goes, bind the result, and leave the record."""
         run = self._run(asked, options, data, requests, shape)
         with closing(self._results()) as results:
@@ -187,7 +187,7 @@ class MapMagics(BesideMagics):
                 raise
         run.conclude(failure, batches)
 
-    def _run(self, asked: Line, options: Options, data: Rows, requests: Asking, shape: Shape | None) -> Run:
+    def _run(self, asked: Line, options: Options, data: Rows, requests: RowRequests, shape: Shape | None) -> Run:
         """Go through the rows, and put together what they ask, of whom, and where the result goes."""
         from ..mapping.job import MAX_KEPT_BYTES, Job, survey
         from ..mapping.progress import Progress
@@ -436,7 +436,7 @@ def _cancel(batches: Batches, results: Results, provider: str) -> None:
             print(f"{_told(batch)}; %claude_map --resume picks up what was done")
 
 
-def _first_request(requests: Asking) -> str:
+def _first_request(requests: RowRequests) -> str:
     import json
 
     for ask in requests:

@@ -22,7 +22,7 @@ _UNFINISHED = {
 
 
 @dataclass(frozen=True)
-class Answer:
+class RowAnswer:
     """What became of one exact request, known by its key.
 
     `text` is what Claude said, if anything; `error` why that is no answer, or not a whole one (empty: it is).
@@ -38,16 +38,16 @@ class Answer:
     value: Any = None
 
 
-def answer_of(key: str, reply: Reply, *calls: Call) -> Answer:
+def answer_of(key: str, reply: Reply, *calls: Call) -> RowAnswer:
     """The answer that a whole reply makes; the last call is its own."""
     text = whole_text(text_of(reply.content)) if reply.content else None
-    return Answer(key, text, _why_unfinished(reply), calls, settled=True)
+    return RowAnswer(key, text, _why_unfinished(reply), calls, settled=True)
 
 
-def failed(key: str, failure: ClaudeError, *calls: Call) -> Answer:
+def failed(key: str, failure: ClaudeError, *calls: Call) -> RowAnswer:
     """A row that got no answer: it can be asked again."""
     request = f" (request {failure.request_id})" if failure.request_id else ""
-    return Answer(key, None, f"{failure.message}{request}", calls)
+    return RowAnswer(key, None, f"{failure.message}{request}", calls)
 
 
 def _why_unfinished(reply: Reply) -> str:
@@ -60,12 +60,12 @@ def _why_unfinished(reply: Reply) -> str:
     return _UNFINISHED.get(reply.stop_reason or "", "")
 
 
-def as_data(answer: Answer) -> dict[str, Any]:
+def as_data(answer: RowAnswer) -> dict[str, Any]:
     """An answer as plain JSON data."""
     return {"text": answer.text, "error": answer.error, "calls": [vars(call) for call in answer.calls]}
 
 
-def from_data(key: str, data: Any) -> Answer | None:
+def from_data(key: str, data: Any) -> RowAnswer | None:
     """An answer that a file holds; `None` where it is damaged."""
     try:
         calls = tuple(Call(**{name: each[name] for name in each if name in _CALL_FIELDS}) for each in data["calls"])
@@ -74,4 +74,4 @@ def from_data(key: str, data: Any) -> Answer | None:
         return None
     if not isinstance(text, str | None) or not isinstance(error, str):
         return None
-    return Answer(key, text, error, calls, settled=True)
+    return RowAnswer(key, text, error, calls, settled=True)

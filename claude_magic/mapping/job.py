@@ -15,12 +15,12 @@ from ..errors import ClaudeError
 from ..mapped import Mapped
 from ..structured import Shape
 from . import shapes
-from .answers import Answer
+from .answers import RowAnswer
 from .estimate import Estimate, check_budget, estimate
-from .now import Now
+from .now import ConcurrentRun
 from .progress import Progress, line
-from .prompts import Ask, Asking
-from .purse import Purse
+from .prompts import Ask, RowRequests
+from .purse import SpendLimit
 from .results import Results
 from .tally import Tally
 
@@ -48,7 +48,7 @@ class Survey:
         return len(self.keys) - len(self.first) - len(self.failures)
 
 
-def survey(asking: Asking, tell: Callable[[int], None], most_kept: float = MAX_KEPT_BYTES) -> Survey:
+def survey(asking: RowRequests, tell: Callable[[int], None], most_kept: float = MAX_KEPT_BYTES) -> Survey:
     """Go through all rows once. `tell` is told how many it were, each time. `most_kept` is in bytes."""
     keys: list[str] = []
     first: dict[str, int] = {}
@@ -88,7 +88,7 @@ class Job:
 
     name: str
     count: int
-    asking: Asking
+    asking: RowRequests
     surveyed: Survey
     client: Client
     settings: Settings
@@ -98,7 +98,7 @@ class Job:
     fresh: bool = False
     shape: Shape | None = None
     tally: Tally = field(default_factory=Tally)
-    answers: dict[str, Answer] = field(default_factory=dict)
+    answers: dict[str, RowAnswer] = field(default_factory=dict)
     earlier: int = 0
     began: float = field(default_factory=time.monotonic)
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -128,9 +128,9 @@ class Job:
     def ask_now(self, missing: Sequence[str], results: Results, progress: Progress | Unwatched) -> ClaudeError | None:
         """Ask these now. Returns why it ended early, if it did; what had come is kept."""
         began = time.monotonic()
-        purse = Purse(None if self.budget is None else self.budget.left)
+        purse = SpendLimit(None if self.budget is None else self.budget.left)
 
-        def watch(came: list[Answer]) -> bool:
+        def watch(came: list[RowAnswer]) -> bool:
             self.take(came)
             results.keep(came)
             said = line(self.tally, len(missing), str(self.tally.cost), time.monotonic() - began)
@@ -138,13 +138,13 @@ class Job:
             return not progress.stopped.is_set()
 
         settings = replace(self.settings, betas=(*self.settings.betas, *self.asking.betas))
-        failure = Now(self.client, settings, self.concurrency, purse).run(self.asks(missing), watch)
+        failure = ConcurrentRun(self.client, settings, self.concurrency, purse).run(self.asks(missing), watch)
         if failure is None and self.tally.done < len(missing):
             why = "the budget is used up" if purse.closed else "Stop was pressed"
             failure = errors.ReplyInterrupted(f"The map was stopped: {why}.")
         return failure
 
-    def take(self, came: Sequence[Answer], *, paid: bool = True) -> None:
+    def take(self, came: Sequence[RowAnswer], *, paid: bool = True) -> None:
         """Add answers to what there is; what another run `paid` for is not counted again."""
         checked = [self._checked(each) for each in came]
         self.answers.update({each.key: each for each in checked})
@@ -154,8 +154,8 @@ class Job:
         keys = {each.key for each in came}
         self.earlier += sum(key in keys for key in self.surveyed.keys)
 
-    def _checked(self, answer: Answer) -> Answer:
-        return answer if self.shape is None else shapes.checked(self.shape, answer)
+    def _checked(self, answer: RowAnswer) -> RowAnswer:
+        return answer if self.shape is None else shapes.checked_answer(self.shape, answer)
 
     def mapped(self, model: str, batches: Sequence[str] = ()) -> Mapped:
         """The run so far, as its record."""

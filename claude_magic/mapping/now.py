@@ -20,9 +20,9 @@ from ..client.many import Attempt, Many
 from ..client.pace import Pace
 from ..conversation import Call
 from ..interrupts import Noticed
-from .answers import Answer, answer_of, failed
+from .answers import RowAnswer, answer_of, failed
 from .prompts import Ask
-from .purse import Purse
+from .purse import SpendLimit
 
 TICK_SECONDS = 0.2
 # Answers are taken in by the handful: each time costs a commit, and the thread that asks its turn.
@@ -45,7 +45,7 @@ _AT_ONCE = (errors.CredentialsError, errors.UsageError)
 
 
 # Takes some answers, none where only time has passed, and says whether to go on asking.
-Watch = Callable[[list[Answer]], bool]
+Watch = Callable[[list[RowAnswer]], bool]
 
 
 class Failures:
@@ -71,10 +71,10 @@ class Failures:
         return UNREACHED_AT_FIRST if isinstance(failure, errors.ConnectionFailedError) else SAME_FAILURES_AT_FIRST
 
 
-class Now:
+class ConcurrentRun:
     """One map's requests. `limit` is how many go side by side at most."""
 
-    def __init__(self, client: Client, settings: Settings, limit: int, purse: Purse) -> None:
+    def __init__(self, client: Client, settings: Settings, limit: int, purse: SpendLimit) -> None:
         self._purse = purse
         self._client = client
         self._settings = settings
@@ -82,7 +82,7 @@ class Now:
         self._pace = Pace(limit, settings.max_retry_wait)
         self._failures = Failures()
         self._loop = asyncio.new_event_loop()
-        self._answers: SimpleQueue[Answer | None] = SimpleQueue()
+        self._answers: SimpleQueue[RowAnswer | None] = SimpleQueue()
         self._todo: asyncio.Queue[Ask] = asyncio.Queue()
         self._workers: list[asyncio.Task[None]] = []
         self._ending = False
@@ -141,9 +141,9 @@ class Now:
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(take)
 
-    def _come(self, under_way: int) -> list[Answer | None]:
+    def _come(self, under_way: int) -> list[RowAnswer | None]:
         """The answers that have come; waits a moment for the first, and a blink for those beside it."""
-        came: list[Answer | None] = []
+        came: list[RowAnswer | None] = []
         with suppress(Empty):
             came.append(self._answers.get(timeout=TICK_SECONDS))
             if under_way > 1:
@@ -158,7 +158,7 @@ class Now:
         with suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(self._break_off)
         thread.join()
-        late: list[Answer] = []
+        late: list[RowAnswer] = []
         with suppress(Empty):
             while True:
                 if (answer := self._answers.get_nowait()) is not None:
@@ -197,7 +197,7 @@ class Now:
                 self._answers.put(None)
                 continue
             calls: list[Call] = []
-            answer: Answer | None
+            answer: RowAnswer | None
             try:
                 answer = await self._answer(ask, many, calls)
             except asyncio.CancelledError:
@@ -210,7 +210,7 @@ class Now:
                 self._purse.paid(answer.calls)
             self._answers.put(answer)
 
-    async def _answer(self, ask: Ask, many: Many, calls: list[Call]) -> Answer | None:
+    async def _answer(self, ask: Ask, many: Many, calls: list[Call]) -> RowAnswer | None:
         """One row's answer, over as many attempts as it takes; `calls` are added to as they end.
 
         `None` where it was not asked: the budget is used up, or what is wrong is wrong for all.
@@ -241,7 +241,7 @@ class Now:
             retries += 1
             await asyncio.sleep(delay)
 
-    def _failed(self, ask: Ask, failure: errors.ClaudeError, calls: list[Call]) -> Answer:
+    def _failed(self, ask: Ask, failure: errors.ClaudeError, calls: list[Call]) -> RowAnswer:
         self._failures.note(failure)
         return failed(ask.key, failure, *calls)
 

@@ -14,7 +14,7 @@ from typing import Any
 from .. import context, masking
 from ..client import Client, Settings
 from ..context import Expression
-from ..foreign import comes_from
+from ..foreign import is_from_library
 from ..masking import Secrets
 from ..options import Options
 from ..parts import Limits
@@ -22,7 +22,7 @@ from ..request import Request
 from ..structured import Shape
 from . import results, rows, table
 from .job import Job, Unwatched, survey
-from .prompts import Asking, Template, names_in
+from .prompts import RowRequests, Template, names_in
 
 # Partitions of one process are asked one after the other: together they would pass the limit of requests at once.
 _ONE_AT_A_TIME = threading.Lock()
@@ -45,7 +45,7 @@ class Spec:
 
 def is_partitioned(value: Any) -> bool:
     """Whether this is a frame or a column of Dask."""
-    return comes_from(value, "dask") and hasattr(value, "map_partitions")
+    return is_from_library(value, "dask") and hasattr(value, "map_partitions")
 
 
 def values_of(body: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
@@ -67,9 +67,9 @@ def ask_partition(frame: Any, spec: Spec) -> Any:
     """One partition with its answers."""
     data = rows.rows_of(frame)
     client = Client()
-    secrets = Secrets(masking.known(spec.values, client.secrets()), spec.options.allow_secrets)
+    secrets = Secrets(masking.known_secrets(spec.values, client.secrets()), spec.options.allow_secrets)
     template = Template(spec.body, spec.values, secrets, Limits(spec.options.value_tokens, spec.options.cell_tokens))
-    asking = Asking(template, data, spec.built, spec.options, spec.settings.provider)
+    asking = RowRequests(template, data, spec.built, spec.options, spec.settings.provider)
     job = Job(
         name=spec.name,
         count=data.count,

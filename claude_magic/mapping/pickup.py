@@ -16,7 +16,7 @@ from ..client import Settings, retrying
 from ..client.batches import Batches
 from ..client.stream import events_of
 from ..interrupts import Noticed
-from .answers import Answer, answer_of
+from .answers import RowAnswer, answer_of
 from .progress import Progress, duration
 from .results import Part, Results
 
@@ -52,7 +52,7 @@ class Collected:
     """What a batch brought: its answers; and whether this was the `first` time, for only then is it paid for."""
 
     part: Part
-    answers: Sequence[Answer]
+    answers: Sequence[RowAnswer]
     first: bool
 
 
@@ -132,11 +132,11 @@ class Pickup:
             self._progress.say(f"{why}: the batch goes on, and is looked at again in {duration(pause)}", at_once=True)
             self.wait(pause, interrupts)
 
-    def _read(self, part: Part, found: Mapping[str, Any], interrupts: Noticed) -> list[Answer]:
+    def _read(self, part: Part, found: Mapping[str, Any], interrupts: Noticed) -> list[RowAnswer]:
         """The results of a batch that has ended: each row's once, whole; what is no row of it is passed over."""
         batch, keys = str(part.batch), self._results.keys_of(part)
         count = sum((found.get("request_counts") or {}).values())
-        answers: dict[str, Answer] = {}
+        answers: dict[str, RowAnswer] = {}
 
         def read() -> None:
             for line in self._batches.results(batch):
@@ -153,7 +153,7 @@ class Pickup:
                 break
             if left:
                 self.wait(POLL_SECONDS, interrupts)
-        return [*answers.values(), *(Answer(key, error=_MISSING) for key in keys - answers.keys())]
+        return [*answers.values(), *(RowAnswer(key, error=_MISSING) for key in keys - answers.keys())]
 
     @contextmanager
     def submitting(self, interrupts: Noticed) -> Iterator[None]:
@@ -189,19 +189,19 @@ class Pickup:
         first = self._batches.again(lambda: next(self._batches.results(batch["id"]), {}))
         return str(first.get("custom_id")).startswith(f"{part.digest}-")
 
-    def _answer(self, key: str, line: Mapping[str, Any], part: Part) -> Answer:
+    def _answer(self, key: str, line: Mapping[str, Any], part: Part) -> RowAnswer:
         """One line of the results as an answer, at a batch's price."""
         result = line.get("result")
         result = result if isinstance(result, Mapping) else {}
         kind = str(result.get("type"))
         if kind != "succeeded":
-            return Answer(key, error=_LEFT.get(kind) or _said(result))
+            return RowAnswer(key, error=_LEFT.get(kind) or _said(result))
         accumulator = Accumulator()
         try:
             for event in events_of(result["message"], ""):
                 accumulator.add(event)
         except (errors.ClaudeError, KeyError, TypeError):
-            return Answer(key, error="the result is unreadable")
+            return RowAnswer(key, error="the result is unreadable")
         reply = accumulator.reply()
         call = call_of(reply, model=part.model, started=part.created, provider=part.provider)
         call = replace(call, usage={**call.usage, "service_tier": "batch"})

@@ -102,7 +102,7 @@ def _uses_row(code: CodeType) -> bool:
     return not names_in(code).isdisjoint(NAMES)
 
 
-class Asking:
+class RowRequests:
     """The requests of a map, built one at a time, as often as they are wanted. `provider` is part of each key."""
 
     def __init__(self, template: Template, rows: Rows, built: Request, options: Options, provider: str) -> None:

@@ -10,7 +10,7 @@ from ..conversation import Call
 from ..pricing import EXACT
 
 
-class Purse:
+class SpendLimit:
     """`left` is in USD; `None` where nothing limits it. Once `closed`, it stays so."""
 
     def __init__(self, left: Decimal | None) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from ..errors import UsageError
 from ..journal import MAX_AGE_SECONDS, make_private, private
 from ..mapped import Mapped
-from .answers import Answer, as_data, from_data
+from .answers import RowAnswer, as_data, from_data
 
 BUSY_SECONDS = 30.0
 # The API gives a batch's results out for 29 days; where the notebook's word on its age is off by hours, for less.
@@ -122,7 +122,7 @@ class Results:
         """Nothing more comes."""
         self._file.close()
 
-    def found(self, keys: Iterable[str]) -> dict[str, Answer]:
+    def found(self, keys: Iterable[str]) -> dict[str, RowAnswer]:
         """The answers that there are already, by key."""
         known = {}
         for some in _some(keys):
@@ -133,7 +133,7 @@ class Results:
                         known[key] = answer
         return known
 
-    def keep(self, answers: Iterable[Answer]) -> None:
+    def keep(self, answers: Iterable[RowAnswer]) -> None:
         """Write answers down: those that need not be asked again."""
         now = time.time()
         rows = [(each.key, now, json.dumps(as_data(each))) for each in answers if each.settled]
@@ -191,7 +191,7 @@ class Results:
         """The ids of all batches that this file knows, those done with included."""
         return {batch for (batch,) in self._file.execute("SELECT batch FROM parts WHERE batch IS NOT NULL")}
 
-    def close_part(self, part: Part, answers: Iterable[Answer] = ()) -> bool:
+    def close_part(self, part: Part, answers: Iterable[RowAnswer] = ()) -> bool:
         """A batch is done with, or was never submitted: what it answered is kept, the rest can be asked again.
 
         False where another kernel had done so before.

@@ -17,7 +17,7 @@ from typing import Any
 from .. import frames
 from ..accumulator import whole_text
 from ..errors import UsageError
-from ..foreign import attempt, comes_from, one_line, short
+from ..foreign import is_from_library, one_line, short, try_or_none
 
 MAX_ROWS = 10_000_000
 MAX_NAMES_SHOWN = 8
@@ -65,7 +65,7 @@ class Row:
         return self[name]
 
     def __getitem__(self, name: Any) -> Any:
-        position = attempt(partial(self._positions.get, name))
+        position = try_or_none(partial(self._positions.get, name))
         if position is None:  # a column that is called by a number can be asked for by its digits
             position = next((at for label, at in self._positions.items() if str(label) == name), None)
         if position is None:
@@ -94,7 +94,7 @@ def rows_of(value: Any) -> Rows:
     if isinstance(value, str | bytes | bytearray):
         raise UsageError("Text has no rows to map over.", advice=_GIVE)
     if frames.is_frame(value):
-        if comes_from(value, *_ONE_PROCESS):
+        if is_from_library(value, *_ONE_PROCESS):
             return _of_pandas(value)
         return _of_narwhals(value)
     if isinstance(value, Mapping):
@@ -216,7 +216,7 @@ def _narwhals_series(name: str, column: Column, backend: Any) -> Any:
         return nw.new_series(name, list(map(_whole, column.values)), types[column.kind], backend=backend)
     kinds = {type(each) for each in column.values if each is not None}
     if len(kinds) < 2 or kinds == {int, float}:  # of others, polars makes something that they are not
-        found = attempt(lambda: nw.new_series(name, list(column.values), backend=backend))
+        found = try_or_none(lambda: nw.new_series(name, list(column.values), backend=backend))
         if found is not None:
             return found
     texts = [None if each is None else json.dumps(each, ensure_ascii=False, default=str) for each in column.values]

@@ -11,10 +11,10 @@ from .. import structured
 from ..conversation import Turn
 from ..errors import SchemaError
 from ..structured import Shape
-from .answers import Answer
+from .answers import RowAnswer
 
 
-def checked(shape: Shape, answer: Answer) -> Answer:
+def checked_answer(shape: Shape, answer: RowAnswer) -> RowAnswer:
     """The answer with its value as plain JSON, or with what of it does not fit."""
     if answer.error or answer.text is None or not answer.calls:
         return answer
@@ -34,7 +34,7 @@ def fields(shape: Shape | None) -> Sequence[str]:
     return properties or ("reply",)
 
 
-def field_of(shape: Shape | None, answer: Answer, name: str) -> Any:
+def field_of(shape: Shape | None, answer: RowAnswer, name: str) -> Any:
     """One column's value; `None` where there is none."""
     if shape is None:
         return answer.text

@@ -14,7 +14,7 @@ from ..pricing import Cost
 from ..stored import VERSION
 from ..structured import Shape
 from . import shapes
-from .answers import Answer
+from .answers import RowAnswer
 from .job import Job
 from .progress import duration
 from .rows import Column
@@ -35,7 +35,7 @@ def columns(job: Job, taken: frozenset[str]) -> dict[str, Column]:
     """
     found = [_answer(job, key) for key in job.surveyed.keys]
     own = [job.surveyed.first.get(key) == at for at, key in enumerate(job.surveyed.keys)]
-    paid = [answer if mine else Answer(answer.key) for answer, mine in zip(found, own, strict=True)]
+    paid = [answer if mine else RowAnswer(answer.key) for answer, mine in zip(found, own, strict=True)]
     tokens = [pricing.tokens(each.calls) for each in paid]
     asked = [each.key in job.answers for each in found]
     costs = [pricing.total(map(pricing.call_cost, each.calls)).dollars for each in paid]
@@ -57,7 +57,7 @@ def empty_columns(taken: frozenset[str], shape: Shape | None) -> dict[str, Colum
     return _named(made, {name: Column([], kind) for name, kind in _FIGURES.items()}, taken)
 
 
-def _replies(shape: Shape | None, found: Sequence[Answer], name: str) -> Column:
+def _replies(shape: Shape | None, found: Sequence[RowAnswer], name: str) -> Column:
     return Column([shapes.field_of(shape, each, name) for each in found], "text" if shape is None else "any")
 
 
@@ -66,10 +66,10 @@ def _named(made: Mapping[str, Column], figures: Mapping[str, Column], taken: fro
     return {**named, **{free_name(name, taken | {*named}): column for name, column in figures.items()}}
 
 
-def _answer(job: Job, key: str) -> Answer:
+def _answer(job: Job, key: str) -> RowAnswer:
     if key in job.surveyed.failures:
-        return Answer(key, error=job.surveyed.failures[key])
-    return job.answers.get(key) or Answer(key, error=NOT_ASKED)
+        return RowAnswer(key, error=job.surveyed.failures[key])
+    return job.answers.get(key) or RowAnswer(key, error=NOT_ASKED)
 
 
 def free_name(name: str, taken: frozenset[str]) -> str:
@@ -97,9 +97,9 @@ def bundle(mapped: Mapped, job: Job, notes: Sequence[str]) -> record.Bundle:
         rate,
     )
     offline = f" ({record.OFFLINE})" if mapped.provider == "offline" else ""
-    shown = [record.table(f"Mapped over {short(job.name, 60)}{offline}", _HEADS, [row])]
+    shown = [record.table_output(f"Mapped over {short(job.name, 60)}{offline}", _HEADS, [row])]
     if errors := _errors(job):
-        shown.append(record.table("Rows without a whole answer", ("rows", "error"), errors))
+        shown.append(record.table_output("Rows without a whole answer", ("rows", "error"), errors))
     if notes:
         shown.append(_remarks(notes))
     return {kind: "\n".join(each[kind] for each in shown) for kind in ("text/html", "text/plain")}

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from .. import pricing
 from ..conversation import Call
 from ..pricing import FREE, Cost, Tokens
-from .answers import Answer
+from .answers import RowAnswer
 
 
 class Tally:
@@ -20,7 +20,7 @@ class Tally:
         self.tokens = Tokens()
         self.calls: list[Call] = []
 
-    def add(self, answers: Iterable[Answer]) -> None:
+    def add(self, answers: Iterable[RowAnswer]) -> None:
         """Take answers in."""
         for answer in answers:
             self.done += 1

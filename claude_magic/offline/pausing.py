@@ -25,7 +25,7 @@ _RESULT = {
 
 def call(body: Body, said: Sequence[Block], query: str) -> dict[str, Any]:
     """A search that comes after `said` in the reply to a request."""
-    before = [*_words(flatten(body["messages"])), *(["assistant", settled(block)] for block in said)]
+    before = [*_words_before(flatten(body["messages"])), *(["assistant", settled(block)] for block in said)]
     return {"type": "server_tool_use", "id": _id(before), "name": "web_search", "input": {"query": query}}
 
 
@@ -45,7 +45,7 @@ def changed(body: Body) -> bool:
     placed = flatten(body["messages"])
     said = [each for each in placed if each.kind not in _THINKING]
     return any(
-        _ours(each) and each.block["id"] != _id(_words(said[:i]))
+        _ours(each) and each.block["id"] != _id(_words_before(said[:i]))
         for i, each in enumerate(said)
         if each.message == placed[-1].message
     )
@@ -55,7 +55,7 @@ def _ours(placed: Placed) -> bool:
     return placed.kind == "server_tool_use" and str(placed.block["id"]).startswith(_MARK)
 
 
-def _words(placed: Sequence[Placed]) -> list[Any]:
+def _words_before(placed: Sequence[Placed]) -> list[Any]:
     return [[each.role, settled(each.block)] for each in placed if each.kind not in _THINKING]
 
 
