@@ -105,8 +105,8 @@ def test_cancelling_keeps_what_was_done_and_the_cell_asks_only_the_rest(
     notebook: Notebook, capsys: pytest.CaptureFixture[str]
 ) -> None:
     now = time.time()
-    batches = notebook.server.batches
-    batches.clock, batches.seconds = lambda: now, 100
+    its_batches = notebook.server.batches
+    its_batches.clock, its_batches.seconds = lambda: now, 100
     stop_when_submitted(notebook)
     with pytest.raises(ReplyInterrupted, match="waiting was interrupted") as raised:
         notebook.map("list(range(10)) --batch")
@@ -118,7 +118,7 @@ def test_cancelling_keeps_what_was_done_and_the_cell_asks_only_the_rest(
     notebook.look("--cancel")
     notebook.look("--resume")
     assert "5 of 10 rows answered" in capsys.readouterr().out
-    batches.seconds = 0
+    its_batches.seconds = 0
     result = notebook.map("list(range(10)) --batch")
     assert result["error"].isna().all()
     assert sorted(Counter(notebook.submitted.values()).items()) == [(1, 5), (2, 5)]
@@ -141,8 +141,8 @@ def stop_when_submitted(notebook: Notebook) -> None:
 
 def test_a_batch_that_expires_says_so_and_its_rows_are_asked_again(notebook: Notebook) -> None:
     now = time.time()
-    batches = notebook.server.batches
-    batches.clock, batches.seconds = lambda: now, 4 * EXPIRES_SECONDS
+    its_batches = notebook.server.batches
+    its_batches.clock, its_batches.seconds = lambda: now, 4 * EXPIRES_SECONDS
     stop_when_submitted(notebook)
     with pytest.raises(ReplyInterrupted):
         notebook.map("list(range(8)) --batch")
@@ -150,7 +150,7 @@ def test_a_batch_that_expires_says_so_and_its_rows_are_asked_again(notebook: Not
     result = notebook.map("list(range(8)) --batch")
     assert list(result["error"].isna()) == [True] * 2 + [False] * 6
     assert "expired after 24 hours" in result["error"][7]
-    batches.seconds = 0
+    its_batches.seconds = 0
     assert notebook.map("list(range(8)) --batch")["error"].isna().all()
 
 
@@ -534,10 +534,10 @@ class Children:
         assert self.run(folder) == 0
         replies, read, written = json.loads((folder / "result.json").read_text())
         assert replies == [f"re: Say {item}" for item in range(50)], f"killed {killed}"
-        batches = self.server.batches.all.values()
-        every = [each["custom_id"] for batch in batches for each in batch.requests]
+        all_batches = self.server.batches.all.values()
+        every = [each["custom_id"] for batch in all_batches for each in batch.requests]
         assert len(every) == len({name.rpartition("-")[2] for name in every}) == 50, f"killed {killed}"
-        usages = [each["result"]["message"]["usage"] for batch in batches for each in batch.results]
+        usages = [each["result"]["message"]["usage"] for batch in all_batches for each in batch.results]
         assert sum(map(int, read)) == sum(usage["input_tokens"] for usage in usages)
         assert sum(map(int, written)) == sum(usage["output_tokens"] for usage in usages)
 

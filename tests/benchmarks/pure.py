@@ -80,9 +80,9 @@ def _request_rows() -> Iterator[Row]:
 
 def _request_row(count: int) -> Row:
     history = Conversation(tuple(_turn(number) for number in range(count)))
-    build = functools.partial(request.build, history, [{"type": "text", "text": "And then?"}], Options(model=MODEL))
-    messages = build().params["messages"]
-    found = best({"build": lambda: _seconds(build), "dumps": lambda: _seconds(json.dumps, messages)}, REPETITIONS)
+    built = functools.partial(request.build, history, [{"type": "text", "text": "And then?"}], Options(model=MODEL))
+    messages = built().params["messages"]
+    found = best({"build": lambda: _seconds(built), "dumps": lambda: _seconds(json.dumps, messages)}, REPETITIONS)
     what = f"request after {count:,} turns ({len(json.dumps(messages)) / 1e6:.1f} MB)"
     return Row(what, 1000 * found["build"], "ms", 1000 * found["dumps"], "json.dumps of its messages")
 
