@@ -211,7 +211,8 @@ def _check_type(made: Attachment, came: fetching.Fetched, url: str) -> None:
         came.media_type == "application/pdf" and kind != "PDF"
     ):
         raise UsageError(
-            f"{fetching.shown(url)} says that it is {came.media_type}, and its bytes are not.", advice=NOTHING_SENT
+            f"{fetching.shown_address(url)} says that it is {came.media_type}, and its bytes are not.",
+            advice=NOTHING_SENT,
         )
 
 

@@ -136,14 +136,14 @@ def _pdf(given: _Given) -> Attachment:
 def _svg(given: _Given) -> Attachment:
     """An SVG as the picture that it draws, where there is something here that renders it."""
     try:
-        picture = svg.rendered(given.data) if given.whole else None
+        picture = svg.svg_as_png(given.data) if given.whole else None
     except Exception as error:
         failure = f"which cannot be rendered ({one_line(error)})"
     else:
         if picture is not None:
             return Attachment([pictures.image_block(picture)], ["rendered"])
         failure = "which Claude does not take as an image" if given.whole else f"of {_bytes(given.size)}: too large"
-    ways = "" if svg.can_render() else f"{svg.RENDERER_ADVICE} "
+    ways = "" if svg.can_render_svg() else f"{svg.RENDERER_ADVICE} "
     raise PromptError(
         f"{given.name} is an SVG, {failure}.",
         advice=f"{ways}Or save it as PNG; {{{{open('…').read()}}}} sends its source as text. {NOTHING_SENT}",

@@ -25,7 +25,7 @@ STOP_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
-class Question:
+class ComparedQuestion:
     """What one model is asked: the request, and the turn that it will make.
 
     `unbound` makes the same request without earlier thinking. `budget` is what the reply may cost at most;
@@ -48,7 +48,7 @@ class Compared:
     failure: ClaudeError | None = None
 
 
-def names(given: str) -> list[str]:
+def compared_models(given: str) -> list[str]:
     """The models of `--model opus,sonnet`. Raises `UsageError` for too many, and for one that is missing."""
     found = [name.strip() for name in given.split(",")]
     if not all(found):
@@ -58,7 +58,9 @@ def names(given: str) -> list[str]:
     return found
 
 
-def ask(client: Client, questions: Sequence[Question], settings: Settings, columns: Columns) -> list[Compared]:
+def ask_models(
+    client: Client, questions: Sequence[ComparedQuestion], settings: Settings, columns: Columns
+) -> list[Compared]:
     """Ask all at once, and show the replies as they come. Each failure is its model's own."""
     runs = [_Run(client, each, settings, column) for each, column in zip(questions, columns.columns, strict=True)]
     with warnings.catch_warnings():  # the streams silence warnings, each in its thread: put back what was before
@@ -82,7 +84,7 @@ def ask(client: Client, questions: Sequence[Question], settings: Settings, colum
 class _Run:
     """One model's reply, in a thread of its own."""
 
-    def __init__(self, client: Client, question: Question, settings: Settings, column: Column) -> None:
+    def __init__(self, client: Client, question: ComparedQuestion, settings: Settings, column: Column) -> None:
         self._question = question
         self._failure: ClaudeError | None = ReplyInterrupted("The reply was interrupted.")
         self._answer = Answer(client, settings, column, question.draft, question.writer, question.budget)

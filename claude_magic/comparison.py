@@ -11,7 +11,7 @@ from . import comparing, counting, models, pricing, record, request, window
 from .budget import Budget, tighter
 from .client import Settings
 from .columns import Columns
-from .comparing import Compared, Question
+from .comparing import Compared, ComparedQuestion
 from .conversation import Along, Block, Conversation, Turn
 from .errors import ReplyInterrupted, UsageError
 from .interrupts import uninterrupted
@@ -74,7 +74,7 @@ def compare(
                 _question(session, side, share, history, content, cell, settings)
                 for side, share in zip(sides, shares, strict=True)
             ]
-        found = comparing.ask(session.client, questions, settings, columns)
+        found = comparing.ask_models(session.client, questions, settings, columns)
     finally:
         with uninterrupted(swallow=True):
             session.spent += [each.turn for each in found if each.turn is not None]
@@ -129,8 +129,8 @@ def _question(
     content: Sequence[Block],
     cell: Cell,
     settings: Settings,
-) -> Question:
-    return Question(
+) -> ComparedQuestion:
+    return ComparedQuestion(
         side.asked,
         side.draft,
         session.writer(side.draft, cell, settings),

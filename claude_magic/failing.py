@@ -34,7 +34,7 @@ MAX_VARIABLES = 12
 _LIBRARIES = tuple({path for name, path in sysconfig.get_paths().items() if name in ("stdlib", "purelib", "platlib")})
 
 
-def parts(failure: Failure, source: str | None, secrets: Secrets) -> list[Part]:
+def error_parts(failure: Failure, source: str | None, secrets: Secrets) -> list[Part]:
     """The error as parts of a prompt. `source` is what stood in the cell that failed."""
     error = failure.error
     frames = list(_frames(error))[-MAX_FRAMES:]
@@ -51,7 +51,7 @@ def parts(failure: Failure, source: str | None, secrets: Secrets) -> list[Part]:
     return found
 
 
-def in_a_line(error: BaseException) -> str:
+def error_line(error: BaseException) -> str:
     """An exception's type and message."""
     return one_line(error)
 

@@ -14,7 +14,7 @@ from .conversation import NOT_RUN, Block, blocks
 MAX_EXCERPT_CHARACTERS = 60
 
 
-def arguments(given: Any) -> str:
+def arguments_text(given: Any) -> str:
     """The exact arguments: as JSON, but one text of several lines as it is."""
     if isinstance(given, Mapping) and len(given) == 1:
         ((name, value),) = given.items()
@@ -23,20 +23,20 @@ def arguments(given: Any) -> str:
     return json.dumps(given, indent=2, ensure_ascii=False, default=str)
 
 
-def told(result: Block) -> str:
+def result_text(result: Block) -> str:
     """What Claude was told."""
     content = result.get("content")
     pieces = blocks({"content": content}) if isinstance(content, str | list | tuple) else ()
     return "\n".join(str(block.get("text", f"[{block.get('type')}]")) for block in pieces)
 
 
-def invocation(call: Block, result: Block | None) -> tuple[str, str]:
+def notebook_tool_call(call: Block, result: Block | None) -> tuple[str, str]:
     """Title and text of a call; of one that broke off, as much as came."""
-    asked = call.get("partial_json") or arguments(call.get("input"))
+    asked = call.get("partial_json") or arguments_text(call.get("input"))
     title = f"Tool call: {call.get('name')}"
     if result is None:
         return title, str(asked)
-    said = told(result)
+    said = result_text(result)
     failed = "failed: " if result.get("is_error") else ""
     outcome = "not run" if said == NOT_RUN else f"{failed}{_excerpt(said)}"
     return f"{title} → {outcome}", f"{asked}\n\n→ {said}"

@@ -156,7 +156,7 @@ class NotebookView:
         self._asking = name
         self._wake.set()
         try:
-            return self._panel.ask(f"May {name} run?", record.printable(invocations.arguments(given)))
+            return self._panel.ask(f"May {name} run?", record.printable(invocations.arguments_text(given)))
         finally:
             self._asking = ""
 
@@ -220,7 +220,7 @@ class NotebookView:
             if tools != self._tools:
                 self._tools = tools
                 if self._panel is not None:
-                    self._panel.tell("".join(record.fold(*invocations.invocation(*each)) for each in tools))
+                    self._panel.tell("".join(record.fold(*invocations.notebook_tool_call(*each)) for each in tools))
             self._say()
             if not self._pace.is_due(len(text) + len(thinking)):
                 return
@@ -247,7 +247,7 @@ class NotebookView:
         seconds = int(time.monotonic() - self._began)
         if self._panel is None:
             if (said := (state, self._tools)) != self._said:
-                folded = "".join(record.fold(*invocations.invocation(*each)) for each in self._tools)
+                folded = "".join(record.fold(*invocations.notebook_tool_call(*each)) for each in self._tools)
                 self._header.show({"text/html": f"<em>{html.escape(state)}</em>{folded}", "text/plain": state})
             self._said = said
         elif (now := (state, seconds, clicks_arrive(self._shell))) != self._said:
@@ -354,7 +354,7 @@ class TerminalView:
         elif event["type"] == TOOL_RESULT:
             self._written += 1
             done = next(each for each in accumulator.tools if each[1] == event["content"])
-            _write(record.printable("\n\n[{}]\n{}\n".format(*invocations.invocation(*done))))
+            _write(record.printable("\n\n[{}]\n{}\n".format(*invocations.notebook_tool_call(*done))))
 
     def wait(self, wait: Wait) -> None:
         """Say why, and how long."""
@@ -397,7 +397,7 @@ def can_input(shell: InteractiveShell | None) -> bool:
 
 def by_input(name: str, given: Mapping[str, Any]) -> bool | None:
     """Ask in words whether a tool may run; `None` where nobody can answer."""
-    _write(f"\nClaude calls {record.printable(name)} with\n{record.printable(invocations.arguments(given))}\n")
+    _write(f"\nClaude calls {record.printable(name)} with\n{record.printable(invocations.arguments_text(given))}\n")
     try:
         return input(f"May {record.printable(name)} run? [y/N] ").strip().lower() in ("y", "yes")
     except (EOFError, NotImplementedError):

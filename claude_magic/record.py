@@ -62,7 +62,7 @@ def header_output(turn: Turn, instead_of: Sequence[str] = ()) -> tuple[Bundle, B
 
 def _plain_header(turn: Turn) -> str:
     """Figures and marks on one line, and below it what does not fit there."""
-    return "\n".join([footer(turn), *(f"  {line}" for line in printable(along.listing(turn.along)).splitlines())])
+    return "\n".join([footer(turn), *(f"  {line}" for line in printable(along.attached_list(turn.along)).splitlines())])
 
 
 def _figure(text: str) -> str:
@@ -104,7 +104,7 @@ def _cost(turn: Turn) -> str:
 def _went_along(turn: Turn) -> list[str]:
     images = sum(block.get("type") == "image" for block in turn.prompt)
     counted = [f"{images} {'image' if images == 1 else 'images'}"] if images and not turn.along else []
-    named = printable(along.figure(turn.along))
+    named = printable(along.attached_line(turn.along))
     return [*counted, *([named] if named else [])]
 
 
@@ -121,7 +121,7 @@ def marks(turn: Turn) -> list[str]:
     if call.stop_reason == "refusal":
         details = call.stop_details or {}
         found += [printable(str(details[name])) for name in ("category", "explanation") if details.get(name)]
-    if masked := along.masked(turn.along):
+    if masked := along.masked_secrets(turn.along):
         found.append(printable(masked))
     return found
 
@@ -219,18 +219,18 @@ def reply_value(turn: Turn) -> ReplyText:
 
 def folds_of(turn: Turn) -> list[tuple[str, str]]:
     """Title and text of all that is folded away: what went along, thinking, then each other block that is not text."""
-    thinking, listed = thinking_of(turn.reply), along.listing(turn.along)
-    found = [(f"{along.TITLE}: {len(turn.along)} things", listed)] if listed else []
+    thinking, listed = thinking_of(turn.reply), along.attached_list(turn.along)
+    found = [(f"{along.ATTACHED_TITLE}: {len(turn.along)} things", listed)] if listed else []
     found += [(THINKING, thinking)] if thinking else []
     results = {block.get("tool_use_id"): block for block in turn.reply if workings.is_result(block)}
     for block in turn.reply:
         if block["type"] in workings.CALLS:
-            found.append(workings.working(block, results.pop(block.get("id"), None)))
+            found.append(workings.server_tool_call(block, results.pop(block.get("id"), None)))
         elif workings.is_result(block):
             if results.pop(block.get("tool_use_id"), None) is block:  # its call stands in an earlier turn
-                found.append(workings.working(None, block))
+                found.append(workings.server_tool_call(None, block))
         elif block["type"] == "tool_use":
-            found.append(invocations.invocation(block, turn.results.get(block.get("id", ""))))
+            found.append(invocations.notebook_tool_call(block, turn.results.get(block.get("id", ""))))
         elif block["type"] not in ("text", "thinking"):
             found.append(_FOLDS.get(block["type"], _any_block)(block))
     return [*found, *([("Files that the code made", files)] if (files := _files(turn)) else [])]

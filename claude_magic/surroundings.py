@@ -72,7 +72,7 @@ class Surroundings:
                 "There is no error to send: no cell has failed in this kernel.", advice="Leave --error out."
             )
         source = self.executions.source(failure.number) if failure.number else None
-        parts = failing.parts(failure, source, self.secrets)
+        parts = failing.error_parts(failure, source, self.secrets)
         where = f"error in cell [{failure.number}]" if failure.number else "last error"
         return Piece(where, "error", parts)
 
@@ -120,7 +120,7 @@ class Surroundings:
         if executions.has_result(number):
             yield from context.parts_of(executions.result(number), f"Out[{number}]", self.secrets, RESULT_LIMITS)
         if (error := executions.error(number)) is not None:
-            yield Text(failing.in_a_line(error))
+            yield Text(failing.error_line(error))
 
     @cached_property
     def _filed(self) -> dict[int, Mapping[str, Any]]:

@@ -18,18 +18,18 @@ _LENGTH = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][0-9]{1,3})?)\s*(px|pt|pc|mm|cm
 _PIXELS = {"pt": 4 / 3, "pc": 16, "mm": 96 / 25.4, "cm": 96 / 2.54, "in": 96, "em": 16, "ex": 8}
 
 
-def can_render() -> bool:
+def can_render_svg() -> bool:
     """Whether there is something here that renders SVG."""
     return importlib.util.find_spec("resvg_py") is not None
 
 
-def rendered(svg: str | bytes) -> bytes | None:
+def svg_as_png(svg: str | bytes) -> bytes | None:
     """An SVG as a PNG on white, at its own size within `MAX_IMAGE_SIDE_PIXELS`; None where nothing renders it.
 
     Raises:
         ValueError: it is no SVG, or too large.
     """
-    if not can_render():
+    if not can_render_svg():
         return None
     import resvg_py
 

@@ -127,7 +127,7 @@ def displayed(value: Any, name: str, room: Room) -> list[Part]:
     for mime, data in _display_forms(value, _RATHER_THAN_NOTHING):
         if mime == "image/svg+xml":
             raise UnshowableError(
-                f"{name} is an SVG picture{'' if svg.can_render() else ', which is not sent as it is'}.",
+                f"{name} is an SVG picture{'' if svg.can_render_svg() else ', which is not sent as it is'}.",
                 advice=f"{_unrendered(data)} Nothing was sent.",
             )
         parts = try_or_none(partial(_display_form, mime, data, room))
@@ -138,10 +138,10 @@ def displayed(value: Any, name: str, room: Room) -> list[Part]:
 
 def _unrendered(data: Any) -> str:
     """Why there is no picture of an SVG, or what to do about it."""
-    if not svg.can_render():
+    if not svg.can_render_svg():
         return svg.RENDERER_ADVICE
     try:
-        svg.rendered(data)
+        svg.svg_as_png(data)
     except Exception as error:
         return f"It cannot be rendered ({one_line(error)})."
     return "It cannot be rendered."
@@ -149,7 +149,7 @@ def _unrendered(data: Any) -> str:
 
 def _display_form(mime: str, data: Any, room: Room) -> list[Part]:
     if mime == "image/svg+xml":
-        picture = svg.rendered(data)
+        picture = svg.svg_as_png(data)
         return [] if picture is None else [image_block(picture)]
     if mime.startswith("image/"):
         return [image_block(base64.b64decode(data) if isinstance(data, str) else bytes(data))]

@@ -32,7 +32,7 @@ def ran_code(content: Sequence[Block]) -> bool:
     return any(block["type"] == "server_tool_use" and block.get("name") in _RAN for block in content)
 
 
-def working(call: Block | None, result: Block | None) -> tuple[str, str]:
+def server_tool_call(call: Block | None, result: Block | None) -> tuple[str, str]:
     """Title and text of a call with its result; either may be missing."""
     name = str((call or {}).get("name") or str((result or {}).get("type")).removesuffix("_tool_result"))
     asked = _object(call.get("input") if call else None)

@@ -100,5 +100,7 @@ def test_text_of_any_script_weighs_about_a_token_for_each_three_and_a_half_bytes
 
 def test_nothing_is_said_where_nothing_went_along() -> None:
     alone: Turn = turn(text("Yes."))
-    assert along.figure(alone.along) == along.listing(alone.along) == along.masked(alone.along) == ""
+    assert (
+        along.attached_line(alone.along) == along.attached_list(alone.along) == along.masked_secrets(alone.along) == ""
+    )
     assert "with" not in record.footer(alone)

@@ -106,7 +106,7 @@ def roles(turn: Turn) -> list[str]:
 
 
 def results_of(turn: Turn) -> list[tuple[str, bool]]:
-    return [(invocations.told(result), bool(result.get("is_error"))) for result in turn.results.values()]
+    return [(invocations.result_text(result), bool(result.get("is_error"))) for result in turn.results.values()]
 
 
 @pytest.fixture

@@ -197,10 +197,10 @@ def test_what_a_model_does_not_take_is_refused_before_anything_is_sent(
 
 
 def test_names_are_counted_and_whole() -> None:
-    assert comparing.names("opus, sonnet") == ["opus", "sonnet"]
+    assert comparing.compared_models("opus, sonnet") == ["opus", "sonnet"]
     for wrong in ("opus,", "a,b,c,d,e,f,g"):
         with pytest.raises(errors.UsageError):
-            comparing.names(wrong)
+            comparing.compared_models(wrong)
 
 
 def test_the_budget_holds_for_all_together(session: Session, shell: Publisher) -> None:

@@ -21,7 +21,7 @@ from shell import Shell
 from unruly import BROKEN, MODEL, ODD, STATUSES, STOPPED, WHOLE, Unruly, said
 
 from claude_magic import pricing
-from claude_magic.client import many
+from claude_magic.client import many as client_many
 from claude_magic.client.pace import Pace
 from claude_magic.errors import RateLimitError, ReplyInterrupted
 from claude_magic.mapping import now
@@ -89,7 +89,7 @@ def check(notebook: Notebook, server: Unruly, result: Any) -> None:
 def test_rows_among_faults_of_every_kind_hold_all_promises(
     notebook: Notebook, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    monkeypatch.setattr(many, "PINGED_TIMEOUTS", 1)
+    monkeypatch.setattr(client_many, "PINGED_TIMEOUTS", 1)
     with Unruly(seed, SHARE) as server:
         monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
         result = notebook.ask(ROWS)

@@ -19,7 +19,7 @@ from kernel import Kernel
 from claude_magic import client as client_module
 from claude_magic import models
 from claude_magic.client import Client, Settings, lookups
-from claude_magic.magics.listing import HEADS, MAX_ROWS, from_api, from_table, table
+from claude_magic.magics.listing import HEADS, MAX_ROWS, listings_from_api, listings_from_table, models_table
 from claude_magic.models import MODELS, RETIRED, lookup, retirement_note
 
 # Every model that the SDK names, but for its pinned and its retired names.
@@ -155,10 +155,10 @@ def test_the_list_comes_from_the_api_with_all_that_it_says(standin: Any, monkeyp
     monkeypatch.setenv("ANTHROPIC_API_KEY", "k-0123456789")
     answer = Client().models(NO_LIST)
     assert answer is not None
-    assert [from_api(entry).id for entry in answer] == [row.id for row in MODELS]
-    shipped = {each.id: each for each in from_table(retired=False)}
+    assert [listings_from_api(entry).id for entry in answer] == [row.id for row in MODELS]
+    shipped = {each.id: each for each in listings_from_table(retired=False)}
     for entry in answer:
-        said, row = from_api(entry), shipped[entry["id"]]
+        said, row = listings_from_api(entry), shipped[entry["id"]]
         assert (said.line, said.context, said.max_output) == (row.line, row.context, row.max_output)
         assert (set(said.thinking or ()), said.effort) == (set(row.thinking or ()), row.effort)
 
@@ -268,7 +268,7 @@ class Cells(HTMLParser):
 
 def shown(answer: Any, provider: str = "anthropic", retired: bool = False) -> tuple[str, dict[str, dict[str, str]]]:
     """The text of the table, and its cells: by model, then by head (the second `output` is `max output`)."""
-    bundle = table(answer, provider, retired)
+    bundle = models_table(answer, provider, retired)
     _, heads, *rows = Cells(bundle["text/html"]).rows
     assert all(len(row) == len(heads) for row in rows)
     return bundle["text/plain"], {row[1]: dict(zip(heads, row, strict=True)) for row in rows}
@@ -370,7 +370,7 @@ def test_a_hostile_list_can_neither_be_markup_nor_drive_a_terminal() -> None:
     evil = '<img src=x onerror="alert(1)">\x1b[2J\u202e\ud800\n'
     kinds = {evil: {"supported": True}}
     has = {"thinking": {"types": kinds}, "effort": kinds}
-    bundle = table([entry(id=evil, line=evil, capabilities=has), entry(id=evil * 1000)], "anthropic")
+    bundle = models_table([entry(id=evil, line=evil, capabilities=has), entry(id=evil * 1000)], "anthropic")
     assert Cells(bundle["text/html"]).tags <= {"div", "table", "caption", "thead", "tbody", "tr", "th", "td"}
     for shape in bundle.values():
         assert not re.search("[\x1b\u202e]", shape) and shape.encode() and len(shape) < 10_000

@@ -339,7 +339,7 @@ def test_a_token_kept_in_memory_wins_and_is_never_shown(ask: Asking) -> None:
 
 def test_a_token_in_the_place_of_a_variables_name_is_refused_unseen() -> None:
     with pytest.raises(ClaudeError) as raised:
-        tokens.variables({"mcp.a.com": SECRET})
+        tokens.token_variables({"mcp.a.com": SECRET})
     assert SECRET not in str(raised.value) and "NAME of an environment variable" in str(raised.value)
 
 

@@ -32,7 +32,7 @@ class Fetched:
     media_type: str
 
 
-def shown(url: str) -> str:
+def shown_address(url: str) -> str:
     """An address without what may be a secret in it: no user, no query."""
     parts = urlsplit(url)
     port = f":{parts.port}" if parts.port else ""
@@ -69,22 +69,22 @@ def fetch(url: str, max_bytes: int) -> Fetched:
         failure = "is, or leads to, no http or https address"
     except httpx2.HTTPError:  # its words may hold the address, with what is secret in it
         failure = "cannot be reached"
-    raise errors.UsageError(f"{shown(url)} {failure}.", advice=NOTHING_SENT)
+    raise errors.UsageError(f"{shown_address(url)} {failure}.", advice=NOTHING_SENT)
 
 
 def _body(response: httpx2.Response, url: str, max_bytes: int) -> Fetched:
     if not response.is_success:
         said = f"{response.status_code} {response.reason_phrase}".strip()
-        raise errors.UsageError(f"{shown(url)} answered {said}.", advice=NOTHING_SENT)
+        raise errors.UsageError(f"{shown_address(url)} answered {said}.", advice=NOTHING_SENT)
     came, end = bytearray(), time.monotonic() + FETCH_SECONDS
     for piece in response.iter_bytes():
         came += piece
         if len(came) > max_bytes:
             raise errors.UsageError(
-                f"{shown(url)} has more than {max_bytes / 10**6:.0f} MB: a request does not take as much.",
+                f"{shown_address(url)} has more than {max_bytes / 10**6:.0f} MB: a request does not take as much.",
                 advice=NOTHING_SENT,
             )
         if time.monotonic() > end:
-            raise errors.UsageError(f"{shown(url)} took more than {FETCH_SECONDS:.0f} s.", advice=NOTHING_SENT)
+            raise errors.UsageError(f"{shown_address(url)} took more than {FETCH_SECONDS:.0f} s.", advice=NOTHING_SENT)
     media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     return Fetched(bytes(came), name_in(url), media_type)

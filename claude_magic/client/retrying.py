@@ -30,7 +30,7 @@ def delay_before(attempt: int, failure: errors.ClaudeError, max_wait: float) -> 
     return float(delay)
 
 
-def reason(failure: errors.ClaudeError) -> str:
+def retry_reason(failure: errors.ClaudeError) -> str:
     """Why there is a pause, in two words."""
     reasons = {
         errors.RateLimitError: "rate limit",

@@ -18,7 +18,7 @@ from .failures import check_address
 from .parameters import create_arguments
 from .providers import PROVIDERS
 from .refusals import error_in, id_in
-from .retrying import delay_before, is_retryable, reason
+from .retrying import delay_before, is_retryable, retry_reason
 from .settings import Settings, headers
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class Stream:
         self.retries += 1
         end = time.monotonic() + delay
         while (left := end - time.monotonic()) > 0:
-            self._on_wait(Wait(reason(failure), left, self.retries, self._settings.max_retries))
+            self._on_wait(Wait(retry_reason(failure), left, self.retries, self._settings.max_retries))
             time.sleep(min(left, 1.0))
 
     def _failure(self, error: Exception | None) -> errors.ClaudeError:

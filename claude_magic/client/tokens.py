@@ -17,7 +17,7 @@ from .. import errors
 VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 
-def variables(given: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+def token_variables(given: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
     """Host and variable of each row of `ClaudeMagic.mcp_tokens`. Raises `UsageError`, without showing it, for a value
     that is no variable's name."""
     for host, variable in given.items():

@@ -19,7 +19,7 @@ __all__ = ["FORMS", "Exported", "export", "form_of", "script"]
 
 _WRITERS: Mapping[str, Callable[[Mapping[str, Conversation], str, str], Exported]] = {
     "md": prose.write,
-    "json": data.write,
+    "json": data.write_json,
     "html": page.write,
     "py": program.write,
 }

@@ -14,7 +14,7 @@ from .files import Exported
 _HALF = re.compile("[\ud800-\udfff]")
 
 
-def write(chats: Mapping[str, Conversation], title: str, stem: str) -> Exported:
+def write_json(chats: Mapping[str, Conversation], title: str, stem: str) -> Exported:
     """All turns, chat after chat. A turn knows its chat, and needs neither title nor files."""
     turns = [turn for chat in chats.values() for turn in chat]
     text = json.dumps(stored.document(turns), indent=2, ensure_ascii=False)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from .. import pricing, record, syntax
 from ..conversation import Block, Conversation, Turn, turns_of
 from .files import Exported, bytes_of
-from .telling import STALE, folds, label, name_of
+from .telling import STALE, block_name, printable_folds, turn_label
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -73,14 +73,14 @@ def _summary(turns: Sequence[Turn]) -> str:
 
 def _turn(turn: Turn, number: int, stale: bool) -> str:
     prompt = "\n".join(_prompt(block) for block in turn.prompt)
-    folded = "\n".join(_fold(title, body) for title, body in folds(turn))
+    folded = "\n".join(_fold(title, body) for title, body in printable_folds(turn))
     reply = "\n".join(rendered(bundle["text/markdown"]) for bundle in record.answer_outputs(turn))
     reply += "".join(_prompt(block) for block in turn.made if block["type"] == "image")
     marked = [*record.marks(turn), *([STALE] if stale else [])]
     figures = [f"<span>{html.escape(figure)}</span>" for figure in record.figures_of(turn)]
     figures += [f"<strong>{html.escape(mark)}</strong>" for mark in marked]
     return (
-        f'<article>\n<section class="prompt"><h3>{html.escape(label(turn, number))}</h3>\n{prompt}</section>\n'
+        f'<article>\n<section class="prompt"><h3>{html.escape(turn_label(turn, number))}</h3>\n{prompt}</section>\n'
         f'{folded}\n<section class="reply">\n{reply}</section>\n<footer>{" · ".join(figures)}</footer>\n</article>'
     )
 
@@ -88,7 +88,7 @@ def _turn(turn: Turn, number: int, stale: bool) -> str:
 def _prompt(block: Block) -> str:
     if block.get("type") == "text":
         return f'<div class="text">{html.escape(record.printable(block["text"]).strip())}</div>'
-    name = html.escape(name_of(block))
+    name = html.escape(block_name(block))
     raw = bytes_of(block.get("source")) if block.get("type") == "image" else None
     if raw is None:
         return f'<p class="along">{name}</p>'

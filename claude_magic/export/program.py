@@ -17,7 +17,7 @@ from ..options import DEFAULT_MAX_TOKENS
 from ..request import PASSING, THINKING
 from .files import Exported, bytes_of, is_base64, path_of
 from .literals import Expression, escaped, literal
-from .telling import label
+from .telling import turn_label
 
 LONGEST_INLINE_SYSTEM_CHARACTERS = 70
 # What `client.messages.stream` takes by name (SDK 2.12, resources/messages/messages.py), in a reader's order.
@@ -125,7 +125,7 @@ def _chat(
 def _about(turn: Turn, number: int) -> str:
     model, tokens_in, tokens_out = record.figures_of(turn)[:3]
     cost = str(pricing.recorded_cost(turn))
-    return " · ".join([label(turn, number), model, tokens_in, tokens_out, cost, *record.marks(turn)])
+    return " · ".join([turn_label(turn, number), model, tokens_in, tokens_out, cost, *record.marks(turn)])
 
 
 def _ask(

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from .. import markdown, record
 from ..conversation import Block, Conversation, Turn
 from .files import Exported, bytes_of, path_of
-from .telling import STALE, folds, label, name_of
+from .telling import STALE, block_name, printable_folds, turn_label
 
 # White space that carries meaning, or a table: to be shown letter for letter in a fixed width.
 _LAID_OUT = re.compile(r"^[ \t]|[ \t]{2}|\t|\|", re.MULTILINE)
@@ -29,10 +29,10 @@ def write(chats: Mapping[str, Conversation], title: str, stem: str) -> Exported:
 
 
 def _turn(turn: Turn, number: int, stale: bool, stem: str, files: dict[str, bytes]) -> Iterator[str]:
-    yield f"### {markdown.escape(label(turn, number))}"
+    yield f"### {markdown.escape(turn_label(turn, number))}"
     for block in turn.prompt:
         yield _prompt(block, stem, files)
-    for title, body in folds(turn):
+    for title, body in printable_folds(turn):
         summary = markdown.escape(title)
         yield f"<details>\n<summary>{summary}</summary>\n\n{_folded(title, body)}\n\n</details>"
     yield from (bundle["text/markdown"] for bundle in record.answer_outputs(turn))
@@ -46,11 +46,11 @@ def _prompt(block: Block, stem: str, files: dict[str, bytes]) -> str:
         return _quoted(record.printable(block["text"]).strip("\n"))
     raw = bytes_of(block.get("source"))
     if raw is None:
-        return f"> *{markdown.escape(name_of(block))}*"
+        return f"> *{markdown.escape(block_name(block))}*"
     path = path_of(block["source"], raw, stem)
     files[path] = raw
     bang = "!" if block["type"] == "image" else ""
-    return f"{bang}[{markdown.escape(name_of(block))}]({quote(path)})"
+    return f"{bang}[{markdown.escape(block_name(block))}]({quote(path)})"
 
 
 def _quoted(text: str) -> str:

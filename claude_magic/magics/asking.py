@@ -215,7 +215,7 @@ class ClaudeMagic(Magics, Configuration):
             headers=tuple(self.headers.items()),
             betas=tuple(self.betas),
             base_url=self.base_url,
-            mcp_tokens=tokens.variables(self.mcp_tokens),
+            mcp_tokens=tokens.token_variables(self.mcp_tokens),
         )
 
     def resolved(self, wanted: Options) -> Options:
@@ -283,7 +283,7 @@ class ClaudeMagic(Magics, Configuration):
         from .. import columns, comparing, comparison, record
         from ..session import Replay
 
-        names = comparing.names(wanted.model)
+        names = comparing.compared_models(wanted.model)
         single = {"--show-request": wanted.show_request, "--count": wanted.count, "--show-code": wanted.show_code}
         single |= {"--schema": bool(wanted.schema), "--tools": bool(wanted.tools), "--code": wanted.code}
         for flag in (flag for flag, given in {**single, "--fallback": wanted.fallback}.items() if given):

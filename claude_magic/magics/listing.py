@@ -51,7 +51,7 @@ class Listing:
     retires: date | None = None
 
 
-def table(answer: Sequence[Mapping[str, Any]] | None, provider: str, retired: bool = False) -> Bundle:
+def models_table(answer: Sequence[Mapping[str, Any]] | None, provider: str, retired: bool = False) -> Bundle:
     """The table of models: those of the API's answer, or without one those of the shipped table."""
     from .. import record
 
@@ -82,8 +82,8 @@ def _listings(answer: Sequence[Mapping[str, Any]] | None, retired: bool, *, aske
     """The models, by line and the newest first, and where they are from, in words."""
     shipped = f"the table shipped with claude_magic {__version__}"
     if answer is None:
-        return _in_order(from_table(retired)), f"{shipped} (the API gave no list)" if asked else shipped
-    said = [from_api(entry) for entry in answer]
+        return _in_order(listings_from_table(retired)), f"{shipped} (the API gave no list)" if asked else shipped
+    said = [listings_from_api(entry) for entry in answer]
     found = [completed(listing) for listing in said]
     source = "the API" if found == said else f"the API; what it does not say, from {shipped}"
     return _in_order(each for each in found if retired or each.lifecycle != "retired"), source
@@ -97,7 +97,7 @@ def _in_order(listings: Iterable[Listing]) -> list[Listing]:
     return sorted(listings, key=place)
 
 
-def from_table(retired: bool) -> list[Listing]:
+def listings_from_table(retired: bool) -> list[Listing]:
     """The models of the shipped table; of those that have retired it knows only when."""
     gone = [Listing(name, _line(name), lifecycle="retired", retires=day) for name, day in models.RETIRED.items()]
     return [*(_shipped(row) for row in models.MODELS), *(gone if retired else ())]
@@ -134,7 +134,7 @@ def completed(listing: Listing) -> Listing:
     return replace(listing, **missing, capabilities={**shipped.capabilities, **listing.capabilities})
 
 
-def from_api(entry: Mapping[str, Any]) -> Listing:
+def listings_from_api(entry: Mapping[str, Any]) -> Listing:
     """One entry of the API's list (SDK 2.12, types/model_info.py). What does not fit counts as not said."""
     has = _part(entry, "capabilities")
     said = {name: _supported(has, name) for name in models.CAPABILITIES}

@@ -26,4 +26,4 @@ class ModelMagics(BesideMagics):
 
         settings, retired = self._asking.settings(), "--all" in line.split()
         answer = self._asking.session.client.models(settings, retired=retired)
-        self.shell.display_pub.publish(listing.table(answer, settings.provider, retired), {})
+        self.shell.display_pub.publish(listing.models_table(answer, settings.provider, retired), {})

@@ -44,7 +44,7 @@ def answer_of(key: str, reply: Reply, *calls: Call) -> RowAnswer:
     return RowAnswer(key, text, _why_unfinished(reply), calls, settled=True)
 
 
-def failed(key: str, failure: ClaudeError, *calls: Call) -> RowAnswer:
+def failed_answer(key: str, failure: ClaudeError, *calls: Call) -> RowAnswer:
     """A row that got no answer: it can be asked again."""
     request = f" (request {failure.request_id})" if failure.request_id else ""
     return RowAnswer(key, None, f"{failure.message}{request}", calls)

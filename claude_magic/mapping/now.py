@@ -20,7 +20,7 @@ from ..client.many import Attempt, Many
 from ..client.pace import Pace
 from ..conversation import Call
 from ..interrupts import Noticed
-from .answers import RowAnswer, answer_of, failed
+from .answers import RowAnswer, answer_of, failed_answer
 from .prompts import Ask
 from .purse import SpendLimit
 
@@ -201,9 +201,9 @@ class ConcurrentRun:
             try:
                 answer = await self._answer(ask, many, calls)
             except asyncio.CancelledError:
-                answer = failed(ask.key, errors.ReplyInterrupted("interrupted"), *calls)
+                answer = failed_answer(ask.key, errors.ReplyInterrupted("interrupted"), *calls)
             except Exception as error:  # of a row that nobody foresaw, the others know nothing
-                answer = failed(
+                answer = failed_answer(
                     ask.key, errors.StreamError(f"The reply is unreadable ({type(error).__name__})."), *calls
                 )
             if answer is not None:
@@ -243,7 +243,7 @@ class ConcurrentRun:
 
     def _failed(self, ask: Ask, failure: errors.ClaudeError, calls: list[Call]) -> RowAnswer:
         self._failures.note(failure)
-        return failed(ask.key, failure, *calls)
+        return failed_answer(ask.key, failure, *calls)
 
     def _call(self, attempt: Attempt, model: str) -> Call:
         return call_of(

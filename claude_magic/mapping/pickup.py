@@ -125,7 +125,7 @@ class Pickup:
             except errors.ClaudeError as failure:
                 if not retrying.is_retryable(failure):
                     raise
-                why, wanted = retrying.reason(failure), getattr(failure, "retry_after", None) or 0.0
+                why, wanted = retrying.retry_reason(failure), getattr(failure, "retry_after", None) or 0.0
             pause = min(SLOWEST_POLL_SECONDS, POLL_SECONDS * 2.0 ** min(failed, 10))
             pause = max(pause, min(wanted, LONGEST_ASKED_SECONDS))
             failed += 1

@@ -28,7 +28,7 @@ def checked_answer(shape: Shape, answer: RowAnswer) -> RowAnswer:
     return replace(answer, value=value[shape.holder] if shape.holder else value)
 
 
-def fields(shape: Shape | None) -> Sequence[str]:
+def schema_fields(shape: Shape | None) -> Sequence[str]:
     """The columns that a reply becomes: those of an object, else one."""
     properties = () if shape is None or shape.holder else tuple(shape.schema.get("properties", ()))
     return properties or ("reply",)

@@ -40,7 +40,7 @@ def columns(job: Job, taken: frozenset[str]) -> dict[str, Column]:
     asked = [each.key in job.answers for each in found]
     costs = [pricing.total(map(pricing.call_cost, each.calls)).dollars for each in paid]
     dollars = [None if each is None or not was else float(each) for each, was in zip(costs, asked, strict=True)]
-    replies = shapes.fields(job.shape)
+    replies = shapes.schema_fields(job.shape)
     made = {name: _replies(job.shape, found, name) for name in replies}
     figures = {
         "input_tokens": Column([t.all_input if was else None for t, was in zip(tokens, asked, strict=True)], "count"),
@@ -53,7 +53,7 @@ def columns(job: Job, taken: frozenset[str]) -> dict[str, Column]:
 
 def empty_columns(taken: frozenset[str], shape: Shape | None) -> dict[str, Column]:
     """The same columns of no rows."""
-    made = {name: _replies(shape, [], name) for name in shapes.fields(shape)}
+    made = {name: _replies(shape, [], name) for name in shapes.schema_fields(shape)}
     return _named(made, {name: Column([], kind) for name, kind in _FIGURES.items()}, taken)
 
 

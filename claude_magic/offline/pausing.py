@@ -23,24 +23,24 @@ _RESULT = {
 }
 
 
-def call(body: Body, said: Sequence[Block], query: str) -> dict[str, Any]:
+def paused_call(body: Body, said: Sequence[Block], query: str) -> dict[str, Any]:
     """A search that comes after `said` in the reply to a request."""
     before = [*_words_before(flatten(body["messages"])), *(["assistant", settled(block)] for block in said)]
     return {"type": "server_tool_use", "id": _id(before), "name": "web_search", "input": {"query": query}}
 
 
-def result(call: Block) -> dict[str, Any]:
+def paused_result(call: Block) -> dict[str, Any]:
     """What the search found."""
     return {"type": "web_search_tool_result", "tool_use_id": call["id"], "content": [_RESULT]}
 
 
-def calls(body: Body) -> list[Block]:
+def paused_calls(body: Body) -> list[Block]:
     """The searches of the turn that the request continues; none where it asks something new."""
     last = runs(flatten(body["messages"]))[-1]
     return [each.block for each in last if last[0].role == "assistant" and _ours(each)]
 
 
-def changed(body: Body) -> bool:
+def is_changed_since_pause(body: Body) -> bool:
     """Whether the turn that the request continues is not the one that was paused."""
     placed = flatten(body["messages"])
     said = [each for each in placed if each.kind not in _THINKING]

@@ -12,7 +12,7 @@ _SENTENCE = re.compile(r"\s*(\S.*?[.!?](?=\s|$)|\S.*)", re.DOTALL)
 _UNREAD = "The stand-in reads no file."
 
 
-def citations(body: Body) -> list[dict[str, Any]]:
+def cite_documents(body: Body) -> list[dict[str, Any]]:
     """A text block with its citation for each document of the newest message that has any, in order."""
     placed = [each for each in flatten(body["messages"]) if each.kind == "document"]
     newest = max((each.message for each in placed), default=-1)

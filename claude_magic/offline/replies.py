@@ -74,7 +74,7 @@ def _content(prompt: Prompt, body: Body, worked: Sequence[dict[str, Any]]) -> li
     found = [section for make in SECTIONS if (section := make(prompt))] or [closing(prompt)]
     told = instructions(prompt)
     said = _said(LABEL + "\n\n".join([told, *found] if told else found))
-    cited = quoting.citations(body)
+    cited = quoting.cite_documents(body)
     return [{**said, "text": f"{said['text']}\n\n"}, *cited] if cited else [said]
 
 
@@ -84,12 +84,12 @@ def _said(text: str) -> dict[str, Any]:
 
 def _paused(prompt: Prompt, body: Body, times: int) -> list[dict[str, Any]]:
     """The next part of a turn that pauses so many times: what the last search found, and a search or the end."""
-    made = pausing.calls(body)
-    found = [pausing.result(made[-1])] if made else []
+    made = pausing.paused_calls(body)
+    found = [pausing.paused_result(made[-1])] if made else []
     if len(made) >= times:
         return [*found, _said(f"{LABEL}I paused {times} time{'s'[: times != 1]}, and go on.\n\n{closing(prompt)}")]
     said = [*found, _said(f"{'' if made else LABEL}Let me search ({len(made) + 1} of {times}).")]
-    return [*said, pausing.call(body, said, prompt.question)]
+    return [*said, pausing.paused_call(body, said, prompt.question)]
 
 
 def _named_tool(prompt: Prompt, body: Body) -> dict[str, Any] | None:

@@ -143,7 +143,11 @@ def _order(body: Body, model: Model) -> None:
         if role == "system":
             _system_message(roles, i, model)
     last = runs(flatten(body["messages"]))[-1]
-    if last[0].role == "assistant" and absent(body, "compaction") and (not _paused(last) or pausing.changed(body)):
+    if (
+        last[0].role == "assistant"
+        and absent(body, "compaction")
+        and (not _paused(last) or pausing.is_changed_since_pause(body))
+    ):
         raise Rejected(
             "This model does not support assistant message prefill. The conversation must end with a user message."
         )
