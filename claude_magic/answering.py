@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 from decimal import Decimal
 from typing import Any
 
-from . import counting, pricing, products, request, servertools, workings
+from . import counting, pricing, products, request, servertools
 from .accumulator import GOES_ON, TOOL_RESULT, Accumulator, Reply, call_of, concluded
 from .budget import Budget
 from .calling import ToolCalls
@@ -20,8 +20,9 @@ from .counting import CHARACTERS_PER_TOKEN
 from .errors import APIError, ClaudeError, ReplyInterrupted, StreamError, ThinkingRefusedError
 from .interrupts import uninterrupted
 from .journal import Writer
-from .live import View
 from .parameters import CLEAR_THINKING, CLEAR_TOOL_USES
+from .render import tool_calls
+from .render.live.live import View
 from .request import Request
 
 # How often a reply that pauses (`pause_turn`: its server tools take long) is asked to go on.
@@ -220,7 +221,7 @@ class Answer:
         """Fetch what Claude's code made. An Interrupt ends the fetching, and loses nothing of the reply."""
         with suppress(KeyboardInterrupt):
             self.files = products.fetch(self._client, settings, reply.content)
-        if workings.ran_code(reply.content) and UNPRICED not in self.notes:
+        if tool_calls.ran_code(reply.content) and UNPRICED not in self.notes:
             self.notes.append(UNPRICED)
 
     def _once(self, params: Mapping[str, Any], settings: Settings) -> ClaudeError | None:

@@ -11,9 +11,11 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from . import export, files, notebook, record, running, spending, stripping
+from . import files, notebook, running, stripping
 from .conversation import Conversation
 from .errors import ClaudeError, UsageError
+from .render import cost_report, export
+from .render.text import printable
 
 DEMO_CELL_SECONDS = 120
 INTERRUPTED = 130  # what shells say of a process that SIGINT ended
@@ -166,25 +168,25 @@ def _say_result(path: Path) -> None:
     saved = notebook.read(path)
     _complain_of(path, saved.skipped)
     print(_line(str(path.resolve())))
-    print(_line(spending.line(saved.shown)))
+    print(_line(cost_report.line(saved.shown)))
 
 
 def _cost(options: argparse.Namespace) -> int:
     """Read the notebooks, and show what their cells' footers add up to."""
-    found: list[spending.NotebookSpending] = []
+    found: list[cost_report.NotebookSpending] = []
 
     def add(path: Path) -> None:
         saved = notebook.read(path)
         _complain_of(path, saved.skipped)
-        found.append(spending.of(str(path), saved.shown, saved.mapped))
+        found.append(cost_report.of(str(path), saved.shown, saved.mapped))
 
     code = _each(files.notebooks(options.notebooks), add)
     if options.json:
-        print(spending.as_json(found))
+        print(cost_report.as_json(found))
     elif options.csv:
-        print(spending.as_csv(found), end="")
+        print(cost_report.as_csv(found), end="")
     elif found:
-        print(spending.table(found, cells=options.cells or len(found) == 1))
+        print(cost_report.table(found, cells=options.cells or len(found) == 1))
     return code
 
 
@@ -247,7 +249,7 @@ def _complain(text: str) -> None:
 
 def _line(text: str) -> str:
     """One line that does not drive the terminal, whatever a file or its name holds."""
-    return " ".join(record.printable(text).split())
+    return " ".join(printable(text).split())
 
 
 def _sentence(text: str) -> str:

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from .answering import Answer
 from .budget import Budget
 from .client import Client, Settings
-from .columns import Column, Columns
 from .conversation import Turn
 from .errors import ClaudeError, ReplyInterrupted, StreamError, UsageError
 from .interrupts import uninterrupted
 from .journal import Writer
+from .render.live.columns import Column, Columns
 from .request import Request
 
 MAX_MODELS = 6  # side by side: more cannot be read

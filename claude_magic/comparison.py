@@ -7,16 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from . import comparing, counting, models, pricing, record, request, window
+from . import comparing, counting, models, pricing, request, window
 from .budget import Budget, tighter
 from .client import Settings
-from .columns import Columns
 from .comparing import Compared, ComparedQuestion
 from .conversation import Along, Block, Conversation, Turn
 from .errors import ReplyInterrupted, UsageError
 from .interrupts import uninterrupted
 from .notebook import Cell
 from .options import Options
+from .render.live.columns import Columns
+from .render.turn import REPLAYED, who_answers
 from .request import Request
 from .session import NO_REPLAY, Outcome, Replay, Session, call_key, draft_turn
 
@@ -59,7 +60,7 @@ def compare(
     recorded = [session.recorded(side.asked, cell, settings, replay) for side in sides]
     found: list[Compared] = []
     if all(recorded):
-        columns.begin([side.model for side in sides], content, label=record.REPLAYED)
+        columns.begin([side.model for side in sides], content, label=REPLAYED)
         for side, turn in zip(sides, recorded, strict=True):
             if turn is not None:
                 found.append(Compared(side.model, session.replayed(turn, side.asked, side.draft)))
@@ -69,7 +70,7 @@ def compare(
     shares = _shares(session, sides, settings)
     try:
         with uninterrupted():
-            columns.begin([side.model for side in sides], content, label=record.who_answers(settings.provider))
+            columns.begin([side.model for side in sides], content, label=who_answers(settings.provider))
             questions = [
                 _question(session, side, share, history, content, cell, settings)
                 for side, share in zip(sides, shares, strict=True)

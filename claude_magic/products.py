@@ -11,9 +11,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import pictures, workings
+from . import pictures
 from .client import Client, Settings
 from .conversation import Block
+from .render import tool_calls
 
 MAX_FILES = 20
 MAX_SECONDS = 30.0  # for all of them: the reply is there already, and the reader waits
@@ -24,7 +25,7 @@ def fetch(client: Client, settings: Settings, content: Sequence[Block]) -> tuple
     """The files that a reply tells of. What cannot be fetched is named all the same."""
     found: list[Block] = []
     end = time.monotonic() + MAX_SECONDS
-    for file_id in list(workings.files(content))[:MAX_FILES]:
+    for file_id in list(tool_calls.files(content))[:MAX_FILES]:
         about = client.file(file_id, settings) if time.monotonic() < end else {}
         named = {"title": str(about.get("filename") or file_id), "file_id": file_id}
         found.append(_image(client, settings, named, about) or _named(named, about))

@@ -16,22 +16,23 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from . import citable, counting, limits, models, notebook, parameters, record, request, servertools, window
+from . import citable, counting, limits, models, notebook, parameters, request, servertools, window
 from .accumulator import Accumulator
 from .answering import Answer
 from .budget import Budget, tighter, without_what_was_left
 from .calling import ToolCalls
 from .chats import Chats
 from .client import Client, Settings, providers
-from .columns import Columns
 from .conversation import CONTINUE, Along, Block, Call, Conversation, Pin, Turn, turns_of
 from .counting import Counted
 from .errors import ClaudeError, ReplyInterrupted, StreamError, UsageError
 from .interrupts import uninterrupted
 from .journal import Journal, Why, Writer
-from .live import View
 from .notebook import Cell, Saved
 from .options import Options
+from .render.live.columns import Columns
+from .render.live.live import View
+from .render.turn import REPLAYED, who_answers
 from .replay import Records, difference, events, replayed
 from .request import Request
 
@@ -194,7 +195,7 @@ class Session:
         answer = Answer(self.client, settings, view, draft, self.writer(draft, cell, settings), budget, tools)
         try:
             with uninterrupted():
-                view.begin(content, label=record.who_answers(settings.provider))
+                view.begin(content, label=who_answers(settings.provider))
             yield answer
         finally:
             with uninterrupted(swallow=True):
@@ -332,7 +333,7 @@ class Session:
         accumulator, failure = Accumulator(), None
         try:
             with uninterrupted():
-                view.begin(turn.prompt, label=record.REPLAYED)
+                view.begin(turn.prompt, label=REPLAYED)
             with suppress(StreamError):  # a record that is odd, but whole, is shown without growing
                 for event in events(recorded, replay.speed, time.sleep):
                     view.grow(event, accumulator)

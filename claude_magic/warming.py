@@ -10,16 +10,18 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import counting, models, pricing, record
+from . import counting, models, pricing
 from .answering import Answer
 from .budget import Budget
 from .client import Client, Settings
 from .conversation import Block, Call, Message, Turn, blocks
 from .errors import UsageError
-from .live import Unseen
 from .notebook import Cell
 from .options import Options
 from .parameters import COMPACT, betas
+from .render import text
+from .render.live.live import Unseen
+from .render.turn import OFFLINE
 from .request import PASSING, TTL_SECONDS, Request
 from .session import Session, draft_turn
 
@@ -147,12 +149,12 @@ def line(warmed: Warmed) -> str:
     call, tokens = turn.calls[-1], pricing.tokens(turn.calls)
     cost = pricing.turn_cost(turn)
     counts = f"{tokens.written:,} tokens written, {tokens.cached:,} read"
-    offline = [record.OFFLINE] if turn.offline else []
+    offline = [OFFLINE] if turn.offline else []
     if not tokens.written and not tokens.cached:
         kept = f"Nothing is in the cache of {call.model}: it kept none of {tokens.input:,} tokens"
-        return record.printable(" · ".join([kept, str(cost), *turn.notes, *offline]))
+        return text.printable(" · ".join([kept, str(cost), *turn.notes, *offline]))
     kept = f"In the cache of {call.model}: {counts}"
-    return record.printable(" · ".join([kept, str(cost), _until(warmed), *turn.notes, *offline]))
+    return text.printable(" · ".join([kept, str(cost), _until(warmed), *turn.notes, *offline]))
 
 
 def _until(warmed: Warmed) -> str:

@@ -11,10 +11,12 @@ from typing import Any
 
 from conftest import finished_streams
 
-from claude_magic import ledger, pricing, record, request, spending, stored
+from claude_magic import ledger, pricing, request, stored
 from claude_magic.accumulator import Accumulator, call_of, concluded
 from claude_magic.conversation import Block, Call, Conversation, Turn
 from claude_magic.options import Options
+from claude_magic.render import cost_report, history
+from claude_magic.render.turn import answer_outputs, header_output, image_outputs, reply_value
 
 ASKED_AT = 1_763_800_000.0
 USAGE = {
@@ -113,11 +115,11 @@ def digested(turn: Turn) -> str:
     """Do with a turn what a session and a page do with one. Returns the HTML that is shown of it."""
     conversation = Conversation((turn,))
     request.build(conversation, [text("and now?")], Options())
-    record.image_outputs(turn.prompt)
-    record.answer_outputs(turn)
-    record.reply_value(turn)
+    image_outputs(turn.prompt)
+    answer_outputs(turn)
+    reply_value(turn)
     assert str(pricing.turn_cost(turn)) and str(pricing.recorded_cost(turn))
     json.dumps(stored.metadata(turn))
-    spent = spending.session_table(ledger.entries([turn], [turn]))
-    shown = (record.header_output(turn)[0], record.history_table("main", conversation), spent)
+    spent = cost_report.session_table(ledger.entries([turn], [turn]))
+    shown = (header_output(turn)[0], history.history_table("main", conversation), spent)
     return "".join(bundle["text/html"] for bundle in shown)

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from test_record import text, turn
 
-from claude_magic import along, context, record, stored, weighing
+from claude_magic import context, stored, weighing
 from claude_magic.conversation import Along, Turn
 from claude_magic.pieces import Piece
+from claude_magic.render.turn import attached_line, attached_list, footer, header_output, masked_secrets
 from claude_magic.values import Text
 
 SALES = Along("sales", "value", 1_234)
@@ -45,14 +46,14 @@ def test_a_piece_alone_is_a_question_as_a_value_alone_is() -> None:
 
 
 def test_a_few_things_are_named_on_the_line_in_html_and_in_plain_text() -> None:
-    data, _ = record.header_output(turn(text("Yes."), along=(SALES, FIGURE)))
+    data, _ = header_output(turn(text("Yes."), along=(SALES, FIGURE)))
     for shown in (data["text/html"], data["text/plain"]):
         assert "with sales (≈1,234 tokens), fig (≈12 tokens)" in shown
     assert "<details>" not in data["text/html"]
 
 
 def test_many_things_are_counted_on_the_line_and_folded_away_by_name() -> None:
-    data, _ = record.header_output(turn(text("Yes."), along=tuple(MANY)))
+    data, _ = header_output(turn(text("Yes."), along=tuple(MANY)))
     for shown in (data["text/html"], data["text/plain"]):
         assert "with 5 things (≈500 tokens)" in shown
         assert "cell [4]: cell, ≈100 tokens\n" in shown
@@ -61,13 +62,13 @@ def test_many_things_are_counted_on_the_line_and_folded_away_by_name() -> None:
 
 
 def test_masked_secrets_are_a_mark_that_says_how_many_and_where() -> None:
-    data, _ = record.header_output(turn(text("Yes."), along=tuple(MANY)))
+    data, _ = header_output(turn(text("Yes."), along=tuple(MANY)))
     assert "<strong>3 secrets masked in cell [1], cell [3], cell [5]</strong>" in data["text/html"]
-    assert "1 secret masked in sales" in record.footer(turn(text("."), along=(Along("sales", "value", 1, 1),)))
+    assert "1 secret masked in sales" in footer(turn(text("."), along=(Along("sales", "value", 1, 1),)))
 
 
 def test_a_name_from_a_file_cannot_be_markup_or_more_lines() -> None:
-    data, _ = record.header_output(turn(text("Yes."), along=(Along("<b>x\n\x1b[31m", "value", 1),)))
+    data, _ = header_output(turn(text("Yes."), along=(Along("<b>x\n\x1b[31m", "value", 1),)))
     assert "&lt;b&gt;x [31m (≈1 token)" in data["text/html"]
     assert len(data["text/plain"].splitlines()) == 1
 
@@ -100,7 +101,5 @@ def test_text_of_any_script_weighs_about_a_token_for_each_three_and_a_half_bytes
 
 def test_nothing_is_said_where_nothing_went_along() -> None:
     alone: Turn = turn(text("Yes."))
-    assert (
-        along.attached_line(alone.along) == along.attached_list(alone.along) == along.masked_secrets(alone.along) == ""
-    )
-    assert "with" not in record.footer(alone)
+    assert attached_line(alone.along) == attached_list(alone.along) == masked_secrets(alone.along) == ""
+    assert "with" not in footer(alone)

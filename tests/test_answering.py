@@ -10,10 +10,11 @@ import pytest
 from recorded import turn_of
 from test_session import OFFLINE, Reader, ask, dialogue
 
-from claude_magic import errors, pricing, record
+from claude_magic import errors, pricing
 from claude_magic.budget import Budget
 from claude_magic.conversation import text_of
 from claude_magic.notebook import Cell
+from claude_magic.render.turn import header_output
 from claude_magic.session import Outcome, Session
 
 RUNS = itertools.count()
@@ -148,7 +149,7 @@ def test_each_way_to_stop_is_said_and_the_next_question_goes_through(
     """`tool_use` is in test_tools, `pause_turn` in test_session, `compaction` in test_offline_compaction."""
     turn = ask(session, prompt, "a", **options).turn
     assert turn and turn.calls[-1].stop_reason == reason
-    assert says in record.header_output(turn)[0]["text/plain"]
+    assert says in header_output(turn)[0]["text/plain"]
     assert ask(session, "and then?", "b").failure is None
     sent = session.client.offline.requests[-1]["messages"]
     assert [message["role"] for message in sent] == (["user", "assistant", "user"] if stays else ["user"])
@@ -158,7 +159,7 @@ def test_a_reply_that_fills_the_window_says_so_and_the_next_question_is_not_sent
     prompt = "x" * int((200_000 - 110) * 3.5) + " [[long 9000]]"
     turn = ask(session, prompt, "a", model="claude-haiku-4-5", max_tokens=4_000).turn
     assert turn and turn.calls[-1].stop_reason == "model_context_window_exceeded"
-    assert "the context window is full" in record.header_output(turn)[0]["text/plain"]
+    assert "the context window is full" in header_output(turn)[0]["text/plain"]
     with pytest.raises(errors.UsageError) as raised:
         ask(session, "and then?", "b", model="claude-haiku-4-5", max_tokens=4_000)
     assert raised.value.advice and len(session.client.offline.requests) == 1

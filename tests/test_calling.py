@@ -20,19 +20,7 @@ from conftest import finished_streams
 from recorded import image
 from test_session import OFFLINE, RETRYING, RUNS, Reader, ask
 
-from claude_magic import (
-    approving,
-    calling,
-    counting,
-    errors,
-    export,
-    invocations,
-    pricing,
-    record,
-    stored,
-    tools,
-    weighing,
-)
+from claude_magic import approving, calling, counting, errors, pricing, stored, tools, weighing
 from claude_magic.accumulator import TOOL_RESULT
 from claude_magic.calling import ToolCalls
 from claude_magic.client import Settings
@@ -41,6 +29,8 @@ from claude_magic.masking import Secrets
 from claude_magic.notebook import Cell
 from claude_magic.offline import Fault
 from claude_magic.options import Options
+from claude_magic.render import export, tool_calls
+from claude_magic.render.turn import header_output, reply_text
 from claude_magic.session import Outcome, Replay, Session
 
 THOUGHT = {"type": "thinking", "thinking": "Let me see."}
@@ -106,7 +96,7 @@ def roles(turn: Turn) -> list[str]:
 
 
 def results_of(turn: Turn) -> list[tuple[str, bool]]:
-    return [(invocations.result_text(result), bool(result.get("is_error"))) for result in turn.results.values()]
+    return [(tool_calls.result_text(result), bool(result.get("is_error"))) for result in turn.results.values()]
 
 
 @pytest.fixture
@@ -122,7 +112,7 @@ def test_a_tool_runs_and_claude_goes_on_with_its_result(session: Session) -> Non
     assert ran.calls == [3]
     assert roles(outcome.turn) == ["user", "assistant", "user", "assistant"]
     assert results_of(outcome.turn) == [("{'sum': 3}", False)]
-    assert record.reply_text(outcome.turn) == "I add.\n\nIt is 3."
+    assert reply_text(outcome.turn) == "I add.\n\nIt is 3."
     assert [each.stop_reason for each in outcome.turn.calls] == ["tool_use", "end_turn"]
     assert outcome.turn.calls[0].message_id != outcome.turn.calls[1].message_id
     first, second = session.client.offline.requests
@@ -220,7 +210,7 @@ def test_at_the_limit_claude_is_told_and_has_the_last_word(session: Session) -> 
     assert outcome.failure is None and outcome.turn and ran.calls == [1, 2]
     assert "at most 2 calls" in results_of(outcome.turn)[2][0]
     assert session.client.offline.requests[-1]["tool_choice"] == {"type": "none"}
-    assert record.reply_text(outcome.turn) == "I have 1 and 2."
+    assert reply_text(outcome.turn) == "I have 1 and 2."
 
 
 def test_what_is_not_approved_is_not_run_and_claude_is_told(session: Session) -> None:
@@ -313,7 +303,7 @@ def test_an_interrupt_anywhere_leaves_a_conversation_that_goes_on(after: int) ->
         told = results_of(outcome.turn)
         assert [value for value, failed in told if not failed] == [str(each) for each in ran.calls]
         assert stored.record_of(stored.metadata(outcome.turn)["claude_magic"]).turns
-        record.header_output(outcome.turn)
+        header_output(outcome.turn)
     before = list(ran.calls)
     replies(session, [said("Well.")])
     assert use(session, ran.tool(), cell="b", prompt="Go on.").failure is None and ran.calls == before
@@ -409,7 +399,7 @@ def test_another_model_goes_on_where_one_refuses_with_what_the_tools_had_done(se
     outcome = use(session, ran.tool(), fallback="haiku")
     assert outcome.failure is None and outcome.turn and ran.calls == [1]
     assert roles(outcome.turn) == ["user", "assistant", "user", "assistant"] and len(outcome.turn.calls) == 3
-    assert record.reply_text(outcome.turn) == "Done."
+    assert reply_text(outcome.turn) == "Done."
 
 
 def test_a_refusal_after_a_tool_keeps_what_the_tool_did(session: Session) -> None:
@@ -522,7 +512,7 @@ def test_hostile_arguments_and_results_are_text_in_the_record(session: Session) 
     replies(session, [call(1, "echo", words=HOSTILE)], [said("Done.")])
     turn = use(session, tools.of(echo, "echo")).turn
     assert turn is not None
-    (data, _) = record.header_output(turn)
+    (data, _) = header_output(turn)
     assert "<script" not in data["text/html"] and "<img" not in data["text/html"]
     assert "\x1b" not in data["text/html"] and "\u202e" not in data["text/html"]
     assert "&lt;script&gt;" in data["text/html"] and "<details open" not in data["text/html"]

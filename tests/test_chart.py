@@ -14,9 +14,9 @@ import numpy
 import pytest
 from PIL import Image, ImageColor
 
-from claude_magic import chart
-from claude_magic.chart import Bar
 from claude_magic.pricing import KINDS
+from claude_magic.render import cost_chart
+from claude_magic.render.cost_chart import Bar
 
 Pixels = Any  # a numpy array
 LETTER_PIXELS = 30
@@ -34,13 +34,13 @@ def unknown(label: str = "[2]") -> Bar:
 
 def drawn(bars: Sequence[Bar]) -> Pixels:
     """The picture's pixels: rows × columns × red, green, blue."""
-    data, _ = chart.bundle("Cost per cell", bars)
+    data, _ = cost_chart.bundle("Cost per cell", bars)
     image = Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).convert("RGB")
     return numpy.asarray(image).astype(int)
 
 
 def said(bars: Sequence[Bar]) -> list[str]:
-    return chart.bundle("Cost per cell", bars)[0]["text/plain"].splitlines()
+    return cost_chart.bundle("Cost per cell", bars)[0]["text/plain"].splitlines()
 
 
 def where(pixels: Pixels, colour: str) -> Pixels:
@@ -50,22 +50,22 @@ def where(pixels: Pixels, colour: str) -> Pixels:
 
 def heights(pixels: Pixels, colour: str) -> list[int]:
     """How high a colour stands in those columns of the upper panel that have more of it than a letter has."""
-    panel = pixels[: chart.SCALE * (chart.MARGIN_PIXELS + chart.TITLE_PIXELS + chart.BARS_PIXELS)]
+    panel = pixels[: cost_chart.SCALE * (cost_chart.MARGIN_PIXELS + cost_chart.TITLE_PIXELS + cost_chart.BARS_PIXELS)]
     return [int(height) for height in where(panel, colour).sum(axis=0) if height > LETTER_PIXELS]
 
 
 def test_a_bar_is_as_high_as_its_cell_was_dear_and_stacked_by_kind() -> None:
     pixels = drawn([bar(input="0.01", output="0.02"), bar(input="0.02")])
-    inputs = heights(pixels, chart.COLOURS["input"])
+    inputs = heights(pixels, cost_chart.COLOURS["input"])
     low, high = min(inputs), max(inputs)
     assert high == pytest.approx(2 * low, abs=3)
-    assert max(heights(pixels, chart.COLOURS["output"])) == pytest.approx(high, abs=3)
+    assert max(heights(pixels, cost_chart.COLOURS["output"])) == pytest.approx(high, abs=3)
 
 
 def test_an_unknown_price_is_a_gap_as_high_as_the_panel_and_in_no_sum() -> None:
     bars = [bar(input="0.01"), unknown(), bar("[3]", input="0.02")]
-    assert max(heights(drawn(bars), chart.GAP)) >= chart.SCALE * (chart.BARS_PIXELS - 20)
-    assert not heights(drawn(bars[::2]), chart.GAP)
+    assert max(heights(drawn(bars), cost_chart.GAP)) >= cost_chart.SCALE * (cost_chart.BARS_PIXELS - 20)
+    assert not heights(drawn(bars[::2]), cost_chart.GAP)
     told = said(bars)
     assert told[2] == "[2]      n/a  (price unknown)"
     assert "Running sum: ≥$0.0300" in told and "By kind · price unknown: 1 of 3 cells, grey, in no sum" in told
@@ -86,17 +86,21 @@ def test_a_reply_that_broke_off_makes_the_sum_a_lower_bound() -> None:
 def test_any_number_of_cells_at_any_price_stays_within_its_panel(count: int, amount: str) -> None:
     bars = [bar(f"[{number + 1}]", output=amount) for number in range(count)]
     pixels = drawn(bars)
-    assert len(pixels[0]) == chart.SCALE * chart.WIDTH_PIXELS
-    inside = where(pixels, chart.BACKGROUND)
-    assert inside[:, :2].all() and inside[:, -2:].all() and inside[: chart.SCALE * (chart.MARGIN_PIXELS - 1)].all()
-    outputs = heights(pixels, chart.COLOURS["output"])
-    assert max(outputs, default=0) <= chart.SCALE * chart.BARS_PIXELS
+    assert len(pixels[0]) == cost_chart.SCALE * cost_chart.WIDTH_PIXELS
+    inside = where(pixels, cost_chart.BACKGROUND)
+    assert (
+        inside[:, :2].all()
+        and inside[:, -2:].all()
+        and inside[: cost_chart.SCALE * (cost_chart.MARGIN_PIXELS - 1)].all()
+    )
+    outputs = heights(pixels, cost_chart.COLOURS["output"])
+    assert max(outputs, default=0) <= cost_chart.SCALE * cost_chart.BARS_PIXELS
     assert bool(outputs) == (count > 0 and amount != "0")
 
 
 def test_the_picture_has_a_background_of_its_own() -> None:
     """Nothing shines through: dark text would not read on a dark notebook."""
-    data, metadata = chart.bundle("Cost per cell", [bar(input="1")])
+    data, metadata = cost_chart.bundle("Cost per cell", [bar(input="1")])
     image = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
     assert not image.has_transparency_data
     assert image.width == 2 * metadata["image/png"]["width"]
@@ -105,7 +109,7 @@ def test_the_picture_has_a_background_of_its_own() -> None:
 def test_many_cells_share_lines_of_text_and_bars_and_none_is_lost() -> None:
     bars = [bar(f"[{number}]", input="0.01") for number in range(1, 1_001)]
     told = said(bars)
-    assert len(told) <= chart.MAX_TEXT_BARS + 4 and "Running sum: $10.00" in told
+    assert len(told) <= cost_chart.MAX_TEXT_BARS + 4 and "Running sum: $10.00" in told
     assert told[1].startswith("[1]–[25]") and "$0.2500" in told[1]
     assert "price unknown" in said([*bars, unknown()])[-2]
 
@@ -113,15 +117,15 @@ def test_many_cells_share_lines_of_text_and_bars_and_none_is_lost() -> None:
 def test_the_picture_is_small() -> None:
     """It lies in the notebook's file."""
     kinds = {kind: f"0.0{number}" for number, kind in enumerate(KINDS, 1)}
-    data, _ = chart.bundle("Cost per cell", [bar(f"[{number}]", **kinds) for number in range(300)])
+    data, _ = cost_chart.bundle("Cost per cell", [bar(f"[{number}]", **kinds) for number in range(300)])
     assert len(data["image/png"]) < 60_000
 
 
 def test_the_same_cells_make_the_same_picture_whatever_precision_the_notebook_works_with() -> None:
     bars = [bar(input="1.2345678"), bar("[2]", output="0.0000001")]
-    exact = chart.bundle("Cost", bars)
+    exact = cost_chart.bundle("Cost", bars)
     with decimal.localcontext(decimal.Context(prec=2)):
-        assert chart.bundle("Cost", bars) == exact
+        assert cost_chart.bundle("Cost", bars) == exact
 
 
 # How the three kinds of colour-blind eyes see linear red, green and blue: Machado, Oliveira and Fernandes, "A
@@ -137,7 +141,7 @@ DIFFERENT = 20  # of 441 between black and white; a difference that is seen side
 
 @pytest.mark.parametrize("eyes", EYES.values(), ids=EYES)
 def test_no_two_kinds_look_alike_to_any_eye(eyes: list[list[float]]) -> None:
-    seen = [as_seen(colour, eyes) for colour in (*chart.COLOURS.values(), chart.GAP, chart.BACKGROUND)]
+    seen = [as_seen(colour, eyes) for colour in (*cost_chart.COLOURS.values(), cost_chart.GAP, cost_chart.BACKGROUND)]
     distances = [
         sum((a - b) ** 2 for a, b in zip(*pair, strict=True)) ** 0.5 for pair in itertools.combinations(seen, 2)
     ]

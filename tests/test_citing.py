@@ -14,13 +14,15 @@ from hostile import HOSTILE
 from recorded import from_the_corpus, text, turn_of
 from test_session import OFFLINE, Reader
 
-from claude_magic import citing, export, markdown, offline, record, request
+from claude_magic import offline, request
 from claude_magic.accumulator import Accumulator
 from claude_magic.client import Client
 from claude_magic.conversation import Conversation, Pin, Turn
 from claude_magic.errors import UsageError
 from claude_magic.notebook import Cell
 from claude_magic.options import Options
+from claude_magic.render import citations, export, markdown
+from claude_magic.render.turn import answer_outputs, reply_text, reply_value
 from claude_magic.session import Session
 
 CITING = Options(citations=True)
@@ -36,7 +38,7 @@ def cited(words: str, **citation: Any) -> dict[str, Any]:
 
 
 def answer(*reply: Any) -> str:
-    bundles = record.answer_outputs(turn_of("t1", "a", [text("?")], reply))
+    bundles = answer_outputs(turn_of("t1", "a", [text("?")], reply))
     return "\n\n".join(bundle["text/markdown"] for bundle in bundles)
 
 
@@ -94,7 +96,7 @@ def test_a_rerun_without_the_option_no_longer_cites() -> None:
             options, [document(), text("?")], Cell("a", run=str(options.citations)), OFFLINE, Reader()
         )
         assert outcome.failure is None
-    assert outcome.turn is not None and not citing.sources(outcome.turn.reply)
+    assert outcome.turn is not None and not citations.sources(outcome.turn.reply)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +114,7 @@ def test_the_stand_in_refuses_what_the_api_refuses(standin: offline.Server, aske
 def test_what_is_cited_goes_back_as_it_came() -> None:
     session = Session(Client())
     first = session.ask(CITING, [document(), text("?")], Cell("a", run="1"), OFFLINE, Reader()).turn
-    assert first is not None and citing.sources(first.reply)
+    assert first is not None and citations.sources(first.reply)
     session.ask(Options(), [text("And?")], Cell("b", run="2"), OFFLINE, Reader())
     sent = session.client.offline.requests[-1]["messages"][1]["content"]
     assert [block for block in sent if block.get("citations")] == [b for b in first.reply if b.get("citations")]
@@ -179,10 +181,10 @@ def test_the_value_is_plain_text_and_has_the_citations_by_their_numbers() -> Non
         [text("?")],
         [cited("A.", cited_text="a"), cited(" B.", cited_text="b"), cited(" C.", cited_text="a")],
     )
-    value = record.reply_value(turn)
+    value = reply_value(turn)
     assert value == "A. B. C."
     assert [each["cited_text"] for each in value.citations] == ["a", "b"]
-    (bundle,) = record.answer_outputs(turn)
+    (bundle,) = answer_outputs(turn)
     assert bundle["text/plain"].startswith("A. [1] B. [2] C. [1]\n\n[1] document 1: “a”")
 
 
@@ -220,7 +222,7 @@ def test_nothing_in_a_citation_becomes_more_than_words(name: str, payload: str) 
 
 
 def _addresses(shown: str) -> list[str]:
-    from claude_magic.syntax import parse
+    from claude_magic.render.markdown_syntax import parse
 
     def within(nodes: Any) -> Any:
         for node in nodes:
@@ -242,9 +244,9 @@ def test_references_appear_as_they_come() -> None:
     growing = Accumulator()
     for event in offline.reply.events(session.client.offline.replies[-1]):  # type: ignore[attr-defined]
         growing.add(event)
-    assert citing.text_with_references(growing.said) == citing.text_with_references(
+    assert citations.text_with_references(growing.said) == citations.text_with_references(
         turn.reply
-    ) and "<sup" in citing.text_with_references(growing.said)
+    ) and "<sup" in citations.text_with_references(growing.said)
 
 
 @pytest.mark.parametrize("form", export.FORMS)
@@ -266,12 +268,12 @@ def test_exports_have_the_references(form: str) -> None:
 
 @pytest.mark.skipif(not recordings(), reason="the recordings are not there")
 def test_every_recorded_citation_has_its_reference_and_its_line() -> None:
-    turns: list[Turn] = [turn for turn in from_the_corpus() if citing.sources(turn.reply)]
+    turns: list[Turn] = [turn for turn in from_the_corpus() if citations.sources(turn.reply)]
     assert len(turns) >= 4
     for turn in turns:
-        shown = "\n\n".join(bundle["text/markdown"] for bundle in record.answer_outputs(turn))
-        found = citing.sources(turn.reply)
+        shown = "\n\n".join(bundle["text/markdown"] for bundle in answer_outputs(turn))
+        found = citations.sources(turn.reply)
         assert all(f"&#91;{number}&#93;</sup>" in shown for number in range(1, len(found) + 1))
         assert f"\n{len(found)}. " in shown and f"\n{len(found) + 1}. " not in shown.split("\n---\n")[-1]
-        assert "[1]" not in record.reply_text(turn) and "<sup" not in record.reply_text(turn)
+        assert "[1]" not in reply_text(turn) and "<sup" not in reply_text(turn)
         json.dumps(dataclasses.asdict(turn))

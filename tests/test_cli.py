@@ -18,10 +18,11 @@ import pytest
 from nbconvert import HTMLExporter, MarkdownExporter
 
 from claude_magic import notebook as notebook_module
-from claude_magic import pricing, record, running, stored, stripping
+from claude_magic import pricing, running, stored, stripping
 from claude_magic.cli import main
 from claude_magic.conversation import Call, Turn
 from claude_magic.errors import UsageError
+from claude_magic.render.turn import footer
 
 KEY = "sk-ant-api03-SECRET-secret-0123456789"
 OFFLINE = "offline stand-in, not Claude"
@@ -149,8 +150,8 @@ def test_csv_has_a_line_a_cell_and_its_dollars_add_up_to_the_footers(
     assert sum(Decimal(row["dollars"]) for row in rows) == pricing.total(map(pricing.turn_cost, MIXED)).dollars
     assert sum(int(row["tokens_in"]) for row in rows) == pricing.tokens(t.calls[0] for t in MIXED).all_input == 6_007
     for row, turn in zip(rows, MIXED, strict=True):
-        assert pricing.dollars(Decimal(row["dollars"]), row["lower_bound"] == "true") in record.footer(turn)
-        assert f"{int(row['tokens_out']):,} out" in record.footer(turn)
+        assert pricing.dollars(Decimal(row["dollars"]), row["lower_bound"] == "true") in footer(turn)
+        assert f"{int(row['tokens_out']):,} out" in footer(turn)
     assert [row["offline"] for row in rows] == ["false"] * 4 + ["true"]
     assert [row["replayed"] for row in rows] == ["false"] * 3 + ["true", "false"]
 

@@ -11,11 +11,12 @@ import pytest
 from kernel import Page
 from test_session import OFFLINE, ask, dialogue
 
-from claude_magic import comparing, comparison, errors, pricing, record
-from claude_magic.columns import Columns
+from claude_magic import comparing, comparison, errors, pricing
 from claude_magic.notebook import Cell
 from claude_magic.offline import Fault
 from claude_magic.options import Options
+from claude_magic.render.live.columns import Columns
+from claude_magic.render.turn import reply_text
 from claude_magic.session import NO_REPLAY, Outcome, Replay, Session
 
 MODELS = ("opus", "sonnet", "haiku")
@@ -126,7 +127,7 @@ def test_an_interrupt_keeps_what_a_connection_that_went_silent_had_brought(sessi
     )
     assert isinstance(outcome.failure, errors.ReplyInterrupted) and len(outcome.compared) == 2
     assert all(turn.status == "interrupted" and turn.calls for turn in outcome.compared.values())
-    assert all(record.reply_text(turn) for turn in outcome.compared.values())
+    assert all(reply_text(turn) for turn in outcome.compared.values())
     assert len(session.spent) == 2
 
 
@@ -136,7 +137,7 @@ def test_a_comparison_is_replayed_without_a_request(session: Session, shell: Pub
     asked = len(session.client.offline.requests)
     again = compare(session, shell, run="again", replay=Replay("only", 0))
     assert len(session.client.offline.requests) == asked and again.joined
-    assert [record.reply_text(turn) for turn in again.compared.values()] == [
+    assert [reply_text(turn) for turn in again.compared.values()] == [
         "I am claude-opus-5-5.",
         "I am claude-sonnet-5-5.",
         "I am claude-haiku-5-5.",

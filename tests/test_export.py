@@ -27,10 +27,10 @@ from claude_magic.accumulator import Accumulator, call_of, concluded
 from claude_magic.client import Settings, Wait
 from claude_magic.conversation import Block, Call, Conversation, Turn
 from claude_magic.errors import UsageError
-from claude_magic.export import FORMS, Exported, export, form_of, script
-from claude_magic.export.literals import literal
 from claude_magic.notebook import Cell
 from claude_magic.options import Options
+from claude_magic.render.export import FORMS, Exported, export, form_of, script
+from claude_magic.render.export.script_literals import literal
 from claude_magic.session import Session
 
 RUN_SECONDS = 60

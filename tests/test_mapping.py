@@ -26,7 +26,7 @@ from kernel import Page
 from shell import OfflineShell as Notebook
 
 from claude_magic import notebook as notebooks
-from claude_magic import offline, pricing, spending, stored
+from claude_magic import offline, pricing, stored
 from claude_magic.conversation import Call
 from claude_magic.errors import PromptError, ReplyInterrupted, UsageError
 from claude_magic.mapping import lines, rows
@@ -36,6 +36,7 @@ from claude_magic.masking import Secrets
 from claude_magic.offline import Draft, Fault
 from claude_magic.options import Options
 from claude_magic.parts import Limits
+from claude_magic.render import cost_report
 
 MODEL = "claude-haiku-5-5"
 COLUMNS = {
@@ -538,5 +539,5 @@ def test_a_saved_notebook_keeps_the_record_and_the_shell_counts_it(tmp_path: Pat
         page.kernel.stop()
     saved = notebooks.read(page.path)
     assert saved.skipped == () and [(cell, run.answered) for cell, run in saved.mapped] == [(cells.index("map") + 1, 2)]
-    spent = spending.of("n", saved.shown, saved.mapped).total
+    spent = cost_report.of("n", saved.shown, saved.mapped).total
     assert spent.calls == 2 and spent.cost.dollars == saved.mapped[0][1].amount

@@ -18,7 +18,7 @@ from hostile import ENORMOUS, HOSTILE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from claude_magic.markdown import PART_CHARACTERS, Inert, code_blocks, escape, inert
+from claude_magic.render.markdown import PART_CHARACTERS, Inert, code_blocks, escape, inert
 
 MARKED = Path(__file__).parent / "marked"
 CORPUS = Path(__file__).parent.parent.parent / "shared" / "corpus" / "corpus.jsonl"

@@ -18,8 +18,9 @@ from kernel import Kernel, plain
 from PIL import Image
 from recorded import turn_of
 
-from claude_magic import ledger, pricing, spending
+from claude_magic import ledger, pricing
 from claude_magic.conversation import Call, Turn
+from claude_magic.render import cost_report
 
 STARTED = 1_795_000_000.0
 
@@ -34,7 +35,7 @@ def asked(id: str, cell: str | None = None, *, usage: dict[str, Any] | None = No
 
 def rows_of(*standing: Turn, elsewhere: tuple[Turn, ...] = ()) -> list[list[str]]:
     """The cells of the table's rows, as text alone."""
-    html = spending.session_table(ledger.entries(standing, elsewhere))["text/html"]
+    html = cost_report.session_table(ledger.entries(standing, elsewhere))["text/html"]
     body = html.partition("<tbody>")[2]
     return [
         [cell.partition(">")[2].partition("</td")[0] for cell in row.split("<td")[1:]] for row in body.split("<tr>")[1:]
@@ -100,8 +101,8 @@ def test_a_replay_is_marked_and_costs_nothing_and_what_it_replays_still_counts()
 
 def test_the_stand_in_is_labelled_in_the_table_and_in_the_chart() -> None:
     entries = ledger.entries([asked("a", provider="offline")])
-    shown = spending.session_table(entries)
-    title, _ = spending.session_bars(entries)
+    shown = cost_report.session_table(entries)
+    title, _ = cost_report.session_bars(entries)
     assert all("offline stand-in, not Claude" in told for told in (shown["text/plain"], shown["text/html"], title))
 
 
@@ -128,10 +129,10 @@ def test_without_caching_there_is_no_word_of_it_and_without_a_price_no_figure() 
 
 
 def test_a_long_session_has_few_rows_that_lose_nothing() -> None:
-    turns = [asked(str(number), f"c{number}") for number in range(spending.MAX_CELL_ROWS + 50)]
+    turns = [asked(str(number), f"c{number}") for number in range(cost_report.MAX_CELL_ROWS + 50)]
     rows = rows_of(*turns)
     assert rows[0][1] == "(50 earlier cells)" and rows[0][3] == "50,000"
-    assert len(rows) == spending.MAX_CELL_ROWS + 3 and rows[-1][3] == "150,000"
+    assert len(rows) == cost_report.MAX_CELL_ROWS + 3 and rows[-1][3] == "150,000"
 
 
 def test_the_bars_of_a_session_are_its_cells_and_add_up_to_what_they_cost() -> None:
@@ -144,7 +145,7 @@ def test_the_bars_of_a_session_are_its_cells_and_add_up_to_what_they_cost() -> N
         "server_tool_use": {"web_search_requests": 2},
     }
     turns = [asked("a", "c1", usage=usage, execution_count=4), asked("b", "c1"), asked("c"), asked("d", model="who")]
-    _, bars = spending.session_bars(ledger.entries(turns, [asked("e", once=True)]))
+    _, bars = cost_report.session_bars(ledger.entries(turns, [asked("e", once=True)]))
     assert [bar.label for bar in bars] == ["[4]", "2.", "3.", "other"]
     assert bars[0].total == pricing.total(map(pricing.turn_cost, turns[:2])).dollars
     assert bars[0].tokens == {
@@ -194,7 +195,7 @@ def test_without_pandas_it_is_a_frame_of_polars_and_without_both_a_list(monkeypa
 def test_strange_names_from_a_strangers_notebook_stay_data() -> None:
     strange = "<script>\ud800\x1b[2J"
     entries = ledger.entries([asked("a", model=strange, chat=strange, stop_reason=strange)])
-    shown = spending.session_table(entries)
+    shown = cost_report.session_table(entries)
     assert "<script" not in shown["text/html"] and "\x1b" not in "".join(shown.values())
     frame, _ = ledger.frame([ledger.row(each) for each in entries])
     assert str(frame["model"][0]).encode()

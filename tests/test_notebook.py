@@ -17,10 +17,11 @@ from IPython.core.interactiveshell import InteractiveShell
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from recorded import ASKED_AT, digested, from_the_corpus, image, plain, rich_turn, text, turn_of
 
-from claude_magic import notebook, record, stored
+from claude_magic import notebook, stored
 from claude_magic.conversation import Turn
 from claude_magic.errors import UsageError
 from claude_magic.notebook import Cell, Saved, path_holding, read, told_path
+from claude_magic.render.turn import answer_outputs, header_output, image_outputs
 
 Node = dict[str, Any]
 
@@ -33,9 +34,9 @@ def cell_of(*turns: Turn, id: str | None = None) -> Node:
     """A cell as it stands when these turns were made in it: header, images, answer."""
     outputs = []
     for turn in turns:
-        outputs.append(display(*record.header_output(turn)))
-        outputs += [display(bundle) for bundle in record.image_outputs(turn.prompt)]
-        outputs += [display(bundle) for bundle in record.answer_outputs(turn)]
+        outputs.append(display(*header_output(turn)))
+        outputs += [display(bundle) for bundle in image_outputs(turn.prompt)]
+        outputs += [display(bundle) for bundle in answer_outputs(turn)]
     return new_code_cell("%%claude\nhello", id=id or turns[0].cell_id or turns[0].id, outputs=outputs)
 
 

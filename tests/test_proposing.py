@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 from kernel import Kernel, Run, plain
 
-from claude_magic import offline, proposing
+from claude_magic import offline
 from claude_magic.masking import Secrets
+from claude_magic.render import code_cell
 
 
 def test_a_diff_is_inert_and_in_colours() -> None:
-    data = proposing.diff("a = 1\nb", "a = '<script>alert(1)</script>'\nb\x1b[31m")
+    data = code_cell.diff("a = 1\nb", "a = '<script>alert(1)</script>'\nb\x1b[31m")
     assert "<script" not in data["text/html"] and "&lt;script&gt;" in data["text/html"]
     assert "\x1b" not in data["text/html"] + data["text/plain"]
     assert "-a = 1\n" in data["text/plain"] and "background-color" in data["text/html"]
@@ -20,18 +21,18 @@ def test_a_diff_is_inert_and_in_colours() -> None:
 
 def test_the_corrected_cell_is_the_block_that_is_most_like_it() -> None:
     assert (
-        proposing.closest(["pip install x", "total = 1 / 2\nprint(total)"], "total = 1 / 0\nprint(total)")[:5]
+        code_cell.closest(["pip install x", "total = 1 / 2\nprint(total)"], "total = 1 / 0\nprint(total)")[:5]
         == "total"
     )
-    assert proposing.closest([], "x") == ""
+    assert code_cell.closest([], "x") == ""
 
 
 def test_a_masked_line_comes_back_as_it_was_and_no_other_line_gets_the_secret() -> None:
     source = "password = 'hunter2'\nx = 1/0"
     masked = Secrets().masked(source, is_code=True)[0]
-    assert proposing.with_secrets(masked, source, Secrets()) == source
+    assert code_cell.with_secrets(masked, source, Secrets()) == source
     moved = masked.replace("password", "send_password")
-    assert "hunter2" not in proposing.with_secrets(moved, source, Secrets())
+    assert "hunter2" not in code_cell.with_secrets(moved, source, Secrets())
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from claude_magic import record, request
+from claude_magic import request
 from claude_magic.conversation import Call, Conversation, Turn
+from claude_magic.render import history
+from claude_magic.render.table import table_output
+from claude_magic.render.text import printable
+from claude_magic.render.turn import answer_outputs, footer, header_output, image_outputs, reply_value
 
 USAGE = {
     "input_tokens": 1200,
@@ -64,12 +68,12 @@ class Elements(html.parser.HTMLParser):
 
 
 def header(of: Turn) -> Elements:
-    return Elements(record.header_output(of)[0]["text/html"])
+    return Elements(header_output(of)[0]["text/html"])
 
 
 def test_the_header_says_what_was_used_and_what_it_cost_in_html_and_as_text_alone() -> None:
     shown = turn(text("Hi"), first_token=0.4, notes=("2 earlier turns",))
-    for words in (header(shown).words, record.header_output(shown)[0]["text/plain"]):
+    for words in (header(shown).words, header_output(shown)[0]["text/plain"]):
         assert "claude-opus-5-5" in words
         assert "6,500 tokens in (5,000 cached, 300 written)" in words
         assert "450 out (120 thinking)" in words
@@ -96,7 +100,7 @@ def test_the_header_says_what_was_used_and_what_it_cost_in_html_and_as_text_alon
 def test_what_must_not_be_overlooked_is_marked_in_words(changes: dict[str, Any], mark: str) -> None:
     shown = turn(text("Hi"), **changes)
     assert mark in header(shown).words
-    assert mark in record.footer(shown)
+    assert mark in footer(shown)
 
 
 def test_thinking_and_tools_are_folded_away_and_in_order() -> None:
@@ -132,7 +136,7 @@ def test_nothing_from_outside_becomes_html_in_the_header(name: str, payload: str
     elements = header(shown)
     assert elements.tags <= {"div", "span", "strong", "details", "summary"}
     assert elements.attributes <= {"class", "style"}
-    table = Elements(record.table_output(payload, [payload, "b"], [[payload, payload]])["text/html"])
+    table = Elements(table_output(payload, [payload, "b"], [[payload, payload]])["text/html"])
     assert table.tags <= {"div", "table", "caption", "thead", "tbody", "tr", "th", "td"}
     assert table.attributes <= {"class", "style", "scope"}
 
@@ -151,7 +155,7 @@ def test_citations_become_numbered_links() -> None:
         text(" They "),
         {**text("hoot."), "citations": [web, bad]},
     ]
-    (shown,) = record.answer_outputs(turn(*content))
+    (shown,) = answer_outputs(turn(*content))
     first, *sources = shown["text/markdown"].split("\n\n", 1)
     assert re.sub(r"<.*?>|\(.*?\)", "", first) == "Owls fly.[&#91;1&#93;]&#91;2&#93; They hoot.[&#91;1&#93;]&#91;3&#93;"
     assert shown["text/plain"].startswith(
@@ -163,7 +167,7 @@ def test_citations_become_numbered_links() -> None:
 
 def test_text_blocks_run_on_and_what_stands_between_makes_a_paragraph() -> None:
     tool = {"type": "server_tool_use", "id": "1", "name": "f", "input": {}}
-    (shown,) = record.answer_outputs(turn(text("One, "), text("two."), tool, text("Three.")))
+    (shown,) = answer_outputs(turn(text("One, "), text("two."), tool, text("Three.")))
     assert shown["text/plain"] == "One, two.\n\nThree."
 
 
@@ -172,14 +176,14 @@ def test_the_turn_rides_along_small_and_without_image_bytes() -> None:
     image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}}
     shown = turn(text("Hi"))
     with_image = Turn("id", ({"role": "user", "content": [image]}, shown.messages[1]), shown.calls)
-    metadata = json.dumps(record.header_output(with_image)[1])
+    metadata = json.dumps(header_output(with_image)[1])
     assert data not in metadata and '"sha256"' in metadata
-    assert record.image_outputs([image])[0]["text/plain"].startswith("[image sent to Claude: 1 × 1 pixels")
+    assert image_outputs([image])[0]["text/plain"].startswith("[image sent to Claude: 1 × 1 pixels")
 
 
 def test_out_binds_a_string_that_knows_the_rest() -> None:
     code = "Look:\n\n```python\nx = 1\n```\n\n```\ny = 2\n```\n\n```sql\nselect\n```"
-    value = record.reply_value(turn({"type": "thinking", "thinking": "hm", "signature": ""}, text(code)))
+    value = reply_value(turn({"type": "thinking", "thinking": "hm", "signature": ""}, text(code)))
     assert value == code and value.upper() == code.upper()
     assert value.thinking == "hm" and value.code == "x = 1\n\ny = 2"
     assert value.usage == USAGE and str(value.cost) == "0.0163" and len(value.blocks) == 2
@@ -187,7 +191,7 @@ def test_out_binds_a_string_that_knows_the_rest() -> None:
 
 @given(st.text())
 def test_what_is_printed_drives_no_terminal(words: str) -> None:
-    shown = record.printable(words)
+    shown = printable(words)
     assert "\x1b" not in shown and "\r" not in shown and "\u202e" not in shown
     shown.encode()
 
@@ -202,11 +206,11 @@ def test_what_is_printed_drives_no_terminal(words: str) -> None:
 )
 def test_a_replay_says_what_it_costs_now_and_what_it_cost(changes: dict[str, Any], cost: str) -> None:
     shown = turn(text("Hi"), replayed=True, **changes)
-    assert cost in header(shown).words and cost in record.footer(shown)
+    assert cost in header(shown).words and cost in footer(shown)
 
 
 def test_a_replay_of_the_stand_in_is_still_labelled_as_its() -> None:
-    assert "offline stand-in, not Claude" in record.footer(turn(text("Hi"), replayed=True, provider="offline"))
+    assert "offline stand-in, not Claude" in footer(turn(text("Hi"), replayed=True, provider="offline"))
 
 
 def asked(prompt: str | list[Any], *reply: Any, **changes: Any) -> Turn:
@@ -225,7 +229,7 @@ def test_the_history_has_a_row_a_turn_with_cell_time_and_marks() -> None:
             asked("Third?", text("N"), created=noon + 60, status="interrupted", stop_reason=None, provider="offline"),
         )
     )
-    table = record.history_table("main", chat)
+    table = history.history_table("main", chat)
     caption, heads, _rule, *rows = table["text/plain"].splitlines()
     assert caption == "Conversation main"
     assert heads.split() == ["cell", "prompt", "model", "tokens", "in", "out", "cost", "when", "marks"]
@@ -238,7 +242,7 @@ def test_the_history_has_a_row_a_turn_with_cell_time_and_marks() -> None:
 
 def test_figures_stand_to_the_right_and_words_to_the_left_in_html_and_as_text_alone() -> None:
     rows = [["one", "1,200", "$0.50", "≥$1.00"], ["twenty", "7", "n/a", "$12.00"]]
-    shown = record.table_output("Caption", ["name", "tokens", "cost", "at least"], rows)
+    shown = table_output("Caption", ["name", "tokens", "cost", "at least"], rows)
     assert shown["text/plain"].splitlines()[1:] == [
         "name    tokens   cost  at least",
         "-------------------------------",
@@ -251,7 +255,7 @@ def test_figures_stand_to_the_right_and_words_to_the_left_in_html_and_as_text_al
 def test_the_full_history_quotes_prompts_names_images_and_has_each_reply() -> None:
     image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA" * 100}}
     chat = Conversation((asked([image, text("What is\n\nthis?")], text("An *owl*."), execution_count=2),))
-    (shown,) = record.history_in_full("main", chat)
+    (shown,) = history.history_in_full("main", chat)
     for form in shown.values():
         quoted = form.replace("&#91;", "[").replace("&#93;", "]")
         assert "> [image: image/png, 300 bytes]" in quoted and "> What is\n>\n> this?" in quoted
@@ -260,11 +264,11 @@ def test_the_full_history_quotes_prompts_names_images_and_has_each_reply() -> No
 
 def test_the_full_history_of_a_long_conversation_is_few_outputs_that_lose_nothing() -> None:
     chat = Conversation(tuple(asked(f"Question {n}.", text(f"Answer {n}. " * 200)) for n in range(500)))
-    shown = record.history_in_full("main", chat)
-    assert 2 < len(shown) <= record.MAX_HISTORY_OUTPUTS + 1
+    shown = history.history_in_full("main", chat)
+    assert 2 < len(shown) <= history.MAX_HISTORY_OUTPUTS + 1
     plain = "\n".join(bundle["text/plain"] for bundle in shown)
     assert all(f"> Question {n}." in plain and plain.count(f"Answer {n}. ") >= 199 for n in range(0, 500, 50))
-    assert len(record.history_in_full("main", Conversation())) == 1
+    assert len(history.history_in_full("main", Conversation())) == 1
 
 
 @pytest.mark.parametrize(("name", "payload"), HOSTILE, ids=[name for name, _ in HOSTILE])
@@ -273,7 +277,7 @@ def test_a_hostile_prompt_and_model_are_inert_in_the_full_history(name: str, pay
     strange = {"type": payload, "title": payload}
     stopped = {"stop_reason": "stop_sequence", "stop_sequence": payload}
     chat = Conversation((asked([text(payload), strange], text(payload), model=payload, notes=(payload,), **stopped),))
-    (shown,) = record.history_in_full(payload, chat)
+    (shown,) = history.history_in_full(payload, chat)
     elements = Elements(MarkdownIt("commonmark").render(shown["text/markdown"]))
     assert elements.tags.isdisjoint({"script", "img", "iframe", "svg", "object", "embed", "style", "form", "base"})
     assert elements.attributes <= {"class", "href", "title", "start"}
@@ -288,10 +292,10 @@ def test_the_history_as_json_is_the_wire_messages_and_drives_no_terminal() -> No
             asked("refused", text("No."), status="refused", stop_reason="refusal"),
         )
     )
-    printed = record.history_json(chat)
+    printed = history.history_json(chat)
     assert json.loads(printed) == [message for each in chat for message in request.messages_to_send(each)]
     assert len(json.loads(printed)) == 2 and json.loads(printed)[0]["content"][0]["text"] == strange
-    assert record.printable(printed) == printed and "é" in printed
+    assert printable(printed) == printed and "é" in printed
 
 
 def test_what_a_summary_stands_for_is_marked_and_stands_back_and_the_summary_says_what_it_cost() -> None:
@@ -308,7 +312,7 @@ def test_what_a_summary_stands_for_is_marked_and_stands_back_and_the_summary_say
                 for number, each in enumerate([turn(text("a")), turn(text("b")), summary, turn(text("c"))])
             )
         )
-        shown = record.history_table("main", chat)
+        shown = history.history_table("main", chat)
         *_, first, second, third, fourth = shown["text/plain"].splitlines()
         assert first.endswith("in the summary") and second.endswith("in the summary")
         assert f"summary of the above: {cost}" in third and "in the summary" not in third + fourth

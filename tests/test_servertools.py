@@ -14,12 +14,14 @@ from exchange import refusal
 from recorded import from_the_corpus, plain, text, turn_of
 from test_session import OFFLINE, Reader
 
-from claude_magic import export, offline, record, request, stored, workings
+from claude_magic import offline, request, stored
 from claude_magic.client import Client, Settings, tokens
 from claude_magic.conversation import Call, Conversation, Turn
 from claude_magic.errors import ClaudeError, CredentialsError, UsageError
 from claude_magic.notebook import Cell
 from claude_magic.options import Options, parse
+from claude_magic.render import export, tool_calls
+from claude_magic.render.turn import THINKING, folds_of, footer, header_output, made_outputs
 from claude_magic.replay import Records, difference, events
 from claude_magic.session import Session
 
@@ -174,7 +176,7 @@ def test_the_stand_in_refuses_what_the_api_refuses(
 
 
 def shown(turn: Turn) -> str:
-    html: str = record.header_output(turn)[0]["text/html"]
+    html: str = header_output(turn)[0]["text/html"]
     return html
 
 
@@ -204,12 +206,12 @@ def test_code_is_shown_with_what_it_printed_and_its_charts_are_outputs(ask: Aski
     assert "<details open><summary>Code execution</summary>" in html
     assert "plt.savefig(&#x27;chart.png&#x27;)" in html and "── output ──\nplot a chart" in html
     assert "Files that the code made" in html and "chart.png (file_offline_" in html
-    (image,) = record.made_outputs(turn)
+    (image,) = made_outputs(turn)
     from PIL import Image
 
     assert Image.open(io.BytesIO(base64.b64decode(image["image/png"]))).size == (320, 200)
     assert image["text/plain"].startswith("[image made by Claude's code: chart.png, 320 × 200 pixels")
-    assert "the container's time is not in the cost" in record.footer(turn)
+    assert "the container's time is not in the cost" in footer(turn)
 
 
 def test_a_program_that_fails_shows_its_errors(ask: Asking) -> None:
@@ -259,17 +261,14 @@ def test_a_container_that_the_api_no_longer_knows_is_replaced_once(ask: Asking) 
 def test_a_turn_with_charts_comes_back_from_the_notebook(ask: Asking) -> None:
     turn = ask("[[run plot a chart]]", RUNNING)
     images = {
-        stored.digest_of(data): data
-        for bundle in record.made_outputs(turn)
-        for kind, data in bundle.items()
-        if "/png" in kind
+        stored.digest_of(data): data for bundle in made_outputs(turn) for kind, data in bundle.items() if "/png" in kind
     }
     kept = json.loads(json.dumps(stored.metadata(turn)["claude_magic"]))
     assert next(iter(images.values())) not in json.dumps(kept)  # it stands beside it
     (back,) = stored.record_of(kept, images.get).turns
-    assert plain(back) == plain(turn) and record.made_outputs(back) == record.made_outputs(turn)
+    assert plain(back) == plain(turn) and made_outputs(back) == made_outputs(turn)
     (without,) = stored.record_of(kept).turns
-    assert record.made_outputs(without) == []
+    assert made_outputs(without) == []
 
 
 def test_a_replay_grows_the_same_and_runs_nothing(ask: Asking) -> None:
@@ -319,7 +318,7 @@ def test_a_token_goes_on_the_wire_to_its_host_only_and_stays_out_of_the_record(
     sent = ask.server.requests[-1]["mcp_servers"]
     assert [server.get("authorization_token") for server in sent] == [SECRET, None]
     assert SECRET not in repr(turn) and SECRET not in repr(SETTINGS)
-    assert SECRET not in json.dumps(record.header_output(turn))
+    assert SECRET not in json.dumps(header_output(turn))
 
 
 def test_a_token_that_is_nowhere_stops_the_question(ask: Asking) -> None:
@@ -347,19 +346,19 @@ def test_a_token_in_the_place_of_a_variables_name_is_refused_unseen() -> None:
 
 
 def served() -> list[Turn]:
-    return [turn for turn in from_the_corpus() if any(block["type"] in workings.CALLS for block in turn.reply)]
+    return [turn for turn in from_the_corpus() if any(block["type"] in tool_calls.CALLS for block in turn.reply)]
 
 
 @pytest.mark.skipif(not recordings(), reason="the recordings are not there")
 def test_every_recorded_call_of_a_server_tool_is_shown_with_its_result_once() -> None:
     assert len(served()) >= 10
     for turn in served():
-        folds = [(title, body) for title, body in record.folds_of(turn) if title != record.THINKING]
-        calls = [block for block in turn.reply if block["type"] in workings.CALLS]
+        folds = [(title, body) for title, body in folds_of(turn) if title != THINKING]
+        calls = [block for block in turn.reply if block["type"] in tool_calls.CALLS]
         others = [
             b
             for b in turn.reply
-            if b["type"] not in ("text", "thinking", *workings.CALLS) and not workings.is_result(b)
+            if b["type"] not in ("text", "thinking", *tool_calls.CALLS) and not tool_calls.is_result(b)
         ]
         assert len(folds) == len(calls) + len(others)
         assert "<script" not in shown(turn)

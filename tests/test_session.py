@@ -21,13 +21,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from claude_magic import errors, notebook, pricing, record, request
+from claude_magic import errors, notebook, pricing, request
 from claude_magic.accumulator import Accumulator
 from claude_magic.client import Client, Settings, Wait
 from claude_magic.conversation import DEFAULT_CHAT, Block, Turn
 from claude_magic.notebook import Cell
 from claude_magic.offline import Fault
 from claude_magic.options import Options
+from claude_magic.render.turn import answer_outputs, header_output, image_outputs
 from claude_magic.session import NO_REPLAY, Outcome, Replay, Session
 
 OFFLINE = Settings(provider="offline", max_retries=0, timeout=20)
@@ -117,10 +118,10 @@ def test_a_recorded_reply_renders_and_goes_back_verbatim(
     settings = Settings(max_retries=0, timeout=20)
     outcome = ask(session, "first", "a", settings=settings)
     assert outcome.failure is None and outcome.joined and outcome.turn
-    header, metadata = record.header_output(outcome.turn)
+    header, metadata = header_output(outcome.turn)
     assert outcome.turn.calls[0].model in header["text/plain"]
     assert json.loads(json.dumps(metadata))["claude_magic"]["turn"]["id"] == outcome.turn.id
-    answered = record.answer_outputs(outcome.turn)
+    answered = answer_outputs(outcome.turn)
     texts = [block["text"] for block in outcome.turn.reply if block["type"] == "text" and block["text"]]
     assert bool(answered) == bool(texts)
     ask(session, "second", "b", settings=settings)
@@ -436,10 +437,10 @@ class Notebook(RuleBasedStateMachine):
 
 def outputs_of(turn: Turn) -> list[Any]:
     """A turn's outputs, as a notebook's file has them."""
-    data, metadata = record.header_output(turn)
+    data, metadata = header_output(turn)
     bundles = [
         (data, metadata),
-        *((each, {}) for each in (*record.image_outputs(turn.prompt), *record.answer_outputs(turn))),
+        *((each, {}) for each in (*image_outputs(turn.prompt), *answer_outputs(turn))),
     ]
     return [nbformat.v4.new_output("display_data", data=data, metadata=metadata) for data, metadata in bundles]
 

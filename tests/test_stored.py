@@ -15,12 +15,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from recorded import digested, from_the_corpus, image, plain, rich_turn, text, turn_of
 
-from claude_magic import record, request, stored
+from claude_magic import request, stored
 from claude_magic.client import Client, Settings
 from claude_magic.conversation import Conversation, Turn
 from claude_magic.errors import ThinkingRefusedError
 from claude_magic.offline.blocks import FIELDS
 from claude_magic.options import Options
+from claude_magic.render.turn import answer_outputs
 from claude_magic.stored import DamagedRecord, record_of
 
 PROMPT, REPLY = 0, 1  # the messages of a turn
@@ -434,7 +435,7 @@ def test_hostile_text_in_any_field_is_shown_inert_or_is_damaged(hostile: str) ->
         tags = _Tags()
         tags.feed(digested(turn))
         assert not tags.found & {"script", "img", "onerror", "src"}, path
-        assert all("<script" not in bundle["text/markdown"] for bundle in record.answer_outputs(turn))
+        assert all("<script" not in bundle["text/markdown"] for bundle in answer_outputs(turn))
         inert += 1
     assert inert > 20
 

@@ -20,12 +20,14 @@ from kernel import Kernel
 from recorded import text, turn_of
 from test_session import OFFLINE, Reader
 
-from claude_magic import apischema, export, offline, record, request, structured, tabled
+from claude_magic import apischema, offline, request, structured
 from claude_magic.client import Client
 from claude_magic.conversation import Call, Conversation, Turn
 from claude_magic.errors import SchemaError, UsageError
 from claude_magic.notebook import Cell
 from claude_magic.options import Options
+from claude_magic.render import export, json_reply
+from claude_magic.render.turn import answer_outputs, reply_text
 from claude_magic.session import Outcome, Session
 
 
@@ -124,7 +126,7 @@ def test_every_kind_becomes_a_schema_that_the_api_takes_and_the_stand_in_answers
     assert refusal(standin, output_config={"format": format}) == ""
     said = json.loads(standin.replies[-1]["content"][-1]["text"])
     fastjsonschema.compile(wanted.schema)(said)
-    assert record.answer_outputs(turn(json.dumps(said), source=source))
+    assert answer_outputs(turn(json.dumps(said), source=source))
 
 
 def test_the_schema_is_the_sdks_own_for_a_model() -> None:
@@ -307,7 +309,7 @@ def test_what_was_said_before_a_tool_is_no_part_of_the_json() -> None:
 
 
 def shown(data: Any, source: str = "AGES") -> str:
-    (bundle,) = record.answer_outputs(turn(data if isinstance(data, str) else json.dumps(data), source=source))
+    (bundle,) = answer_outputs(turn(data if isinstance(data, str) else json.dumps(data), source=source))
     assert set(bundle) == {"text/markdown", "text/plain"}
     markdown: str = bundle["text/markdown"]
     return markdown
@@ -334,7 +336,7 @@ def test_whatever_fits_is_shown(data: Any) -> None:
 def test_a_long_table_is_shortened_and_says_so_and_the_text_has_it_all() -> None:
     rows = {"items": [{"n": number} for number in range(60)]}
     assert "… and 10 more" in shown(rows)
-    (bundle,) = record.answer_outputs(turn(json.dumps(rows)))
+    (bundle,) = answer_outputs(turn(json.dumps(rows)))
     assert json.loads(bundle["text/plain"]) == rows
 
 
@@ -374,7 +376,7 @@ def ask(words: str, source: str, **changes: Any) -> tuple[Session, Outcome]:
 
 def test_the_stand_in_fits_the_same_each_time_or_not_where_it_is_told_so() -> None:
     said = [
-        record.reply_text(outcome.turn)
+        reply_text(outcome.turn)
         for _, outcome in (ask("Ada is 36.", "Person"), ask("Ada is 36.", "Person"))
         if outcome.turn
     ]
@@ -401,4 +403,4 @@ def test_schemas_work_in_a_notebook(kernel: Kernel) -> None:
     assert "cities[0].people" in str(failed) and "SchemaError" in str(failed)
     assert "as before" in str(kernel.run("print(cities)"))
     assert "has no" not in str(kernel.run("%claude --schema City --show-request hi"))
-    assert tabled.asked_for({"output_config": {"format": {}}})
+    assert json_reply.asked_for({"output_config": {"format": {}}})

@@ -11,10 +11,8 @@ from kernel import Kernel
 from test_calling import call, said
 from test_session import RUNS
 
-from claude_magic import (
-    approving,
-    live,
-)
+from claude_magic import approving
+from claude_magic.render.live import live
 
 IN_A_NOTEBOOK = """
 %load_ext claude_magic

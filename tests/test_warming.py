@@ -9,12 +9,13 @@ import pytest
 from kernel import Kernel, plain
 from test_session import OFFLINE, RUNS, ask
 
-from claude_magic import errors, ledger, pricing, spending, warming
+from claude_magic import errors, ledger, pricing, warming
 from claude_magic.budget import Budget
 from claude_magic.conversation import Pin, Turn
 from claude_magic.notebook import Cell
 from claude_magic.offline import Fault
 from claude_magic.options import Options
+from claude_magic.render import cost_report
 from claude_magic.session import Session
 
 LONG = "All of statistics, in order. " * 300
@@ -84,7 +85,7 @@ def test_it_is_no_turn_and_is_in_the_ledger_once(session: Session) -> None:
     assert not session.chats.turns and session.spent == [warmed.turn]
     entries = ledger.entries(session.chats.turns, session.spent_elsewhere())
     assert [each.standing for each in entries] == ["warmed"]
-    shown = spending.session_table(entries)["text/plain"]
+    shown = cost_report.session_table(entries)["text/plain"]
     assert "(the cache, filled ahead)" in shown and str(pricing.turn_cost(warmed.turn)) in shown
 
 

@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from ..context import Prompt
     from ..conversation import Turn
     from ..journal import Journal
-    from ..live import ApprovingView
-    from ..record import Bundle
+    from ..render.live.live import ApprovingView
+    from ..render.text import Bundle
     from ..session import Outcome, Session
     from ..structured import Shape
 
@@ -237,15 +237,17 @@ class ClaudeMagic(Magics, Configuration):
         running = self.cell
         turn = self.ask(wanted, rest if cell is None else _body(cell, rest, running), running)
         if wanted.code and turn is not None:
-            from .. import proposing, record
+            from ..render import code_cell
+            from ..render.turn import reply_value
 
-            if not proposing.offer(self.shell, record.reply_value(turn).code):
-                print(proposing.NO_CODE)
+            if not code_cell.offer(self.shell, reply_value(turn).code):
+                print(code_cell.NO_CODE)
 
     def ask(self, wanted: Options, body: str, running: Cell) -> Turn | None:
         """Ask, and show the reply. Returns its turn; `None` where nothing was asked, or several models were."""
-        from .. import context, masking, record
+        from .. import context, masking
         from ..parts import Limits
+        from ..render import history
         from ..session import Replay
         from . import gathering
 
@@ -265,10 +267,10 @@ class ClaudeMagic(Magics, Configuration):
         tools = gathering.tool_calls(self, wanted, view, secrets)
         if wanted.count and not wanted.show_request:
             counted = self.session.count(wanted, content, running, self.settings(), tools)
-            self._show(record.count_table(counted, prompt.along))
+            self._show(history.count_table(counted, prompt.along))
             return None
         if wanted.show_request or wanted.show_code:
-            from .. import export
+            from ..render import export
 
             built = self.session.request(wanted, content, running, self.provider, tools)
             print(built.as_json() if wanted.show_request else export.script(built.params))
@@ -280,7 +282,9 @@ class ClaudeMagic(Magics, Configuration):
 
     def _compare(self, wanted: Options, prompt: Prompt, running: Cell) -> None:
         """Ask several models the same, side by side. What is for one model only is refused."""
-        from .. import columns, comparing, comparison, record
+        from .. import comparing, comparison
+        from ..render.live import columns
+        from ..render.turn import reply_value
         from ..session import Replay
 
         names = comparing.compared_models(wanted.model)
@@ -294,7 +298,7 @@ class ClaudeMagic(Magics, Configuration):
             self.session, wanted, names, prompt.content, running, self.settings(), view, replay, prompt.along
         )
         if wanted.out and outcome.compared and (outcome.joined or outcome.failure is None):
-            answers = {model: record.reply_value(turn) for model, turn in outcome.compared.items()}
+            answers = {model: reply_value(turn) for model, turn in outcome.compared.items()}
             self.shell.user_ns[wanted.out] = answers
         self._conclude(outcome, dataclasses.replace(wanted, out=None))
 
@@ -310,7 +314,7 @@ class ClaudeMagic(Magics, Configuration):
     def _view(self) -> ApprovingView:
         """Only a frontend that sends the cell's id can be trusted to show widgets; and a panel over a replay that is
         done at once would be gone before the page could draw it."""
-        from .. import live
+        from ..render.live import live
 
         at_once = self.replay == "only" and self.replay_speed == 0
         return live.view_for(self.shell, panel=self.panel and self.cell.id is not None and not at_once)
@@ -329,12 +333,12 @@ class ClaudeMagic(Magics, Configuration):
         self.shell.display_pub.publish(bundle, {})
 
     def _conclude(self, outcome: Outcome, wanted: Options, shape: Shape | None = None) -> None:
-        from .. import record
+        from ..render import turn
 
         if shape is not None and outcome.failure is None and outcome.turn is not None:
             self._bind(shape, outcome.turn, wanted.out)
         elif shape is None and outcome.turn is not None and wanted.out and (outcome.joined or outcome.failure is None):
-            self.shell.user_ns[wanted.out] = record.reply_value(outcome.turn)
+            self.shell.user_ns[wanted.out] = turn.reply_value(outcome.turn)
         self._warn()
         if outcome.failure is not None:
             raise _kept(outcome) if outcome.turn is not None else outcome.failure

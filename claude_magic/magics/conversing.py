@@ -20,7 +20,7 @@ from .beside import BesideMagics
 
 if TYPE_CHECKING:
     from ..conversation import Conversation, Turn
-    from ..record import Bundle
+    from ..render.text import Bundle
     from ..session import Session
 
 
@@ -40,19 +40,19 @@ class ConversationMagics(BesideMagics):
 
         --full shows the turns themselves, --json prints the messages as they go on the wire.
         """
-        from .. import record
+        from ..render import history
 
         words, flags = _words(line, "--full", "--json")
         if len(words) > 1 or len(flags) > 1:
             raise UsageError("%claude_history takes one chat, and --full or --json.")
         for name, chat in self._chats(words).items():
             if "--json" in flags:
-                print(record.history_json(chat))
+                print(history.history_json(chat))
             elif "--full" in flags:
-                for bundle in record.history_in_full(name, chat):
+                for bundle in history.history_in_full(name, chat):
                     self._show(bundle)
             else:
-                self._show(record.history_table(name, chat))
+                self._show(history.history_table(name, chat))
 
     @line_magic
     def claude_reset(self, line: str) -> None:
@@ -127,7 +127,7 @@ class ConversationMagics(BesideMagics):
             print("Nothing is pinned.")
 
     def _show_pins(self) -> None:
-        from .. import record
+        from ..render import table
 
         rows = [
             [pin.name, pin.ttl, f"{sum(len(json.dumps(block)) for block in pin.content):,}"]
@@ -135,7 +135,7 @@ class ConversationMagics(BesideMagics):
         ]
         if rows:
             self._show(
-                record.table_output("Pinned at the front of the conversations", ["what", "kept", "characters"], rows)
+                table.table_output("Pinned at the front of the conversations", ["what", "kept", "characters"], rows)
             )
         else:
             print("Nothing is pinned. %claude_pin NAME puts a value or a file at the front of the conversations.")
@@ -204,7 +204,8 @@ class ConversationMagics(BesideMagics):
 
         %claude_export FILE [CHAT]
         """
-        from .. import export, files
+        from .. import files
+        from ..render import export
 
         words, _ = _words(line)
         if not words or len(words) > 2:
@@ -260,14 +261,14 @@ class ConversationMagics(BesideMagics):
 
     def _show_guests(self, said: str, turns: Sequence[Turn], instead_of: Sequence[str] = ()) -> None:
         """Say what came back, and show it. The first output carries the turns, so that the file has them."""
-        from .. import record
+        from ..render import history
 
         self._show({"text/plain": said}, _guests(turns, instead_of))
         by_chat: dict[str, list[Turn]] = {}
         for turn in turns:
             by_chat.setdefault(turn.chat, []).append(turn)
         for name, members in by_chat.items():
-            for bundle in record.history_in_full(name if len(by_chat) > 1 else "", _conversation(members)):
+            for bundle in history.history_in_full(name if len(by_chat) > 1 else "", _conversation(members)):
                 self._show(bundle)
 
     def _show(self, bundle: Bundle, metadata: dict[str, Any] | None = None) -> None:

@@ -28,7 +28,9 @@ class FixMagics(BesideMagics):
 
         %claude_fix [options of %%claude] [words]
         """
-        from .. import masking, proposing, record
+        from .. import masking
+        from ..render import code_cell
+        from ..render.turn import reply_text
 
         wanted, words = options.parse(line, self._asking.defaults())
         if "," in wanted.model or wanted.schema or wanted.code:
@@ -41,16 +43,16 @@ class FixMagics(BesideMagics):
         turn = self._asking.ask(wanted, f"{ASKS}\n\n{words}".strip(), self._asking.cell)
         if turn is None:
             return
-        from ..markdown import code_blocks
+        from ..render.markdown import code_blocks
 
         secrets = masking.Secrets(masking.known_secrets(self.shell.user_ns), wanted.allow_secrets)
-        code = proposing.closest(code_blocks(record.reply_text(turn)), source)
-        code = proposing.with_secrets(code, source.rstrip("\n"), secrets)
+        code = code_cell.closest(code_blocks(reply_text(turn)), source)
+        code = code_cell.with_secrets(code, source.rstrip("\n"), secrets)
         if not code.strip():
-            print(proposing.NO_CODE)
+            print(code_cell.NO_CODE)
         elif code.strip() == source.strip():
             print("Claude proposes the cell as it is: there is no new cell.")
         else:
             before, after = (secrets.masked(text, is_code=True)[0] for text in (source.rstrip("\n"), code))
-            self.shell.display_pub.publish(proposing.diff(before, after), {})
-            proposing.offer(self.shell, code)
+            self.shell.display_pub.publish(code_cell.diff(before, after), {})
+            code_cell.offer(self.shell, code)

@@ -11,9 +11,9 @@ from ..options import Options
 
 if TYPE_CHECKING:
     from ..calling import ToolCalls
-    from ..live import ApprovingView
     from ..masking import Secrets
     from ..pieces import Piece
+    from ..render.live.live import ApprovingView
     from ..structured import Shape
     from .asking import ClaudeMagic
 

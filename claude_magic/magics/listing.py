@@ -12,7 +12,7 @@ from .. import __version__, models
 if TYPE_CHECKING:
     from decimal import Decimal
 
-    from ..record import Bundle
+    from ..render.text import Bundle
 
 MAX_ROWS = 100
 MAX_NAME_CHARACTERS = 80
@@ -53,7 +53,7 @@ class Listing:
 
 def models_table(answer: Sequence[Mapping[str, Any]] | None, provider: str, retired: bool = False) -> Bundle:
     """The table of models: those of the API's answer, or without one those of the shipped table."""
-    from .. import record
+    from ..render import table
 
     listings, source = _listings(answer, retired, asked=provider != "offline")
     shown, count = listings[:MAX_ROWS], len(listings)
@@ -69,7 +69,7 @@ def models_table(answer: Sequence[Mapping[str, Any]] | None, provider: str, reti
     if count > MAX_ROWS:
         notes.append(f"These are {MAX_ROWS} of {count:,}.")
     caption = " ".join([f"Models, from {source}.", "Prices are in USD per million tokens.", *notes])
-    return record.table_output(caption, heads, rows, groups)
+    return table.table_output(caption, heads, rows, groups)
 
 
 def _labels(listings: Sequence[Listing]) -> list[str]:

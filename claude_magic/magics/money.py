@@ -28,15 +28,16 @@ class MoneyMagics(BesideMagics):
         A terminal shows the chart only with --chart, in characters.
         """
         name, charted = _asked(line)
-        from .. import chart, ledger, spending
+        from .. import ledger
+        from ..render import cost_chart, cost_report
 
         session = self._asking.session
         entries = ledger.entries(session.chats.turns, session.spent_elsewhere())
-        self.shell.display_pub.publish(spending.session_table(entries, session.budget), {})
-        title, bars = spending.session_bars(entries)
+        self.shell.display_pub.publish(cost_report.session_table(entries, session.budget), {})
+        title, bars = cost_report.session_bars(entries)
         # A terminal has no kernel, and shows no pictures.
         if bars and (hasattr(self.shell, "kernel") if charted is None else charted):
-            self.shell.display_pub.publish(*chart.bundle(title, bars))
+            self.shell.display_pub.publish(*cost_chart.bundle(title, bars))
         if name is not None:
             self.shell.user_ns[name], kind = ledger.frame([ledger.row(each) for each in entries])
             print(f"{name} is {kind}, a row a call: {len(entries):,}.")

@@ -6,11 +6,13 @@ import time
 from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 
-from .. import journal, notebook, pricing, record
+from .. import journal, notebook, pricing
 from ..conversation import Turn, turns_of
 from ..errors import UsageError
 from ..journal import Entry, Journal
 from ..notebook import Cell
+from ..render import text
+from ..render.turn import OFFLINE
 from ..session import Session
 
 MAX_SKIPPED_LINES = 5
@@ -21,21 +23,21 @@ def come_back(session: Session, path: Path) -> Iterator[str]:
     try:
         saved = notebook.read(path)
     except UsageError as error:
-        yield f"No turns come back: {record.printable(str(error))}"
+        yield f"No turns come back: {text.printable(str(error))}"
         return
     back = session.chats.restore(saved)
     if back:
-        yield f"{summary(back)} came back from {record.printable(path.name)}."
+        yield f"{summary(back)} came back from {text.printable(path.name)}."
     yield from skipped(saved.skipped)
     if saved.gone:
-        named = ", ".join(record.printable(path) for path in saved.gone[:MAX_SKIPPED_LINES])
+        named = ", ".join(text.printable(path) for path in saved.gone[:MAX_SKIPPED_LINES])
         yield f"No longer there, or changed since: {named}. Claude is told so; run the cell again to send it as it is."
 
 
 def skipped(lines: Sequence[str]) -> Iterator[str]:
     """Records that are not whole, a line each, as far as that helps."""
     for line in lines[:MAX_SKIPPED_LINES]:
-        yield f"Skipped a record in {record.printable(line)}."
+        yield f"Skipped a record in {text.printable(line)}."
     if len(lines) > MAX_SKIPPED_LINES:
         yield f"Skipped {len(lines) - MAX_SKIPPED_LINES} more records."
 
@@ -78,5 +80,5 @@ def summary(turns: Sequence[Turn]) -> str:
     days = sorted({time.strftime("%Y-%m-%d", time.localtime(turn.created)) for turn in turns})
     when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
     cost = pricing.total(pricing.recorded_cost(turn) for turn in turns)
-    offline = f", {record.OFFLINE}" if any(turn.offline for turn in turns) else ""
+    offline = f", {OFFLINE}" if any(turn.offline for turn in turns) else ""
     return f"{turns_of(len(turns))} ({when}, {cost}{offline})"

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..panel import Panel, clicks_arrive
+from ..render.live.panel import Panel, clicks_arrive
 from .tally import Tally
 
 if TYPE_CHECKING:

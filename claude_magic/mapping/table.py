@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .. import pricing, record
+from .. import pricing
 from ..foreign import short
 from ..mapped import Mapped, as_data
 from ..pricing import Cost
+from ..render import table, text, turn
 from ..stored import VERSION
 from ..structured import Shape
 from . import shapes
@@ -79,7 +80,7 @@ def free_name(name: str, taken: frozenset[str]) -> str:
     return name
 
 
-def bundle(mapped: Mapped, job: Job, notes: Sequence[str]) -> record.Bundle:
+def bundle(mapped: Mapped, job: Job, notes: Sequence[str]) -> text.Bundle:
     """The record: figures, remarks, and the errors by how often they came."""
     cost = str(Cost(mapped.amount, mapped.at_least))
     tokens = mapped.input_tokens + mapped.cached_tokens + mapped.written_tokens
@@ -96,17 +97,17 @@ def bundle(mapped: Mapped, job: Job, notes: Sequence[str]) -> record.Bundle:
         duration(mapped.seconds),
         rate,
     )
-    offline = f" ({record.OFFLINE})" if mapped.provider == "offline" else ""
-    shown = [record.table_output(f"Mapped over {short(job.name, 60)}{offline}", _HEADS, [row])]
+    offline = f" ({turn.OFFLINE})" if mapped.provider == "offline" else ""
+    shown = [table.table_output(f"Mapped over {short(job.name, 60)}{offline}", _HEADS, [row])]
     if errors := _errors(job):
-        shown.append(record.table_output("Rows without a whole answer", ("rows", "error"), errors))
+        shown.append(table.table_output("Rows without a whole answer", ("rows", "error"), errors))
     if notes:
         shown.append(_remarks(notes))
     return {kind: "\n".join(each[kind] for each in shown) for kind in ("text/html", "text/plain")}
 
 
-def _remarks(notes: Sequence[str]) -> record.Bundle:
-    said = [record.printable(note) for note in notes]
+def _remarks(notes: Sequence[str]) -> text.Bundle:
+    said = [text.printable(note) for note in notes]
     return {"text/html": f"{_BOX}{'<br>'.join(map(html.escape, said))}</div>", "text/plain": "\n".join(said)}
 
 

@@ -13,14 +13,7 @@ from typing import Any
 from .. import pdf
 from .faults import Rejected
 from .history import Block, Placed, nested
-from .images import (
-    MANY_IMAGES,
-    MAX_IMAGE_BASE64_BYTES,
-    MAX_SIDE_OF_MANY_PIXELS,
-    MAX_SIDE_PIXELS,
-    MEDIA_TYPES,
-    picture,
-)
+from .images import MANY_IMAGES, MAX_IMAGE_BASE64_BYTES, MAX_SIDE_OF_MANY_PIXELS, MAX_SIDE_PIXELS, MEDIA_TYPES, picture
 
 # How many images, and how many pages of PDFs, by the model's context.
 MAX_COUNT, MAX_COUNT_BELOW_1M = 600, 100

@@ -13,11 +13,12 @@ from markdown_it import MarkdownIt
 from benchmarks import sample
 from benchmarks.table import Row, best
 from benchmarks.wire import MODEL
-from claude_magic import live, request
+from claude_magic import request
 from claude_magic.accumulator import Accumulator
 from claude_magic.conversation import Call, Conversation, Turn
-from claude_magic.markdown import Inert, inert
 from claude_magic.options import Options
+from claude_magic.render.live import live
+from claude_magic.render.markdown import Inert, inert
 
 REPETITIONS = 8
 FEW_DELTAS, MANY_DELTAS = 2_000, 32_000

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..apischema import LIST, VALUE
 from . import markdown
-from .apischema import LIST, VALUE
 
 MAX_ROWS = 50
 MAX_COLUMNS = 12

@@ -6,8 +6,8 @@ import difflib
 import html
 from typing import TYPE_CHECKING
 
-from .masking import MASK, Secrets
-from .record import BOX, Bundle, printable
+from ..masking import MASK, Secrets
+from .text import BOX, Bundle, printable
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

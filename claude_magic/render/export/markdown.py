@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import quote
 
-from .. import markdown, record
-from ..conversation import Block, Conversation, Turn
-from .files import Exported, bytes_of, path_of
-from .telling import STALE, block_name, printable_folds, turn_label
+from ...conversation import Block, Conversation, Turn
+from .. import markdown
+from ..text import printable
+from ..turn import THINKING, answer_outputs, footer
+from .assets import STALE, Exported, block_name, bytes_of, path_of, printable_folds, turn_label
 
 # White space that carries meaning, or a table: to be shown letter for letter in a fixed width.
 _LAID_OUT = re.compile(r"^[ \t]|[ \t]{2}|\t|\|", re.MULTILINE)
@@ -18,10 +19,10 @@ _LAID_OUT = re.compile(r"^[ \t]|[ \t]{2}|\t|\|", re.MULTILINE)
 def write(chats: Mapping[str, Conversation], title: str, stem: str) -> Exported:
     """All chats, each under a heading of its own where there are several."""
     files: dict[str, bytes] = {}
-    pieces = [f"# {markdown.escape(record.printable(title))}"]
+    pieces = [f"# {markdown.escape(printable(title))}"]
     for name, chat in chats.items():
         if len(chats) > 1:
-            pieces.append(f"## Chat {markdown.escape(record.printable(name))}")
+            pieces.append(f"## Chat {markdown.escape(printable(name))}")
         stale = chat.stale()
         for number, turn in enumerate(chat, 1):
             pieces += _turn(turn, number, turn.id in stale, stem, files)
@@ -35,15 +36,15 @@ def _turn(turn: Turn, number: int, stale: bool, stem: str, files: dict[str, byte
     for title, body in printable_folds(turn):
         summary = markdown.escape(title)
         yield f"<details>\n<summary>{summary}</summary>\n\n{_folded(title, body)}\n\n</details>"
-    yield from (bundle["text/markdown"] for bundle in record.answer_outputs(turn))
+    yield from (bundle["text/markdown"] for bundle in answer_outputs(turn))
     yield from (_prompt(block, stem, files) for block in turn.made if block["type"] == "image")
     mark = f" · **{STALE}**" if stale else ""
-    yield f"*{markdown.escape(record.footer(turn))}*{mark}"
+    yield f"*{markdown.escape(footer(turn))}*{mark}"
 
 
 def _prompt(block: Block, stem: str, files: dict[str, bytes]) -> str:
     if block.get("type") == "text":
-        return _quoted(record.printable(block["text"]).strip("\n"))
+        return _quoted(printable(block["text"]).strip("\n"))
     raw = bytes_of(block.get("source"))
     if raw is None:
         return f"> *{markdown.escape(block_name(block))}*"
@@ -63,7 +64,7 @@ def _quoted(text: str) -> str:
 
 
 def _folded(title: str, body: str) -> str:
-    return markdown.inert(body) if title == record.THINKING else _fenced(body)
+    return markdown.inert(body) if title == THINKING else _fenced(body)
 
 
 def _fenced(text: str) -> str:

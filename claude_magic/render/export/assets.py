@@ -5,9 +5,16 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from ... import stored
+from ...conversation import Block, Conversation, Turn
+from .. import text
+from ..turn import folds_of
 
 # The media types that the API takes as base64 (CLAUDE_API.md §3).
 _SUFFIXES = {
@@ -48,3 +55,35 @@ def path_of(source: Mapping[str, Any], raw: bytes, stem: str) -> str:
     """Where a source's bytes go: the same bytes to the same file."""
     digest = hashlib.sha256(raw).hexdigest()[:_DIGEST_CHARACTERS]
     return f"{stem}_files/{digest}{_SUFFIXES[source['media_type']]}"
+
+
+STALE = "asked before the change above"
+
+
+def turn_label(turn: Turn, number: int) -> str:
+    """What a turn is called: by its cell's `In [ ]`, or by its place in the chat."""
+    return f"Turn {number}" if turn.execution_count is None else f"In [{turn.execution_count}]"
+
+
+def block_name(block: Block) -> str:
+    """What a block that is not text is called: an image, or a document by its title, and where it comes from."""
+    kind = " ".join(text.printable(str(block.get("type"))).replace("_", " ").split())
+    title = " ".join(text.printable(str(block.get("title") or "")).split())
+    origin = "made by Claude's code" if "file_id" in block else "sent to Claude"
+    return f"{kind} {origin}{f': {title}' if title else ''}"
+
+
+def printable_folds(turn: Turn) -> list[tuple[str, str]]:
+    """Title and text of all in a reply that is not its text, thinking first."""
+    return [(text.printable(title), text.printable(body)) for title, body in folds_of(turn)]
+
+
+# Half of a surrogate pair, as a damaged value may hold: no file can, but as an escape.
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+def write_json(chats: Mapping[str, Conversation], title: str, stem: str) -> Exported:
+    """All turns, chat after chat. A turn knows its chat, and needs neither title nor files."""
+    turns = [turn for chat in chats.values() for turn in chat]
+    text = json.dumps(stored.document(turns), indent=2, ensure_ascii=False)
+    return Exported(_HALF.sub(lambda half: f"\\u{ord(half[0]):04x}", text) + "\n")

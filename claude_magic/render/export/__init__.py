@@ -9,19 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import PurePath
 
-from ..conversation import Conversation
-from ..errors import UsageError
-from . import data, page, program, prose
-from .files import Exported
-from .program import script
+from ...conversation import Conversation
+from ...errors import UsageError
+from . import assets, html, markdown
+from .assets import Exported
+from .script import script, write
 
 __all__ = ["FORMS", "Exported", "export", "form_of", "script"]
 
 _WRITERS: Mapping[str, Callable[[Mapping[str, Conversation], str, str], Exported]] = {
-    "md": prose.write,
-    "json": data.write_json,
-    "html": page.write,
-    "py": program.write,
+    "md": markdown.write,
+    "json": assets.write_json,
+    "html": html.write,
+    "py": write,
 }
 FORMS = tuple(_WRITERS)
 

@@ -14,11 +14,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from . import record
-from .accumulator import Accumulator
-from .client import Wait
-from .conversation import Block, Turn
-from .stored import metadata
+from ...accumulator import Accumulator
+from ...client import Wait
+from ...conversation import Block, Turn
+from ...stored import metadata
+from ..text import Bundle, printable
+from ..turn import answer_outputs, figures_of, fold, folds_of, image_outputs, marks, reply_text
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -118,7 +119,7 @@ class Columns:
         self._label = label
         self.columns = [Column(model, self.changed, self._stopped) for model in models]
         self.draw()
-        for image in record.image_outputs(content):
+        for image in image_outputs(content):
             self._shell.display_pub.publish(image, {})
 
     def stop(self) -> None:
@@ -149,7 +150,7 @@ class Columns:
                 self._ended[model] = turn
         self._publish(*at_rest(self._ended, turn))
 
-    def _publish(self, data: record.Bundle, found: dict[str, Any]) -> None:
+    def _publish(self, data: Bundle, found: dict[str, Any]) -> None:
         if (data, found) != self._shown:
             update, self._shown = self._shown is not None, (data, found)
             self._shell.display_pub.publish(data, found, transient={"display_id": self._id}, update=update)
@@ -161,12 +162,12 @@ class TerminalColumns(Columns):
     def begin(self, models: Sequence[str], content: Sequence[Block], *, label: str) -> None:
         """Say who is asked."""
         self.columns = [Column(model, self.changed, self._stopped) for model in models]
-        sys.stdout.write(f"Asking {', '.join(record.printable(model) for model in models)} …\n")
+        sys.stdout.write(f"Asking {', '.join(printable(model) for model in models)} …\n")
 
     def draw(self) -> None:
         """What is written in a terminal stays: so nothing is, before it is whole."""
 
-    def _publish(self, data: record.Bundle, found: dict[str, Any]) -> None:
+    def _publish(self, data: Bundle, found: dict[str, Any]) -> None:
         sys.stdout.write(f"{data['text/plain']}\n")
         sys.stdout.flush()
 
@@ -179,7 +180,7 @@ def columns_for(shell: InteractiveShell) -> Columns:
     return Columns(shell) if hasattr(shell, "kernel") else TerminalColumns(shell)
 
 
-def at_rest(results: Mapping[str, Turn | str], chosen: Turn | None) -> tuple[record.Bundle, dict[str, Any]]:
+def at_rest(results: Mapping[str, Turn | str], chosen: Turn | None) -> tuple[Bundle, dict[str, Any]]:
     """Data and metadata of a comparison: the turn that goes on as the cell's own, the others beside it."""
     turns = [result for result in results.values() if isinstance(result, Turn)]
     own = chosen or turns[0]
@@ -189,25 +190,25 @@ def at_rest(results: Mapping[str, Turn | str], chosen: Turn | None) -> tuple[rec
     return {"text/html": f"{_BOX}{columns}</div>", "text/plain": plain}, metadata(own, others)
 
 
-def _growing(states: Sequence[tuple[str, str, str]], label: str) -> record.Bundle:
+def _growing(states: Sequence[tuple[str, str, str]], label: str) -> Bundle:
     said = f" · {label}" if label else ""
     columns = "".join(
         _boxed(model, f"<em>{html.escape(state + said)}</em>", f'<div style="{_PROSE}">{_escaped(text)}</div>')
         for model, state, text in states
     )
-    plain = "\n\n".join(f"{record.printable(model)}: {state}{said}" for model, state, _ in states)
+    plain = "\n\n".join(f"{printable(model)}: {state}{said}" for model, state, _ in states)
     return {"text/html": f"{_BOX}{columns}</div>", "text/plain": plain}
 
 
 def _column(model: str, result: Turn | str, chosen: Turn | None) -> str:
     if not isinstance(result, Turn):
         return _boxed(model, "<strong>failed</strong>", f'<div style="{_PROSE}">{_escaped(result)}</div>')
-    from .export.page import rendered
+    from ..html import rendered
 
     shown = " · ".join(f'<span style="white-space: nowrap">{html.escape(part)}</span>' for part in _figures(result))
     marked = "".join(f" · <strong>{html.escape(mark)}</strong>" for mark in _marks(result, chosen))
-    folded = "".join(record.fold(title, body) for title, body in record.folds_of(result))
-    reply = "".join(rendered(bundle["text/markdown"]) for bundle in record.answer_outputs(result))
+    folded = "".join(fold(title, body) for title, body in folds_of(result))
+    reply = "".join(rendered(bundle["text/markdown"]) for bundle in answer_outputs(result))
     return _boxed(model, f"{shown}{marked}", f'{folded}<div style="{_REPLY}">{reply}</div>')
 
 
@@ -217,23 +218,23 @@ def _boxed(model: str, figures: str, body: str) -> str:
 
 
 def _plain(model: str, result: Turn | str, chosen: Turn | None) -> str:
-    head = f"── {record.printable(model)} ──"
+    head = f"── {printable(model)} ──"
     if not isinstance(result, Turn):
-        return f"{head}\nfailed: {record.printable(result)}"
-    text = record.printable(record.reply_text(result))
+        return f"{head}\nfailed: {printable(result)}"
+    text = printable(reply_text(result))
     return f"{head}\n{text}\n[{' · '.join([*_figures(result), *_marks(result, chosen)])}]"
 
 
 def _figures(turn: Turn) -> list[str]:
     """Tokens, cost and time: the model stands above, and what went along is the same for all."""
     notes = [note for note in turn.notes if not note.endswith(("earlier turn", "earlier turns"))]
-    return record.figures_of(replace(turn, notes=tuple(notes)))[1:]
+    return figures_of(replace(turn, notes=tuple(notes)))[1:]
 
 
 def _marks(turn: Turn, chosen: Turn | None) -> list[str]:
     goes_on = chosen is not None and turn.id == chosen.id and not turn.once
-    return [*record.marks(turn), *([GOES_ON] if goes_on else [])]
+    return [*marks(turn), *([GOES_ON] if goes_on else [])]
 
 
 def _escaped(text: str) -> str:
-    return html.escape(record.printable(text))
+    return html.escape(printable(text))

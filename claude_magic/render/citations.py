@@ -9,8 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..conversation import Block, text_of
 from . import markdown
-from .conversation import Block, text_of
 
 MAX_QUOTE_CHARACTERS = 300
 _FENCES = ("```", "~~~")

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .formulas import jupyterlab_math
-from .syntax import OWN_REFERENCE, Node, fences, grouped, parse
+from .markdown_syntax import OWN_REFERENCE, Node, fences, grouped, parse
 
 if TYPE_CHECKING:
     from markdown_it.token import Token

@@ -14,14 +14,17 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
-from . import pricing, record
-from .budget import Budget, amount
-from .chart import Bar
-from .conversation import DEFAULT_CHAT, Call
-from .ledger import Entry, Standing
-from .mapped import Mapped
-from .notebook import Shown
-from .pricing import FREE, Cost, Tokens
+from .. import pricing
+from ..budget import Budget, amount
+from ..conversation import DEFAULT_CHAT, Call
+from ..ledger import Entry, Standing
+from ..mapped import Mapped
+from ..notebook import Shown
+from ..pricing import FREE, Cost, Tokens
+from .cost_chart import Bar
+from .table import table_output
+from .text import Bundle, cell_number, excerpt, printable
+from .turn import OFFLINE
 
 NO_TOKENS = Tokens()
 HEADS = ("", "model", "calls", "tokens in", "cached", "written", "out", "cost", "")
@@ -146,12 +149,12 @@ def table(notebooks: Sequence[NotebookSpending], *, cells: bool) -> str:
     of_what = notebooks[0].notebook if len(notebooks) == 1 else _count(len(notebooks), "notebook")
     without = len(notebooks) - len(asked)
     silent = f", {without:,} of them without replies" if without and len(notebooks) > 1 else ""
-    caption = record.printable(f"Cost of {of_what}{silent}{_offline(total.offline > 0)}").replace("\n", " ")
-    text: str = record.table_output(caption, HEADS, rows)["text/plain"]
+    caption = printable(f"Cost of {of_what}{silent}{_offline(total.offline > 0)}").replace("\n", " ")
+    text: str = table_output(caption, HEADS, rows)["text/plain"]
     return text
 
 
-def session_table(ledger: Sequence[Entry], budget: Budget | None = None) -> record.Bundle:
+def session_table(ledger: Sequence[Entry], budget: Budget | None = None) -> Bundle:
     """What a session spent: each cell of the notebook, what stands in none, each model, the total, the cache's part,
     and what is left of the budget."""
     cells = _by_cell(ledger)
@@ -168,7 +171,7 @@ def session_table(ledger: Sequence[Entry], budget: Budget | None = None) -> reco
     offline = any(each.call.provider == "offline" for each in ledger)
     figure, of = (budget.left_in_words, f"of {amount(budget.total)}") if budget else ("", "")
     left = [["", "left of the budget", "", "", "", "", "", figure, of]] if budget else []
-    return record.table_output(
+    return table_output(
         f"Cost of this session{_offline(offline)}", SESSION_HEADS, [*rows, total, *_cache_row(ledger), *left]
     )
 
@@ -179,10 +182,10 @@ def session_bars(ledger: Sequence[Entry]) -> tuple[str, list[Bar]]:
     cells = _by_cell(ledger)
     title = "Cost per cell"
     if any(each.call.provider == "offline" for each in ledger):
-        title += f" · {record.OFFLINE}: what Claude would have cost"
+        title += f" · {OFFLINE}: what Claude would have cost"
     if any(each.call.replayed for each in ledger):
         title += " · a replay costs nothing"
-    labels = [record.cell_number(cell[0].turn) or f"{number}." for number, cell in enumerate(cells, 1)]
+    labels = [cell_number(cell[0].turn) or f"{number}." for number, cell in enumerate(cells, 1)]
     bars = [_bar(label, [each.call for each in cell]) for label, cell in zip(labels, cells, strict=True)]
     beside = [each.call for each in ledger if each.standing in ELSEWHERE]
     return title, [*bars, *([_bar("other", beside)] if beside else [])]
@@ -201,7 +204,7 @@ def _cell_row(cell: Sequence[Entry]) -> list[str]:
     turns = {each.turn.id: each.turn for each in cell}
     first = cell[0].turn
     more = f" (and {len(turns) - 1:,} more)" if len(turns) > 1 else ""
-    return _session_row(record.cell_number(first), record.excerpt(first) + more, cell)
+    return _session_row(cell_number(first), excerpt(first) + more, cell)
 
 
 def _session_row(cell: str, label: str, ledger: Sequence[Entry]) -> list[str]:
@@ -305,7 +308,7 @@ def _notebook_row(each: NotebookSpending) -> list[str]:
 
 def _row(label: str, models: str, spent: Spending) -> list[str]:
     tokens = spent.tokens
-    marks = [record.OFFLINE] if spent.offline else []
+    marks = [OFFLINE] if spent.offline else []
     if spent.replayed:
         marks.append("replayed" if spent.replayed == spent.calls else f"{spent.replayed:,} replayed")
     counts = [f"{count:,}" for count in (spent.calls, tokens.all_input, tokens.cached, tokens.written)]
@@ -336,7 +339,7 @@ def _notebook_data(each: NotebookSpending) -> dict[str, Any]:
 
 def _csv_text(text: str) -> str:
     """Text that a spreadsheet takes for text: a name from a stranger's notebook can be written as a formula."""
-    shown = record.printable(text).replace("\n", " ").replace("\t", " ")
+    shown = printable(text).replace("\n", " ").replace("\t", " ")
     return f"'{shown}" if shown.startswith(("=", "+", "-", "@")) else shown
 
 
@@ -345,7 +348,7 @@ def _csv_flag(value: Any) -> Any:
 
 
 def _offline(any_offline: bool) -> str:
-    return f" ({record.OFFLINE}: what Claude would have cost)" if any_offline else ""
+    return f" ({OFFLINE}: what Claude would have cost)" if any_offline else ""
 
 
 def _count(number: int, one: str, many: str = "") -> str:

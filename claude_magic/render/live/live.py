@@ -18,11 +18,25 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from . import citing, invocations, markdown, pricing, record
-from .accumulator import TOOL_RESULT, Accumulator, whole_text
-from .client import Wait
-from .conversation import Block, Call, Turn
-from .counting import CHARACTERS_PER_TOKEN
+from ... import pricing
+from ...accumulator import TOOL_RESULT, Accumulator, whole_text
+from ...client import Wait
+from ...conversation import Block, Call, Turn
+from ...counting import CHARACTERS_PER_TOKEN
+from .. import citations, markdown, tool_calls
+from ..text import Bundle, printable
+from ..turn import (
+    OFFLINE,
+    REPLAYED,
+    answer_outputs,
+    fold,
+    footer,
+    header_output,
+    image_outputs,
+    is_shown,
+    made_outputs,
+    reply_text,
+)
 from .panel import Panel, clicks_arrive
 
 if TYPE_CHECKING:
@@ -122,10 +136,10 @@ class NotebookView:
         """Show the header, and the images that go along."""
         self._label = label
         if self._wants_panel:
-            self._panel = Panel([block for block in content if record.is_shown(block)], self._stop)
+            self._panel = Panel([block for block in content if is_shown(block)], self._stop)
             self._header.show(self._panel.bundle)
         self._say()
-        for image in record.image_outputs(content):
+        for image in image_outputs(content):
             _Output(self._shell).show(image)
         context = contextvars.copy_context()
         threading.Thread(target=context.run, args=(self._tick,), name="claude_magic ticker", daemon=True).start()
@@ -156,7 +170,7 @@ class NotebookView:
         self._asking = name
         self._wake.set()
         try:
-            return self._panel.ask(f"May {name} run?", record.printable(invocations.arguments_text(given)))
+            return self._panel.ask(f"May {name} run?", printable(tool_calls.arguments_text(given)))
         finally:
             self._asking = ""
 
@@ -168,7 +182,7 @@ class NotebookView:
     def _show_images(self, result: Block) -> None:
         """The pictures that a tool came back with."""
         content = result.get("content")
-        for image in record.image_outputs(content if isinstance(content, list) else ()):
+        for image in image_outputs(content if isinstance(content, list) else ()):
             _Output(self._shell).show(image)
 
     def end(self, turn: Turn | None, instead_of: Sequence[str] = ()) -> None:
@@ -179,8 +193,8 @@ class NotebookView:
             if turn is None:
                 self._header.show({"text/html": "", "text/plain": ""})
             else:
-                self._header.show(*record.header_output(turn, instead_of))
-                self._draw(record.answer_outputs(turn, self._inert))
+                self._header.show(*header_output(turn, instead_of))
+                self._draw(answer_outputs(turn, self._inert))
                 self._show_made(turn)
             if self._panel is not None:
                 self._panel.close()
@@ -188,13 +202,13 @@ class NotebookView:
     def show(self, turn: Turn) -> None:
         """Put a turn's record into the outputs of this cell, wherever it is on the page."""
         with self._drawing:
-            self._header.show(*record.header_output(turn))
-            self._draw(record.answer_outputs(turn))
+            self._header.show(*header_output(turn))
+            self._draw(answer_outputs(turn))
             self._show_made(turn)
 
     def _show_made(self, turn: Turn) -> None:
         """The images that Claude's code made, below the answer; of a turn that had more, the rest is empty."""
-        images = record.made_outputs(turn)
+        images = made_outputs(turn)
         while len(self._made) < len(images):
             self._made.append(_Output(self._shell))
         for output, image in zip(self._made, [*images, *[{"text/plain": ""}] * len(self._made)], strict=False):
@@ -212,7 +226,7 @@ class NotebookView:
         tools: list[tuple[Block, Block | None]] = []
         if accumulator is not None:
             with self._folding:
-                text, thinking = whole_text(citing.text_with_references(accumulator.said)), accumulator.thinking
+                text, thinking = whole_text(citations.text_with_references(accumulator.said)), accumulator.thinking
                 tools = accumulator.tools
         with self._drawing:
             if self._ended:
@@ -220,7 +234,7 @@ class NotebookView:
             if tools != self._tools:
                 self._tools = tools
                 if self._panel is not None:
-                    self._panel.tell("".join(record.fold(*invocations.notebook_tool_call(*each)) for each in tools))
+                    self._panel.tell("".join(fold(*tool_calls.notebook_tool_call(*each)) for each in tools))
             self._say()
             if not self._pace.is_due(len(text) + len(thinking)):
                 return
@@ -229,11 +243,11 @@ class NotebookView:
             redrawn = len(parts[-1].markdown) if parts else 0
             if self._panel is not None and thinking != self._thought:
                 self._thought = thinking
-                self._panel.think(record.printable(thinking))
+                self._panel.think(printable(thinking))
                 redrawn += len(thinking)
             self._pace.drew(len(text) + len(thinking), redrawn)
 
-    def _draw(self, bundles: list[record.Bundle]) -> None:
+    def _draw(self, bundles: list[Bundle]) -> None:
         """The answer's parts, of which only those that changed are sent."""
         while len(self._answer) < len(bundles):
             self._answer.append(_Output(self._shell))
@@ -247,7 +261,7 @@ class NotebookView:
         seconds = int(time.monotonic() - self._began)
         if self._panel is None:
             if (said := (state, self._tools)) != self._said:
-                folded = "".join(record.fold(*invocations.notebook_tool_call(*each)) for each in self._tools)
+                folded = "".join(fold(*tool_calls.notebook_tool_call(*each)) for each in self._tools)
                 self._header.show({"text/html": f"<em>{html.escape(state)}</em>{folded}", "text/plain": state})
             self._said = said
         elif (now := (state, seconds, clicks_arrive(self._shell))) != self._said:
@@ -300,12 +314,12 @@ class _Pace:
 
 def _so_far(accumulator: Accumulator | None, label: str) -> list[str]:
     """Tokens and dollars so far: those in are the API's figures, those out are estimated by length."""
-    if accumulator is None or not accumulator.usage or label == record.REPLAYED:
+    if accumulator is None or not accumulator.usage or label == REPLAYED:
         return []
     written = len(accumulator.text) + len(accumulator.thinking)
     usage = {**accumulator.usage, "output_tokens": math.ceil(written / CHARACTERS_PER_TOKEN)}
     call = Call(
-        accumulator.model, usage, stop_reason="end_turn", provider="offline" if label == record.OFFLINE else "anthropic"
+        accumulator.model, usage, stop_reason="end_turn", provider="offline" if label == OFFLINE else "anthropic"
     )
     tokens = pricing.tokens([call])
     cost = pricing.call_cost(call)
@@ -337,7 +351,7 @@ class TerminalView:
 
     def begin(self, content: Sequence[Block], *, label: str) -> None:
         """Name the images that go along."""
-        for image in record.image_outputs(content):
+        for image in image_outputs(content):
             _write(image["text/plain"] + "\n")
 
     def grow(self, event: Any, accumulator: Accumulator) -> None:
@@ -347,14 +361,14 @@ class TerminalView:
             before, self._kind = self._kind, event["content_block"]["type"]
             if self._written and self._kind == "text" != before:
                 _write("\n\n")
-            _write(record.printable(event["content_block"].get("text") or ""))
+            _write(printable(event["content_block"].get("text") or ""))
         elif event["type"] == "content_block_delta" and event["delta"].get("text"):
             self._written += 1
-            _write(record.printable(event["delta"]["text"]))
+            _write(printable(event["delta"]["text"]))
         elif event["type"] == TOOL_RESULT:
             self._written += 1
             done = next(each for each in accumulator.tools if each[1] == event["content"])
-            _write(record.printable("\n\n[{}]\n{}\n".format(*invocations.notebook_tool_call(*done))))
+            _write(printable("\n\n[{}]\n{}\n".format(*tool_calls.notebook_tool_call(*done))))
 
     def wait(self, wait: Wait) -> None:
         """Say why, and how long."""
@@ -363,11 +377,11 @@ class TerminalView:
     def end(self, turn: Turn | None, instead_of: Sequence[str] = ()) -> None:
         """Write the footer; and the reply, if it came in one piece."""
         if turn is not None:
-            text = "" if self._written else record.printable(record.reply_text(turn))
-            listed = record.printable(citing.sources_in_words(turn.reply))
+            text = "" if self._written else printable(reply_text(turn))
+            listed = printable(citations.sources_in_words(turn.reply))
             text += f"\n\n{listed}" if listed else ""
-            made = "".join(f"\n{image['text/plain']}" for image in record.made_outputs(turn))
-            _write(f"{text}{made}\n\n[{record.footer(turn)}]\n")
+            made = "".join(f"\n{image['text/plain']}" for image in made_outputs(turn))
+            _write(f"{text}{made}\n\n[{footer(turn)}]\n")
 
     def show(self, turn: Turn) -> None:
         """What is written in a terminal stays."""
@@ -397,9 +411,9 @@ def can_input(shell: InteractiveShell | None) -> bool:
 
 def by_input(name: str, given: Mapping[str, Any]) -> bool | None:
     """Ask in words whether a tool may run; `None` where nobody can answer."""
-    _write(f"\nClaude calls {record.printable(name)} with\n{record.printable(invocations.arguments_text(given))}\n")
+    _write(f"\nClaude calls {printable(name)} with\n{printable(tool_calls.arguments_text(given))}\n")
     try:
-        return input(f"May {record.printable(name)} run? [y/N] ").strip().lower() in ("y", "yes")
+        return input(f"May {printable(name)} run? [y/N] ").strip().lower() in ("y", "yes")
     except (EOFError, NotImplementedError):
         return None
     except Exception as error:  # ipykernel has a class of its own for this

@@ -10,14 +10,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .. import parameters, pricing, record, request
-from ..conversation import NOT_RUN, Conversation, Message, Turn
-from ..distinct import called, distinct
-from ..options import DEFAULT_MAX_TOKENS
-from ..request import PASSING, THINKING
-from .files import Exported, bytes_of, is_base64, path_of
-from .literals import Expression, escaped, literal
-from .telling import turn_label
+from ... import parameters, pricing, request
+from ...conversation import NOT_RUN, Conversation, Message, Turn
+from ...distinct import called, distinct
+from ...options import DEFAULT_MAX_TOKENS
+from ...request import PASSING, THINKING
+from ..text import printable
+from ..turn import figures_of, marks
+from .assets import Exported, bytes_of, is_base64, path_of, turn_label
+from .script_literals import Expression, escaped, literal
 
 LONGEST_INLINE_SYSTEM_CHARACTERS = 70
 # What `client.messages.stream` takes by name (SDK 2.12, resources/messages/messages.py), in a reader's order.
@@ -123,9 +124,9 @@ def _chat(
 
 
 def _about(turn: Turn, number: int) -> str:
-    model, tokens_in, tokens_out = record.figures_of(turn)[:3]
+    model, tokens_in, tokens_out = figures_of(turn)[:3]
     cost = str(pricing.recorded_cost(turn))
-    return " · ".join([turn_label(turn, number), model, tokens_in, tokens_out, cost, *record.marks(turn)])
+    return " · ".join([turn_label(turn, number), model, tokens_in, tokens_out, cost, *marks(turn)])
 
 
 def _ask(
@@ -202,7 +203,7 @@ def _replaced(value: Any, source: Callable[[Mapping[str, Any]], Expression | Non
 
 
 def _on_one_line(text: str) -> str:
-    return " ".join(record.printable(text).split())
+    return " ".join(printable(text).split())
 
 
 _THINKING = literal(list(THINKING))

@@ -1,0 +1,1 @@
+"""Turns → what is shown: live, at rest, exported."""

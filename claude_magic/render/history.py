@@ -1,0 +1,115 @@
+"""A conversation as a table, in full, or as wire JSON; and the table of a token count."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence, Set
+from datetime import datetime
+
+from .. import pricing, request
+from ..conversation import Along, Block, Conversation, Turn
+from ..counting import Counted
+from . import markdown
+from .table import table_output
+from .text import _UNPRINTABLE, Bundle, cell_number, excerpt, printable
+from .turn import answer_outputs, figures_of, marks
+
+FIGURES = ("model", "tokens in", "out", "cost")
+MAX_HISTORY_OUTPUTS = 40  # JupyterLab shows 50 outputs of a cell (RENDERING.md §1)
+# The same, but for the line breaks of indented JSON; and halves of characters, which cannot be printed at all.
+_UNSAFE_IN_JSON = re.compile(f"{_UNPRINTABLE.pattern}|[\ud800-\udfff]")
+
+
+def history_table(name: str, chat: Conversation) -> Bundle:
+    """A conversation, a row a turn; `when` is local time. What is sent as a summary stands back."""
+    stale, summarised = chat.stale(), chat.summarised()
+    rows = [
+        [
+            *(cell_number(turn), excerpt(turn), *_figures(turn), _when(turn)),
+            ", ".join(_history_marks(turn, stale, summarised)),
+        ]
+        for turn in chat
+    ]
+    faint = {at for at, turn in enumerate(chat) if turn.id in summarised}
+    return table_output(f"Conversation {name}", ["cell", "prompt", *FIGURES, "when", "marks"], rows, faint=faint)
+
+
+def history_in_full(name: str, chat: Conversation) -> list[Bundle]:
+    """A conversation to read: each prompt as a quote, each reply as its cell shows it; images are named. Without a
+    name it has no title.
+
+    At most `MAX_HISTORY_OUTPUTS` and one outputs, however long it is.
+    """
+    stale, summarised = chat.stale(), chat.summarised()
+    title = {"text/markdown": f"### Conversation {markdown.escape(name)}", "text/plain": f"Conversation {name}"}
+    bundles = [title] if name else []
+    for turn in chat:
+        bundles += [_prompt_in_full(turn, stale, summarised), *answer_outputs(turn)]
+    length = sum(len(bundle["text/markdown"]) for bundle in bundles)
+    return _joined(bundles, max(markdown.PART_CHARACTERS, length // MAX_HISTORY_OUTPUTS))
+
+
+def history_json(chat: Conversation) -> str:
+    """A conversation's messages as they go on the wire, as indented JSON that drives no terminal."""
+    messages = [message for turn in chat for message in request.messages_to_send(turn)]
+    plain = json.dumps(messages, indent=2, ensure_ascii=False)
+    return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match.group()):04x}", plain)
+
+
+def _prompt_in_full(turn: Turn, stale: Set[str], summarised: Set[str]) -> Bundle:
+    """What was asked, when, and what the reply came to."""
+    head = " · ".join(
+        part for part in (cell_number(turn), _when(turn), *_history_marks(turn, stale, summarised)) if part
+    )
+    pieces = [block["text"] if block["type"] == "text" else _named(block) for block in turn.prompt]
+    quoted = "\n".join(f"> {line}".rstrip() for line in printable("\n\n".join(pieces)).splitlines())
+    spent = " · ".join(figures_of(turn))
+    shown = ["---", f"**{markdown.escape(head)}**", markdown.inert(quoted), markdown.escape(spent)]
+    return {"text/markdown": "\n\n".join(shown), "text/plain": "\n\n".join([head, quoted, f"[{spent}]"])}
+
+
+def _named(block: Block) -> str:
+    """A block that is not text, in a few words."""
+    source = block.get("source")
+    if isinstance(source, Mapping) and source.get("type") == "base64":
+        size = len(str(source.get("data"))) * 3 // 4  # base64 makes four characters of three bytes
+        return f"[{block['type']}: {source.get('media_type')}, {size:,} bytes]"
+    return f"[{block['type']}: {block['title']}]" if block.get("title") else f"[{block['type']}]"
+
+
+def _joined(bundles: Iterable[Bundle], characters: int) -> list[Bundle]:
+    """Bundles in a row as fewer ones, each of at least so many characters but the last."""
+    groups: list[list[Bundle]] = [[]]
+    for bundle in bundles:
+        if sum(len(each["text/markdown"]) for each in groups[-1]) >= characters:
+            groups.append([])
+        groups[-1].append(bundle)
+    kinds = ("text/markdown", "text/plain")
+    return [{kind: "\n\n".join(bundle[kind] for bundle in group) for kind in kinds} for group in groups]
+
+
+def _when(turn: Turn) -> str:
+    return f"{datetime.fromtimestamp(turn.created):%Y-%m-%d %H:%M}" if turn.created else ""
+
+
+def _figures(turn: Turn) -> list[str]:
+    tokens = pricing.tokens(turn.calls)
+    cost = str(pricing.turn_cost(turn))
+    return [turn.calls[-1].model, f"{tokens.all_input:,}", f"{tokens.output:,}", cost]
+
+
+def _history_marks(turn: Turn, stale: Set[str], summarised: Set[str]) -> list[str]:
+    replayed = ["replayed"] if turn.replayed else []
+    late = ["asked before the change above"] if turn.id in stale else []
+    within = ["in the summary"] if turn.id in summarised else []
+    summary = [f"summary of the above: {pricing.summary_cost(turn)}"] if turn.summarises else []
+    return [*replayed, *marks(turn), *late, *summary, *within]
+
+
+def count_table(counted: Counted, went_along: Sequence[Along] = ()) -> Bundle:
+    """Tokens by part, and what they would cost as input that is not cached; what would go along, roughly, by name."""
+    rows = [[part, f"{tokens:,}", ""] for part, tokens in counted.parts.items() if tokens]
+    rows += [[f"  with {each.name}", f"≈{each.tokens:,}", ""] for each in went_along]
+    rows.append(["total", f"{counted.total:,}", f"≈{counted.cost}"])
+    return table_output("Tokens that would be sent; nothing was asked", ["part", "tokens", "cost, uncached"], rows)

@@ -1,0 +1,35 @@
+"""Text that is safe to print, and the short forms of a turn that several outputs share."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from ..accumulator import whole_text
+from ..conversation import Turn
+
+Bundle = dict[str, Any]
+PROMPT_EXCERPT_CHARACTERS = 60
+# `tex2jax_ignore`: JupyterLab takes two dollar signs in HTML for a formula (RENDERING.md §3).
+BOX = '<div class="claude-magic tex2jax_ignore mathjax_ignore" style="font-size: 0.9em; line-height: 1.5">'
+
+
+# Control characters, and those that change the direction of the text around them.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+
+
+def printable(text: str) -> str:
+    """Text without characters that drive a terminal or turn the direction of what stands around it."""
+    return _UNPRINTABLE.sub("", whole_text(text).replace("\r\n", "\n"))
+
+
+def cell_number(turn: Turn) -> str:
+    """What stands in the cell's `In [ ]`; nothing, where that is not known."""
+    return "" if turn.execution_count is None else f"[{turn.execution_count}]"
+
+
+def excerpt(turn: Turn) -> str:
+    """How a prompt begins, on one line."""
+    words = " ".join(block["text"] if block["type"] == "text" else f"[{block['type']}]" for block in turn.prompt)
+    words = " ".join(words.split())
+    return words if len(words) <= PROMPT_EXCERPT_CHARACTERS else words[: PROMPT_EXCERPT_CHARACTERS - 1] + "…"
