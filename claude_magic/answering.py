@@ -11,11 +11,11 @@ from decimal import Decimal
 from typing import Any
 
 from . import counting, pricing, products, request, servertools
-from .accumulator import GOES_ON, TOOL_RESULT, Accumulator, Reply, call_of, concluded
 from .budget import Budget
 from .calling import ToolCalls
 from .client import Client, Settings, Stream
-from .conversation import Block, Call, Turn, open_calls
+from .conversation.accumulator import GOES_ON, TOOL_RESULT, Accumulator, Reply, call_of, concluded
+from .conversation.turns import Block, Call, Turn, open_calls
 from .counting import CHARACTERS_PER_TOKEN
 from .errors import APIError, ClaudeError, ReplyInterrupted, StreamError, ThinkingRefusedError
 from .interrupts import uninterrupted

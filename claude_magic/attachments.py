@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import origins, pdf, pictures, svg, tables
+from . import pdf, pictures, svg, tables
+from .conversation import document_files
 from .errors import PromptError
 from .foreign import one_line
 from .pictures import Block
@@ -128,7 +129,7 @@ def _pdf(given: _Given) -> Attachment:
         )
     source = {"type": "base64", "media_type": "application/pdf", "data": pictures.base64_text(given.data)}
     if given.path is not None:
-        origins.remember(given.data, given.path)
+        document_files.remember(given.data, given.path)
     pages = [f"{found.pages:,} {'page' if found.pages == 1 else 'pages'}"] if found.pages is not None else []
     return Attachment([{"type": "document", "source": source, "title": given.name}], [*pages, _bytes(given.size)])
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from . import context, coroutines, pictures
 from .client.redaction import environment_secrets, redact
-from .conversation import Block, not_run
+from .conversation.turns import Block, not_run
 from .counting import CHARACTERS_PER_TOKEN
 from .foreign import one_line
 from .masking import Secrets

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from . import notebook, request
-from .conversation import Conversation, Pin, SystemPrompt, Turn
+from .conversation.turns import Conversation, Pin, SystemPrompt, Turn
 from .notebook import Cell, Saved
 
 NOTHING = Conversation()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from . import files, notebook, running, stripping
-from .conversation import Conversation
+from .conversation.turns import Conversation
 from .errors import ClaudeError, UsageError
 from .render import cost_report, export
 from .render.text import printable

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from .answering import Answer
 from .budget import Budget
 from .client import Client, Settings
-from .conversation import Turn
+from .conversation.turns import Turn
 from .errors import ClaudeError, ReplyInterrupted, StreamError, UsageError
 from .interrupts import uninterrupted
 from .journal import Writer

@@ -11,7 +11,7 @@ from . import comparing, counting, models, pricing, request, window
 from .budget import Budget, tighter
 from .client import Settings
 from .comparing import Compared, ComparedQuestion
-from .conversation import Along, Block, Conversation, Turn
+from .conversation.turns import Along, Block, Conversation, Turn
 from .errors import ReplyInterrupted, UsageError
 from .interrupts import uninterrupted
 from .notebook import Cell

@@ -14,7 +14,7 @@ from types import CodeType
 from typing import Any
 
 from . import hiding, kinds, masking, weighing
-from .conversation import Along
+from .conversation.turns import Along
 from .errors import PromptError
 from .foreign import one_line, short, try_or_none
 from .masking import MASK, Secrets

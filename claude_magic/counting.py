@@ -9,7 +9,7 @@ from typing import Any
 
 from . import pricing
 from .client import Client, Settings
-from .conversation import Block, Call, Message
+from .conversation.turns import Block, Call, Message
 from .errors import ClaudeError
 from .pricing import Cost
 from .request import Request

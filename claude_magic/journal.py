@@ -21,12 +21,12 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from . import stored
-from .accumulator import Accumulator, call_of, concluded
-from .conversation import Call, Turn
+from .conversation import record
+from .conversation.accumulator import Accumulator, call_of, concluded
+from .conversation.record import DamagedRecord, as_data, record_of
+from .conversation.record_schema import MAX_SECONDS
+from .conversation.turns import Call, Turn
 from .errors import StreamError
-from .schemas import MAX_SECONDS
-from .stored import DamagedRecord, as_data, record_of
 
 VERSION = 1
 MAX_AGE_SECONDS = 30 * 86_400
@@ -272,7 +272,7 @@ class _Reading:
             raise DamagedRecord("its head is another turn's")
         reply = self._accumulator.reply()
         data = as_data(concluded(draft, reply, *self._calls, self._call()))
-        return record_of({"version": stored.VERSION, "turn": data}).turns[0]
+        return record_of({"version": record.VERSION, "turn": data}).turns[0]
 
     def _call(self) -> Call:
         if self._whole is not None:

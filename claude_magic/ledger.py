@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from . import pricing, request
-from .accumulator import whole_text
-from .conversation import Call, Turn
-from .mapped import MAPPED
+from .conversation.accumulator import whole_text
+from .conversation.map_run import MAPPED
+from .conversation.turns import Call, Turn
 
 # Whether the call's turn stands in the notebook, and if not, why: it was outside of the conversation, nothing of it
 # could be kept, or it left (its cell ran again, was deleted, or its chat started over). Or it only filled the cache.

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from . import models, pdf
-from .conversation import Block, blocks
+from .conversation.turns import Block, blocks
 from .errors import UsageError
 
 MAX_REQUEST_BYTES = 32 * 1024 * 1024

@@ -15,16 +15,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from . import files, origins
-from .conversation import Pin, SystemPrompt, Turn
+from . import files
+from .conversation import document_files
+from .conversation.record import DamagedRecord, Record, canonical_base64, digest_of, record_of
+from .conversation.turns import Pin, SystemPrompt, Turn
 from .errors import UsageError
 from .ran import number_of
-from .stored import DamagedRecord, Record, canonical_base64, digest_of, record_of
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from .mapped import Mapped
+    from .conversation.map_run import Mapped
 
 MAX_NOTEBOOK_BYTES = 1_000_000_000
 MAX_NEIGHBOURS = 500
@@ -250,7 +251,7 @@ class _Reading:
 
     def _document(self, digest: str, path: str) -> str | None:
         """A document's bytes, as base64, from the file that it came from, if that still has them."""
-        found = origins.read(digest, path, self._folder)
+        found = document_files.read(digest, path, self._folder)
         if found is None and path not in self._gone:
             self._gone.append(path)
         return found

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from . import models
-from .conversation import DEFAULT_CHAT
+from .conversation.turns import DEFAULT_CHAT
 from .errors import UsageError
 
 DEFAULT_MAX_TOKENS = 32_000

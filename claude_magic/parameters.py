@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
 from . import models, servertools
-from .conversation import Message, blocks
+from .conversation.turns import Message, blocks
 from .errors import UsageError
 from .options import Options
 

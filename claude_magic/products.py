@@ -13,7 +13,7 @@ from typing import Any
 
 from . import pictures
 from .client import Client, Settings
-from .conversation import Block
+from .conversation.turns import Block
 from .render import tool_calls
 
 MAX_FILES = 20

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from . import request
-from .accumulator import TOOL_RESULT, whole_text
 from .budget import without_what_was_left
-from .conversation import Block, Call, Conversation, Message, Turn, blocks, text_of, turns_of
+from .conversation.accumulator import TOOL_RESULT, whole_text
+from .conversation.turns import Block, Call, Conversation, Message, Turn, blocks, text_of, turns_of
 from .request import Request
 
 MAX_FIRST_TOKEN_SECONDS = 3.0

@@ -17,8 +17,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from . import citable, models, servertools
-from .conversation import CONTINUE, Block, Conversation, Message, Pin, Turn, blocks, exchange_of, not_run
-from .distinct import called, distinct
+from .conversation.tool_ids import called, distinct
+from .conversation.turns import CONTINUE, Block, Conversation, Message, Pin, Turn, blocks, exchange_of, not_run
 from .errors import UsageError
 from .options import Options
 from .parameters import betas, settings_of

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from .conversation import Turn
+from .conversation.turns import Turn
 from .errors import UsageError
 from .models import Model
 from .options import Options

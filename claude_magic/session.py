@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from . import citable, counting, limits, models, notebook, parameters, request, servertools, window
-from .accumulator import Accumulator
 from .answering import Answer
 from .budget import Budget, tighter, without_what_was_left
 from .calling import ToolCalls
 from .chats import Chats
 from .client import Client, Settings, providers
-from .conversation import CONTINUE, Along, Block, Call, Conversation, Pin, Turn, turns_of
+from .conversation.accumulator import Accumulator
+from .conversation.turns import CONTINUE, Along, Block, Call, Conversation, Pin, Turn, turns_of
 from .counting import Counted
 from .errors import ClaudeError, ReplyInterrupted, StreamError, UsageError
 from .interrupts import uninterrupted

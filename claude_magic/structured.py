@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .apischema import LIST, Schema, api_schema
-from .conversation import Turn, text_of
+from .conversation.turns import Turn, text_of
 from .errors import SchemaError, UsageError
 from .foreign import one_line
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from . import pictures, tools
-from .conversation import Block
+from .conversation.turns import Block
 from .foreign import is_from_library
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from . import counting, models, pricing
 from .answering import Answer
 from .budget import Budget
 from .client import Client, Settings
-from .conversation import Block, Call, Message, Turn, blocks
+from .conversation.turns import Block, Call, Message, Turn, blocks
 from .errors import UsageError
 from .notebook import Cell
 from .options import Options

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 
 from . import pdf
-from .conversation import Block
+from .conversation.turns import Block
 
 # Of English text, roughly; of scripts that take three bytes for a character, a character is about a token.
 BYTES_PER_TOKEN = 3.5

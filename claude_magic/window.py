@@ -13,7 +13,7 @@ from typing import Any
 
 from . import counting, models, pricing
 from .client import Client, Settings
-from .conversation import Block, Conversation, blocks
+from .conversation.turns import Block, Conversation, blocks
 from .errors import ClaudeError, RequestTooLargeError, UsageError
 from .request import Request, messages_to_send
 

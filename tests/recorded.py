@@ -11,9 +11,10 @@ from typing import Any
 
 from conftest import finished_streams
 
-from claude_magic import ledger, pricing, request, stored
-from claude_magic.accumulator import Accumulator, call_of, concluded
-from claude_magic.conversation import Block, Call, Conversation, Turn
+from claude_magic import ledger, pricing, request
+from claude_magic.conversation import record
+from claude_magic.conversation.accumulator import Accumulator, call_of, concluded
+from claude_magic.conversation.turns import Block, Call, Conversation, Turn
 from claude_magic.options import Options
 from claude_magic.render import cost_report, history
 from claude_magic.render.turn import answer_outputs, header_output, image_outputs, reply_value
@@ -119,7 +120,7 @@ def digested(turn: Turn) -> str:
     answer_outputs(turn)
     reply_value(turn)
     assert str(pricing.turn_cost(turn)) and str(pricing.recorded_cost(turn))
-    json.dumps(stored.metadata(turn))
+    json.dumps(record.metadata(turn))
     spent = cost_report.session_table(ledger.entries([turn], [turn]))
     shown = (header_output(turn)[0], history.history_table("main", conversation), spent)
     return "".join(bundle["text/html"] for bundle in shown)

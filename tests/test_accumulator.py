@@ -11,7 +11,7 @@ from conftest import finished_streams
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_magic.accumulator import Accumulator, whole_text
+from claude_magic.conversation.accumulator import Accumulator, whole_text
 from claude_magic.errors import StreamError
 
 

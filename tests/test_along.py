@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from PIL import Image
 from test_record import text, turn
 
-from claude_magic import context, stored, weighing
-from claude_magic.conversation import Along, Turn
+from claude_magic import context, weighing
+from claude_magic.conversation import record
+from claude_magic.conversation.turns import Along, Turn
 from claude_magic.pieces import Piece
 from claude_magic.render.turn import attached_line, attached_list, footer, header_output, masked_secrets
 from claude_magic.values import Text
@@ -78,21 +79,21 @@ def test_a_name_from_a_file_cannot_be_markup_or_more_lines() -> None:
 def test_a_turn_is_stored_with_what_went_along_and_read_back(found: list[Along]) -> None:
     whole = [each for each in found if each.name.isprintable()]
     asked = turn(text("Yes."), along=tuple(whole))
-    data = json.loads(json.dumps(stored.metadata(asked)["claude_magic"]))
-    (read,) = stored.record_of(data).turns
+    data = json.loads(json.dumps(record.metadata(asked)["claude_magic"]))
+    (read,) = record.record_of(data).turns
     assert read.along == asked.along
 
 
 def test_a_turn_without_company_is_stored_as_before() -> None:
-    assert "along" not in stored.as_data(turn(text("Yes.")))
+    assert "along" not in record.as_data(turn(text("Yes.")))
 
 
 @pytest.mark.parametrize("wrong", [{"name": "x"}, {"name": "x", "kind": "v", "tokens": -1}, "x", {"name": 1}])
 def test_a_damaged_listing_damages_the_record(wrong: object) -> None:
-    data = stored.metadata(turn(text("Yes."), along=(SALES,)))["claude_magic"]
+    data = record.metadata(turn(text("Yes."), along=(SALES,)))["claude_magic"]
     data["turn"]["along"] = [wrong]
-    with pytest.raises(stored.DamagedRecord, match="along"):
-        stored.record_of(data)
+    with pytest.raises(record.DamagedRecord, match="along"):
+        record.record_of(data)
 
 
 def test_text_of_any_script_weighs_about_a_token_for_each_three_and_a_half_bytes() -> None:

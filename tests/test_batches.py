@@ -20,9 +20,10 @@ from exchange import connect
 from shell import OfflineShell
 
 from claude_magic import notebook as notebooks
-from claude_magic import offline, pricing, stored
+from claude_magic import offline, pricing
+from claude_magic.conversation.map_run import Mapped
+from claude_magic.conversation.record import record_of
 from claude_magic.errors import ClaudeError, InvalidRequestError, ReplyInterrupted, UsageError
-from claude_magic.mapped import Mapped
 from claude_magic.mapping import batching, pickup
 from claude_magic.mapping import results as stored_answers
 from claude_magic.mapping.answers import RowAnswer
@@ -207,7 +208,7 @@ def test_batches_of_a_notebook_from_another_machine_are_picked_up_by_their_ids(
         notebook.map("['a', 'b'] --batch")
     notebook.server.batches.seconds = 0.0
     (record,) = {json.dumps(each["claude_magic"]["map"]["batches"]) for each in published if each}
-    run = stored.record_of(next(each["claude_magic"] for each in published if each)).mapped
+    run = record_of(next(each["claude_magic"] for each in published if each)).mapped
     assert run is not None and list(run.batches) == json.loads(record) == list(notebook.server.batches.all)
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "elsewhere"))
     monkeypatch.delattr(type(notebook.shell), "kernel")

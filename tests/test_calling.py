@@ -20,11 +20,12 @@ from conftest import finished_streams
 from recorded import image
 from test_session import OFFLINE, RETRYING, RUNS, Reader, ask
 
-from claude_magic import approving, calling, counting, errors, pricing, stored, tools, weighing
-from claude_magic.accumulator import TOOL_RESULT
+from claude_magic import approving, calling, counting, errors, pricing, tools, weighing
 from claude_magic.calling import ToolCalls
 from claude_magic.client import Settings
-from claude_magic.conversation import NOT_RUN, Block, Turn, open_calls
+from claude_magic.conversation import record
+from claude_magic.conversation.accumulator import TOOL_RESULT
+from claude_magic.conversation.turns import NOT_RUN, Block, Turn, open_calls
 from claude_magic.masking import Secrets
 from claude_magic.notebook import Cell
 from claude_magic.offline import Fault
@@ -281,8 +282,8 @@ def test_a_failure_that_stays_keeps_what_was_done_and_the_next_prompt_says_so(se
     assert (outcome.turn is not None) == (at > 0)
     if outcome.turn:
         assert outcome.turn.status == "interrupted" and roles(outcome.turn)[-1] == "user" and outcome.joined
-        restored = stored.record_of(stored.metadata(outcome.turn)["claude_magic"]).turns[0]
-        assert json.dumps(stored.as_data(restored)) == json.dumps(stored.as_data(outcome.turn))
+        restored = record.record_of(record.metadata(outcome.turn)["claude_magic"]).turns[0]
+        assert json.dumps(record.as_data(restored)) == json.dumps(record.as_data(outcome.turn))
     replies(session, [said("Well.")])
     assert use(session, ran.tool(), cell="b", prompt="Go on.").failure is None
     last = session.client.offline.requests[-1]["messages"][-1]["content"]
@@ -302,7 +303,7 @@ def test_an_interrupt_anywhere_leaves_a_conversation_that_goes_on(after: int) ->
     if outcome.turn is not None:
         told = results_of(outcome.turn)
         assert [value for value, failed in told if not failed] == [str(each) for each in ran.calls]
-        assert stored.record_of(stored.metadata(outcome.turn)["claude_magic"]).turns
+        assert record.record_of(record.metadata(outcome.turn)["claude_magic"]).turns
         header_output(outcome.turn)
     before = list(ran.calls)
     replies(session, [said("Well.")])
@@ -471,13 +472,13 @@ def test_pictures_that_a_tool_gave_stand_beside_the_record_by_their_digest(sessi
     replies(session, [call(1, amount=1)], [said("Done.")])
     turn = use(session, ran.tool()).turn
     assert turn is not None
-    kept = stored.metadata(turn)["claude_magic"]
+    kept = record.metadata(turn)["claude_magic"]
     source = kept["turn"]["messages"][2]["content"][0]["content"][1]["source"]
     assert source["type"] == "sha256"
     data = image()["source"]["data"]
-    restored = stored.record_of(kept, lambda digest: data if digest == source["sha256"] else None).turns[0]
+    restored = record.record_of(kept, lambda digest: data if digest == source["sha256"] else None).turns[0]
     assert json.dumps(restored.messages) == json.dumps(turn.messages)
-    assert stored.record_of(kept).turns[0].messages[2]["content"][0]["content"][1]["text"] == stored.GONE
+    assert record.record_of(kept).turns[0].messages[2]["content"][0]["content"][1]["text"] == record.GONE
 
 
 @pytest.mark.parametrize("kind", [".py", ".md", ".html", ".json"])
@@ -599,7 +600,7 @@ def test_the_recordings_calls_are_answered_once_each(
     assert len(ran) == (len(calls) if stopped == "tool_use" else 0)
     if stopped == "tool_use":
         assert isinstance(outcome.failure, errors.StreamError) and len(outcome.turn.results) == len(calls)
-    assert stored.record_of(stored.metadata(outcome.turn)["claude_magic"]).turns
+    assert record.record_of(record.metadata(outcome.turn)["claude_magic"]).turns
 
 
 @pytest.fixture(scope="module")

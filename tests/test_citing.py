@@ -15,9 +15,9 @@ from recorded import from_the_corpus, text, turn_of
 from test_session import OFFLINE, Reader
 
 from claude_magic import offline, request
-from claude_magic.accumulator import Accumulator
 from claude_magic.client import Client
-from claude_magic.conversation import Conversation, Pin, Turn
+from claude_magic.conversation.accumulator import Accumulator
+from claude_magic.conversation.turns import Conversation, Pin, Turn
 from claude_magic.errors import UsageError
 from claude_magic.notebook import Cell
 from claude_magic.options import Options

@@ -18,9 +18,10 @@ import pytest
 from nbconvert import HTMLExporter, MarkdownExporter
 
 from claude_magic import notebook as notebook_module
-from claude_magic import pricing, running, stored, stripping
+from claude_magic import pricing, running, stripping
 from claude_magic.cli import main
-from claude_magic.conversation import Call, Turn
+from claude_magic.conversation import record
+from claude_magic.conversation.turns import Call, Turn
 from claude_magic.errors import UsageError
 from claude_magic.render.turn import footer
 
@@ -108,7 +109,7 @@ def cell_of(*turns: Turn, **metadata: Any) -> dict[str, Any]:
         {
             "output_type": "display_data",
             "data": {"text/plain": "Footer"},
-            "metadata": {**stored.metadata(turn), **metadata},
+            "metadata": {**record.metadata(turn), **metadata},
         }
         for turn in turns
     ]
@@ -434,7 +435,7 @@ def test_export_writes_a_file_beside_the_notebook_or_where_it_is_told(
     target = tmp_path / "new" / "chat.json"
     assert main(["export", str(path), str(target)]) == 0
     assert str(target) in capsys.readouterr().out
-    kept = stored.record_of(json.loads(target.read_text(encoding="utf-8"))["claude_magic"]).turns
+    kept = record.record_of(json.loads(target.read_text(encoding="utf-8"))["claude_magic"]).turns
     assert kept == notebook_module.read(path).turns
     assert main(["export", str(path), str(tmp_path / "n.doc")]) == 1
     before = path.read_bytes()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_magic.conversation import Conversation, Turn
+from claude_magic.conversation.turns import Conversation, Turn
 
 CELLS = [f"c{number}" for number in range(8)]
 ORDER = {cell: number for number, cell in enumerate(CELLS)}

@@ -10,10 +10,10 @@ import pytest
 from kernel import Page, plain
 from test_session import ask
 
-from claude_magic.conversation import Pin, SystemPrompt
+from claude_magic.conversation.record import pin_metadata, record_of, system_metadata
+from claude_magic.conversation.turns import Pin, SystemPrompt
 from claude_magic.notebook import Cell
 from claude_magic.session import Session
-from claude_magic.stored import pin_metadata, record_of, system_metadata
 
 
 @pytest.fixture

@@ -22,10 +22,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from claude_magic import offline, request, stored
-from claude_magic.accumulator import Accumulator, call_of, concluded
+from claude_magic import offline, request
 from claude_magic.client import Settings, Wait
-from claude_magic.conversation import Block, Call, Conversation, Turn
+from claude_magic.conversation import record
+from claude_magic.conversation.accumulator import Accumulator, call_of, concluded
+from claude_magic.conversation.turns import Block, Call, Conversation, Turn
 from claude_magic.errors import UsageError
 from claude_magic.notebook import Cell
 from claude_magic.options import Options
@@ -253,7 +254,7 @@ def test_a_recorded_reply_comes_back_from_json_and_is_written_in_every_form(case
     draft = Turn("id", ({"role": "user", "content": [text(ODD), picture("red")]},), (), created=1.79e9)
     made = concluded(draft, reply, call_of(reply, model="unknown"))
     document = json.loads(exported("json", made, made).text)
-    assert stored.record_of(document["claude_magic"]).turns == (made, made)
+    assert record.record_of(document["claude_magic"]).turns == (made, made)
     for form in ("md", "html", "py"):
         shown = exported(form, made).text
         assert made.calls[0].model in shown
@@ -263,7 +264,7 @@ def test_a_recorded_reply_comes_back_from_json_and_is_written_in_every_form(case
 def test_json_holds_every_chat_with_its_images() -> None:
     first, second = turn(text(ODD), prompt=[picture("red")]), turn(text("x"), number=2, chat="other", status="refused")
     document = json.loads(exported("json", first, other=Conversation((second,))).text)
-    assert stored.record_of(document["claude_magic"]).turns == (first, second)
+    assert record.record_of(document["claude_magic"]).turns == (first, second)
 
 
 class Page(html.parser.HTMLParser):
@@ -423,7 +424,7 @@ def test_text_that_no_file_can_hold_is_written_all_the_same(form: str) -> None:
     made = turn(thinking, text(half), {"type": "odd", "input": half}, prompt=[text(half), {"type": half}])
     written = exported(form, made, title=half, **{half: Conversation((made,))}).text.encode()
     if form == "json":
-        assert json.loads(written) == json.loads(json.dumps(stored.document([made, made])))
+        assert json.loads(written) == json.loads(json.dumps(record.document([made, made])))
 
 
 def test_chats_of_like_names_have_lists_of_their_own() -> None:

@@ -26,8 +26,9 @@ from kernel import Page
 from shell import OfflineShell as Notebook
 
 from claude_magic import notebook as notebooks
-from claude_magic import offline, pricing, stored
-from claude_magic.conversation import Call
+from claude_magic import offline, pricing
+from claude_magic.conversation.record import DamagedRecord, record_of
+from claude_magic.conversation.turns import Call
 from claude_magic.errors import PromptError, ReplyInterrupted, UsageError
 from claude_magic.mapping import lines, rows
 from claude_magic.mapping.prompts import Template
@@ -446,11 +447,11 @@ def test_the_first_request_can_be_looked_at(notebook: Notebook, capsys: pytest.C
 
 def test_a_record_of_a_map_is_read_back_and_a_strangers_is_checked() -> None:
     data = {"id": "x", "model": MODEL, "provider": "anthropic", "created": 1.0, "rows": 3, "dollars": "0.5", "new": 1}
-    found = stored.record_of({"version": 1, "map": data}).mapped
+    found = record_of({"version": 1, "map": data}).mapped
     assert found is not None and (found.rows, found.amount) == (3, Decimal("0.5"))
     for wrong in ({"rows": -1}, {"dollars": "NaN"}, {"model": 7}, {"batches": ["a b"]}):
-        with pytest.raises(stored.DamagedRecord):
-            stored.record_of({"version": 1, "map": {**data, **wrong}})
+        with pytest.raises(DamagedRecord):
+            record_of({"version": 1, "map": {**data, **wrong}})
 
 
 # `--schema`

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from claude_magic import context
-from claude_magic.conversation import Along
+from claude_magic.conversation.turns import Along
 from claude_magic.hiding import hidden
 from claude_magic.masking import MASK, Secrets, is_secret_name, known_secrets
 from claude_magic.parts import Limits, Text

@@ -17,8 +17,9 @@ from IPython.core.interactiveshell import InteractiveShell
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from recorded import ASKED_AT, digested, from_the_corpus, image, plain, rich_turn, text, turn_of
 
-from claude_magic import notebook, stored
-from claude_magic.conversation import Turn
+from claude_magic import notebook
+from claude_magic.conversation import record
+from claude_magic.conversation.turns import Turn
 from claude_magic.errors import UsageError
 from claude_magic.notebook import Cell, Saved, path_holding, read, told_path
 from claude_magic.render.turn import answer_outputs, header_output, image_outputs
@@ -127,7 +128,7 @@ def test_a_file_without_cell_ids_gives_the_recorded_ones(tmp_path: Path) -> None
 
 def test_a_file_without_cell_ids_still_lets_guests_find_their_cell(tmp_path: Path) -> None:
     newer = turn_of("a9", "a")
-    guest = cell_with(stored.guests_metadata([A]))
+    guest = cell_with(record.guests_metadata([A]))
     assert ids(read(without_cell_ids(written(tmp_path, cell_of(newer), cell_of(B), guest)))) == ["a9", "b2"]
 
 
@@ -173,7 +174,7 @@ def test_an_image_that_was_taken_out_leaves_words_and_the_turn(tmp_path: Path) -
     cell = cell_of(turn_of("a1", "a", [text("see"), image(1)]))
     cell["outputs"] = [output for output in cell["outputs"] if "image/png" not in output["data"]]
     saved = read(written(tmp_path, cell))
-    assert plain(saved.turns[0].prompt) == [text("see"), text(stored.GONE)]
+    assert plain(saved.turns[0].prompt) == [text("see"), text(record.GONE)]
     assert saved.skipped == ()
 
 
@@ -195,7 +196,7 @@ def test_a_reply_of_which_nothing_came_is_shown_and_in_no_conversation(tmp_path:
 
 def test_turns_from_before_a_reset_do_not_come_back(tmp_path: Path) -> None:
     side = turn_of("s1", "s", chat="side")
-    late, early = (cell_with(stored.reset_metadata("main", ASKED_AT + at), id) for at, id in ((1.5, "r"), (0.5, "q")))
+    late, early = (cell_with(record.reset_metadata("main", ASKED_AT + at), id) for at, id in ((1.5, "r"), (0.5, "q")))
     path = written(tmp_path, cell_of(side), cell_of(A), late, early, cell_of(B))
     assert ids(read(path)) == ["s1", "b2"]
 
@@ -204,7 +205,7 @@ def test_turns_from_before_a_reset_do_not_come_back(tmp_path: Path) -> None:
 
 
 def test_a_guest_stands_in_its_own_cell_where_that_shows_nothing(tmp_path: Path) -> None:
-    path = written(tmp_path, cell_without("a"), cell_of(B), cell_with(stored.guests_metadata([A])))
+    path = written(tmp_path, cell_without("a"), cell_of(B), cell_with(record.guests_metadata([A])))
     saved = read(path)
     assert places(saved) == [("a1", "a"), ("b2", "b")]
     assert plain(saved.guests) == plain([A])
@@ -213,11 +214,11 @@ def test_a_guest_stands_in_its_own_cell_where_that_shows_nothing(tmp_path: Path)
 
 def test_a_guest_takes_the_place_of_an_older_turn_and_gives_way_to_a_newer_one(tmp_path: Path) -> None:
     older, newer = turn_of("a1", "a"), turn_of("a5", "a")
-    assert ids(read(written(tmp_path, cell_of(older), cell_of(B), cell_with(stored.guests_metadata([newer]))))) == [
+    assert ids(read(written(tmp_path, cell_of(older), cell_of(B), cell_with(record.guests_metadata([newer]))))) == [
         "a5",
         "b2",
     ]
-    assert ids(read(written(tmp_path, cell_of(newer), cell_of(B), cell_with(stored.guests_metadata([older]))))) == [
+    assert ids(read(written(tmp_path, cell_of(newer), cell_of(B), cell_with(record.guests_metadata([older]))))) == [
         "a5",
         "b2",
     ]
@@ -225,24 +226,24 @@ def test_a_guest_takes_the_place_of_an_older_turn_and_gives_way_to_a_newer_one(t
 
 def test_an_undone_rerun_stays_undone(tmp_path: Path) -> None:
     before, rerun = turn_of("a1", "a"), turn_of("a5", "a")
-    undo = cell_with(stored.guests_metadata([before], instead_of=["a5"]))
+    undo = cell_with(record.guests_metadata([before], instead_of=["a5"]))
     assert ids(read(written(tmp_path, cell_of(rerun), cell_of(B), undo))) == ["a1", "b2"]
     again = turn_of("a7", "a")
     assert ids(read(written(tmp_path, cell_of(again), cell_of(B), undo))) == ["a7", "b2"]
 
 
 def test_a_guest_whose_cell_is_gone_stands_with_the_cell_that_brought_it(tmp_path: Path) -> None:
-    path = written(tmp_path, cell_of(B), cell_with(stored.guests_metadata([A, turn_of("a2", "a")])), cell_of(C))
+    path = written(tmp_path, cell_of(B), cell_with(record.guests_metadata([A, turn_of("a2", "a")])), cell_of(C))
     assert places(read(path)) == [("b2", "b"), ("a1", "holder"), ("a2", "holder"), ("c3", "c")]
 
 
 def test_a_guest_that_its_own_cell_shows_or_that_was_brought_twice_is_there_once(tmp_path: Path) -> None:
-    holders = [cell_with(stored.guests_metadata([A, C]), f"holder{each}") for each in (1, 2)]
+    holders = [cell_with(record.guests_metadata([A, C]), f"holder{each}") for each in (1, 2)]
     assert places(read(written(tmp_path, cell_of(A), *holders))) == [("a1", "a"), ("c3", "holder1")]
 
 
 def test_a_guest_brings_its_image_along(tmp_path: Path) -> None:
-    path = written(tmp_path, cell_with(stored.guests_metadata([rich_turn()])))
+    path = written(tmp_path, cell_with(record.guests_metadata([rich_turn()])))
     [back] = read(path).turns
     assert plain(back.messages) == plain(rich_turn().messages)
 
@@ -386,7 +387,7 @@ def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
 
 
 def test_a_notebook_of_format_3_is_read(tmp_path: Path) -> None:
-    output = {"output_type": "display_data", "metadata": plain(stored.metadata(A)), "text": ["x"]}
+    output = {"output_type": "display_data", "metadata": plain(record.metadata(A)), "text": ["x"]}
     cell = {"cell_type": "code", "language": "python", "input": ["x"], "outputs": [output], "metadata": {}}
     old = {"nbformat": 3, "nbformat_minor": 0, "metadata": {"name": ""}, "worksheets": [{"cells": [cell]}]}
     path = tmp_path / "old.ipynb"
@@ -398,7 +399,7 @@ def test_a_stranger_s_image_output_is_not_taken_for_one_that_claude_takes(tmp_pa
     turn = turn_of("a1", "a", [image(1)])
     cell = cell_of(turn)
     forged = "aGVsbG8="  # hello
-    digest = stored.digest_of(forged)
+    digest = record.digest_of(forged)
     cell["outputs"][0]["metadata"]["claude_magic"]["turn"]["messages"][0]["content"][0]["source"]["sha256"] = digest
     cell["outputs"][1]["data"]["image/png"] = forged
     saved = read(written(tmp_path, cell))

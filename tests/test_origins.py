@@ -12,7 +12,7 @@ import pytest
 from kernel import Page
 from test_attachments import pdf_of
 
-from claude_magic import origins
+from claude_magic.conversation import document_files
 
 GONE = "no longer there, or has changed"
 
@@ -62,14 +62,14 @@ def test_a_pdf_goes_again_as_it_was_and_a_changed_one_is_said_and_left_out(page:
 
 def test_a_record_reads_plain_files_only_and_only_with_its_digest(tmp_path: Path) -> None:
     data = b"%PDF-1.4 a document"
-    digest = origins.digest_of(data)
+    digest = document_files.digest_of(data)
     (tmp_path / "a.pdf").write_bytes(data)
-    assert origins.read(digest, "a.pdf", tmp_path)
-    assert origins.read(digest, str(tmp_path / "a.pdf"), Path("/nowhere"))
-    assert origins.read("0" * 64, "a.pdf", tmp_path) is None
+    assert document_files.read(digest, "a.pdf", tmp_path)
+    assert document_files.read(digest, str(tmp_path / "a.pdf"), Path("/nowhere"))
+    assert document_files.read("0" * 64, "a.pdf", tmp_path) is None
     os.mkfifo(tmp_path / "pipe")
     for path in ("pipe", ".", "/dev/zero", "none.pdf", "\0", "//server/share/a.pdf", "x" * 5_000):
-        assert origins.read(digest, path, tmp_path) is None
+        assert document_files.read(digest, path, tmp_path) is None
 
 
 def test_a_pdf_whose_file_is_not_known_stays_in_the_record(page: Page) -> None:

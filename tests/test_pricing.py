@@ -15,7 +15,7 @@ import pytest
 from genai_prices.data_snapshot import get_snapshot
 
 from claude_magic import models
-from claude_magic.conversation import Call, Turn
+from claude_magic.conversation.turns import Call, Turn
 from claude_magic.pricing import (
     FREE,
     KINDS,

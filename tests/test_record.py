@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from claude_magic import request
-from claude_magic.conversation import Call, Conversation, Turn
+from claude_magic.conversation.turns import Call, Conversation, Turn
 from claude_magic.render import history
 from claude_magic.render.table import table_output
 from claude_magic.render.text import printable

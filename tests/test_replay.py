@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from claude_magic import replay, request
-from claude_magic.accumulator import Accumulator, Reply, call_of, concluded
-from claude_magic.conversation import Block, Call, Conversation, Turn
+from claude_magic.conversation.accumulator import Accumulator, Reply, call_of, concluded
+from claude_magic.conversation.turns import Block, Call, Conversation, Turn
 from claude_magic.options import Options
 from claude_magic.replay import Records, difference, events, replayed
 from claude_magic.request import Request

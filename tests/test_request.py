@@ -9,7 +9,7 @@ from typing import Any
 import anthropic
 import pytest
 
-from claude_magic.conversation import NOT_RUN, Call, Conversation, Pin, Turn
+from claude_magic.conversation.turns import NOT_RUN, Call, Conversation, Pin, Turn
 from claude_magic.errors import UsageError
 from claude_magic.models import EFFORTS, MODELS
 from claude_magic.options import Options

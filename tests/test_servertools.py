@@ -14,9 +14,10 @@ from exchange import refusal
 from recorded import from_the_corpus, plain, text, turn_of
 from test_session import OFFLINE, Reader
 
-from claude_magic import offline, request, stored
+from claude_magic import offline, request
 from claude_magic.client import Client, Settings, tokens
-from claude_magic.conversation import Call, Conversation, Turn
+from claude_magic.conversation import record
+from claude_magic.conversation.turns import Call, Conversation, Turn
 from claude_magic.errors import ClaudeError, CredentialsError, UsageError
 from claude_magic.notebook import Cell
 from claude_magic.options import Options, parse
@@ -261,18 +262,18 @@ def test_a_container_that_the_api_no_longer_knows_is_replaced_once(ask: Asking) 
 def test_a_turn_with_charts_comes_back_from_the_notebook(ask: Asking) -> None:
     turn = ask("[[run plot a chart]]", RUNNING)
     images = {
-        stored.digest_of(data): data for bundle in made_outputs(turn) for kind, data in bundle.items() if "/png" in kind
+        record.digest_of(data): data for bundle in made_outputs(turn) for kind, data in bundle.items() if "/png" in kind
     }
-    kept = json.loads(json.dumps(stored.metadata(turn)["claude_magic"]))
+    kept = json.loads(json.dumps(record.metadata(turn)["claude_magic"]))
     assert next(iter(images.values())) not in json.dumps(kept)  # it stands beside it
-    (back,) = stored.record_of(kept, images.get).turns
+    (back,) = record.record_of(kept, images.get).turns
     assert plain(back) == plain(turn) and made_outputs(back) == made_outputs(turn)
-    (without,) = stored.record_of(kept).turns
+    (without,) = record.record_of(kept).turns
     assert made_outputs(without) == []
 
 
 def test_a_replay_grows_the_same_and_runs_nothing(ask: Asking) -> None:
-    from claude_magic.accumulator import Accumulator
+    from claude_magic.conversation.accumulator import Accumulator
 
     turn = ask("[[run plot a chart]] [[search x]]", dataclasses.replace(RUNNING, web_search=True))
     again = Accumulator()

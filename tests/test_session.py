@@ -22,9 +22,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from claude_magic import errors, notebook, pricing, request
-from claude_magic.accumulator import Accumulator
 from claude_magic.client import Client, Settings, Wait
-from claude_magic.conversation import DEFAULT_CHAT, Block, Turn
+from claude_magic.conversation.accumulator import Accumulator
+from claude_magic.conversation.turns import DEFAULT_CHAT, Block, Turn
 from claude_magic.notebook import Cell
 from claude_magic.offline import Fault
 from claude_magic.options import Options

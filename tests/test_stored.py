@@ -15,25 +15,26 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from recorded import digested, from_the_corpus, image, plain, rich_turn, text, turn_of
 
-from claude_magic import request, stored
+from claude_magic import request
 from claude_magic.client import Client, Settings
-from claude_magic.conversation import Conversation, Turn
+from claude_magic.conversation import record
+from claude_magic.conversation.record import DamagedRecord, record_of
+from claude_magic.conversation.turns import Conversation, Turn
 from claude_magic.errors import ThinkingRefusedError
 from claude_magic.offline.blocks import FIELDS
 from claude_magic.options import Options
 from claude_magic.render.turn import answer_outputs
-from claude_magic.stored import DamagedRecord, record_of
 
 PROMPT, REPLY = 0, 1  # the messages of a turn
 OFFLINE = Settings(provider="offline", max_retries=0, timeout=20)
 PNG = image()["source"]["data"]
-IMAGES = {stored.digest_of(PNG): PNG}
+IMAGES = {record.digest_of(PNG): PNG}
 Api = Callable[[Turn], str | None]
 
 
 def data_of(turn: Turn) -> dict[str, Any]:
     """A turn's record as a file has it."""
-    return plain(stored.metadata(turn))["claude_magic"]
+    return plain(record.metadata(turn))["claude_magic"]
 
 
 def restored(data: Any) -> Turn:
@@ -64,7 +65,7 @@ def api() -> Api:
 def test_a_rich_turn_comes_back_equal_images_and_unknown_blocks_included() -> None:
     turn = rich_turn()
     assert plain(restored(data_of(turn))) == plain(turn)
-    assert PNG not in json.dumps(stored.metadata(turn))
+    assert PNG not in json.dumps(record.metadata(turn))
 
 
 @pytest.mark.skipif(not from_the_corpus(), reason="the recordings are not there")
@@ -77,20 +78,20 @@ def test_every_recorded_reply_comes_back_equal() -> None:
 
 def test_turns_that_another_cell_brings_back_come_with_their_images() -> None:
     turns = (rich_turn(), turn_of("b2"))
-    back = record_of(plain(stored.guests_metadata(turns, ["c3"]))["claude_magic"])
+    back = record_of(plain(record.guests_metadata(turns, ["c3"]))["claude_magic"])
     assert plain(back.turns) == plain(turns)
     assert (back.guests, back.instead_of) == (True, ("c3",))
-    assert plain(record_of(plain(stored.document(turns))["claude_magic"]).turns) == plain(turns)
+    assert plain(record_of(plain(record.document(turns))["claude_magic"]).turns) == plain(turns)
 
 
 def test_a_reset_comes_back() -> None:
-    back = record_of(plain(stored.reset_metadata("side", 12.5))["claude_magic"])
+    back = record_of(plain(record.reset_metadata("side", 12.5))["claude_magic"])
     assert (back.turns, back.reset, back.created) == ((), "side", 12.5)
 
 
 def test_an_image_that_is_gone_leaves_words_and_the_turn() -> None:
     [turn] = record_of(data_of(rich_turn())).turns
-    assert turn.prompt[1] == text(stored.GONE)
+    assert turn.prompt[1] == text(record.GONE)
     assert turn.reply == rich_turn().reply
 
 
@@ -133,7 +134,7 @@ def test_a_reply_too_deep_for_nbformat_makes_no_record_that_breaks_the_notebook(
     for _ in range(600):
         deep = {"a": [deep]}
     turn = turn_of("a1", reply=[{"type": "tool_use", "id": "toolu_1", "name": "look", "input": deep}])
-    assert stored.metadata(turn) == {}
+    assert record.metadata(turn) == {}
 
 
 def nested(depth: int) -> Any:
@@ -176,7 +177,7 @@ def test_what_is_no_record_of_ours_is_damaged_in_one_plain_line(data: Any) -> No
 
 
 def test_a_record_that_is_larger_than_any_request_is_damaged() -> None:
-    data = data_of(turn_of("a1", reply=[text("x" * (stored.MAX_RECORD_CHARACTERS + 1))]))
+    data = data_of(turn_of("a1", reply=[text("x" * (record.MAX_RECORD_CHARACTERS + 1))]))
     with pytest.raises(DamagedRecord, match="characters"):
         record_of(data)
 

@@ -22,7 +22,7 @@ from test_session import OFFLINE, Reader
 
 from claude_magic import apischema, offline, request, structured
 from claude_magic.client import Client
-from claude_magic.conversation import Call, Conversation, Turn
+from claude_magic.conversation.turns import Call, Conversation, Turn
 from claude_magic.errors import SchemaError, UsageError
 from claude_magic.notebook import Cell
 from claude_magic.options import Options

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from .. import errors
-from ..accumulator import Accumulator
+from ..conversation.accumulator import Accumulator
 from .failures import check_address
 from .parameters import create_arguments
 from .providers import PROVIDERS

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ..budget import Alarm, Budget
     from ..client import Client, Settings
     from ..context import Prompt
-    from ..conversation import Turn
+    from ..conversation.turns import Turn
     from ..journal import Journal
     from ..render.live.live import ApprovingView
     from ..render.text import Bundle

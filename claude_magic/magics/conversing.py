@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.magic import line_magic, magics_class
 
 from .. import options
-from ..conversation import Pin, turns_of
+from ..conversation.record import pin_metadata
+from ..conversation.turns import Pin, turns_of
 from ..errors import UsageError
-from ..stored import pin_metadata
 from .beside import BesideMagics
 
 if TYPE_CHECKING:
-    from ..conversation import Conversation, Turn
+    from ..conversation.turns import Conversation, Turn
     from ..render.text import Bundle
     from ..session import Session
 
@@ -60,7 +60,7 @@ class ConversationMagics(BesideMagics):
 
         %claude_reset [CHAT]
         """
-        from ..stored import reset_metadata
+        from ..conversation.record import reset_metadata
 
         words, _ = _words(line)
         chat = " ".join(words) or self._asking.chat
@@ -176,8 +176,8 @@ class ConversationMagics(BesideMagics):
         %claude_recover
         """
         _nothing(line, "%claude_recover")
+        from ..conversation.record import DamagedRecord
         from ..journal import turn_of
-        from ..stored import DamagedRecord
         from . import returning
 
         found, damaged = [], 0
@@ -276,30 +276,31 @@ class ConversationMagics(BesideMagics):
 
 
 def _conversation(turns: Sequence[Turn]) -> Conversation:
-    from ..conversation import Conversation
+    from ..conversation.turns import Conversation
 
     return Conversation(tuple(turns))
 
 
 def _guests(turns: Sequence[Turn], instead_of: Sequence[str] = ()) -> dict[str, Any]:
-    from ..stored import guests_metadata
+    from ..conversation.record import guests_metadata
 
     return guests_metadata(turns, instead_of)
 
 
 def _turns_in(path: Path) -> tuple[tuple[Turn, ...], tuple[str, ...]]:
     """The turns of a notebook, or of a JSON export, and a line for each record that is not whole."""
-    from .. import notebook, stored
+    from .. import notebook
+    from ..conversation import record
 
     if path.suffix != ".json":
         saved = notebook.read(path)
         return saved.turns, saved.skipped
     try:
         found = json.loads(path.read_text(encoding="utf-8"))["claude_magic"]
-        return stored.record_of(found).turns, ()
+        return record.record_of(found).turns, ()
     except OSError as error:
         why = error.strerror or "the file cannot be opened"
-    except stored.DamagedRecord as error:
+    except record.DamagedRecord as error:
         why = str(error)
     except (ValueError, KeyError, TypeError, RecursionError):
         why = "it is not a JSON export of %claude_export"

@@ -7,9 +7,9 @@ import time
 
 from IPython.core.magic import line_cell_magic, magics_class, no_var_expand
 
-from ..conversation import SystemPrompt
+from ..conversation.record import system_metadata
+from ..conversation.turns import SystemPrompt
 from ..errors import UsageError
-from ..stored import system_metadata
 from .beside import BesideMagics
 
 _OF_CHAT = re.compile(r"""(?:--chat|-c)(?:\s+|=)("[^"]+"|'[^']+'|\S+)\s*""")

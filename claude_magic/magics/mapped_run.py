@@ -12,7 +12,7 @@ from ..errors import ClaudeError
 if TYPE_CHECKING:
     from typing import Any
 
-    from ..conversation import Call
+    from ..conversation.turns import Call
     from ..mapping.job import Job
     from ..mapping.progress import Progress
     from ..mapping.results import Results
@@ -65,8 +65,8 @@ class Run:
 
 def spend(session: Session, cell: int | None, calls: Sequence[Call], name: str) -> None:
     """Put what was paid for into the ledger, as one turn that stands in no conversation."""
-    from ..conversation import Turn
-    from ..mapped import MAPPED
+    from ..conversation.map_run import MAPPED
+    from ..conversation.turns import Turn
 
     if calls:
         prompt = {"role": "user", "content": [{"type": "text", "text": f"({MAPPED}: {name})"}]}

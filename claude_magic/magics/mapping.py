@@ -154,7 +154,7 @@ class MapMagics(BesideMagics):
 
     def _built(self, options: Options) -> Request:
         """A request with no prompt in it, as it is sent."""
-        from ..conversation import Conversation
+        from ..conversation.turns import Conversation
 
         plain = dataclasses.replace(options, once=True, compact=None)
         return self._asking.session.build(Conversation(), [], plain, self._asking.provider)

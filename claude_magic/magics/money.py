@@ -52,7 +52,8 @@ class MoneyMagics(BesideMagics):
         The options are those of %%claude that the question will have: another model, effort or thinking reads
         nothing of this cache.
         """
-        from .. import stored, warming
+        from .. import warming
+        from ..conversation import record
 
         asking = self._asking
         wanted, words = options.parse(line, asking.defaults())
@@ -65,7 +66,7 @@ class MoneyMagics(BesideMagics):
             print("This kernel replays, and asks nothing: there is no cache to fill.")
             return
         warmed = warming.warm(session, wanted, cell, settings)
-        self.shell.display_pub.publish({"text/plain": warming.line(warmed)}, stored.metadata(warmed.turn))
+        self.shell.display_pub.publish({"text/plain": warming.line(warmed)}, record.metadata(warmed.turn))
 
 
 def _to_warm(wanted: Options, chats: Sequence[str]) -> Options:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 
 from .. import journal, notebook, pricing
-from ..conversation import Turn, turns_of
+from ..conversation.turns import Turn, turns_of
 from ..errors import UsageError
 from ..journal import Entry, Journal
 from ..notebook import Cell

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..accumulator import Reply, whole_text
-from ..conversation import Call, text_of
+from ..conversation.accumulator import Reply, whole_text
+from ..conversation.turns import Call, text_of
 from ..errors import ClaudeError
 
 _CALL_FIELDS = frozenset(field.name for field in dataclasses.fields(Call))

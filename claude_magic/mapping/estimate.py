@@ -9,7 +9,7 @@ from typing import Any
 
 from .. import pricing
 from ..budget import Budget, amount
-from ..conversation import Call
+from ..conversation.turns import Call
 from ..errors import UsageError
 from ..pricing import EXACT, Cost
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from .. import errors
 from ..budget import Budget
 from ..client import Client, Settings
+from ..conversation.map_run import Mapped
 from ..errors import ClaudeError
-from ..mapped import Mapped
 from ..structured import Shape
 from . import shapes
 from .answers import RowAnswer

@@ -14,11 +14,11 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from .. import errors
-from ..accumulator import call_of
 from ..client import Client, Settings, retrying
 from ..client.many import Attempt, Many
 from ..client.pace import Pace
-from ..conversation import Call
+from ..conversation.accumulator import call_of
+from ..conversation.turns import Call
 from ..interrupts import Noticed
 from .answers import RowAnswer, answer_of, failed_answer
 from .prompts import Ask

@@ -11,10 +11,10 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from .. import errors
-from ..accumulator import Accumulator, call_of
 from ..client import Settings, retrying
 from ..client.batches import Batches
 from ..client.stream import events_of
+from ..conversation.accumulator import Accumulator, call_of
 from ..interrupts import Noticed
 from .answers import RowAnswer, answer_of
 from .progress import Progress, duration

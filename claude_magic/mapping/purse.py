@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 
 from .. import pricing
-from ..conversation import Call
+from ..conversation.turns import Call
 from ..pricing import EXACT
 
 

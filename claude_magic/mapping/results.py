@@ -15,9 +15,9 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..conversation.map_run import Mapped
 from ..errors import UsageError
 from ..journal import MAX_AGE_SECONDS, make_private, private
-from ..mapped import Mapped
 from .answers import RowAnswer, as_data, from_data
 
 BUSY_SECONDS = 30.0

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 
 from .. import frames
-from ..accumulator import whole_text
+from ..conversation.accumulator import whole_text
 from ..errors import UsageError
 from ..foreign import is_from_library, one_line, short, try_or_none
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from .. import structured
-from ..conversation import Turn
+from ..conversation.turns import Turn
 from ..errors import SchemaError
 from ..structured import Shape
 from .answers import RowAnswer

@@ -8,11 +8,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import pricing
+from ..conversation.map_run import Mapped, as_data
+from ..conversation.record import VERSION
 from ..foreign import short
-from ..mapped import Mapped, as_data
 from ..pricing import Cost
 from ..render import table, text, turn
-from ..stored import VERSION
 from ..structured import Shape
 from . import shapes
 from .answers import RowAnswer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from .. import pricing
-from ..conversation import Call
+from ..conversation.turns import Call
 from ..pricing import FREE, Cost, Tokens
 from .answers import RowAnswer
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..conversation import Block, text_of
+from ..conversation.turns import Block, text_of
 from . import markdown
 
 MAX_QUOTE_CHARACTERS = 300

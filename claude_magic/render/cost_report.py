@@ -16,9 +16,9 @@ from typing import Any
 
 from .. import pricing
 from ..budget import Budget, amount
-from ..conversation import DEFAULT_CHAT, Call
+from ..conversation.map_run import Mapped
+from ..conversation.turns import DEFAULT_CHAT, Call
 from ..ledger import Entry, Standing
-from ..mapped import Mapped
 from ..notebook import Shown
 from ..pricing import FREE, Cost, Tokens
 from .cost_chart import Bar

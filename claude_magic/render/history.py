@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import datetime
 
 from .. import pricing, request
-from ..conversation import Along, Block, Conversation, Turn
+from ..conversation.turns import Along, Block, Conversation, Turn
 from ..counting import Counted
 from . import markdown
 from .table import table_output

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..accumulator import whole_text
-from ..conversation import Turn
+from ..conversation.accumulator import whole_text
+from ..conversation.turns import Turn
 
 Bundle = dict[str, Any]
 PROMPT_EXCERPT_CHARACTERS = 60

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ..conversation import NOT_RUN, Block, blocks
+from ..conversation.turns import NOT_RUN, Block, blocks
 
 CALLS = ("server_tool_use", "mcp_tool_use")
 MAX_TITLE_CHARACTERS = 100

@@ -14,9 +14,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from .. import pricing, stored, structured
-from ..accumulator import thinking_of, whole_text
-from ..conversation import Along, Block, Turn, text_of
+from .. import pricing, structured
+from ..conversation import record
+from ..conversation.accumulator import thinking_of, whole_text
+from ..conversation.turns import Along, Block, Turn, text_of
 from . import json_reply, markdown, tool_calls
 from .citations import list_of_sources, sources, sources_in_words, text_with_references
 from .text import BOX, Bundle, printable
@@ -51,7 +52,7 @@ def header_output(turn: Turn, instead_of: Sequence[str] = ()) -> tuple[Bundle, B
     marked = "".join(f" · <strong>{html.escape(mark)}</strong>" for mark in marks(turn))
     folded = "".join(fold(title, body) for title, body in folds_of(turn))
     data = {"text/html": f"{BOX}{line}{marked}{folded}</div>", "text/plain": _plain_header(turn)}
-    return data, stored.guests_metadata([turn], instead_of) if instead_of else stored.metadata(turn)
+    return data, record.guests_metadata([turn], instead_of) if instead_of else record.metadata(turn)
 
 
 def _plain_header(turn: Turn) -> str:

@@ -14,8 +14,9 @@ from typing import Any
 
 from benchmarks.table import Row, best
 from benchmarks.wire import environment
-from claude_magic import notebook, stored
-from claude_magic.conversation import Call, Turn
+from claude_magic import notebook
+from claude_magic.conversation import record
+from claude_magic.conversation.turns import Call, Turn
 
 HEAVY = ("anthropic", "httpx2", "genai_prices", "markdown_it", "PIL", "narwhals", "nbformat", "ipywidgets")
 MAX_MILLISECONDS = 50.0
@@ -94,7 +95,7 @@ def _cell(number: int) -> dict[str, Any]:
     call = Call("claude-opus-5-5", {"input_tokens": 5, "output_tokens": 6})
     turn = Turn(f"turn{number}", (prompt, {"role": "assistant", "content": reply}), (call,), created=1.0)
     shown = [
-        ({"text/html": "x" * 4000, "text/plain": "y"}, stored.metadata(turn)),
+        ({"text/html": "x" * 4000, "text/plain": "y"}, record.metadata(turn)),
         ({"text/markdown": ["answer \n"] * 400, "text/plain": ["answer \n"] * 400}, {}),
         ({"image/png": "A" * 12_000}, {}),
     ]

@@ -12,7 +12,7 @@ from benchmarks import sample
 from benchmarks.table import Row
 from benchmarks.wire import KEY
 from claude_magic import offline, pricing, request
-from claude_magic.conversation import Call, Conversation, Pin, Turn
+from claude_magic.conversation.turns import Call, Conversation, Pin, Turn
 from claude_magic.options import Options
 
 TURNS = 50

@@ -14,8 +14,8 @@ from benchmarks import sample
 from benchmarks.table import Row, best
 from benchmarks.wire import MODEL
 from claude_magic import request
-from claude_magic.accumulator import Accumulator
-from claude_magic.conversation import Call, Conversation, Turn
+from claude_magic.conversation.accumulator import Accumulator
+from claude_magic.conversation.turns import Call, Conversation, Turn
 from claude_magic.options import Options
 from claude_magic.render.live import live
 from claude_magic.render.markdown import Inert, inert

@@ -70,7 +70,7 @@ def with_stream(address: str) -> str:
 
 def with_events(address: str) -> str:
     """Our client and accumulator, with nothing shown; returns the text."""
-    from claude_magic.accumulator import Accumulator
+    from claude_magic.conversation.accumulator import Accumulator
 
     accumulator = Accumulator()
     client, settings = _client()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import PurePath
 
-from ...conversation import Conversation
+from ...conversation.turns import Conversation
 from ...errors import UsageError
 from . import assets, html, markdown
 from .assets import Exported

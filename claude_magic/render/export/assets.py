@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ... import stored
-from ...conversation import Block, Conversation, Turn
+from ...conversation import record
+from ...conversation.turns import Block, Conversation, Turn
 from .. import text
 from ..turn import folds_of
 
@@ -85,5 +85,5 @@ _HALF = re.compile("[\ud800-\udfff]")
 def write_json(chats: Mapping[str, Conversation], title: str, stem: str) -> Exported:
     """All turns, chat after chat. A turn knows its chat, and needs neither title nor files."""
     turns = [turn for chat in chats.values() for turn in chat]
-    text = json.dumps(stored.document(turns), indent=2, ensure_ascii=False)
+    text = json.dumps(record.document(turns), indent=2, ensure_ascii=False)
     return Exported(_HALF.sub(lambda half: f"\\u{ord(half[0]):04x}", text) + "\n")

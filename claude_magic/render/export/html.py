@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ... import pricing
-from ...conversation import Block, Conversation, Turn, turns_of
+from ...conversation.turns import Block, Conversation, Turn, turns_of
 from ..html import rendered
 from ..text import printable
 from ..turn import THINKING, answer_outputs, figures_of, marks

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import quote
 
-from ...conversation import Block, Conversation, Turn
+from ...conversation.turns import Block, Conversation, Turn
 from .. import markdown
 from ..text import printable
 from ..turn import THINKING, answer_outputs, footer

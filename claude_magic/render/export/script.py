@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ... import parameters, pricing, request
-from ...conversation import NOT_RUN, Conversation, Message, Turn
-from ...distinct import called, distinct
+from ...conversation.tool_ids import called, distinct
+from ...conversation.turns import NOT_RUN, Conversation, Message, Turn
 from ...options import DEFAULT_MAX_TOKENS
 from ...request import PASSING, THINKING
 from ..text import printable

@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ...accumulator import Accumulator
 from ...client import Wait
-from ...conversation import Block, Turn
-from ...stored import metadata
+from ...conversation.accumulator import Accumulator
+from ...conversation.record import metadata
+from ...conversation.turns import Block, Turn
 from ..text import Bundle, printable
 from ..turn import answer_outputs, figures_of, fold, folds_of, image_outputs, marks, reply_text
 

@@ -19,9 +19,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ... import pricing
-from ...accumulator import TOOL_RESULT, Accumulator, whole_text
 from ...client import Wait
-from ...conversation import Block, Call, Turn
+from ...conversation.accumulator import TOOL_RESULT, Accumulator, whole_text
+from ...conversation.turns import Block, Call, Turn
 from ...counting import CHARACTERS_PER_TOKEN
 from .. import citations, markdown, tool_calls
 from ..text import Bundle, printable

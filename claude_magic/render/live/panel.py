@@ -13,7 +13,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ...conversation import Block
+from ...conversation.turns import Block
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .conversation import Block, Call, Status, Turn, exchange_of, text_of
-from .errors import StreamError
+from ..errors import StreamError
+from .turns import Block, Call, Status, Turn, exchange_of, text_of
 
 # delta type → (field of the delta, field of the block)
 _TEXT_DELTAS = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
-from .conversation import Message, blocks
+from .turns import Message, blocks
 
 # The kinds of blocks that call something; what answers them says so in `tool_use_id`.
 _CALLS = ("tool_use", "server_tool_use", "mcp_tool_use")

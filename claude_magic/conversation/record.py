@@ -15,11 +15,11 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import origins, schemas
-from .conversation import Along, Block, Call, Message, Pin, SystemPrompt, Turn
+from . import document_files, record_schema
+from .turns import Along, Block, Call, Message, Pin, SystemPrompt, Turn
 
 if TYPE_CHECKING:
-    from .mapped import Mapped
+    from .map_run import Mapped
 
 VERSION = 1
 # The API takes no larger request (CLAUDE_API.md §5), so no turn can have been.
@@ -142,7 +142,7 @@ def record_of(
     held = plain.keys() & {"turn", "turns", "reset", "pin", "system", "map"}
     if len(held) != 1:
         raise DamagedRecord("it holds more than one thing" if held else "it holds no turn")
-    wrong = schemas.check(plain)
+    wrong = record_schema.check(plain)
     if wrong:
         raise DamagedRecord(wrong)
     if "reset" in plain:
@@ -154,9 +154,9 @@ def record_of(
     if "system" in plain:
         return Record(system=SystemPrompt(**plain["system"]))
     if "map" in plain:
-        from . import mapped
+        from . import map_run
 
-        return Record(mapped=mapped.from_data(plain["map"]))
+        return Record(mapped=map_run.from_data(plain["map"]))
     if "turn" in plain:
         others = tuple(_turn(each, lookup) for each in plain.get("others", ()))
         return Record((_turn(plain["turn"], lookup),), others)
@@ -166,7 +166,7 @@ def record_of(
 
 def digest_of(data: str) -> str:
     """The SHA-256 of bytes that are given as base64, in hexadecimal."""
-    return origins.digest_of(base64.b64decode(data))
+    return document_files.digest_of(base64.b64decode(data))
 
 
 def _plain(data: Any) -> Any:
@@ -307,7 +307,7 @@ def _document_by_digest(block: dict[str, Any], source: Mapping[str, Any]) -> dic
     if len(data) <= MAX_INLINE_CHARACTERS or canonical_base64(data) != data:
         return block
     digest = digest_of(data)
-    path = origins.path_of(digest)
+    path = document_files.path_of(digest)
     if path is None:
         return block
     by_digest = {"type": "sha256", "media_type": source["media_type"], "sha256": digest, "path": path}
