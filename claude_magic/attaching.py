@@ -16,13 +16,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from . import attachments, context, pictures
+from . import attachments, context
 from .attachments import NOTHING_SENT, Attachment
 from .client import fetching
+from .content import images
+from .content.parts import Piece
+from .content.safely import is_from_library, short, try_or_none
 from .errors import PromptError, UsageError
-from .foreign import is_from_library, short, try_or_none
 from .options import CREDENTIAL, IPYTHON_NAMES, Options
-from .pieces import Piece
 
 MAX_ATTACHMENTS = 600  # as many images as a request takes (CLAUDE_API.md §3)
 MAX_SHOWN_CHARACTERS = 80
@@ -145,7 +146,7 @@ def _bytes_of(value: Any) -> bytes | None:
     return None if held is None else bytes(held)
 
 
-def _shown(value: Any, name: str, wanted: _Wanted) -> list[pictures.Block]:
+def _shown(value: Any, name: str, wanted: _Wanted) -> list[images.Block]:
     """A value as the prompt would show it; an array of pixels as a picture, where one is asked for."""
     if wanted.image and is_from_library(value, "numpy") and hasattr(value, "shape"):
         from PIL import Image

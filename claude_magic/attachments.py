@@ -13,11 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import pdf, pictures, svg, tables
+from . import tables
+from .content import images, pdf
+from .content.images import Block
+from .content.safely import one_line
 from .conversation import document_files
 from .errors import PromptError
-from .foreign import one_line
-from .pictures import Block
 
 # The API takes no larger request (CLAUDE_API.md §3); base64 takes four bytes for three.
 MAX_FILE_BYTES = 32 * 1024 * 1024 * 3 // 4
@@ -106,7 +107,7 @@ def _image(given: _Given) -> Attachment:
     if not given.whole:
         raise PromptError(f"{given.name} has {_bytes(given.size)}: too large for an image.", advice=NOTHING_SENT)
     try:
-        block, frames = pictures.image_block(given.data), pictures.frames_of(given.data)
+        block, frames = images.image_block(given.data), images.frames_of(given.data)
     except PromptError as error:
         failure, advice = error.message.removeprefix("The image "), error.advice
     else:
@@ -127,7 +128,7 @@ def _pdf(given: _Given) -> Attachment:
             f"{given.name} is an encrypted PDF, which the API refuses.",
             advice=f"Print it to a new PDF without the password. {NOTHING_SENT}",
         )
-    source = {"type": "base64", "media_type": "application/pdf", "data": pictures.base64_text(given.data)}
+    source = {"type": "base64", "media_type": "application/pdf", "data": images.base64_text(given.data)}
     if given.path is not None:
         document_files.remember(given.data, given.path)
     pages = [f"{found.pages:,} {'page' if found.pages == 1 else 'pages'}"] if found.pages is not None else []
@@ -137,14 +138,14 @@ def _pdf(given: _Given) -> Attachment:
 def _svg(given: _Given) -> Attachment:
     """An SVG as the picture that it draws, where there is something here that renders it."""
     try:
-        picture = svg.svg_as_png(given.data) if given.whole else None
+        picture = images.svg_as_png(given.data) if given.whole else None
     except Exception as error:
         failure = f"which cannot be rendered ({one_line(error)})"
     else:
         if picture is not None:
-            return Attachment([pictures.image_block(picture)], ["rendered"])
+            return Attachment([images.image_block(picture)], ["rendered"])
         failure = "which Claude does not take as an image" if given.whole else f"of {_bytes(given.size)}: too large"
-    ways = "" if svg.can_render_svg() else f"{svg.RENDERER_ADVICE} "
+    ways = "" if images.can_render_svg() else f"{images.RENDERER_ADVICE} "
     raise PromptError(
         f"{given.name} is an SVG, {failure}.",
         advice=f"{ways}Or save it as PNG; {{{{open('…').read()}}}} sends its source as text. {NOTHING_SENT}",
@@ -277,7 +278,7 @@ def _is_table(data: bytes, name: str) -> bool:
 
 
 def _is_image(data: bytes, name: str) -> bool:
-    return pictures.is_image_data(data)
+    return images.is_image_data(data)
 
 
 Kind = tuple[Callable[[bytes, str], bool], Callable[[_Given], Attachment]]

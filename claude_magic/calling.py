@@ -13,12 +13,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import context, coroutines, pictures
+from . import context, coroutines
 from .client.redaction import environment_secrets, redact
+from .content.images import image_block
+from .content.safely import one_line
+from .content.secrets import Secrets
 from .conversation.turns import Block, not_run
 from .counting import CHARACTERS_PER_TOKEN
-from .foreign import one_line
-from .masking import Secrets
 from .tools import ArgumentsRefused, Tool
 
 MAX_RESULT_TOKENS = 8_000
@@ -177,7 +178,7 @@ def _displayed(outputs: Iterable[Any]) -> list[Block]:
 
 def _picture(data: str | bytes) -> Block:
     try:
-        return pictures.image_block(base64.b64decode(data) if isinstance(data, str) else data)
+        return image_block(base64.b64decode(data) if isinstance(data, str) else data)
     except Exception as error:
         return _text(f"[{one_line(error)}]")
 

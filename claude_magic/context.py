@@ -13,15 +13,15 @@ from dataclasses import dataclass, replace
 from types import CodeType
 from typing import Any
 
-from . import hiding, kinds, masking, weighing
+from . import hiding, kinds
+from .content import token_estimate
+from .content.images import Block
+from .content.parts import Limits, Part, Piece, Room, Text, room_for, size_of
+from .content.safely import one_line, short, try_or_none
+from .content.secrets import MASK, Secrets, is_secret_name, known_secrets
 from .conversation.turns import Along
 from .errors import PromptError
-from .foreign import one_line, short, try_or_none
-from .masking import MASK, Secrets
 from .options import IPYTHON_NAMES
-from .parts import Limits, Part, Room, Text, room_for, size_of
-from .pictures import Block
-from .pieces import Piece
 
 MAX_CLOSINGS_TRIED = 100
 MAX_QUOTED_CHARACTERS = 60
@@ -76,7 +76,7 @@ def build_prompt(
         PromptError: the prompt is empty, or an expression is not Python or fails. It has no cause or
             context, which could hold a secret.
     """
-    secrets = secrets or Secrets(masking.known_secrets(namespace))
+    secrets = secrets or Secrets(known_secrets(namespace))
     typed = [Text(body)] if raw else list(_split(body))
     found = [(each.source, _evaluate(each, namespace)) for each in typed if isinstance(each, Expression)]
     before = [_masked(piece, secrets) for piece in pieces]
@@ -97,7 +97,7 @@ def _along(pieces: Iterable[Piece]) -> tuple[Along, ...]:
     for piece in pieces:
         name = short(" ".join(piece.name.split()), MAX_QUOTED_CHARACTERS)
         known = found.get((name, piece.kind), Along(name, piece.kind, 0))
-        tokens = known.tokens + weighing.of_blocks(_join(piece.parts))
+        tokens = known.tokens + token_estimate.of_blocks(_join(piece.parts))
         found[name, piece.kind] = replace(known, tokens=tokens, masked=max(known.masked, piece.masked))
     return tuple(found.values())
 
@@ -136,7 +136,7 @@ def _value(value: Any, source: str, secrets: Secrets, room: Room) -> Sequence[Pa
         return kinds.render(value, source, room)
     names = _NAMES.findall(source)
     is_text = try_or_none(lambda: _is_text(value))
-    if is_text and names and masking.is_secret_name(names[-1]):
+    if is_text and names and is_secret_name(names[-1]):
         return [Text(MASK)]
     return kinds.render(hiding.hidden(value), source, room)
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from . import pricing
 from .client import Client, Settings
+from .content.token_estimate import IMAGE_TOKENS
 from .conversation.turns import Block, Call, Message
 from .errors import ClaudeError
 from .pricing import Cost
 from .request import Request
-from .weighing import IMAGE_TOKENS
 
 CHARACTERS_PER_TOKEN = 3.5  # of English text, roughly
 _NOTHING: Message = {"role": "user", "content": [{"type": "text", "text": "."}]}

@@ -18,10 +18,9 @@ from types import FrameType, ModuleType, TracebackType
 from typing import Any
 
 from . import context
-from .fencing import fence
-from .foreign import one_line, try_or_none
-from .masking import MASK, Secrets, is_secret_name
-from .parts import Limits, Part, Text, shortened
+from .content.parts import Limits, Part, Text, fence, shortened
+from .content.safely import one_line, try_or_none
+from .content.secrets import MASK, Secrets, is_secret_name
 from .ran import Failure
 
 MAX_SOURCE_BYTES = 14_000

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from .foreign import is_from_library, one_line, try_or_none, type_name
-from .parts import Part, Room, Text, shortened, size
-from .pictures import MAX_IMAGE_SIDE_PIXELS, Block, image_block
+from .content.images import MAX_IMAGE_SIDE_PIXELS, Block, image_block
+from .content.parts import Part, Room, Text, shortened, size
+from .content.safely import is_from_library, one_line, try_or_none, type_name
 
 # How many times its size a figure may take with what stands outside of it: legends, long labels.
 MAX_FIGURE_GROWTH = 3

@@ -17,11 +17,11 @@ from functools import partial
 from typing import Any
 
 from . import lazy_frames
-from .foreign import is_from_library, short, try_or_none, type_name, without_addresses
+from .content.parts import room_for, shortened, size
+from .content.safely import is_from_library, short, try_or_none, type_name, without_addresses
+from .content.secrets import MASK
 from .lazy_frames import MAX_HEAD_ROWS, Glimpse
-from .masking import MASK
 from .options import DEFAULT_VALUE_TOKENS
-from .parts import room_for, shortened, size
 
 MAX_COLUMNS = 40
 MAX_NAME_CHARACTERS = 40

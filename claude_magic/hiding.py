@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from . import frames, lazy_frames
-from .foreign import is_from_library, try_or_none
-from .masking import MASK, is_secret_name
+from .content.safely import is_from_library, try_or_none
+from .content.secrets import MASK, is_secret_name
 
 MAX_ELEMENTS = 50
 MAX_DEPTH = 3

@@ -16,11 +16,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from . import arrays, attachments, figures, frames, pictures, showing, values
+from . import arrays, attachments, figures, frames, showing, values
+from .content import images
+from .content.images import Block
+from .content.parts import Part, Room, Text, on_own_lines, shortened, size_of
+from .content.safely import TookTooLong, at_most, one_line, short, try_or_none, type_name
 from .errors import PromptError, UnshowableError
-from .foreign import TookTooLong, at_most, one_line, short, try_or_none, type_name
-from .parts import Part, Room, Text, on_own_lines, shortened, size_of
-from .pictures import Block
 
 # What shows itself in Python may take so long, a drawing longer. Both are far more than any should.
 MAX_SECONDS = 10.0
@@ -167,7 +168,7 @@ def _figure(value: Any, name: str, room: Room) -> list[Part]:
 
 
 def _picture(value: Any, name: str, room: Room) -> list[Part]:
-    return [pictures.image_block(value)]
+    return [images.image_block(value)]
 
 
 def _is_path(value: Any) -> bool:
@@ -215,7 +216,7 @@ _KINDS: Sequence[Kind] = (
     Kind(frames.is_frame, _frame),
     Kind(figures.is_figure, _figure, seconds=MAX_DRAWING_SECONDS),
     Kind(figures.is_chart, figures.chart, seconds=MAX_DRAWING_SECONDS),
-    Kind(pictures.is_picture, _picture),
+    Kind(images.is_picture, _picture),
     Kind(arrays.is_array, _array),
     Kind(_is_anything, values.displayed, rich=False),
 )

@@ -12,7 +12,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from . import models, pdf
+from . import models
+from .content import pdf
 from .conversation.turns import Block, blocks
 from .errors import UsageError
 

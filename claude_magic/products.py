@@ -11,8 +11,8 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from . import pictures
 from .client import Client, Settings
+from .content import images
 from .conversation.turns import Block
 from .render import tool_calls
 
@@ -51,6 +51,6 @@ def _image(client: Client, settings: Settings, named: Mapping[str, str], about: 
 
     try:
         with Image.open(io.BytesIO(data)) as opened:
-            return {**pictures.image_block(opened), **named}
+            return {**images.image_block(opened), **named}
     except Exception:  # a stranger's bytes: each of Pillow's decoders fails in its own way
         return None

@@ -15,14 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from . import context, failing, notebook, ran
+from .content.images import image_block
+from .content.parts import Limits, Part, Piece, Text, fence, room_for, shortened
+from .content.secrets import Secrets
+from .content.token_estimate import of_blocks
 from .errors import UsageError
-from .fencing import fence
-from .masking import Secrets
-from .parts import Limits, Part, Text, room_for, shortened
-from .pictures import image_block
-from .pieces import Piece
 from .ran import Bundle, Executions
-from .weighing import of_blocks
 
 # Of the tokens for one cell, its source has the larger part.
 SOURCE_PERCENT = 60

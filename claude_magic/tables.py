@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from . import frames
-from .foreign import try_or_none
+from .content.safely import try_or_none
 
 # A table whose text is no longer goes along whole, beside its summary.
 MAX_WHOLE_CHARACTERS = 8_000

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from . import pictures, tools
+from . import tools
+from .content import images
+from .content.safely import is_from_library
 from .conversation.turns import Block
-from .foreign import is_from_library
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -136,7 +137,7 @@ def _content(path: Path) -> str | list[Block]:
         raise ValueError(f"{path.name} has {path.stat().st_size:,} bytes; up to {MAX_FILE_BYTES:,} are read.")
     data = path.read_bytes()
     if path.suffix.lower() in _PICTURES:
-        return [pictures.image_block(data)]
+        return [images.image_block(data)]
     if b"\0" in data:
         raise ValueError(f"{path.name} is neither text nor a picture.")
     return data.decode("utf-8-sig", "replace")

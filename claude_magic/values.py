@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from . import hypertext, svg
+from .content import html_text, images
+from .content.images import image_block
+from .content.parts import Part, Room, Text, form, shortened
+from .content.safely import is_from_library, one_line, try_or_none, type_name, without_addresses
 from .errors import UnshowableError
-from .foreign import is_from_library, one_line, try_or_none, type_name, without_addresses
-from .parts import Part, Room, Text, form, shortened
-from .pictures import image_block
 
 # Of a list or mapping that is shown as text; IPython's own default.
 PRINTED_ELEMENTS = 1_000
@@ -127,7 +127,7 @@ def displayed(value: Any, name: str, room: Room) -> list[Part]:
     for mime, data in _display_forms(value, _RATHER_THAN_NOTHING):
         if mime == "image/svg+xml":
             raise UnshowableError(
-                f"{name} is an SVG picture{'' if svg.can_render_svg() else ', which is not sent as it is'}.",
+                f"{name} is an SVG picture{'' if images.can_render_svg() else ', which is not sent as it is'}.",
                 advice=f"{_unrendered(data)} Nothing was sent.",
             )
         parts = try_or_none(partial(_display_form, mime, data, room))
@@ -138,10 +138,10 @@ def displayed(value: Any, name: str, room: Room) -> list[Part]:
 
 def _unrendered(data: Any) -> str:
     """Why there is no picture of an SVG, or what to do about it."""
-    if not svg.can_render_svg():
-        return svg.RENDERER_ADVICE
+    if not images.can_render_svg():
+        return images.RENDERER_ADVICE
     try:
-        svg.svg_as_png(data)
+        images.svg_as_png(data)
     except Exception as error:
         return f"It cannot be rendered ({one_line(error)})."
     return "It cannot be rendered."
@@ -149,11 +149,11 @@ def _unrendered(data: Any) -> str:
 
 def _display_form(mime: str, data: Any, room: Room) -> list[Part]:
     if mime == "image/svg+xml":
-        picture = svg.svg_as_png(data)
+        picture = images.svg_as_png(data)
         return [] if picture is None else [image_block(picture)]
     if mime.startswith("image/"):
         return [image_block(base64.b64decode(data) if isinstance(data, str) else bytes(data))]
-    text = hypertext.as_text(str(data)) if mime == "text/html" else str(data)
+    text = html_text.as_text(str(data)) if mime == "text/html" else str(data)
     return form(text, room.summary) if text.strip() else []
 
 

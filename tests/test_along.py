@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from PIL import Image
 from test_record import text, turn
 
-from claude_magic import context, weighing
+from claude_magic import context
+from claude_magic.content import token_estimate
+from claude_magic.content.parts import Piece
 from claude_magic.conversation import record
 from claude_magic.conversation.turns import Along, Turn
-from claude_magic.pieces import Piece
 from claude_magic.render.turn import attached_line, attached_list, footer, header_output, masked_secrets
 from claude_magic.values import Text
 
@@ -97,7 +98,11 @@ def test_a_damaged_listing_damages_the_record(wrong: object) -> None:
 
 
 def test_text_of_any_script_weighs_about_a_token_for_each_three_and_a_half_bytes() -> None:
-    assert (weighing.of_text("x" * 35), weighing.of_text("数" * 7), weighing.of_text("")) == (10, 6, 0)
+    assert (token_estimate.of_text("x" * 35), token_estimate.of_text("数" * 7), token_estimate.of_text("")) == (
+        10,
+        6,
+        0,
+    )
 
 
 def test_nothing_is_said_where_nothing_went_along() -> None:

@@ -23,9 +23,9 @@ from prompts import picture
 from claude_magic import attachments, context
 from claude_magic.attaching import pieces
 from claude_magic.client import fetching
+from claude_magic.content.parts import Piece
 from claude_magic.errors import UsageError
 from claude_magic.options import Options
-from claude_magic.pieces import Piece
 
 
 def png(color: str = "teal") -> bytes:

@@ -16,8 +16,9 @@ from matplotlib.figure import Figure
 from PIL import Image
 from prompts import picture
 
-from claude_magic import attachments, pdf, pictures
+from claude_magic import attachments
 from claude_magic.attachments import of_data, of_path, path_blocks
+from claude_magic.content import images, pdf
 from claude_magic.errors import PromptError
 
 
@@ -133,7 +134,7 @@ def test_a_decompression_bomb_is_refused_in_one_line() -> None:
 
 def test_a_bomb_is_refused_where_pillow_has_been_told_to_take_any(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
-    monkeypatch.setattr(pictures, "MAX_IMAGE_PIXELS", 500)
+    monkeypatch.setattr(images, "MAX_IMAGE_PIXELS", 500)
     assert "30 × 20 pixels" in refusal(image(), "bomb.png")
 
 

@@ -20,13 +20,14 @@ from conftest import finished_streams
 from recorded import image
 from test_session import OFFLINE, RETRYING, RUNS, Reader, ask
 
-from claude_magic import approving, calling, counting, errors, pricing, tools, weighing
+from claude_magic import approving, calling, counting, errors, pricing, tools
 from claude_magic.calling import ToolCalls
 from claude_magic.client import Settings
+from claude_magic.content import token_estimate
+from claude_magic.content.secrets import Secrets
 from claude_magic.conversation import record
 from claude_magic.conversation.accumulator import TOOL_RESULT
 from claude_magic.conversation.turns import NOT_RUN, Block, Turn, open_calls
-from claude_magic.masking import Secrets
 from claude_magic.notebook import Cell
 from claude_magic.offline import Fault
 from claude_magic.options import Options
@@ -642,4 +643,4 @@ def test_a_picture_in_a_result_weighs_as_a_picture_where_nobody_counts(session: 
     weighed = counting.estimate(session.client, asked, unreachable)
     assert not weighed.exact and counting.IMAGE_TOKENS < weighed.total < counting.IMAGE_TOKENS + 400
     (result,) = asked.params["messages"][2]["content"]
-    assert weighing.of_blocks([result]) < 50
+    assert token_estimate.of_blocks([result]) < 50

@@ -9,8 +9,8 @@ import pytest
 from prompts import text
 
 from claude_magic import context
-from claude_magic.masking import MASK, Secrets
-from claude_magic.parts import Limits
+from claude_magic.content.parts import Limits
+from claude_magic.content.secrets import MASK, Secrets
 
 
 @pytest.mark.parametrize(

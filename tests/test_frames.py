@@ -16,8 +16,8 @@ from polars.io.plugins import register_io_source
 from prompts import Broken, text
 
 from claude_magic import frames
+from claude_magic.content.parts import room_for, size
 from claude_magic.options import DEFAULT_VALUE_TOKENS
-from claude_magic.parts import room_for, size
 
 
 def iris() -> dict[str, list[Any]]:

@@ -9,8 +9,9 @@ import pytest
 from exchange import HELLO, image, refusal, user
 from test_attachments import packed_pdf
 
-from claude_magic import limits, offline, weighing
+from claude_magic import limits, offline
 from claude_magic.client import providers
+from claude_magic.content import token_estimate
 from claude_magic.errors import UsageError
 
 SMALLER = "claude-haiku-4-5"
@@ -85,4 +86,4 @@ def test_clouds_take_bytes_only_and_smaller_images(provider: str) -> None:
 
 
 def test_a_pdf_weighs_by_its_pages() -> None:
-    assert weighing.of_blocks([pdf(12)]) == 12 * weighing.PDF_PAGE_TOKENS
+    assert token_estimate.of_blocks([pdf(12)]) == 12 * token_estimate.PDF_PAGE_TOKENS

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from claude_magic import context
+from claude_magic.content.parts import Limits, Text
+from claude_magic.content.secrets import MASK, Secrets, is_secret_name, known_secrets
 from claude_magic.conversation.turns import Along
 from claude_magic.hiding import hidden
-from claude_magic.masking import MASK, Secrets, is_secret_name, known_secrets
-from claude_magic.parts import Limits, Text
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"
 PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\nabc=\n-----END RSA PRIVATE KEY-----"

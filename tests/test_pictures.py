@@ -12,10 +12,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 from prompts import picture
 
-from claude_magic import pictures
+from claude_magic.content import images
+from claude_magic.content.images import MAX_IMAGE_BASE64_BYTES, image_block
 from claude_magic.context import prompt_content
 from claude_magic.errors import PromptError
-from claude_magic.pictures import MAX_IMAGE_BASE64_BYTES, image_block
 
 
 def figure() -> Figure:
@@ -128,9 +128,9 @@ def test_noise_that_is_too_much_for_png_goes_as_jpeg_within_the_limit() -> None:
 
 
 def test_where_quality_is_not_enough_the_picture_gets_smaller(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pictures, "MAX_IMAGE_BASE64_BYTES", 20_000)
+    monkeypatch.setattr(images, "MAX_IMAGE_BASE64_BYTES", 20_000)
     noise = Image.frombytes("RGB", (400, 400), random.Random(0).randbytes(400 * 400 * 3))
-    monkeypatch.setattr(pictures, "MAX_IMAGE_SIDE_PIXELS", 400)
+    monkeypatch.setattr(images, "MAX_IMAGE_SIDE_PIXELS", 400)
     block = image_block(noise)
     assert len(block["source"]["data"]) <= 20_000
     assert picture(block).size < (400, 400)

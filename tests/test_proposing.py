@@ -8,7 +8,7 @@ import pytest
 from kernel import Kernel, Run, plain
 
 from claude_magic import offline
-from claude_magic.masking import Secrets
+from claude_magic.content.secrets import Secrets
 from claude_magic.render import code_cell
 
 

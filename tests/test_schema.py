@@ -24,10 +24,10 @@ from anthropic.types.beta import message_create_params as beta_message_create_pa
 from PIL import Image
 
 from claude_magic import models, offline
+from claude_magic.content.images import image_block
 from claude_magic.conversation.turns import Call, Conversation, Turn
 from claude_magic.errors import UsageError
 from claude_magic.options import FIELDS, Options
-from claude_magic.pictures import image_block
 from claude_magic.request import Request, build
 
 # Values for what an option takes where it has no choices; any other metavar takes what it can parse.

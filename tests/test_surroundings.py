@@ -10,7 +10,7 @@ import pytest
 from kernel import Kernel, Run, plain
 
 from claude_magic import offline
-from claude_magic.masking import MASK
+from claude_magic.content.secrets import MASK
 
 
 @pytest.fixture(scope="module")

@@ -245,8 +245,9 @@ class ClaudeMagic(Magics, Configuration):
 
     def ask(self, wanted: Options, body: str, running: Cell) -> Turn | None:
         """Ask, and show the reply. Returns its turn; `None` where nothing was asked, or several models were."""
-        from .. import context, masking
-        from ..parts import Limits
+        from .. import context
+        from ..content.parts import Limits
+        from ..content.secrets import Secrets, known_secrets
         from ..render import history
         from ..session import Replay
         from . import gathering
@@ -255,7 +256,7 @@ class ClaudeMagic(Magics, Configuration):
         shape = gathering.shape(self, wanted)
         schema = wanted.schema if shape is None else json.dumps(shape.schema)
         wanted = self.resolved(dataclasses.replace(wanted, schema=schema))
-        secrets = masking.Secrets(masking.known_secrets(namespace, self._client.secrets()), wanted.allow_secrets)
+        secrets = Secrets(known_secrets(namespace, self._client.secrets()), wanted.allow_secrets)
         limits = Limits(wanted.value_tokens, wanted.cell_tokens)
         pieces = gathering.pieces(self, wanted, running, secrets)
         prompt = context.build_prompt(body, namespace, pieces, raw=wanted.raw, secrets=secrets, limits=limits)

@@ -99,7 +99,7 @@ class ConversationMagics(BesideMagics):
             self._show_pins()
             return
         from .. import attachments, context
-        from ..parts import Limits
+        from ..content.parts import Limits
 
         path, defaults = _file(expression), self._asking.defaults()
         limits = Limits(defaults.value_tokens, defaults.cell_tokens)

@@ -28,7 +28,7 @@ class FixMagics(BesideMagics):
 
         %claude_fix [options of %%claude] [words]
         """
-        from .. import masking
+        from ..content.secrets import Secrets, known_secrets
         from ..render import code_cell
         from ..render.turn import reply_text
 
@@ -45,7 +45,7 @@ class FixMagics(BesideMagics):
             return
         from ..render.markdown import code_blocks
 
-        secrets = masking.Secrets(masking.known_secrets(self.shell.user_ns), wanted.allow_secrets)
+        secrets = Secrets(known_secrets(self.shell.user_ns), wanted.allow_secrets)
         code = code_cell.closest(code_blocks(reply_text(turn)), source)
         code = code_cell.with_secrets(code, source.rstrip("\n"), secrets)
         if not code.strip():

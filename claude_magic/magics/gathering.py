@@ -11,8 +11,8 @@ from ..options import Options
 
 if TYPE_CHECKING:
     from ..calling import ToolCalls
-    from ..masking import Secrets
-    from ..pieces import Piece
+    from ..content.parts import Piece
+    from ..content.secrets import Secrets
     from ..render.live.live import ApprovingView
     from ..structured import Shape
     from .asking import ClaudeMagic

@@ -160,12 +160,12 @@ class MapMagics(BesideMagics):
         return self._asking.session.build(Conversation(), [], plain, self._asking.provider)
 
     def _requests(self, body: str, data: Rows, options: Options) -> RowRequests:
-        from .. import masking
+        from ..content.parts import Limits
+        from ..content.secrets import Secrets, known_secrets
         from ..mapping.prompts import RowRequests, Template
-        from ..parts import Limits
 
         namespace, client = self.shell.user_ns, self._asking.session.client
-        secrets = masking.Secrets(masking.known_secrets(namespace, client.secrets()), options.allow_secrets)
+        secrets = Secrets(known_secrets(namespace, client.secrets()), options.allow_secrets)
         template = Template(body, namespace, secrets, Limits(options.value_tokens, options.cell_tokens))
         return RowRequests(template, data, self._built(options), options, self._asking.provider)
 
@@ -395,7 +395,7 @@ class MapMagics(BesideMagics):
 
 def _value_of(source: str, namespace: dict[str, Any]) -> Any:
     """The data that the line names. Raises `UsageError`."""
-    from ..foreign import one_line
+    from ..content.safely import one_line
 
     if not source:
         raise UsageError("What is to be mapped over?", advice="Write %%claude_map FRAME --out NAME.")

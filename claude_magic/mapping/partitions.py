@@ -11,13 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .. import context, masking
+from .. import context
 from ..client import Client, Settings
+from ..content.parts import Limits
+from ..content.safely import is_from_library
+from ..content.secrets import Secrets, known_secrets
 from ..context import Expression
-from ..foreign import is_from_library
-from ..masking import Secrets
 from ..options import Options
-from ..parts import Limits
 from ..request import Request
 from ..structured import Shape
 from . import results, rows, table
@@ -67,7 +67,7 @@ def ask_partition(frame: Any, spec: Spec) -> Any:
     """One partition with its answers."""
     data = rows.rows_of(frame)
     client = Client()
-    secrets = Secrets(masking.known_secrets(spec.values, client.secrets()), spec.options.allow_secrets)
+    secrets = Secrets(known_secrets(spec.values, client.secrets()), spec.options.allow_secrets)
     template = Template(spec.body, spec.values, secrets, Limits(spec.options.value_tokens, spec.options.cell_tokens))
     asking = RowRequests(template, data, spec.built, spec.options, spec.settings.provider)
     job = Job(

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
-from .. import context, models, request, weighing
+from .. import context, models, request
+from ..content import token_estimate
+from ..content.parts import Limits, Part, Text
+from ..content.secrets import Secrets
 from ..context import Expression
 from ..errors import PromptError
-from ..masking import Secrets
 from ..options import Options
-from ..parts import Limits, Part, Text
 from ..request import Request
 from .rows import NAMES, Rows
 
@@ -116,9 +117,9 @@ class RowRequests:
             self.base["thinking"] = {name: each for name, each in self.base["thinking"].items() if name != "display"}
         self._lead = context.joined(template.leading())
         always: dict[str, Any] = {name: self.base[name] for name in ("system", "tools") if name in self.base}
-        self._weight = weighing.of_text(wire(always).decode()) if always else 0
+        self._weight = token_estimate.of_text(wire(always).decode()) if always else 0
         mark = _breakpoint(options)
-        self.shares = bool(mark) and self._weight + weighing.of_blocks(self._lead) >= _least_cached(options.model)
+        self.shares = bool(mark) and self._weight + token_estimate.of_blocks(self._lead) >= _least_cached(options.model)
         if mark and self.shares:
             if self._lead:
                 self._lead = [*self._lead[:-1], {**self._lead[-1], "cache_control": mark}]
@@ -137,7 +138,7 @@ class RowRequests:
     @property
     def shared_tokens(self) -> int:
         """How many tokens are read from the cache for each row but the first, by their length."""
-        return self._weight + weighing.of_blocks(self._lead) if self.shares else 0
+        return self._weight + token_estimate.of_blocks(self._lead) if self.shares else 0
 
     def __iter__(self) -> Iterator[Ask]:
         return self.at()
@@ -159,7 +160,7 @@ class RowRequests:
             return Ask(position, f"empty {position}", {}, failure="The prompt is empty for this row.")
         params = {**self.base, "messages": [{"role": "user", "content": content}]}
         text = wire(params)
-        tokens = self._weight + weighing.of_blocks(content)
+        tokens = self._weight + token_estimate.of_blocks(content)
         return Ask(position, _key(self._provider, text), params, len(text), tokens)
 
 

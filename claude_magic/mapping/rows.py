@@ -15,9 +15,9 @@ from functools import partial
 from typing import Any
 
 from .. import frames
+from ..content.safely import is_from_library, one_line, short, try_or_none
 from ..conversation.accumulator import whole_text
 from ..errors import UsageError
-from ..foreign import is_from_library, one_line, short, try_or_none
 
 MAX_ROWS = 10_000_000
 MAX_NAMES_SHOWN = 8

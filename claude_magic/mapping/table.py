@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .. import pricing
+from ..content.safely import short
 from ..conversation.map_run import Mapped, as_data
 from ..conversation.record import VERSION
-from ..foreign import short
 from ..pricing import Cost
 from ..render import table, text, turn
 from ..structured import Shape

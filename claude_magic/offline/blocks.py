@@ -10,7 +10,7 @@ import binascii
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from .. import pdf
+from ..content import pdf
 from .faults import Rejected
 from .history import Block, Placed, nested
 from .images import MANY_IMAGES, MAX_IMAGE_BASE64_BYTES, MAX_SIDE_OF_MANY_PIXELS, MAX_SIDE_PIXELS, MEDIA_TYPES, picture

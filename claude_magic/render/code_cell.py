@@ -6,7 +6,7 @@ import difflib
 import html
 from typing import TYPE_CHECKING
 
-from ..masking import MASK, Secrets
+from ..content.secrets import MASK, Secrets
 from .text import BOX, Bundle, printable
 
 if TYPE_CHECKING:

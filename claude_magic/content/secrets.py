@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from . import columned
+from . import secret_columns
 
 MASK = "[secret masked]"
 # What is shorter is not looked for elsewhere: it would be found in ordinary words.
@@ -37,7 +37,7 @@ class Secrets:
         """The text without its secrets, and how many those were. In code only literals are values."""
         if self.allowed:
             return text, 0
-        below = [] if is_code else columned.secrets_below(text, is_secret_name)
+        below = [] if is_code else secret_columns.secrets_below(text, is_secret_name)
         spans = _merged(
             [*_known(text, self.known), *_shaped(text), *_keys(text), *_named(text, is_code), *_new(text, below)]
         )

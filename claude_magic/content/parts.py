@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .options import DEFAULT_CELL_TOKENS, DEFAULT_VALUE_TOKENS
-from .pictures import Block
+from ..options import DEFAULT_CELL_TOKENS, DEFAULT_VALUE_TOKENS
+from .images import Block
 
 BYTES_PER_TOKEN = 3.5
 _NOTE_BYTES = 70
@@ -116,3 +117,25 @@ def form(text: str, room: int, *, keep_end: bool = False) -> list[Part]:
 def on_own_lines(parts: Iterable[Part]) -> list[Part]:
     """The same parts, each text on lines of its own."""
     return [dataclasses.replace(part, own_lines=True) if isinstance(part, Text) else part for part in parts]
+
+
+def fence(text: str, language: str = "", *, is_code: bool = False) -> list[Part]:
+    """A text as a fenced block on lines of its own."""
+    ticks = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    body = Text(text, own_lines=True, is_code=is_code)
+    return [Text(f"{ticks}{language}", own_lines=True), *([body] if text else []), Text(ticks, own_lines=True)]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One thing that goes along.
+
+    `name` is what the header calls it (`sales`, `cell [3]`, `plot.png`), `kind` what it is in a word or two (`value`,
+    `cell`, `image`, `file`, `error`, `code`); `parts` are sent in their order. `masked` is how many secrets were masked
+    in them already.
+    """
+
+    name: str
+    kind: str
+    parts: Sequence[Part]
+    masked: int = 0

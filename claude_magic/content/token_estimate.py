@@ -8,8 +8,8 @@ import json
 import math
 from collections.abc import Iterable
 
+from ..conversation.turns import Block
 from . import pdf
-from .conversation.turns import Block
 
 # Of English text, roughly; of scripts that take three bytes for a character, a character is about a token.
 BYTES_PER_TOKEN = 3.5

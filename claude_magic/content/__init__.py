@@ -1,0 +1,1 @@
+"""What requests, tools and views make of text, images and PDFs: parts, secrets, token estimates."""
