@@ -19,7 +19,7 @@ from .conversation.turns import Block, Call, Turn, open_calls
 from .counting import CHARACTERS_PER_TOKEN
 from .errors import APIError, ClaudeError, ReplyInterrupted, StreamError, ThinkingRefusedError
 from .interrupts import uninterrupted
-from .journal import Writer
+from .notebook.journal import Writer
 from .parameters import CLEAR_THINKING, CLEAR_TOOL_USES
 from .render import tool_calls
 from .render.live.live import View

@@ -13,9 +13,11 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import notebook, request
+from . import request
 from .conversation.turns import Conversation, Pin, SystemPrompt, Turn
-from .notebook import Cell, Saved
+from .notebook import reader
+from .notebook.cell import Cell
+from .notebook.reader import Saved
 
 NOTHING = Conversation()
 
@@ -185,8 +187,8 @@ class Chats:
     def look_again(self, path: Path | None) -> tuple[list[Turn], list[Turn]]:
         """Look into the file if it was saved since. Returns the turns that left, and those that are back: a cell that
         was deleted behind our back does not stand there, and one that was cut and pasted does."""
-        written = None if path is None else notebook.written(path)
-        stands = None if path is None or written in (None, self._looked) else notebook.standing(path)
+        written = None if path is None else reader.written(path)
+        stands = None if path is None or written in (None, self._looked) else reader.standing(path)
         self._looked = written
         if path is None or written is None or stands is None:
             return [], []
@@ -203,7 +205,7 @@ class Chats:
 
     def _rename_cells(self, path: Path) -> None:
         """Follow turns whose cells have other ids in the file than here: jupytext and old formats give new ones."""
-        saved = notebook.read(path)
+        saved = reader.read(path)
         homes = {turn.id: turn.cell_id for turn in saved.turns}
         standing: list[Pin | SystemPrompt] = [*saved.pins, *saved.systems]
         stand = {(type(each), each.created): each.cell_id for each in standing}

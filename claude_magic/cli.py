@@ -11,9 +11,10 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from . import files, notebook, running, stripping
 from .conversation.turns import Conversation
 from .errors import ClaudeError, UsageError
+from .notebook import files, reader, run
+from .notebook.strip import stripped
 from .render import cost_report, export
 from .render.text import printable
 
@@ -112,9 +113,9 @@ def _demo(options: argparse.Namespace) -> int:
 
     Notebooks that are in the folder already stay as their reader left them.
     """
-    running.check_installed("nbclient", "matplotlib", "pandas", *([] if options.no_open else ["jupyterlab"]))
+    run.check_installed("nbclient", "matplotlib", "pandas", *([] if options.no_open else ["jupyterlab"]))
     source = _tour_source()
-    tour = running.load(source)
+    tour = run.load(source)
     folder = options.to or Path(tempfile.mkdtemp(prefix="claude_magic-"))
     folder.mkdir(parents=True, exist_ok=True)
     result = folder / source.name
@@ -122,8 +123,8 @@ def _demo(options: argparse.Namespace) -> int:
         print(_line("The tour is there, as you left it. To have it made anew, delete its file."))
     else:
         print(_line("Running the tour on the offline stand-in …"), flush=True)
-        running.run(tour, folder, cell_seconds=DEMO_CELL_SECONDS, environment=_without_keys())
-        files.write_atomically(result, running.dump(tour))
+        run.run(tour, folder, cell_seconds=DEMO_CELL_SECONDS, environment=_without_keys())
+        files.write_atomically(result, run.dump(tour))
     for other in source.parent.glob("*.ipynb"):
         if not (folder / other.name).exists():
             files.write_atomically(folder / other.name, other.read_bytes())
@@ -151,21 +152,21 @@ def _replay(options: argparse.Namespace) -> int:
     """Run a notebook in a kernel that knows no key, and that may only look into the notebook's own records."""
     path = options.notebook
     arguments = {"replay": "only", "replay_speed": 0, "notebook_path": path.resolve()}
-    document = running.load(path)
-    running.run(
+    document = run.load(path)
+    run.run(
         document,
         path.resolve().parent,
         kernel_arguments=[f"--ClaudeMagic.{name}={value}" for name, value in arguments.items()],
         environment=_without_keys(),
     )
     result = options.to or path.with_name(f"{path.stem}-replayed.ipynb")
-    files.write_atomically(result, running.dump(document))
+    files.write_atomically(result, run.dump(document))
     _say_result(result)
     return 0
 
 
 def _say_result(path: Path) -> None:
-    saved = notebook.read(path)
+    saved = reader.read(path)
     _complain_of(path, saved.skipped)
     print(_line(str(path.resolve())))
     print(_line(cost_report.line(saved.shown)))
@@ -176,7 +177,7 @@ def _cost(options: argparse.Namespace) -> int:
     found: list[cost_report.NotebookSpending] = []
 
     def add(path: Path) -> None:
-        saved = notebook.read(path)
+        saved = reader.read(path)
         _complain_of(path, saved.skipped)
         found.append(cost_report.of(str(path), saved.shown, saved.mapped))
 
@@ -197,7 +198,7 @@ def _strip(options: argparse.Namespace) -> int:
 
 def _strip_file(path: Path) -> None:
     try:
-        content, count = stripping.stripped(path.read_bytes())
+        content, count = stripped(path.read_bytes())
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}.") from None
     except UsageError as error:
@@ -215,7 +216,7 @@ def _export(options: argparse.Namespace) -> int:
     target = options.file or source.with_name(f"{source.stem}.{form}")
     if target.resolve() == source.resolve():
         raise UsageError(f"{target} is the notebook itself: name another file.")
-    saved = notebook.read(source)
+    saved = reader.read(source)
     _complain_of(source, saved.skipped)
     chats: dict[str, Conversation] = {}
     for turn in saved.turns:

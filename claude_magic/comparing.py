@@ -15,7 +15,7 @@ from .client import Client, Settings
 from .conversation.turns import Turn
 from .errors import ClaudeError, ReplyInterrupted, StreamError, UsageError
 from .interrupts import uninterrupted
-from .journal import Writer
+from .notebook.journal import Writer
 from .render.live.columns import Column, Columns
 from .request import Request
 

@@ -14,7 +14,7 @@ from .comparing import Compared, ComparedQuestion
 from .conversation.turns import Along, Block, Conversation, Turn
 from .errors import ReplyInterrupted, UsageError
 from .interrupts import uninterrupted
-from .notebook import Cell
+from .notebook.cell import Cell
 from .options import Options
 from .render.live.columns import Columns
 from .render.turn import REPLAYED, who_answers

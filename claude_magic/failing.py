@@ -21,7 +21,7 @@ from . import context
 from .content.parts import Limits, Part, Text, fence, shortened
 from .content.safely import one_line, try_or_none
 from .content.secrets import MASK, Secrets, is_secret_name
-from .ran import Failure
+from .notebook.executions import Failure
 
 MAX_SOURCE_BYTES = 14_000
 MAX_TRACEBACK_BYTES = 14_000

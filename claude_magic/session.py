@@ -16,7 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from . import citable, counting, limits, models, notebook, parameters, request, servertools, window
+from . import citable, counting, limits, models, parameters, request, servertools, window
 from .answering import Answer
 from .budget import Budget, tighter, without_what_was_left
 from .calling import ToolCalls
@@ -27,8 +27,10 @@ from .conversation.turns import CONTINUE, Along, Block, Call, Conversation, Pin,
 from .counting import Counted
 from .errors import ClaudeError, ReplyInterrupted, StreamError, UsageError
 from .interrupts import uninterrupted
-from .journal import Journal, Why, Writer
-from .notebook import Cell, Saved
+from .notebook import reader
+from .notebook.cell import Cell
+from .notebook.journal import Journal, Why, Writer
+from .notebook.reader import Saved
 from .options import Options
 from .render.live.columns import Columns
 from .render.live.live import View
@@ -310,7 +312,7 @@ class Session:
         if replay.mode == "off":
             return None
         if self.chats.saved == Saved() and self.path is not None and self.path.exists():
-            self.chats.saved = notebook.read(self.path)
+            self.chats.saved = reader.read(self.path)
         saved = self.chats.saved
         records = Records([*saved.recorded, *self.chats.turns, *self.spent])
         provider = settings.provider if replay.mode == "auto" else None

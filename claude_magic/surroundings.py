@@ -14,13 +14,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from . import context, failing, notebook, ran
+from . import context, failing
 from .content.images import image_block
 from .content.parts import Limits, Part, Piece, Text, fence, room_for, shortened
 from .content.secrets import Secrets
 from .content.token_estimate import of_blocks
 from .errors import UsageError
-from .ran import Bundle, Executions
+from .notebook import reader
+from .notebook.executions import Bundle, Executions, is_own_cell, of_file
 
 # Of the tokens for one cell, its source has the larger part.
 SOURCE_PERCENT = 60
@@ -82,7 +83,7 @@ class Surroundings:
             if not within:  # an earlier kernel may have run them
                 known = sorted({*known, *self._filed})
                 within = _within(known, first, last)
-            of_reader = [number for number in within if not ran.is_own_cell(self._source(number) or "")]
+            of_reader = [number for number in within if not is_own_cell(self._source(number) or "")]
             if not of_reader:
                 raise UsageError(_no_cell(first, last, known, bool(within)), advice="Nothing was sent.")
             found |= dict.fromkeys(of_reader)
@@ -125,7 +126,7 @@ class Surroundings:
         """The cells of the saved file by their numbers: those that an earlier kernel ran."""
         if self.path is None or not self.path.exists():
             return {}
-        return dict(ran.of_file(notebook.cells(self.path)))
+        return dict(of_file(reader.cells(self.path)))
 
 
 def _block(part: Text) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from .budget import Budget
 from .client import Client, Settings
 from .conversation.turns import Block, Call, Message, Turn, blocks
 from .errors import UsageError
-from .notebook import Cell
+from .notebook.cell import Cell
 from .options import Options
 from .parameters import COMPACT, betas
 from .render import text

@@ -13,7 +13,7 @@ from test_session import OFFLINE, Reader, ask, dialogue
 from claude_magic import errors, pricing
 from claude_magic.budget import Budget
 from claude_magic.conversation.turns import text_of
-from claude_magic.notebook import Cell
+from claude_magic.notebook.cell import Cell
 from claude_magic.render.turn import header_output
 from claude_magic.session import Outcome, Session
 

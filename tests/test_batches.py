@@ -19,7 +19,6 @@ import pytest
 from exchange import connect
 from shell import OfflineShell
 
-from claude_magic import notebook as notebooks
 from claude_magic import offline, pricing
 from claude_magic.conversation.map_run import Mapped
 from claude_magic.conversation.record import record_of
@@ -28,6 +27,7 @@ from claude_magic.mapping import batching, pickup
 from claude_magic.mapping import results as stored_answers
 from claude_magic.mapping.answers import RowAnswer
 from claude_magic.mapping.results import Results
+from claude_magic.notebook import reader as notebooks
 from claude_magic.offline import Draft, Fault
 from claude_magic.offline.batches import EXPIRES_SECONDS, MAX_BATCH_BYTES
 from claude_magic.offline.faults import Rejected

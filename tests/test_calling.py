@@ -28,7 +28,7 @@ from claude_magic.content.secrets import Secrets
 from claude_magic.conversation import record
 from claude_magic.conversation.accumulator import TOOL_RESULT
 from claude_magic.conversation.turns import NOT_RUN, Block, Turn, open_calls
-from claude_magic.notebook import Cell
+from claude_magic.notebook.cell import Cell
 from claude_magic.offline import Fault
 from claude_magic.options import Options
 from claude_magic.render import export, tool_calls
@@ -452,7 +452,7 @@ def test_a_replay_shows_the_record_and_runs_nothing(session: Session) -> None:
 
 @pytest.mark.parametrize("number", range(6, 24))
 def test_what_the_journal_kept_is_the_turn_up_to_there(number: int, tmp_path: Path) -> None:
-    from claude_magic.journal import Journal, turn_of
+    from claude_magic.notebook.journal import Journal, turn_of
 
     session = Session()
     session.journal = Journal(tmp_path)

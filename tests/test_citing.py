@@ -19,7 +19,7 @@ from claude_magic.client import Client
 from claude_magic.conversation.accumulator import Accumulator
 from claude_magic.conversation.turns import Conversation, Pin, Turn
 from claude_magic.errors import UsageError
-from claude_magic.notebook import Cell
+from claude_magic.notebook.cell import Cell
 from claude_magic.options import Options
 from claude_magic.render import citations, export, markdown
 from claude_magic.render.turn import answer_outputs, reply_text, reply_value

@@ -17,12 +17,13 @@ import nbformat
 import pytest
 from nbconvert import HTMLExporter, MarkdownExporter
 
-from claude_magic import notebook as notebook_module
-from claude_magic import pricing, running, stripping
+from claude_magic import pricing
 from claude_magic.cli import main
 from claude_magic.conversation import record
 from claude_magic.conversation.turns import Call, Turn
 from claude_magic.errors import UsageError
+from claude_magic.notebook import reader as notebook_module
+from claude_magic.notebook import run, strip
 from claude_magic.render.turn import footer
 
 KEY = "sk-ant-api03-SECRET-secret-0123456789"
@@ -325,7 +326,7 @@ def test_strip_leaves_odd_spelling_as_it_is() -> None:
         '\ufeff{ "a":1.50e+01,"\\u0061" : NaN,\r\n"cells":[{"outputs":[{"metadata":\r\n{'
         '"k":"\\/", "l" :-0}},{"metadata":{}}]}]}'
     )
-    assert stripping.stripped(before.encode()) == (after.encode(), 4)
+    assert strip.stripped(before.encode()) == (after.encode(), 4)
 
 
 def test_strip_does_not_touch_a_file_without_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -353,9 +354,9 @@ def replayed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess
     path = tmp_path_factory.mktemp("a class") / "lesson.ipynb"
     cells = ["%load_ext claude_magic\n%config ClaudeMagic.provider = 'offline'", "%%claude\nMy name is Ada.", "1 + 1"]
     document = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    running.run(document, path.parent)
+    run.run(document, path.parent)
     document.cells[0].source = "%load_ext claude_magic\n%config ClaudeMagic.provider = 'anthropic'"
-    path.write_bytes(running.dump(document))
+    path.write_bytes(run.dump(document))
     before = path.read_bytes()
     command = [sys.executable, "-m", "claude_magic.cli", "replay", str(path)]
     environment = {**os.environ, "ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": "http://127.0.0.1:1"}
@@ -464,4 +465,4 @@ def test_each_command_explains_itself(capsys: pytest.CaptureFixture[str], comman
 def test_strip_refuses_what_is_not_one_json_value() -> None:
     record_and_more = '{"cells": [{"outputs": [{"metadata": {"claude_magic": 1}}]}]} {}'
     with pytest.raises(UsageError, match="not JSON"):
-        stripping.stripped(record_and_more.encode())
+        strip.stripped(record_and_more.encode())

@@ -12,7 +12,7 @@ from kernel import Page
 from test_session import OFFLINE, ask, dialogue
 
 from claude_magic import comparing, comparison, errors, pricing
-from claude_magic.notebook import Cell
+from claude_magic.notebook.cell import Cell
 from claude_magic.offline import Fault
 from claude_magic.options import Options
 from claude_magic.render.live.columns import Columns

@@ -28,7 +28,7 @@ from claude_magic.conversation import record
 from claude_magic.conversation.accumulator import Accumulator, call_of, concluded
 from claude_magic.conversation.turns import Block, Call, Conversation, Turn
 from claude_magic.errors import UsageError
-from claude_magic.notebook import Cell
+from claude_magic.notebook.cell import Cell
 from claude_magic.options import Options
 from claude_magic.render.export import FORMS, Exported, export, form_of, script
 from claude_magic.render.export.script_literals import literal

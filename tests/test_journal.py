@@ -23,12 +23,12 @@ from conftest import finished_streams
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from claude_magic import journal
 from claude_magic.conversation.accumulator import Accumulator, call_of, concluded
 from claude_magic.conversation.record import DamagedRecord
 from claude_magic.conversation.turns import Turn
 from claude_magic.errors import StreamError
-from claude_magic.journal import Entry, Journal, missing, turn_of
+from claude_magic.notebook import journal
+from claude_magic.notebook.journal import Entry, Journal, missing, turn_of
 
 MODEL = "claude-opus-5-5"
 NOTEBOOK = Path("/somewhere/talk.ipynb")

@@ -25,7 +25,6 @@ import pytest
 from kernel import Page
 from shell import OfflineShell as Notebook
 
-from claude_magic import notebook as notebooks
 from claude_magic import offline, pricing
 from claude_magic.content.parts import Limits
 from claude_magic.content.secrets import Secrets
@@ -35,6 +34,7 @@ from claude_magic.errors import PromptError, ReplyInterrupted, UsageError
 from claude_magic.mapping import lines, rows
 from claude_magic.mapping.prompts import Template
 from claude_magic.mapping.rows import Column
+from claude_magic.notebook import reader as notebooks
 from claude_magic.offline import Draft, Fault
 from claude_magic.options import Options
 from claude_magic.render import cost_report

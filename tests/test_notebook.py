@@ -17,11 +17,12 @@ from IPython.core.interactiveshell import InteractiveShell
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from recorded import ASKED_AT, digested, from_the_corpus, image, plain, rich_turn, text, turn_of
 
-from claude_magic import notebook
 from claude_magic.conversation import record
 from claude_magic.conversation.turns import Turn
 from claude_magic.errors import UsageError
-from claude_magic.notebook import Cell, Saved, path_holding, read, told_path
+from claude_magic.notebook import reader
+from claude_magic.notebook.cell import Cell, current_cell
+from claude_magic.notebook.reader import Saved, path_holding, read, told_path
 from claude_magic.render.turn import answer_outputs, header_output, image_outputs
 
 Node = dict[str, Any]
@@ -352,7 +353,7 @@ def test_a_file_that_is_nested_too_deeply_says_so(tmp_path: Path, depth: int) ->
 
 def test_a_file_of_millions_of_lists_is_refused_before_nbformat_takes_minutes(tmp_path: Path) -> None:
     path = tmp_path / "many.ipynb"
-    many = "[]," * notebook.MAX_OBJECTS
+    many = "[]," * reader.MAX_OBJECTS
     _in_file(path, f'{{"nbformat": 4, "nbformat_minor": 5, "metadata": {{}}, "cells": [], {MARK}[{many}0]}}')
     with pytest.raises(UsageError, match="objects and lists"):
         read(path)
@@ -467,7 +468,7 @@ def test_what_is_no_notebook_s_name_is_none(shell: InteractiveShell, told: Any) 
 def test_a_real_shell_without_a_frontend_has_no_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JPY_SESSION_NAME", "/somewhere/talk.ipynb")
     real = InteractiveShell()
-    assert told_path(real, notebook.current_cell(real)) is None
+    assert told_path(real, current_cell(real)) is None
 
 
 def test_a_renamed_notebook_is_found_by_its_cells(tmp_path: Path) -> None:

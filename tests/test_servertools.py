@@ -19,7 +19,7 @@ from claude_magic.client import Client, Settings, tokens
 from claude_magic.conversation import record
 from claude_magic.conversation.turns import Call, Conversation, Turn
 from claude_magic.errors import ClaudeError, CredentialsError, UsageError
-from claude_magic.notebook import Cell
+from claude_magic.notebook.cell import Cell
 from claude_magic.options import Options, parse
 from claude_magic.render import export, tool_calls
 from claude_magic.render.turn import THINKING, folds_of, footer, header_output, made_outputs

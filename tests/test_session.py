@@ -21,11 +21,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from claude_magic import errors, notebook, pricing, request
+from claude_magic import errors, pricing, request
 from claude_magic.client import Client, Settings, Wait
 from claude_magic.conversation.accumulator import Accumulator
 from claude_magic.conversation.turns import DEFAULT_CHAT, Block, Turn
-from claude_magic.notebook import Cell
+from claude_magic.notebook.cell import Cell
+from claude_magic.notebook.reader import read
 from claude_magic.offline import Fault
 from claude_magic.options import Options
 from claude_magic.render.turn import answer_outputs, header_output, image_outputs
@@ -328,7 +329,7 @@ class Notebook(RuleBasedStateMachine):
         self.chats, self.aside, self.undoable, self.seen = {}, set(), [], set()
         if self.file is None:
             return
-        self.session.chats.restore(notebook.read(self.path))
+        self.session.chats.restore(read(self.path))
         order, shown = self.file
         for cell in order:
             if what := shown[cell]:

@@ -24,7 +24,7 @@ from claude_magic import apischema, offline, request, structured
 from claude_magic.client import Client
 from claude_magic.conversation.turns import Call, Conversation, Turn
 from claude_magic.errors import SchemaError, UsageError
-from claude_magic.notebook import Cell
+from claude_magic.notebook.cell import Cell
 from claude_magic.options import Options
 from claude_magic.render import export, json_reply
 from claude_magic.render.turn import answer_outputs, reply_text

@@ -12,7 +12,7 @@ from test_session import OFFLINE, RUNS, ask
 from claude_magic import errors, ledger, pricing, warming
 from claude_magic.budget import Budget
 from claude_magic.conversation.turns import Pin, Turn
-from claude_magic.notebook import Cell
+from claude_magic.notebook.cell import Cell
 from claude_magic.offline import Fault
 from claude_magic.options import Options
 from claude_magic.render import cost_report

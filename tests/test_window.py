@@ -11,7 +11,7 @@ from test_session import OFFLINE, Reader, ask
 from claude_magic import errors, window
 from claude_magic.comparison import compare
 from claude_magic.conversation.turns import Pin
-from claude_magic.notebook import Cell
+from claude_magic.notebook.cell import Cell
 from claude_magic.options import Options
 from claude_magic.session import Session
 

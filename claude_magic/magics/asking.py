@@ -16,10 +16,11 @@ from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class
 
 from .. import models, options
 from ..errors import ClaudeError, PromptError, ReplyInterrupted, UsageError
-from ..notebook import Cell, current_cell, deleted_cells, has_turns, standing
+from ..notebook.cell import Cell, current_cell, deleted_cells
+from ..notebook.executions import Executions
+from ..notebook.pages import Notebook, Notebooks
+from ..notebook.reader import has_turns, standing
 from ..options import Options
-from ..pages import Notebook, Notebooks
-from ..ran import Executions
 from .configuring import Configuration
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from ..client import Client, Settings
     from ..context import Prompt
     from ..conversation.turns import Turn
-    from ..journal import Journal
+    from ..notebook.journal import Journal
     from ..render.live.live import ApprovingView
     from ..render.text import Bundle
     from ..session import Outcome, Session
@@ -115,7 +116,7 @@ class ClaudeMagic(Magics, Configuration):
 
     @cached_property
     def _journal(self) -> Journal:
-        from ..journal import Journal
+        from ..notebook.journal import Journal
 
         return Journal()
 

@@ -177,7 +177,7 @@ class ConversationMagics(BesideMagics):
         """
         _nothing(line, "%claude_recover")
         from ..conversation.record import DamagedRecord
-        from ..journal import turn_of
+        from ..notebook.journal import turn_of
         from . import returning
 
         found, damaged = [], 0
@@ -204,7 +204,7 @@ class ConversationMagics(BesideMagics):
 
         %claude_export FILE [CHAT]
         """
-        from .. import files
+        from ..notebook import files
         from ..render import export
 
         words, _ = _words(line)
@@ -289,11 +289,11 @@ def _guests(turns: Sequence[Turn], instead_of: Sequence[str] = ()) -> dict[str, 
 
 def _turns_in(path: Path) -> tuple[tuple[Turn, ...], tuple[str, ...]]:
     """The turns of a notebook, or of a JSON export, and a line for each record that is not whole."""
-    from .. import notebook
     from ..conversation import record
+    from ..notebook import reader
 
     if path.suffix != ".json":
-        saved = notebook.read(path)
+        saved = reader.read(path)
         return saved.turns, saved.skipped
     try:
         found = json.loads(path.read_text(encoding="utf-8"))["claude_magic"]

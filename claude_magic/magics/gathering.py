@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..notebook import Cell
+from ..notebook.cell import Cell
 from ..options import Options
 
 if TYPE_CHECKING:

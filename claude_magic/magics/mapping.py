@@ -372,11 +372,11 @@ class MapMagics(BesideMagics):
 
     def _adopt(self, results: Results) -> None:
         """Take over the batches that the saved notebook knows, and this machine does not."""
-        from .. import notebook
+        from ..notebook import reader
 
         path = self._asking.session.path
         if path is not None and path.exists():
-            for _, run in notebook.read(path).mapped:
+            for _, run in reader.read(path).mapped:
                 results.adopt(run)
 
     @property

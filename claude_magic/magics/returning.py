@@ -6,11 +6,12 @@ import time
 from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 
-from .. import journal, notebook, pricing
+from .. import pricing
 from ..conversation.turns import Turn, turns_of
 from ..errors import UsageError
-from ..journal import Entry, Journal
-from ..notebook import Cell
+from ..notebook import journal, reader
+from ..notebook.cell import Cell
+from ..notebook.journal import Entry, Journal
 from ..render import text
 from ..render.turn import OFFLINE
 from ..session import Session
@@ -21,7 +22,7 @@ MAX_SKIPPED_LINES = 5
 def come_back(session: Session, path: Path) -> Iterator[str]:
     """Take up the turns of the notebook's own file. Yields what to tell of it, as lines."""
     try:
-        saved = notebook.read(path)
+        saved = reader.read(path)
     except UsageError as error:
         yield f"No turns come back: {text.printable(str(error))}"
         return
@@ -54,7 +55,7 @@ def notice(session: Session, path: Path, cell: Cell) -> Iterator[str]:
 def lost(session: Session, path: Path | None, page: str, cells: Set[str] = frozenset()) -> list[Entry]:
     """The replies in the journal that the notebook's file does not have. `cells` are those that the kernel knows of it:
     with those of the file, they find replies of a notebook that was renamed."""
-    standing = (notebook.standing(path) if path is not None else None) or set()
+    standing = (reader.standing(path) if path is not None else None) or set()
     entries = (session.journal or Journal()).entries(path, cells | standing)
     if not entries:
         return []
@@ -68,11 +69,11 @@ def lost(session: Session, path: Path | None, page: str, cells: Set[str] = froze
     return journal.missing(entries, saved_ids=ids, saved_cells=newest, kernel=kernel, page=page)
 
 
-def _saved(path: Path | None) -> notebook.Saved:
+def _saved(path: Path | None) -> reader.Saved:
     try:
-        return notebook.read(path) if path is not None and path.exists() else notebook.Saved()
+        return reader.read(path) if path is not None and path.exists() else reader.Saved()
     except UsageError:
-        return notebook.Saved()
+        return reader.Saved()
 
 
 def summary(turns: Sequence[Turn]) -> str:

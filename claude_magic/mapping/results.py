@@ -17,7 +17,7 @@ from pathlib import Path
 
 from ..conversation.map_run import Mapped
 from ..errors import UsageError
-from ..journal import MAX_AGE_SECONDS, make_private, private
+from ..notebook.journal import MAX_AGE_SECONDS, make_private, private
 from .answers import RowAnswer, as_data, from_data
 
 BUSY_SECONDS = 30.0

@@ -19,7 +19,7 @@ from ..budget import Budget, amount
 from ..conversation.map_run import Mapped
 from ..conversation.turns import DEFAULT_CHAT, Call
 from ..ledger import Entry, Standing
-from ..notebook import Shown
+from ..notebook.reader import Shown
 from ..pricing import FREE, Cost, Tokens
 from .cost_chart import Bar
 from .table import table_output

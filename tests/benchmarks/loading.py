@@ -14,9 +14,9 @@ from typing import Any
 
 from benchmarks.table import Row, best
 from benchmarks.wire import environment
-from claude_magic import notebook
 from claude_magic.conversation import record
 from claude_magic.conversation.turns import Call, Turn
+from claude_magic.notebook import reader
 
 HEAVY = ("anthropic", "httpx2", "genai_prices", "markdown_it", "PIL", "narwhals", "nbformat", "ipywidgets")
 MAX_MILLISECONDS = 50.0
@@ -62,7 +62,7 @@ def coming_back(folder: Path) -> Row:
         json.dumps({"cells": [_cell(number) for number in range(TURNS)], "metadata": {}, **_FORMAT}, indent=1)
     )
     megabytes = path.stat().st_size / 1e6
-    assert len(notebook.read(path).turns) == TURNS  # imports nbformat
+    assert len(reader.read(path).turns) == TURNS  # imports nbformat
 
     def seconds(read: Callable[[], Any]) -> float:
         began = time.perf_counter()
@@ -71,7 +71,7 @@ def coming_back(folder: Path) -> Row:
 
     found = best(
         {
-            "ours": lambda: seconds(lambda: notebook.read(path)),
+            "ours": lambda: seconds(lambda: reader.read(path)),
             "nbformat": lambda: seconds(lambda: nbformat.read(path, as_version=4)),
         },
         REPETITIONS,

@@ -82,7 +82,7 @@ def with_events(address: str) -> str:
 
 def with_cell(address: str) -> str:
     """All that a `%%claude` cell does but sending messages to a frontend; returns the text."""
-    from claude_magic.notebook import Cell
+    from claude_magic.notebook.cell import Cell
     from claude_magic.options import Options
     from claude_magic.render.live.live import view_for
     from claude_magic.session import Session

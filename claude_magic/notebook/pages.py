@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .notebook import Cell, holds, path_holding, told_path
+from .cell import Cell
+from .reader import holds, path_holding, told_path
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

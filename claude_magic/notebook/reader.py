@@ -15,62 +15,24 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..conversation import document_files
+from ..conversation.record import DamagedRecord, Record, canonical_base64, digest_of, record_of
+from ..conversation.turns import Pin, SystemPrompt, Turn
+from ..errors import UsageError
 from . import files
-from .conversation import document_files
-from .conversation.record import DamagedRecord, Record, canonical_base64, digest_of, record_of
-from .conversation.turns import Pin, SystemPrompt, Turn
-from .errors import UsageError
-from .ran import number_of
+from .cell import Cell
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from .conversation.map_run import Mapped
+    from ..conversation.map_run import Mapped
+
 
 MAX_NOTEBOOK_BYTES = 1_000_000_000
 MAX_NEIGHBOURS = 500
 # What nbformat takes ten seconds and half a gigabyte for: a notebook with as many is none that people made.
 MAX_OBJECTS = 5_000_000
 _MARK = re.compile(rb'"claude_magic"\s*:')
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One run of a cell. `id` is the frontend's; without one, each run is a cell of its own.
-
-    `run` tells runs of the same cell apart; `source` is what stands in the cell, byte for byte;
-    `page` is the frontend's session: a notebook that is opened or reloaded has a new one.
-    """
-
-    id: str | None = None
-    run: str = ""
-    source: str = ""
-    execution_count: int | None = None
-    page: str = ""
-
-
-def current_cell(shell: InteractiveShell, source: str = "") -> Cell:
-    """The cell that is running: JupyterLab, Notebook and VS Code send its id with each execution.
-
-    `source` is what a terminal knows of it.
-    """
-    parent = _parent(shell)
-    header = parent.get("header") or {}
-    source = (parent.get("content") or {}).get("code") or source
-    cell_id = (parent.get("metadata") or {}).get("cellId")
-    run = header.get("msg_id") or str(number_of(shell))
-    return Cell(cell_id, run, source, number_of(shell), header.get("session") or "")
-
-
-def deleted_cells(shell: InteractiveShell) -> frozenset[str]:
-    """The ids of cells that the reader deleted since the last execution, as the frontend tells them once."""
-    return frozenset((_parent(shell).get("metadata") or {}).get("deletedCells") or ())
-
-
-def _parent(shell: InteractiveShell) -> Mapping[str, Any]:
-    """The execute request: a terminal has none."""
-    get_parent = getattr(shell, "get_parent", None)
-    return (get_parent() or {}) if get_parent else {}
 
 
 def told_path(shell: InteractiveShell, cell: Cell) -> Path | None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
-from .errors import UsageError
+from ..errors import UsageError
 
 MAX_WHY_CHARACTERS = 100
 

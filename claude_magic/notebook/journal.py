@@ -21,12 +21,12 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
-from .conversation import record
-from .conversation.accumulator import Accumulator, call_of, concluded
-from .conversation.record import DamagedRecord, as_data, record_of
-from .conversation.record_schema import MAX_SECONDS
-from .conversation.turns import Call, Turn
-from .errors import StreamError
+from ..conversation import record
+from ..conversation.accumulator import Accumulator, call_of, concluded
+from ..conversation.record import DamagedRecord, as_data, record_of
+from ..conversation.record_schema import MAX_SECONDS
+from ..conversation.turns import Call, Turn
+from ..errors import StreamError
 
 VERSION = 1
 MAX_AGE_SECONDS = 30 * 86_400

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from .errors import UsageError
+from ..errors import UsageError
 
 KEY = "claude_magic"
 # Where records are, in a notebook of format 4; `None` is any item of an array.

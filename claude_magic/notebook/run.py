@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..errors import UsageError
 from . import files
-from .errors import UsageError
 
 if TYPE_CHECKING:
     from nbformat import NotebookNode

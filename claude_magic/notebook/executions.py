@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .errors import ClaudeError
+from ..errors import ClaudeError
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

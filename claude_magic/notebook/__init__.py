@@ -1,0 +1,1 @@
+"""Which cell of which file is running, what the file holds, and the recovery journal."""
