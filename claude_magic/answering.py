@@ -10,7 +10,7 @@ from contextlib import closing, suppress
 from decimal import Decimal
 from typing import Any
 
-from . import counting, pricing, products, request, servertools
+from . import counting, pricing, products
 from .budget import Budget
 from .calling import ToolCalls
 from .client import Client, Settings, Stream
@@ -20,10 +20,11 @@ from .counting import CHARACTERS_PER_TOKEN
 from .errors import APIError, ClaudeError, ReplyInterrupted, StreamError, ThinkingRefusedError
 from .interrupts import uninterrupted
 from .notebook.journal import Writer
-from .parameters import CLEAR_THINKING, CLEAR_TOOL_USES
 from .render import tool_calls
 from .render.live.live import View
-from .request import Request
+from .request import build, server_tools
+from .request.build import Request
+from .request.parameters import CLEAR_THINKING, CLEAR_TOOL_USES
 
 # How often a reply that pauses (`pause_turn`: its server tools take long) is asked to go on.
 MAX_PAUSES = 10
@@ -83,7 +84,7 @@ class Answer:
             return failure
         if "container" in asked.params and isinstance(failure, APIError) and "container" in failure.message.lower():
             params = {name: value for name, value in asked.params.items() if name != "container"}
-            return self.again(dataclasses.replace(asked, params=params), servertools.EXPIRED)
+            return self.again(dataclasses.replace(asked, params=params), server_tools.EXPIRED)
         if not isinstance(failure, ThinkingRefusedError):
             return failure
         self.unbound = True
@@ -138,7 +139,7 @@ class Answer:
     def _rounds(self, asked: Request, before: Sequence[Block]) -> ClaudeError | None:
         """Request after request, until nothing is left to go on with."""
         settings = dataclasses.replace(self._settings, betas=(*self._settings.betas, *asked.betas))
-        params = {**asked.params, "messages": request.messages_so_far(asked, self._done)}
+        params = {**asked.params, "messages": build.messages_so_far(asked, self._done)}
         pauses = 0
         while True:
             failure = self._once(params, settings)
@@ -190,21 +191,21 @@ class Answer:
 
     def _going_on(self, asked: Request, params: Mapping[str, Any], content: Sequence[Block]) -> dict[str, Any]:
         """The parameters that ask for the rest of a reply."""
-        messages = request.messages_so_far(asked, content)
-        further = {**params, "messages": request.without_thinking(messages) if self._without_thinking else messages}
+        messages = build.messages_so_far(asked, content)
+        further = {**params, "messages": build.without_thinking(messages) if self._without_thinking else messages}
         if self.calls and self.calls[-1].container:  # what is pending there goes on there
             further["container"] = self.calls[-1].container["id"]
         if self.calls and "diagnostics" in further:  # the cache holds what this exchange has just sent
             further["diagnostics"] = {"previous_message_id": self.calls[-1].message_id}
         if self._tools.exhausted:
-            further["tool_choice"] = request.NO_TOOL
+            further["tool_choice"] = build.NO_TOOL
         return further
 
     def _forget_thinking(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """The parameters without earlier thinking, which the API refused in the middle of an exchange."""
         self._without_thinking = self.unbound = True
         self.draft = dataclasses.replace(self.draft, prefix="", notes=(*self.draft.notes, THINKING_LEFT_OUT))
-        return {**params, "messages": request.without_thinking(params["messages"])}
+        return {**params, "messages": build.without_thinking(params["messages"])}
 
     def _over_budget(self, asked: Request, params: Mapping[str, Any], settings: Settings) -> ClaudeError | None:
         """That what comes next would pass the budget, by what it costs as input alone."""

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from . import request
 from .conversation.turns import Conversation, Pin, SystemPrompt, Turn
 from .notebook import reader
 from .notebook.cell import Cell
 from .notebook.reader import Saved
+from .request import build
 
 NOTHING = Conversation()
 
@@ -165,7 +165,7 @@ class Chats:
 
     def put_back(self, turn: Turn) -> bool:
         """Put a turn that the notebook does not have in its cell's place. Says whether it was not there yet."""
-        if turn.once or not request.messages_to_send(turn) or any(each.id == turn.id for each in self._every()):
+        if turn.once or not build.messages_to_send(turn) or any(each.id == turn.id for each in self._every()):
             return False
         if turn.cell_id:
             self._leave(turn.cell_id, set(), stays=turn.chat)

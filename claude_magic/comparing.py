@@ -17,7 +17,7 @@ from .errors import ClaudeError, ReplyInterrupted, StreamError, UsageError
 from .interrupts import uninterrupted
 from .notebook.journal import Writer
 from .render.live.columns import Column, Columns
-from .request import Request
+from .request.build import Request
 
 MAX_MODELS = 6  # side by side: more cannot be read
 # How long a connection that is silent is waited for after an Interrupt: what it brings later is not kept.

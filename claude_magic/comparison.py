@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from . import comparing, counting, models, pricing, request, window
+from . import comparing, counting, models, pricing, window
 from .budget import Budget, tighter
 from .client import Settings
 from .comparing import Compared, ComparedQuestion
@@ -18,7 +18,8 @@ from .notebook.cell import Cell
 from .options import Options
 from .render.live.columns import Columns
 from .render.turn import REPLAYED, who_answers
-from .request import Request
+from .request import build
+from .request.build import Request
 from .session import NO_REPLAY, Outcome, Replay, Session, call_key, draft_turn
 
 
@@ -159,8 +160,8 @@ def _shares(session: Session, sides: Sequence[_Side], settings: Settings) -> lis
 
 def _concluded(session: Session, found: Sequence[Compared], cell: Cell, columns: Columns) -> Outcome:
     """The replies of several models in the output, and the first that can be kept in the conversation."""
-    kept = [e.turn for e in found if e.turn is not None and (e.failure is None or request.messages_to_send(e.turn))]
-    first = next((turn for turn in kept if request.messages_to_send(turn)), kept[0] if kept else None)
+    kept = [e.turn for e in found if e.turn is not None and (e.failure is None or build.messages_to_send(e.turn))]
+    first = next((turn for turn in kept if build.messages_to_send(turn)), kept[0] if kept else None)
     if first is not None:
         session.join(first, cell, columns)
         if not first.once:
@@ -180,7 +181,7 @@ def _over(compared: Compared) -> bool:
 def _choose(session: Session, name: str, place: Turn, turns: Sequence[Turn]) -> Turn:
     """The reply of one model, put into the place of another."""
     wanted = models.resolve(name)
-    by_model = {turn.params["model"]: turn for turn in turns if request.messages_to_send(turn)}
+    by_model = {turn.params["model"]: turn for turn in turns if build.messages_to_send(turn)}
     if wanted not in by_model:
         raise UsageError(f"{name} has no reply to choose.", advice=f"There are: {', '.join(by_model)}.")
     if place.params["model"] == wanted:

@@ -13,7 +13,7 @@ from .content.token_estimate import IMAGE_TOKENS
 from .conversation.turns import Block, Call, Message
 from .errors import ClaudeError
 from .pricing import Cost
-from .request import Request
+from .request.build import Request
 
 CHARACTERS_PER_TOKEN = 3.5  # of English text, roughly
 _NOTHING: Message = {"role": "user", "content": [{"type": "text", "text": "."}]}

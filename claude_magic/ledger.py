@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from . import pricing, request
+from . import pricing
 from .conversation.accumulator import whole_text
 from .conversation.map_run import MAPPED
 from .conversation.turns import Call, Turn
+from .request import build
 
 # Whether the call's turn stands in the notebook, and if not, why: it was outside of the conversation, nothing of it
 # could be kept, or it left (its cell ran again, was deleted, or its chat started over). Or it only filled the cache.
@@ -80,7 +81,7 @@ def _why(turn: Turn) -> Standing:
         return "mapped"
     if turn.once:
         return "asked once"
-    return "left" if request.messages_to_send(turn) else "failed"
+    return "left" if build.messages_to_send(turn) else "failed"
 
 
 def row(entry: Entry) -> dict[str, Any]:

@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-from . import request
 from .budget import without_what_was_left
 from .conversation.accumulator import TOOL_RESULT, whole_text
 from .conversation.turns import Block, Call, Conversation, Message, Turn, blocks, text_of, turns_of
-from .request import Request
+from .request import build
+from .request.build import Request
 
 MAX_FIRST_TOKEN_SECONDS = 3.0
 SLOWEST_CHARACTERS_PER_SECOND = 60.0
@@ -328,7 +328,7 @@ def _changed_history(recorded: Turn, above: Iterable[Turn], asked: Request) -> l
 
 
 def _built(history: Iterable[Turn], recorded: Turn) -> Request:
-    return request.again(Conversation(tuple(history)), recorded)
+    return build.again(Conversation(tuple(history)), recorded)
 
 
 def _prompts(asked: Request) -> list[tuple[Block, ...]]:

@@ -16,7 +16,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from . import citable, counting, limits, models, parameters, request, servertools, window
+from . import counting, models, window
 from .answering import Answer
 from .budget import Budget, tighter, without_what_was_left
 from .calling import ToolCalls
@@ -36,7 +36,8 @@ from .render.live.columns import Columns
 from .render.live.live import View
 from .render.turn import REPLAYED, who_answers
 from .replay import Records, difference, events, replayed
-from .request import Request
+from .request import build, citations, limits, parameters, server_tools
+from .request.build import Request
 
 
 @dataclass(frozen=True)
@@ -142,13 +143,13 @@ class Session:
         cut = turns[-1] if turns else None
         if cut is None or cut.calls[-1].stop_reason not in (None, "max_tokens"):
             raise UsageError("The last reply was not cut off: there is nothing to continue.")
-        if not request.messages_to_send(cut):
+        if not build.messages_to_send(cut):
             raise UsageError(
                 "The last reply was cut off before it said anything: there is nothing to continue.",
                 advice="Run its cell again, with a larger --max-tokens.",
             )
-        asked = request.build_continuation(Conversation(turns[:-1]), cut, self.chats.pins.values())
-        asked = request.contained(asked, Conversation(turns), time.time())
+        asked = build.build_continuation(Conversation(turns[:-1]), cut, self.chats.pins.values())
+        asked = build.contained(asked, Conversation(turns), time.time())
         window.check(self.client, asked, Conversation(turns), settings)
         budget = self.budget_for(asked, Options(model=asked.params["model"]), settings)
         draft = replace(
@@ -158,7 +159,7 @@ class Session:
             created=time.time(),
             notes=(*without_what_was_left(cut.notes), "continued"),
         )
-        draft = replace(draft, messages=(*request.messages_to_send(cut), {"role": "user", "content": CONTINUE}))
+        draft = replace(draft, messages=(*build.messages_to_send(cut), {"role": "user", "content": CONTINUE}))
         with self._answering(draft, (), cell, settings, view, budget, instead_of=[cut.id]) as answer:
             failure = answer.stream(asked, before=cut.reply)
             with uninterrupted(swallow=True):
@@ -168,9 +169,9 @@ class Session:
     def compact(self, options: Options, cell: Cell, settings: Settings, view: View) -> Outcome:
         """Have the API summarise a chat: from then on the summary goes along in place of the turns above this cell."""
         history = self.history(options, cell)
-        if not any(request.messages_to_send(turn) for turn in history):
+        if not any(build.messages_to_send(turn) for turn in history):
             raise UsageError("There is nothing to compact: no turn stands above this cell.")
-        asked = request.build_compaction(history, options, self._pins(options))
+        asked = build.build_compaction(history, options, self._pins(options))
         note = [{"type": "text", "text": "(a summary of the conversation above)"}]
         draft = draft_turn(options, note, cell, asked, history)
         with self._answering(draft, (), cell, settings, view, None) as answer:
@@ -210,7 +211,7 @@ class Session:
             return Outcome(failure=failure)
         turn = answer.conclude()
         self.spent.append(turn)
-        keeps = failure is None or bool(request.messages_to_send(turn))
+        keeps = failure is None or bool(build.messages_to_send(turn))
         if keeps:
             self.join(turn, cell, view)
         return Outcome(turn, failure, keeps and not turn.once)
@@ -280,17 +281,17 @@ class Session:
     ) -> Request:
         """The exact request that asks this after `history`. Raises `UsageError`."""
         offered = tools.definitions if tools is not None else []
-        asked = request.build(history, content, options, self._pins(options), offered)
-        for feature in servertools.needs(asked.params.get("tools", ())):
+        asked = build.build(history, content, options, self._pins(options), offered)
+        for feature in server_tools.needs(asked.params.get("tools", ())):
             if lacking := self.client.lacks(provider, feature):
                 raise UsageError(lacking, advice="Nothing was sent.")
-        asked = request.contained(asked, history, time.time())
+        asked = build.contained(asked, history, time.time())
         spelled = providers.model_id(provider, options.model)
         params = parameters.with_extra({**asked.params, "model": spelled}, self.extra_body, options)
         asked = replace(asked, params=params)
         limits.check(asked.params, self.client.lacks(provider, "urls"))
         asks_why = self.client.lacks(provider, "diagnostics") is None
-        return request.diagnosed(asked, history, time.time()) if asks_why else asked
+        return build.diagnosed(asked, history, time.time()) if asks_why else asked
 
     def _pins(self, options: Options) -> list[Pin]:
         """What stands before the conversation: a question that is asked once has none."""
@@ -405,8 +406,8 @@ def draft_turn(
     along: Sequence[Along] = (),
 ) -> Turn:
     """The turn that is about to be: its prompt, and what it is asked with."""
-    content = citable.enabled(content) if options.citations else content
-    turns = [turn for turn in history if request.messages_to_send(turn)]
+    content = citations.enabled(content) if options.citations else content
+    turns = [turn for turn in history if build.messages_to_send(turn)]
     summed = [at for at, turn in enumerate(turns) if turn.params.get("compaction")]
     earlier = len(turns) - (summed[-1] + 1 if summed else 0)
     before = [note] if (note := models.retirement_note(options.model, date.today())) else []

@@ -18,11 +18,11 @@ from .conversation.turns import Block, Call, Message, Turn, blocks
 from .errors import UsageError
 from .notebook.cell import Cell
 from .options import Options
-from .parameters import COMPACT, betas
 from .render import text
 from .render.live.live import Unseen
 from .render.turn import OFFLINE
-from .request import PASSING, TTL_SECONDS, Request
+from .request.build import PASSING, TTL_SECONDS, Request
+from .request.parameters import COMPACT, betas
 from .session import Session, draft_turn
 
 PLACEHOLDER: list[Block] = [{"type": "text", "text": "."}]

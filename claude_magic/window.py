@@ -15,7 +15,7 @@ from . import counting, models, pricing
 from .client import Client, Settings
 from .conversation.turns import Block, Conversation, blocks
 from .errors import ClaudeError, RequestTooLargeError, UsageError
-from .request import Request, messages_to_send
+from .request.build import Request, messages_to_send
 
 # The most that an image can be (CLAUDE_API.md §3).
 MAX_IMAGE_TOKENS = 4_784

@@ -11,13 +11,14 @@ from typing import Any
 
 from conftest import finished_streams
 
-from claude_magic import ledger, pricing, request
+from claude_magic import ledger, pricing
 from claude_magic.conversation import record
 from claude_magic.conversation.accumulator import Accumulator, call_of, concluded
 from claude_magic.conversation.turns import Block, Call, Conversation, Turn
 from claude_magic.options import Options
 from claude_magic.render import cost_report, history
 from claude_magic.render.turn import answer_outputs, header_output, image_outputs, reply_value
+from claude_magic.request import build
 
 ASKED_AT = 1_763_800_000.0
 USAGE = {
@@ -115,7 +116,7 @@ def plain(value: Any) -> Any:
 def digested(turn: Turn) -> str:
     """Do with a turn what a session and a page do with one. Returns the HTML that is shown of it."""
     conversation = Conversation((turn,))
-    request.build(conversation, [text("and now?")], Options())
+    build.build(conversation, [text("and now?")], Options())
     image_outputs(turn.prompt)
     answer_outputs(turn)
     reply_value(turn)

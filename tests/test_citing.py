@@ -14,7 +14,7 @@ from hostile import HOSTILE
 from recorded import from_the_corpus, text, turn_of
 from test_session import OFFLINE, Reader
 
-from claude_magic import offline, request
+from claude_magic import offline
 from claude_magic.client import Client
 from claude_magic.conversation.accumulator import Accumulator
 from claude_magic.conversation.turns import Conversation, Pin, Turn
@@ -23,6 +23,7 @@ from claude_magic.notebook.cell import Cell
 from claude_magic.options import Options
 from claude_magic.render import citations, export, markdown
 from claude_magic.render.turn import answer_outputs, reply_text, reply_value
+from claude_magic.request import build
 from claude_magic.session import Session
 
 CITING = Options(citations=True)
@@ -42,7 +43,7 @@ def answer(*reply: Any) -> str:
     return "\n\n".join(bundle["text/markdown"] for bundle in bundles)
 
 
-def enabled(asked: request.Request) -> list[Any]:
+def enabled(asked: build.Request) -> list[Any]:
     blocks = [block for message in asked.params["messages"] for block in message["content"]]
     return [block.get("citations") for block in blocks if block["type"] == "document"]
 
@@ -53,25 +54,25 @@ ON = {"enabled": True}
 
 
 def test_the_documents_that_go_along_are_to_be_cited() -> None:
-    assert enabled(request.build(Conversation(), [document(), text("?")], CITING)) == [ON]
-    assert enabled(request.build(Conversation(), [document(), text("?")], Options())) == [None]
+    assert enabled(build.build(Conversation(), [document(), text("?")], CITING)) == [ON]
+    assert enabled(build.build(Conversation(), [document(), text("?")], Options())) == [None]
 
 
 def test_without_a_document_there_is_nothing_to_cite_and_nothing_is_sent() -> None:
     with pytest.raises(UsageError, match="no document to cite"):
-        request.build(Conversation(), [text("?")], CITING)
-    assert request.build(Conversation(), [text("?")], Options(citations=True, web_fetch=True)).params["tools"][0][
+        build.build(Conversation(), [text("?")], CITING)
+    assert build.build(Conversation(), [text("?")], Options(citations=True, web_fetch=True)).params["tools"][0][
         "citations"
     ]
 
 
 def test_a_document_above_or_pinned_is_one_to_cite() -> None:
     above = Conversation((turn_of("t1", "a", [document(), text("?")]),))
-    assert enabled(request.build(above, [text("?")], CITING)) == [ON]
+    assert enabled(build.build(above, [text("?")], CITING)) == [ON]
     cited_once = Conversation((*above, turn_of("t2", "b", [text("?")], [cited("A.")])))
-    assert enabled(request.build(cited_once, [text("?")], Options())) == [ON]  # as it was when it was cited
+    assert enabled(build.build(cited_once, [text("?")], Options())) == [ON]  # as it was when it was cited
     pins = iter([Pin("owls", (document(),))])
-    assert enabled(request.build(Conversation(), [text("?")], CITING, pins)) == [ON]
+    assert enabled(build.build(Conversation(), [text("?")], CITING, pins)) == [ON]
 
 
 def test_all_documents_of_a_conversation_that_cites_are_cited() -> None:

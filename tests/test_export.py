@@ -22,7 +22,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from claude_magic import offline, request
+from claude_magic import offline
 from claude_magic.client import Settings, Wait
 from claude_magic.conversation import record
 from claude_magic.conversation.accumulator import Accumulator, call_of, concluded
@@ -32,6 +32,7 @@ from claude_magic.notebook.cell import Cell
 from claude_magic.options import Options
 from claude_magic.render.export import FORMS, Exported, export, form_of, script
 from claude_magic.render.export.script_literals import literal
+from claude_magic.request import build
 from claude_magic.session import Session
 
 RUN_SECONDS = 60
@@ -202,7 +203,7 @@ def test_a_script_has_a_conversation_summarised_and_goes_on_from_the_summary(
 
 def test_show_code_is_a_script_that_sends_the_request_as_it_stands(standin: offline.Server, tmp_path: Path) -> None:
     history = Conversation((turn(text("Before."), prompt=[picture("red"), text("See?")]),))
-    asked = request.build(history, [text(ODD), picture("red"), picture("blue")], OPUS)
+    asked = build.build(history, [text(ODD), picture("red"), picture("blue")], OPUS)
     source = script(asked.params)
     assert source.count("DATA_1 =") == source.count("DATA_2 =") == 1 and "DATA_3" not in source
     printed = run(source, standin, tmp_path)

@@ -15,12 +15,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from claude_magic import request
 from claude_magic.conversation.turns import Call, Conversation, Turn
 from claude_magic.render import history
 from claude_magic.render.table import table_output
 from claude_magic.render.text import printable
 from claude_magic.render.turn import answer_outputs, footer, header_output, image_outputs, reply_value
+from claude_magic.request import build
 
 USAGE = {
     "input_tokens": 1200,
@@ -293,7 +293,7 @@ def test_the_history_as_json_is_the_wire_messages_and_drives_no_terminal() -> No
         )
     )
     printed = history.history_json(chat)
-    assert json.loads(printed) == [message for each in chat for message in request.messages_to_send(each)]
+    assert json.loads(printed) == [message for each in chat for message in build.messages_to_send(each)]
     assert len(json.loads(printed)) == 2 and json.loads(printed)[0]["content"][0]["text"] == strange
     assert printable(printed) == printed and "é" in printed
 

@@ -13,12 +13,13 @@ from hostile import HOSTILE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_magic import replay, request
+from claude_magic import replay
 from claude_magic.conversation.accumulator import Accumulator, Reply, call_of, concluded
 from claude_magic.conversation.turns import Block, Call, Conversation, Turn
 from claude_magic.options import Options
 from claude_magic.replay import Records, difference, events, replayed
-from claude_magic.request import Request
+from claude_magic.request import build
+from claude_magic.request.build import Request
 
 MODEL = "claude-opus-5-5"
 
@@ -30,7 +31,7 @@ def text(words: str) -> dict[str, Any]:
 def ask(prompt: str | Sequence[Block], history: Iterable[Turn] = (), **options: Any) -> Request:
     """The request of a cell with this prompt, after these turns."""
     content = [text(prompt)] if isinstance(prompt, str) else prompt
-    return request.build(Conversation(tuple(history)), content, Options(**options))
+    return build.build(Conversation(tuple(history)), content, Options(**options))
 
 
 def answered(asked: Request, *reply: Block, **changes: Any) -> Turn:

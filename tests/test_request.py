@@ -13,7 +13,7 @@ from claude_magic.conversation.turns import NOT_RUN, Call, Conversation, Pin, Tu
 from claude_magic.errors import UsageError
 from claude_magic.models import EFFORTS, MODELS
 from claude_magic.options import Options
-from claude_magic.request import Request, build, diagnosed, messages_to_send
+from claude_magic.request.build import Request, build, diagnosed, messages_to_send
 
 OPTIONS = Options()
 THINKING_KINDS = ("adaptive", "disabled", "between_tools", "2000")

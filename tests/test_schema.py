@@ -28,7 +28,7 @@ from claude_magic.content.images import image_block
 from claude_magic.conversation.turns import Call, Conversation, Turn
 from claude_magic.errors import UsageError
 from claude_magic.options import FIELDS, Options
-from claude_magic.request import Request, build
+from claude_magic.request.build import Request, build
 
 # Values for what an option takes where it has no choices; any other metavar takes what it can parse.
 VALUES: Mapping[str, tuple[str, ...]] = {

@@ -14,7 +14,7 @@ from exchange import refusal
 from recorded import from_the_corpus, plain, text, turn_of
 from test_session import OFFLINE, Reader
 
-from claude_magic import offline, request
+from claude_magic import offline
 from claude_magic.client import Client, Settings, tokens
 from claude_magic.conversation import record
 from claude_magic.conversation.turns import Call, Conversation, Turn
@@ -24,6 +24,7 @@ from claude_magic.options import Options, parse
 from claude_magic.render import export, tool_calls
 from claude_magic.render.turn import THINKING, folds_of, footer, header_output, made_outputs
 from claude_magic.replay import Records, difference, events
+from claude_magic.request import build
 from claude_magic.session import Session
 
 SEARCHING = Options(web_search=True)
@@ -57,7 +58,7 @@ def ask() -> Asking:
 
 def tools(line: str) -> list[dict[str, Any]]:
     options = parse(line, Options())[0]
-    found: list[dict[str, Any]] = request.build(Conversation(), [text("?")], options).params["tools"]
+    found: list[dict[str, Any]] = build.build(Conversation(), [text("?")], options).params["tools"]
     return found
 
 
@@ -87,7 +88,7 @@ def test_limits_go_with_the_web_tools_and_models_without_programs_call_them_dire
 
 def test_mcp_servers_are_named_after_their_hosts_each_once_and_need_their_header() -> None:
     urls = ("https://mcp.a.com/1", "https://api.a.com/2", "https://mcp.a.com/1", "https://localhost/x")
-    asked = request.build(Conversation(), [text("?")], Options(mcp=urls))
+    asked = build.build(Conversation(), [text("?")], Options(mcp=urls))
     assert [server["name"] for server in asked.params["mcp_servers"]] == ["a", "a_2", "localhost"]
     assert [server["url"] for server in asked.params["mcp_servers"]] == [urls[0], urls[1], urls[3]]
     assert asked.betas == ("mcp-client-2025-11-20",)
@@ -119,18 +120,18 @@ def test_providers_without_a_tool_say_so_before_anything_is_sent(flag: str) -> N
 
 def test_thinking_is_bound_to_the_tools_it_was_thought_with() -> None:
     options = dataclasses.replace(SEARCHING, model="claude-opus-5-5")
-    first = request.build(Conversation(), [text("?")], options)
+    first = build.build(Conversation(), [text("?")], options)
     thought = {"type": "thinking", "thinking": "", "signature": "c2ln"}
     turn = turn_of("t1", "a", [text("?")], [thought, text("Yes.")], prefix=first.prefix, params=first.settings)
     kinds = [
         [
             block["type"]
-            for block in request.build(Conversation((turn,)), [text("?")], each).params["messages"][1]["content"]
+            for block in build.build(Conversation((turn,)), [text("?")], each).params["messages"][1]["content"]
         ]
         for each in (options, Options(model="claude-opus-5-5"))
     ]
     assert kinds == [["thinking", "text"], ["text"]]
-    assert request.build_continuation(Conversation(), turn).params["messages"][1]["content"][0]["type"] == "thinking"
+    assert build.build_continuation(Conversation(), turn).params["messages"][1]["content"][0]["type"] == "thinking"
 
 
 # --- the stand-in is as strict as the API --------------------------------------------------------------
@@ -241,8 +242,8 @@ def test_a_container_that_expired_is_replaced_by_a_new_one_and_the_header_says_s
     ask("[[run 1 + 1]]", RUNNING)
     turn = ask.session.chats.shown["main"].turns[0]
     old = dataclasses.replace(turn.calls[0], container={"id": "container_x", "expires_at": "2020-01-01T00:00:00Z"})
-    asked = request.contained(
-        request.build(Conversation((turn,)), [text("?")], RUNNING),
+    asked = build.contained(
+        build.build(Conversation((turn,)), [text("?")], RUNNING),
         Conversation((dataclasses.replace(turn, calls=(old,)),)),
         now=2e9,
     )
@@ -301,7 +302,7 @@ def test_what_differs_from_a_record_with_tools_is_still_told(ask: Asking) -> Non
         turn = ask(words, SEARCHING)
     turns = ask.session.chats.shown["main"].turns
     changed = dataclasses.replace(turns[0], messages=({"role": "user", "content": [text("z")]}, *turns[0].messages[1:]))
-    asked = request.build(Conversation((changed,)), [text("[[search y]]")], SEARCHING)
+    asked = build.build(Conversation((changed,)), [text("[[search y]]")], SEARCHING)
     assert "the prompt of turn 1 above" in difference(asked, Records(turns), turn.cell_id)
 
 
@@ -363,7 +364,7 @@ def test_every_recorded_call_of_a_server_tool_is_shown_with_its_result_once() ->
         ]
         assert len(folds) == len(calls) + len(others)
         assert "<script" not in shown(turn)
-        request.build(Conversation((turn,)), [text("and?")], Options())
+        build.build(Conversation((turn,)), [text("and?")], Options())
 
 
 def test_the_recordings_hold_containers_that_are_kept() -> None:
@@ -400,4 +401,4 @@ def test_a_call_that_broke_off_is_shown_and_not_sent_back() -> None:
     call = Call("claude-opus-5-5", {}, stop_reason=None)
     turn = turn_of("t1", "a", [text("?")], reply, status="interrupted", calls=(call,))
     assert "(no result came)" in shown(turn)
-    assert [block["type"] for block in request.messages_to_send(turn)[1]["content"]] == ["text"]
+    assert [block["type"] for block in build.messages_to_send(turn)[1]["content"]] == ["text"]

@@ -21,7 +21,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from claude_magic import errors, pricing, request
+from claude_magic import errors, pricing
 from claude_magic.client import Client, Settings, Wait
 from claude_magic.conversation.accumulator import Accumulator
 from claude_magic.conversation.turns import DEFAULT_CHAT, Block, Turn
@@ -30,6 +30,7 @@ from claude_magic.notebook.reader import read
 from claude_magic.offline import Fault
 from claude_magic.options import Options
 from claude_magic.render.turn import answer_outputs, header_output, image_outputs
+from claude_magic.request import build
 from claude_magic.session import NO_REPLAY, Outcome, Replay, Session
 
 OFFLINE = Settings(provider="offline", max_retries=0, timeout=20)
@@ -335,7 +336,7 @@ class Notebook(RuleBasedStateMachine):
             if what := shown[cell]:
                 prompt, turn = what
                 line = Line(
-                    cell, prompt, text_in(turn.messages[-1]["content"]), bool(request.messages_to_send(turn)), turn
+                    cell, prompt, text_in(turn.messages[-1]["content"]), bool(build.messages_to_send(turn)), turn
                 )
                 if turn.status != "interrupted" or turn.messages[-1]["content"]:
                     self.chats.setdefault(turn.chat, []).append(line)
@@ -415,7 +416,7 @@ class Notebook(RuleBasedStateMachine):
             if name != chat:
                 self.chats[name] = [line for line in lines if line.cell != cell]
         said = text_in(outcome.turn.messages[-1]["content"])
-        line = Line(cell, prompt, said, bool(request.messages_to_send(outcome.turn)), outcome.turn)
+        line = Line(cell, prompt, said, bool(build.messages_to_send(outcome.turn)), outcome.turn)
         lines = self.chats.setdefault(chat, [])
         names = [each.cell for each in lines]
         if cell in names:

@@ -15,7 +15,6 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from recorded import digested, from_the_corpus, image, plain, rich_turn, text, turn_of
 
-from claude_magic import request
 from claude_magic.client import Client, Settings
 from claude_magic.conversation import record
 from claude_magic.conversation.record import DamagedRecord, record_of
@@ -24,6 +23,7 @@ from claude_magic.errors import ThinkingRefusedError
 from claude_magic.offline.blocks import FIELDS
 from claude_magic.options import Options
 from claude_magic.render.turn import answer_outputs
+from claude_magic.request import build
 
 PROMPT, REPLY = 0, 1  # the messages of a turn
 OFFLINE = Settings(provider="offline", max_retries=0, timeout=20)
@@ -49,7 +49,7 @@ def api() -> Api:
     client = Client()
 
     def against(turn: Turn) -> str | None:
-        asked = request.build(Conversation((turn,)), [text("and now?")], Options(model="claude-opus-5-5"))
+        asked = build.build(Conversation((turn,)), [text("and now?")], Options(model="claude-opus-5-5"))
         try:
             for _ in client.stream(asked.params, OFFLINE, lambda wait: None):
                 pass
@@ -362,7 +362,7 @@ def test_messages_that_do_not_take_turns_are_damaged(roles: list[str]) -> None:
 
 def test_a_forged_signature_at_a_matching_prefix_is_for_the_api_to_refuse(api: Api) -> None:
     turn = turn_of("a1", reply=[THOUGHT, text("x")])
-    bound = request.build(Conversation(()), turn.prompt, Options()).prefix
+    bound = build.build(Conversation(()), turn.prompt, Options()).prefix
     data = data_of(turn)
     data["turn"]["prefix"] = bound
     assert api(restored(data)) is None  # as `ThinkingRefusedError`, after which the session leaves thinking out

@@ -20,7 +20,7 @@ from kernel import Kernel
 from recorded import text, turn_of
 from test_session import OFFLINE, Reader
 
-from claude_magic import apischema, offline, request, structured
+from claude_magic import apischema, offline, structured
 from claude_magic.client import Client
 from claude_magic.conversation.turns import Call, Conversation, Turn
 from claude_magic.errors import SchemaError, UsageError
@@ -28,6 +28,7 @@ from claude_magic.notebook.cell import Cell
 from claude_magic.options import Options
 from claude_magic.render import export, json_reply
 from claude_magic.render.turn import answer_outputs, reply_text
+from claude_magic.request import build
 from claude_magic.session import Outcome, Session
 
 
@@ -180,7 +181,7 @@ def test_what_cannot_be_asked_for_is_one_line_and_nothing_is_sent(source: str, s
 
 def test_effort_and_format_are_one_parameter() -> None:
     options = Options(effort="low", schema=apischema.as_text(shape("Later").schema))
-    config = request.build(Conversation(), [text("?")], options).params["output_config"]
+    config = build.build(Conversation(), [text("?")], options).params["output_config"]
     assert config["effort"] == "low" and config["format"]["schema"]["properties"] == {
         "x": {"title": "X", "type": "number"}
     }
@@ -190,11 +191,11 @@ def test_cited_documents_and_a_schema_are_refused_before_anything_is_sent() -> N
     document = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "x"}}
     options = Options(schema=apischema.as_text(shape("Later").schema))
     with pytest.raises(UsageError, match="cited"):
-        request.build(Conversation(), [document, text("?")], dataclasses.replace(options, citations=True))
+        build.build(Conversation(), [document, text("?")], dataclasses.replace(options, citations=True))
     above = Conversation((turn_of("t1", "a", [{**document, "citations": {"enabled": True}}, text("?")]),))
     with pytest.raises(UsageError, match="--once or in another --chat"):
-        request.build(above, [text("?")], options)
-    assert request.build(Conversation(), [document, text("?")], options)
+        build.build(above, [text("?")], options)
+    assert build.build(Conversation(), [document, text("?")], options)
 
 
 @pytest.mark.parametrize(

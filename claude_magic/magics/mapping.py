@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..mapping.results import Results
     from ..mapping.rows import Rows
     from ..options import Options
-    from ..request import Request
+    from ..request.build import Request
     from ..structured import Shape
     from .asking import ClaudeMagic
     from .background import Background

@@ -18,7 +18,7 @@ from ..content.safely import is_from_library
 from ..content.secrets import Secrets, known_secrets
 from ..context import Expression
 from ..options import Options
-from ..request import Request
+from ..request.build import Request
 from ..structured import Shape
 from . import results, rows, table
 from .job import Job, Unwatched, survey

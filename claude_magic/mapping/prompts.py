@@ -12,14 +12,15 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
-from .. import context, models, request
+from .. import context, models
 from ..content import token_estimate
 from ..content.parts import Limits, Part, Text
 from ..content.secrets import Secrets
 from ..context import Expression
 from ..errors import PromptError
 from ..options import Options
-from ..request import Request
+from ..request import build
+from ..request.build import Request
 from .rows import NAMES, Rows
 
 
@@ -112,7 +113,7 @@ class RowRequests:
         self._rows = rows
         self._provider = provider
         self.betas = built.betas
-        self.base = {name: each for name, each in built.params.items() if name not in request.PASSING}
+        self.base = {name: each for name, each in built.params.items() if name not in build.PASSING}
         if self.base.get("thinking", {}).get("display"):  # nobody reads it
             self.base["thinking"] = {name: each for name, each in self.base["thinking"].items() if name != "display"}
         self._lead = context.joined(template.leading())

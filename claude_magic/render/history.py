@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import datetime
 
-from .. import pricing, request
+from .. import pricing
 from ..conversation.turns import Along, Block, Conversation, Turn
 from ..counting import Counted
+from ..request import build
 from . import markdown
 from .table import table_output
 from .text import _UNPRINTABLE, Bundle, cell_number, excerpt, printable
@@ -52,7 +53,7 @@ def history_in_full(name: str, chat: Conversation) -> list[Bundle]:
 
 def history_json(chat: Conversation) -> str:
     """A conversation's messages as they go on the wire, as indented JSON that drives no terminal."""
-    messages = [message for turn in chat for message in request.messages_to_send(turn)]
+    messages = [message for turn in chat for message in build.messages_to_send(turn)]
     plain = json.dumps(messages, indent=2, ensure_ascii=False)
     return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match.group()):04x}", plain)
 

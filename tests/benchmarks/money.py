@@ -11,9 +11,10 @@ from typing import Any
 from benchmarks import sample
 from benchmarks.table import Row
 from benchmarks.wire import KEY
-from claude_magic import offline, pricing, request
+from claude_magic import offline, pricing
 from claude_magic.conversation.turns import Call, Conversation, Pin, Turn
 from claude_magic.options import Options
+from claude_magic.request import build
 
 TURNS = 50
 DOCUMENT_TOKENS = 30_000
@@ -41,7 +42,7 @@ def conversation_cost(model: str, *, caching: bool, turns: int = TURNS) -> Decim
         server.script = lambda _body: [{"type": "text", "text": sample.text(REPLY_CHARACTERS)}]
         for number in range(turns):
             prompt = [{"type": "text", "text": f"What does section {number + 1} say about errors?"}]
-            asked = request.build(history, prompt, Options(model=model), [pin])
+            asked = build.build(history, prompt, Options(model=model), [pin])
             reply = _reply(server.url, asked.params if caching else uncached(asked.params))
             call = Call(model, reply["usage"], stop_reason=reply["stop_reason"])
             costs.append(pricing.call_cost(call))

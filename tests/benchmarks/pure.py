@@ -13,12 +13,12 @@ from markdown_it import MarkdownIt
 from benchmarks import sample
 from benchmarks.table import Row, best
 from benchmarks.wire import MODEL
-from claude_magic import request
 from claude_magic.conversation.accumulator import Accumulator
 from claude_magic.conversation.turns import Call, Conversation, Turn
 from claude_magic.options import Options
 from claude_magic.render.live import live
 from claude_magic.render.markdown import Inert, inert
+from claude_magic.request import build
 
 REPETITIONS = 8
 FEW_DELTAS, MANY_DELTAS = 2_000, 32_000
@@ -81,7 +81,7 @@ def _request_rows() -> Iterator[Row]:
 
 def _request_row(count: int) -> Row:
     history = Conversation(tuple(_turn(number) for number in range(count)))
-    built = functools.partial(request.build, history, [{"type": "text", "text": "And then?"}], Options(model=MODEL))
+    built = functools.partial(build.build, history, [{"type": "text", "text": "And then?"}], Options(model=MODEL))
     messages = built().params["messages"]
     found = best({"build": lambda: _seconds(built), "dumps": lambda: _seconds(json.dumps, messages)}, REPETITIONS)
     what = f"request after {count:,} turns ({len(json.dumps(messages)) / 1e6:.1f} MB)"

@@ -10,11 +10,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ... import parameters, pricing, request
+from ... import pricing
 from ...conversation.tool_ids import called, distinct
 from ...conversation.turns import NOT_RUN, Conversation, Message, Turn
 from ...options import DEFAULT_MAX_TOKENS
-from ...request import PASSING, THINKING
+from ...request import build, parameters
+from ...request.build import PASSING, THINKING
 from ..text import printable
 from ..turn import figures_of, marks
 from .assets import Exported, bytes_of, is_base64, path_of, turn_label
@@ -148,7 +149,7 @@ def _ask(
         return Expression(f"data_of({literal(path, breaking=False)})")
 
     if turn.results:
-        said = distinct(request.without_thinking(request.messages_to_send(turn)), before.calls)
+        said = distinct(build.without_thinking(build.messages_to_send(turn)), before.calls)
         return (
             f"# Its tools ran in the notebook: this is what was said.\n{variable} += {literal(_replaced(said, file))}"
         )

@@ -12,10 +12,10 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from .conversation.turns import Turn
-from .errors import UsageError
-from .models import Model
-from .options import Options
+from ..conversation.turns import Turn
+from ..errors import UsageError
+from ..models import Model
+from ..options import Options
 
 SEARCH = {"type": "web_search_20260318", "name": "web_search"}
 FETCH = {"type": "web_fetch_20260318", "name": "web_fetch"}

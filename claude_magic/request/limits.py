@@ -12,10 +12,10 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from . import models
-from .content import pdf
-from .conversation.turns import Block, blocks
-from .errors import UsageError
+from .. import models
+from ..content import pdf
+from ..conversation.turns import Block, blocks
+from ..errors import UsageError
 
 MAX_REQUEST_BYTES = 32 * 1024 * 1024
 # Of a model with a context of 1M tokens, and of one with less.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .conversation.turns import Block
+from ..conversation.turns import Block
 
 # Where in a document of ours a citation leads: any other kind leads to what a tool found.
 _IN_DOCUMENTS = ("char_location", "page_location", "content_block_location")

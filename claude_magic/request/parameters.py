@@ -6,10 +6,11 @@ import json
 from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
-from . import models, servertools
-from .conversation.turns import Message, blocks
-from .errors import UsageError
-from .options import Options
+from .. import models
+from ..conversation.turns import Message, blocks
+from ..errors import UsageError
+from ..options import Options
+from . import server_tools
 
 # The edits of a conversation that have the API summarise it, and leave out old results of tools or old thinking.
 COMPACT = "compact_20260112"
@@ -36,8 +37,8 @@ def settings_of(options: Options, model: models.Model | None) -> dict[str, Any]:
     thinking = _thinking(options, model)
     settings = {
         "system": options.system or None,
-        "tools": servertools.tools(options, model) or None,
-        "mcp_servers": servertools.mcp_servers(options.mcp) or None,
+        "tools": server_tools.tools(options, model) or None,
+        "mcp_servers": server_tools.mcp_servers(options.mcp) or None,
         "thinking": thinking,
         "output_config": _output_config(options, model, thinking),
         "stop_sequences": list(options.stop) or None,
@@ -173,7 +174,7 @@ def betas_of(messages: Iterable[Message]) -> set[str]:
         if block["type"] == "compaction":
             needed.add(COMPACTS_ON_DEMAND if block.get("signature") else COMPACTS_AT_THRESHOLD)
         elif block["type"].startswith("mcp_"):
-            needed.add(servertools.MCP_BETA)
+            needed.add(server_tools.MCP_BETA)
     return needed
 
 
@@ -185,7 +186,7 @@ def betas_after(messages: Set[str], params: Mapping[str, Any]) -> tuple[str, ...
         COMPACTS_ON_DEMAND: "compaction" in params,
         COMPACTS_AT_THRESHOLD: COMPACT in edits,
         EDITS_CONTEXT: bool(edits - {COMPACT}),
-        servertools.MCP_BETA: "mcp_servers" in params,
+        server_tools.MCP_BETA: "mcp_servers" in params,
         FAST: is_fast,
     }
     return tuple(name for name, is_needed in needed.items() if is_needed or name in messages)

@@ -16,11 +16,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import citable, models, servertools
-from .conversation.tool_ids import called, distinct
-from .conversation.turns import CONTINUE, Block, Conversation, Message, Pin, Turn, blocks, exchange_of, not_run
-from .errors import UsageError
-from .options import Options
+from .. import models
+from ..conversation.tool_ids import called, distinct
+from ..conversation.turns import CONTINUE, Block, Conversation, Message, Pin, Turn, blocks, exchange_of, not_run
+from ..errors import UsageError
+from ..options import Options
+from . import citations, server_tools
 from .parameters import betas, settings_of
 
 THINKING = ("thinking", "redacted_thinking")
@@ -73,7 +74,7 @@ def build(
     model, pins = models.lookup(options.model), list(pins)
     settings = _with_tools(settings_of(options, model), tools, history)
     if options.citations:
-        content = citable.enabled(content)
+        content = citations.enabled(content)
         _check_citable(history, [*content, *(block for pin in pins for block in pin.content)], options)
     lead = _lead(pins, options.cache)
     if options.schema and (options.citations or _cites(history, [*lead, *content])):
@@ -89,7 +90,7 @@ def build(
 
 
 def _check_citable(history: Conversation, content: Iterable[Block], options: Options) -> None:
-    if not options.web_fetch and not citable.holds_documents(
+    if not options.web_fetch and not citations.holds_documents(
         (*content, *(block for turn in history for block in turn.prompt))
     ):
         raise UsageError(
@@ -116,7 +117,7 @@ def diagnosed(asked: Request, history: Conversation, now: float) -> Request:
 def contained(asked: Request, history: Conversation, now: float) -> Request:
     """The request in the container in which the last code ran, while that lives. `now` is in seconds since the
     epoch."""
-    container, note = servertools.container(history.turns, asked.params.get("tools", ()), now)
+    container, note = server_tools.container(history.turns, asked.params.get("tools", ()), now)
     if container:
         return replace(asked, params={**asked.params, "container": container})
     return replace(asked, notes=(*asked.notes, note)) if note else asked
@@ -209,7 +210,7 @@ def messages_so_far(asked: Request, content: Iterable[Block]) -> list[Message]:
 
 def own_tools(params: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """Of a request's tools, those of the notebook: the others run on the API's servers."""
-    return [tool for tool in params.get("tools", ()) if not servertools.is_hosted(tool)]
+    return [tool for tool in params.get("tools", ()) if not server_tools.is_hosted(tool)]
 
 
 def _with_tools(settings: dict[str, Any], tools: Sequence[Mapping[str, Any]], history: Conversation) -> dict[str, Any]:
@@ -258,7 +259,7 @@ def _messages(
 def _cites(history: Conversation, content: Iterable[Block]) -> bool:
     """Whether a document is to be cited, so that all are (`citable.py`)."""
     said = [block for turn in history if messages_to_send(turn) for block in (*turn.prompt, *turn.reply)]
-    return citable.cites((*content, *said))
+    return citations.cites((*content, *said))
 
 
 def _folded(
@@ -297,7 +298,7 @@ def _opening(
     all begins with what is pinned."""
     pinned = () if any(message["role"] == "user" for message in before) else lead
     content = [*results, *pinned, *blocks(prompt)]
-    return {**prompt, "content": citable.enabled(content) if cite else content}
+    return {**prompt, "content": citations.enabled(content) if cite else content}
 
 
 def _lead(pins: Iterable[Pin], cache: str) -> list[Block]:
