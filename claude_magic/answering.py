@@ -10,13 +10,14 @@ from contextlib import closing, suppress
 from decimal import Decimal
 from typing import Any
 
-from . import counting, pricing, products
-from .budget import Budget
+from . import products
 from .calling import ToolCalls
 from .client import Client, Settings, Stream
 from .conversation.accumulator import GOES_ON, TOOL_RESULT, Accumulator, Reply, call_of, concluded
 from .conversation.turns import Block, Call, Turn, open_calls
-from .counting import CHARACTERS_PER_TOKEN
+from .cost import pricing
+from .cost.budget import Budget
+from .cost.count import CHARACTERS_PER_TOKEN, estimate
 from .errors import APIError, ClaudeError, ReplyInterrupted, StreamError, ThinkingRefusedError
 from .interrupts import uninterrupted
 from .notebook.journal import Writer
@@ -211,7 +212,7 @@ class Answer:
         """That what comes next would pass the budget, by what it costs as input alone."""
         if self._budget is None:
             return None
-        further = counting.estimate(self._client, dataclasses.replace(asked, params=dict(params)), settings).cost
+        further = estimate(self._client, dataclasses.replace(asked, params=dict(params)), settings).cost
         left = self._budget.after(pricing.total([*map(pricing.call_cost, self.calls), further]))
         if left is None or left.left >= 0:
             return None

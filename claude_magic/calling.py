@@ -19,7 +19,7 @@ from .content.images import image_block
 from .content.safely import one_line
 from .content.secrets import Secrets
 from .conversation.turns import Block, not_run
-from .counting import CHARACTERS_PER_TOKEN
+from .cost.count import CHARACTERS_PER_TOKEN
 from .tools import ArgumentsRefused, Tool
 
 MAX_RESULT_TOKENS = 8_000

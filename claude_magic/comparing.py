@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .answering import Answer
-from .budget import Budget
 from .client import Client, Settings
 from .conversation.turns import Turn
+from .cost.budget import Budget
 from .errors import ClaudeError, ReplyInterrupted, StreamError, UsageError
 from .interrupts import uninterrupted
 from .notebook.journal import Writer

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from . import comparing, counting, models, pricing, window
-from .budget import Budget, tighter
+from . import comparing, models
 from .client import Settings
 from .comparing import Compared, ComparedQuestion
 from .conversation.turns import Along, Block, Conversation, Turn
+from .cost import context_window, count, pricing
+from .cost.budget import Budget, tighter
 from .errors import ReplyInterrupted, UsageError
 from .interrupts import uninterrupted
 from .notebook.cell import Cell
@@ -67,7 +68,7 @@ def compare(
                 found.append(Compared(side.model, session.replayed(turn, side.asked, side.draft)))
         return _concluded(session, found, cell, columns)
     for side in sides:
-        window.check(session.client, side.asked, history, settings)
+        context_window.check(session.client, side.asked, history, settings)
     shares = _shares(session, sides, settings)
     try:
         with uninterrupted():
@@ -147,7 +148,7 @@ def _shares(session: Session, sides: Sequence[_Side], settings: Settings) -> lis
     if budget is None:
         return [None] * len(sides)
     left = budget.left
-    costs = [counting.estimate(session.client, side.asked, settings).cost.dollars or Decimal(0) for side in sides]
+    costs = [count.estimate(session.client, side.asked, settings).cost.dollars or Decimal(0) for side in sides]
     spare = left - sum(costs)
     if spare < 0:
         raise UsageError(

@@ -16,15 +16,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from . import counting, models, window
+from . import models
 from .answering import Answer
-from .budget import Budget, tighter, without_what_was_left
 from .calling import ToolCalls
 from .chats import Chats
 from .client import Client, Settings, providers
 from .conversation.accumulator import Accumulator
 from .conversation.turns import CONTINUE, Along, Block, Call, Conversation, Pin, Turn, turns_of
-from .counting import Counted
+from .cost import context_window, count
+from .cost.budget import Budget, tighter, without_what_was_left
+from .cost.count import Counted
 from .errors import ClaudeError, ReplyInterrupted, StreamError, UsageError
 from .interrupts import uninterrupted
 from .notebook import reader
@@ -114,7 +115,7 @@ class Session:
             return self._replay(recorded, asked, draft, cell, view, replay)
         if tools is not None:
             tools.check()
-        window.check(self.client, asked, history, settings)
+        context_window.check(self.client, asked, history, settings)
         budget = self.budget_for(asked, options, settings)
         draft = draft_turn(options, content, cell, asked, history, along)
 
@@ -150,7 +151,7 @@ class Session:
             )
         asked = build.build_continuation(Conversation(turns[:-1]), cut, self.chats.pins.values())
         asked = build.contained(asked, Conversation(turns), time.time())
-        window.check(self.client, asked, Conversation(turns), settings)
+        context_window.check(self.client, asked, Conversation(turns), settings)
         budget = self.budget_for(asked, Options(model=asked.params["model"]), settings)
         draft = replace(
             cut,
@@ -269,7 +270,7 @@ class Session:
         """The tokens of what a cell would send now, by part. Raises `UsageError`, or what the API's count raises."""
         pins = [block for pin in self._pins(options) for block in pin.content]
         asked = self.request(options, content, cell, settings.provider, tools)
-        return counting.count(self.client, asked, content, settings, pins)
+        return count.count(self.client, asked, content, settings, pins)
 
     def build(
         self,
@@ -365,7 +366,7 @@ class Session:
         own = Budget(Decimal(options.budget), Decimal(options.budget)) if options.budget is not None else None
         budget = tighter(self.budget, own)
         if budget is not None:
-            cost = counting.estimate(self.client, asked, settings).cost
+            cost = count.estimate(self.client, asked, settings).cost
             if cost.dollars is None:
                 raise UsageError(
                     f"The price of {options.model} is not known, so a budget cannot be kept.",

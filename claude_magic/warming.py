@@ -10,11 +10,12 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import counting, models, pricing
+from . import models
 from .answering import Answer
-from .budget import Budget
 from .client import Client, Settings
 from .conversation.turns import Block, Call, Message, Turn, blocks
+from .cost import count, pricing
+from .cost.budget import Budget
 from .errors import UsageError
 from .notebook.cell import Cell
 from .options import Options
@@ -114,7 +115,7 @@ def _check(client: Client, asked: Request, settings: Settings, budget: Budget | 
     name = str(asked.params["model"])
     model = models.lookup(name)
     bare = Request({"model": name, "messages": [{"role": "user", "content": PLACEHOLDER}]}, "")
-    whole, rest = (counting.estimate(client, each, settings) for each in (asked, bare))
+    whole, rest = (count.estimate(client, each, settings) for each in (asked, bare))
     tokens = whole.total - rest.total
     if whole.exact and rest.exact and model is not None and tokens < model.min_cache_tokens:
         raise UsageError(

@@ -11,10 +11,10 @@ from typing import Any
 
 from conftest import finished_streams
 
-from claude_magic import ledger, pricing
 from claude_magic.conversation import record
 from claude_magic.conversation.accumulator import Accumulator, call_of, concluded
 from claude_magic.conversation.turns import Block, Call, Conversation, Turn
+from claude_magic.cost import ledger, pricing
 from claude_magic.options import Options
 from claude_magic.render import cost_report, history
 from claude_magic.render.turn import answer_outputs, header_output, image_outputs, reply_value

@@ -10,9 +10,10 @@ import pytest
 from recorded import turn_of
 from test_session import OFFLINE, Reader, ask, dialogue
 
-from claude_magic import errors, pricing
-from claude_magic.budget import Budget
+from claude_magic import errors
 from claude_magic.conversation.turns import text_of
+from claude_magic.cost import pricing
+from claude_magic.cost.budget import Budget
 from claude_magic.notebook.cell import Cell
 from claude_magic.render.turn import header_output
 from claude_magic.session import Outcome, Session

@@ -19,9 +19,10 @@ import pytest
 from exchange import connect
 from shell import OfflineShell
 
-from claude_magic import offline, pricing
+from claude_magic import offline
 from claude_magic.conversation.map_run import Mapped
 from claude_magic.conversation.record import record_of
+from claude_magic.cost import pricing
 from claude_magic.errors import ClaudeError, InvalidRequestError, ReplyInterrupted, UsageError
 from claude_magic.mapping import batching, pickup
 from claude_magic.mapping import results as stored_answers

@@ -8,9 +8,9 @@ import pytest
 from kernel import Kernel
 from test_session import OFFLINE, Reader, Replay, ask
 
-from claude_magic.budget import Alarm, Budget, amount, tighter, without_what_was_left
+from claude_magic.cost.budget import Alarm, Budget, amount, tighter, without_what_was_left
+from claude_magic.cost.pricing import Cost
 from claude_magic.notebook.cell import Cell
-from claude_magic.pricing import Cost
 from claude_magic.render import turn
 from claude_magic.session import Session
 

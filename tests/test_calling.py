@@ -20,7 +20,7 @@ from conftest import finished_streams
 from recorded import image
 from test_session import OFFLINE, RETRYING, RUNS, Reader, ask
 
-from claude_magic import approving, calling, counting, errors, pricing, tools
+from claude_magic import approving, calling, errors, tools
 from claude_magic.calling import ToolCalls
 from claude_magic.client import Settings
 from claude_magic.content import token_estimate
@@ -28,6 +28,7 @@ from claude_magic.content.secrets import Secrets
 from claude_magic.conversation import record
 from claude_magic.conversation.accumulator import TOOL_RESULT
 from claude_magic.conversation.turns import NOT_RUN, Block, Turn, open_calls
+from claude_magic.cost import count, pricing
 from claude_magic.notebook.cell import Cell
 from claude_magic.offline import Fault
 from claude_magic.options import Options
@@ -640,7 +641,7 @@ def test_a_picture_in_a_result_weighs_as_a_picture_where_nobody_counts(session: 
     use(session, Ran(lambda amount: image()).tool())
     asked = session.request(Options(), [said("And?")], Cell("b", "weigh"))
     unreachable = Settings(base_url="http://127.0.0.1:9", max_retries=0, timeout=1)
-    weighed = counting.estimate(session.client, asked, unreachable)
-    assert not weighed.exact and counting.IMAGE_TOKENS < weighed.total < counting.IMAGE_TOKENS + 400
+    weighed = count.estimate(session.client, asked, unreachable)
+    assert not weighed.exact and count.IMAGE_TOKENS < weighed.total < count.IMAGE_TOKENS + 400
     (result,) = asked.params["messages"][2]["content"]
     assert token_estimate.of_blocks([result]) < 50

@@ -14,7 +14,7 @@ import numpy
 import pytest
 from PIL import Image, ImageColor
 
-from claude_magic.pricing import KINDS
+from claude_magic.cost.pricing import KINDS
 from claude_magic.render import cost_chart
 from claude_magic.render.cost_chart import Bar
 

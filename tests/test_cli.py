@@ -17,10 +17,10 @@ import nbformat
 import pytest
 from nbconvert import HTMLExporter, MarkdownExporter
 
-from claude_magic import pricing
 from claude_magic.cli import main
 from claude_magic.conversation import record
 from claude_magic.conversation.turns import Call, Turn
+from claude_magic.cost import pricing
 from claude_magic.errors import UsageError
 from claude_magic.notebook import reader as notebook_module
 from claude_magic.notebook import run, strip

@@ -11,7 +11,8 @@ import pytest
 from kernel import Page
 from test_session import OFFLINE, ask, dialogue
 
-from claude_magic import comparing, comparison, errors, pricing
+from claude_magic import comparing, comparison, errors
+from claude_magic.cost import pricing
 from claude_magic.notebook.cell import Cell
 from claude_magic.offline import Fault
 from claude_magic.options import Options

@@ -25,11 +25,12 @@ import pytest
 from kernel import Page
 from shell import OfflineShell as Notebook
 
-from claude_magic import offline, pricing
+from claude_magic import offline
 from claude_magic.content.parts import Limits
 from claude_magic.content.secrets import Secrets
 from claude_magic.conversation.record import DamagedRecord, record_of
 from claude_magic.conversation.turns import Call
+from claude_magic.cost import pricing
 from claude_magic.errors import PromptError, ReplyInterrupted, UsageError
 from claude_magic.mapping import lines, rows
 from claude_magic.mapping.prompts import Template

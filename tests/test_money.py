@@ -18,8 +18,8 @@ from kernel import Kernel, plain
 from PIL import Image
 from recorded import turn_of
 
-from claude_magic import ledger, pricing
 from claude_magic.conversation.turns import Call, Turn
+from claude_magic.cost import ledger, pricing
 from claude_magic.render import cost_report
 
 STARTED = 1_795_000_000.0

@@ -16,7 +16,7 @@ from genai_prices.data_snapshot import get_snapshot
 
 from claude_magic import models
 from claude_magic.conversation.turns import Call, Turn
-from claude_magic.pricing import (
+from claude_magic.cost.pricing import (
     FREE,
     KINDS,
     Cost,

@@ -21,10 +21,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from claude_magic import errors, pricing
+from claude_magic import errors
 from claude_magic.client import Client, Settings, Wait
 from claude_magic.conversation.accumulator import Accumulator
 from claude_magic.conversation.turns import DEFAULT_CHAT, Block, Turn
+from claude_magic.cost import pricing
 from claude_magic.notebook.cell import Cell
 from claude_magic.notebook.reader import read
 from claude_magic.offline import Fault

@@ -9,9 +9,10 @@ import pytest
 from kernel import Kernel, plain
 from test_session import OFFLINE, RUNS, ask
 
-from claude_magic import errors, ledger, pricing, warming
-from claude_magic.budget import Budget
+from claude_magic import errors, warming
 from claude_magic.conversation.turns import Pin, Turn
+from claude_magic.cost import ledger, pricing
+from claude_magic.cost.budget import Budget
 from claude_magic.notebook.cell import Cell
 from claude_magic.offline import Fault
 from claude_magic.options import Options

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 from test_session import OFFLINE, Reader, ask
 
-from claude_magic import errors, window
+from claude_magic import errors
 from claude_magic.comparison import compare
 from claude_magic.conversation.turns import Pin
+from claude_magic.cost import context_window
 from claude_magic.notebook.cell import Cell
 from claude_magic.options import Options
 from claude_magic.session import Session
@@ -107,8 +108,11 @@ def test_a_reply_does_not_go_on_past_the_window(session: Session) -> None:
 @pytest.mark.parametrize(
     ("block", "most"),
     [
-        ({"type": "image", "source": {"type": "base64", "data": "A" * 100_000}}, window.MAX_IMAGE_TOKENS),
-        ({"type": "image", "source": {"type": "url", "url": "https://a.invalid/b.png"}}, window.MAX_IMAGE_TOKENS),
+        ({"type": "image", "source": {"type": "base64", "data": "A" * 100_000}}, context_window.MAX_IMAGE_TOKENS),
+        (
+            {"type": "image", "source": {"type": "url", "url": "https://a.invalid/b.png"}},
+            context_window.MAX_IMAGE_TOKENS,
+        ),
         ({"type": "document", "source": {"type": "url", "url": "https://a.invalid/b.pdf"}}, float("inf")),
         ({"type": "document", "source": {"type": "file", "file_id": "file_1"}}, float("inf")),
     ],
@@ -117,7 +121,7 @@ def test_a_reply_does_not_go_on_past_the_window(session: Session) -> None:
 def test_what_no_length_tells_of_has_a_bound_of_its_own(block: dict[str, Any], most: float) -> None:
     nested = {"type": "tool_result", "tool_use_id": "t", "content": [block]}
     for content, more in (([block], 100), ([nested], 200)):
-        bound = window.most_tokens({"messages": [{"role": "user", "content": content}]})
+        bound = context_window.most_tokens({"messages": [{"role": "user", "content": content}]})
         assert most <= bound <= most + more
 
 
@@ -126,4 +130,4 @@ def test_the_bound_is_above_the_count(session: Session) -> None:
     source = {"type": "base64", "media_type": "application/pdf", "data": page}
     for content in ([{"type": "text", "text": "ÄÖÜ 漢字 🎉" * 50}], [{"type": "document", "source": source}]):
         params = {"model": SMALL, "messages": [{"role": "user", "content": content}], "system": "Be kind."}
-        assert session.client.count_tokens(params, OFFLINE) <= window.most_tokens(params)
+        assert session.client.count_tokens(params, OFFLINE) <= context_window.most_tokens(params)

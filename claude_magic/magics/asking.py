@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
     from IPython.core.interactiveshell import InteractiveShell
 
-    from ..budget import Alarm, Budget
     from ..client import Client, Settings
     from ..context import Prompt
     from ..conversation.turns import Turn
+    from ..cost.budget import Alarm, Budget
     from ..notebook.journal import Journal
     from ..render.live.live import ApprovingView
     from ..render.text import Bundle
@@ -81,8 +81,8 @@ class ClaudeMagic(Magics, Configuration):
             return None
         from decimal import Decimal
 
-        from .. import pricing
-        from ..budget import Budget
+        from ..cost import pricing
+        from ..cost.budget import Budget
 
         turns = (turn for session in self._sessions.values() for turn in session.spent)
         known = (cost for turn in turns if (cost := pricing.turn_cost(turn)).dollars is not None)
@@ -91,7 +91,7 @@ class ClaudeMagic(Magics, Configuration):
 
     def _warn(self) -> None:
         """Say, once, that this cell cost more than the amount that is set."""
-        from .. import pricing
+        from ..cost import pricing
 
         spent = (turn for session, number in self._began.items() for turn in session.spent[number:])
         if said := self._alarm.line(pricing.total(map(pricing.turn_cost, spent)), self.warn_above):
@@ -104,7 +104,7 @@ class ClaudeMagic(Magics, Configuration):
 
     @cached_property
     def _alarm(self) -> Alarm:
-        from ..budget import Alarm
+        from ..cost.budget import Alarm
 
         return Alarm()
 

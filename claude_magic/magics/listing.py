@@ -187,14 +187,14 @@ def _day(text: object) -> date | None:
 
 def _prices(listing: Listing, provider: str) -> dict[int, dict[str, Decimal]]:
     """Today's prices, for all prompts that the model can be sent."""
-    from .. import pricing
+    from ..cost import pricing
 
     prices = pricing.list_prices(listing.id, provider)
     return {above: each for above, each in prices.items() if above < (listing.context or MAX_TOKENS)}
 
 
 def _row(listing: Listing, label: str, prices: Mapping[int, Mapping[str, Decimal]]) -> list[str]:
-    from ..pricing import TOKEN_PRICES
+    from ..cost.pricing import TOKEN_PRICES
 
     return [
         label,

@@ -16,8 +16,8 @@ from ..errors import ClaudeError, ReplyInterrupted, UsageError
 from .beside import BesideMagics
 
 if TYPE_CHECKING:
-    from ..budget import Budget
     from ..client.batches import Batches
+    from ..cost.budget import Budget
     from ..mapping.job import Job
     from ..mapping.lines import Line
     from ..mapping.progress import Progress
@@ -450,7 +450,7 @@ def _budget(left: Budget | None, options: Options) -> Budget | None:
     """What this map may cost: the tighter of the kernel's budget and its own."""
     from decimal import Decimal
 
-    from .. import budget
+    from ..cost import budget
 
     own = None if options.budget is None else budget.Budget(Decimal(options.budget), Decimal(options.budget))
     return budget.tighter(left, own)

@@ -28,7 +28,7 @@ class MoneyMagics(BesideMagics):
         A terminal shows the chart only with --chart, in characters.
         """
         name, charted = _asked(line)
-        from .. import ledger
+        from ..cost import ledger
         from ..render import cost_chart, cost_report
 
         session = self._asking.session

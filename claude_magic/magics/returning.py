@@ -6,8 +6,8 @@ import time
 from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 
-from .. import pricing
 from ..conversation.turns import Turn, turns_of
+from ..cost import pricing
 from ..errors import UsageError
 from ..notebook import journal, reader
 from ..notebook.cell import Cell

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from .. import pricing
-from ..budget import Budget, amount
 from ..conversation.turns import Call
+from ..cost import pricing
+from ..cost.budget import Budget, amount
+from ..cost.pricing import EXACT, Cost
 from ..errors import UsageError
-from ..pricing import EXACT, Cost
 
 # Nobody knows how long the replies will be: what so many tokens of each would cost is said beside.
 REPLY_TOKENS = 100

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from .. import errors
-from ..budget import Budget
 from ..client import Client, Settings
 from ..conversation.map_run import Mapped
+from ..cost.budget import Budget
 from ..errors import ClaudeError
 from ..structured import Shape
 from . import shapes

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from decimal import Decimal
 
-from .. import pricing
 from ..conversation.turns import Call
-from ..pricing import EXACT
+from ..cost import pricing
+from ..cost.pricing import EXACT
 
 
 class SpendLimit:

@@ -7,11 +7,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .. import pricing
 from ..content.safely import short
 from ..conversation.map_run import Mapped, as_data
 from ..conversation.record import VERSION
-from ..pricing import Cost
+from ..cost import pricing
+from ..cost.pricing import Cost
 from ..render import table, text, turn
 from ..structured import Shape
 from . import shapes

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from .. import pricing
 from ..conversation.turns import Call
-from ..pricing import FREE, Cost, Tokens
+from ..cost import pricing
+from ..cost.pricing import FREE, Cost, Tokens
 from .answers import RowAnswer
 
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from decimal import ROUND_CEILING, Decimal, localcontext
 from typing import TYPE_CHECKING, Any
 
-from .. import pricing
-from ..pricing import EXACT, KINDS
+from ..cost import pricing
+from ..cost.pricing import EXACT, KINDS
 
 if TYPE_CHECKING:
     from PIL.Image import Image

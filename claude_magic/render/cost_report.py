@@ -14,13 +14,13 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
-from .. import pricing
-from ..budget import Budget, amount
 from ..conversation.map_run import Mapped
 from ..conversation.turns import DEFAULT_CHAT, Call
-from ..ledger import Entry, Standing
+from ..cost import pricing
+from ..cost.budget import Budget, amount
+from ..cost.ledger import Entry, Standing
+from ..cost.pricing import FREE, Cost, Tokens
 from ..notebook.reader import Shown
-from ..pricing import FREE, Cost, Tokens
 from .cost_chart import Bar
 from .table import table_output
 from .text import Bundle, cell_number, excerpt, printable

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import datetime
 
-from .. import pricing
 from ..conversation.turns import Along, Block, Conversation, Turn
-from ..counting import Counted
+from ..cost import pricing
+from ..cost.count import Counted
 from ..request import build
 from . import markdown
 from .table import table_output

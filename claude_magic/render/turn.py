@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from .. import pricing, structured
+from .. import structured
 from ..conversation import record
 from ..conversation.accumulator import thinking_of, whole_text
 from ..conversation.turns import Along, Block, Turn, text_of
+from ..cost import pricing
 from . import json_reply, markdown, tool_calls
 from .citations import list_of_sources, sources, sources_in_words, text_with_references
 from .text import BOX, Bundle, printable

@@ -11,8 +11,9 @@ from typing import Any
 from benchmarks import sample
 from benchmarks.table import Row
 from benchmarks.wire import KEY
-from claude_magic import offline, pricing
+from claude_magic import offline
 from claude_magic.conversation.turns import Call, Conversation, Pin, Turn
+from claude_magic.cost import pricing
 from claude_magic.options import Options
 from claude_magic.request import build
 

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ... import pricing
 from ...conversation.turns import Block, Conversation, Turn, turns_of
+from ...cost import pricing
 from ..html import rendered
 from ..text import printable
 from ..turn import THINKING, answer_outputs, figures_of, marks

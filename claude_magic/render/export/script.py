@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ... import pricing
 from ...conversation.tool_ids import called, distinct
 from ...conversation.turns import NOT_RUN, Conversation, Message, Turn
+from ...cost import pricing
 from ...options import DEFAULT_MAX_TOKENS
 from ...request import build, parameters
 from ...request.build import PASSING, THINKING

@@ -18,11 +18,11 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ... import pricing
 from ...client import Wait
 from ...conversation.accumulator import TOOL_RESULT, Accumulator, whole_text
 from ...conversation.turns import Block, Call, Turn
-from ...counting import CHARACTERS_PER_TOKEN
+from ...cost import pricing
+from ...cost.count import CHARACTERS_PER_TOKEN
 from .. import citations, markdown, tool_calls
 from ..text import Bundle, printable
 from ..turn import (

@@ -11,11 +11,12 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from . import counting, models, pricing
-from .client import Client, Settings
-from .conversation.turns import Block, Conversation, blocks
-from .errors import ClaudeError, RequestTooLargeError, UsageError
-from .request.build import Request, messages_to_send
+from .. import models
+from ..client import Client, Settings
+from ..conversation.turns import Block, Conversation, blocks
+from ..errors import ClaudeError, RequestTooLargeError, UsageError
+from ..request.build import Request, messages_to_send
+from . import count, pricing
 
 # The most that an image can be (CLAUDE_API.md §3).
 MAX_IMAGE_TOKENS = 4_784
@@ -93,7 +94,7 @@ def _prompt(asked: Request) -> Iterable[Block]:
 def _counted(client: Client, asked: Request, settings: Settings) -> int:
     """The API's count; of one that it refuses as too long, the number that it says; 0 where it cannot count."""
     try:
-        return counting.total(client, asked, settings)
+        return count.total(client, asked, settings)
     except RequestTooLargeError as error:
         found = re.search(r"(\d[\d,]*) tokens", error.message)
         return int(found.group(1).replace(",", "")) if found else 0

@@ -16,8 +16,8 @@ from datetime import UTC, date, datetime, time
 from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
 from typing import TYPE_CHECKING, Any
 
-from .conversation.turns import Call, Turn, Usage
-from .models import lookup
+from ..conversation.turns import Call, Turn, Usage
+from ..models import lookup
 
 if TYPE_CHECKING:
     from genai_prices.types import PriceCalculation

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..client import Client, Settings
+from ..content.token_estimate import IMAGE_TOKENS
+from ..conversation.turns import Block, Call, Message
+from ..errors import ClaudeError
+from ..request.build import Request
 from . import pricing
-from .client import Client, Settings
-from .content.token_estimate import IMAGE_TOKENS
-from .conversation.turns import Block, Call, Message
-from .errors import ClaudeError
 from .pricing import Cost
-from .request.build import Request
 
 CHARACTERS_PER_TOKEN = 3.5  # of English text, roughly
 _NOTHING: Message = {"role": "user", "content": [{"type": "text", "text": "."}]}

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+from ..conversation.accumulator import whole_text
+from ..conversation.map_run import MAPPED
+from ..conversation.turns import Call, Turn
+from ..request import build
 from . import pricing
-from .conversation.accumulator import whole_text
-from .conversation.map_run import MAPPED
-from .conversation.turns import Call, Turn
-from .request import build
 
 # Whether the call's turn stands in the notebook, and if not, why: it was outside of the conversation, nothing of it
 # could be kept, or it left (its cell ran again, was deleted, or its chat started over). Or it only filled the cache.

@@ -1,0 +1,1 @@
+"""Tokens and money: count, price, budget, ledger, context window."""
