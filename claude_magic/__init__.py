@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from .showing import show_as
+    from .prompt.values.show_as import show_as
 
 __all__ = ["load_ipython_extension", "show_as", "unload_ipython_extension"]
 __version__ = "0.1.0"
@@ -31,6 +31,6 @@ def __getattr__(name: str) -> Any:
     """`show_as`, imported when it is first asked for: `%load_ext` does without."""
     if name != "show_as":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from .showing import show_as
+    from .prompt.values.show_as import show_as
 
     return show_as

@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import context, coroutines
+from . import coroutines
 from .client.redaction import environment_secrets, redact
 from .content.images import image_block
 from .content.safely import one_line
 from .content.secrets import Secrets
 from .conversation.turns import Block, not_run
 from .cost.count import CHARACTERS_PER_TOKEN
+from .prompt import prompt
 from .tools import ArgumentsRefused, Tool
 
 MAX_RESULT_TOKENS = 8_000
@@ -137,7 +138,7 @@ def content_of(value: Any, name: str) -> Sequence[Block]:
         return [block for each in value for block in content_of(each, name)]
     if _is_block(value):
         return [_text(value["text"])] if value["type"] == "text" else [_picture(value["source"]["data"])]
-    return context.shown(value, name)
+    return prompt.shown(value, name)
 
 
 def _is_block(value: Any) -> bool:

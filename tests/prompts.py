@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from claude_magic.context import prompt_content
 from claude_magic.errors import PromptError
+from claude_magic.prompt.prompt import prompt_content
 
 
 def text(body: str, **namespace: Any) -> str:

@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from test_record import text, turn
 
-from claude_magic import context
 from claude_magic.content import token_estimate
 from claude_magic.content.parts import Piece
 from claude_magic.conversation import record
 from claude_magic.conversation.turns import Along, Turn
+from claude_magic.prompt.prompt import build_prompt, prompt_content
+from claude_magic.prompt.values.plain import Text
 from claude_magic.render.turn import attached_line, attached_list, footer, header_output, masked_secrets
-from claude_magic.values import Text
 
 SALES = Along("sales", "value", 1_234)
 FIGURE = Along("fig", "value", 12)
@@ -25,25 +25,25 @@ MANY = [Along(f"cell [{n}]", "cell", 100, masked=n % 2) for n in range(1, 6)]
 
 def test_each_value_of_a_prompt_is_listed_once_with_its_tokens() -> None:
     image = Image.new("RGB", (280, 56))
-    found = context.build_prompt("{{a}} and {{ b }} and {{a}}", {"a": "x" * 35, "b": image}).along
+    found = build_prompt("{{a}} and {{ b }} and {{a}}", {"a": "x" * 35, "b": image}).along
     assert found == (Along("a", "value", 20), Along("b", "value", 20))
 
 
 def test_what_the_reader_typed_is_not_listed() -> None:
-    assert context.build_prompt("just text, and {{}}", {}).along == ()
-    assert context.build_prompt("{{a}}", {}, raw=True).along == ()
+    assert build_prompt("just text, and {{}}", {}).along == ()
+    assert build_prompt("{{a}}", {}, raw=True).along == ()
 
 
 def test_pieces_stand_before_the_text_in_their_order() -> None:
-    image = context.prompt_content("{{i}}", {"i": Image.new("L", (1, 1))})
+    image = prompt_content("{{i}}", {"i": Image.new("L", (1, 1))})
     pieces = [Piece("a.png", "image", image), Piece("b.txt", "file", [Text("B", own_lines=True)])]
-    prompt = context.build_prompt("What?", {}, pieces)
+    prompt = build_prompt("What?", {}, pieces)
     assert prompt.content == (*image, {"type": "text", "text": "B\nWhat?"})
     assert [(each.name, each.kind) for each in prompt.along] == [("a.png", "image"), ("b.txt", "file")]
 
 
 def test_a_piece_alone_is_a_question_as_a_value_alone_is() -> None:
-    prompt = context.build_prompt("  \n", {}, [Piece("a", "file", [Text("A", own_lines=True)])])
+    prompt = build_prompt("  \n", {}, [Piece("a", "file", [Text("A", own_lines=True)])])
     assert prompt.content == ({"type": "text", "text": "A\n  \n"},)
 
 

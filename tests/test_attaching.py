@@ -20,12 +20,13 @@ from matplotlib.figure import Figure
 from PIL import Image
 from prompts import picture
 
-from claude_magic import attachments, context
-from claude_magic.attaching import pieces
 from claude_magic.client import fetching
 from claude_magic.content.parts import Piece
 from claude_magic.errors import UsageError
 from claude_magic.options import Options
+from claude_magic.prompt import prompt
+from claude_magic.prompt.attachments import pieces
+from claude_magic.prompt.values import files
 
 
 def png(color: str = "teal") -> bytes:
@@ -196,7 +197,7 @@ def test_what_cannot_be_fetched_is_one_line_without_the_query(site: str, monkeyp
     for path, said in [("/gone", "404"), ("/login.png", "its bytes are not"), ("/empty", "empty")]:
         told = refusal(file=(f"{site}{path}?token=secret",))
         assert said in told and "secret" not in told
-    monkeypatch.setattr(attachments, "MAX_FILE_BYTES", 4_000)
+    monkeypatch.setattr(files, "MAX_FILE_BYTES", 4_000)
     assert "more than" in refusal(file=(f"{site}/large",))
     assert "cannot be reached" in refusal(file=("http://127.0.0.1:1/x.png",))
     monkeypatch.setattr(fetching, "FETCH_SECONDS", -1.0)
@@ -235,7 +236,7 @@ def test_by_url_sends_the_address_and_fetches_nothing(site: str) -> None:
 
 def test_secrets_in_a_file_are_masked(folder: Path) -> None:
     (folder / ".env").write_text("ANTHROPIC_API_KEY=sk-ant-api03-" + "a1B2" * 22 + "\n")
-    made = context.build_prompt("what is set?", {}, attached(file=(".env",)))
+    made = prompt.build_prompt("what is set?", {}, attached(file=(".env",)))
     assert "a1B2a1B2" not in json.dumps(made.content) and made.along[0].masked == 1
 
 

@@ -16,10 +16,10 @@ from matplotlib.figure import Figure
 from PIL import Image
 from prompts import picture
 
-from claude_magic import attachments
-from claude_magic.attachments import of_data, of_path, path_blocks
 from claude_magic.content import images, pdf
 from claude_magic.errors import PromptError
+from claude_magic.prompt.values import files
+from claude_magic.prompt.values.files import of_data, of_path, path_blocks
 
 
 def pdf_of(pages: int) -> bytes:
@@ -180,11 +180,11 @@ def test_text_and_code_are_documents(tmp_path: Path) -> None:
 
 
 def test_long_text_is_shortened_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attachments, "MAX_TEXT_CHARACTERS", 100)
+    monkeypatch.setattr(files, "MAX_TEXT_CHARACTERS", 100)
     path = tmp_path / "long.log"
     path.write_text("ü" * 500)
     assert document(path).startswith("ü" * 100 + "\n… [shortened: 100 of 500 characters]")
-    monkeypatch.setattr(attachments, "MAX_FILE_BYTES", 301)  # in the middle of a character
+    monkeypatch.setattr(files, "MAX_FILE_BYTES", 301)  # in the middle of a character
     assert document(path) == "ü" * 100 + "\n… [shortened: the start of 1 kB]"
 
 
@@ -207,12 +207,12 @@ def test_a_table_is_its_summary_and_a_small_one_goes_whole_too(tmp_path: Path) -
 def test_a_table_that_is_too_long_is_read_in_part_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "long.csv"
     path.write_text("number\n" + "".join(f"{number}\n" for number in range(1_000, 3_000)))
-    monkeypatch.setattr(attachments, "MAX_FILE_BYTES", 7 + 5 * 300 + 2)
+    monkeypatch.setattr(files, "MAX_FILE_BYTES", 7 + 5 * 300 + 2)
     text = document(path)
     assert text.startswith("The first 300 rows of long.csv, which is longer.") and "max 1299" in text
     pandas.DataFrame({"number": range(500)}).to_parquet(tmp_path / "long.parquet")
     monkeypatch.setattr("claude_magic.tables.MAX_TABLE_ROWS", 100)
-    monkeypatch.setattr(attachments, "MAX_FILE_BYTES", 50)
+    monkeypatch.setattr(files, "MAX_FILE_BYTES", 50)
     assert document(tmp_path / "long.parquet").startswith("The first 100 of 500 rows of long.parquet.")
 
 

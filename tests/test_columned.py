@@ -8,9 +8,9 @@ import pandas
 import pytest
 from prompts import text
 
-from claude_magic import context
 from claude_magic.content.parts import Limits
 from claude_magic.content.secrets import MASK, Secrets
+from claude_magic.prompt import prompt
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_code_is_no_table() -> None:
 
 def test_a_csv_file_keeps_its_secret_column_to_itself(tmp_path: Path) -> None:
     (tmp_path / "users.csv").write_text("user,password\nbob,hunter2\namy,hunter2\neve,xyzzy\n")
-    (block,) = context.parts_of(tmp_path / "users.csv", "path", Secrets(), Limits())
+    (block,) = prompt.parts_of(tmp_path / "users.csv", "path", Secrets(), Limits())
     assert isinstance(block, dict)
     assert "hunter2" not in str(block) and "xyzzy" not in str(block)
     assert "\neve," in block["source"]["data"]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from prompts import refusal, text
 
-from claude_magic.context import build_prompt, prompt_content
+from claude_magic.prompt.prompt import build_prompt, prompt_content
 
 PLAIN_TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
 

@@ -15,9 +15,9 @@ import pytest
 from polars.io.plugins import register_io_source
 from prompts import Broken, text
 
-from claude_magic import frames
 from claude_magic.content.parts import room_for, size
 from claude_magic.options import DEFAULT_VALUE_TOKENS
+from claude_magic.prompt.values import dataframes
 
 
 def iris() -> dict[str, list[Any]]:
@@ -136,7 +136,7 @@ def test_long_names_and_cells_are_shortened_and_say_so() -> None:
 
 
 def test_a_frame_with_too_many_values_to_read_says_what_it_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frames, "MAX_SCANNED_VALUES", 100)
+    monkeypatch.setattr(dataframes, "MAX_SCANNED_VALUES", 100)
     shown = text("{{frame}}", frame=pandas.DataFrame({"n": range(20), "m": range(20)}))
     assert "n | int64 | 0 | min 0" in shown
     assert "m | int64 | ? | not computed: too many rows" in shown

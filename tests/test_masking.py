@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from claude_magic import context
 from claude_magic.content.parts import Limits, Text
 from claude_magic.content.secrets import MASK, Secrets, is_secret_name, known_secrets
 from claude_magic.conversation.turns import Along
-from claude_magic.hiding import hidden
+from claude_magic.prompt.prompt import build_prompt, parts_of
+from claude_magic.prompt.values.hidden_columns import hidden
 
 JWT = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N_XgL0n3I9P"
 PEM = "-----BEGIN RSA PRIVATE KEY-----\nMIIEow\nabc=\n-----END RSA PRIVATE KEY-----"
@@ -186,7 +186,7 @@ def test_secrets_of_the_environment_and_the_notebook_are_known(monkeypatch: pyte
 
 
 def prompt(body: str, allowed: bool = False, **namespace: Any) -> tuple[str, tuple[Along, ...]]:
-    found = context.build_prompt(body, namespace, secrets=Secrets(known_secrets(namespace), allowed))
+    found = build_prompt(body, namespace, secrets=Secrets(known_secrets(namespace), allowed))
     return "".join(block["text"] for block in found.content), found.along
 
 
@@ -254,5 +254,5 @@ def test_a_name_behind_another_in_lists_and_in_tags(said: str, masked: str) -> N
 
 
 def test_a_list_of_a_secret_s_name_is_masked_whole() -> None:
-    parts = context.parts_of(["a", "b"], "settings.api_keys", Secrets(), Limits())
+    parts = parts_of(["a", "b"], "settings.api_keys", Secrets(), Limits())
     assert [part.text for part in parts if isinstance(part, Text)] == [MASK]

@@ -14,8 +14,8 @@ from prompts import picture
 
 from claude_magic.content import images
 from claude_magic.content.images import MAX_IMAGE_BASE64_BYTES, image_block
-from claude_magic.context import prompt_content
 from claude_magic.errors import PromptError
+from claude_magic.prompt.prompt import prompt_content
 
 
 def figure() -> Figure:

@@ -17,8 +17,8 @@ from prompts import picture, refusal, text
 from claude_magic import show_as
 from claude_magic.content.images import image_block
 from claude_magic.content.parts import Limits
-from claude_magic.context import prompt_content
 from claude_magic.errors import UsageError
+from claude_magic.prompt.prompt import prompt_content
 
 
 class Says:

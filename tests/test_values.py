@@ -18,9 +18,9 @@ from prompts import Broken, picture, refusal, text
 
 from claude_magic.content.images import image_block
 from claude_magic.content.parts import room_for, size
-from claude_magic.context import prompt_content
 from claude_magic.errors import PromptError
 from claude_magic.options import DEFAULT_VALUE_TOKENS
+from claude_magic.prompt.prompt import prompt_content
 
 
 @pytest.mark.parametrize(

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from ..client import Client, Settings
-    from ..context import Prompt
     from ..conversation.turns import Turn
     from ..cost.budget import Alarm, Budget
     from ..notebook.journal import Journal
+    from ..prompt.prompt import Prompt
     from ..render.live.live import ApprovingView
     from ..render.text import Bundle
     from ..session import Outcome, Session
@@ -246,9 +246,9 @@ class ClaudeMagic(Magics, Configuration):
 
     def ask(self, wanted: Options, body: str, running: Cell) -> Turn | None:
         """Ask, and show the reply. Returns its turn; `None` where nothing was asked, or several models were."""
-        from .. import context
         from ..content.parts import Limits
         from ..content.secrets import Secrets, known_secrets
+        from ..prompt.prompt import build_prompt
         from ..render import history
         from ..session import Replay
         from . import gathering
@@ -260,7 +260,7 @@ class ClaudeMagic(Magics, Configuration):
         secrets = Secrets(known_secrets(namespace, self._client.secrets()), wanted.allow_secrets)
         limits = Limits(wanted.value_tokens, wanted.cell_tokens)
         pieces = gathering.pieces(self, wanted, running, secrets)
-        prompt = context.build_prompt(body, namespace, pieces, raw=wanted.raw, secrets=secrets, limits=limits)
+        prompt = build_prompt(body, namespace, pieces, raw=wanted.raw, secrets=secrets, limits=limits)
         content = prompt.content
         if "," in wanted.model:
             self._compare(wanted, prompt, running)
@@ -373,9 +373,9 @@ def _body(cell: str, rest: str, running: Cell) -> str:
 
 
 def _system(text: str, namespace: dict[str, Any]) -> str:
-    from .. import context
+    from ..prompt import prompt
 
-    content = context.prompt_content(text, namespace)
+    content = prompt.prompt_content(text, namespace)
     if any(block["type"] != "text" for block in content):
         raise PromptError("A system prompt is text: --system cannot take an image.")
     return "".join(block["text"] for block in content)

@@ -98,13 +98,14 @@ class ConversationMagics(BesideMagics):
         if not expression:
             self._show_pins()
             return
-        from .. import attachments, context
         from ..content.parts import Limits
+        from ..prompt import prompt
+        from ..prompt.values import files
 
         path, defaults = _file(expression), self._asking.defaults()
         limits = Limits(defaults.value_tokens, defaults.cell_tokens)
         body, namespace = f"{{{{{expression}}}}}", self.shell.user_ns
-        content = attachments.path_blocks(path) if path else context.prompt_content(body, namespace, limits=limits)
+        content = files.path_blocks(path) if path else prompt.prompt_content(body, namespace, limits=limits)
         pin = Pin(expression, tuple(content), ttl, time.time())
         self._session.chats.set_up(pin, self._asking.cell)
         self._show({"text/plain": f"Pinned {expression}, kept for {ttl}."}, pin_metadata(pin))

@@ -27,9 +27,9 @@ def _attached(asking: ClaudeMagic, wanted: Options) -> Sequence[Piece]:
     """What `--image` and `--file` name."""
     if not (wanted.image or wanted.file or wanted.by_url):
         return ()
-    from .. import attaching
+    from ..prompt import attachments
 
-    return attaching.pieces(wanted, asking.shell.user_ns)
+    return attachments.pieces(wanted, asking.shell.user_ns)
 
 
 def tool_calls(asking: ClaudeMagic, wanted: Options, view: ApprovingView, secrets: Secrets) -> ToolCalls | None:
@@ -65,7 +65,7 @@ def _surroundings(asking: ClaudeMagic, wanted: Options, running: Cell, secrets: 
     """What of the notebook goes along. Light where nothing does."""
     if not (wanted.cells or wanted.error or wanted.context != "none"):
         return []
-    from ..surroundings import Surroundings
+    from ..prompt.notebook_cells import Surroundings
 
     session = asking.session
     around = Surroundings(asking.executions, session.path, secrets, wanted.context_tokens)

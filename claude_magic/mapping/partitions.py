@@ -11,13 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .. import context
 from ..client import Client, Settings
 from ..content.parts import Limits
 from ..content.safely import is_from_library
 from ..content.secrets import Secrets, known_secrets
-from ..context import Expression
 from ..options import Options
+from ..prompt.expressions import Expression, split
 from ..request.build import Request
 from ..structured import Shape
 from . import results, rows, table
@@ -50,7 +49,7 @@ def is_partitioned(value: Any) -> bool:
 
 def values_of(body: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
     """The notebook's values that a prompt names: those, and no others, travel."""
-    expressions = [piece for piece in context.split(body) if isinstance(piece, Expression)]
+    expressions = [piece for piece in split(body) if isinstance(piece, Expression)]
     names = {name for each in expressions for name in names_in(each.code)} - {*rows.NAMES}
     return {name: namespace[name] for name in sorted(names) if name in namespace}
 

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
-from .. import context, models
+from .. import models
 from ..content import token_estimate
 from ..content.parts import Limits, Part, Text
 from ..content.secrets import Secrets
-from ..context import Expression
 from ..errors import PromptError
 from ..options import Options
+from ..prompt import expressions, prompt
+from ..prompt.expressions import Expression
 from ..request import build
 from ..request.build import Request
 from .rows import NAMES, Rows
@@ -49,7 +50,7 @@ class Template:
     def __init__(self, body: str, namespace: Mapping[str, Any], secrets: Secrets, limits: Limits) -> None:
         self._secrets, self._limits = secrets, limits
         self._namespace = dict(namespace)
-        found = context.split(body)
+        found = expressions.split(body)
         if not any(isinstance(each, Expression) and _uses_row(each.code) for each in found):
             raise PromptError(
                 "The prompt is the same for every row.",
@@ -63,12 +64,12 @@ class Template:
     def _settled(self, piece: Text | Expression, namespace: Mapping[str, Any]) -> Sequence[Part]:
         if isinstance(piece, Text):
             return [piece]
-        return context.parts_of(context.evaluated(piece, namespace), piece.source, self._secrets, self._limits)
+        return prompt.parts_of(expressions.evaluated(piece, namespace), piece.source, self._secrets, self._limits)
 
     @property
     def settled(self) -> list[list[dict[str, Any]]]:
         """What no row changes, as blocks, piece by piece."""
-        return [context.joined(list(piece)) for piece in self._pieces if not isinstance(piece, Expression)]
+        return [prompt.joined(list(piece)) for piece in self._pieces if not isinstance(piece, Expression)]
 
     def leading(self) -> list[Part]:
         """What stands before the first value of a row."""
@@ -86,8 +87,8 @@ class Template:
         parts: list[Part] = []
         for piece in self._pieces[first:]:
             if isinstance(piece, Expression):
-                parts += context.parts_of(
-                    context.evaluated(piece, self._namespace), piece.source, self._secrets, self._limits
+                parts += prompt.parts_of(
+                    expressions.evaluated(piece, self._namespace), piece.source, self._secrets, self._limits
                 )
             else:
                 parts += piece
@@ -116,7 +117,7 @@ class RowRequests:
         self.base = {name: each for name, each in built.params.items() if name not in build.PASSING}
         if self.base.get("thinking", {}).get("display"):  # nobody reads it
             self.base["thinking"] = {name: each for name, each in self.base["thinking"].items() if name != "display"}
-        self._lead = context.joined(template.leading())
+        self._lead = prompt.joined(template.leading())
         always: dict[str, Any] = {name: self.base[name] for name in ("system", "tools") if name in self.base}
         self._weight = token_estimate.of_text(wire(always).decode()) if always else 0
         mark = _breakpoint(options)
@@ -154,7 +155,7 @@ class RowRequests:
         try:
             following = self._template.following(scope)
             lead = self._lead if self.shares else self._template.leading()
-            content = [*lead, *context.joined(following)] if self.shares else context.joined([*lead, *following])
+            content = [*lead, *prompt.joined(following)] if self.shares else prompt.joined([*lead, *following])
         except PromptError as error:
             return Ask(position, f"failed {position}", {}, failure=error.message)
         if len(content) <= (len(self._lead) if self.shares else 0):

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from .. import frames
 from ..content.safely import is_from_library, one_line, short, try_or_none
 from ..conversation.accumulator import whole_text
 from ..errors import UsageError
+from ..prompt.values import dataframes
 
 MAX_ROWS = 10_000_000
 MAX_NAMES_SHOWN = 8
@@ -93,7 +93,7 @@ def rows_of(value: Any) -> Rows:
     """The rows of a frame, a column, a mapping or any iterable. Raises `UsageError` for what has none."""
     if isinstance(value, str | bytes | bytearray):
         raise UsageError("Text has no rows to map over.", advice=_GIVE)
-    if frames.is_frame(value):
+    if dataframes.is_frame(value):
         if is_from_library(value, *_ONE_PROCESS):
             return _of_pandas(value)
         return _of_narwhals(value)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from benchmarks.table import Row, best
-from claude_magic import frames
+from claude_magic.prompt.values import dataframes
 
 ROWS = 10_000_000
 REPETITIONS = 2
@@ -29,7 +29,7 @@ def rows() -> Iterator[Row]:
 def _row(what: str, frame: Any) -> Row:
     found = best(
         {
-            "ours": lambda: _seconds(lambda: frames.summary(frame, "frame")),
+            "ours": lambda: _seconds(lambda: dataframes.summary(frame, "frame")),
             "describe": lambda: _seconds(lambda: frame.describe(include="all")),
         },
         REPETITIONS,

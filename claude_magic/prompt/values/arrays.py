@@ -7,8 +7,8 @@ import warnings
 from functools import partial
 from typing import Any
 
-from .content.parts import shortened
-from .content.safely import short, try_or_none, type_name, without_addresses
+from ...content.parts import shortened
+from ...content.safely import short, try_or_none, type_name, without_addresses
 
 MAX_NAME_CHARACTERS = 40
 MAX_TYPE_CHARACTERS = 200

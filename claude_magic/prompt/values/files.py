@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from . import tables
-from .content import images, pdf
-from .content.images import Block
-from .content.safely import one_line
-from .conversation import document_files
-from .errors import PromptError
+from ...content import images, pdf
+from ...content.images import Block
+from ...content.safely import one_line
+from ...conversation import document_files
+from ...errors import PromptError
+from . import table_files
 
 # The API takes no larger request (CLAUDE_API.md §3); base64 takes four bytes for three.
 MAX_FILE_BYTES = 32 * 1024 * 1024 * 3 // 4
@@ -155,7 +155,7 @@ def _svg(given: _Given) -> Attachment:
 def _table(given: _Given) -> Attachment:
     """A table as its summary; where that is not to be had, as text. A small one also goes whole."""
     text = decoded(given.data, cut=not given.whole)
-    summary = tables.summary(given.data, text, given.name, given.path, whole=given.whole)
+    summary = table_files.summary(given.data, text, given.name, given.path, whole=given.whole)
     if summary is None and text is None:
         raise PromptError(
             f"{given.name} cannot be read as a table.",
@@ -163,7 +163,7 @@ def _table(given: _Given) -> Attachment:
         )
     if summary is None:
         return _text(text or "", given.name, given.size, given.whole)
-    if text is not None and given.whole and len(text) <= tables.MAX_WHOLE_CHARACTERS:
+    if text is not None and given.whole and len(text) <= table_files.MAX_WHOLE_CHARACTERS:
         summary = f"{summary}\n\nThe whole file:\n{text}"
     return Attachment([_document(summary, given.name)], ["a table", _bytes(given.size)])
 
@@ -274,7 +274,7 @@ def _is_notebook(data: bytes, name: str) -> bool:
 
 
 def _is_table(data: bytes, name: str) -> bool:
-    return tables.is_table(data, name)
+    return table_files.is_table(data, name)
 
 
 def _is_image(data: bytes, name: str) -> bool:

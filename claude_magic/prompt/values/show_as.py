@@ -13,10 +13,10 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, overload
 
-from .content.images import Block, image_block
-from .content.parts import Part, Room, Text, shortened
-from .content.safely import TookTooLong, one_line, short, try_or_none, type_name
-from .errors import ClaudeError, PromptError, UnshowableError, UsageError
+from ...content.images import Block, image_block
+from ...content.parts import Part, Room, Text, shortened
+from ...content.safely import TookTooLong, one_line, short, try_or_none, type_name
+from ...errors import ClaudeError, PromptError, UnshowableError, UsageError
 
 Show = Callable[[Any], Any]
 

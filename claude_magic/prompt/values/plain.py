@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
-from .content import html_text, images
-from .content.images import image_block
-from .content.parts import Part, Room, Text, form, shortened
-from .content.safely import is_from_library, one_line, try_or_none, type_name, without_addresses
-from .errors import UnshowableError
+from ...content import html_text, images
+from ...content.images import image_block
+from ...content.parts import Part, Room, Text, form, shortened
+from ...content.safely import is_from_library, one_line, try_or_none, type_name, without_addresses
+from ...errors import UnshowableError
 
 # Of a list or mapping that is shown as text; IPython's own default.
 PRINTED_ELEMENTS = 1_000

@@ -5,42 +5,26 @@ r"""Prompt text and Python values → content blocks: what the cell says, and wh
 
 from __future__ import annotations
 
-import difflib
 import re
-import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from types import CodeType
 from typing import Any
 
-from . import hiding, kinds
-from .content import token_estimate
-from .content.images import Block
-from .content.parts import Limits, Part, Piece, Room, Text, room_for, size_of
-from .content.safely import one_line, short, try_or_none
-from .content.secrets import MASK, Secrets, is_secret_name, known_secrets
-from .conversation.turns import Along
-from .errors import PromptError
-from .options import IPYTHON_NAMES
+from ..content import token_estimate
+from ..content.images import Block
+from ..content.parts import Limits, Part, Piece, Room, Text, room_for, size_of
+from ..content.safely import short, try_or_none
+from ..content.secrets import MASK, Secrets, is_secret_name, known_secrets
+from ..conversation.turns import Along
+from ..errors import PromptError
+from .expressions import MAX_QUOTED_CHARACTERS, Expression, _evaluate, _split
+from .values import hidden_columns, kinds
 
-MAX_CLOSINGS_TRIED = 100
-MAX_QUOTED_CHARACTERS = 60
 # In code only literals can be secrets.
 CODE_SUFFIXES = (".py", ".ipynb", ".r", ".jl", ".js", ".ts", ".java", ".c", ".h", ".cpp", ".go", ".rs", ".sh", ".sql")
 DEFAULTS = Limits()
 
 _NAMES = re.compile(r"[A-Za-z_]\w*")
-
-LITERAL_ADVICE = r"\{{ writes a literal {{, and --raw turns the syntax off. Nothing was sent."
-
-
-@dataclass(frozen=True)
-class Expression:
-    """An `{{expr}}` of a prompt; `line` counts from 1."""
-
-    source: str
-    line: int
-    code: CodeType
 
 
 @dataclass(frozen=True)
@@ -138,7 +122,7 @@ def _value(value: Any, source: str, secrets: Secrets, room: Room) -> Sequence[Pa
     is_text = try_or_none(lambda: _is_text(value))
     if is_text and names and is_secret_name(names[-1]):
         return [Text(MASK)]
-    return kinds.render(hiding.hidden(value), source, room)
+    return kinds.render(hidden_columns.hidden(value), source, room)
 
 
 def _is_text(value: Any) -> bool:
@@ -151,91 +135,6 @@ def _is_text(value: Any) -> bool:
 def shown(value: Any, name: str) -> list[Block]:
     """A value by itself, as content blocks: what stands for it in a prompt. `name` is what it is called there."""
     return list(_join(kinds.render(value, name, DEFAULTS.value)))
-
-
-# From the body to its parts
-
-
-def _split(body: str) -> Iterator[Text | Expression]:
-    position = 0
-    last_closing = body.rfind("}}")
-    while (opening := body.find("{{", position)) >= 0:
-        if body[position:opening].endswith("\\"):
-            yield Text(body[position : opening - 1] + "{{")
-            position = opening + 2
-            continue
-        # Without a `}}` to come there is nothing to look for: looking would make many `{{` take quadratic time.
-        end = body.find("}}", opening + 2) + 2 if opening + 2 <= last_closing else opening + 2
-        if not body[opening + 2 : end - 2].strip():
-            yield Text(body[position:end])
-        else:
-            yield Text(body[position:opening])
-            expression, end = _expression(body, opening)
-            yield expression
-        position = end
-    yield Text(body[position:])
-
-
-def _expression(body: str, opening: int) -> tuple[Expression, int]:
-    """The expression that opens here, up to the first `}}` that completes it, and where the text goes on."""
-    start = opening + 2
-    line = body.count("\n", 0, opening) + 1
-    closing = first = body.find("}}", start)
-    for _ in range(MAX_CLOSINGS_TRIED):
-        source = body[start:closing].strip()
-        code = _compile(source)
-        if code is not None:
-            return Expression(source, line, code), closing + 2
-        closing = body.find("}}", closing + 1)
-        if closing < 0:
-            break
-    quoted = short(" ".join(body[opening : first + 2].split()), MAX_QUOTED_CHARACTERS)
-    raise PromptError(f"Line {line} of the prompt: {quoted} is not a Python expression.", advice=LITERAL_ADVICE)
-
-
-def _compile(source: str) -> CodeType | None:
-    """The code of an expression, which may go over several lines; `None` if it is none."""
-    if "\n" in source:
-        source = f"({source}\n)"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return compile(source, "<{{…}}>", "eval")
-    except (SyntaxError, ValueError, OverflowError, RecursionError, MemoryError):
-        return None
-
-
-def _evaluate(expression: Expression, namespace: Mapping[str, Any], where: str = "") -> Any:
-    variables = namespace if isinstance(namespace, dict) else dict(namespace)
-    try:
-        return eval(expression.code, variables)
-    except (Exception, SystemExit) as error:
-        missing = error.name if type(error) is NameError else None
-        failure = f"there is no name {missing!r}" if missing else one_line(error)
-    # Raised out here: inside the except block the error and its traceback would hang on as the context.
-    quoted = short(" ".join(expression.source.split()), MAX_QUOTED_CHARACTERS)
-    guess = _close_match(missing, variables) if missing else None
-    advice = (f"Did you mean {guess!r}? " if guess else "") + (LITERAL_ADVICE if missing else "Nothing was sent.")
-    where = where or f"Line {expression.line} of the prompt"
-    raise PromptError(f"{where}: {{{{{quoted}}}}} failed: {failure}.", advice=advice)
-
-
-def value_of(source: str, namespace: Mapping[str, Any], where: str) -> Any:
-    """The value of an expression that stands elsewhere than in the prompt; `where` opens what is said of its failure.
-
-    Raises `PromptError` where it is no Python, or fails.
-    """
-    code = _compile(source)
-    if code is None:
-        quoted = short(" ".join(source.split()), MAX_QUOTED_CHARACTERS)
-        raise PromptError(f"{where}: {{{{{quoted}}}}} is not a Python expression.", advice="Nothing was sent.")
-    return _evaluate(Expression(source, 1, code), namespace, where)
-
-
-def _close_match(name: str, namespace: Mapping[str, Any]) -> str | None:
-    """The nearest of the reader's own names: none that Python or IPython put there, such as `In` and `_i1`."""
-    known = [known for known in namespace if isinstance(known, str) and known not in IPYTHON_NAMES and known[:1] != "_"]
-    return next(iter(difflib.get_close_matches(name, known, n=1)), None)
 
 
 def _join(parts: Iterable[Part]) -> Iterator[Block]:
@@ -266,19 +165,6 @@ def _text_block(run: Sequence[Text]) -> Iterator[Block]:
     text = "".join(pieces).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     if text.strip():
         yield {"type": "text", "text": text}
-
-
-# For a prompt that is asked of many rows (`mapping/`): the same steps, one at a time
-
-
-def split(body: str) -> list[Text | Expression]:
-    """A prompt's text and expressions, in order. Raises `PromptError` for one that is not Python."""
-    return list(_split(body))
-
-
-def evaluated(expression: Expression, namespace: Mapping[str, Any]) -> Any:
-    """An expression's value. Raises `PromptError` where it fails."""
-    return _evaluate(expression, namespace)
 
 
 def parts_of(value: Any, source: str, secrets: Secrets, limits: Limits) -> Sequence[Part]:

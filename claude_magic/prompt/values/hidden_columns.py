@@ -6,9 +6,9 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-from . import frames, lazy_frames
-from .content.safely import is_from_library, try_or_none
-from .content.secrets import MASK, is_secret_name
+from ...content.safely import is_from_library, try_or_none
+from ...content.secrets import MASK, is_secret_name
+from . import dataframes, lazy_dataframes
 
 MAX_ELEMENTS = 50
 MAX_DEPTH = 3
@@ -35,7 +35,7 @@ def _differ(masked: Iterable[Any], values: Iterable[Any]) -> bool:
 
 
 def _may_hide(value: Any) -> bool:
-    return bool(try_or_none(lambda: frames.is_frame(value)))
+    return bool(try_or_none(lambda: dataframes.is_frame(value)))
 
 
 def _frame(value: Any) -> Any:
@@ -50,7 +50,7 @@ def _frame(value: Any) -> Any:
 def _names(value: Any) -> list[str]:
     import narwhals as nw
 
-    known = lazy_frames.glimpse(value)
+    known = lazy_dataframes.glimpse(value)
     if known is not None:
         return list(known.names)
     if is_from_library(value, *_PANDAS):

@@ -15,8 +15,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from . import frames
-from .content.safely import try_or_none
+from ...content.safely import try_or_none
+from . import dataframes
 
 # A table whose text is no longer goes along whole, beside its summary.
 MAX_WHOLE_CHARACTERS = 8_000
@@ -49,7 +49,7 @@ def summary(data: bytes, text: str | None, name: str, path: Path | None, *, whol
         frame, rows = _first_that_works(_RECORD_READERS, _records(text, whole=whole))
     if frame is None:
         return None
-    shown = frames.summary(frame, name)
+    shown = dataframes.summary(frame, name)
     part = frame.shape[0]
     if rows is not None and rows > part:
         return f"The first {part:,} of {rows:,} rows of {name}.\n{shown}"

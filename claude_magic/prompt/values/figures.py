@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from .content.images import MAX_IMAGE_SIDE_PIXELS, Block, image_block
-from .content.parts import Part, Room, Text, shortened, size
-from .content.safely import is_from_library, one_line, try_or_none, type_name
+from ...content.images import MAX_IMAGE_SIDE_PIXELS, Block, image_block
+from ...content.parts import Part, Room, Text, shortened, size
+from ...content.safely import is_from_library, one_line, try_or_none, type_name
 
 # How many times its size a figure may take with what stands outside of it: legends, long labels.
 MAX_FIGURE_GROWTH = 3
@@ -189,7 +189,7 @@ def _names_address(spec: Any) -> bool:
 
 def _altair(chart: Any, room: int) -> Iterator[str]:
     """The marks and encodings of a chart in Vega-Lite's words, and what its data is."""
-    from . import frames
+    from . import dataframes
 
     tables: list[Any] = []
 
@@ -201,9 +201,9 @@ def _altair(chart: Any, room: int) -> Iterator[str]:
     spec = _vega_lite(chart, set_aside)
     told = {key: value for key, value in spec.items() if key not in ("$schema", "config", "data", "datasets")}
     yield f"Vega-Lite: {shortened(_brief(told), room // 2)}"
-    shown = [table for table in tables if frames.is_frame(table)]
+    shown = [table for table in tables if dataframes.is_frame(table)]
     for table in shown:
-        yield frames.summary(table, "data", room // 2 // len(shown))
+        yield dataframes.summary(table, "data", room // 2 // len(shown))
 
 
 def _brief(value: Any) -> str:

@@ -16,12 +16,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from . import lazy_frames
-from .content.parts import room_for, shortened, size
-from .content.safely import is_from_library, short, try_or_none, type_name, without_addresses
-from .content.secrets import MASK
-from .lazy_frames import MAX_HEAD_ROWS, Glimpse
-from .options import DEFAULT_VALUE_TOKENS
+from ...content.parts import room_for, shortened, size
+from ...content.safely import is_from_library, short, try_or_none, type_name, without_addresses
+from ...content.secrets import MASK
+from ...options import DEFAULT_VALUE_TOKENS
+from . import lazy_dataframes
+from .lazy_dataframes import MAX_HEAD_ROWS, Glimpse
 
 MAX_COLUMNS = 40
 MAX_NAME_CHARACTERS = 40
@@ -57,7 +57,7 @@ def is_frame(value: Any) -> bool:
     if not is_from_library(value, *_FRAME_LIBRARIES):
         return False
     value = _native(value)
-    return lazy_frames.glimpse(value) is not None or _table(value) is not None
+    return lazy_dataframes.glimpse(value) is not None or _table(value) is not None
 
 
 def _native(value: Any) -> Any:
@@ -89,7 +89,7 @@ def summary(value: Any, name: str, room: int | None = None) -> str:
     room = room_for(DEFAULT_VALUE_TOKENS) if room is None else room
     label = f" {name}" if len(name) <= MAX_NAME_CHARACTERS and "\n" not in name else ""
     value = _native(value)
-    known = lazy_frames.glimpse(value)
+    known = lazy_dataframes.glimpse(value)
     if known is not None:
         return shortened(_lazy_summary(known, label, room), room)
     table = _table(value)
@@ -334,7 +334,7 @@ def _cell(value: Any) -> str:
 
 def _lazy_summary(known: Glimpse, label: str, room: int) -> str:
     """The text for a frame that is not computed yet: its columns and what first rows there are."""
-    lines = [lazy_frames.heading(known, label), "column | type"]
+    lines = [lazy_dataframes.heading(known, label), "column | type"]
     for name, kind in list(zip(known.names, known.types, strict=True))[:MAX_COLUMNS]:
         line = f"{_cell(name)} | {short(kind, MAX_CELL_CHARACTERS)}"
         if _length(lines) + size(line) > room * 5 // 8:

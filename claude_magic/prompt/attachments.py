@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from . import attachments, context
-from .attachments import NOTHING_SENT, Attachment
-from .client import fetching
-from .content import images
-from .content.parts import Piece
-from .content.safely import is_from_library, short, try_or_none
-from .errors import PromptError, UsageError
-from .options import CREDENTIAL, IPYTHON_NAMES, Options
+from ..client import fetching
+from ..content import images
+from ..content.parts import Piece
+from ..content.safely import is_from_library, short, try_or_none
+from ..errors import PromptError, UsageError
+from ..options import CREDENTIAL, IPYTHON_NAMES, Options
+from . import expressions, prompt
+from .values.files import MAX_FILE_BYTES, NOTHING_SENT, Attachment, of_data, of_path
 
 MAX_ATTACHMENTS = 600  # as many images as a request takes (CLAUDE_API.md §3)
 MAX_SHOWN_CHARACTERS = 80
@@ -65,7 +65,7 @@ def _named(word: str, wanted: _Wanted) -> Iterator[Piece]:
     """The pieces that a word of the line stands for."""
     if word.startswith("{{") and word.endswith("}}"):
         source = word[2:-2].strip()
-        yield from _value(context.value_of(source, wanted.namespace, wanted.flag), source, wanted)
+        yield from _value(expressions.value_of(source, wanted.namespace, wanted.flag), source, wanted)
     elif _is_remote(word):
         yield from _remote(word, wanted)
     elif _is_file(word):
@@ -98,7 +98,7 @@ def _matching(pattern: str, wanted: _Wanted) -> Iterator[Piece]:
 
 
 def _of_path(path: Path, wanted: _Wanted) -> Piece:
-    return _piece(attachments.of_path(path), path.name, wanted)
+    return _piece(of_path(path), path.name, wanted)
 
 
 def _value(value: Any, name: str, wanted: _Wanted) -> Iterator[Piece]:
@@ -115,7 +115,7 @@ def _value(value: Any, name: str, wanted: _Wanted) -> Iterator[Piece]:
         for position, each in enumerate(value):
             yield from _value(each, f"{name}[{position}]", wanted)
     elif (data := _bytes_of(value)) is not None:
-        yield _piece(attachments.of_data(data, name), name, wanted)
+        yield _piece(of_data(data, name), name, wanted)
     else:
         yield _piece(Attachment(_shown(value, name, wanted)), name, wanted)
 
@@ -130,7 +130,7 @@ def _text(text: str, name: str, wanted: _Wanted) -> Iterator[Piece]:
     elif _is_file(text):
         yield _of_path(Path(text), wanted)
     elif not wanted.image and re.search(r"\s", text.strip()):
-        yield _piece(attachments.of_data(text.encode("utf-8", "replace"), name), name, wanted)
+        yield _piece(of_data(text.encode("utf-8", "replace"), name), name, wanted)
     else:
         raise UsageError(
             f"{wanted.flag} {name}: there is no file {short(text, MAX_SHOWN_CHARACTERS)!r}.",
@@ -154,7 +154,7 @@ def _shown(value: Any, name: str, wanted: _Wanted) -> list[images.Block]:
         picture = try_or_none(lambda: Image.fromarray(value))
         value = value if picture is None else picture
     called = name if name.isidentifier() else "value"
-    return context.prompt_content(f"{{{{{called}}}}}", {called: value})
+    return prompt.prompt_content(f"{{{{{called}}}}}", {called: value})
 
 
 def _is_address(word: str) -> bool:
@@ -182,8 +182,8 @@ def _remote(url: str, wanted: _Wanted) -> Iterator[Piece]:
     if wanted.by_url:
         yield _by_url(url, wanted)
         return
-    came = fetching.fetch(url, attachments.MAX_FILE_BYTES)
-    made = attachments.of_data(came.data, came.name)
+    came = fetching.fetch(url, MAX_FILE_BYTES)
+    made = of_data(came.data, came.name)
     _check_type(made, came, url)
     yield _piece(made, came.name, wanted)
 
@@ -237,7 +237,7 @@ def _of_data_url(url: str, wanted: _Wanted) -> Piece:
     if not comma:
         raise UsageError(f"{wanted.flag}: the data URL is damaged.", advice=NOTHING_SENT)
     name = "data URL"
-    return _piece(attachments.of_data(data, name), name, wanted)
+    return _piece(of_data(data, name), name, wanted)
 
 
 def _piece(made: Attachment, name: str, wanted: _Wanted) -> Piece:

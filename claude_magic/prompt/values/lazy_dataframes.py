@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from .content.safely import is_from_library, short, try_or_none, type_name
+from ...content.safely import is_from_library, short, try_or_none, type_name
 
 MAX_HEAD_ROWS = 10
 MAX_GATHERED_ROWS = 5_000_000

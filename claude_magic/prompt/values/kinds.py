@@ -16,12 +16,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from . import arrays, attachments, figures, frames, showing, values
-from .content import images
-from .content.images import Block
-from .content.parts import Part, Room, Text, on_own_lines, shortened, size_of
-from .content.safely import TookTooLong, at_most, one_line, short, try_or_none, type_name
-from .errors import PromptError, UnshowableError
+from ...content import images
+from ...content.images import Block
+from ...content.parts import Part, Room, Text, on_own_lines, shortened, size_of
+from ...content.safely import TookTooLong, at_most, one_line, short, try_or_none, type_name
+from ...errors import PromptError, UnshowableError
+from . import arrays, dataframes, figures, files, plain, show_as
 
 # What shows itself in Python may take so long, a drawing longer. Both are far more than any should.
 MAX_SECONDS = 10.0
@@ -103,7 +103,7 @@ def _is_rich(value: Any, within: tuple[int, ...]) -> bool:
                 if _has_rich(value, within):
                     return True
             elif kind.matches(value):
-                return kind.rich or (kind.show is values.displayed and values.has_picture(value))
+                return kind.rich or (kind.show is plain.displayed and plain.has_picture(value))
     return False
 
 
@@ -129,7 +129,7 @@ def _element(element: Any, label: str, room: Room, within: tuple[int, ...]) -> l
     """One element below its label; its lines are indented, so that none can pass for the label of another."""
     if not _is_rich(element, within):
         with at_most(MAX_SECONDS):
-            text = values.plain(element, room).text
+            text = plain.plain(element, room).text
         return [Text(f"{label}: {text}" if "\n" not in text else f"{label}:\n{_indented(text)}", own_lines=True)]
     if _has_rich(element, within):
         return _one_after_another(element, label, room, within)
@@ -152,11 +152,11 @@ def _indented(text: str) -> str:
 
 
 def _says(value: Any, name: str, room: Room) -> list[Part]:
-    return showing.shown(value, name, room) or []
+    return show_as.shown(value, name, room) or []
 
 
 def _frame(value: Any, name: str, room: Room) -> list[Part]:
-    return [Text(frames.summary(value, name, room.summary), own_lines=True)]
+    return [Text(dataframes.summary(value, name, room.summary), own_lines=True)]
 
 
 def _array(value: Any, name: str, room: Room) -> list[Part]:
@@ -178,7 +178,7 @@ def _is_path(value: Any) -> bool:
 def _path(value: Path, name: str, room: Room) -> list[Part]:
     """The file that a path names; text of it is within the room. A string is never taken for a path."""
     try:
-        blocks = attachments.path_blocks(value)
+        blocks = files.path_blocks(value)
     except PromptError as error:
         refused = UnshowableError(error.message, advice=f"{error.advice} {{{{str({name})}}}} sends the path itself.")
     else:
@@ -199,24 +199,24 @@ def _is_anything(value: Any) -> bool:
 
 def _is_code_of_a_reader(value: Any) -> bool:
     """Whether a function or class has a source that says more than its name: not `int` or `len`."""
-    return values.is_code(value) and (inspect.isfunction(value) or value.__module__ != "builtins")
+    return plain.is_code(value) and (inspect.isfunction(value) or value.__module__ != "builtins")
 
 
 # The more special before the more general.
 _KINDS: Sequence[Kind] = (
-    Kind(showing.shows_itself, _says),
-    Kind(values.is_string, values.string, rich=False),
-    Kind(values.is_bytes, values.binary, rich=False),
-    Kind(values.is_scalar, values.scalar, rich=False),
+    Kind(show_as.shows_itself, _says),
+    Kind(plain.is_string, plain.string, rich=False),
+    Kind(plain.is_bytes, plain.binary, rich=False),
+    Kind(plain.is_scalar, plain.scalar, rich=False),
     Kind(_has_rich, _collection, seconds=MAX_DRAWING_SECONDS),
     Kind(_is_path, _path),
-    Kind(values.is_exception, values.exception),
-    Kind(_is_code_of_a_reader, values.code),
-    Kind(values.is_code, values.code, rich=False),
-    Kind(frames.is_frame, _frame),
+    Kind(plain.is_exception, plain.exception),
+    Kind(_is_code_of_a_reader, plain.code),
+    Kind(plain.is_code, plain.code, rich=False),
+    Kind(dataframes.is_frame, _frame),
     Kind(figures.is_figure, _figure, seconds=MAX_DRAWING_SECONDS),
     Kind(figures.is_chart, figures.chart, seconds=MAX_DRAWING_SECONDS),
     Kind(images.is_picture, _picture),
     Kind(arrays.is_array, _array),
-    Kind(_is_anything, values.displayed, rich=False),
+    Kind(_is_anything, plain.displayed, rich=False),
 )

@@ -1,0 +1,1 @@
+"""The text of a cell and Python values → content blocks."""
