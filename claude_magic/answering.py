@@ -11,7 +11,6 @@ from decimal import Decimal
 from typing import Any
 
 from . import products
-from .calling import ToolCalls
 from .client import Client, Settings, Stream
 from .conversation.accumulator import GOES_ON, TOOL_RESULT, Accumulator, Reply, call_of, concluded
 from .conversation.turns import Block, Call, Turn, open_calls
@@ -26,6 +25,7 @@ from .render.live.live import View
 from .request import build, server_tools
 from .request.build import Request
 from .request.parameters import CLEAR_THINKING, CLEAR_TOOL_USES
+from .tools.calls import ToolCalls
 
 # How often a reply that pauses (`pause_turn`: its server tools take long) is asked to go on.
 MAX_PAUSES = 10

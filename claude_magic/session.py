@@ -18,7 +18,6 @@ from typing import Any
 
 from . import models
 from .answering import Answer
-from .calling import ToolCalls
 from .chats import Chats
 from .client import Client, Settings, providers
 from .conversation.accumulator import Accumulator
@@ -39,6 +38,7 @@ from .render.turn import REPLAYED, who_answers
 from .replay import Records, difference, events, replayed
 from .request import build, citations, limits, parameters, server_tools
 from .request.build import Request
+from .tools.calls import ToolCalls
 
 
 @dataclass(frozen=True)

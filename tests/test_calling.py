@@ -20,8 +20,7 @@ from conftest import finished_streams
 from recorded import image
 from test_session import OFFLINE, RETRYING, RUNS, Reader, ask
 
-from claude_magic import approving, calling, errors, tools
-from claude_magic.calling import ToolCalls
+from claude_magic import errors
 from claude_magic.client import Settings
 from claude_magic.content import token_estimate
 from claude_magic.content.secrets import Secrets
@@ -35,6 +34,8 @@ from claude_magic.options import Options
 from claude_magic.render import export, tool_calls
 from claude_magic.render.turn import header_output, reply_text
 from claude_magic.session import Outcome, Replay, Session
+from claude_magic.tools import approval, functions
+from claude_magic.tools.calls import INTERRUPTED, NOTHING, ToolCalls, run
 
 THOUGHT = {"type": "thinking", "thinking": "Let me see."}
 
@@ -54,13 +55,13 @@ class Ran:
         self.calls: list[int] = []
         self.then = then
 
-    def tool(self) -> tools.Tool:
+    def tool(self) -> functions.Tool:
         def add(amount: int) -> Any:
             """Add an amount."""
             self.calls.append(amount)
             return self.then(amount)
 
-        return tools.of(add, "add")
+        return functions.of(add, "add")
 
 
 def replies(session: Session, *contents: Sequence[Block]) -> None:
@@ -80,7 +81,7 @@ def replies(session: Session, *contents: Sequence[Block]) -> None:
 
 def use(
     session: Session,
-    *given: tools.Tool,
+    *given: functions.Tool,
     prompt: str = "Go.",
     cell: str = "a",
     reader: Reader | None = None,
@@ -165,7 +166,7 @@ def test_the_definitions_stay_as_they_were_where_the_order_of_the_names_changes(
     def look(at: str) -> str:
         return at
 
-    other = tools.of(look, "look")
+    other = functions.of(look, "look")
     replies(session, [THOUGHT, said("Hm.")])
     use(session, Ran().tool(), other)
     use(session, other, Ran().tool(), cell="b")
@@ -225,25 +226,25 @@ def test_what_is_not_approved_is_not_run_and_claude_is_told(session: Session) ->
         return given["amount"] == 2
 
     replies(session, [call(1, amount=1), call(2, amount=2)], [said("Fine.")])
-    outcome = use(session, ran.tool(), approve=approving.approval("ask", ask_reader))
+    outcome = use(session, ran.tool(), approve=approval.approval("ask", ask_reader))
     assert outcome.turn and ran.calls == [2] and asked == [("add", {"amount": 1}), ("add", {"amount": 2})]
-    assert results_of(outcome.turn) == [(approving.REFUSED, True), ("2", False)]
+    assert results_of(outcome.turn) == [(approval.REFUSED, True), ("2", False)]
 
 
 def test_who_may_run_by_name_and_for_all() -> None:
     add = Ran().tool()
     reading = dataclasses.replace(add, name="look", reads_only=True)
-    assert approving.policy("ask", add) == "ask" and approving.policy("ask", reading) == "always"
-    assert approving.policy("never", reading) == "never" and approving.policy("always", add) == "always"
-    assert approving.policy({"look": "ask"}, reading) == "ask" and approving.policy({"look": "never"}, add) == "ask"
-    assert approving.policy({"*": "always", "add": "never"}, add) == "never"
-    assert approving.policy({"*": "always"}, add) == "always"
-    assert approving.wrong("ask") == approving.wrong({"a": "never"}) == ""
-    assert all(approving.wrong(each) for each in ("yes", 3, {"a": "maybe"}, {1: "ask"}, None, ["ask"]))
+    assert approval.policy("ask", add) == "ask" and approval.policy("ask", reading) == "always"
+    assert approval.policy("never", reading) == "never" and approval.policy("always", add) == "always"
+    assert approval.policy({"look": "ask"}, reading) == "ask" and approval.policy({"look": "never"}, add) == "ask"
+    assert approval.policy({"*": "always", "add": "never"}, add) == "never"
+    assert approval.policy({"*": "always"}, add) == "always"
+    assert approval.wrong("ask") == approval.wrong({"a": "never"}) == ""
+    assert all(approval.wrong(each) for each in ("yes", 3, {"a": "maybe"}, {1: "ask"}, None, ["ask"]))
     with pytest.raises(errors.UsageError, match="nobody can be asked"):
-        approving.check("ask", [reading, add], can_ask=False)
-    approving.check("ask", [reading], can_ask=False)
-    approving.check("ask", [add], can_ask=True)
+        approval.check("ask", [reading, add], can_ask=False)
+    approval.check("ask", [reading], can_ask=False)
+    approval.check("ask", [add], can_ask=True)
 
 
 def test_within_an_exchange_the_cache_is_asked_about_the_request_before(session: Session) -> None:
@@ -337,7 +338,7 @@ def test_an_interrupt_while_a_tool_runs_says_what_ran(session: Session, asynchro
     outcome = use(session, ran.tool())
     assert isinstance(outcome.failure, errors.ReplyInterrupted) and outcome.turn and outcome.joined
     assert ran.calls == [1, 2] and outcome.turn.status == "interrupted"
-    assert results_of(outcome.turn) == [("1", False), (calling.INTERRUPTED, True), (NOT_RUN, True)]
+    assert results_of(outcome.turn) == [("1", False), (INTERRUPTED, True), (NOT_RUN, True)]
     assert len(session.client.offline.requests) == 1
     assert ended == ([True] if asynchronous else [])
 
@@ -348,7 +349,7 @@ def test_an_interrupt_while_the_reader_is_asked_runs_nothing(session: Session) -
 
     ran = Ran()
     replies(session, [call(1, amount=1)], [said("Done.")])
-    outcome = use(session, ran.tool(), approve=approving.approval("ask", asked))
+    outcome = use(session, ran.tool(), approve=approval.approval("ask", asked))
     assert isinstance(outcome.failure, errors.ReplyInterrupted) and outcome.turn and ran.calls == []
     assert results_of(outcome.turn) == [(NOT_RUN, True)]
 
@@ -358,10 +359,10 @@ def test_secrets_in_a_result_are_masked_unless_they_are_allowed() -> None:
         print("password=hunter2")
         return pandas.DataFrame({"user": ["bob"], "password": ["hunter3"]})
 
-    assert "hunter" not in str(calling.run(tools.of(users, "f"), {})[0]) and "bob" in str(
-        calling.run(tools.of(users, "f"), {})[0]
+    assert "hunter" not in str(run(functions.of(users, "f"), {})[0]) and "bob" in str(
+        run(functions.of(users, "f"), {})[0]
     )
-    allowed = str(calling.run(tools.of(users, "f"), {}, Secrets(allowed=True))[0])
+    allowed = str(run(functions.of(users, "f"), {}, Secrets(allowed=True))[0])
     assert "hunter2" in allowed and "hunter3" in allowed
 
 
@@ -513,7 +514,7 @@ def test_hostile_arguments_and_results_are_text_in_the_record(session: Session) 
         return words
 
     replies(session, [call(1, "echo", words=HOSTILE)], [said("Done.")])
-    turn = use(session, tools.of(echo, "echo")).turn
+    turn = use(session, functions.of(echo, "echo")).turn
     assert turn is not None
     (data, _) = header_output(turn)
     assert "<script" not in data["text/html"] and "<img" not in data["text/html"]
@@ -525,7 +526,7 @@ def test_hostile_arguments_and_results_are_text_in_the_record(session: Session) 
 
 
 def result_of(then: Callable[[], Any]) -> list[Block]:
-    return calling.run(tools.of(then, "f"), {})[0]
+    return run(functions.of(then, "f"), {})[0]
 
 
 def test_a_result_is_bounded_and_says_so() -> None:
@@ -533,7 +534,7 @@ def test_a_result_is_bounded_and_says_so() -> None:
     assert len(block["text"]) < 40_000 and "shortened" in block["text"] and "1,000,000" in block["text"]
     many = result_of(lambda: [image()] * 30)
     assert [each["type"] for each in many] == ["image"] * 5 + ["text"] and "25 more images" in many[-1]["text"]
-    assert result_of(lambda: None) == [said(calling.NOTHING)] == result_of(lambda: "  \n ")
+    assert result_of(lambda: None) == [said(NOTHING)] == result_of(lambda: "  \n ")
 
 
 def test_what_a_tool_prints_comes_with_what_it_returns(capsys: pytest.CaptureFixture[str]) -> None:
@@ -567,7 +568,7 @@ def test_coroutines_run_beside_a_loop_that_is_running() -> None:
         return x
 
     async def cell() -> list[Block]:
-        return calling.run(tools.of(slow, "f"), {"x": 3})[0]
+        return run(functions.of(slow, "f"), {"x": 3})[0]
 
     assert asyncio.run(cell()) == [said("3")]
 
@@ -591,8 +592,8 @@ def test_the_recordings_calls_are_answered_once_each(
     names = dict.fromkeys(block["name"] for block in blocks if block["type"] == "tool_use")
     ran: list[Any] = []
 
-    def tool(name: str) -> tools.Tool:
-        return tools.Tool(name, {"name": name, "input_schema": {"type": "object"}}, lambda given: ran.append(given))
+    def tool(name: str) -> functions.Tool:
+        return functions.Tool(name, {"name": name, "input_schema": {"type": "object"}}, lambda given: ran.append(given))
 
     settings = Settings(max_retries=0, timeout=20)
     outcome = use(session, *map(tool, names), settings=settings)

@@ -20,7 +20,7 @@ from kernel import Kernel
 from recorded import text, turn_of
 from test_session import OFFLINE, Reader
 
-from claude_magic import apischema, offline, structured
+from claude_magic import offline
 from claude_magic.client import Client
 from claude_magic.conversation.turns import Call, Conversation, Turn
 from claude_magic.errors import SchemaError, UsageError
@@ -30,6 +30,7 @@ from claude_magic.render import export, json_reply
 from claude_magic.render.turn import answer_outputs, reply_text
 from claude_magic.request import build
 from claude_magic.session import Outcome, Session
+from claude_magic.tools import output_schema, structured_output
 
 
 class Colour(enum.Enum):
@@ -94,8 +95,8 @@ NAMESPACE: dict[str, Any] = {
 }
 
 
-def shape(source: str) -> structured.Shape:
-    return structured.shape_of(source, NAMESPACE)
+def shape(source: str) -> structured_output.Shape:
+    return structured_output.shape_of(source, NAMESPACE)
 
 
 def turn(reply: str, stop_reason: str = "end_turn", source: str = "Person") -> Turn:
@@ -107,7 +108,7 @@ def turn(reply: str, stop_reason: str = "end_turn", source: str = "Person") -> T
 
 
 def value(source: str, data: Any) -> Any:
-    return structured.read(shape(source), turn(json.dumps(data), source=source))
+    return structured_output.read(shape(source), turn(json.dumps(data), source=source))
 
 
 # --- what is asked for ----------------------------------------------------------------------------------
@@ -139,7 +140,7 @@ def test_the_schema_is_the_sdks_own_for_a_model() -> None:
         tags: list[str] = pydantic.Field(min_length=1, max_length=3)
         note: str | None = None
 
-    made, holder = apischema.api_schema(Order.model_json_schema(), "Order")
+    made, holder = output_schema.api_schema(Order.model_json_schema(), "Order")
     assert made == transform_schema(Order) and holder == ""
 
 
@@ -180,7 +181,7 @@ def test_what_cannot_be_asked_for_is_one_line_and_nothing_is_sent(source: str, s
 
 
 def test_effort_and_format_are_one_parameter() -> None:
-    options = Options(effort="low", schema=apischema.as_text(shape("Later").schema))
+    options = Options(effort="low", schema=output_schema.as_text(shape("Later").schema))
     config = build.build(Conversation(), [text("?")], options).params["output_config"]
     assert config["effort"] == "low" and config["format"]["schema"]["properties"] == {
         "x": {"title": "X", "type": "number"}
@@ -189,7 +190,7 @@ def test_effort_and_format_are_one_parameter() -> None:
 
 def test_cited_documents_and_a_schema_are_refused_before_anything_is_sent() -> None:
     document = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "x"}}
-    options = Options(schema=apischema.as_text(shape("Later").schema))
+    options = Options(schema=output_schema.as_text(shape("Later").schema))
     with pytest.raises(UsageError, match="cited"):
         build.build(Conversation(), [document, text("?")], dataclasses.replace(options, citations=True))
     above = Conversation((turn_of("t1", "a", [{**document, "citations": {"enabled": True}}, text("?")]),))
@@ -236,25 +237,27 @@ def test_a_list_of_objects_is_a_dataframe_and_any_other_a_list() -> None:
     import pandas
 
     people = shape("list[Person]")
-    frame, about = structured.bound(people, structured.read(people, turn(json.dumps({"items": [ADA, ADA]}))))
+    frame, about = structured_output.bound(
+        people, structured_output.read(people, turn(json.dumps({"items": [ADA, ADA]})))
+    )
     assert isinstance(frame, pandas.DataFrame) and about == "a pandas DataFrame of 2 rows"
     assert list(frame.columns) == ["name", "age", "born", "colour"] and list(frame["age"]) == [36, 36]
-    empty, about = structured.bound(people, [])
+    empty, about = structured_output.bound(people, [])
     assert list(empty.columns) == ["name", "age", "born", "colour"] and about.endswith("of 0 rows")
-    assert structured.bound(shape("WORDS"), ["a"]) == (["a"], "a list of 1 element")
-    assert structured.bound(shape("Person"), 5) == (5, "")
+    assert structured_output.bound(shape("WORDS"), ["a"]) == (["a"], "a list of 1 element")
+    assert structured_output.bound(shape("Person"), 5) == (5, "")
 
 
 def test_without_pandas_it_is_polars_and_without_both_a_list(monkeypatch: pytest.MonkeyPatch) -> None:
     import polars
 
     places, rows = shape("list[Place]"), [{"name": "Rome", "inhabitants": 5}, {"name": "Oslo"}]
-    monkeypatch.setattr(structured, "_libraries", lambda: iter(["polars"]))
-    frame, about = structured.bound(places, rows)
+    monkeypatch.setattr(structured_output, "_libraries", lambda: iter(["polars"]))
+    frame, about = structured_output.bound(places, rows)
     assert isinstance(frame, polars.DataFrame) and frame.shape == (2, 2) and "polars" in about
-    assert structured.bound(places, [])[0].columns == ["name", "inhabitants"]
-    monkeypatch.setattr(structured, "_libraries", lambda: iter(()))
-    assert structured.bound(places, rows) == (rows, "a list of 2 elements")
+    assert structured_output.bound(places, [])[0].columns == ["name", "inhabitants"]
+    monkeypatch.setattr(structured_output, "_libraries", lambda: iter(()))
+    assert structured_output.bound(places, rows) == (rows, "a list of 2 elements")
 
 
 @pytest.mark.parametrize(
@@ -275,7 +278,7 @@ def test_without_pandas_it_is_polars_and_without_both_a_list(monkeypatch: pytest
 )
 def test_a_reply_that_does_not_fit_says_where(source: str, data: Any, says: str) -> None:
     with pytest.raises(SchemaError) as raised:
-        structured.read(shape(source), turn(json.dumps(data), source=source), "people")
+        structured_output.read(shape(source), turn(json.dumps(data), source=source), "people")
     assert says in str(raised.value) and "nothing is bound" in str(raised.value) and "\n" not in str(raised.value)
 
 
@@ -292,7 +295,7 @@ def test_a_reply_that_does_not_fit_says_where(source: str, data: Any, says: str)
 )
 def test_a_reply_that_is_not_whole_says_where_it_ends(reply: str, reason: str, says: str) -> None:
     with pytest.raises(SchemaError) as raised:
-        structured.read(shape("list[Person]"), turn(reply, reason, "list[Person]"), "people")
+        structured_output.read(shape("list[Person]"), turn(reply, reason, "list[Person]"), "people")
     assert says in str(raised.value)
 
 
@@ -301,7 +304,7 @@ def test_what_was_said_before_a_tool_is_no_part_of_the_json() -> None:
     found = {"type": "web_search_tool_result", "tool_use_id": "s1", "content": []}
     asked = turn("x")
     reply = {"role": "assistant", "content": [text("Let me look."), call, found, text('{"x": '), text("1.5}")]}
-    assert structured.read(shape("Later"), dataclasses.replace(asked, messages=(asked.messages[0], reply))) == {
+    assert structured_output.read(shape("Later"), dataclasses.replace(asked, messages=(asked.messages[0], reply))) == {
         "x": 1.5
     }
 
@@ -370,7 +373,7 @@ def test_exports_take_such_turns(form: str) -> None:
 
 def ask(words: str, source: str, **changes: Any) -> tuple[Session, Outcome]:
     session = Session(Client())
-    options = Options(schema=apischema.as_text(shape(source).schema), **changes)
+    options = Options(schema=output_schema.as_text(shape(source).schema), **changes)
     content: Sequence[Any] = [text(words)]
     return session, session.ask(options, content, Cell("a", run="1"), OFFLINE, Reader())
 
@@ -385,7 +388,7 @@ def test_the_stand_in_fits_the_same_each_time_or_not_where_it_is_told_so() -> No
     _, outcome = ask("[[misfit]] Ada is 36.", "Person")
     assert outcome.turn is not None
     with pytest.raises(SchemaError, match="colour"):
-        structured.read(shape("Person"), outcome.turn)
+        structured_output.read(shape("Person"), outcome.turn)
 
 
 def test_what_does_not_fit_stays_in_the_conversation_and_is_paid_for() -> None:

@@ -11,8 +11,8 @@ from kernel import Kernel
 from test_calling import call, said
 from test_session import RUNS
 
-from claude_magic import approving
 from claude_magic.render.live import live
+from claude_magic.tools import approval
 
 IN_A_NOTEBOOK = """
 %load_ext claude_magic
@@ -105,7 +105,7 @@ def test_the_settings_of_who_may_run_are_checked(notebook: Kernel) -> None:
     steps(notebook, ("slow", {"x": 3}))
     notebook.run("%config ClaudeMagic.approve = {'slow': 'never'}")
     _, ((failed, content),) = told(notebook, "%%claude --tools slow\nGo.")
-    assert failed and content == approving.SET_TO_NEVER
+    assert failed and content == approval.SET_TO_NEVER
 
 
 @pytest.mark.parametrize(

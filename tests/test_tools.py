@@ -12,11 +12,8 @@ from typing import Annotated, Any, Literal
 import pydantic
 import pytest
 
-from claude_magic import (
-    calling,
-    errors,
-    tools,
-)
+from claude_magic import errors
+from claude_magic.tools import calls, functions
 
 
 class Colour(enum.Enum):
@@ -41,8 +38,8 @@ class Order(pydantic.BaseModel):
     weight: float
 
 
-def of(function: Any, name: str = "f") -> tools.Tool:
-    return tools.of(function, name)
+def of(function: Any, name: str = "f") -> functions.Tool:
+    return functions.of(function, name)
 
 
 def schema_of(function: Any) -> dict[str, Any]:
@@ -119,7 +116,7 @@ def test_annotated_says_what_a_parameter_is() -> None:
         """
 
     assert schema_of(f)["a"]["description"] == "how many" and schema_of(f)["b"]["description"] == "which"
-    with pytest.raises(tools.ArgumentsRefused, match="b: "):
+    with pytest.raises(functions.ArgumentsRefused, match="b: "):
         of(f).call({"a": 1, "b": "x"})
 
 
@@ -148,7 +145,7 @@ def test_methods_partials_and_callable_objects_are_tools() -> None:
             return at
 
     shelf = Shelf()
-    taken, called = tools.named("shelf.take,shelf", {"shelf": shelf}, {})
+    taken, called = functions.named("shelf.take,shelf", {"shelf": shelf}, {})
     partial = of(functools.partial(shelf.take), "p")
     assert taken.name == "take" and taken.definition["description"] == "Take some." and taken.call({"count": 2}) == 2
     assert called.name == "shelf" and called.call({"at": 1}) == 1
@@ -166,7 +163,7 @@ def test_tools_of_the_sdk_are_what_they_say() -> None:
     tool = of(look, "look")
     assert tool.name == "look-up" and tool.definition["strict"] is True
     assert tool.call({"city": "Oslo"}) == "in Oslo"
-    with pytest.raises(tools.ArgumentsRefused, match="city: Missing"):
+    with pytest.raises(functions.ArgumentsRefused, match="city: Missing"):
         tool.call({"town": 1})
 
 
@@ -180,7 +177,7 @@ def test_arguments_that_do_not_fit_run_nothing(given: dict[str, Any], said: str)
     def f(a: int) -> None:
         ran.append(a)
 
-    content, failed = calling.run(of(f), given)
+    content, failed = calls.run(of(f), given)
     assert said in content[0]["text"] and failed == {"is_error": True} and ran == []
 
 
@@ -218,5 +215,5 @@ def test_what_cannot_be_a_tool_is_said_before_anything_is_sent(wanted: str, said
         **{"of_a_frame": of_a_frame, "größe": größe},
     }
     with pytest.raises(errors.UsageError, match=said) as caught:
-        tools.named(wanted, namespace, {"python": of(f, "python")})
+        functions.named(wanted, namespace, {"python": of(f, "python")})
     assert "Nothing was sent" in str(caught.value)

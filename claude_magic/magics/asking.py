@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ..render.live.live import ApprovingView
     from ..render.text import Bundle
     from ..session import Outcome, Session
-    from ..structured import Shape
+    from ..tools.structured_output import Shape
 
 # A host has a top-level domain of letters, and no key has a dot.
 _HOST = re.compile(r"(?:[a-z0-9-]{1,63}\.)+[a-z]{2,24}", re.IGNORECASE)
@@ -323,9 +323,9 @@ class ClaudeMagic(Magics, Configuration):
 
     def _bind(self, shape: Shape, turn: Turn, name: str | None) -> None:
         """Bind the value of a reply that is what it was to be."""
-        from .. import structured
+        from ..tools import structured_output
 
-        value, about = structured.bound(shape, structured.read(shape, turn, name or "reply"))
+        value, about = structured_output.bound(shape, structured_output.read(shape, turn, name or "reply"))
         if name:
             self.shell.user_ns[name] = value
             if about:

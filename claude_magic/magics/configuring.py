@@ -101,9 +101,9 @@ class Configuration(_Defaults):  # type: ignore[misc]  # the defaults of the opt
 
     @validate("approve")
     def _approval(self, proposal: Any) -> Any:
-        from .. import approving
+        from ..tools import approval
 
-        if wrong := approving.wrong(proposal["value"]):
+        if wrong := approval.wrong(proposal["value"]):
             raise TraitError(wrong)
         return proposal["value"]
 

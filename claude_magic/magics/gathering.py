@@ -10,11 +10,11 @@ from ..notebook.cell import Cell
 from ..options import Options
 
 if TYPE_CHECKING:
-    from ..calling import ToolCalls
     from ..content.parts import Piece
     from ..content.secrets import Secrets
     from ..render.live.live import ApprovingView
-    from ..structured import Shape
+    from ..tools.calls import ToolCalls
+    from ..tools.structured_output import Shape
     from .asking import ClaudeMagic
 
 
@@ -36,18 +36,19 @@ def tool_calls(asking: ClaudeMagic, wanted: Options, view: ApprovingView, secret
     """What Claude may call in a cell; `secrets` is what is masked in the results. Raises `UsageError`."""
     if wanted.tools is None:
         return None
-    from .. import approving, toolbox
-    from ..calling import ToolCalls
-    from ..tools import named
+    from ..tools import approval
+    from ..tools.built_in import built_in_tools
+    from ..tools.calls import ToolCalls
+    from ..tools.functions import named
 
     path = asking.session.path
-    built_in = toolbox.built_in_tools(asking.shell, path.parent if path is not None else Path.cwd())
+    built_in = built_in_tools(asking.shell, path.parent if path is not None else Path.cwd())
     found = named(wanted.tools, asking.shell.user_ns, built_in)
     return ToolCalls(
         found,
-        approving.approval(asking.approve, view.approve),
+        approval.approval(asking.approve, view.approve),
         wanted.max_tool_calls,
-        lambda: approving.check(asking.approve, found, can_ask=view.can_approve),
+        lambda: approval.check(asking.approve, found, can_ask=view.can_approve),
         secrets,
     )
 
@@ -56,9 +57,9 @@ def shape(asking: ClaudeMagic, wanted: Options) -> Shape | None:
     """What the reply is to be, where that is asked for."""
     if not wanted.schema:
         return None
-    from .. import structured
+    from ..tools import structured_output
 
-    return structured.shape_of(wanted.schema, asking.shell.user_ns)
+    return structured_output.shape_of(wanted.schema, asking.shell.user_ns)
 
 
 def _surroundings(asking: ClaudeMagic, wanted: Options, running: Cell, secrets: Secrets) -> list[Piece]:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..mapping.rows import Rows
     from ..options import Options
     from ..request.build import Request
-    from ..structured import Shape
+    from ..tools.structured_output import Shape
     from .asking import ClaudeMagic
     from .background import Background
     from .mapped_run import Run
@@ -83,15 +83,15 @@ class MapMagics(BesideMagics):
     def _map(self, line: str, body: str) -> None:
         import json
 
-        from .. import structured
         from ..mapping import lines, partitions, rows
+        from ..tools import structured_output
 
         self._adopt_early()
         asked = lines.read(line, self._asking.defaults())
         value = _value_of(asked.over, self.shell.user_ns)
         if asked.options.out is None and not asked.options.show_request:
             raise UsageError("The result needs a name.", advice=f"Write %%claude_map {asked.over} --out NAME.")
-        shape = structured.shape_of(asked.options.schema, self.shell.user_ns) if asked.options.schema else None
+        shape = structured_output.shape_of(asked.options.schema, self.shell.user_ns) if asked.options.schema else None
         schema = None if shape is None else json.dumps(shape.schema)
         options = self._asking.resolved(dataclasses.replace(asked.options, schema=schema))
         if partitions.is_partitioned(value) and not options.show_request:

@@ -13,7 +13,7 @@ from ..client import Client, Settings
 from ..conversation.map_run import Mapped
 from ..cost.budget import Budget
 from ..errors import ClaudeError
-from ..structured import Shape
+from ..tools.structured_output import Shape
 from . import shapes
 from .answers import RowAnswer
 from .estimate import Estimate, check_budget, estimate

@@ -18,7 +18,7 @@ from ..content.secrets import Secrets, known_secrets
 from ..options import Options
 from ..prompt.expressions import Expression, split
 from ..request.build import Request
-from ..structured import Shape
+from ..tools.structured_output import Shape
 from . import results, rows, table
 from .job import Job, Unwatched, survey
 from .prompts import RowRequests, Template, names_in

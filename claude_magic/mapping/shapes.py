@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from .. import structured
 from ..conversation.turns import Turn
 from ..errors import SchemaError
-from ..structured import Shape
+from ..tools import structured_output
+from ..tools.structured_output import Shape
 from .answers import RowAnswer
 
 
@@ -21,7 +21,7 @@ def checked_answer(shape: Shape, answer: RowAnswer) -> RowAnswer:
     reply = {"role": "assistant", "content": [{"type": "text", "text": answer.text}]}
     turn = Turn(answer.key, ({"role": "user", "content": []}, reply), answer.calls[-1:])
     try:
-        structured.read(shape, turn)
+        structured_output.read(shape, turn)
     except SchemaError as error:
         return replace(answer, error=error.message)
     value = json.loads(answer.text)

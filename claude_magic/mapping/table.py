@@ -13,7 +13,7 @@ from ..conversation.record import VERSION
 from ..cost import pricing
 from ..cost.pricing import Cost
 from ..render import table, text, turn
-from ..structured import Shape
+from ..tools.structured_output import Shape
 from . import shapes
 from .answers import RowAnswer
 from .job import Job

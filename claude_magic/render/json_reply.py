@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..apischema import LIST, VALUE
+from ..tools.output_schema import LIST, VALUE
 from . import markdown
 
 MAX_ROWS = 50

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from .. import structured
 from ..conversation import record
 from ..conversation.accumulator import thinking_of, whole_text
 from ..conversation.turns import Along, Block, Turn, text_of
 from ..cost import pricing
+from ..tools import structured_output
 from . import json_reply, markdown, tool_calls
 from .citations import list_of_sources, sources, sources_in_words, text_with_references
 from .text import BOX, Bundle, printable
@@ -130,7 +130,7 @@ def answer_outputs(turn: Turn, inert: markdown.Inert | None = None) -> list[Bund
     cited = whole_text(text_with_references(turn.reply))
     if not cited.strip():
         return []
-    if json_reply.asked_for(turn.params) and (data := whole_text(structured.said(turn))).strip():
+    if json_reply.asked_for(turn.params) and (data := whole_text(structured_output.said(turn))).strip():
         return [_data(cited.removesuffix(data).strip(), data)]
     bundles = [
         {"text/markdown": part.markdown, "text/plain": printable(markdown.unmarked(part.source).strip("\n"))}

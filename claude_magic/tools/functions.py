@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .content.safely import one_line
-from .errors import UsageError
+from ..content.safely import one_line
+from ..errors import UsageError
 
 # The API's own rule for the name of a tool.
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")

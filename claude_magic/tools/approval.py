@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from .calling import Approve
-from .errors import UsageError
-from .tools import Tool
+from ..errors import UsageError
+from .calls import Approve
+from .functions import Tool
 
 ASK, NEVER, ALWAYS = CHOICES = ("ask", "never", "always")
 REFUSED = "The reader refused this call, and it was not run. Do not try it again; go on without it, or ask."

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from . import tools
-from .content import images
-from .content.safely import is_from_library
-from .conversation.turns import Block
+from ..content import images
+from ..content.safely import is_from_library
+from ..conversation.turns import Block
+from . import functions
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -27,15 +27,15 @@ _SHAPED = ("numpy", "pandas", "polars", "pyarrow", "xarray")
 _SIZED = (str, bytes, list, tuple, dict, set, frozenset)
 
 
-def built_in_tools(shell: InteractiveShell, folder: Path) -> Mapping[str, tools.Tool]:
+def built_in_tools(shell: InteractiveShell, folder: Path) -> Mapping[str, functions.Tool]:
     """The tools by name; `folder` is the one that `read_file` reads in."""
-    reading = (tools.of(_variables(shell), "variables"), tools.of(_read_file(folder), "read_file"))
-    found = (tools.of(_python(shell), "python"), *(_read_only(tool) for tool in reading))
+    reading = (functions.of(_variables(shell), "variables"), functions.of(_read_file(folder), "read_file"))
+    found = (functions.of(_python(shell), "python"), *(_read_only(tool) for tool in reading))
     return {tool.name: tool for tool in found}
 
 
-def _read_only(tool: tools.Tool) -> tools.Tool:
-    return tools.Tool(tool.name, tool.definition, tool.call, reads_only=True)
+def _read_only(tool: functions.Tool) -> functions.Tool:
+    return functions.Tool(tool.name, tool.definition, tool.call, reads_only=True)
 
 
 def _python(shell: InteractiveShell) -> Callable[[str], Any]:
@@ -62,10 +62,10 @@ def _python(shell: InteractiveShell) -> Callable[[str], Any]:
 
 
 def _run(code: types.CodeType, shell: InteractiveShell) -> Any:
-    from . import coroutines
+    from . import awaiting
 
     value = eval(code, shell.user_global_ns, shell.user_ns)
-    return coroutines.result(value) if code.co_flags & inspect.CO_COROUTINE else value
+    return awaiting.result(value) if code.co_flags & inspect.CO_COROUTINE else value
 
 
 @contextmanager

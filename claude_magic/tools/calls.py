@@ -13,15 +13,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from . import coroutines
-from .client.redaction import environment_secrets, redact
-from .content.images import image_block
-from .content.safely import one_line
-from .content.secrets import Secrets
-from .conversation.turns import Block, not_run
-from .cost.count import CHARACTERS_PER_TOKEN
-from .prompt import prompt
-from .tools import ArgumentsRefused, Tool
+from ..client.redaction import environment_secrets, redact
+from ..content.images import image_block
+from ..content.safely import one_line
+from ..content.secrets import Secrets
+from ..conversation.turns import Block, not_run
+from ..cost.count import CHARACTERS_PER_TOKEN
+from ..prompt import prompt
+from . import awaiting
+from .functions import ArgumentsRefused, Tool
 
 MAX_RESULT_TOKENS = 8_000
 MAX_RESULT_IMAGES = 5
@@ -108,7 +108,7 @@ def run(tool: Tool, given: Mapping[str, Any], masking: Secrets | None = None) ->
     with capture_output() as captured:
         try:
             value = tool.call(given)
-            value = coroutines.result(value) if inspect.isawaitable(value) else value
+            value = awaiting.result(value) if inspect.isawaitable(value) else value
             content, failed = content_of(value, tool.name), {}
             _flush_figures()
         except ArgumentsRefused as error:

@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .apischema import LIST, Schema, api_schema
-from .content.safely import one_line
-from .conversation.turns import Turn, text_of
-from .errors import SchemaError, UsageError
+from ..content.safely import one_line
+from ..conversation.turns import Turn, text_of
+from ..errors import SchemaError, UsageError
+from .output_schema import LIST, Schema, api_schema
 
 MAX_WRONG = 3
 KINDS = "a pydantic model, a dataclass, a TypedDict, a JSON schema (a dict), or list[...] of one"

@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .errors import UsageError
+from ..errors import UsageError
 
 Schema = dict[str, Any]
 

@@ -1,0 +1,1 @@
+"""Claude calls the notebook: functions, approval, and structured output."""
