@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 from prompts import picture
 
-from claude_magic.client import fetching
+from claude_magic.client import lookups
 from claude_magic.content.parts import Piece
 from claude_magic.errors import UsageError
 from claude_magic.options import Options
@@ -200,7 +200,7 @@ def test_what_cannot_be_fetched_is_one_line_without_the_query(site: str, monkeyp
     monkeypatch.setattr(files, "MAX_FILE_BYTES", 4_000)
     assert "more than" in refusal(file=(f"{site}/large",))
     assert "cannot be reached" in refusal(file=("http://127.0.0.1:1/x.png",))
-    monkeypatch.setattr(fetching, "FETCH_SECONDS", -1.0)
+    monkeypatch.setattr(lookups, "FETCH_SECONDS", -1.0)
     assert "took more than" in refusal(file=(f"{site}/plot.png",))
 
 

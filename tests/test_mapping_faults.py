@@ -20,8 +20,8 @@ import pytest
 from shell import Shell
 from unruly import BROKEN, MODEL, ODD, STATUSES, STOPPED, WHOLE, Unruly, said
 
-from claude_magic.client import many as client_many
-from claude_magic.client.pace import Pace
+from claude_magic.client import concurrent as client_many
+from claude_magic.client.retry import Pace
 from claude_magic.cost import pricing
 from claude_magic.errors import RateLimitError, ReplyInterrupted
 from claude_magic.mapping import now

@@ -15,7 +15,8 @@ from recorded import from_the_corpus, plain, text, turn_of
 from test_session import OFFLINE, Reader
 
 from claude_magic import offline
-from claude_magic.client import Client, Settings, tokens
+from claude_magic.client import Client, Settings
+from claude_magic.client.settings import token_variables
 from claude_magic.conversation import record
 from claude_magic.conversation.turns import Call, Conversation, Turn
 from claude_magic.errors import ClaudeError, CredentialsError, UsageError
@@ -340,7 +341,7 @@ def test_a_token_kept_in_memory_wins_and_is_never_shown(ask: Asking) -> None:
 
 def test_a_token_in_the_place_of_a_variables_name_is_refused_unseen() -> None:
     with pytest.raises(ClaudeError) as raised:
-        tokens.token_variables({"mcp.a.com": SECRET})
+        token_variables({"mcp.a.com": SECRET})
     assert SECRET not in str(raised.value) and "NAME of an environment variable" in str(raised.value)
 
 

@@ -14,12 +14,12 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .. import errors, models
-from . import connection, lookups, providers, tokens
+from . import connection, lookups, providers
 from .failures import setup_error, translate
 from .lookups import MODELS_SECONDS
 from .providers import PROVIDERS
 from .redaction import environment_secrets, redact, secrets_of
-from .settings import Settings, headers
+from .settings import Settings, headers, with_tokens
 from .stream import Stream, Wait
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Client:
 
     def with_tokens(self, params: Mapping[str, Any], settings: Settings) -> Mapping[str, Any]:
         """The parameters as they are sent: with the tokens of MCP servers. Raises `CredentialsError`."""
-        return tokens.with_tokens(params, settings.mcp_tokens, self._tokens)
+        return with_tokens(params, settings.mcp_tokens, self._tokens)
 
     def file(self, file_id: str, settings: Settings) -> Mapping[str, Any]:
         """What the API says of a file (SDK 2.12, types/file_metadata.py), as a plain dict: a stranger's data.

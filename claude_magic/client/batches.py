@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import errors
 from .providers import lacks
-from .retrying import delay_before, is_retryable
+from .retry import delay_before, is_retryable
 from .settings import Settings, headers
 
 if TYPE_CHECKING:

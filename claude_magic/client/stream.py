@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 from .. import errors
 from .connection import address
 from .failures import check_address
-from .parameters import create_arguments
 from .providers import PROVIDERS
 from .refusals import error_in, id_in
-from .retrying import delay_before, is_retryable, retry_reason
+from .retry import delay_before, is_retryable, retry_reason
+from .sdk_arguments import create_arguments
 from .settings import Settings, headers
 
 if TYPE_CHECKING:

@@ -205,7 +205,7 @@ class ClaudeMagic(Magics, Configuration):
 
     def settings(self) -> Settings:
         """How Claude is reached, as it is configured now."""
-        from ..client import Settings, tokens
+        from ..client import Settings, settings
 
         self._client.use_client(self.client)
         return Settings(
@@ -216,7 +216,7 @@ class ClaudeMagic(Magics, Configuration):
             headers=tuple(self.headers.items()),
             betas=tuple(self.betas),
             base_url=self.base_url,
-            mcp_tokens=tokens.token_variables(self.mcp_tokens),
+            mcp_tokens=settings.token_variables(self.mcp_tokens),
         )
 
     def resolved(self, wanted: Options) -> Options:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from .. import errors
-from ..client import retrying
+from ..client import retry
 from ..client.batches import Batches
 from ..interrupts import Noticed
 from .job import Job
@@ -142,7 +142,7 @@ class Batching:
                 failure: errors.ClaudeError = errors.ConnectionFailedError("The batch could not be submitted.")
             except errors.ClaudeError as refused:
                 failure = refused
-                if not retrying.is_retryable(failure):
+                if not retry.is_retryable(failure):
                     raise
                 submitted = None
             else:
@@ -153,7 +153,7 @@ class Batching:
                 return submitted
             if retries >= self._job.settings.max_retries:
                 raise failure
-            delay = retrying.delay_before(retries, failure, self._job.settings.max_retry_wait)
+            delay = retry.delay_before(retries, failure, self._job.settings.max_retry_wait)
             retries += 1
             self._pickup.wait(delay, interrupts)
 

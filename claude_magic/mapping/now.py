@@ -14,9 +14,9 @@ from contextlib import suppress
 from queue import Empty, SimpleQueue
 
 from .. import errors
-from ..client import Client, Settings, retrying
-from ..client.many import Attempt, Many
-from ..client.pace import Pace
+from ..client import Client, Settings, retry
+from ..client.concurrent import Attempt, Many
+from ..client.retry import Pace
 from ..conversation.accumulator import call_of
 from ..conversation.turns import Call
 from ..interrupts import Noticed
@@ -235,7 +235,7 @@ class ConcurrentRun:
             if retries >= self._settings.max_retries or self._ending or not _may_help(failure):
                 return self._failed(ask, failure, calls)
             try:
-                delay = retrying.delay_before(retries, failure, self._settings.max_retry_wait)
+                delay = retry.delay_before(retries, failure, self._settings.max_retry_wait)
             except errors.ClaudeError as too_long:
                 return self._failed(ask, too_long, calls)
             retries += 1
@@ -269,4 +269,4 @@ def _next(asks: Iterator[Ask], interrupts: Noticed) -> Ask | None:
 
 def _may_help(failure: errors.ClaudeError) -> bool:
     """Whether to ask again: of a reply that broke off nobody has seen anything, so it can begin anew."""
-    return retrying.is_retryable(failure) or isinstance(failure, errors.StreamError)
+    return retry.is_retryable(failure) or isinstance(failure, errors.StreamError)

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from .. import errors
-from ..client import Settings, retrying
+from ..client import Settings, retry
 from ..client.batches import Batches
 from ..client.stream import events_of
 from ..conversation.accumulator import Accumulator, call_of
@@ -123,9 +123,9 @@ class Pickup:
             try:
                 return ask()
             except errors.ClaudeError as failure:
-                if not retrying.is_retryable(failure):
+                if not retry.is_retryable(failure):
                     raise
-                why, wanted = retrying.retry_reason(failure), getattr(failure, "retry_after", None) or 0.0
+                why, wanted = retry.retry_reason(failure), getattr(failure, "retry_after", None) or 0.0
             pause = min(SLOWEST_POLL_SECONDS, POLL_SECONDS * 2.0 ** min(failed, 10))
             pause = max(pause, min(wanted, LONGEST_ASKED_SECONDS))
             failed += 1

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
-from ..client import fetching
+from ..client import lookups
 from ..content import images
 from ..content.parts import Piece
 from ..content.safely import is_from_library, short, try_or_none
@@ -182,7 +182,7 @@ def _remote(url: str, wanted: _Wanted) -> Iterator[Piece]:
     if wanted.by_url:
         yield _by_url(url, wanted)
         return
-    came = fetching.fetch(url, MAX_FILE_BYTES)
+    came = lookups.fetch(url, MAX_FILE_BYTES)
     made = of_data(came.data, came.name)
     _check_type(made, came, url)
     yield _piece(made, came.name, wanted)
@@ -205,20 +205,20 @@ def _check_address(url: str, wanted: _Wanted) -> None:
         )
 
 
-def _check_type(made: Attachment, came: fetching.Fetched, url: str) -> None:
+def _check_type(made: Attachment, came: lookups.Fetched, url: str) -> None:
     """Where a server says that it sends an image or a PDF, it must be one."""
     kind = _kind(made)
     if (came.media_type.startswith("image/") and kind != "image") or (
         came.media_type == "application/pdf" and kind != "PDF"
     ):
         raise UsageError(
-            f"{fetching.shown_address(url)} says that it is {came.media_type}, and its bytes are not.",
+            f"{lookups.shown_address(url)} says that it is {came.media_type}, and its bytes are not.",
             advice=NOTHING_SENT,
         )
 
 
 def _by_url(url: str, wanted: _Wanted) -> Piece:
-    name = fetching.name_in(url)
+    name = lookups.name_in(url)
     source = {"type": "url", "url": url}
     if wanted.image or _IMAGE_NAME.search(urlsplit(url).path):
         return Piece(name, "image, by its address", [{"type": "image", "source": source}])

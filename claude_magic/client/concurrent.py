@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 from .. import errors
 from ..conversation.accumulator import Accumulator
 from .failures import check_address
-from .parameters import create_arguments
 from .providers import PROVIDERS
 from .refusals import id_in
+from .sdk_arguments import create_arguments
 from .settings import Settings, headers
 from .stream import Stream, events_of
 

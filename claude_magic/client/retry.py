@@ -1,20 +1,50 @@
-"""How many requests go side by side: never more than the limit, and fewer where the API says that it is too much.
-
-Additive increase, multiplicative decrease: an answer allows a little more, a 429 or 529 half as much; and where the
-API's `anthropic-ratelimit-*` headers say that nothing is left, all wait until it is. None waits for what is further
-off than the longest wait: the row that was told so fails, and the others find out for themselves.
-"""
+"""When a failed request is sent again, and after how long: one policy for one request and for many."""
 
 from __future__ import annotations
 
 import asyncio
+import random
 import time
 from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 
+from .. import errors
 from ..errors import APIError, ClaudeError, OverloadedError, RateLimitError
+
+
+def is_retryable(failure: errors.ClaudeError) -> bool:
+    """Whether another attempt may help."""
+    if isinstance(failure, errors.APIError):
+        return failure.retryable
+    return isinstance(failure, errors.ConnectionFailedError)
+
+
+def delay_before(attempt: int, failure: errors.ClaudeError, max_wait: float) -> float:
+    """Seconds until the next attempt: what the API asks for, else the SDK's own backoff (`_base_client.py`).
+
+    `attempt` counts the retries so far. Raises the failure where that is longer than `max_wait` seconds.
+    """
+    asked = getattr(failure, "retry_after", None)
+    delay = asked if asked is not None and asked > 0 else min(0.5 * 2.0**attempt, 8.0) * (1 - 0.25 * random.random())
+    if delay > max_wait:
+        form = "%H:%M:%S" if delay < 3600 else "%Y-%m-%d %H:%M"
+        clock = time.strftime(form, time.localtime(time.time() + delay))
+        failure.advice = f"It asks to come back in {delay:.0f} s, at {clock}; max_retry_wait is shorter than that."
+        raise failure
+    return float(delay)
+
+
+def retry_reason(failure: errors.ClaudeError) -> str:
+    """Why there is a pause, in two words."""
+    reasons = {
+        errors.RateLimitError: "rate limit",
+        errors.OverloadedError: "overloaded",
+        errors.ConnectionFailedError: "no connection",
+    }
+    return reasons.get(type(failure), "server error")
+
 
 _KINDS = ("requests", "tokens", "input-tokens", "output-tokens")
 
