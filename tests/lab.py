@@ -30,7 +30,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Dialog, Error, Locator,
 from playwright.sync_api import Page as Tab
 
 from claude_magic import offline
-from claude_magic.offline.reply import events
+from claude_magic.offline.replies.message import events
 
 Application = Literal["lab", "notebook"]
 

@@ -393,7 +393,7 @@ def test_another_model_goes_on_where_one_refuses_with_what_the_tools_had_done(se
 
     def script(body: Mapping[str, Any]) -> Any:
         models.append(body["model"])
-        from claude_magic.offline.reply import Draft
+        from claude_magic.offline.replies.message import Draft
 
         if len(models) == 1:
             return [call(1, amount=1)]
@@ -407,7 +407,7 @@ def test_another_model_goes_on_where_one_refuses_with_what_the_tools_had_done(se
 
 
 def test_a_refusal_after_a_tool_keeps_what_the_tool_did(session: Session) -> None:
-    from claude_magic.offline.reply import Draft
+    from claude_magic.offline.replies.message import Draft
 
     ran = Ran()
     session.client.offline.script = lambda body: (

@@ -11,7 +11,7 @@ from exchange import LONG, MARK, MODEL, PLAIN, WEATHER, ask, beta, connect, post
 
 from claude_magic import offline
 from claude_magic.models import MODELS
-from claude_magic.offline import betas
+from claude_magic.offline.rules import betas
 
 FAST = "fast-mode-2026-02-01"
 OFF = {"type": "disabled"}

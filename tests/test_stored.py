@@ -20,7 +20,7 @@ from claude_magic.conversation import record
 from claude_magic.conversation.record import DamagedRecord, record_of
 from claude_magic.conversation.turns import Conversation, Turn
 from claude_magic.errors import ThinkingRefusedError
-from claude_magic.offline.blocks import FIELDS
+from claude_magic.offline.rules.blocks import FIELDS
 from claude_magic.options import Options
 from claude_magic.render.turn import answer_outputs
 from claude_magic.request import build

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .faults import Fault
 
 if TYPE_CHECKING:
-    from .reply import Draft
+    from .replies.message import Draft
     from .server import Server
 
 __all__ = ["Draft", "Fault", "Server", "start"]
@@ -33,7 +33,7 @@ def __getattr__(name: str) -> Any:
 
         return Server
     if name == "Draft":
-        from .reply import Draft
+        from .replies.message import Draft
 
         return Draft
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -18,12 +18,12 @@ from typing import Any, cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from ..models import Model
-from . import batches, catalogue, rules
-from .answering import Asked, Memory, Script, answer, count
+from . import batches, models_list, rules
 from .batches import Batches
-from .containers import File
 from .faults import Fault, Rejected, error_body, rejection, should_retry, status_of, stream_error_message
-from .reply import Message, events
+from .replies.answer import Asked, Memory, Script, answer, count
+from .replies.containers import File
+from .replies.message import Message, events
 
 INVALID_KEY = "invalid"
 _ORGANIZATION_ID = "00000000-0000-4000-8000-000000000000"
@@ -155,7 +155,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _get(self, path: str) -> None:
         self._key()
         if path == "/v1/models":
-            self._json(200, catalogue.page(parse_qs(urlsplit(self.path).query)))
+            self._json(200, models_list.page(parse_qs(urlsplit(self.path).query)))
         elif found := re.fullmatch(r"/v1/files/([\w-]+)(/content)?", path):
             file = self.server.stand_in.file(found[1])
             if found[2]:
@@ -165,7 +165,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif path.startswith(batches.PATH):
             self._batch("GET", path)
         elif path.startswith("/v1/models/"):
-            self._json(200, catalogue.entry(unquote(path.removeprefix("/v1/models/"))))
+            self._json(200, models_list.entry(unquote(path.removeprefix("/v1/models/"))))
         else:
             raise Rejected("Not found", status=404)
 

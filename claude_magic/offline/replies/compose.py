@@ -5,19 +5,20 @@ A reply is the label and the sections that fit. A new kind of answer is a functi
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
-from ..models import lookup
-from . import hosting, pausing, quoting
-from .history import Body
-from .prompt import Prompt, read
-from .reply import Draft
-from .schema import example, misfit
-from .sections import LABEL, SECTIONS, closing, instructions, long_text, thoughts
-from .signatures import Prefix
+from ...models import lookup
+from ..rules.history import Block, Body, Placed, canonical, flatten, runs, settled
+from ..rules.signatures import Prefix
+from . import read_prompt, server_tools
+from .message import Draft
+from .read_prompt import Prompt, read
+from .schema_example import example, misfit
+from .sentences import LABEL, SECTIONS, closing, instructions, long_text, thoughts
 
 _REFUSE = re.compile(r"\[\[refuse(?:\s+([\w-]+))?\]\]")
 _PAUSE = re.compile(r"\[\[pause(?:\s+(\d+))?\]\]")
@@ -40,7 +41,7 @@ def draft(body: Body, thinking: bool, hop: int = 0, files: Sequence[str] = ()) -
         return Draft([], "refusal", _REFUSAL)
     output = body.get("output_config") or {}
     opening = [{"type": "thinking", "thinking": thoughts(prompt, output.get("effort"))}] if thinking else []
-    worked = None if output.get("format") else hosting.work(prompt, body, files)
+    worked = None if output.get("format") else server_tools.work(prompt, body, files)
     said = _said(f"{LABEL}Let me see.")
     done = [said, *worked.blocks] if worked else []
     return Draft([*opening, *done, *_content(prompt, body, done)], files=worked.files if worked else ())
@@ -74,7 +75,7 @@ def _content(prompt: Prompt, body: Body, worked: Sequence[dict[str, Any]]) -> li
     found = [section for make in SECTIONS if (section := make(prompt))] or [closing(prompt)]
     told = instructions(prompt)
     said = _said(LABEL + "\n\n".join([told, *found] if told else found))
-    cited = quoting.cite_documents(body)
+    cited = read_prompt.cite_documents(body)
     return [{**said, "text": f"{said['text']}\n\n"}, *cited] if cited else [said]
 
 
@@ -84,12 +85,12 @@ def _said(text: str) -> dict[str, Any]:
 
 def _paused(prompt: Prompt, body: Body, times: int) -> list[dict[str, Any]]:
     """The next part of a turn that pauses so many times: what the last search found, and a search or the end."""
-    made = pausing.paused_calls(body)
-    found = [pausing.paused_result(made[-1])] if made else []
+    made = paused_calls(body)
+    found = [paused_result(made[-1])] if made else []
     if len(made) >= times:
         return [*found, _said(f"{LABEL}I paused {times} time{'s'[: times != 1]}, and go on.\n\n{closing(prompt)}")]
     said = [*found, _said(f"{'' if made else LABEL}Let me search ({len(made) + 1} of {times}).")]
-    return [*said, pausing.paused_call(body, said, prompt.question)]
+    return [*said, paused_call(body, said, prompt.question)]
 
 
 def _named_tool(prompt: Prompt, body: Body) -> dict[str, Any] | None:
@@ -116,3 +117,54 @@ def _call_id(body: Body) -> str:
         prefix.add(f"{i} {message['role']}", {"content": message["content"]})
     model = lookup(body["model"])
     return f"toolu_offline_{prefix.digest()[:16]}_{model.line if model else ''}"
+
+
+_MARK = "srvtoolu_offline_"
+_THINKING = ("thinking", "redacted_thinking")
+_RESULT = {
+    "type": "web_search_result",
+    "title": "Offline stand-in, not Claude: nothing was searched",
+    "url": "https://example.org/",
+    "encrypted_content": "b2ZmbGluZQ==",
+    "page_age": None,
+}
+
+
+def paused_call(body: Body, said: Sequence[Block], query: str) -> dict[str, Any]:
+    """A search that comes after `said` in the reply to a request."""
+    before = [*_words_before(flatten(body["messages"])), *(["assistant", settled(block)] for block in said)]
+    return {"type": "server_tool_use", "id": _id(before), "name": "web_search", "input": {"query": query}}
+
+
+def paused_result(call: Block) -> dict[str, Any]:
+    """What the search found."""
+    return {"type": "web_search_tool_result", "tool_use_id": call["id"], "content": [_RESULT]}
+
+
+def paused_calls(body: Body) -> list[Block]:
+    """The searches of the turn that the request continues; none where it asks something new."""
+    last = runs(flatten(body["messages"]))[-1]
+    return [each.block for each in last if last[0].role == "assistant" and _ours(each)]
+
+
+def is_changed_since_pause(body: Body) -> bool:
+    """Whether the turn that the request continues is not the one that was paused."""
+    placed = flatten(body["messages"])
+    said = [each for each in placed if each.kind not in _THINKING]
+    return any(
+        _ours(each) and each.block["id"] != _id(_words_before(said[:i]))
+        for i, each in enumerate(said)
+        if each.message == placed[-1].message
+    )
+
+
+def _ours(placed: Placed) -> bool:
+    return placed.kind == "server_tool_use" and str(placed.block["id"]).startswith(_MARK)
+
+
+def _words_before(placed: Sequence[Placed]) -> list[Any]:
+    return [[each.role, settled(each.block)] for each in placed if each.kind not in _THINKING]
+
+
+def _id(before: Sequence[Any]) -> str:
+    return _MARK + hashlib.sha256(canonical(before)).hexdigest()[:16]

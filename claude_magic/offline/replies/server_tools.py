@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..rules.history import Body, canonical, tools
 from .containers import File, file_of
-from .history import Body, canonical, tools
-from .prompt import Prompt, shorten
-from .sections import calculate
+from .read_prompt import Prompt, shorten
+from .sentences import calculate
 
 Blocks = list[dict[str, Any]]
 

@@ -10,14 +10,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..models import Model
-from . import compaction, editing, fallback, replies
-from .cache import Cache, Input
+from ...models import Model
+from ..rules import compaction, context_editing, fallback
+from ..rules.history import absent
+from ..rules.parameters import known_model
+from . import compose
 from .containers import Containers
-from .diagnostics import Fingerprints
-from .history import absent
-from .parameters import known_model
-from .reply import Draft, Message, finish, thinks
+from .message import Draft, Message, finish, thinks
+from .prompt_cache import Cache, Fingerprints, Input
 from .tokens import request_tokens, text_tokens
 
 Script = Callable[[dict[str, Any]], "list[dict[str, Any]] | Draft | None"]
@@ -51,7 +51,7 @@ class Memory:
 
 def count(body: dict[str, Any], model: Model) -> dict[str, Any]:
     """The answer of `count_tokens`: after context editing, where the request asks for it."""
-    edited, _ = editing.apply(body, model)
+    edited, _ = context_editing.apply(body, model)
     counted: dict[str, Any] = {"input_tokens": request_tokens(edited, model)}
     if not absent(body, "context_management"):
         counted["context_management"] = {"original_input_tokens": request_tokens(body, model)}
@@ -75,7 +75,7 @@ def _message(asked: Asked, memory: Memory, script: Script | None) -> Message:
         return finish(Draft([]), body, asked.model, memory.cache.serve(body, asked.model, asked.key), asked.number)
     if absent(body, "context_management"):
         return _reply(asked, body, memory, script)
-    edited, applied = editing.apply(body, asked.model)
+    edited, applied = context_editing.apply(body, asked.model)
     message = _edited(asked, edited, memory, script)
     return {**message, "context_management": {"applied_edits": applied}}
 
@@ -84,7 +84,7 @@ def _edited(asked: Asked, edited: dict[str, Any], memory: Memory, script: Script
     """The reply to a request after context editing; behind a summary, where a threshold is reached."""
     edit = compaction.due(edited, request_tokens(edited, asked.model))
     if edit is None:
-        compacting = any(each["type"] == editing.COMPACT for each in editing.edits(edited))
+        compacting = any(each["type"] == context_editing.COMPACT for each in context_editing.edits(edited))
         return _reply(asked, edited, memory, script, iterated=compacting)
     block, used = _summary(asked, edited, memory, edit.get("instructions"), on_demand=False)
     if edit.get("pause_after_compaction"):
@@ -148,7 +148,7 @@ def _reply(
 def _draft(body: dict[str, Any], model: Model, script: Script | None, hop: int, files: Sequence[str]) -> Draft:
     said = script(body) if script else None
     if said is None:
-        return replies.draft(body, thinks(body, model), hop, files)
+        return compose.draft(body, thinks(body, model), hop, files)
     return said if isinstance(said, Draft) else Draft(said)
 
 

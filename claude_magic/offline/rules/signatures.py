@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from typing import Any
 
-from ..models import Model, lookup
-from .faults import Rejected
+from ...models import Model, lookup
+from ..faults import Rejected
 from .history import Block, Body, Placed, canonical, current, flatten, settled, summarizes, system_blocks, tools
 
 # Not a secret: it only makes a damaged signature differ from a whole one.

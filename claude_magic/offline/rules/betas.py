@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .faults import Rejected
+from ..faults import Rejected
 
 COMPACTS_AT_THRESHOLD = "compact-2026-01-12"
 COMPACTS_ON_DEMAND = "compact-2026-09-04"

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..models import EFFORTS, MODELS, Model
-from .editing import compacts
 from .faults import Rejected
-from .parameters import known_model
+from .rules.context_editing import compacts
+from .rules.parameters import known_model
 
 _THINKING_TYPES = ("adaptive", "between_tools", "disabled", "enabled")
 _LISTED = ("active", "deprecated")  # where the query does not say (SDK 2.12, `model_list_params.py`)

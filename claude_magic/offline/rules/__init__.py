@@ -10,11 +10,12 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from ..models import Model
-from . import betas, blocks, compaction, editing, fallback, hosted, parameters, pausing, signatures
-from .faults import Rejected
+from ...models import Model
+from ..faults import Rejected
+from ..replies import compose
+from ..replies.tokens import request_tokens
+from . import betas, blocks, compaction, context_editing, fallback, parameters, server_tools, signatures
 from .history import Body, Placed, absent, flatten, runs, summarizes
-from .tokens import request_tokens
 
 MAX_REQUEST_BYTES = 32 * 1024 * 1024
 MAX_MESSAGES = 100_000
@@ -34,7 +35,7 @@ def check(body: Any, *, header: str = "", counting: bool = False) -> Model:
     # Shape before meaning: a later rule relies on what an earlier one has made sure of.
     for rule in (*(() if counting else parameters.CREATING), *parameters.ALWAYS, *_SHAPES):
         rule(body, model)
-    for check_beta in (parameters.check_speed, editing.check, compaction.check_blocks, fallback.check):
+    for check_beta in (parameters.check_speed, context_editing.check, compaction.check_blocks, fallback.check):
         check_beta(body, model, given)
     for rule in (*(() if counting else _CREATING), *_MEANING):
         rule(body, model)
@@ -64,7 +65,7 @@ def _tools(body: Body, model: Model) -> None:
         if tool.get("type") in (None, "custom"):
             _custom_tool(tool, f"tools.{i}.custom")
         else:
-            hosted.check_tool(tool, f"tools.{i}", model)
+            server_tools.check_tool(tool, f"tools.{i}", model)
     names = [str(tool["name"]) for tool in tools if tool.get("name")]
     if len(names) != len(set(names)):
         raise Rejected("tools: Tool names must be unique.")
@@ -146,7 +147,7 @@ def _order(body: Body, model: Model) -> None:
     if (
         last[0].role == "assistant"
         and absent(body, "compaction")
-        and (not _paused(last) or pausing.is_changed_since_pause(body))
+        and (not _paused(last) or compose.is_changed_since_pause(body))
     ):
         raise Rejected(
             "This model does not support assistant message prefill. The conversation must end with a user message."
@@ -314,8 +315,8 @@ def _length(body: Body, model: Model) -> None:
 _SHAPES: tuple[Callable[[Body, Model], None], ...] = (
     _system,
     _tools,
-    hosted.check_servers,
-    hosted.check_container,
+    server_tools.check_servers,
+    server_tools.check_container,
     _tool_choice,
     _messages,
 )

@@ -10,10 +10,17 @@ import binascii
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from ..content import pdf
-from .faults import Rejected
+from ...content import pdf
+from ..faults import Rejected
+from ..replies.tokens import (
+    MANY_IMAGES,
+    MAX_IMAGE_BASE64_BYTES,
+    MAX_SIDE_OF_MANY_PIXELS,
+    MAX_SIDE_PIXELS,
+    MEDIA_TYPES,
+    picture,
+)
 from .history import Block, Placed, nested
-from .images import MANY_IMAGES, MAX_IMAGE_BASE64_BYTES, MAX_SIDE_OF_MANY_PIXELS, MAX_SIDE_PIXELS, MEDIA_TYPES, picture
 
 # How many images, and how many pages of PDFs, by the model's context.
 MAX_COUNT, MAX_COUNT_BELOW_1M = 600, 100

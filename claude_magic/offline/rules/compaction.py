@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..models import Model
-from . import betas, editing
-from .faults import Rejected
+from ...models import Model
+from ..faults import Rejected
+from ..replies.read_prompt import SUMMARIZED, Prompt, read, shorten
+from ..replies.sentences import LABEL
+from . import betas, context_editing
 from .history import Block, Body, Placed, absent, flatten, runs, summarizes
-from .prompt import SUMMARIZED, Prompt, read, shorten
-from .sections import LABEL
 from .signatures import Summary, prefix_of, sign, summary_of, text_digest
 
 DEFAULT_TRIGGER_TOKENS = 150_000
@@ -74,7 +74,7 @@ def check_demand(body: Body, model: Model) -> None:
         raise Rejected("compaction.summarize.instructions: Input should be a valid string")
     if not absent(body, "context_management"):
         raise Rejected("compaction: cannot be combined with `context_management`")
-    if not editing.compacts(model):
+    if not context_editing.compacts(model):
         raise Rejected("compaction: not supported for this model.")
 
 
@@ -98,7 +98,7 @@ def check_whole(body: Body, model: Model) -> None:
 
 def due(body: Body, tokens: int) -> Block | None:
     """The edit that asks to compact at a threshold, where the request has reached it."""
-    edit = next((each for each in editing.edits(body) if each["type"] == editing.COMPACT), None)
+    edit = next((each for each in context_editing.edits(body) if each["type"] == context_editing.COMPACT), None)
     if edit is None:
         return None
     trigger = (edit.get("trigger") or {}).get("value", DEFAULT_TRIGGER_TOKENS)

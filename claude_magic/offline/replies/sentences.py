@@ -8,7 +8,7 @@ import operator
 import re
 from collections.abc import Callable
 
-from .prompt import Frame, Prompt, result_text, shorten
+from .read_prompt import Frame, Prompt, result_text, shorten
 
 LABEL = "*Offline stand-in, not Claude.*\n\n"
 

@@ -10,11 +10,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..models import Model, lookup
+from ...models import Model, lookup
+from ..faults import Rejected
+from ..replies.tokens import version
 from . import betas
-from .faults import Rejected
 from .history import Body, absent
-from .images import version
 
 MIN_BUDGET_TOKENS = 1024
 MAX_USER_ID_CHARACTERS = 256

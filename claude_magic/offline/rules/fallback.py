@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ..models import Model
+from ...models import Model
+from ..faults import Rejected
+from ..replies.tokens import version
 from . import betas
-from .faults import Rejected
 from .history import Body, absent
-from .images import version
 from .parameters import FAST_MODELS, check_effort, check_max_tokens, check_thinking, known_model
 
 DEFAULT = "default"

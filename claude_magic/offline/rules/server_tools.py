@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..models import Model
-from .faults import Rejected
+from ...models import Model
+from ..faults import Rejected
 from .history import Body, tools
 
 _ANY = {"type", "name", "allowed_callers", "cache_control", "defer_loading", "strict"}

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ..models import Model
+from ...models import Model
+from ..faults import Rejected
+from ..replies.tokens import request_tokens
 from . import betas
-from .faults import Rejected
 from .history import Block, Body, Placed, absent, current, runs, text_blocks
-from .tokens import request_tokens
 
 COMPACT = "compact_20260112"
 CLEAR_TOOL_USES = "clear_tool_uses_20250919"

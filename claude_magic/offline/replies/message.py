@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from itertools import cycle
 from typing import Any
 
-from ..models import Model
-from .cache import Input
+from ...models import Model
+from ..rules.history import Body, absent, canonical
+from ..rules.signatures import Seal, prefix_of, sign, text_digest
 from .containers import File
-from .history import Body, absent, canonical
-from .signatures import Seal, prefix_of, sign, text_digest
+from .prompt_cache import Input
 from .tokens import characters, reply_tokens, text_tokens
 
 Message = dict[str, Any]

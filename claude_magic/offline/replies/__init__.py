@@ -1,0 +1,1 @@
+"""What the stand-in says, and what it counts for it."""
