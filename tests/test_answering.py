@@ -16,7 +16,7 @@ from claude_magic.cost import pricing
 from claude_magic.cost.budget import Budget
 from claude_magic.notebook.cell import Cell
 from claude_magic.render.turn import header_output
-from claude_magic.session import Outcome, Session
+from claude_magic.session.session import Outcome, Session
 
 RUNS = itertools.count()
 

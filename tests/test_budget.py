@@ -12,7 +12,7 @@ from claude_magic.cost.budget import Alarm, Budget, amount, tighter, without_wha
 from claude_magic.cost.pricing import Cost
 from claude_magic.notebook.cell import Cell
 from claude_magic.render import turn
-from claude_magic.session import Session
+from claude_magic.session.session import Session
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ from claude_magic.offline import Fault
 from claude_magic.options import Options
 from claude_magic.render import export, tool_calls
 from claude_magic.render.turn import header_output, reply_text
-from claude_magic.session import Outcome, Replay, Session
+from claude_magic.session.session import Outcome, Replay, Session
 from claude_magic.tools import approval, functions
 from claude_magic.tools.calls import INTERRUPTED, NOTHING, ToolCalls, run
 

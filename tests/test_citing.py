@@ -24,7 +24,7 @@ from claude_magic.options import Options
 from claude_magic.render import citations, export, markdown
 from claude_magic.render.turn import answer_outputs, reply_text, reply_value
 from claude_magic.request import build
-from claude_magic.session import Session
+from claude_magic.session.session import Session
 
 CITING = Options(citations=True)
 

@@ -11,14 +11,15 @@ import pytest
 from kernel import Page
 from test_session import OFFLINE, ask, dialogue
 
-from claude_magic import comparing, comparison, errors
+from claude_magic import errors
 from claude_magic.cost import pricing
 from claude_magic.notebook.cell import Cell
 from claude_magic.offline import Fault
 from claude_magic.options import Options
 from claude_magic.render.live.columns import Columns
 from claude_magic.render.turn import reply_text
-from claude_magic.session import NO_REPLAY, Outcome, Replay, Session
+from claude_magic.session import comparison
+from claude_magic.session.session import NO_REPLAY, Outcome, Replay, Session
 
 MODELS = ("opus", "sonnet", "haiku")
 
@@ -199,10 +200,10 @@ def test_what_a_model_does_not_take_is_refused_before_anything_is_sent(
 
 
 def test_names_are_counted_and_whole() -> None:
-    assert comparing.compared_models("opus, sonnet") == ["opus", "sonnet"]
+    assert comparison.compared_models("opus, sonnet") == ["opus", "sonnet"]
     for wrong in ("opus,", "a,b,c,d,e,f,g"):
         with pytest.raises(errors.UsageError):
-            comparing.compared_models(wrong)
+            comparison.compared_models(wrong)
 
 
 def test_the_budget_holds_for_all_together(session: Session, shell: Publisher) -> None:

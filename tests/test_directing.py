@@ -13,7 +13,7 @@ from test_session import ask
 from claude_magic.conversation.record import pin_metadata, record_of, system_metadata
 from claude_magic.conversation.turns import Pin, SystemPrompt
 from claude_magic.notebook.cell import Cell
-from claude_magic.session import Session
+from claude_magic.session.session import Session
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ from claude_magic.options import Options
 from claude_magic.render.export import FORMS, Exported, export, form_of, script
 from claude_magic.render.export.script_literals import literal
 from claude_magic.request import build
-from claude_magic.session import Session
+from claude_magic.session.session import Session
 
 RUN_SECONDS = 60
 THOUGHT = {"type": "thinking", "thinking": "Let me see."}

@@ -13,13 +13,13 @@ from hostile import HOSTILE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_magic import replay
 from claude_magic.conversation.accumulator import Accumulator, Reply, call_of, concluded
 from claude_magic.conversation.turns import Block, Call, Conversation, Turn
 from claude_magic.options import Options
-from claude_magic.replay import Records, difference, events, replayed
 from claude_magic.request import build
 from claude_magic.request.build import Request
+from claude_magic.session import replay
+from claude_magic.session.replay import Records, difference, events, replayed
 
 MODEL = "claude-opus-5-5"
 

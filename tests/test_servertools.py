@@ -24,9 +24,9 @@ from claude_magic.notebook.cell import Cell
 from claude_magic.options import Options, parse
 from claude_magic.render import export, tool_calls
 from claude_magic.render.turn import THINKING, folds_of, footer, header_output, made_outputs
-from claude_magic.replay import Records, difference, events
 from claude_magic.request import build
-from claude_magic.session import Session
+from claude_magic.session.replay import Records, difference, events
+from claude_magic.session.session import Session
 
 SEARCHING = Options(web_search=True)
 RUNNING = Options(code_execution=True)

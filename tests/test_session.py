@@ -32,7 +32,7 @@ from claude_magic.offline import Fault
 from claude_magic.options import Options
 from claude_magic.render.turn import answer_outputs, header_output, image_outputs
 from claude_magic.request import build
-from claude_magic.session import NO_REPLAY, Outcome, Replay, Session
+from claude_magic.session.session import NO_REPLAY, Outcome, Replay, Session
 
 OFFLINE = Settings(provider="offline", max_retries=0, timeout=20)
 RETRYING = Settings(provider="offline", max_retries=1, timeout=20)

@@ -29,7 +29,7 @@ from claude_magic.options import Options
 from claude_magic.render import export, json_reply
 from claude_magic.render.turn import answer_outputs, reply_text
 from claude_magic.request import build
-from claude_magic.session import Outcome, Session
+from claude_magic.session.session import Outcome, Session
 from claude_magic.tools import output_schema, structured_output
 
 

@@ -9,7 +9,7 @@ import pytest
 from kernel import Kernel, plain
 from test_session import OFFLINE, RUNS, ask
 
-from claude_magic import errors, warming
+from claude_magic import errors
 from claude_magic.conversation.turns import Pin, Turn
 from claude_magic.cost import ledger, pricing
 from claude_magic.cost.budget import Budget
@@ -17,7 +17,8 @@ from claude_magic.notebook.cell import Cell
 from claude_magic.offline import Fault
 from claude_magic.options import Options
 from claude_magic.render import cost_report
-from claude_magic.session import Session
+from claude_magic.session import cache_warming
+from claude_magic.session.session import Session
 
 LONG = "All of statistics, in order. " * 300
 PINNED = Pin("notes", ({"type": "text", "text": LONG},))
@@ -37,8 +38,8 @@ def session(shared: Session) -> Session:
     return fresh
 
 
-def warm(session: Session, **options: Any) -> warming.Warmed:
-    return warming.warm(session, Options(**options), Cell(None, f"run {next(RUNS)}"), OFFLINE)
+def warm(session: Session, **options: Any) -> cache_warming.Warmed:
+    return cache_warming.warm(session, Options(**options), Cell(None, f"run {next(RUNS)}"), OFFLINE)
 
 
 def read(turn: Turn | None) -> int:
@@ -46,7 +47,7 @@ def read(turn: Turn | None) -> int:
     return pricing.tokens(turn.calls).cached
 
 
-def written(warmed: warming.Warmed) -> int:
+def written(warmed: cache_warming.Warmed) -> int:
     return pricing.tokens(warmed.turn.calls).written
 
 
@@ -93,10 +94,10 @@ def test_it_is_no_turn_and_is_in_the_ledger_once(session: Session) -> None:
 def test_the_line_says_what_was_written_what_it_cost_and_until_when(session: Session) -> None:
     system = f"line {LONG}"
     warmed = warm(session, system=system, cache="1h")
-    said = warming.line(warmed)
+    said = cache_warming.line(warmed)
     assert f"{written(warmed):,} tokens written, 0 read" in said and str(pricing.turn_cost(warmed.turn)) in said
     assert " (1h), longer where it is read" in said and "offline stand-in" in said and "\n" not in said
-    assert "0 tokens written" in warming.line(warm(session, system=system, cache="1h"))
+    assert "0 tokens written" in cache_warming.line(warm(session, system=system, cache="1h"))
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ import pytest
 from test_session import OFFLINE, Reader, ask
 
 from claude_magic import errors
-from claude_magic.comparison import compare
 from claude_magic.conversation.turns import Pin
 from claude_magic.cost import context_window
 from claude_magic.notebook.cell import Cell
 from claude_magic.options import Options
-from claude_magic.session import Session
+from claude_magic.session.comparison import compare
+from claude_magic.session.session import Session
 
 SMALL = "claude-haiku-4-5"  # reads 200,000 tokens
 LONG = "seven. " * 120_000  # 240,000 tokens by the stand-in's count

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from ..prompt.prompt import Prompt
     from ..render.live.live import ApprovingView
     from ..render.text import Bundle
-    from ..session import Outcome, Session
+    from ..session.session import Outcome, Session
     from ..tools.structured_output import Shape
 
 # A host has a top-level domain of letters, and no key has a dot.
@@ -62,7 +62,7 @@ class ClaudeMagic(Magics, Configuration):
     @property
     def session(self) -> Session:
         """The conversations of the notebook that runs now."""
-        from ..session import Session
+        from ..session.session import Session
 
         running = self.notebooks.current
         session = self._sessions.get(running)
@@ -250,7 +250,7 @@ class ClaudeMagic(Magics, Configuration):
         from ..content.secrets import Secrets, known_secrets
         from ..prompt.prompt import build_prompt
         from ..render import history
-        from ..session import Replay
+        from ..session.session import Replay
         from . import gathering
 
         namespace = self.shell.user_ns
@@ -284,12 +284,12 @@ class ClaudeMagic(Magics, Configuration):
 
     def _compare(self, wanted: Options, prompt: Prompt, running: Cell) -> None:
         """Ask several models the same, side by side. What is for one model only is refused."""
-        from .. import comparing, comparison
         from ..render.live import columns
         from ..render.turn import reply_value
-        from ..session import Replay
+        from ..session import comparison
+        from ..session.session import Replay
 
-        names = comparing.compared_models(wanted.model)
+        names = comparison.compared_models(wanted.model)
         single = {"--show-request": wanted.show_request, "--count": wanted.count, "--show-code": wanted.show_code}
         single |= {"--schema": bool(wanted.schema), "--tools": bool(wanted.tools), "--code": wanted.code}
         for flag in (flag for flag, given in {**single, "--fallback": wanted.fallback}.items() if given):

@@ -21,7 +21,7 @@ from .beside import BesideMagics
 if TYPE_CHECKING:
     from ..conversation.turns import Conversation, Turn
     from ..render.text import Bundle
-    from ..session import Session
+    from ..session.session import Session
 
 
 @magics_class
@@ -160,7 +160,7 @@ class ConversationMagics(BesideMagics):
 
         %claude_choose MODEL
         """
-        from .. import comparison
+        from ..session import comparison
 
         words, _ = _words(line)
         if len(words) != 1:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..mapping.progress import Progress
     from ..mapping.results import Results
     from ..mapping.rows import Rows
-    from ..session import Session
+    from ..session.session import Session
 
 
 @dataclass(frozen=True)

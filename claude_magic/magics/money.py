@@ -52,21 +52,21 @@ class MoneyMagics(BesideMagics):
         The options are those of %%claude that the question will have: another model, effort or thinking reads
         nothing of this cache.
         """
-        from .. import warming
         from ..conversation import record
+        from ..session import cache_warming
 
         asking = self._asking
         wanted, words = options.parse(line, asking.defaults())
         wanted = asking.resolved(_to_warm(wanted, options.words(words)))
         session, cell, settings = asking.session, asking.cell, asking.settings()
         if wanted.show_request:
-            print(warming.request(session, wanted, cell, settings.provider).as_json())
+            print(cache_warming.request(session, wanted, cell, settings.provider).as_json())
             return
         if asking.replay == "only":
             print("This kernel replays, and asks nothing: there is no cache to fill.")
             return
-        warmed = warming.warm(session, wanted, cell, settings)
-        self.shell.display_pub.publish({"text/plain": warming.line(warmed)}, record.metadata(warmed.turn))
+        warmed = cache_warming.warm(session, wanted, cell, settings)
+        self.shell.display_pub.publish({"text/plain": cache_warming.line(warmed)}, record.metadata(warmed.turn))
 
 
 def _to_warm(wanted: Options, chats: Sequence[str]) -> Options:

@@ -14,7 +14,7 @@ from ..notebook.cell import Cell
 from ..notebook.journal import Entry, Journal
 from ..render import text
 from ..render.turn import OFFLINE
-from ..session import Session
+from ..session.session import Session
 
 MAX_SKIPPED_LINES = 5
 

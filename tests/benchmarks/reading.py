@@ -85,7 +85,7 @@ def with_cell(address: str) -> str:
     from claude_magic.notebook.cell import Cell
     from claude_magic.options import Options
     from claude_magic.render.live.live import view_for
-    from claude_magic.session import Session
+    from claude_magic.session.session import Session
 
     session = Session()
     session.client, settings = _client()

@@ -16,29 +16,29 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from . import models
-from .answering import Answer
+from .. import models
+from ..client import Client, Settings, providers
+from ..conversation.accumulator import Accumulator
+from ..conversation.turns import CONTINUE, Along, Block, Call, Conversation, Pin, Turn, turns_of
+from ..cost import context_window, count
+from ..cost.budget import Budget, tighter, without_what_was_left
+from ..cost.count import Counted
+from ..errors import ClaudeError, ReplyInterrupted, StreamError, UsageError
+from ..interrupts import uninterrupted
+from ..notebook import reader
+from ..notebook.cell import Cell
+from ..notebook.journal import Journal, Why, Writer
+from ..notebook.reader import Saved
+from ..options import Options
+from ..render.live.columns import Columns
+from ..render.live.live import View
+from ..render.turn import REPLAYED, who_answers
+from ..request import build, citations, limits, parameters, server_tools
+from ..request.build import Request
+from ..tools.calls import ToolCalls
+from .answer import Answer
 from .chats import Chats
-from .client import Client, Settings, providers
-from .conversation.accumulator import Accumulator
-from .conversation.turns import CONTINUE, Along, Block, Call, Conversation, Pin, Turn, turns_of
-from .cost import context_window, count
-from .cost.budget import Budget, tighter, without_what_was_left
-from .cost.count import Counted
-from .errors import ClaudeError, ReplyInterrupted, StreamError, UsageError
-from .interrupts import uninterrupted
-from .notebook import reader
-from .notebook.cell import Cell
-from .notebook.journal import Journal, Why, Writer
-from .notebook.reader import Saved
-from .options import Options
-from .render.live.columns import Columns
-from .render.live.live import View
-from .render.turn import REPLAYED, who_answers
 from .replay import Records, difference, events, replayed
-from .request import build, citations, limits, parameters, server_tools
-from .request.build import Request
-from .tools.calls import ToolCalls
 
 
 @dataclass(frozen=True)

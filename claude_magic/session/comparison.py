@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import contextvars
+import threading
+import time
 import uuid
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from . import comparing, models
-from .client import Settings
-from .comparing import Compared, ComparedQuestion
-from .conversation.turns import Along, Block, Conversation, Turn
-from .cost import context_window, count, pricing
-from .cost.budget import Budget, tighter
-from .errors import ReplyInterrupted, UsageError
-from .interrupts import uninterrupted
-from .notebook.cell import Cell
-from .options import Options
-from .render.live.columns import Columns
-from .render.turn import REPLAYED, who_answers
-from .request import build
-from .request.build import Request
+from .. import models
+from ..client import Client, Settings
+from ..conversation.turns import Along, Block, Conversation, Turn
+from ..cost import context_window, count, pricing
+from ..cost.budget import Budget, tighter
+from ..errors import ClaudeError, ReplyInterrupted, StreamError, UsageError
+from ..interrupts import uninterrupted
+from ..notebook.cell import Cell
+from ..notebook.journal import Writer
+from ..options import Options
+from ..render.live.columns import Column, Columns
+from ..render.turn import REPLAYED, who_answers
+from ..request import build
+from ..request.build import Request
+from .answer import Answer
 from .session import NO_REPLAY, Outcome, Replay, Session, call_key, draft_turn
 
 
@@ -77,7 +82,7 @@ def compare(
                 _question(session, side, share, history, content, cell, settings)
                 for side, share in zip(sides, shares, strict=True)
             ]
-        found = comparing.ask_models(session.client, questions, settings, columns)
+        found = ask_models(session.client, questions, settings, columns)
     finally:
         with uninterrupted(swallow=True):
             session.spent += [each.turn for each in found if each.turn is not None]
@@ -198,3 +203,92 @@ def _successors(session: Session, turns: Sequence[Turn]) -> list[Turn]:
     """Turns that were chosen among these: the same replies, under ids of their own."""
     calls = {call_key(call) for turn in turns for call in turn.calls}
     return [turn for turn in session.chats.turns if calls & {call_key(call) for call in turn.calls}]
+
+
+MAX_MODELS = 6  # side by side: more cannot be read
+# How long a connection that is silent is waited for after an Interrupt: what it brings later is not kept.
+STOP_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class ComparedQuestion:
+    """What one model is asked: the request, and the turn that it will make.
+
+    `unbound` makes the same request without earlier thinking. `budget` is what the reply may cost at most;
+    `None` where there is none.
+    """
+
+    asked: Request
+    draft: Turn
+    writer: Writer | None
+    budget: Budget | None
+    unbound: Callable[[], Request]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What became of one model's question: the turn, the failure, or (a reply that broke off) both."""
+
+    model: str
+    turn: Turn | None = None
+    failure: ClaudeError | None = None
+
+
+def compared_models(given: str) -> list[str]:
+    """The models of `--model opus,sonnet`. Raises `UsageError` for too many, and for one that is missing."""
+    found = [name.strip() for name in given.split(",")]
+    if not all(found):
+        raise UsageError(f"--model {given} lacks a model between its commas.")
+    if len(found) > MAX_MODELS:
+        raise UsageError(f"--model takes at most {MAX_MODELS} models to compare, not {len(found)}.")
+    return found
+
+
+def ask_models(
+    client: Client, questions: Sequence[ComparedQuestion], settings: Settings, columns: Columns
+) -> list[Compared]:
+    """Ask all at once, and show the replies as they come. Each failure is its model's own."""
+    runs = [_Run(client, each, settings, column) for each, column in zip(questions, columns.columns, strict=True)]
+    with warnings.catch_warnings():  # the streams silence warnings, each in its thread: put back what was before
+        try:
+            for run in runs:
+                run.thread.start()
+            while any(run.thread.is_alive() for run in runs):
+                columns.draw()
+                columns.changed.wait(columns.REFRESH_SECONDS)
+                columns.changed.clear()
+        except KeyboardInterrupt:
+            with uninterrupted(swallow=True):  # people press it twice
+                columns.stop()
+                end = time.monotonic() + STOP_SECONDS
+                for run in runs:
+                    run.thread.join(max(0.0, end - time.monotonic()))
+        with uninterrupted(swallow=True):
+            return [run.concluded() for run in runs]
+
+
+class _Run:
+    """One model's reply, in a thread of its own."""
+
+    def __init__(self, client: Client, question: ComparedQuestion, settings: Settings, column: Column) -> None:
+        self._question = question
+        self._failure: ClaudeError | None = ReplyInterrupted("The reply was interrupted.")
+        self._answer = Answer(client, settings, column, question.draft, question.writer, question.budget)
+        self._column = column
+        context = contextvars.copy_context()
+        self.thread = threading.Thread(target=context.run, args=(self._stream,), name="claude_magic reply", daemon=True)
+
+    def _stream(self) -> None:
+        try:
+            self._failure = self._answer.ask(self._question.asked, self._question.unbound)
+        except Exception as error:  # what nobody foresaw is this model's failure, and no other's
+            self._failure = StreamError(f"The reply is unreadable ({type(error).__name__}).")
+        self._column.finish()
+
+    def concluded(self) -> Compared:
+        """What came of it: of a connection that was silent when all were stopped, what had arrived."""
+        model = str(self._answer.draft.params["model"])
+        if self._answer.reply.message:
+            return Compared(model, self._answer.conclude(), self._failure)
+        self._answer.close()
+        return Compared(model, failure=self._failure)

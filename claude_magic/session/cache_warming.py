@@ -10,20 +10,20 @@ import time
 from dataclasses import dataclass, replace
 from typing import Any
 
-from . import models
-from .answering import Answer
-from .client import Client, Settings
-from .conversation.turns import Block, Call, Message, Turn, blocks
-from .cost import count, pricing
-from .cost.budget import Budget
-from .errors import UsageError
-from .notebook.cell import Cell
-from .options import Options
-from .render import text
-from .render.live.live import Unseen
-from .render.turn import OFFLINE
-from .request.build import PASSING, TTL_SECONDS, Request
-from .request.parameters import COMPACT, betas
+from .. import models
+from ..client import Client, Settings
+from ..conversation.turns import Block, Call, Message, Turn, blocks
+from ..cost import count, pricing
+from ..cost.budget import Budget
+from ..errors import UsageError
+from ..notebook.cell import Cell
+from ..options import Options
+from ..render import text
+from ..render.live.live import Unseen
+from ..render.turn import OFFLINE
+from ..request.build import PASSING, TTL_SECONDS, Request
+from ..request.parameters import COMPACT, betas
+from .answer import Answer
 from .session import Session, draft_turn
 
 PLACEHOLDER: list[Block] = [{"type": "text", "text": "."}]

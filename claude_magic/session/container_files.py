@@ -11,10 +11,10 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .client import Client, Settings
-from .content import images
-from .conversation.turns import Block
-from .render import tool_calls
+from ..client import Client, Settings
+from ..content import images
+from ..conversation.turns import Block
+from ..render import tool_calls
 
 MAX_FILES = 20
 MAX_SECONDS = 30.0  # for all of them: the reply is there already, and the reader waits

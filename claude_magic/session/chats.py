@@ -13,11 +13,11 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .conversation.turns import Conversation, Pin, SystemPrompt, Turn
-from .notebook import reader
-from .notebook.cell import Cell
-from .notebook.reader import Saved
-from .request import build
+from ..conversation.turns import Conversation, Pin, SystemPrompt, Turn
+from ..notebook import reader
+from ..notebook.cell import Cell
+from ..notebook.reader import Saved
+from ..request import build
 
 NOTHING = Conversation()
 

@@ -10,22 +10,22 @@ from contextlib import closing, suppress
 from decimal import Decimal
 from typing import Any
 
-from . import products
-from .client import Client, Settings, Stream
-from .conversation.accumulator import GOES_ON, TOOL_RESULT, Accumulator, Reply, call_of, concluded
-from .conversation.turns import Block, Call, Turn, open_calls
-from .cost import pricing
-from .cost.budget import Budget
-from .cost.count import CHARACTERS_PER_TOKEN, estimate
-from .errors import APIError, ClaudeError, ReplyInterrupted, StreamError, ThinkingRefusedError
-from .interrupts import uninterrupted
-from .notebook.journal import Writer
-from .render import tool_calls
-from .render.live.live import View
-from .request import build, server_tools
-from .request.build import Request
-from .request.parameters import CLEAR_THINKING, CLEAR_TOOL_USES
-from .tools.calls import ToolCalls
+from ..client import Client, Settings, Stream
+from ..conversation.accumulator import GOES_ON, TOOL_RESULT, Accumulator, Reply, call_of, concluded
+from ..conversation.turns import Block, Call, Turn, open_calls
+from ..cost import pricing
+from ..cost.budget import Budget
+from ..cost.count import CHARACTERS_PER_TOKEN, estimate
+from ..errors import APIError, ClaudeError, ReplyInterrupted, StreamError, ThinkingRefusedError
+from ..interrupts import uninterrupted
+from ..notebook.journal import Writer
+from ..render import tool_calls
+from ..render.live.live import View
+from ..request import build, server_tools
+from ..request.build import Request
+from ..request.parameters import CLEAR_THINKING, CLEAR_TOOL_USES
+from ..tools.calls import ToolCalls
+from . import container_files
 
 # How often a reply that pauses (`pause_turn`: its server tools take long) is asked to go on.
 MAX_PAUSES = 10
@@ -222,7 +222,7 @@ class Answer:
     def _look_at_files(self, reply: Reply, settings: Settings) -> None:
         """Fetch what Claude's code made. An Interrupt ends the fetching, and loses nothing of the reply."""
         with suppress(KeyboardInterrupt):
-            self.files = products.fetch(self._client, settings, reply.content)
+            self.files = container_files.fetch(self._client, settings, reply.content)
         if tool_calls.ran_code(reply.content) and UNPRICED not in self.notes:
             self.notes.append(UNPRICED)
 

@@ -15,11 +15,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-from .conversation.accumulator import TOOL_RESULT, whole_text
-from .conversation.turns import Block, Call, Conversation, Message, Turn, blocks, text_of, turns_of
-from .cost.budget import without_what_was_left
-from .request import build
-from .request.build import Request
+from ..conversation.accumulator import TOOL_RESULT, whole_text
+from ..conversation.turns import Block, Call, Conversation, Message, Turn, blocks, text_of, turns_of
+from ..cost.budget import without_what_was_left
+from ..request import build
+from ..request.build import Request
 
 MAX_FIRST_TOKEN_SECONDS = 3.0
 SLOWEST_CHARACTERS_PER_SECOND = 60.0
