@@ -24,10 +24,10 @@ from claude_magic.conversation.map_run import Mapped
 from claude_magic.conversation.record import record_of
 from claude_magic.cost import pricing
 from claude_magic.errors import ClaudeError, InvalidRequestError, ReplyInterrupted, UsageError
-from claude_magic.mapping import batching, pickup
-from claude_magic.mapping import results as stored_answers
+from claude_magic.mapping import batch_pickup, batches
+from claude_magic.mapping import store as stored_answers
 from claude_magic.mapping.answers import RowAnswer
-from claude_magic.mapping.results import Results
+from claude_magic.mapping.store import Results
 from claude_magic.notebook import reader as notebooks
 from claude_magic.offline import Draft, Fault
 from claude_magic.offline.batches import EXPIRES_SECONDS, MAX_BATCH_BYTES
@@ -60,8 +60,8 @@ def loaded() -> Notebook:
 @pytest.fixture
 def notebook(loaded: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Notebook]:
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))
-    monkeypatch.setattr(pickup, "POLL_SECONDS", 0.02)
-    monkeypatch.setattr(pickup, "SETTLE_SECONDS", 0.2)
+    monkeypatch.setattr(batch_pickup, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(batch_pickup, "SETTLE_SECONDS", 0.2)
     loaded.server.batches.__init__()  # type: ignore[misc]
     loaded.server.requests.clear()
     loaded.server.batch_faults.clear()
@@ -82,11 +82,11 @@ def test_a_batch_answers_all_rows_at_half_the_price(notebook: Notebook) -> None:
 
 
 def test_more_than_a_batch_holds_is_split(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batching, "MAX_REQUESTS", 4)
+    monkeypatch.setattr(batches, "MAX_REQUESTS", 4)
     result = notebook.map("list(range(10)) --batch")
     assert [len(batch.requests) for batch in notebook.server.batches.all.values()] == [4, 4, 2]
     assert result["error"].isna().all()
-    monkeypatch.setattr(batching, "MAX_BYTES", 700)
+    monkeypatch.setattr(batches, "MAX_BYTES", 700)
     notebook.map("list(range(10)) --batch --fresh")
     assert len(notebook.server.batches.all) > 6
 
@@ -302,8 +302,8 @@ def test_waiting_goes_on_whatever_the_network_does(notebook: Notebook, faults: l
 
 def test_waiting_over_a_lost_network_can_be_stopped(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
     notebook.server.look_faults.extend([Fault("close")] * 1_000)
-    monkeypatch.setattr(pickup, "POLL_SECONDS", 1e6)
-    monkeypatch.setattr(pickup, "SLOWEST_POLL_SECONDS", 1e6)
+    monkeypatch.setattr(batch_pickup, "POLL_SECONDS", 1e6)
+    monkeypatch.setattr(batch_pickup, "SLOWEST_POLL_SECONDS", 1e6)
     stop_when_submitted(notebook)
     with pytest.raises(ReplyInterrupted, match="waiting was interrupted"):
         notebook.map("['a'] --batch")

@@ -24,7 +24,7 @@ from claude_magic.client import concurrent as client_many
 from claude_magic.client.retry import Pace
 from claude_magic.cost import pricing
 from claude_magic.errors import RateLimitError, ReplyInterrupted
-from claude_magic.mapping import now
+from claude_magic.mapping import concurrent
 
 ROWS = int(os.environ.get("CLAUDE_MAGIC_FAULT_ROWS", "1000"))
 SHARE = max(0.05, 200 / ROWS)
@@ -125,14 +125,14 @@ def test_an_interrupt_in_any_phase_keeps_what_is_done_and_leaves_nothing_behind(
 
 
 def test_a_row_that_fails_as_nobody_foresaw_costs_no_other(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = now.answer_of
+    made = concurrent.answer_of
 
     def broken(key: str, reply: Any, *calls: Any) -> Any:
         if "re: 7" in str(reply.content):
             raise ArithmeticError
         return made(key, reply, *calls)
 
-    monkeypatch.setattr(now, "answer_of", broken)
+    monkeypatch.setattr(concurrent, "answer_of", broken)
     with Unruly(1, 0.0) as server:
         monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
         result = notebook.ask(10)

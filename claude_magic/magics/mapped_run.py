@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from ..conversation.turns import Call
     from ..mapping.job import Job
     from ..mapping.progress import Progress
-    from ..mapping.results import Results
     from ..mapping.rows import Rows
+    from ..mapping.store import Results
     from ..session.session import Session
 
 

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from ..client.batches import Batches
     from ..cost.budget import Budget
     from ..mapping.job import Job
-    from ..mapping.lines import Line
+    from ..mapping.line import Line
     from ..mapping.progress import Progress
     from ..mapping.prompts import RowRequests
-    from ..mapping.results import Results
     from ..mapping.rows import Rows
+    from ..mapping.store import Results
     from ..options import Options
     from ..request.build import Request
     from ..tools.structured_output import Shape
@@ -83,18 +83,19 @@ class MapMagics(BesideMagics):
     def _map(self, line: str, body: str) -> None:
         import json
 
-        from ..mapping import lines, partitions, rows
+        from ..mapping import dask, rows
+        from ..mapping.line import read
         from ..tools import structured_output
 
         self._adopt_early()
-        asked = lines.read(line, self._asking.defaults())
+        asked = read(line, self._asking.defaults())
         value = _value_of(asked.over, self.shell.user_ns)
         if asked.options.out is None and not asked.options.show_request:
             raise UsageError("The result needs a name.", advice=f"Write %%claude_map {asked.over} --out NAME.")
         shape = structured_output.shape_of(asked.options.schema, self.shell.user_ns) if asked.options.schema else None
         schema = None if shape is None else json.dumps(shape.schema)
         options = self._asking.resolved(dataclasses.replace(asked.options, schema=schema))
-        if partitions.is_partitioned(value) and not options.show_request:
+        if dask.is_partitioned(value) and not options.show_request:
             self._map_partitions(asked, options, body, value, shape)
             return
         data = rows.rows_of(value)
@@ -120,7 +121,7 @@ class MapMagics(BesideMagics):
 
     def _map_partitions(self, asked: Line, options: Options, body: str, value: Any, shape: Shape | None) -> None:
         """Bind a lazy frame: its partitions are asked where and when Dask computes them."""
-        from ..mapping import partitions
+        from ..mapping import dask
 
         session = self._asking.session
         if asked.batch or asked.background or options.budget is not None or session.budget is not None:
@@ -134,10 +135,10 @@ class MapMagics(BesideMagics):
                 "Dask's workers take their key from their own environment, not from this kernel.",
                 advice="Set ANTHROPIC_API_KEY before Dask starts, and leave out ClaudeMagic.client and %claude_key.",
             )
-        spec = partitions.Spec(
+        spec = dask.Spec(
             name=asked.over,
             body=body,
-            values=partitions.values_of(body, self.shell.user_ns),
+            values=dask.values_of(body, self.shell.user_ns),
             built=self._built(options),
             options=options,
             settings=self._asking.settings(),
@@ -145,7 +146,7 @@ class MapMagics(BesideMagics):
             kept=self._asking.journal,
             shape=shape,
         )
-        self.shell.user_ns[str(options.out)] = partitions.mapped(value, spec)
+        self.shell.user_ns[str(options.out)] = dask.mapped(value, spec)
         again = "; computed again, it asks only what is missing" if spec.kept else ""
         print(
             f"{options.out} is lazy: its {value.npartitions:,} partitions are asked when Dask computes them{again}. "
@@ -232,7 +233,8 @@ class MapMagics(BesideMagics):
 
     def _by_batch(self, run: Run, results: Results) -> tuple[ClaudeError | None, list[str]]:
         """Get the missing answers by batches. Returns why that ended early, and the ids of the batches."""
-        from ..mapping import batching, table
+        from ..mapping import table
+        from ..mapping.batches import Batching
 
         job = run.job
         missing = job.missing(results)
@@ -242,7 +244,7 @@ class MapMagics(BesideMagics):
             so_far = job.mapped(str(job.asking.base["model"]), ids)
             run.progress.note(table.metadata(so_far), f"batches under way: {', '.join(ids)}")
 
-        by_batch = batching.Batching(job, results, batches, run.progress, tell)
+        by_batch = Batching(job, results, batches, run.progress, tell)
         if missing and (failure := by_batch.pick_up_adopted()):
             return failure, by_batch.ids
         missing = [key for key in missing if key not in job.answers]
@@ -302,10 +304,10 @@ class MapMagics(BesideMagics):
 
     def _look_after(self, words: list[str]) -> None:
         """`%claude_map --wait`, `--resume`, `--cancel`, `--status`: what of this notebook is under way."""
-        from ..mapping import lines
+        from ..mapping import line
         from ..mapping.progress import Progress
 
-        if len(words) != 1 or words[0] not in lines.LOOKING:
+        if len(words) != 1 or words[0] not in line.LOOKING:
             raise UsageError(
                 "%claude_map takes --wait, --resume, --cancel or --status, for what is under way.",
                 advice="To map: %%claude_map FRAME --out NAME, and the prompt below it.",
@@ -345,13 +347,15 @@ class MapMagics(BesideMagics):
 
     def _resume(self, batches: Batches, results: Results, progress: Progress) -> None:
         """Pick up what has been asked, and say what came."""
-        from ..mapping import pickup
+        from ..mapping import batch_pickup
         from .mapped_run import spend
 
         session, settings = self._asking.session, self._asking.settings()
         told: list[str] = []
         try:
-            for collected in pickup.resume(batches, results, settings, progress, session.client.provider(settings)):
+            for collected in batch_pickup.resume(
+                batches, results, settings, progress, session.client.provider(settings)
+            ):
                 calls = [call for answer in collected.answers for call in answer.calls]
                 if collected.first:
                     spend(session, self._asking.cell.execution_count, calls, collected.part.batch or "")
@@ -388,9 +392,9 @@ class MapMagics(BesideMagics):
 
     def _opening(self) -> Callable[[], Results]:
         """How this notebook's answers are opened: by each thread for itself."""
-        from ..mapping import results
+        from ..mapping import store
 
-        return partial(results.Results, results.file() if self._asking.journal else None, self._asking.session.path)
+        return partial(store.Results, store.file() if self._asking.journal else None, self._asking.session.path)
 
 
 def _value_of(source: str, namespace: dict[str, Any]) -> Any:
@@ -427,9 +431,9 @@ def _stands(batches: Batches, batch: str | None) -> str:
 
 def _cancel(batches: Batches, results: Results, provider: str) -> None:
     """End the batches of a notebook, and say so of each."""
-    from ..mapping import pickup
+    from ..mapping import batch_pickup
 
-    for name, batch in pickup.cancel(batches, results, provider):
+    for name, batch in batch_pickup.cancel(batches, results, provider):
         if batch is None:
             print(f"{name}: there is no such batch for this key; it is forgotten")
         else:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..conversation.accumulator import Reply, whole_text
-from ..conversation.turns import Call, text_of
-from ..errors import ClaudeError
+from ..conversation.turns import Call, Turn, text_of
+from ..cost import pricing
+from ..cost.pricing import FREE, Cost, Tokens
+from ..errors import ClaudeError, SchemaError
+from ..tools import structured_output
+from ..tools.structured_output import Shape
 
 _CALL_FIELDS = frozenset(field.name for field in dataclasses.fields(Call))
 # Why a reply is not the whole answer, where the API says that it stopped.
@@ -75,3 +80,50 @@ def from_data(key: str, data: Any) -> RowAnswer | None:
     if not isinstance(text, str | None) or not isinstance(error, str):
         return None
     return RowAnswer(key, text, error, calls, settled=True)
+
+
+def checked_answer(shape: Shape, answer: RowAnswer) -> RowAnswer:
+    """The answer with its value as plain JSON, or with what of it does not fit."""
+    if answer.error or answer.text is None or not answer.calls:
+        return answer
+    reply = {"role": "assistant", "content": [{"type": "text", "text": answer.text}]}
+    turn = Turn(answer.key, ({"role": "user", "content": []}, reply), answer.calls[-1:])
+    try:
+        structured_output.read(shape, turn)
+    except SchemaError as error:
+        return replace(answer, error=error.message)
+    value = json.loads(answer.text)
+    return replace(answer, value=value[shape.holder] if shape.holder else value)
+
+
+def schema_fields(shape: Shape | None) -> Sequence[str]:
+    """The columns that a reply becomes: those of an object, else one."""
+    properties = () if shape is None or shape.holder else tuple(shape.schema.get("properties", ()))
+    return properties or ("reply",)
+
+
+def field_of(shape: Shape | None, answer: RowAnswer, name: str) -> Any:
+    """One column's value; `None` where there is none."""
+    if shape is None:
+        return answer.text
+    return answer.value.get(name) if name != "reply" and isinstance(answer.value, dict) else answer.value
+
+
+class Tally:
+    """Of one run, as it goes on. `done` counts requests with an answer or an error; `calls` are those paid for."""
+
+    def __init__(self) -> None:
+        self.done = 0
+        self.failed = 0
+        self.cost: Cost = FREE
+        self.tokens = Tokens()
+        self.calls: list[Call] = []
+
+    def add(self, answers: Iterable[RowAnswer]) -> None:
+        """Take answers in."""
+        for answer in answers:
+            self.done += 1
+            self.failed += bool(answer.error)
+            self.cost += pricing.total(map(pricing.call_cost, answer.calls))
+            self.tokens += pricing.tokens(answer.calls)
+            self.calls += answer.calls

@@ -14,15 +14,12 @@ from ..conversation.map_run import Mapped
 from ..cost.budget import Budget
 from ..errors import ClaudeError
 from ..tools.structured_output import Shape
-from . import shapes
-from .answers import RowAnswer
-from .estimate import Estimate, check_budget, estimate
-from .now import ConcurrentRun
+from .answers import RowAnswer, Tally, checked_answer
+from .concurrent import ConcurrentRun
 from .progress import Progress, line
 from .prompts import Ask, RowRequests
-from .purse import SpendLimit
-from .results import Results
-from .tally import Tally
+from .spending import Estimate, SpendLimit, check_budget, estimate
+from .store import Results
 
 # Requests of so many bytes in all are built once and kept; more are built again when they are asked.
 MAX_KEPT_BYTES = 64_000_000
@@ -155,7 +152,7 @@ class Job:
         self.earlier += sum(key in keys for key in self.surveyed.keys)
 
     def _checked(self, answer: RowAnswer) -> RowAnswer:
-        return answer if self.shape is None else shapes.checked_answer(self.shape, answer)
+        return answer if self.shape is None else checked_answer(self.shape, answer)
 
     def mapped(self, model: str, batches: Sequence[str] = ()) -> Mapped:
         """The run so far, as its record."""

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..render.live.panel import Panel, clicks_arrive
-from .tally import Tally
+from .answers import Tally
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

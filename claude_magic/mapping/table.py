@@ -14,7 +14,7 @@ from ..cost import pricing
 from ..cost.pricing import Cost
 from ..render import table, text, turn
 from ..tools.structured_output import Shape
-from . import shapes
+from . import answers
 from .answers import RowAnswer
 from .job import Job
 from .progress import duration
@@ -41,7 +41,7 @@ def columns(job: Job, taken: frozenset[str]) -> dict[str, Column]:
     asked = [each.key in job.answers for each in found]
     costs = [pricing.total(map(pricing.call_cost, each.calls)).dollars for each in paid]
     dollars = [None if each is None or not was else float(each) for each, was in zip(costs, asked, strict=True)]
-    replies = shapes.schema_fields(job.shape)
+    replies = answers.schema_fields(job.shape)
     made = {name: _replies(job.shape, found, name) for name in replies}
     figures = {
         "input_tokens": Column([t.all_input if was else None for t, was in zip(tokens, asked, strict=True)], "count"),
@@ -54,12 +54,12 @@ def columns(job: Job, taken: frozenset[str]) -> dict[str, Column]:
 
 def empty_columns(taken: frozenset[str], shape: Shape | None) -> dict[str, Column]:
     """The same columns of no rows."""
-    made = {name: _replies(shape, [], name) for name in shapes.schema_fields(shape)}
+    made = {name: _replies(shape, [], name) for name in answers.schema_fields(shape)}
     return _named(made, {name: Column([], kind) for name, kind in _FIGURES.items()}, taken)
 
 
 def _replies(shape: Shape | None, found: Sequence[RowAnswer], name: str) -> Column:
-    return Column([shapes.field_of(shape, each, name) for each in found], "text" if shape is None else "any")
+    return Column([answers.field_of(shape, each, name) for each in found], "text" if shape is None else "any")
 
 
 def _named(made: Mapping[str, Column], figures: Mapping[str, Column], taken: frozenset[str]) -> dict[str, Column]:

@@ -93,10 +93,10 @@ def _bare() -> float:
 def _batch() -> float:
     import anthropic  # noqa: F401  (its import is not the batch)
 
-    from claude_magic.mapping import batching
+    from claude_magic.mapping import batches
 
     grown: list[int] = []
-    create = batching.Batching._create
+    create = batches.Batching._create
 
     def weighed(self: Any, *given: Any) -> Any:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -104,7 +104,7 @@ def _batch() -> float:
         grown.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
         return made
 
-    batching.Batching._create = weighed  # type: ignore[method-assign]
+    batches.Batching._create = weighed  # type: ignore[method-assign]
     shell = _shell()
     shell.run_cell_magic("claude_map", f"range({BATCH_ROWS}) --out result --model {MODEL} --batch", PROMPT)
     return sum(grown) / 1024

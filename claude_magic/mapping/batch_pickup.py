@@ -18,7 +18,7 @@ from ..conversation.accumulator import Accumulator, call_of
 from ..interrupts import Noticed
 from .answers import RowAnswer, answer_of
 from .progress import Progress, duration
-from .results import Part, Results
+from .store import Part, Results
 
 POLL_SECONDS = 2.0
 SLOWEST_POLL_SECONDS = 60.0

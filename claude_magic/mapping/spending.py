@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -71,3 +71,28 @@ def check_budget(expected: Estimate, budget: Budget | None) -> None:
             "is left. Nothing was sent.",
             advice="--budget and %config ClaudeMagic.budget raise it; fewer rows, or --batch, cost less.",
         )
+
+
+class SpendLimit:
+    """`left` is in USD; `None` where nothing limits it. Once `closed`, it stays so."""
+
+    def __init__(self, left: Decimal | None) -> None:
+        self.closed = False
+        self._left = left
+        self._spent = Decimal(0)
+        self._rows = 0
+
+    def paid(self, calls: Iterable[Call]) -> None:
+        """A row was asked, by these calls."""
+        if self._left is not None:
+            self._rows += 1
+            self._spent = EXACT.add(self._spent, pricing.total(map(pricing.call_cost, calls)).dollars or Decimal(0))
+
+    def allows(self, under_way: int) -> bool:
+        """Whether one more may go out, which is among those under way: each at what a row has cost so far."""
+        if self._left is None:
+            return True
+        each = self._spent / self._rows if self._rows else Decimal(0)
+        if self._spent >= self._left or self._spent + each * under_way > self._left:
+            self.closed = True
+        return not self.closed

@@ -19,7 +19,7 @@ from ..options import Options
 from ..prompt.expressions import Expression, split
 from ..request.build import Request
 from ..tools.structured_output import Shape
-from . import results, rows, table
+from . import rows, store, table
 from .job import Job, Unwatched, survey
 from .prompts import RowRequests, Template, names_in
 
@@ -82,7 +82,7 @@ def ask_partition(frame: Any, spec: Spec) -> Any:
         shape=spec.shape,
     )
     with _ONE_AT_A_TIME:
-        kept = results.Results(results.file() if spec.kept else None)
+        kept = store.Results(store.file() if spec.kept else None)
         try:
             if missing := job.missing(kept):
                 job.ask_now(missing, kept, Unwatched())

@@ -22,7 +22,7 @@ from ..conversation.turns import Call
 from ..interrupts import Noticed
 from .answers import RowAnswer, answer_of, failed_answer
 from .prompts import Ask
-from .purse import SpendLimit
+from .spending import SpendLimit
 
 TICK_SECONDS = 0.2
 # Answers are taken in by the handful: each time costs a commit, and the thread that asks its turn.

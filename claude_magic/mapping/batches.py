@@ -16,11 +16,11 @@ from .. import errors
 from ..client import retry
 from ..client.batches import Batches
 from ..interrupts import Noticed
+from .batch_pickup import Collected, Pickup
 from .job import Job
-from .pickup import Collected, Pickup
 from .progress import Progress
 from .prompts import wire
-from .results import Part, Results
+from .store import Part, Results
 
 # The API's limits of one batch (CLAUDE_API.md §10), and a little room.
 MAX_REQUESTS = 100_000
