@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from kernel import Kernel
 
-from claude_magic import completion
+from claude_magic.magics import completion
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from kernel import Kernel
 from claude_magic import client as client_module
 from claude_magic import models
 from claude_magic.client import Client, Settings, lookups
-from claude_magic.magics.listing import HEADS, MAX_ROWS, listings_from_api, listings_from_table, models_table
+from claude_magic.magics.models import HEADS, MAX_ROWS, listings_from_api, listings_from_table, models_table
 from claude_magic.models import MODELS, RETIRED, lookup, retirement_note
 
 # Every model that the SDK names, but for its pinned and its retired names.

@@ -26,7 +26,7 @@ from claude_magic.client import Client, Settings, Wait, providers
 from claude_magic.client.providers import FEATURES, PROVIDERS
 from claude_magic.conversation.accumulator import Accumulator
 from claude_magic.cost import pricing
-from claude_magic.magics.configuring import Configuration
+from claude_magic.magics.defaults import Configuration
 
 SECRET = "SECRET-secret-0123456789"
 MODEL = "claude-opus-5-5"

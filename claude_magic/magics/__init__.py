@@ -10,13 +10,12 @@ import re
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from .asking import ClaudeMagic
-from .conversing import ConversationMagics
-from .directing import SystemMagics
-from .fixing import FixMagics
-from .mapping import MapMagics
-from .modelling import ModelMagics
-from .money import MoneyMagics
+from .claude import ClaudeMagic
+from .conversation import ConversationMagics, SystemMagics
+from .cost import MoneyMagics
+from .fix import FixMagics
+from .map import MapMagics
+from .models import ModelMagics
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -1,4 +1,4 @@
-"""The table of models: what each takes and costs, as the API lists it or as the shipped table has it."""
+"""Which models there are: `%claude_models`."""
 
 from __future__ import annotations
 
@@ -7,12 +7,38 @@ from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any
 
+from IPython.core.magic import line_magic, magics_class
+
 from .. import __version__, models
+from ..errors import UsageError
+from .base import BesideMagics
 
 if TYPE_CHECKING:
     from decimal import Decimal
 
     from ..render.text import Bundle
+
+
+@magics_class
+class ModelMagics(BesideMagics):
+    """`%claude_models`."""
+
+    @line_magic
+    def claude_models(self, line: str) -> None:
+        """The models: size, price, thinking and effort, what they take, and when they retire.
+
+        %claude_models [--all]
+
+        Without --all, those that can be asked; with it, the retired ones too.
+        """
+        if set(line.split()) - {"--all"}:
+            raise UsageError("%claude_models takes nothing but --all.")
+        pass
+
+        settings, retired = self._asking.settings(), "--all" in line.split()
+        answer = self._asking.session.client.models(settings, retired=retired)
+        self.shell.display_pub.publish(models_table(answer, settings.provider, retired), {})
+
 
 MAX_ROWS = 100
 MAX_NAME_CHARACTERS = 80

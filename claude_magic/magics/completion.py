@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import SimpleCompletion
 
-from . import options
+from .. import options
 
 if TYPE_CHECKING:
     from dataclasses import Field
@@ -57,7 +57,7 @@ def _on_a_map_line(
     text: str, percent: str, shell: InteractiveShell, chats: Callable[[], Sequence[str]]
 ) -> SimpleMatcherResult:
     """Options and their values; what is mapped over is Python."""
-    from .mapping import line
+    from ..mapping import line
 
     words, fragment = _apart(text)
     if percent == "%":

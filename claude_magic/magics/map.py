@@ -13,7 +13,7 @@ from IPython.core.magic import line_cell_magic, magics_class, no_var_expand
 
 from .. import options
 from ..errors import ClaudeError, ReplyInterrupted, UsageError
-from .beside import BesideMagics
+from .base import BesideMagics
 
 if TYPE_CHECKING:
     from ..client.batches import Batches
@@ -27,9 +27,8 @@ if TYPE_CHECKING:
     from ..options import Options
     from ..request.build import Request
     from ..tools.structured_output import Shape
-    from .asking import ClaudeMagic
-    from .background import Background
-    from .mapped_run import Run
+    from .claude import ClaudeMagic
+    from .map_run import Background, Run
 
 
 @magics_class
@@ -192,7 +191,7 @@ class MapMagics(BesideMagics):
         """Go through the rows, and put together what they ask, of whom, and where the result goes."""
         from ..mapping.job import MAX_KEPT_BYTES, Job, survey
         from ..mapping.progress import Progress
-        from .mapped_run import Run
+        from .map_run import Run
 
         session, settings = self._asking.session, self._asking.settings()
         progress = Progress(self.shell, panel=self._has_panel, background=asked.background)
@@ -255,7 +254,7 @@ class MapMagics(BesideMagics):
 
     def _check_background(self, asked: Line) -> None:
         """Refuse what does not go on behind other cells. Raises `UsageError`."""
-        from .background import kernel_loop
+        from .map_run import kernel_loop
 
         kernel_loop()
         if asked.batch:
@@ -276,7 +275,7 @@ class MapMagics(BesideMagics):
 
     def _go_on(self, run: Run, missing: Sequence[str]) -> None:
         """Ask in the background, and let the cell end."""
-        from .background import Background, kernel_loop
+        from .map_run import Background, kernel_loop
 
         def ask() -> ClaudeError | None:
             with closing(opened()) as results:
@@ -348,7 +347,7 @@ class MapMagics(BesideMagics):
     def _resume(self, batches: Batches, results: Results, progress: Progress) -> None:
         """Pick up what has been asked, and say what came."""
         from ..mapping import batch_pickup
-        from .mapped_run import spend
+        from .map_run import spend
 
         session, settings = self._asking.session, self._asking.settings()
         told: list[str] = []

@@ -10,13 +10,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from IPython.core.magic import line_magic, magics_class
+from IPython.core.magic import line_cell_magic, line_magic, magics_class, no_var_expand
 
 from .. import options
-from ..conversation.record import pin_metadata
-from ..conversation.turns import Pin, turns_of
+from ..conversation.record import pin_metadata, system_metadata
+from ..conversation.turns import Pin, SystemPrompt, turns_of
 from ..errors import UsageError
-from .beside import BesideMagics
+from .base import BesideMagics
 
 if TYPE_CHECKING:
     from ..conversation.turns import Conversation, Turn
@@ -179,11 +179,11 @@ class ConversationMagics(BesideMagics):
         _nothing(line, "%claude_recover")
         from ..conversation.record import DamagedRecord
         from ..notebook.journal import turn_of
-        from . import returning
+        from . import restore
 
         found, damaged = [], 0
         session, cells = self._session, self._asking.notebooks.current.cells
-        for entry in returning.lost(session, session.path, self._asking.cell.page, cells):
+        for entry in restore.lost(session, session.path, self._asking.cell.page, cells):
             try:
                 found.append(turn_of(entry))
             except DamagedRecord:
@@ -195,7 +195,7 @@ class ConversationMagics(BesideMagics):
             return
         put_back = sum(session.chats.put_back(turn) for turn in found)
         now = f"{put_back} put back into the conversation" if put_back else "the conversation is as it was"
-        said = f"{returning.summary(found)} recovered; {now}."
+        said = f"{restore.summary(found)} recovered; {now}."
         self._show_guests(said, found)
 
     @line_magic
@@ -225,7 +225,7 @@ class ConversationMagics(BesideMagics):
 
         %claude_resume [FILE]
         """
-        from . import returning
+        from . import restore
 
         words, _ = _words(line)
         session, cell = self._session, self._asking.cell
@@ -238,17 +238,17 @@ class ConversationMagics(BesideMagics):
                 advice="Name it: %claude_resume FILE, or %config ClaudeMagic.notebook_path.",
             )
         if session.path is not None and path.resolve() == session.path.resolve():
-            lines = list(returning.come_back(session, path))
+            lines = list(restore.come_back(session, path))
             print("\n".join(lines) or f"{path.name} has no turns that are not here.")
             return
         turns, skipped = _turns_in(path)
         adopted = session.chats.adopt(turns, cell)
-        for told in returning.skipped(skipped):
+        for told in restore.skipped(skipped):
             print(told)
         if not adopted:
             print(f"{path} has no turns that are not here.")
             return
-        self._show({"text/plain": f"{returning.summary(adopted)} taken up from {path}."}, _guests(adopted))
+        self._show({"text/plain": f"{restore.summary(adopted)} taken up from {path}."}, _guests(adopted))
 
     def _chats(self, words: Sequence[str]) -> dict[str, Conversation]:
         """The named conversation, or all. Raises `UsageError` if there is none."""
@@ -345,3 +345,43 @@ def _nothing(line: str, magic: str) -> None:
 def _cells(turns: Sequence[Turn]) -> str:
     numbers = [f"[{turn.execution_count}]" for turn in turns if turn.execution_count is not None]
     return f"{turns_of(len(turns))} {', '.join(numbers)}".strip()
+
+
+_OF_CHAT = re.compile(r"""(?:--chat|-c)(?:\s+|=)("[^"]+"|'[^']+'|\S+)\s*""")
+
+
+@magics_class
+class SystemMagics(BesideMagics):
+    """`%claude_system`."""
+
+    @no_var_expand
+    @line_cell_magic
+    def claude_system(self, line: str, cell: str | None = None) -> None:
+        """Give a conversation its system prompt, from this cell on; {{name}} takes it from a variable. Delete the cell,
+        and the prompt is gone. Without a text: say which one there is. --system in a cell holds for that cell only.
+
+        %claude_system [--chat NAME] TEXT
+        %claude_system [--chat NAME] --none
+        """
+        chat, text = _asked(line, cell, self._asking.chat)
+        chats = self._asking.session.chats
+        if not text:
+            print(chats.systems.get(chat) or f"The conversation {chat!r} has no system prompt of its own.")
+            return
+        takes_away = cell is None and text == "--none"
+        system = SystemPrompt(chat, "" if takes_away else self._asking.system_text(text), time.time())
+        chats.set_up(system, self._asking.cell)
+        said = f"The conversation {chat!r} has {'no' if takes_away else 'a'} system prompt of its own from here on."
+        self.shell.display_pub.publish({"text/plain": said}, system_metadata(system))
+
+
+def _asked(line: str, cell: str | None, chat: str) -> tuple[str, str]:
+    """The chat, and the text or `--none`. Raises `UsageError`."""
+    rest = line.strip()
+    if found := _OF_CHAT.match(rest):
+        chat, rest = found.group(1).strip("\"'"), rest[found.end() :]
+    if cell is not None and rest:
+        raise UsageError("%%claude_system takes only --chat on its first line.", advice="The text goes below it.")
+    if rest.startswith("-") and rest != "--none":
+        raise UsageError(f"There is no option {rest.split()[0]}.", advice="There are: --chat NAME, --none.")
+    return chat, rest if cell is None else cell.strip()

@@ -9,7 +9,7 @@ from IPython.core.magic import Magics
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from .asking import ClaudeMagic
+    from .claude import ClaudeMagic
 
 
 class BesideMagics(Magics):

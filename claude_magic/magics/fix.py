@@ -8,7 +8,7 @@ from IPython.core.magic import line_magic, magics_class, no_var_expand
 
 from .. import options
 from ..errors import UsageError
-from .beside import BesideMagics
+from .base import BesideMagics
 
 ASKS = (
     "Correct the cell that failed. Reply with the whole corrected cell as one Python code block, changed no more than "

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..render.live.live import ApprovingView
     from ..tools.calls import ToolCalls
     from ..tools.structured_output import Shape
-    from .asking import ClaudeMagic
+    from .claude import ClaudeMagic
 
 
 def pieces(asking: ClaudeMagic, wanted: Options, running: Cell, secrets: Secrets) -> list[Piece]:

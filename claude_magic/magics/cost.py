@@ -10,7 +10,7 @@ from IPython.core.magic import line_magic, magics_class
 from .. import options
 from ..errors import UsageError
 from ..options import Options
-from .beside import BesideMagics
+from .base import BesideMagics
 
 
 @magics_class

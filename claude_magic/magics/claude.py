@@ -21,7 +21,7 @@ from ..notebook.executions import Executions
 from ..notebook.pages import Notebook, Notebooks
 from ..notebook.reader import has_turns, standing
 from ..options import Options
-from .configuring import Configuration
+from .defaults import Configuration
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
@@ -181,12 +181,12 @@ class ClaudeMagic(Magics, Configuration):
         has_lost = self.journal and self._has_lost(path, cell)
         if not has_lost and not (is_new and has_turns(path)):
             return
-        from . import returning
+        from . import restore
 
         if is_new:
-            yield from returning.come_back(self.session, path)
+            yield from restore.come_back(self.session, path)
         if has_lost:
-            yield from returning.notice(self.session, path, cell)
+            yield from restore.notice(self.session, path, cell)
 
     def _has_lost(self, path: Path, cell: Cell) -> bool:
         """Whether the journal may have a reply that the notebook does not: by a look at the file's bytes."""
@@ -199,7 +199,7 @@ class ClaudeMagic(Magics, Configuration):
 
     def complete(self, asked: CompletionContext) -> SimpleMatcherResult:
         """IPython's matcher for `%claude` and `%%claude` cells."""
-        from .. import completion
+        from . import completion
 
         return completion.match(asked, self.shell, lambda: list(self.session.chats.shown))
 
@@ -251,22 +251,22 @@ class ClaudeMagic(Magics, Configuration):
         from ..prompt.prompt import build_prompt
         from ..render import history
         from ..session.session import Replay
-        from . import gathering
+        from . import cell_inputs
 
         namespace = self.shell.user_ns
-        shape = gathering.shape(self, wanted)
+        shape = cell_inputs.shape(self, wanted)
         schema = wanted.schema if shape is None else json.dumps(shape.schema)
         wanted = self.resolved(dataclasses.replace(wanted, schema=schema))
         secrets = Secrets(known_secrets(namespace, self._client.secrets()), wanted.allow_secrets)
         limits = Limits(wanted.value_tokens, wanted.cell_tokens)
-        pieces = gathering.pieces(self, wanted, running, secrets)
+        pieces = cell_inputs.pieces(self, wanted, running, secrets)
         prompt = build_prompt(body, namespace, pieces, raw=wanted.raw, secrets=secrets, limits=limits)
         content = prompt.content
         if "," in wanted.model:
             self._compare(wanted, prompt, running)
             return None
         view = self._view()
-        tools = gathering.tool_calls(self, wanted, view, secrets)
+        tools = cell_inputs.tool_calls(self, wanted, view, secrets)
         if wanted.count and not wanted.show_request:
             counted = self.session.count(wanted, content, running, self.settings(), tools)
             self._show(history.count_table(counted, prompt.along))
