@@ -3,7 +3,7 @@
 `window.PWN++` has no `=` and no quote in it, so that it is valid in an unquoted attribute; it
 leaves PWN not undefined (NaN).
 
-`HOSTILE` is a list of (name, Markdown). Shown through `claude_magic.markdown.inert`, none of it may do anything.
+`HOSTILE` is a list of (name, Markdown). Shown through `claude_magic.render.markdown.inert`, none of it may do anything.
 """
 
 from __future__ import annotations

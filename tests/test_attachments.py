@@ -152,7 +152,7 @@ def test_an_svg_is_sent_as_what_it_draws(start: bytes, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("start", STARTS)
 def test_an_svg_that_nothing_renders_is_refused(start: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("claude_magic.svg.can_render", lambda: False)
+    monkeypatch.setattr("claude_magic.content.images.can_render_svg", lambda: False)
     assert "PNG" in refusal(start + DRAWING, "drawing.svg")
 
 
@@ -211,7 +211,7 @@ def test_a_table_that_is_too_long_is_read_in_part_and_says_so(tmp_path: Path, mo
     text = document(path)
     assert text.startswith("The first 300 rows of long.csv, which is longer.") and "max 1299" in text
     pandas.DataFrame({"number": range(500)}).to_parquet(tmp_path / "long.parquet")
-    monkeypatch.setattr("claude_magic.tables.MAX_TABLE_ROWS", 100)
+    monkeypatch.setattr("claude_magic.prompt.values.table_files.MAX_TABLE_ROWS", 100)
     monkeypatch.setattr(files, "MAX_FILE_BYTES", 50)
     assert document(tmp_path / "long.parquet").startswith("The first 100 of 500 rows of long.parquet.")
 

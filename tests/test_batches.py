@@ -390,7 +390,7 @@ def test_of_two_kernels_with_the_same_cell_one_submits_and_one_pays(tmp_path: Pa
 
 def test_while_one_kernel_submits_another_waits_and_a_dead_one_is_waited_for_by_none(tmp_path: Path) -> None:
     code = (
-        "import os, sys; from pathlib import Path; from claude_magic.mapping.results import Results\n"
+        "import os, sys; from pathlib import Path; from claude_magic.mapping.store import Results\n"
         "with Results(Path(sys.argv[1])).submitting(print): print('in', flush=True); sys.stdin.read()"
     )
     path = tmp_path / "x.sqlite"
@@ -465,10 +465,10 @@ from traitlets.config import Config
 from IPython.core.interactiveshell import InteractiveShell
 import anthropic, genai_prices, pandas
 from claude_magic.client.batches import Batches
-from claude_magic.mapping import batching, pickup, results
-pickup.POLL_SECONDS, pickup.SETTLE_SECONDS = 0.05, 0.4
-batching.MAX_REQUESTS, batching.CHUNK_BYTES = 20, 500
-classes = {"Batching": batching.Batching, "Batches": Batches, "Results": results.Results}
+from claude_magic.mapping import batch_pickup, batches, store
+batch_pickup.POLL_SECONDS, batch_pickup.SETTLE_SECONDS = 0.05, 0.4
+batches.MAX_REQUESTS, batches.CHUNK_BYTES = 20, 500
+classes = {"Batching": batches.Batching, "Batches": Batches, "Results": store.Results}
 
 def dying(kind, name, when):
     act = getattr(classes[kind], name)

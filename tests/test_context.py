@@ -149,7 +149,7 @@ def test_a_list_that_holds_itself_is_shown_once() -> None:
 
 def test_importing_context_imports_nothing_heavy() -> None:
     heavy = ("PIL", "narwhals", "IPython", "matplotlib", "pandas", "numpy")
-    program = f"import sys, claude_magic.context; print([m for m in {heavy} if m in sys.modules])"
+    program = f"import sys, claude_magic.prompt.prompt; print([m for m in {heavy} if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout.strip() == "[]"
 
 

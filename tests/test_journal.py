@@ -291,8 +291,8 @@ def test_a_renamed_notebook_finds_what_its_cells_asked_before(kept: Journal, tmp
 CHILD = """
 import itertools, json, sys
 from pathlib import Path
-from claude_magic.conversation import Turn
-from claude_magic.journal import Journal
+from claude_magic.conversation.turns import Turn
+from claude_magic.notebook.journal import Journal
 
 turn = Turn(id="t", messages=({"role": "user", "content": [{"type": "text", "text": "Hi"}]},), calls=(), created=5.0)
 writer = Journal(Path(sys.argv[1])).begin(turn, notebook=None, page="", model="m", provider="offline")

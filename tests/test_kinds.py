@@ -349,7 +349,7 @@ def test_an_svg_that_cannot_be_rendered_is_refused_in_a_line(svg: str) -> None:
 
 
 def test_an_svg_that_nothing_renders_is_refused_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("claude_magic.svg.can_render", lambda: False)
+    monkeypatch.setattr("claude_magic.content.images.can_render_svg", lambda: False)
     error = refusal("{{svg}}", svg=Drawn(SVG.format("")))
     assert "svg is an SVG picture" in error.message
     assert "pip install" in error.advice

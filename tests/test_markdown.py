@@ -1,4 +1,4 @@
-"""`claude_magic.markdown`, judged by the parser that JupyterLab itself uses (`tests/marked`)."""
+"""`claude_magic.render.markdown`, judged by the parser that JupyterLab itself uses (`tests/marked`)."""
 
 from __future__ import annotations
 
@@ -469,7 +469,7 @@ def test_code_is_given_as_it_is_and_only_its_last_newline_goes() -> None:
 
 
 def test_importing_markdown_does_not_import_its_parser() -> None:
-    program = "import sys, claude_magic.markdown; print('markdown_it' in sys.modules)"
+    program = "import sys, claude_magic.render.markdown; print('markdown_it' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout.strip() == "False"
 
 

@@ -418,7 +418,7 @@ def test_what_comes_back_can_be_shown_and_sent(tmp_path: Path) -> None:
 LOOK = """
 import sys
 from pathlib import Path
-from claude_magic.notebook import read
+from claude_magic.notebook.reader import read
 assert not read(Path(sys.argv[1])).turns
 print(*sorted({"nbformat", "fastjsonschema", "PIL", "anthropic"} & sys.modules.keys()))
 """

@@ -457,7 +457,7 @@ def test_unknown_dollars_are_not_available() -> None:
 
 
 def test_importing_pricing_does_not_import_genai_prices() -> None:
-    program = "import sys, claude_magic.pricing; print('genai_prices' in sys.modules)"
+    program = "import sys, claude_magic.cost.pricing; print('genai_prices' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout.strip() == "False"
 
 

@@ -69,7 +69,7 @@ def test_run_all_sends_the_same_on_a_live_kernel_after_a_restart_and_in_nbclient
 def test_a_notebook_without_turns_imports_nothing_to_find_out(page: Page) -> None:
     page.save()
     page.run("load", "%load_ext claude_magic")
-    heavy = "[m for m in ('nbformat', 'anthropic', 'genai_prices', 'claude_magic.session') if m in sys.modules]"
+    heavy = "[m for m in ('nbformat', 'anthropic', 'genai_prices', 'claude_magic.session.session') if m in sys.modules]"
     assert (
         page.kernel.evaluate(
             f"(__import__('sys'), [{heavy[1:-1]}])[1]".replace("sys.modules", "__import__('sys').modules")

@@ -11,6 +11,7 @@ import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from ..client.redaction import environment_secrets, redact
@@ -156,14 +157,17 @@ def _failure(error: BaseException) -> Sequence[Block]:
     said = getattr(error, "content", None)
     if type(error).__name__ == "ToolError" and isinstance(said, str | list):
         return content_of(said, "")
-    found = [frame for frame in traceback.extract_tb(error.__traceback__) if not _is_machinery(frame)]
+    own = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__) if not _is_machinery(frame)]
+    found = traceback.StackSummary.extract(own)
     where = [f"  {frame.name}, line {frame.lineno}: {frame.line}" for frame in found[-MAX_FRAMES:]]
     return [_text("\n".join([one_line(error), *where]))]
 
 
-def _is_machinery(frame: traceback.FrameSummary) -> bool:
-    path = Path(frame.filename)
-    return path.parent == Path(__file__).parent or any(part in _MACHINERY for part in path.parts)
+def _is_machinery(frame: FrameType) -> bool:
+    """Whether a frame is of this package, or of the libraries between it and the reader's code."""
+    package = str(frame.f_globals.get("__name__")).partition(".")[0]
+    path = Path(frame.f_code.co_filename)
+    return package == __name__.partition(".")[0] or any(part in _MACHINERY for part in path.parts)
 
 
 def _displayed(outputs: Iterable[Any]) -> list[Block]:
