@@ -11,14 +11,14 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ...models import Model
+from ..request.history import absent
+from ..request.tokens import request_tokens, text_tokens
 from ..rules import compaction, context_editing, fallback
-from ..rules.history import absent
 from ..rules.parameters import known_model
-from . import compose
+from . import compose, summary
 from .containers import Containers
 from .message import Draft, Message, finish, thinks
 from .prompt_cache import Cache, Fingerprints, Input
-from .tokens import request_tokens, text_tokens
 
 Script = Callable[[dict[str, Any]], "list[dict[str, Any]] | Draft | None"]
 Iteration = dict[str, Any]
@@ -97,7 +97,7 @@ def _summary(
     asked: Asked, body: dict[str, Any], memory: Memory, instructions: str | None, *, on_demand: bool
 ) -> tuple[dict[str, Any], Iteration]:
     """The block that stands for the conversation, and what it took to write it."""
-    block = compaction.summarize(asked.body, instructions, on_demand=on_demand)
+    block = summary.summarize(asked.body, instructions, on_demand=on_demand)
     read = memory.cache.serve(body, asked.model, asked.key)
     return block, _iteration("compaction", {**read.usage(), "output_tokens": text_tokens(block["content"])})
 

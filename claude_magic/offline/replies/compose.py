@@ -5,18 +5,18 @@ A reply is the label and the sections that fit. A new kind of answer is a functi
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Sequence
 from typing import Any
 
 from ...models import lookup
-from ..rules.history import Block, Body, Placed, canonical, flatten, runs, settled
-from ..rules.signatures import Prefix
-from . import read_prompt, server_tools
+from ..request.history import Body
+from ..request.pauses import paused_call, paused_calls, paused_result
+from ..request.prompt import Prompt, read
+from ..request.signatures import Prefix
+from . import citations, server_tools
 from .message import Draft
-from .read_prompt import Prompt, read
 from .schema_example import example, misfit
 from .sentences import LABEL, SECTIONS, closing, instructions, long_text, thoughts
 
@@ -75,7 +75,7 @@ def _content(prompt: Prompt, body: Body, worked: Sequence[dict[str, Any]]) -> li
     found = [section for make in SECTIONS if (section := make(prompt))] or [closing(prompt)]
     told = instructions(prompt)
     said = _said(LABEL + "\n\n".join([told, *found] if told else found))
-    cited = read_prompt.cite_documents(body)
+    cited = citations.cite_documents(body)
     return [{**said, "text": f"{said['text']}\n\n"}, *cited] if cited else [said]
 
 
@@ -117,54 +117,3 @@ def _call_id(body: Body) -> str:
         prefix.add(f"{i} {message['role']}", {"content": message["content"]})
     model = lookup(body["model"])
     return f"toolu_offline_{prefix.digest()[:16]}_{model.line if model else ''}"
-
-
-_MARK = "srvtoolu_offline_"
-_THINKING = ("thinking", "redacted_thinking")
-_RESULT = {
-    "type": "web_search_result",
-    "title": "Offline stand-in, not Claude: nothing was searched",
-    "url": "https://example.org/",
-    "encrypted_content": "b2ZmbGluZQ==",
-    "page_age": None,
-}
-
-
-def paused_call(body: Body, said: Sequence[Block], query: str) -> dict[str, Any]:
-    """A search that comes after `said` in the reply to a request."""
-    before = [*_words_before(flatten(body["messages"])), *(["assistant", settled(block)] for block in said)]
-    return {"type": "server_tool_use", "id": _id(before), "name": "web_search", "input": {"query": query}}
-
-
-def paused_result(call: Block) -> dict[str, Any]:
-    """What the search found."""
-    return {"type": "web_search_tool_result", "tool_use_id": call["id"], "content": [_RESULT]}
-
-
-def paused_calls(body: Body) -> list[Block]:
-    """The searches of the turn that the request continues; none where it asks something new."""
-    last = runs(flatten(body["messages"]))[-1]
-    return [each.block for each in last if last[0].role == "assistant" and _ours(each)]
-
-
-def is_changed_since_pause(body: Body) -> bool:
-    """Whether the turn that the request continues is not the one that was paused."""
-    placed = flatten(body["messages"])
-    said = [each for each in placed if each.kind not in _THINKING]
-    return any(
-        _ours(each) and each.block["id"] != _id(_words_before(said[:i]))
-        for i, each in enumerate(said)
-        if each.message == placed[-1].message
-    )
-
-
-def _ours(placed: Placed) -> bool:
-    return placed.kind == "server_tool_use" and str(placed.block["id"]).startswith(_MARK)
-
-
-def _words_before(placed: Sequence[Placed]) -> list[Any]:
-    return [[each.role, settled(each.block)] for each in placed if each.kind not in _THINKING]
-
-
-def _id(before: Sequence[Any]) -> str:
-    return _MARK + hashlib.sha256(canonical(before)).hexdigest()[:16]

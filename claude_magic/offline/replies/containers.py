@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ..faults import Rejected
-from ..rules.history import Body
+from ..request.history import Body
 
 # Docs of the code execution tool: "containers expire"; replies recorded in 2026 have an hour or less.
 LIFE_SECONDS = 3_600

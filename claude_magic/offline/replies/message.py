@@ -10,11 +10,11 @@ from itertools import cycle
 from typing import Any
 
 from ...models import Model
-from ..rules.history import Body, absent, canonical
-from ..rules.signatures import Seal, prefix_of, sign, text_digest
+from ..request.history import Body, absent, canonical
+from ..request.signatures import Seal, prefix_of, sign, text_digest
+from ..request.tokens import characters, reply_tokens, text_tokens
 from .containers import File
 from .prompt_cache import Input
-from .tokens import characters, reply_tokens, text_tokens
 
 Message = dict[str, Any]
 Event = dict[str, Any]

@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...models import Model
-from ..rules.history import Block, Body, canonical, current, flatten, settled, system_blocks, tools
-from ..rules.signatures import readable
-from .tokens import block_tokens, message_tokens, tool_tokens
+from ..request.history import Block, Body, canonical, current, flatten, settled, system_blocks, tools
+from ..request.signatures import readable
+from ..request.tokens import block_tokens, message_tokens, tool_tokens
 
 LOOKBACK_BLOCKS = 20
 TTL_SECONDS: Mapping[str, int] = {"5m": 300, "1h": 3600}

@@ -8,7 +8,7 @@ import operator
 import re
 from collections.abc import Callable
 
-from .read_prompt import Frame, Prompt, result_text, shorten
+from ..request.prompt import Frame, Prompt, result_text, shorten
 
 LABEL = "*Offline stand-in, not Claude.*\n\n"
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from ..rules.history import Body, canonical, tools
+from ..request.history import Body, canonical, tools
+from ..request.prompt import Prompt, shorten
 from .containers import File, file_of
-from .read_prompt import Prompt, shorten
 from .sentences import calculate
 
 Blocks = list[dict[str, Any]]

@@ -12,10 +12,10 @@ from typing import Any
 
 from ...models import Model
 from ..faults import Rejected
-from ..replies import compose
-from ..replies.tokens import request_tokens
-from . import betas, blocks, compaction, context_editing, fallback, parameters, server_tools, signatures
-from .history import Body, Placed, absent, flatten, runs, summarizes
+from ..request import pauses, signatures
+from ..request.history import Body, Placed, absent, flatten, runs, summarizes
+from ..request.tokens import request_tokens
+from . import betas, blocks, compaction, context_editing, fallback, parameters, server_tools
 
 MAX_REQUEST_BYTES = 32 * 1024 * 1024
 MAX_MESSAGES = 100_000
@@ -147,7 +147,7 @@ def _order(body: Body, model: Model) -> None:
     if (
         last[0].role == "assistant"
         and absent(body, "compaction")
-        and (not _paused(last) or compose.is_changed_since_pause(body))
+        and (not _paused(last) or pauses.is_changed_since_pause(body))
     ):
         raise Rejected(
             "This model does not support assistant message prefill. The conversation must end with a user message."

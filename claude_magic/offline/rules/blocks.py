@@ -12,7 +12,8 @@ from typing import Any
 
 from ...content import pdf
 from ..faults import Rejected
-from ..replies.tokens import (
+from ..request.history import Block, Placed, nested
+from ..request.tokens import (
     MANY_IMAGES,
     MAX_IMAGE_BASE64_BYTES,
     MAX_SIDE_OF_MANY_PIXELS,
@@ -20,7 +21,6 @@ from ..replies.tokens import (
     MEDIA_TYPES,
     picture,
 )
-from .history import Block, Placed, nested
 
 # How many images, and how many pages of PDFs, by the model's context.
 MAX_COUNT, MAX_COUNT_BELOW_1M = 600, 100

@@ -5,18 +5,13 @@ Source: CLAUDE_API.md §6, the SDK's `beta_compaction_*` types and `compaction_*
 
 from __future__ import annotations
 
-from typing import Any
-
 from ...models import Model
 from ..faults import Rejected
-from ..replies.read_prompt import SUMMARIZED, Prompt, read, shorten
-from ..replies.sentences import LABEL
+from ..request.history import Block, Body, Placed, absent, flatten, runs, summarizes
+from ..request.signatures import summary_of, text_digest
 from . import betas, context_editing
-from .history import Block, Body, Placed, absent, flatten, runs, summarizes
-from .signatures import Summary, prefix_of, sign, summary_of, text_digest
 
 DEFAULT_TRIGGER_TOKENS = 150_000
-_MAX_PROMPTS = 50
 
 
 def check_blocks(body: Body, model: Model, given: frozenset[str]) -> None:
@@ -103,18 +98,3 @@ def due(body: Body, tokens: int) -> Block | None:
         return None
     trigger = (edit.get("trigger") or {}).get("value", DEFAULT_TRIGGER_TOKENS)
     return edit if tokens >= trigger else None
-
-
-def summarize(body: Body, instructions: str | None, *, on_demand: bool) -> dict[str, Any]:
-    """The block that stands for all of a request's messages."""
-    text = _summary(read(body), instructions)
-    prefix = prefix_of(body)
-    seal = sign(Summary(text_digest(text), prefix.opening, prefix.digest()))
-    return {"type": "compaction", "content": text, "signature" if on_demand else "encrypted_content": seal}
-
-
-def _summary(prompt: Prompt, instructions: str | None) -> str:
-    asked = [*prompt.earlier, prompt.question or prompt.text][-_MAX_PROMPTS:]
-    told = f" It was asked to: “{shorten(instructions)}”." if instructions and instructions.strip() else ""
-    lines = [f"{SUMMARIZED}{shorten(each) or '(data only)'}" for each in asked]
-    return f"{LABEL}A summary of the conversation so far.{told} The user said:\n\n" + "\n".join(lines)

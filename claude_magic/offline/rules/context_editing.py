@@ -11,9 +11,9 @@ from typing import Any
 
 from ...models import Model
 from ..faults import Rejected
-from ..replies.tokens import request_tokens
+from ..request.history import Block, Body, Placed, absent, current, runs, text_blocks
+from ..request.tokens import request_tokens
 from . import betas
-from .history import Block, Body, Placed, absent, current, runs, text_blocks
 
 COMPACT = "compact_20260112"
 CLEAR_TOOL_USES = "clear_tool_uses_20250919"

@@ -11,9 +11,9 @@ from typing import Any
 
 from ...models import Model
 from ..faults import Rejected
-from ..replies.tokens import version
+from ..request.history import Body, absent
+from ..request.tokens import version
 from . import betas
-from .history import Body, absent
 from .parameters import FAST_MODELS, check_effort, check_max_tokens, check_thinking, known_model
 
 DEFAULT = "default"

@@ -12,9 +12,9 @@ from typing import Any
 
 from ...models import Model, lookup
 from ..faults import Rejected
-from ..replies.tokens import version
+from ..request.history import Body, absent
+from ..request.tokens import version
 from . import betas
-from .history import Body, absent
 
 MIN_BUDGET_TOKENS = 1024
 MAX_USER_ID_CHARACTERS = 256

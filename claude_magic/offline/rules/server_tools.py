@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 from ...models import Model
 from ..faults import Rejected
-from .history import Body, tools
+from ..request.history import Body, tools
 
 _ANY = {"type", "name", "allowed_callers", "cache_control", "defer_loading", "strict"}
 _WEB = _ANY | {"allowed_domains", "blocked_domains", "max_uses"}

@@ -14,8 +14,8 @@ from typing import Any
 
 from ...models import Model
 from ..faults import Rejected
-from ..rules.history import Block, Body, Placed, canonical, current, settled, system_blocks, tools
-from ..rules.signatures import readable, unseal
+from .history import Block, Body, Placed, canonical, current, settled, system_blocks, tools
+from .signatures import readable, unseal
 
 CHARACTERS_PER_TOKEN = 3.5
 _MESSAGE_TOKENS = 4

@@ -1,0 +1,44 @@
+"""Citations of the stand-in: the first words of each document that may be cited."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ..request.history import Block, Body, flatten
+
+_SENTENCE = re.compile(r"\s*(\S.*?[.!?](?=\s|$)|\S.*)", re.DOTALL)
+_UNREAD = "The stand-in reads no file."
+
+
+def cite_documents(body: Body) -> list[dict[str, Any]]:
+    """A text block with its citation for each document of the newest message that has any, in order."""
+    placed = [each for each in flatten(body["messages"]) if each.kind == "document"]
+    newest = max((each.message for each in placed), default=-1)
+    said: list[dict[str, Any]] = []
+    for index, each in enumerate(placed):
+        if each.message == newest and (each.block.get("citations") or {}).get("enabled"):
+            words = f"{' ' if said else ''}Document {index + 1} begins so."
+            said.append({"type": "text", "text": words, "citations": [_cited(each.block, index)]})
+    return said
+
+
+def _cited(document: Block, index: int) -> dict[str, Any]:
+    about = {"document_index": index, "document_title": document.get("title"), "file_id": None}
+    source = document["source"]
+    if source["type"] == "text":
+        found = _SENTENCE.match(source["data"])
+        start, end = found.span(1) if found else (0, len(source["data"]))
+        where = {"start_char_index": start, "end_char_index": end}
+        return {"type": "char_location", "cited_text": source["data"][start:end], **about, **where}
+    if source["type"] == "content":
+        where = {"start_block_index": 0, "end_block_index": 1}
+        return {"type": "content_block_location", "cited_text": _first(source), **about, **where}
+    pages = {"start_page_number": 1, "end_page_number": 2}
+    return {"type": "page_location", "cited_text": _UNREAD, **about, **pages}
+
+
+def _first(source: Mapping[str, Any]) -> str:
+    content = source["content"]
+    return content if isinstance(content, str) else str(content[0].get("text", _UNREAD))
