@@ -25,6 +25,7 @@ DEFAULT_VALUE_TOKENS = 2_500
 DEFAULT_CELL_TOKENS = 500_000
 DEFAULT_CONTEXT_TOKENS = 20_000
 DEFAULT_MAX_TOOL_CALLS = 25
+DEFAULT_CONCURRENCY = 8
 BUILT_IN_TOOLS = ("python", "variables", "read_file")
 # The API compacts no shorter conversation (CLAUDE_API.md §6).
 MIN_COMPACT_TOKENS = 50_000
@@ -446,6 +447,22 @@ class Options:
     count: bool = option(False, "--count", help="count the tokens, estimate the cost, and ask nothing")
     show_request: bool = option(False, "--show-request", help="print the exact request as JSON and send nothing")
     show_code: bool = option(False, "--show-code", help="print the request as a script with the SDK and send nothing")
+
+
+@dataclass(frozen=True)
+class MapOptions:
+    """What the line of a `%%claude_map` cell asks for.
+
+    `over` is a Python expression for the data; `options` are those that a cell takes, too; `concurrency` is how many
+    rows are asked at once, at most.
+    """
+
+    over: str
+    options: Options
+    concurrency: int = DEFAULT_CONCURRENCY
+    batch: bool = False
+    background: bool = False
+    fresh: bool = False
 
 
 FIELDS = dataclasses.fields(Options)

@@ -174,7 +174,7 @@ class Page:
 
     def requests(self) -> list[dict[str, Any]]:
         """What the stand-in of this kernel was sent."""
-        stand_in = "get_ipython().magics_manager.registry['ClaudeMagic'].session.client.offline.requests"
+        stand_in = "__import__('claude_magic').magics.kernel_of(get_ipython()).session.client.offline.requests"
         return self.kernel.evaluate(stand_in)
 
 

@@ -25,7 +25,7 @@ CONVERSATION = [
     "%claude_cost",
 ]
 ASKED = 2  # the cell whose reply is caught as it grows
-STAND_IN = "stand_in = get_ipython().magics_manager.registry['ClaudeMagic'].session.client.offline"
+STAND_IN = "stand_in = __import__('claude_magic').magics.kernel_of(get_ipython()).session.client.offline"
 # The reply falls silent after so many events: when its table is there, and something is still to come.
 STALL = f"{STAND_IN}\nfrom claude_magic import offline\nstand_in.faults.append(offline.Fault('stall', after=%d))"
 STALL_AFTER_EVENTS = 80

@@ -7,6 +7,7 @@ from typing import Any
 from IPython.core.interactiveshell import InteractiveShell
 
 from claude_magic import offline
+from claude_magic.magics import kernel_of
 
 
 class Shell:
@@ -15,8 +16,9 @@ class Shell:
     def __init__(self) -> None:
         self.shell = InteractiveShell()
         self.shell.run_line_magic("load_ext", "claude_magic")
-        self.asking = self.shell.magics_manager.registry["ClaudeMagic"]
-        self.asking.panel = False
+        self.kernel = kernel_of(self.shell)
+        self.configuration = self.kernel.configuration
+        self.configuration.panel = False
 
     def map(self, line: str, prompt: str) -> Any:
         """Run a cell. Returns what it bound; raises what it raised."""
@@ -25,7 +27,7 @@ class Shell:
 
     def forget(self) -> None:
         """No dollar is spent, and nothing bound."""
-        self.asking.session.spent.clear()
+        self.kernel.session.spent.clear()
         self.shell.user_ns.pop("result", None)
 
 
@@ -34,5 +36,5 @@ class OfflineShell(Shell):
 
     def __init__(self) -> None:
         super().__init__()
-        self.asking.provider = "offline"
-        self.server: offline.Server = self.asking.session.client.offline
+        self.configuration.provider = "offline"
+        self.server: offline.Server = self.kernel.session.client.offline

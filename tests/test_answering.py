@@ -16,6 +16,7 @@ from claude_magic.cost import pricing
 from claude_magic.cost.budget import Budget
 from claude_magic.notebook.cell import Cell
 from claude_magic.render.turn import header_output
+from claude_magic.session.question import Question
 from claude_magic.session.session import Outcome, Session
 
 RUNS = itertools.count()
@@ -27,7 +28,7 @@ def session() -> Session:
 
 
 def go_on(session: Session, reader: Reader | None = None) -> Outcome:
-    return session.go_on("main", Cell("go on", f"go on {next(RUNS)}"), OFFLINE, reader or Reader())
+    return session.continue_reply("main", Cell("go on", f"go on {next(RUNS)}"), OFFLINE, reader or Reader())
 
 
 def test_a_reply_that_was_cut_off_goes_on_as_one(session: Session) -> None:
@@ -209,7 +210,7 @@ def test_tokens_are_counted_by_part_and_nothing_is_asked(session: Session) -> No
     from claude_magic.options import Options
 
     before = len(session.client.offline.requests)
-    counted = session.count(Options(system="Be brief."), content, Cell("b", "count"), OFFLINE)
+    counted = session.count(Question(Options(system="Be brief."), content, Cell("b", "count")), OFFLINE)
     assert counted.exact and counted.parts["history"] > 0 and counted.parts["system"] > 0
     assert counted.parts["prompt"] >= 50 and counted.parts["attachments"] == 0
     assert str(counted.cost).startswith("$0.0")

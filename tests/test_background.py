@@ -13,7 +13,7 @@ from kernel import Kernel
 from lab import KEY, SteeredServer
 
 from claude_magic.errors import ClaudeError, ReplyInterrupted, UsageError
-from claude_magic.magics.map_run import Background, kernel_loop
+from claude_magic.mapping.run import Background, kernel_loop
 
 ROWS = 30
 SOME_EVENTS = 60  # those of a few rows

@@ -77,7 +77,7 @@ def test_a_batch_answers_all_rows_at_half_the_price(notebook: Notebook) -> None:
     assert notebook.server.requests == [] and len(notebook.server.batches.all) == 1
     one_by_one = notebook.map("['a', 'b', 'a'] --fresh")
     assert float(by_batch["cost"].sum()) == pytest.approx(float(one_by_one["cost"].sum()) / 2)
-    batch_cost, cost = (pricing.turn_cost(turn).dollars for turn in notebook.asking.session.spent)
+    batch_cost, cost = (pricing.turn_cost(turn).dollars for turn in notebook.kernel.session.spent)
     assert batch_cost is not None and cost is not None and 2 * batch_cost == cost
 
 
@@ -216,7 +216,7 @@ def test_batches_of_a_notebook_from_another_machine_are_picked_up_by_their_ids(
     here = tmp_path / "n.ipynb"
     here.write_text("{}")
     monkeypatch.setattr(notebooks, "read", lambda path: notebooks.Saved(mapped=((1, run),)))
-    monkeypatch.setattr(type(notebook.asking.notebooks), "find", lambda *_: here)
+    monkeypatch.setattr(type(notebook.kernel.notebooks), "find", lambda *_: here)
     with pytest.raises(UsageError, match="may hold these rows"):
         notebook.map("['a', 'b']")
     if again == "--resume":
@@ -225,7 +225,7 @@ def test_batches_of_a_notebook_from_another_machine_are_picked_up_by_their_ids(
     assert notebook.map("['a', 'b', 'c'] --batch")["error"].isna().all()
     assert set(notebook.submitted.values()) == {1}
     assert [len(batch.requests) for batch in notebook.server.batches.all.values()] == [2, 1]
-    calls = [call for turn in notebook.asking.session.spent for call in turn.calls]
+    calls = [call for turn in notebook.kernel.session.spent for call in turn.calls]
     assert len(calls) == 3, "what an answer cost is in the ledger once"
 
 
@@ -244,7 +244,7 @@ def test_another_cells_batch_is_not_waited_for_and_stays_to_be_picked_up(
     here = tmp_path / "n.ipynb"
     here.write_text("{}")
     monkeypatch.setattr(notebooks, "read", lambda path: notebooks.Saved(mapped=((1, run), (2, old))))
-    monkeypatch.setattr(type(notebook.asking.notebooks), "find", lambda *_: here)
+    monkeypatch.setattr(type(notebook.kernel.notebooks), "find", lambda *_: here)
     looked: list[str] = []
     monkeypatch.setattr(
         type(notebook.server.batches),
@@ -260,12 +260,12 @@ def test_another_cells_batch_is_not_waited_for_and_stays_to_be_picked_up(
 
 
 def test_a_provider_without_batches_says_so_before_anything_is_sent(notebook: Notebook) -> None:
-    notebook.asking.provider = "bedrock"
+    notebook.configuration.provider = "bedrock"
     try:
         with pytest.raises(UsageError, match="takes no batches"):
             notebook.map("['a'] --batch")
     finally:
-        notebook.asking.provider = "offline"
+        notebook.configuration.provider = "offline"
 
 
 def test_results_are_taken_over_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -436,11 +436,11 @@ def test_functions_are_said_to_be_left_out_and_a_token_keeps_a_batch_from_going_
     notebook: Notebook, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("A_TOKEN", "hidden")
-    monkeypatch.setattr(notebook.asking, "mcp_tokens", {"mcp.example.com": "A_TOKEN"})
+    monkeypatch.setattr(notebook.configuration, "mcp_tokens", {"mcp.example.com": "A_TOKEN"})
     with pytest.raises(UsageError, match="wants a token"):
         notebook.map("['a'] --batch --mcp https://mcp.example.com/x")
     assert not notebook.submitted
-    monkeypatch.setattr(notebook.asking, "tools", "look_up")
+    monkeypatch.setattr(notebook.configuration, "tools", "look_up")
     notebook.map("['a'] --batch")
     assert "tools = look_up is left out" in capsys.readouterr().out
 

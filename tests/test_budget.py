@@ -59,7 +59,7 @@ def test_a_reply_that_goes_on_and_one_that_is_replayed_do_not_say_what_was_left_
     options = {"max_tokens": 50, "thinking": "disabled", "model": "claude-haiku-5-5"}
     first = ask(session, "[[long 400]]", "a", budget="1", **options).turn
     assert first is not None and first.calls[-1].stop_reason == "max_tokens" and "of $1.00 left" in turn.footer(first)
-    more = session.go_on("main", Cell("b", "more"), OFFLINE, Reader()).turn
+    more = session.continue_reply("main", Cell("b", "more"), OFFLINE, Reader()).turn
     assert more is not None and more.notes[-1] == "continued" and " left" not in turn.footer(more)
     again = ask(session, "[[long 400]]", "a", replay=Replay("only", 0), **options).turn
     assert again is not None and again.replayed and " left" not in turn.footer(again)

@@ -33,7 +33,8 @@ from claude_magic.offline import Fault
 from claude_magic.options import Options
 from claude_magic.render import export, tool_calls
 from claude_magic.render.turn import header_output, reply_text
-from claude_magic.session.session import Outcome, Replay, Session
+from claude_magic.session.question import Question, Replay
+from claude_magic.session.session import Outcome, Session
 from claude_magic.tools import approval, functions
 from claude_magic.tools.calls import INTERRUPTED, NOTHING, ToolCalls, run
 
@@ -92,7 +93,8 @@ def use(
     settings, replay = more.pop("settings", OFFLINE), more.pop("replay", Replay())
     running = Cell(cell, f"tools {next(RUNS)}")
     content = [said(prompt)]
-    return session.ask(Options(**more), content, running, settings, reader or Reader(), replay, tools=calls)
+    question = Question(Options(**more), content, running, tools=calls, replay=replay)
+    return session.ask(question, settings, reader or Reader())
 
 
 def roles(turn: Turn) -> list[str]:
@@ -640,7 +642,7 @@ def test_a_second_server_has_its_calls_answered_once(
 def test_a_picture_in_a_result_weighs_as_a_picture_where_nobody_counts(session: Session) -> None:
     replies(session, [call(1, amount=1)], [said("Done.")])
     use(session, Ran(lambda amount: image()).tool())
-    asked = session.request(Options(), [said("And?")], Cell("b", "weigh"))
+    asked = session.request(Question(Options(), [said("And?")], Cell("b", "weigh")))
     unreachable = Settings(base_url="http://127.0.0.1:9", max_retries=0, timeout=1)
     weighed = count.estimate(session.client, asked, unreachable)
     assert not weighed.exact and count.IMAGE_TOKENS < weighed.total < count.IMAGE_TOKENS + 400

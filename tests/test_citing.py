@@ -20,10 +20,12 @@ from claude_magic.conversation.accumulator import Accumulator
 from claude_magic.conversation.turns import Conversation, Pin, Turn
 from claude_magic.errors import UsageError
 from claude_magic.notebook.cell import Cell
+from claude_magic.offline.replies.message import events
 from claude_magic.options import Options
 from claude_magic.render import citations, export, markdown
 from claude_magic.render.turn import answer_outputs, reply_text, reply_value
 from claude_magic.request import build
+from claude_magic.session.question import Question
 from claude_magic.session.session import Session
 
 CITING = Options(citations=True)
@@ -79,7 +81,9 @@ def test_all_documents_of_a_conversation_that_cites_are_cited() -> None:
     session, reader = Session(Client()), Reader()
     asked = [(Options(), "a"), (CITING, "b"), (Options(), "c")]
     for options, cell in asked:
-        outcome = session.ask(options, [document(title=cell), text("?")], Cell(cell, run=cell), OFFLINE, reader)
+        outcome = session.ask(
+            Question(options, [document(title=cell), text("?")], Cell(cell, run=cell)), OFFLINE, reader
+        )
         assert outcome.failure is None, outcome.failure  # the API takes all or none, and so does the stand-in
     sent = session.client.offline.requests
     documents = [
@@ -94,7 +98,7 @@ def test_a_rerun_without_the_option_no_longer_cites() -> None:
     session = Session(Client())
     for options in (CITING, Options()):
         outcome = session.ask(
-            options, [document(), text("?")], Cell("a", run=str(options.citations)), OFFLINE, Reader()
+            Question(options, [document(), text("?")], Cell("a", run=str(options.citations))), OFFLINE, Reader()
         )
         assert outcome.failure is None
     assert outcome.turn is not None and not citations.sources(outcome.turn.reply)
@@ -114,9 +118,9 @@ def test_the_stand_in_refuses_what_the_api_refuses(standin: offline.Server, aske
 
 def test_what_is_cited_goes_back_as_it_came() -> None:
     session = Session(Client())
-    first = session.ask(CITING, [document(), text("?")], Cell("a", run="1"), OFFLINE, Reader()).turn
+    first = session.ask(Question(CITING, [document(), text("?")], Cell("a", run="1")), OFFLINE, Reader()).turn
     assert first is not None and citations.sources(first.reply)
-    session.ask(Options(), [text("And?")], Cell("b", run="2"), OFFLINE, Reader())
+    session.ask(Question(Options(), [text("And?")], Cell("b", run="2")), OFFLINE, Reader())
     sent = session.client.offline.requests[-1]["messages"][1]["content"]
     assert [block for block in sent if block.get("citations")] == [b for b in first.reply if b.get("citations")]
 
@@ -240,10 +244,10 @@ def test_many_references_do_not_turn_a_paragraph_into_code() -> None:
 
 def test_references_appear_as_they_come() -> None:
     session = Session(Client())
-    turn = session.ask(CITING, [document(), text("?")], Cell("a", run="1"), OFFLINE, Reader()).turn
+    turn = session.ask(Question(CITING, [document(), text("?")], Cell("a", run="1")), OFFLINE, Reader()).turn
     assert turn is not None
     growing = Accumulator()
-    for event in offline.reply.events(session.client.offline.replies[-1]):  # type: ignore[attr-defined]
+    for event in events(session.client.offline.replies[-1]):
         growing.add(event)
     assert citations.text_with_references(growing.said) == citations.text_with_references(
         turn.reply

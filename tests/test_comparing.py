@@ -19,7 +19,8 @@ from claude_magic.options import Options
 from claude_magic.render.live.columns import Columns
 from claude_magic.render.turn import reply_text
 from claude_magic.session import comparison
-from claude_magic.session.session import NO_REPLAY, Outcome, Replay, Session
+from claude_magic.session.question import NO_REPLAY, Question, Replay
+from claude_magic.session.session import Outcome, Session
 
 MODELS = ("opus", "sonnet", "haiku")
 
@@ -59,9 +60,8 @@ def compare(
     **options: Any,
 ) -> Outcome:
     content = [{"type": "text", "text": "Say it."}]
-    return comparison.compare(
-        session, Options(**options), names or MODELS, content, Cell(cell, run), OFFLINE, Columns(shell), replay
-    )
+    question = Question(Options(**options), content, Cell(cell, run), replay=replay)
+    return comparison.compare(session, question, names or MODELS, OFFLINE, Columns(shell))
 
 
 def test_all_are_asked_before_any_has_answered(session: Session, shell: Publisher) -> None:
@@ -115,7 +115,9 @@ class Interrupted(Columns):
 def test_one_interrupt_ends_all_and_keeps_what_came(session: Session, shell: Any) -> None:
     session.client.offline.pace = 50
     content = [{"type": "text", "text": "[[long 3000]]"}]
-    outcome = comparison.compare(session, Options(), MODELS, content, Cell("a", "r"), OFFLINE, Interrupted(shell))
+    outcome = comparison.compare(
+        session, Question(Options(), content, Cell("a", "r")), MODELS, OFFLINE, Interrupted(shell)
+    )
     assert isinstance(outcome.failure, errors.ReplyInterrupted) and outcome.joined
     assert {turn.status for turn in outcome.compared.values()} == {"interrupted"} and len(outcome.compared) == 3
 
@@ -125,7 +127,7 @@ def test_an_interrupt_keeps_what_a_connection_that_went_silent_had_brought(sessi
     session.client.offline.pace = 50
     content = [{"type": "text", "text": "[[long 3000]]"}]
     outcome = comparison.compare(
-        session, Options(), ("opus", "haiku"), content, Cell("a", "r"), OFFLINE, Interrupted(shell)
+        session, Question(Options(), content, Cell("a", "r")), ("opus", "haiku"), OFFLINE, Interrupted(shell)
     )
     assert isinstance(outcome.failure, errors.ReplyInterrupted) and len(outcome.compared) == 2
     assert all(turn.status == "interrupted" and turn.calls for turn in outcome.compared.values())

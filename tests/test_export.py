@@ -33,6 +33,7 @@ from claude_magic.options import Options
 from claude_magic.render.export import FORMS, Exported, export, form_of, script
 from claude_magic.render.export.script_literals import literal
 from claude_magic.request import build
+from claude_magic.session.question import Question
 from claude_magic.session.session import Session
 
 RUN_SECONDS = 60
@@ -113,7 +114,9 @@ class Notebook:
 
     def ask(self, *prompt: Block, options: Options = OPUS) -> Turn:
         cell = Cell(f"cell {len(self.standin.requests)}")
-        outcome = self.session.ask(options, prompt, cell, Settings(provider="offline", max_retries=0), Unseen())
+        outcome = self.session.ask(
+            Question(options, prompt, cell), Settings(provider="offline", max_retries=0), Unseen()
+        )
         assert outcome.failure is None and outcome.turn
         chat = self.chats.get(options.chat, Conversation())
         self.chats[options.chat] = Conversation((*chat, outcome.turn))

@@ -32,8 +32,8 @@ from claude_magic.conversation.record import DamagedRecord, record_of
 from claude_magic.conversation.turns import Call
 from claude_magic.cost import pricing
 from claude_magic.errors import PromptError, ReplyInterrupted, UsageError
+from claude_magic.magics.map_line import read
 from claude_magic.mapping import rows
-from claude_magic.mapping.line import read
 from claude_magic.mapping.prompts import Template
 from claude_magic.mapping.rows import Column
 from claude_magic.notebook import reader as notebooks
@@ -62,8 +62,8 @@ def notebook(loaded: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     loaded.server.faults.clear()
     loaded.server.script = lambda body: [{"type": "text", "text": f"re: {asked(body)}"}]
     loaded.forget()
-    loaded.asking.max_retries = 4
-    loaded.asking.budget = None
+    loaded.configuration.max_retries = 4
+    loaded.configuration.budget = None
     yield loaded
 
 
@@ -302,7 +302,7 @@ def test_thousand_rows_with_faults_of_every_kind_are_each_answered_once_or_with_
         Fault("close"),
     ]
     notebook.server.faults.extend(chance.choice(kinds) if chance.random() < 0.05 else None for _ in range(2 * count))
-    notebook.asking.max_retries = 1
+    notebook.configuration.max_retries = 1
     under_way, most, guard = 0, 0, threading.Lock()
     answer = notebook.server.answer
 
@@ -329,7 +329,7 @@ def test_thousand_rows_with_faults_of_every_kind_are_each_answered_once_or_with_
     assert 0 < (~whole).sum() < 60
     answered = [reply["content"][0]["text"] for reply in notebook.server.replies]
     assert len(answered) == len(set(answered)) == whole.sum(), "no row was answered twice"
-    calls = notebook.asking.session.spent[-1].calls
+    calls = notebook.kernel.session.spent[-1].calls
     usages = [reply["usage"] for reply in notebook.server.replies]
     started = calls[0].started
     each = (Call(MODEL, usage, stop_reason="end_turn", started=started) for usage in usages)
@@ -341,7 +341,7 @@ def test_thousand_rows_with_faults_of_every_kind_are_each_answered_once_or_with_
 
 
 def test_what_was_answered_is_not_asked_again(notebook: Notebook) -> None:
-    notebook.asking.max_retries = 0
+    notebook.configuration.max_retries = 0
     notebook.server.faults.extend([None, Fault("status", status=500)])
     first = notebook.map("['a', 'b', 'c']", "Say {{item}}")
     assert list(first["error"].isna()) == [True, False, True]
@@ -350,7 +350,7 @@ def test_what_was_answered_is_not_asked_again(notebook: Notebook) -> None:
     second = notebook.map("['a', 'b', 'c']", "Say {{item}}")
     assert [asked(body) for body in notebook.server.requests] == ["Say b"]
     assert list(second["reply"]) == ["re: Say a", "re: Say b", "re: Say c"]
-    assert len(notebook.asking.session.spent[-1].calls) == 1, "what was paid for before is not counted again"
+    assert len(notebook.kernel.session.spent[-1].calls) == 1, "what was paid for before is not counted again"
     notebook.server.requests.clear()
     notebook.map("['a', 'b', 'c'] --fresh", "Say {{item}}")
     assert len(notebook.server.requests) == 3
@@ -359,12 +359,12 @@ def test_what_was_answered_is_not_asked_again(notebook: Notebook) -> None:
 def test_answers_are_kept_in_a_private_file_and_not_at_all_where_the_journal_is_off(
     notebook: Notebook, tmp_path: Path
 ) -> None:
-    notebook.asking.journal = False
+    notebook.configuration.journal = False
     try:
         notebook.map("['a']", "Say {{item}}")
         assert list(tmp_path.rglob("*.sqlite")) == []
     finally:
-        notebook.asking.journal = True
+        notebook.configuration.journal = True
     notebook.map("['a']", "Say {{item}}")
     (file,) = tmp_path.rglob("*.sqlite")
     assert file.stat().st_mode & 0o777 == 0o600
@@ -385,7 +385,7 @@ def test_the_sum_stops_at_the_budget_and_what_is_done_is_kept(notebook: Notebook
     done = result["error"].isna().sum()
     assert 0 < done < 30
     assert set(result["error"].dropna()) == {"not asked yet: run the cell again"}
-    spent = pricing.total(map(pricing.turn_cost, notebook.asking.session.spent)).dollars
+    spent = pricing.total(map(pricing.turn_cost, notebook.kernel.session.spent)).dollars
     assert spent is not None and Decimal("0.01") < spent < Decimal("0.035"), "a reply costs 1.4 cents"
 
 
@@ -498,7 +498,7 @@ def test_a_dask_frame_stays_lazy_and_each_partition_is_asked_where_it_is_compute
     standin.script = lambda body: [{"type": "text", "text": f"re: {asked(body)}"}]
     monkeypatch.setenv("ANTHROPIC_BASE_URL", standin.url)
     monkeypatch.setenv("ANTHROPIC_API_KEY", "a-secret-key")
-    notebook.asking.provider = "anthropic"
+    notebook.configuration.provider = "anthropic"
     try:
         frame = pd.DataFrame({"t": [f"row {at}" for at in range(12)]}, index=range(100, 112))
         notebook.shell.user_ns.update(df=dask.dataframe.from_pandas(frame, npartitions=3), shout=str.upper)
@@ -517,7 +517,7 @@ def test_a_dask_frame_stays_lazy_and_each_partition_is_asked_where_it_is_compute
             notebook.map("df --budget 1", "Say {{row.t}}")
         assert list(notebook.map("df.t", "Say {{item}}").columns[:2]) == ["t", "reply"]
     finally:
-        notebook.asking.provider = "offline"
+        notebook.configuration.provider = "offline"
 
 
 def test_a_saved_notebook_keeps_the_record_and_the_shell_counts_it(tmp_path: Path) -> None:

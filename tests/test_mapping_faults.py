@@ -51,9 +51,9 @@ def notebook(loaded: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("ANTHROPIC_API_KEY", "a-key-of-nobody")
     loaded.forget()
-    loaded.asking.max_retries = 1
-    loaded.asking.timeout = 3.0
-    loaded.asking.max_retry_wait = 1.0
+    loaded.configuration.max_retries = 1
+    loaded.configuration.timeout = 3.0
+    loaded.configuration.max_retry_wait = 1.0
     yield loaded
 
 
@@ -75,7 +75,7 @@ def check(notebook: Notebook, server: Unruly, result: Any) -> None:
             assert error, (row, served)
             assert pd.isna(reply) or last in STOPPED, (row, served)
     assert server.most <= LIMIT
-    calls = notebook.asking.session.spent[-1].calls
+    calls = notebook.kernel.session.spent[-1].calls
     whole = [call for call in calls if call.stop_reason is not None]
     kinds = [kind for served in server.served.values() for kind in served]
     assert len(whole) == sum(kind in answers for kind in kinds)
@@ -104,8 +104,8 @@ def test_an_interrupt_in_any_phase_keeps_what_is_done_and_leaves_nothing_behind(
     notebook: Notebook, monkeypatch: pytest.MonkeyPatch, phase: str
 ) -> None:
     kind = {"asking": WHOLE, "waiting for a retry": "500", "stalled": "stall in the stream"}[phase]
-    notebook.asking.timeout = 60.0
-    notebook.asking.max_retries = 9
+    notebook.configuration.timeout = 60.0
+    notebook.configuration.max_retries = 9
     with Unruly(1, 0.0) as server:
         monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
 

@@ -22,7 +22,8 @@ from claude_magic.conversation.turns import Turn
 from claude_magic.errors import UsageError
 from claude_magic.notebook import reader
 from claude_magic.notebook.cell import Cell, current_cell
-from claude_magic.notebook.reader import Saved, path_holding, read, told_path
+from claude_magic.notebook.lookup import path_holding, told_path
+from claude_magic.notebook.reader import Saved, read
 from claude_magic.render.turn import answer_outputs, header_output, image_outputs
 
 Node = dict[str, Any]

@@ -26,7 +26,7 @@ from claude_magic.client import Client, Settings, Wait, providers
 from claude_magic.client.providers import FEATURES, PROVIDERS
 from claude_magic.conversation.accumulator import Accumulator
 from claude_magic.cost import pricing
-from claude_magic.magics.defaults import Configuration
+from claude_magic.session.configuration import ClaudeMagic
 
 SECRET = "SECRET-secret-0123456789"
 MODEL = "claude-opus-5-5"
@@ -586,11 +586,11 @@ def test_prices_follow_the_provider(provider: str, model: str, price: str | None
 def test_a_client_is_set_as_the_object_that_it_is() -> None:
     """`%config` hands over a `Config`, of whose values traitlets takes copies: a client cannot be copied."""
     given = anthropic.Anthropic(api_key=SECRET, base_url="http://127.0.0.1:9")
-    configuration = Configuration()
+    configuration = ClaudeMagic()
     for timeout in (30.0, 40.0):
-        configuration.update_config(Config({"Configuration": {"timeout": timeout, "client": given}}))
+        configuration.update_config(Config({"ClaudeMagic": {"timeout": timeout, "client": given}}))
         assert configuration.client is given and configuration.timeout == timeout
-    configuration.update_config(Config({"Configuration": {"client": None}}))
+    configuration.update_config(Config({"ClaudeMagic": {"client": None}}))
     assert configuration.client is None
 
 

@@ -13,7 +13,8 @@ from claude_magic.conversation.turns import NOT_RUN, Call, Conversation, Pin, Tu
 from claude_magic.errors import UsageError
 from claude_magic.models import EFFORTS, MODELS
 from claude_magic.options import Options
-from claude_magic.request.build import Request, build, diagnosed, messages_to_send
+from claude_magic.request.build import Request, build, messages_to_send
+from claude_magic.request.pipeline import diagnosed
 
 OPTIONS = Options()
 THINKING_KINDS = ("adaptive", "disabled", "between_tools", "2000")
@@ -100,7 +101,7 @@ def test_another_model_effort_or_limit_is_not_a_change_of_history() -> None:
 
 
 def test_refused_thinking_is_left_out_everywhere() -> None:
-    assert thoughts(sent(conversation([THOUGHT, TEXT], [THOUGHT, TEXT]).unbound())) == [False, False]
+    assert thoughts(sent(conversation([THOUGHT, TEXT], [THOUGHT, TEXT]).without_bound_thinking())) == [False, False]
 
 
 def test_a_tool_call_that_nobody_answered_is_answered_as_not_run() -> None:

@@ -102,7 +102,7 @@ def test_renaming_the_notebook_while_it_runs_is_survived(page: Page) -> None:
     assert "no turns that are not here" in page.run("resume", "%claude_resume").text
     assert texts(page.requests()[-1])[::2] == ["first", "second"]
     assert "session.path" and page.kernel.evaluate(
-        "str(get_ipython().magics_manager.registry['ClaudeMagic'].session.path)"
+        "str(__import__('claude_magic').magics.kernel_of(get_ipython()).session.path)"
     ) == str(moved)
 
 
@@ -261,7 +261,7 @@ def test_replay_answers_from_the_record_with_no_key_and_no_network(page: Page) -
     assert "KeyError" not in str(refused.outputs)
 
 
-STAND_IN = "get_ipython().magics_manager.registry['ClaudeMagic'].session.client.offline"
+STAND_IN = "__import__('claude_magic').magics.kernel_of(get_ipython()).session.client.offline"
 
 
 class Killed(Exception):

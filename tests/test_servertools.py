@@ -24,7 +24,8 @@ from claude_magic.notebook.cell import Cell
 from claude_magic.options import Options, parse
 from claude_magic.render import export, tool_calls
 from claude_magic.render.turn import THINKING, folds_of, footer, header_output, made_outputs
-from claude_magic.request import build
+from claude_magic.request import build, pipeline
+from claude_magic.session.question import Question
 from claude_magic.session.replay import Records, difference, events
 from claude_magic.session.session import Session
 
@@ -42,7 +43,7 @@ class Asking:
     def __call__(self, words: str, options: Options, settings: Settings = OFFLINE) -> Turn:
         self.cells += 1
         cell = Cell(f"cell-{self.cells}", run=str(self.cells))
-        outcome = self.session.ask(options, [text(words)], cell, settings, Reader())
+        outcome = self.session.ask(Question(options, [text(words)], cell), settings, Reader())
         assert outcome.failure is None, outcome.failure
         assert outcome.turn is not None
         return outcome.turn
@@ -243,7 +244,7 @@ def test_a_container_that_expired_is_replaced_by_a_new_one_and_the_header_says_s
     ask("[[run 1 + 1]]", RUNNING)
     turn = ask.session.chats.shown["main"].turns[0]
     old = dataclasses.replace(turn.calls[0], container={"id": "container_x", "expires_at": "2020-01-01T00:00:00Z"})
-    asked = build.contained(
+    asked = pipeline.in_container(
         build.build(Conversation((turn,)), [text("?")], RUNNING),
         Conversation((dataclasses.replace(turn, calls=(old,)),)),
         now=2e9,
@@ -325,7 +326,9 @@ def test_a_token_goes_on_the_wire_to_its_host_only_and_stays_out_of_the_record(
 
 
 def test_a_token_that_is_nowhere_stops_the_question(ask: Asking) -> None:
-    outcome = ask.session.ask(Options(mcp=("https://mcp.a.com/x",)), [text("?")], Cell("a"), SETTINGS, Reader())
+    outcome = ask.session.ask(
+        Question(Options(mcp=("https://mcp.a.com/x",)), [text("?")], Cell("a")), SETTINGS, Reader()
+    )
     assert isinstance(outcome.failure, CredentialsError)
     assert "A_TOKEN" in str(outcome.failure) and "%claude_key mcp.a.com" in str(outcome.failure)
     assert not ask.server.requests

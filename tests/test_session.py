@@ -32,7 +32,8 @@ from claude_magic.offline import Fault
 from claude_magic.options import Options
 from claude_magic.render.turn import answer_outputs, header_output, image_outputs
 from claude_magic.request import build
-from claude_magic.session.session import NO_REPLAY, Outcome, Replay, Session
+from claude_magic.session.question import NO_REPLAY, Question, Replay
+from claude_magic.session.session import Outcome, Session
 
 OFFLINE = Settings(provider="offline", max_retries=0, timeout=20)
 RETRYING = Settings(provider="offline", max_retries=1, timeout=20)
@@ -95,7 +96,7 @@ def ask(
     """Run a cell with this prompt."""
     running = Cell(cell, f"run {next(RUNS)}")
     content = [{"type": "text", "text": prompt}]
-    return session.ask(Options(**options), content, running, settings, reader or Reader(), replay)
+    return session.ask(Question(Options(**options), content, running, replay=replay), settings, reader or Reader())
 
 
 def dialogue(messages: Sequence[Any]) -> list[tuple[str, str]]:
@@ -256,7 +257,7 @@ class Notebook(RuleBasedStateMachine):
         content = [{"type": "text", "text": line.prompt}]
         options = Options(model=model, system=system)
         expected = self.expected(cell, DEFAULT_CHAT, line.prompt)
-        asked = self.session.request(options, content, Cell(cell, "a look"))
+        asked = self.session.request(Question(options, content, Cell(cell, "a look")))
         outcome = ask(self.session, line.prompt, cell, replay=Replay("auto", 0), model=model, system=system)
         assert outcome.turn and outcome.failure is None
         same = asked.prefix == line.turn.prefix and cell not in self.aside

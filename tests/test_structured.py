@@ -29,6 +29,7 @@ from claude_magic.options import Options
 from claude_magic.render import export, json_reply
 from claude_magic.render.turn import answer_outputs, reply_text
 from claude_magic.request import build
+from claude_magic.session.question import Question
 from claude_magic.session.session import Outcome, Session
 from claude_magic.tools import output_schema, structured_output
 
@@ -181,8 +182,8 @@ def test_what_cannot_be_asked_for_is_one_line_and_nothing_is_sent(source: str, s
 
 
 def test_effort_and_format_are_one_parameter() -> None:
-    options = Options(effort="low", schema=output_schema.as_text(shape("Later").schema))
-    config = build.build(Conversation(), [text("?")], options).params["output_config"]
+    asked = build.build(Conversation(), [text("?")], Options(effort="low"), schema=shape("Later").schema)
+    config = asked.params["output_config"]
     assert config["effort"] == "low" and config["format"]["schema"]["properties"] == {
         "x": {"title": "X", "type": "number"}
     }
@@ -190,13 +191,13 @@ def test_effort_and_format_are_one_parameter() -> None:
 
 def test_cited_documents_and_a_schema_are_refused_before_anything_is_sent() -> None:
     document = {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "x"}}
-    options = Options(schema=output_schema.as_text(shape("Later").schema))
+    schema = shape("Later").schema
     with pytest.raises(UsageError, match="cited"):
-        build.build(Conversation(), [document, text("?")], dataclasses.replace(options, citations=True))
+        build.build(Conversation(), [document, text("?")], Options(citations=True), schema=schema)
     above = Conversation((turn_of("t1", "a", [{**document, "citations": {"enabled": True}}, text("?")]),))
     with pytest.raises(UsageError, match="--once or in another --chat"):
-        build.build(above, [text("?")], options)
-    assert build.build(Conversation(), [document, text("?")], options)
+        build.build(above, [text("?")], Options(), schema=schema)
+    assert build.build(Conversation(), [document, text("?")], Options(), schema=schema)
 
 
 @pytest.mark.parametrize(
@@ -373,9 +374,9 @@ def test_exports_take_such_turns(form: str) -> None:
 
 def ask(words: str, source: str, **changes: Any) -> tuple[Session, Outcome]:
     session = Session(Client())
-    options = Options(schema=output_schema.as_text(shape(source).schema), **changes)
     content: Sequence[Any] = [text(words)]
-    return session, session.ask(options, content, Cell("a", run="1"), OFFLINE, Reader())
+    question = Question(Options(**changes), content, Cell("a", run="1"), schema=shape(source).schema)
+    return session, session.ask(question, OFFLINE, Reader())
 
 
 def test_the_stand_in_fits_the_same_each_time_or_not_where_it_is_told_so() -> None:

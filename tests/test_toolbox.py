@@ -29,7 +29,7 @@ async def slow(x: int) -> int:
     "Wait."
     await asyncio.sleep(0)
     return x
-asked = get_ipython().magics_manager.registry["ClaudeMagic"].session.client.offline
+asked = __import__('claude_magic').magics.kernel_of(get_ipython()).session.client.offline
 def script(body):
     content = [block for message in body["messages"] for block in message["content"]]
     done = sum(block["type"] == "tool_result" for block in content)

@@ -14,6 +14,7 @@ from claude_magic.cost import context_window
 from claude_magic.notebook.cell import Cell
 from claude_magic.options import Options
 from claude_magic.session.comparison import compare
+from claude_magic.session.question import Question
 from claude_magic.session.session import Session
 
 SMALL = "claude-haiku-4-5"  # reads 200,000 tokens
@@ -93,7 +94,7 @@ def test_of_several_models_the_one_that_cannot_read_it_is_named(session: Session
     never_begun: Any = None
     content = [{"type": "text", "text": LONG}]
     with pytest.raises(errors.UsageError, match="claude-haiku-4-5 reads 200,000"):
-        compare(session, Options(), ["opus", SMALL], content, Cell("a", "x"), OFFLINE, never_begun)
+        compare(session, Question(Options(), content, Cell("a", "x")), ["opus", SMALL], OFFLINE, never_begun)
     assert not session.client.offline.requests
 
 
@@ -102,7 +103,7 @@ def test_a_reply_does_not_go_on_past_the_window(session: Session) -> None:
     (turn,) = session.chats.turns
     assert turn.calls[-1].stop_reason == "max_tokens"
     with pytest.raises(errors.UsageError, match="reads 200,000"):
-        session.go_on("main", Cell("b", "y"), OFFLINE, Reader())
+        session.continue_reply("main", Cell("b", "y"), OFFLINE, Reader())
 
 
 @pytest.mark.parametrize(

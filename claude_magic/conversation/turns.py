@@ -216,7 +216,7 @@ class Conversation:
         """The conversation without the turns of these cells."""
         return Conversation(tuple(turn for turn in self.turns if turn.cell_id not in cell_ids))
 
-    def unbound(self) -> Conversation:
+    def without_bound_thinking(self) -> Conversation:
         """The conversation with no thinking to send back: its prefixes match nothing."""
         return Conversation(tuple(dataclasses.replace(turn, prefix="") for turn in self.turns))
 

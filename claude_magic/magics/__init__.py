@@ -1,25 +1,24 @@
-"""The magics: what is registered, and where.
+"""The magics: read the line, ask, show; one file a family.
 
-`%load_ext` imports these modules, so they import only what is light; the rest comes with the first
-magic that needs it.
+`%load_ext` registers their names and one hook (`registry.py`), and imports the rest when it is first used.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from weakref import WeakKeyDictionary
 
-from .claude import ClaudeMagic
-from .conversation import ConversationMagics, SystemMagics
-from .cost import MoneyMagics
-from .fix import FixMagics
-from .map import MapMagics
-from .models import ModelMagics
+from IPython.core.completer import context_matcher
+
+from ..session.kernel import Kernel
+from .registry import Deferred, Families
 
 if TYPE_CHECKING:
+    from IPython.core.completer import CompletionContext, SimpleMatcherResult
     from IPython.core.interactiveshell import InteractiveShell
-    from IPython.core.magic import Magics
+
+    from ..session.configuration import ClaudeMagic
 
 _CELL = re.compile(r"%%(claude\w*)(?![\w?])[ \t]*(.*)")
 
@@ -39,50 +38,79 @@ def exact_cells(lines: list[str]) -> list[str]:
 # line that is; those that are marked so are not asked.
 exact_cells.has_side_effects = True  # type: ignore[attr-defined]
 
+
+class Extension:
+    """What is loaded into one shell, and how it is taken out again."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self.shell = shell
+        self.configuration = cast("ClaudeMagic", Deferred(self._configure))
+        self.kernel = Kernel(shell, self.configuration)
+        self.families = Families(self.kernel)
+        self.matcher = context_matcher(identifier="claude_magic")(lambda asked: self._complete(asked))
+
+    def load(self) -> None:
+        """Register the magics, once, and take up what the notebook's file holds."""
+        self.unload()
+        shell = self.shell
+        self.families.register()
+        configurables: list[Any] = shell.configurables
+        configurables.append(self.configuration)
+        shell.input_transformers_cleanup.insert(0, exact_cells)
+        shell.events.register("pre_run_cell", self.begin_cell)
+        self.kernel.executions.watch()
+        if shell.Completer is not None:
+            shell.Completer.custom_matchers.append(self.matcher)
+        self.begin_cell()
+
+    def unload(self) -> None:
+        """Take away all that `load` put there."""
+        shell = self.shell
+        self.families.unregister()
+        configurables: list[Any] = shell.configurables
+        configurables[:] = [each for each in configurables if each is not self.configuration]
+        cleanup = shell.input_transformers_cleanup
+        cleanup[:] = [each for each in cleanup if each is not exact_cells]
+        if shell.Completer is not None and self.matcher in shell.Completer.custom_matchers:
+            shell.Completer.custom_matchers.remove(self.matcher)
+        self.kernel.executions.unwatch()
+        if self.begin_cell in shell.events.callbacks["pre_run_cell"]:
+            shell.events.unregister("pre_run_cell", self.begin_cell)
+
+    def begin_cell(self, info: Any = None) -> None:
+        """Before each cell: the kernel takes note, and says what came back."""
+        for line in self.kernel.begin_cell(None if info is None else info.raw_cell or ""):
+            print(line)
+
+    def _configure(self) -> ClaudeMagic:
+        from ..session.configuration import ClaudeMagic
+
+        return ClaudeMagic(parent=self.shell)
+
+    def _complete(self, asked: CompletionContext) -> SimpleMatcherResult:
+        from . import completion
+
+        return completion.match(asked, self.shell, lambda: list(self.kernel.session.chats.shown))
+
+
 # The one unavoidable global: what was loaded into which shell. It outlives `%unload_ext`, so that
 # `%reload_ext` keeps the conversation.
-_LOADED: WeakKeyDictionary[Any, list[Magics]] = WeakKeyDictionary()
+_LOADED: WeakKeyDictionary[Any, Extension] = WeakKeyDictionary()
 
 
 def load(shell: InteractiveShell) -> None:
-    """Register the magics, once, and take up what the notebook's file holds."""
+    """Load the extension into a shell."""
     if shell not in _LOADED:
-        asking = ClaudeMagic(shell)
-        beside = (FixMagics, ConversationMagics, SystemMagics, ModelMagics, MoneyMagics, MapMagics)
-        _LOADED[shell] = [asking, *(each(asking) for each in beside)]
-    unload(shell)
-    asking = _asking(shell)
-    configurables: list[Any] = shell.configurables
-    for each in _LOADED[shell]:
-        configurables.append(each)
-        shell.register_magics(each)
-    shell.input_transformers_cleanup.insert(0, exact_cells)
-    shell.events.register("pre_run_cell", asking.prepare)
-    asking.executions.watch()
-    if shell.Completer is not None:
-        shell.Completer.custom_matchers.append(asking.matcher)
-    asking.prepare()
+        _LOADED[shell] = Extension(shell)
+    _LOADED[shell].load()
 
 
 def unload(shell: InteractiveShell) -> None:
-    """Take away all that `load` put there."""
-    if shell not in _LOADED:
-        return
-    asking = _asking(shell)
-    for each in _LOADED[shell]:
-        for kind, names in each.magics.items():
-            for name in names:
-                shell.magics_manager.magics[kind].pop(name, None)
-        shell.magics_manager.registry.pop(type(each).__name__, None)
-    configurables: list[Any] = shell.configurables
-    configurables[:] = [each for each in configurables if each not in _LOADED[shell]]
-    shell.input_transformers_cleanup[:] = [each for each in shell.input_transformers_cleanup if each is not exact_cells]
-    if shell.Completer is not None and asking.matcher in shell.Completer.custom_matchers:
-        shell.Completer.custom_matchers.remove(asking.matcher)
-    asking.executions.unwatch()
-    if asking.prepare in shell.events.callbacks["pre_run_cell"]:
-        shell.events.unregister("pre_run_cell", asking.prepare)
+    """Take the extension out of a shell."""
+    if shell in _LOADED:
+        _LOADED[shell].unload()
 
 
-def _asking(shell: InteractiveShell) -> ClaudeMagic:
-    return next(each for each in _LOADED[shell] if isinstance(each, ClaudeMagic))
+def kernel_of(shell: InteractiveShell) -> Kernel:
+    """The kernel behind the magics of a shell. Raises `KeyError` where the extension was not loaded."""
+    return _LOADED[shell].kernel

@@ -1,4 +1,4 @@
-"""What the magics beside `%claude` share: the shell, and the one that asks."""
+"""What the families of magics share: the shell and the kernel."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from IPython.core.magic import Magics
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from .claude import ClaudeMagic
+    from ..session.kernel import Kernel
 
 
-class BesideMagics(Magics):
-    """Magics that ask by way of `%claude`'s own: its session, its options, its configuration."""
+class KernelMagics(Magics):
+    """Magics that work by way of a kernel: its sessions, its settings, what ran in it."""
 
     shell: InteractiveShell
 
-    def __init__(self, asking: ClaudeMagic) -> None:
-        super().__init__(shell=asking.shell)
-        self._asking = asking
+    def __init__(self, kernel: Kernel) -> None:
+        super().__init__(shell=kernel.shell)
+        self.kernel = kernel

@@ -13,26 +13,26 @@ if TYPE_CHECKING:
     from ..content.parts import Piece
     from ..content.secrets import Secrets
     from ..render.live.live import ApprovingView
+    from ..session.kernel import Kernel
     from ..tools.calls import ToolCalls
     from ..tools.structured_output import Shape
-    from .claude import ClaudeMagic
 
 
-def pieces(asking: ClaudeMagic, wanted: Options, running: Cell, secrets: Secrets) -> list[Piece]:
+def pieces(kernel: Kernel, wanted: Options, running: Cell, secrets: Secrets) -> list[Piece]:
     """What goes along by the options of a cell. Raises `UsageError`."""
-    return [*_attached(asking, wanted), *_surroundings(asking, wanted, running, secrets)]
+    return [*_attached(kernel, wanted), *_surroundings(kernel, wanted, running, secrets)]
 
 
-def _attached(asking: ClaudeMagic, wanted: Options) -> Sequence[Piece]:
+def _attached(kernel: Kernel, wanted: Options) -> Sequence[Piece]:
     """What `--image` and `--file` name."""
     if not (wanted.image or wanted.file or wanted.by_url):
         return ()
     from ..prompt import attachments
 
-    return attachments.pieces(wanted, asking.shell.user_ns)
+    return attachments.pieces(wanted, kernel.shell.user_ns)
 
 
-def tool_calls(asking: ClaudeMagic, wanted: Options, view: ApprovingView, secrets: Secrets) -> ToolCalls | None:
+def tool_calls(kernel: Kernel, wanted: Options, view: ApprovingView, secrets: Secrets) -> ToolCalls | None:
     """What Claude may call in a cell; `secrets` is what is masked in the results. Raises `UsageError`."""
     if wanted.tools is None:
         return None
@@ -41,35 +41,35 @@ def tool_calls(asking: ClaudeMagic, wanted: Options, view: ApprovingView, secret
     from ..tools.calls import ToolCalls
     from ..tools.functions import named
 
-    path = asking.session.path
-    built_in = built_in_tools(asking.shell, path.parent if path is not None else Path.cwd())
-    found = named(wanted.tools, asking.shell.user_ns, built_in)
+    path = kernel.session.path
+    built_in = built_in_tools(kernel.shell, path.parent if path is not None else Path.cwd())
+    found = named(wanted.tools, kernel.shell.user_ns, built_in)
     return ToolCalls(
         found,
-        approval.approval(asking.approve, view.approve),
+        approval.approval(kernel.configuration.approve, view.approve),
         wanted.max_tool_calls,
-        lambda: approval.check(asking.approve, found, can_ask=view.can_approve),
+        lambda: approval.check(kernel.configuration.approve, found, can_ask=view.can_approve),
         secrets,
     )
 
 
-def shape(asking: ClaudeMagic, wanted: Options) -> Shape | None:
+def shape(kernel: Kernel, wanted: Options) -> Shape | None:
     """What the reply is to be, where that is asked for."""
     if not wanted.schema:
         return None
     from ..tools import structured_output
 
-    return structured_output.shape_of(wanted.schema, asking.shell.user_ns)
+    return structured_output.shape_of(wanted.schema, kernel.shell.user_ns)
 
 
-def _surroundings(asking: ClaudeMagic, wanted: Options, running: Cell, secrets: Secrets) -> list[Piece]:
+def _surroundings(kernel: Kernel, wanted: Options, running: Cell, secrets: Secrets) -> list[Piece]:
     """What of the notebook goes along. Light where nothing does."""
     if not (wanted.cells or wanted.error or wanted.context != "none"):
         return []
     from ..prompt.notebook_cells import Surroundings
 
-    session = asking.session
-    around = Surroundings(asking.executions, session.path, secrets, wanted.context_tokens)
+    session = kernel.session
+    around = Surroundings(kernel.executions, session.path, secrets, wanted.context_tokens)
     pieces = around.cells(wanted.cells) if wanted.cells else []
     if wanted.context != "none":
         turns = session.history(wanted, running).turns if wanted.context == "new" else ()

@@ -16,7 +16,7 @@ from .. import options
 from ..conversation.record import pin_metadata, system_metadata
 from ..conversation.turns import Pin, SystemPrompt, turns_of
 from ..errors import UsageError
-from .base import BesideMagics
+from .base import KernelMagics
 
 if TYPE_CHECKING:
     from ..conversation.turns import Conversation, Turn
@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 
 
 @magics_class
-class ConversationMagics(BesideMagics):
+class ConversationMagics(KernelMagics):
     """`%claude_history`, `%claude_undo`, `%claude_reset`, and ways out and back in."""
 
     @property
     def _session(self) -> Session:
-        return self._asking.session
+        return self.kernel.session
 
     @line_magic
     def claude_history(self, line: str) -> None:
@@ -63,7 +63,7 @@ class ConversationMagics(BesideMagics):
         from ..conversation.record import reset_metadata
 
         words, _ = _words(line)
-        chat = " ".join(words) or self._asking.chat
+        chat = " ".join(words) or self.kernel.configuration.chat
         count = self._session.chats.reset(chat)
         said = f"The conversation {chat!r} starts over; {turns_of(count)} left it."
         self._show({"text/plain": said}, reset_metadata(chat, time.time()))
@@ -75,7 +75,9 @@ class ConversationMagics(BesideMagics):
         %claude_continue [CHAT]
         """
         words, _ = _words(line)
-        self._asking.go_on(" ".join(words) or self._asking.chat)
+        from . import ask
+
+        ask.continue_reply(self.kernel, " ".join(words) or self.kernel.configuration.chat)
 
     @line_magic
     def claude_compact(self, line: str) -> None:
@@ -85,7 +87,9 @@ class ConversationMagics(BesideMagics):
         %claude_compact [CHAT]
         """
         words, _ = _words(line)
-        self._asking.summarise(" ".join(words) or self._asking.chat)
+        from . import ask
+
+        ask.compact(self.kernel, " ".join(words) or self.kernel.configuration.chat)
 
     @line_magic
     def claude_pin(self, line: str) -> None:
@@ -102,12 +106,12 @@ class ConversationMagics(BesideMagics):
         from ..prompt import prompt
         from ..prompt.values import files
 
-        path, defaults = _file(expression), self._asking.defaults()
+        path, defaults = _file(expression), self.kernel.configuration.defaults()
         limits = Limits(defaults.value_tokens, defaults.cell_tokens)
         body, namespace = f"{{{{{expression}}}}}", self.shell.user_ns
         content = files.path_blocks(path) if path else prompt.prompt_content(body, namespace, limits=limits)
         pin = Pin(expression, tuple(content), ttl, time.time())
-        self._session.chats.set_up(pin, self._asking.cell)
+        self._session.chats.set_up(pin, self.kernel.cell)
         self._show({"text/plain": f"Pinned {expression}, kept for {ttl}."}, pin_metadata(pin))
 
     @line_magic
@@ -122,7 +126,7 @@ class ConversationMagics(BesideMagics):
             raise UsageError(f"{name} is not pinned.", advice=f"Pinned: {', '.join(pins) or 'nothing'}.")
         for each in gone:
             none = Pin(each, (), "5m", time.time())
-            self._session.chats.set_up(none, self._asking.cell)
+            self._session.chats.set_up(none, self.kernel.cell)
             self._show({"text/plain": f"{each} is no longer pinned."}, pin_metadata(none))
         if not gone:
             print("Nothing is pinned.")
@@ -179,11 +183,11 @@ class ConversationMagics(BesideMagics):
         _nothing(line, "%claude_recover")
         from ..conversation.record import DamagedRecord
         from ..notebook.journal import turn_of
-        from . import restore
+        from ..session import restore
 
         found, damaged = [], 0
-        session, cells = self._session, self._asking.notebooks.current.cells
-        for entry in restore.lost(session, session.path, self._asking.cell.page, cells):
+        session, cells = self._session, self.kernel.notebooks.current.cells
+        for entry in restore.lost(session, session.path, self.kernel.cell.page, cells):
             try:
                 found.append(turn_of(entry))
             except DamagedRecord:
@@ -225,10 +229,10 @@ class ConversationMagics(BesideMagics):
 
         %claude_resume [FILE]
         """
-        from . import restore
+        from ..session import restore
 
         words, _ = _words(line)
-        session, cell = self._session, self._asking.cell
+        session, cell = self._session, self.kernel.cell
         if len(words) > 1:
             raise UsageError("%claude_resume takes one file.", advice="A name with spaces goes in quotes.")
         path = Path(words[0]).expanduser() if words else session.path
@@ -351,7 +355,7 @@ _OF_CHAT = re.compile(r"""(?:--chat|-c)(?:\s+|=)("[^"]+"|'[^']+'|\S+)\s*""")
 
 
 @magics_class
-class SystemMagics(BesideMagics):
+class SystemMagics(KernelMagics):
     """`%claude_system`."""
 
     @no_var_expand
@@ -363,14 +367,14 @@ class SystemMagics(BesideMagics):
         %claude_system [--chat NAME] TEXT
         %claude_system [--chat NAME] --none
         """
-        chat, text = _asked(line, cell, self._asking.chat)
-        chats = self._asking.session.chats
+        chat, text = _asked(line, cell, self.kernel.configuration.chat)
+        chats = self.kernel.session.chats
         if not text:
             print(chats.systems.get(chat) or f"The conversation {chat!r} has no system prompt of its own.")
             return
         takes_away = cell is None and text == "--none"
-        system = SystemPrompt(chat, "" if takes_away else self._asking.system_text(text), time.time())
-        chats.set_up(system, self._asking.cell)
+        system = SystemPrompt(chat, "" if takes_away else self.kernel.system_text(text), time.time())
+        chats.set_up(system, self.kernel.cell)
         said = f"The conversation {chat!r} has {'no' if takes_away else 'a'} system prompt of its own from here on."
         self.shell.display_pub.publish({"text/plain": said}, system_metadata(system))
 

@@ -10,11 +10,11 @@ from IPython.core.magic import line_magic, magics_class
 from .. import options
 from ..errors import UsageError
 from ..options import Options
-from .base import BesideMagics
+from .base import KernelMagics
 
 
 @magics_class
-class MoneyMagics(BesideMagics):
+class CostMagics(KernelMagics):
     """`%claude_cost` and `%claude_warm`."""
 
     @line_magic
@@ -31,7 +31,7 @@ class MoneyMagics(BesideMagics):
         from ..cost import ledger
         from ..render import cost_chart, cost_report
 
-        session = self._asking.session
+        session = self.kernel.session
         entries = ledger.entries(session.chats.turns, session.spent_elsewhere())
         self.shell.display_pub.publish(cost_report.session_table(entries, session.budget), {})
         title, bars = cost_report.session_bars(entries)
@@ -55,14 +55,14 @@ class MoneyMagics(BesideMagics):
         from ..conversation import record
         from ..session import cache_warming
 
-        asking = self._asking
-        wanted, words = options.parse(line, asking.defaults())
-        wanted = asking.resolved(_to_warm(wanted, options.words(words)))
-        session, cell, settings = asking.session, asking.cell, asking.settings()
+        kernel = self.kernel
+        wanted, words = options.parse(line, kernel.configuration.defaults())
+        wanted = kernel.resolve(_to_warm(wanted, options.words(words)))
+        session, cell, settings = kernel.session, kernel.cell, kernel.settings()
         if wanted.show_request:
             print(cache_warming.request(session, wanted, cell, settings.provider).as_json())
             return
-        if asking.replay == "only":
+        if kernel.configuration.replay == "only":
             print("This kernel replays, and asks nothing: there is no cache to fill.")
             return
         warmed = cache_warming.warm(session, wanted, cell, settings)

@@ -8,7 +8,7 @@ from IPython.core.magic import line_magic, magics_class, no_var_expand
 
 from .. import options
 from ..errors import UsageError
-from .base import BesideMagics
+from .base import KernelMagics
 
 ASKS = (
     "Correct the cell that failed. Reply with the whole corrected cell as one Python code block, changed no more than "
@@ -17,7 +17,7 @@ ASKS = (
 
 
 @magics_class
-class FixMagics(BesideMagics):
+class FixMagics(KernelMagics):
     """`%claude_fix`."""
 
     @no_var_expand
@@ -29,18 +29,19 @@ class FixMagics(BesideMagics):
         %claude_fix [options of %%claude] [words]
         """
         from ..content.secrets import Secrets, known_secrets
-        from ..render import code_cell
         from ..render.turn import reply_text
+        from . import code_cell
+        from .ask import ask
 
-        wanted, words = options.parse(line, self._asking.defaults())
+        wanted, words = options.parse(line, self.kernel.configuration.defaults())
         if "," in wanted.model or wanted.schema or wanted.code:
             raise UsageError("%claude_fix asks one model for one cell: it takes no --code, --schema or several models.")
-        failure = self._asking.executions.last_failure
-        source = self._asking.executions.source(failure.number) if failure and failure.number else None
+        failure = self.kernel.executions.last_failure
+        source = self.kernel.executions.source(failure.number) if failure and failure.number else None
         if failure is None or source is None:
             raise UsageError("There is no failed cell to correct: none has failed since claude_magic was loaded.")
         wanted = dataclasses.replace(wanted, error=True)
-        turn = self._asking.ask(wanted, f"{ASKS}\n\n{words}".strip(), self._asking.cell)
+        turn = ask(self.kernel, wanted, f"{ASKS}\n\n{words}".strip(), self.kernel.cell)
         if turn is None:
             return
         from ..render.markdown import code_blocks

@@ -11,7 +11,7 @@ from IPython.core.magic import line_magic, magics_class
 
 from .. import __version__, models
 from ..errors import UsageError
-from .base import BesideMagics
+from .base import KernelMagics
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @magics_class
-class ModelMagics(BesideMagics):
+class ModelMagics(KernelMagics):
     """`%claude_models`."""
 
     @line_magic
@@ -33,10 +33,8 @@ class ModelMagics(BesideMagics):
         """
         if set(line.split()) - {"--all"}:
             raise UsageError("%claude_models takes nothing but --all.")
-        pass
-
-        settings, retired = self._asking.settings(), "--all" in line.split()
-        answer = self._asking.session.client.models(settings, retired=retired)
+        settings, retired = self.kernel.settings(), "--all" in line.split()
+        answer = self.kernel.session.client.models(settings, retired=retired)
         self.shell.display_pub.publish(models_table(answer, settings.provider, retired), {})
 
 

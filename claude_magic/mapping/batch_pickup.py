@@ -250,6 +250,31 @@ def cancel(batches: Batches, results: Results, provider: str) -> Iterator[tuple[
             yield part.batch, None
 
 
+def cancel_all(batches: Batches, results: Results, provider: str) -> Iterator[str]:
+    """`cancel`, with a line for each batch."""
+    for name, batch in cancel(batches, results, provider):
+        if batch is None:
+            yield f"{name}: there is no such batch for this key; it is forgotten"
+        else:
+            yield f"{_line(batch)}; %claude_map --resume picks up what was done"
+
+
+def status(batches: Batches, batch: str | None) -> str:
+    """How a batch stands, in a line."""
+    if batch is None:
+        return "a batch that may have been submitted"
+    try:
+        return _line(batches.again(lambda: batches.retrieve(batch)))
+    except errors.NotFoundError:
+        return f"{batch}: there is no such batch for this key; %claude_map --cancel forgets it"
+
+
+def _line(batch: Mapping[str, Any]) -> str:
+    counts = batch.get("request_counts") or {}
+    said = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    return f"{batch['id']}: {_status(batch)}, {said}"
+
+
 def _status(batch: Mapping[str, Any]) -> str:
     return str(batch["processing_status"]).replace("_", " ")
 

@@ -15,12 +15,13 @@ from ..client import Client, Settings
 from ..content.parts import Limits
 from ..content.safely import is_from_library
 from ..content.secrets import Secrets, known_secrets
-from ..options import Options
+from ..errors import UsageError
+from ..options import MapOptions, Options
 from ..prompt.expressions import Expression, split
 from ..request.build import Request
 from ..tools.structured_output import Shape
 from . import rows, store, table
-from .job import Job, Unwatched, survey
+from .job import Job, MapContext, Unwatched, survey
 from .prompts import RowRequests, Template, names_in
 
 # Partitions of one process are asked one after the other: together they would pass the limit of requests at once.
@@ -60,6 +61,39 @@ def mapped(value: Any, spec: Spec) -> Any:
     empty = rows.rows_of(frame._meta)
     columns = table.empty_columns(empty.taken, spec.shape)
     return frame.map_partitions(ask_partition, spec, meta=empty.result(columns))
+
+
+def bind(asked: MapOptions, body: str, value: Any, shape: Shape | None, context: MapContext) -> None:
+    """Bind a lazy frame: its partitions are asked where and when Dask computes them. Raises `UsageError`."""
+    options = asked.options
+    if asked.batch or asked.background or options.budget is not None or context.budget is not None:
+        what = "--batch" if asked.batch else "--background" if asked.background else "A budget"
+        raise UsageError(
+            f"{what} does not go together with a Dask frame, which is mapped when it is computed.",
+            advice=f"{asked.over}.compute() makes a pandas DataFrame of it.",
+        )
+    if context.client.keeps_key:
+        raise UsageError(
+            "Dask's workers take their key from their own environment, not from this kernel.",
+            advice="Set ANTHROPIC_API_KEY before Dask starts, and leave out ClaudeMagic.client and %claude_key.",
+        )
+    spec = Spec(
+        name=asked.over,
+        body=body,
+        values=values_of(body, context.namespace),
+        built=context.base(options),
+        options=options,
+        settings=context.settings,
+        concurrency=asked.concurrency,
+        kept=context.keeps,
+        shape=shape,
+    )
+    context.namespace[str(options.out)] = mapped(value, spec)
+    again = "; computed again, it asks only what is missing" if spec.kept else ""
+    context.tell(
+        f"{options.out} is lazy: its {value.npartitions:,} partitions are asked when Dask computes them{again}. "
+        "What that costs is in its cost column, and not in %claude_cost."
+    )
 
 
 def ask_partition(frame: Any, spec: Spec) -> Any:

@@ -7,12 +7,17 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ..client import Client, Settings
 from ..conversation.map_run import Mapped
+from ..conversation.turns import Turn
 from ..cost.budget import Budget
 from ..errors import ClaudeError
+from ..options import Options
+from ..request.build import Request
 from ..tools.structured_output import Shape
 from .answers import RowAnswer, Tally, checked_answer
 from .concurrent import ConcurrentRun
@@ -21,8 +26,44 @@ from .prompts import Ask, RowRequests
 from .spending import Estimate, SpendLimit, check_budget, estimate
 from .store import Results
 
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
 # Requests of so many bytes in all are built once and kept; more are built again when they are asked.
 MAX_KEPT_BYTES = 64_000_000
+
+
+@dataclass(frozen=True)
+class MapContext:
+    """What a map needs of the notebook that runs it.
+
+    `base` makes the request with no prompt in it, as it is sent; `spend` takes a turn of what was paid for; `path` is
+    the notebook's file, `cell` the `In [ ]` that runs. `keeps` says whether answers are kept on the disk, `panel`
+    whether the page shows widgets.
+    """
+
+    shell: InteractiveShell
+    client: Client
+    settings: Settings
+    base: Callable[[Options], Request]
+    spend: Callable[[Turn], None]
+    budget: Budget | None = None
+    path: Path | None = None
+    cell: int | None = None
+    keeps: bool = True
+    panel: bool = False
+    tell: Callable[[str], None] = print
+
+    @property
+    def namespace(self) -> dict[str, Any]:
+        """The reader's variables."""
+        variables: dict[str, Any] = self.shell.user_ns
+        return variables
+
+    @property
+    def provider(self) -> str:
+        """Who is asked, as prices know it."""
+        return self.client.provider(self.settings)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .cell import Cell
-from .reader import holds, path_holding, told_path
+from .lookup import holds, path_holding, told_path
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

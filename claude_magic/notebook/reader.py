@@ -7,9 +7,7 @@ A file is data: it is looked into before `nbformat` is imported, each record is 
 from __future__ import annotations
 
 import dataclasses
-import os
-import re
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,86 +18,14 @@ from ..conversation.record import DamagedRecord, Record, canonical_base64, diges
 from ..conversation.turns import Pin, SystemPrompt, Turn
 from ..errors import UsageError
 from . import files
-from .cell import Cell
+from .lookup import MAX_NOTEBOOK_BYTES, RECORD_MARK, content_of
 
 if TYPE_CHECKING:
-    from IPython.core.interactiveshell import InteractiveShell
-
     from ..conversation.map_run import Mapped
 
 
-MAX_NOTEBOOK_BYTES = 1_000_000_000
-MAX_NEIGHBOURS = 500
 # What nbformat takes ten seconds and half a gigabyte for: a notebook with as many is none that people made.
 MAX_OBJECTS = 5_000_000
-_MARK = re.compile(rb'"claude_magic"\s*:')
-
-
-def told_path(shell: InteractiveShell, cell: Cell) -> Path | None:
-    """The notebook's file by the name that Jupyter (an absolute path, in the kernel's environment, from the kernel's
-    start) or VS Code (in the namespace) has told.
-
-    Only for a cell of a frontend: nbclient and papermill run in processes that may have inherited another
-    notebook's name.
-    """
-    told = os.environ.get("JPY_SESSION_NAME") or shell.user_ns.get("__vsc_ipynb_file__")
-    if cell.id is None or not isinstance(told, str) or not told.endswith(".ipynb"):
-        return None
-    return Path(told)
-
-
-def path_holding(told: Path, cells: Set[str]) -> Path | None:
-    """The file that has one of these cells: the one that was told, or a neighbour, for notebooks are renamed."""
-    return next((each for each in (told, *_neighbours(told)) if holds(each, cells)), None)
-
-
-def holds(path: Path, cells: Set[str]) -> bool:
-    """Whether a notebook's file has one of these cells."""
-    return not cells.isdisjoint(_ids(_content(path)))
-
-
-def has_turns(path: Path) -> bool:
-    """Whether a notebook's file may hold turns: a look at its bytes."""
-    return _MARK.search(_content(path)) is not None
-
-
-def written(path: Path) -> float | None:
-    """When a file was written, in seconds since the epoch; `None` where there is none."""
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return None
-
-
-def standing(path: Path) -> set[str] | None:
-    """The ids of the cells and turns that a notebook's file has; `None` where it is not a whole one."""
-    content = _content(path)
-    whole = content.rstrip().endswith(b"}") and b'"cells"' in content
-    return _ids(content) if whole else None
-
-
-_ID = re.compile(rb'"id"\s*:\s*"([^"\\]{1,300})"')
-
-
-def _ids(content: bytes) -> set[str]:
-    """All ids in a notebook's file: a look at its bytes."""
-    return {found.decode("utf-8", "replace") for found in _ID.findall(content)}
-
-
-def _neighbours(path: Path) -> list[Path]:
-    try:
-        found = [each for each in path.parent.glob("*.ipynb") if each != path]
-    except OSError:
-        return []
-    return sorted(found, key=lambda each: -(written(each) or 0))[:MAX_NEIGHBOURS]
-
-
-def _content(path: Path) -> bytes:
-    """A file's bytes; nothing, where there is none that can be read."""
-    try:
-        return path.read_bytes() if path.stat().st_size <= MAX_NOTEBOOK_BYTES else b""
-    except OSError:
-        return b""
 
 
 @dataclass(frozen=True)
@@ -150,7 +76,7 @@ def read(path: Path) -> Saved:
         raise UsageError(f"{path} cannot be read: {why}.") from None
     if size > MAX_NOTEBOOK_BYTES:
         raise UsageError(f"{path} cannot be read: it has {size:,} bytes.")
-    if not _MARK.search(content):
+    if not RECORD_MARK.search(content):
         return Saved()
     objects = content.count(b"{") + content.count(b"[")
     if objects > MAX_OBJECTS:
@@ -160,7 +86,7 @@ def read(path: Path) -> Saved:
 
 def cells(path: Path) -> list[Mapping[str, Any]]:
     """The cells of a notebook's file, as nbformat has them. Raises `UsageError` where it cannot be read as one."""
-    return _cells(path, _content(path))
+    return _cells(path, content_of(path))
 
 
 def _cells(path: Path, content: bytes) -> list[Mapping[str, Any]]:

@@ -65,19 +65,20 @@ def build(
     options: Options,
     pins: Iterable[Pin] = (),
     tools: Sequence[Mapping[str, Any]] = (),
+    schema: Mapping[str, Any] | None = None,
 ) -> Request:
     """The request that asks `content` after `history`, with `pins` at its front; `tools` are definitions of the
-    notebook's own.
+    notebook's own, `schema` is the JSON schema of the reply.
 
     Raises `UsageError` for options that the model does not accept.
     """
     model, pins = models.lookup(options.model), list(pins)
-    settings = _with_tools(settings_of(options, model), tools, history)
+    settings = _with_tools(settings_of(options, model, schema), tools, history)
     if options.citations:
         content = citations.enabled(content)
         _check_citable(history, [*content, *(block for pin in pins for block in pin.content)], options)
     lead = _lead(pins, options.cache)
-    if options.schema and (options.citations or _cites(history, [*lead, *content])):
+    if schema and (options.citations or _cites(history, [*lead, *content])):
         raise UsageError(
             "--schema does not go together with documents that are cited: the API refuses it.",
             advice="Leave out --citations, or ask with --once or in another --chat.",
@@ -97,30 +98,6 @@ def _check_citable(history: Conversation, content: Iterable[Block], options: Opt
             "--citations has no document to cite.",
             advice="--file PATH sends one; --web-search cites without the option.",
         )
-
-
-def diagnosed(asked: Request, history: Conversation, now: float) -> Request:
-    """The request with the question why the cache was missed, where a hit is to be expected: the last reply is of the
-    same model, and not older than the cache keeps. `now` is in seconds since the epoch."""
-    control = asked.params.get("cache_control")
-    before = next((turn for turn in reversed(history.turns) if messages_to_send(turn)), None)
-    if control is None or before is None or before.params.get("model") != asked.params["model"]:
-        return asked
-    last = before.calls[-1]
-    if last.message_id is None or last.replayed:
-        return asked
-    if now - last.started - last.seconds > TTL_SECONDS[control.get("ttl", "5m")]:
-        return asked
-    return replace(asked, params={**asked.params, "diagnostics": {"previous_message_id": last.message_id}})
-
-
-def contained(asked: Request, history: Conversation, now: float) -> Request:
-    """The request in the container in which the last code ran, while that lives. `now` is in seconds since the
-    epoch."""
-    container, note = server_tools.container(history.turns, asked.params.get("tools", ()), now)
-    if container:
-        return replace(asked, params={**asked.params, "container": container})
-    return replace(asked, notes=(*asked.notes, note)) if note else asked
 
 
 def again(history: Conversation, turn: Turn) -> Request:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Set
 from typing import Any
 
@@ -27,7 +26,9 @@ WITHOUT_HEADER = (5, 2)
 SINCE = (4, 6)
 
 
-def settings_of(options: Options, model: models.Model | None) -> dict[str, Any]:
+def settings_of(
+    options: Options, model: models.Model | None, schema: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """All parameters but model, max_tokens and messages; those that are not asked for are left out."""
     if model is not None and options.max_tokens > model.max_output:
         raise UsageError(
@@ -40,7 +41,7 @@ def settings_of(options: Options, model: models.Model | None) -> dict[str, Any]:
         "tools": server_tools.tools(options, model) or None,
         "mcp_servers": server_tools.mcp_servers(options.mcp) or None,
         "thinking": thinking,
-        "output_config": _output_config(options, model, thinking),
+        "output_config": _output_config(options, model, thinking, schema),
         "stop_sequences": list(options.stop) or None,
         "cache_control": _cache_control(options),
         "context_management": _context_management(options, model),
@@ -97,15 +98,18 @@ def _budget(tokens: int, options: Options) -> dict[str, Any]:
 
 
 def _output_config(
-    options: Options, model: models.Model | None, thinking: dict[str, Any] | None
+    options: Options,
+    model: models.Model | None,
+    thinking: dict[str, Any] | None,
+    schema: Mapping[str, Any] | None,
 ) -> dict[str, Any] | None:
     config: dict[str, Any] = {}
     if options.effort is not None:
         config["effort"] = _effort(options, model, thinking)
-    if options.schema:
+    if schema:
         if model is not None and "structured_outputs" not in model.capabilities:
             raise UsageError(f"{options.model} does not take --schema.")
-        config["format"] = {"type": "json_schema", "schema": json.loads(options.schema)}
+        config["format"] = {"type": "json_schema", "schema": schema}
     return config or None
 
 

@@ -24,6 +24,7 @@ from ..render.turn import OFFLINE
 from ..request.build import PASSING, TTL_SECONDS, Request
 from ..request.parameters import COMPACT, betas
 from .answer import Answer
+from .question import Question
 from .session import Session, draft_turn
 
 PLACEHOLDER: list[Block] = [{"type": "text", "text": "."}]
@@ -53,7 +54,7 @@ def request(session: Session, options: Options, cell: Cell, provider: str = "ant
             "The API fills no cache for a thinking budget: it has to be shorter than the reply, and there is none.",
             advice="Use --thinking disabled, for questions that are asked so.",
         )
-    asked = session.build(session.history(options, cell), PLACEHOLDER, options, provider)
+    asked = session.request(Question(options, PLACEHOLDER, cell), provider)
     params = {name: value for name, value in asked.params.items() if name not in _LEFT_OUT}
     edits = [e for e in (asked.params.get("context_management") or {}).get("edits", ()) if e["type"] != COMPACT]
     if edits:  # what they leave out is not in the cache either
@@ -94,7 +95,7 @@ def warm(session: Session, options: Options, cell: Cell, settings: Settings) -> 
     asked = request(session, options, cell, settings.provider)
     budget = session.budget_for(asked, options, settings)
     _check(session.client, asked, settings, budget)
-    draft = draft_turn(options, TOLD, cell, asked, session.history(options, cell))
+    draft = draft_turn(Question(options, TOLD, cell), asked, session.history(options, cell))
     answer = Answer(session.client, settings, Unseen(), replace(draft, once=True, notes=()), None, budget)
     failure = answer.ask(asked, lambda: _unbound(session, options, cell, settings))
     if answer.reply.message:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..conversation.turns import Conversation, Pin, SystemPrompt, Turn
-from ..notebook import reader
+from ..notebook import lookup, reader
 from ..notebook.cell import Cell
 from ..notebook.reader import Saved
 from ..request import build
@@ -119,7 +119,7 @@ class Chats:
 
     def unbind(self, chat: str) -> None:
         """Send no thinking of this chat's turns from now on: the API has refused it."""
-        self._all[chat] = self._all.get(chat, NOTHING).unbound()
+        self._all[chat] = self._all.get(chat, NOTHING).without_bound_thinking()
 
     def reset(self, chat: str) -> int:
         """Start a chat over. Returns how many turns it had."""
@@ -187,8 +187,8 @@ class Chats:
     def look_again(self, path: Path | None) -> tuple[list[Turn], list[Turn]]:
         """Look into the file if it was saved since. Returns the turns that left, and those that are back: a cell that
         was deleted behind our back does not stand there, and one that was cut and pasted does."""
-        written = None if path is None else reader.written(path)
-        stands = None if path is None or written in (None, self._looked) else reader.standing(path)
+        written = None if path is None else lookup.written(path)
+        stands = None if path is None or written in (None, self._looked) else lookup.ids_in(path)
         self._looked = written
         if path is None or written is None or stands is None:
             return [], []

@@ -13,27 +13,27 @@ from decimal import Decimal
 
 from .. import models
 from ..client import Client, Settings
-from ..conversation.turns import Along, Block, Conversation, Turn
+from ..conversation.turns import Conversation, Turn
 from ..cost import context_window, count, pricing
 from ..cost.budget import Budget, tighter
 from ..errors import ClaudeError, ReplyInterrupted, StreamError, UsageError
 from ..interrupts import uninterrupted
 from ..notebook.cell import Cell
 from ..notebook.journal import Writer
-from ..options import Options
 from ..render.live.columns import Column, Columns
 from ..render.turn import REPLAYED, who_answers
 from ..request import build
 from ..request.build import Request
 from .answer import Answer
-from .session import NO_REPLAY, Outcome, Replay, Session, call_key, draft_turn
+from .question import Question
+from .session import Outcome, Session, call_key, draft_turn
 
 
 @dataclass(frozen=True)
 class _Side:
-    """One of several models: its options, what it is asked, and the turn that it will make."""
+    """One of several models: the question as it is put to it, the request, and the turn that it will make."""
 
-    options: Options
+    question: Question
     asked: Request
     draft: Turn
 
@@ -44,30 +44,23 @@ class _Side:
 
 
 def compare(
-    session: Session,
-    options: Options,
-    names: Sequence[str],
-    content: Sequence[Block],
-    cell: Cell,
-    settings: Settings,
-    columns: Columns,
-    replay: Replay = NO_REPLAY,
-    along: Sequence[Along] = (),
+    session: Session, question: Question, names: Sequence[str], settings: Settings, columns: Columns
 ) -> Outcome:
     """Ask several models the same at once. The first that answers goes on in the conversation.
 
     Raises `UsageError` before anything is shown or sent.
     """
-    history = session.history(options, cell)
+    cell = question.cell
+    history = session.history(question.options, cell)
     sides = []
     for name in _distinct(names):
-        own = replace(options, model=name)
-        asked = _asked(session, history, content, own, settings)
-        sides.append(_Side(own, asked, draft_turn(own, content, cell, asked, history, along)))
-    recorded = [session.recorded(side.asked, cell, settings, replay) for side in sides]
+        own = replace(question, options=replace(question.options, model=name))
+        asked = _asked(session, history, own, settings)
+        sides.append(_Side(own, asked, draft_turn(own, asked, history)))
+    recorded = [session.recorded(side.asked, question, settings) for side in sides]
     found: list[Compared] = []
     if all(recorded):
-        columns.begin([side.model for side in sides], content, label=REPLAYED)
+        columns.begin([side.model for side in sides], question.content, label=REPLAYED)
         for side, turn in zip(sides, recorded, strict=True):
             if turn is not None:
                 found.append(Compared(side.model, session.replayed(turn, side.asked, side.draft)))
@@ -77,9 +70,9 @@ def compare(
     shares = _shares(session, sides, settings)
     try:
         with uninterrupted():
-            columns.begin([side.model for side in sides], content, label=who_answers(settings.provider))
+            columns.begin([side.model for side in sides], question.content, label=who_answers(settings.provider))
             questions = [
-                _question(session, side, share, history, content, cell, settings)
+                _compared_question(session, side, share, history, settings)
                 for side, share in zip(sides, shares, strict=True)
             ]
         found = ask_models(session.client, questions, settings, columns)
@@ -117,39 +110,32 @@ def _distinct(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _asked(
-    session: Session, history: Conversation, content: Sequence[Block], options: Options, settings: Settings
-) -> Request:
+def _asked(session: Session, history: Conversation, question: Question, settings: Settings) -> Request:
     """What one of several models is asked. Raises `UsageError`, naming the model, where it would not take it."""
     try:
-        return session.build(history, content, options, settings.provider)
+        return session.build(history, question, settings.provider)
     except UsageError as error:
-        if options.model not in str(error):
-            error.args = (f"{options.model}: {error}",)
+        model = question.options.model
+        if model not in str(error):
+            error.args = (f"{model}: {error}",)
         raise
 
 
-def _question(
-    session: Session,
-    side: _Side,
-    budget: Budget | None,
-    history: Conversation,
-    content: Sequence[Block],
-    cell: Cell,
-    settings: Settings,
+def _compared_question(
+    session: Session, side: _Side, budget: Budget | None, history: Conversation, settings: Settings
 ) -> ComparedQuestion:
     return ComparedQuestion(
         side.asked,
         side.draft,
-        session.writer(side.draft, cell, settings),
+        session.writer(side.draft, side.question.cell, settings),
         budget,
-        lambda: session.build(history.unbound(), content, side.options, settings.provider),
+        lambda: session.build(history.without_bound_thinking(), side.question, settings.provider),
     )
 
 
 def _shares(session: Session, sides: Sequence[_Side], settings: Settings) -> list[Budget | None]:
     """What each of several replies may cost: together no more than is left. Raises `UsageError`."""
-    budget = tighter(*[session.budget_for(side.asked, side.options, settings) for side in sides])
+    budget = tighter(*[session.budget_for(side.asked, side.question.options, settings) for side in sides])
     if budget is None:
         return [None] * len(sides)
     left = budget.left

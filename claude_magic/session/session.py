@@ -13,13 +13,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from .. import models
 from ..client import Client, Settings, providers
 from ..conversation.accumulator import Accumulator
-from ..conversation.turns import CONTINUE, Along, Block, Call, Conversation, Pin, Turn, turns_of
+from ..conversation.turns import CONTINUE, Call, Conversation, Pin, Turn, turns_of
 from ..cost import context_window, count
 from ..cost.budget import Budget, tighter, without_what_was_left
 from ..cost.count import Counted
@@ -33,23 +34,13 @@ from ..options import Options
 from ..render.live.columns import Columns
 from ..render.live.live import View
 from ..render.turn import REPLAYED, who_answers
-from ..request import build, citations, limits, parameters, server_tools
+from ..request import build, citations, pipeline
 from ..request.build import Request
-from ..tools.calls import ToolCalls
+from ..request.pipeline import Target
 from .answer import Answer
 from .chats import Chats
+from .question import Question
 from .replay import Records, difference, events, replayed
-
-
-@dataclass(frozen=True)
-class Replay:
-    """Whether to answer from the record, and how many times faster than recorded; 0 is at once."""
-
-    mode: str = "off"
-    speed: float = 1.0
-
-
-NO_REPLAY = Replay()
 
 
 @dataclass(frozen=True)
@@ -80,61 +71,55 @@ class Session:
         self._replayed: set[str] = set()
         self._views: dict[str, View | Columns] = {}
 
-    def request(
+    def use(
         self,
-        options: Options,
-        content: Sequence[Block],
-        cell: Cell,
-        provider: str = "anthropic",
-        tools: ToolCalls | None = None,
-    ) -> Request:
-        """The exact request that a cell would send now. Raises `UsageError`."""
-        return self.build(self.history(options, cell), content, options, provider, tools)
+        *,
+        path: Path | None,
+        journal: Journal | None,
+        budget: Budget | None,
+        extra_body: Mapping[str, Any],
+    ) -> None:
+        """Take up how the kernel is set now: the notebook's file, where replies are kept, what is left to spend, and
+        the reader's own parameters."""
+        self.path, self.journal, self.budget, self.extra_body = path, journal, budget, extra_body
 
-    def ask(
-        self,
-        options: Options,
-        content: Sequence[Block],
-        cell: Cell,
-        settings: Settings,
-        view: View,
-        replay: Replay = NO_REPLAY,
-        along: Sequence[Along] = (),
-        tools: ToolCalls | None = None,
-    ) -> Outcome:
+    def request(self, question: Question, provider: str = "anthropic") -> Request:
+        """The exact request that a cell would send now. Raises `UsageError`."""
+        return self.build(self.history(question.options, question.cell), question, provider)
+
+    def ask(self, question: Question, settings: Settings, view: View) -> Outcome:
         """Send a cell's question, or answer it from the record; show the reply, and put it into the conversation.
         A record's tools are not run again.
 
         Raises `UsageError` before anything is shown or sent; all later failures are in the outcome.
         """
-        history = self.history(options, cell)
-        asked = self.build(history, content, options, settings.provider, tools)
-        recorded = self.recorded(asked, cell, settings, replay)
+        options = question.options
+        history = self.history(options, question.cell)
+        asked = self.build(history, question, settings.provider)
+        recorded = self.recorded(asked, question, settings)
         if recorded is not None:
-            draft = draft_turn(options, content, cell, asked, history, along)
-            return self._replay(recorded, asked, draft, cell, view, replay)
-        if tools is not None:
-            tools.check()
+            return self._replay(recorded, asked, draft_turn(question, asked, history), question, view)
+        if question.tools is not None:
+            question.tools.check()
         context_window.check(self.client, asked, history, settings)
         budget = self.budget_for(asked, options, settings)
-        draft = draft_turn(options, content, cell, asked, history, along)
-
-        def again(history: Conversation, options: Options = options) -> Request:
-            return self.build(history, content, options, settings.provider, tools)
-
-        with self._answering(draft, content, cell, settings, view, budget, tools=tools) as answer:
-            failure = answer.ask(asked, lambda: again(history.unbound()))
+        draft = draft_turn(question, asked, history)
+        with self._answering(draft, question, settings, view, budget) as answer:
+            failure = answer.ask(
+                asked, lambda: self.build(history.without_bound_thinking(), question, settings.provider)
+            )
             if answer.unbound:
                 self.chats.unbind(options.chat)
-                history = history.unbound()
+                history = history.without_bound_thinking()
             other = replace(options, model=models.resolve(options.fallback or options.model))
             if other.model != options.model and failure is None and answer.reply.stop_reason == "refusal":
-                failure = answer.again(again(history, other), f"{options.model} refused")
+                fallback = self.build(history, replace(question, options=other), settings.provider)
+                failure = answer.again(fallback, f"{options.model} refused")
             with uninterrupted(swallow=True):
-                outcome = self._conclude(answer, failure, cell, view)
+                outcome = self._conclude(answer, failure, question.cell, view)
         return outcome
 
-    def go_on(self, chat: str, cell: Cell, settings: Settings, view: View) -> Outcome:
+    def continue_reply(self, chat: str, cell: Cell, settings: Settings, view: View) -> Outcome:
         """Have the last reply of a chat go on, if it was cut off: what comes is stitched to it.
 
         Raises `UsageError` where there is nothing to continue.
@@ -150,9 +135,10 @@ class Session:
                 advice="Run its cell again, with a larger --max-tokens.",
             )
         asked = build.build_continuation(Conversation(turns[:-1]), cut, self.chats.pins.values())
-        asked = build.contained(asked, Conversation(turns), time.time())
+        asked = pipeline.in_container(asked, Conversation(turns), time.time())
         context_window.check(self.client, asked, Conversation(turns), settings)
-        budget = self.budget_for(asked, Options(model=asked.params["model"]), settings)
+        question = Question(Options(model=asked.params["model"]), (), cell)
+        budget = self.budget_for(asked, question.options, settings)
         draft = replace(
             cut,
             id=uuid.uuid4().hex,
@@ -161,7 +147,7 @@ class Session:
             notes=(*without_what_was_left(cut.notes), "continued"),
         )
         draft = replace(draft, messages=(*build.messages_to_send(cut), {"role": "user", "content": CONTINUE}))
-        with self._answering(draft, (), cell, settings, view, budget, instead_of=[cut.id]) as answer:
+        with self._answering(draft, question, settings, view, budget, instead_of=[cut.id]) as answer:
             failure = answer.stream(asked, before=cut.reply)
             with uninterrupted(swallow=True):
                 outcome = self._continued(cut, answer, failure)
@@ -174,8 +160,8 @@ class Session:
             raise UsageError("There is nothing to compact: no turn stands above this cell.")
         asked = build.build_compaction(history, options, self._pins(options))
         note = [{"type": "text", "text": "(a summary of the conversation above)"}]
-        draft = draft_turn(options, note, cell, asked, history)
-        with self._answering(draft, (), cell, settings, view, None) as answer:
+        draft = draft_turn(Question(options, note, cell), asked, history)
+        with self._answering(draft, Question(options, (), cell), settings, view, None) as answer:
             failure = answer.stream(asked)
             if failure is None and not any(block.get("content") for block in answer.reply.content):
                 failure = StreamError("The API made no summary; the conversation is as it was.")
@@ -187,19 +173,18 @@ class Session:
     def _answering(
         self,
         draft: Turn,
-        content: Sequence[Block],
-        cell: Cell,
+        question: Question,
         settings: Settings,
         view: View,
         budget: Budget | None,
         instead_of: Sequence[str] = (),
-        tools: ToolCalls | None = None,
     ) -> Iterator[Answer]:
         """A reply under way, from the first sign of it in the cell to its record."""
-        answer = Answer(self.client, settings, view, draft, self.writer(draft, cell, settings), budget, tools)
+        writer = self.writer(draft, question.cell, settings)
+        answer = Answer(self.client, settings, view, draft, writer, budget, question.tools)
         try:
             with uninterrupted():
-                view.begin(content, label=who_answers(settings.provider))
+                view.begin(question.content, label=who_answers(settings.provider))
             yield answer
         finally:
             with uninterrupted(swallow=True):
@@ -259,40 +244,21 @@ class Session:
         if self.journal is not None and turns:
             self.journal.dismiss([turn.id for turn in turns], why)
 
-    def count(
-        self,
-        options: Options,
-        content: Sequence[Block],
-        cell: Cell,
-        settings: Settings,
-        tools: ToolCalls | None = None,
-    ) -> Counted:
+    def count(self, question: Question, settings: Settings) -> Counted:
         """The tokens of what a cell would send now, by part. Raises `UsageError`, or what the API's count raises."""
-        pins = [block for pin in self._pins(options) for block in pin.content]
-        asked = self.request(options, content, cell, settings.provider, tools)
-        return count.count(self.client, asked, content, settings, pins)
+        pins = [block for pin in self._pins(question.options) for block in pin.content]
+        asked = self.request(question, settings.provider)
+        return count.count(self.client, asked, question.content, settings, pins)
 
-    def build(
-        self,
-        history: Conversation,
-        content: Sequence[Block],
-        options: Options,
-        provider: str,
-        tools: ToolCalls | None = None,
-    ) -> Request:
+    def build(self, history: Conversation, question: Question, provider: str) -> Request:
         """The exact request that asks this after `history`. Raises `UsageError`."""
-        offered = tools.definitions if tools is not None else []
-        asked = build.build(history, content, options, self._pins(options), offered)
-        for feature in server_tools.needs(asked.params.get("tools", ())):
-            if lacking := self.client.lacks(provider, feature):
-                raise UsageError(lacking, advice="Nothing was sent.")
-        asked = build.contained(asked, history, time.time())
-        spelled = providers.model_id(provider, options.model)
-        params = parameters.with_extra({**asked.params, "model": spelled}, self.extra_body, options)
-        asked = replace(asked, params=params)
-        limits.check(asked.params, self.client.lacks(provider, "urls"))
-        asks_why = self.client.lacks(provider, "diagnostics") is None
-        return build.diagnosed(asked, history, time.time()) if asks_why else asked
+        options, pins = question.options, self._pins(question.options)
+        asked = build.build(history, question.content, options, pins, question.tool_definitions, question.schema)
+        return pipeline.complete(asked, history, options, self._target(options.model, provider))
+
+    def _target(self, model: str, provider: str) -> Target:
+        spelled = providers.model_id(provider, model)
+        return Target(spelled, partial(self.client.lacks, provider), self.extra_body, time.time())
 
     def _pins(self, options: Options) -> list[Pin]:
         """What stands before the conversation: a question that is asked once has none."""
@@ -309,19 +275,20 @@ class Session:
         self.look_again()
         return Conversation() if options.once else self.chats.before(options.chat, cell)
 
-    def recorded(self, asked: Request, cell: Cell, settings: Settings, replay: Replay) -> Turn | None:
+    def recorded(self, asked: Request, question: Question, settings: Settings) -> Turn | None:
         """The turn to answer from, if this is to be answered from the record. Raises `UsageError`."""
-        if replay.mode == "off":
+        mode, cell_id = question.replay.mode, question.cell.id
+        if mode == "off":
             return None
         if self.chats.saved == Saved() and self.path is not None and self.path.exists():
             self.chats.saved = reader.read(self.path)
         saved = self.chats.saved
         records = Records([*saved.recorded, *self.chats.turns, *self.spent])
-        provider = settings.provider if replay.mode == "auto" else None
-        found = records.find(asked, cell.id, self._replayed, provider=provider)
-        if found is None and replay.mode == "only":
+        provider = settings.provider if mode == "auto" else None
+        found = records.find(asked, cell_id, self._replayed, provider=provider)
+        if found is None and mode == "only":
             raise UsageError(
-                f"No recorded answer fits this cell: {difference(asked, records, cell.id)}.",
+                f"No recorded answer fits this cell: {difference(asked, records, cell_id)}.",
                 advice="%config ClaudeMagic.replay = 'auto' asks Claude where the record has no answer.",
             )
         return found
@@ -331,7 +298,7 @@ class Session:
         self._replayed.add(recorded.id)
         return replayed(recorded, asked, draft)
 
-    def _replay(self, recorded: Turn, asked: Request, draft: Turn, cell: Cell, view: View, replay: Replay) -> Outcome:
+    def _replay(self, recorded: Turn, asked: Request, draft: Turn, question: Question, view: View) -> Outcome:
         """Show a recorded reply as if it came. An Interrupt ends the showing; the reply is whole all the same."""
         turn = self.replayed(recorded, asked, draft)
         accumulator, failure = Accumulator(), None
@@ -339,13 +306,13 @@ class Session:
             with uninterrupted():
                 view.begin(turn.prompt, label=REPLAYED)
             with suppress(StreamError):  # a record that is odd, but whole, is shown without growing
-                for event in events(recorded, replay.speed, time.sleep):
+                for event in events(recorded, question.replay.speed, time.sleep):
                     view.grow(event, accumulator)
         except KeyboardInterrupt:
             failure = ReplyInterrupted("The replay was stopped.", advice="The whole recorded reply is shown.")
         finally:
             with uninterrupted(swallow=True):
-                self.join(turn, cell, view)
+                self.join(turn, question.cell, view)
                 view.end(turn)
         return Outcome(turn, failure, joined=not turn.once)
 
@@ -398,16 +365,11 @@ def call_key(call: Call) -> tuple[str | None, float]:
     return call.request_id, call.started
 
 
-def draft_turn(
-    options: Options,
-    content: Sequence[Block],
-    cell: Cell,
-    asked: Request,
-    history: Conversation,
-    along: Sequence[Along] = (),
-) -> Turn:
+def draft_turn(question: Question, asked: Request, history: Conversation) -> Turn:
     """The turn that is about to be: its prompt, and what it is asked with."""
-    content = citations.enabled(content) if options.citations else content
+    options, cell, content = question.options, question.cell, question.content
+    if options.citations:
+        content = citations.enabled(content)
     turns = [turn for turn in history if build.messages_to_send(turn)]
     summed = [at for at, turn in enumerate(turns) if turn.params.get("compaction")]
     earlier = len(turns) - (summed[-1] + 1 if summed else 0)
@@ -427,5 +389,5 @@ def draft_turn(
         execution_count=cell.execution_count,
         once=options.once,
         notes=tuple(before),
-        along=tuple(along),
+        along=tuple(question.attached),
     )

@@ -6,7 +6,6 @@ keep to at all (free keys, anything goes, a type that holds itself) is refused h
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -164,8 +163,3 @@ def _target(made: Schema, defs: Mapping[str, Schema]) -> Schema:
     while "$ref" in made:
         made = defs[made["$ref"].removeprefix("#/$defs/")]
     return made
-
-
-def as_text(schema: Schema) -> str:
-    """A schema as JSON on one line, as `Options.schema` carries it."""
-    return json.dumps(schema, ensure_ascii=False)

@@ -85,13 +85,16 @@ def with_cell(address: str) -> str:
     from claude_magic.notebook.cell import Cell
     from claude_magic.options import Options
     from claude_magic.render.live.live import view_for
+    from claude_magic.session.question import Question
     from claude_magic.session.session import Session
 
     session = Session()
     session.client, settings = _client()
     shell: Any = NullShell()
     with _address_of_the_api(address):
-        outcome = session.ask(Options(model=MODEL, once=True), CONTENT, Cell(), settings, view_for(shell, panel=False))
+        outcome = session.ask(
+            Question(Options(model=MODEL, once=True), CONTENT, Cell()), settings, view_for(shell, panel=False)
+        )
     assert outcome.turn is not None, outcome.failure
     return "".join(block["text"] for block in outcome.turn.reply)
 

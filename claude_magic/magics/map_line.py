@@ -5,33 +5,19 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from .. import options
 from ..errors import UsageError
-from ..options import Options
+from ..options import MapOptions, Options
 
 MAX_CONCURRENCY = 200
-DEFAULT_CONCURRENCY = 8
 # Options of a cell that mean nothing for many rows.
 _OF_ONE = (
     *("chat", "compact", "fallback", "once", "count", "show_code", "raw"),
     *("image", "file", "by_url", "citations", "clear_tools"),
 )
 _FLAG = re.compile(r"--?[a-z][\w-]*(=|$)")
-
-
-@dataclass(frozen=True)
-class Line:
-    """What a line asks for. `over` is a Python expression; `concurrency` is how many rows are asked at once."""
-
-    over: str
-    options: Options
-    concurrency: int = DEFAULT_CONCURRENCY
-    batch: bool = False
-    background: bool = False
-    fresh: bool = False
 
 
 def _concurrency(text: str) -> int:
@@ -57,7 +43,7 @@ def flags() -> list[str]:
     return [*OWN, *(flag for field in fields for flag in field.metadata["flags"])]
 
 
-def read(line: str, defaults: Options) -> Line:
+def read(line: str, defaults: Options) -> MapOptions:
     """Take a line apart. Raises `UsageError` for what does not fit."""
     own: dict[str, Any] = {}
     rest, over = [], []
@@ -78,7 +64,7 @@ def read(line: str, defaults: Options) -> Line:
             over.append(word)
     parsed, _ = options.parse(" ".join(rest), defaults)
     _check(parsed)
-    return Line(" ".join(over), parsed, **own)
+    return MapOptions(" ".join(over), parsed, **own)
 
 
 def _value(flag: str, parse: Callable[[str], Any], text: str) -> Any:

@@ -1,4 +1,4 @@
-"""Every default of `%claude`: the traits that `%config ClaudeMagic` lists and sets."""
+"""Every default of the magics: the traits that `%config ClaudeMagic` lists and sets, by the name of this class."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _Defaults: Any = type(
 )
 
 
-class Configuration(_Defaults):  # type: ignore[misc]  # the defaults of the options are read off `Options`
+class ClaudeMagic(_Defaults):  # type: ignore[misc]  # the defaults of the options are read off `Options`
     """The defaults of all cells: those of the options, and what is no option of a cell."""
 
     provider = Enum(

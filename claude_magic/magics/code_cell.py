@@ -7,7 +7,7 @@ import html
 from typing import TYPE_CHECKING
 
 from ..content.secrets import MASK, Secrets
-from .text import BOX, Bundle, printable
+from ..render.text import BOX, Bundle, printable
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

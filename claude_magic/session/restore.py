@@ -9,12 +9,12 @@ from pathlib import Path
 from ..conversation.turns import Turn, turns_of
 from ..cost import pricing
 from ..errors import UsageError
-from ..notebook import journal, reader
+from ..notebook import journal, lookup, reader
 from ..notebook.cell import Cell
 from ..notebook.journal import Entry, Journal
 from ..render import text
 from ..render.turn import OFFLINE
-from ..session.session import Session
+from .session import Session
 
 MAX_SKIPPED_LINES = 5
 
@@ -55,7 +55,7 @@ def notice(session: Session, path: Path, cell: Cell) -> Iterator[str]:
 def lost(session: Session, path: Path | None, page: str, cells: Set[str] = frozenset()) -> list[Entry]:
     """The replies in the journal that the notebook's file does not have. `cells` are those that the kernel knows of it:
     with those of the file, they find replies of a notebook that was renamed."""
-    standing = (reader.standing(path) if path is not None else None) or set()
+    standing = (lookup.ids_in(path) if path is not None else None) or set()
     entries = (session.journal or Journal()).entries(path, cells | standing)
     if not entries:
         return []

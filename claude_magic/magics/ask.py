@@ -1,0 +1,130 @@
+"""Ask a question from a cell, and show the reply: what `%claude`, `%claude_fix` and `%claude_continue` share."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from ..content.parts import Limits
+from ..errors import ClaudeError, UsageError
+from ..prompt.prompt import build_prompt
+from ..render import history
+from ..render.live import live
+from ..render.live.columns import columns_for
+from ..render.turn import reply_value
+from ..session import comparison
+from ..session.question import Question, Replay
+from ..tools import structured_output
+from . import cell_inputs
+
+if TYPE_CHECKING:
+    from ..conversation.turns import Turn
+    from ..notebook.cell import Cell
+    from ..options import Options
+    from ..render.live.live import ApprovingView
+    from ..session.kernel import Kernel
+    from ..session.session import Outcome
+    from ..tools.structured_output import Shape
+
+
+def ask(kernel: Kernel, typed: Options, body: str, cell: Cell) -> Turn | None:
+    """Ask, and show the reply. Returns its turn; `None` where nothing was asked, or several models were."""
+    shape = cell_inputs.shape(kernel, typed)
+    options = kernel.resolve(typed)
+    secrets, limits = kernel.secrets(options), Limits(options.value_tokens, options.cell_tokens)
+    pieces = cell_inputs.pieces(kernel, options, cell, secrets)
+    prompt = build_prompt(body, kernel.shell.user_ns, pieces, raw=options.raw, secrets=secrets, limits=limits)
+    schema = None if shape is None else shape.schema
+    replay = Replay(kernel.configuration.replay, kernel.configuration.replay_speed)
+    question = Question(options, prompt.content, cell, prompt.along, schema, replay=replay)
+    if "," in options.model:
+        _compare(kernel, question)
+        return None
+    view = _view(kernel)
+    question = dataclasses.replace(question, tools=cell_inputs.tool_calls(kernel, options, view, secrets))
+    if options.count or options.show_request or options.show_code:
+        _show_unsent(kernel, question)
+        return None
+    outcome = kernel.session_for(cell).ask(question, kernel.settings(), view)
+    _conclude(kernel, outcome, options, shape)
+    return outcome.turn
+
+
+def continue_reply(kernel: Kernel, chat: str) -> None:
+    """Have the last reply of a chat go on."""
+    outcome = kernel.session.continue_reply(chat, kernel.cell, kernel.settings(), _view(kernel))
+    _conclude(kernel, outcome, kernel.configuration.defaults())
+
+
+def compact(kernel: Kernel, chat: str) -> None:
+    """Have a chat summarised."""
+    options = kernel.resolve(dataclasses.replace(kernel.configuration.defaults(), chat=chat))
+    outcome = kernel.session.compact(options, kernel.cell, kernel.settings(), _view(kernel))
+    _conclude(kernel, outcome, options)
+
+
+def _show_unsent(kernel: Kernel, question: Question) -> None:
+    """The request as JSON or as a script, or the count of its tokens."""
+    options, session = question.options, kernel.session_for(question.cell)
+    if options.count and not options.show_request:
+        counted = session.count(question, kernel.settings())
+        kernel.shell.display_pub.publish(history.count_table(counted, question.attached), {})
+        return
+    from ..render import export
+
+    built = session.request(question, kernel.configuration.provider)
+    print(built.as_json() if options.show_request else export.script(built.params))
+
+
+def _compare(kernel: Kernel, question: Question) -> None:
+    """Ask several models the same, side by side. What is for one model only is refused."""
+    options = question.options
+    names = comparison.compared_models(options.model)
+    single = {"--show-request": options.show_request, "--count": options.count, "--show-code": options.show_code}
+    single |= {"--schema": bool(options.schema), "--tools": bool(options.tools), "--code": options.code}
+    for flag in (flag for flag, given in {**single, "--fallback": options.fallback}.items() if given):
+        raise UsageError(f"{flag} is for one model, and --model names {len(names)}.", advice="Name one of them.")
+    session, settings, view = kernel.session_for(question.cell), kernel.settings(), columns_for(kernel.shell)
+    outcome = comparison.compare(session, question, names, settings, view)
+    if options.out and outcome.compared and (outcome.joined or outcome.failure is None):
+        kernel.shell.user_ns[options.out] = {model: reply_value(turn) for model, turn in outcome.compared.items()}
+    _conclude(kernel, outcome, dataclasses.replace(options, out=None))
+
+
+def _view(kernel: Kernel) -> ApprovingView:
+    """Only a frontend that sends the cell's id can be trusted to show widgets; and a panel over a replay that is
+    done at once would be gone before the page could draw it."""
+    configured = kernel.configuration
+    at_once = configured.replay == "only" and configured.replay_speed == 0
+    return live.view_for(kernel.shell, panel=configured.panel and kernel.cell.id is not None and not at_once)
+
+
+def _conclude(kernel: Kernel, outcome: Outcome, options: Options, shape: Shape | None = None) -> None:
+    """Bind what the cell asked to have bound, warn of what it cost, and raise what went wrong."""
+    turn = outcome.turn
+    if turn is not None and shape is not None and outcome.failure is None:
+        _bind(kernel, shape, turn, options.out)
+    elif turn is not None and shape is None and options.out and (outcome.joined or outcome.failure is None):
+        kernel.shell.user_ns[options.out] = reply_value(turn)
+    if warning := kernel.warning():
+        print(warning)
+    if outcome.failure is not None:
+        raise outcome.failure if turn is None else _with_what_is_kept(outcome.failure, outcome)
+
+
+def _bind(kernel: Kernel, shape: Shape, turn: Turn, name: str | None) -> None:
+    """Bind the value of a reply that is what it was to be."""
+    value, about = structured_output.bound(shape, structured_output.read(shape, turn, name or "reply"))
+    if name:
+        kernel.shell.user_ns[name] = value
+        if about:
+            print(f"{name} is {about}.")
+
+
+def _with_what_is_kept(failure: ClaudeError, outcome: Outcome) -> ClaudeError:
+    """The failure of a reply that began, with what has become of the conversation."""
+    if outcome.turn is None or outcome.turn.replayed:
+        return failure
+    kept = "What had arrived is kept." if outcome.joined else "The conversation is as it was."
+    failure.advice = f"{kept} {failure.advice}".strip()
+    return failure
