@@ -26,7 +26,6 @@ from claude_magic.errors import UsageError
 from claude_magic.options import Options
 from claude_magic.prompt import prompt
 from claude_magic.prompt.attachments import pieces
-from claude_magic.prompt.values import files
 
 
 def png(color: str = "teal") -> bytes:
@@ -197,7 +196,7 @@ def test_what_cannot_be_fetched_is_one_line_without_the_query(site: str, monkeyp
     for path, said in [("/gone", "404"), ("/login.png", "its bytes are not"), ("/empty", "empty")]:
         told = refusal(file=(f"{site}{path}?token=secret",))
         assert said in told and "secret" not in told
-    monkeypatch.setattr(files, "MAX_FILE_BYTES", 4_000)
+    monkeypatch.setattr("claude_magic.prompt.attachments.MAX_FILE_BYTES", 4_000)
     assert "more than" in refusal(file=(f"{site}/large",))
     assert "cannot be reached" in refusal(file=("http://127.0.0.1:1/x.png",))
     monkeypatch.setattr(lookups, "FETCH_SECONDS", -1.0)
