@@ -12,7 +12,7 @@ from weakref import WeakKeyDictionary
 from IPython.core.completer import context_matcher
 
 from ..session.kernel import Kernel
-from .registry import Deferred, Families
+from .registry import DeferredInstance, Families
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
@@ -44,7 +44,7 @@ class Extension:
 
     def __init__(self, shell: InteractiveShell) -> None:
         self.shell = shell
-        self.configuration = cast("ClaudeMagic", Deferred(self._configure))
+        self.configuration = cast("ClaudeMagic", DeferredInstance(self._configure))
         self.kernel = Kernel(shell, self.configuration)
         self.families = Families(self.kernel)
         self.matcher = context_matcher(identifier="claude_magic")(lambda asked: self._complete(asked))

@@ -49,10 +49,6 @@ class Deferred:
             object.__setattr__(self, "_made", self._make())
         return self._made
 
-    @property  # type: ignore[misc]
-    def __class__(self) -> Any:  # for isinstance() and `%config`
-        return type(self._object())
-
     @property
     def __doc__(self) -> Any:  # type: ignore[override]  # for `?`
         return self._object().__doc__
@@ -65,6 +61,15 @@ class Deferred:
 
     def __call__(self, *arguments: Any, **named: Any) -> Any:
         return self._object()(*arguments, **named)
+
+
+class DeferredInstance(Deferred):
+    # The same, of the class of what it makes: `%config` asks for that.
+    __slots__ = ()
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:  # for isinstance() and `%config`
+        return type(self._object())
 
 
 class Families:
