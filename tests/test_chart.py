@@ -1,25 +1,26 @@
-"""The picture of what cells cost: what its pixels and its characters say."""
+"""The bars of what cells cost: what their HTML and their characters say, and how they look in JupyterLab."""
 
 from __future__ import annotations
 
-import base64
 import decimal
-import io
 import itertools
+import re
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
+from xml.etree import ElementTree
 
-import numpy
 import pytest
-from PIL import Image, ImageColor
+from lab import Page, begin
+from PIL import ImageColor
 
 from claude_magic.cost.pricing import KINDS
 from claude_magic.render import cost_chart
 from claude_magic.render.cost_chart import Bar
 
-Pixels = Any  # a numpy array
-LETTER_PIXELS = 30
+PAGES = ("#ffffff", "#111111")  # JupyterLab's, light and dark
+GAPS = ("#dadada", "#323232")  # the grey of a gap on them
 
 
 def bar(label: str = "[1]", **dollars: str) -> Bar:
@@ -32,96 +33,145 @@ def unknown(label: str = "[2]") -> Bar:
     return Bar(label, None, {"input": 5_000})
 
 
-def drawn(bars: Sequence[Bar]) -> Pixels:
-    """The picture's pixels: rows × columns × red, green, blue."""
-    data, _ = cost_chart.bundle("Cost per cell", bars)
-    image = Image.open(io.BytesIO(base64.b64decode(data["image/png"]))).convert("RGB")
-    return numpy.asarray(image).astype(int)
+def rows_of(bars: Sequence[Bar], part: int = 0) -> list[ElementTree.Element]:
+    """The rows of the cells, or with `part` 1 those of the kinds with their title."""
+    table = ElementTree.fromstring(cost_chart.bundle("Cost per cell", bars)["text/html"]).find("table")
+    assert table is not None
+    return table.findall("tbody")[part].findall("tr")
+
+
+def words_of(row: ElementTree.Element) -> list[str]:
+    return ["".join(cell.itertext()) for cell in row]
+
+
+def widths(row: ElementTree.Element) -> dict[str, float]:
+    """How long each colour is in a row, in percent of the longest bar."""
+    styles = [part.get("style", "") for part in row.findall("td/div/div")]
+    found = [re.search(r"width: ([\d.]+)%;.* background: (#\w+)", style) for style in styles]
+    return {match[2]: float(match[1]) for match in found if match}
 
 
 def said(bars: Sequence[Bar]) -> list[str]:
-    return cost_chart.bundle("Cost per cell", bars)[0]["text/plain"].splitlines()
+    text: str = cost_chart.bundle("Cost per cell", bars)["text/plain"]
+    return text.splitlines()
 
 
-def where(pixels: Pixels, colour: str) -> Pixels:
-    """Which pixels are of a colour."""
-    return (pixels == numpy.array(ImageColor.getrgb(colour))).all(axis=-1)
+def test_a_bar_is_as_long_as_its_cell_was_dear_and_stacked_by_kind() -> None:
+    low, high = map(widths, rows_of([bar(input="0.01", output="0.02"), bar(input="0.04")]))
+    assert low == {cost_chart.COLOURS["input"]: 25, cost_chart.COLOURS["output"]: 50}
+    assert high == {cost_chart.COLOURS["input"]: 100}
 
 
-def heights(pixels: Pixels, colour: str) -> list[int]:
-    """How high a colour stands in those columns of the upper panel that have more of it than a letter has."""
-    panel = pixels[: cost_chart.SCALE * (cost_chart.MARGIN_PIXELS + cost_chart.TITLE_PIXELS + cost_chart.BARS_PIXELS)]
-    return [int(height) for height in where(panel, colour).sum(axis=0) if height > LETTER_PIXELS]
+def test_a_row_has_its_cell_its_cost_and_all_that_was_spent_so_far() -> None:
+    rows = rows_of([bar(input="0.01"), bar("[3]", output="0.0234")])
+    assert [words_of(row) for row in rows] == [["[1]", "", "$0.0100", "$0.0100"], ["[3]", "", "$0.0234", "$0.0334"]]
 
 
-def test_a_bar_is_as_high_as_its_cell_was_dear_and_stacked_by_kind() -> None:
-    pixels = drawn([bar(input="0.01", output="0.02"), bar(input="0.02")])
-    inputs = heights(pixels, cost_chart.COLOURS["input"])
-    low, high = min(inputs), max(inputs)
-    assert high == pytest.approx(2 * low, abs=3)
-    assert max(heights(pixels, cost_chart.COLOURS["output"])) == pytest.approx(high, abs=3)
+def test_the_kinds_are_a_legend_with_what_they_cost_together() -> None:
+    title, *kinds = rows_of([bar(input="0.01", cached="0.04"), bar(input="0.01")], part=1)
+    assert words_of(title) == ["By kind"]
+    assert [words_of(row) for row in kinds] == [
+        ["input", "", "$0.0200 for 2,000 tokens"],
+        ["cache read", "", "$0.0400 for 1,000 tokens"],
+    ]
+    assert [widths(row) for row in kinds] == [{cost_chart.COLOURS["input"]: 50}, {cost_chart.COLOURS["cached"]: 100}]
 
 
-def test_an_unknown_price_is_a_gap_as_high_as_the_panel_and_in_no_sum() -> None:
+def test_the_text_is_a_line_a_cell_then_the_sum_then_a_line_a_kind() -> None:
+    assert said([bar(input="0.01", searches="0.02"), bar("[12]", cached="0.01"), unknown("[13] (failed)")]) == [
+        "Cost per cell",
+        "[1]            $0.0300  ██████████████████████████████",
+        "[12]           $0.0100  ██████████",
+        "[13] (failed)      n/a  (price unknown)",
+        "Running sum: ≥$0.0400",
+        "By kind · price unknown: 1 of 3 cells, grey, in no sum",
+        "input: $0.0100 for 1,000 tokens",
+        "cache read: $0.0100 for 1,000 tokens",
+        "web searches: $0.0200 for 1,000",
+    ]
+
+
+def test_an_unknown_price_is_a_gap_as_long_as_the_longest_bar_and_in_no_sum() -> None:
     bars = [bar(input="0.01"), unknown(), bar("[3]", input="0.02")]
-    assert max(heights(drawn(bars), cost_chart.GAP)) >= cost_chart.SCALE * (cost_chart.BARS_PIXELS - 20)
-    assert not heights(drawn(bars[::2]), cost_chart.GAP)
-    told = said(bars)
-    assert told[2] == "[2]      n/a  (price unknown)"
-    assert "Running sum: ≥$0.0300" in told and "By kind · price unknown: 1 of 3 cells, grey, in no sum" in told
-    assert "input: $0.0300 for 2,000 tokens" in told
+    before, gap, behind = rows_of(bars)
+    assert words_of(gap) == ["[2]", "price unknown", "n/a", "≥$0.0100"] and not widths(gap)
+    assert words_of(before)[-1] == "$0.0100" and words_of(behind)[-1] == "≥$0.0300"
+    title, kind = rows_of(bars, part=1)
+    assert words_of(title) == ["By kind · price unknown: 1 of 3 cells, grey, in no sum"]
+    assert words_of(kind)[-1] == "$0.0300 for 2,000 tokens"
 
 
 def test_a_cell_that_cost_nothing_is_no_gap() -> None:
-    told = said([bar(input="0.01"), bar("[2]")])
-    assert "[2]    $0.00" in told and "Running sum: $0.0100" in told
+    bars = [bar(input="0.01"), bar("[2]")]
+    assert words_of(rows_of(bars)[1]) == ["[2]", "", "$0.00", "$0.0100"]
+    assert "[2]    $0.00" in said(bars) and "Running sum: $0.0100" in said(bars)
 
 
-def test_a_reply_that_broke_off_makes_the_sum_a_lower_bound() -> None:
-    assert "Running sum: ≥$0.0100" in said([Bar("[1]", bar(input="0.01").dollars, {"input": 1}, at_least=True)])
+def test_a_reply_that_broke_off_makes_its_cost_and_the_sums_from_there_on_lower_bounds() -> None:
+    broken = Bar("[2]", bar(input="0.01").dollars, {"input": 1}, at_least=True)
+    figures = [words_of(row)[2:] for row in rows_of([bar(input="0.01"), broken, bar(input="0.01")])]
+    assert figures == [["$0.0100", "$0.0100"], ["≥$0.0100", "≥$0.0200"], ["$0.0100", "≥$0.0300"]]
+    assert "Running sum: ≥$0.0100" in said([broken])
 
 
-@pytest.mark.parametrize("count", [0, 1, 5, 40, 300, 1_000])
+@pytest.mark.parametrize("count", [0, 1, 5, 40, 100, 1_000])
 @pytest.mark.parametrize("amount", ["0", "0.000001", "0.0123", "0.0401", "99.99", "12345"])
-def test_any_number_of_cells_at_any_price_stays_within_its_panel(count: int, amount: str) -> None:
-    bars = [bar(f"[{number + 1}]", output=amount) for number in range(count)]
-    pixels = drawn(bars)
-    assert len(pixels[0]) == cost_chart.SCALE * cost_chart.WIDTH_PIXELS
-    inside = where(pixels, cost_chart.BACKGROUND)
-    assert (
-        inside[:, :2].all()
-        and inside[:, -2:].all()
-        and inside[: cost_chart.SCALE * (cost_chart.MARGIN_PIXELS - 1)].all()
-    )
-    outputs = heights(pixels, cost_chart.COLOURS["output"])
-    assert max(outputs, default=0) <= cost_chart.SCALE * cost_chart.BARS_PIXELS
-    assert bool(outputs) == (count > 0 and amount != "0")
+def test_any_number_of_cells_at_any_price_stays_within_its_column_and_adds_up(count: int, amount: str) -> None:
+    bars = [bar(f"[{number + 1}]", input=amount, output=amount) for number in range(count)]
+    rows = rows_of(bars)
+    assert len(rows) == min(count, cost_chart.MAX_BARS)
+    longest = max((sum(widths(row).values()) for row in rows), default=0)
+    assert longest == (100 if count and amount != "0" else 0)
+    if count:
+        assert f"Running sum: {words_of(rows[-1])[-1]}" in said(bars)
 
 
-def test_the_picture_has_a_background_of_its_own() -> None:
-    """Nothing shines through: dark text would not read on a dark notebook."""
-    data, metadata = cost_chart.bundle("Cost per cell", [bar(input="1")])
-    image = Image.open(io.BytesIO(base64.b64decode(data["image/png"])))
-    assert not image.has_transparency_data
-    assert image.width == 2 * metadata["image/png"]["width"]
-
-
-def test_many_cells_share_lines_of_text_and_bars_and_none_is_lost() -> None:
+def test_many_cells_share_bars_and_none_is_lost() -> None:
     bars = [bar(f"[{number}]", input="0.01") for number in range(1, 1_001)]
+    assert words_of(rows_of(bars)[-1]) == ["[991]–[1000]", "", "$0.1000", "$10.00"]
     told = said(bars)
     assert len(told) <= cost_chart.MAX_TEXT_BARS + 4 and "Running sum: $10.00" in told
     assert told[1].startswith("[1]–[25]") and "$0.2500" in told[1]
     assert "price unknown" in said([*bars, unknown()])[-2]
+    assert words_of(rows_of([*bars, unknown()])[-1])[2:] == ["n/a", "≥$10.00"]
 
 
-def test_the_picture_is_small() -> None:
-    """It lies in the notebook's file."""
+def test_the_bars_are_few_bytes() -> None:
+    """They lie in the notebook's file."""
     kinds = {kind: f"0.0{number}" for number, kind in enumerate(KINDS, 1)}
-    data, _ = cost_chart.bundle("Cost per cell", [bar(f"[{number}]", **kinds) for number in range(300)])
-    assert len(data["image/png"]) < 60_000
+    html = cost_chart.bundle("Cost per cell", [bar(f"[{number}]", **kinds) for number in range(300)])["text/html"]
+    assert len(html) < 80_000
 
 
-def test_the_same_cells_make_the_same_picture_whatever_precision_the_notebook_works_with() -> None:
+def test_names_of_strangers_stay_text() -> None:
+    label = "[1] (<img src=x onerror=alert(1)>\n\x1b[2J\u202e&amp;, compared)"
+    shown = cost_chart.bundle("<b>Cost</b>", [bar(label, input="1")])
+    (row,) = rows_of([bar(label, input="1")])
+    assert words_of(row)[0] == "[1] (<img src=x onerror=alert(1)> [2J&amp;, compared)"
+    assert "<img" not in shown["text/html"] and "<b>" not in shown["text/html"]
+    assert "\x1b" not in shown["text/plain"] and shown["text/plain"].count("\n") == 4
+
+
+def test_nothing_of_it_depends_on_the_theme_or_on_trust() -> None:
+    """What has a theme's colour is stripped where a notebook is not trusted; text has the page's own colour."""
+    html = cost_chart.bundle("Cost per cell", [bar(input="1"), unknown()])["text/html"]
+    assert not re.search(r"var\(|<style|<script|[; \"]color:| on\w+=|data-", html)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_each_colour_is_seen_on_light_and_on_dark(page: str) -> None:
+    for colour in cost_chart.COLOURS.values():
+        low, high = sorted(luminance(each) for each in (colour, page))
+        assert (high + 0.05) / (low + 0.05) > 2
+
+
+def luminance(colour: str) -> float:
+    """As WCAG 2 has it."""
+    red, green, blue = linear(colour)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_the_same_cells_make_the_same_bars_whatever_precision_the_notebook_works_with() -> None:
     bars = [bar(input="1.2345678"), bar("[2]", output="0.0000001")]
     exact = cost_chart.bundle("Cost", bars)
     with decimal.localcontext(decimal.Context(prec=2)):
@@ -141,7 +191,7 @@ DIFFERENT = 20  # of 441 between black and white; a difference that is seen side
 
 @pytest.mark.parametrize("eyes", EYES.values(), ids=EYES)
 def test_no_two_kinds_look_alike_to_any_eye(eyes: list[list[float]]) -> None:
-    seen = [as_seen(colour, eyes) for colour in (*cost_chart.COLOURS.values(), cost_chart.GAP, cost_chart.BACKGROUND)]
+    seen = [as_seen(colour, eyes) for colour in (*cost_chart.COLOURS.values(), *GAPS, *PAGES)]
     distances = [
         sum((a - b) ** 2 for a, b in zip(*pair, strict=True)) ** 0.5 for pair in itertools.combinations(seen, 2)
     ]
@@ -149,6 +199,49 @@ def test_no_two_kinds_look_alike_to_any_eye(eyes: list[list[float]]) -> None:
 
 
 def as_seen(colour: str, eyes: list[list[float]]) -> list[float]:
-    linear = [((level / 255 + 0.055) / 1.055) ** 2.4 for level in ImageColor.getrgb(colour)[:3]]
-    mixed: list[Any] = [min(1, max(0, sum(a * b for a, b in zip(row, linear, strict=True)))) for row in eyes]
+    mixed: list[Any] = [min(1, max(0, sum(a * b for a, b in zip(row, linear(colour), strict=True)))) for row in eyes]
     return [255 * (1.055 * level ** (1 / 2.4) - 0.055) for level in mixed]
+
+
+def linear(colour: str) -> list[float]:
+    return [((level / 255 + 0.055) / 1.055) ** 2.4 for level in ImageColor.getrgb(colour)[:3]]
+
+
+# Of each bar's parts in a page: how wide, and of which colour; and the colours of the text beside it and of the page.
+SHOWN = """(() => {
+  const table = bed.area(given).querySelector('.claude-magic table:has(td > div)')
+  const parts = [...table.querySelectorAll('td > div > div')]
+  return {
+    parts: parts.map(part => [part.getBoundingClientRect().width, getComputedStyle(part).backgroundColor]),
+    text: getComputedStyle(table).color,
+    over: table.scrollWidth > bed.area(given).clientWidth,
+  }
+})()"""
+
+
+@pytest.mark.browser
+def test_in_jupyterlab_it_reads_in_light_and_dark_wide_and_narrow_trusted_or_not(lab: Page, pictures: Path) -> None:
+    begin(lab, ['%config ClaudeMagic.provider = "offline"', "%%claude\nWhat is an owl?", "%claude_cost"])
+    for cell in (1, 2, 3):
+        lab.finish(cell)
+    lab.save()
+    lab.lab.copy_untrusted(lab.name, "stranger.ipynb")
+    stranger = lab.lab.open("stranger.ipynb")
+    for page, trust in ((lab, "trusted"), (stranger, "untrusted")):
+        for width, theme in itertools.product((1280, 800), ("Light", "Dark")):
+            look(page, width, theme, pictures / f"cost-{trust}-{width}-{theme.lower()}.png")  # type: ignore[arg-type]
+    assert not lab.errors and not stranger.errors
+    stranger.close()
+    lab.theme("Light")
+
+
+def look(page: Page, width: int, theme: Literal["Light", "Dark"], picture: Path) -> None:
+    page.resize(width, 1200)
+    page.theme(theme)
+    page.screenshot(picture, 3)
+    shown = page.value(SHOWN, 3)
+    assert len(shown["parts"]) >= 2 and not shown["over"]
+    colours = {"rgb({}, {}, {})".format(*ImageColor.getrgb(each)) for each in cost_chart.COLOURS.values()}
+    assert all(wide >= 2 and colour in colours for wide, colour in shown["parts"])
+    red, *_ = map(int, re.findall(r"\d+", shown["text"]))
+    assert red > 180 if theme == "Dark" else red < 80

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import dataclasses
-import io
 import sys
 from collections.abc import Iterator
 from decimal import Decimal
@@ -15,7 +13,6 @@ import polars
 import pytest
 from benchmarks import money
 from kernel import Kernel, plain
-from PIL import Image
 from recorded import turn_of
 
 from claude_magic.conversation.turns import Call, Turn
@@ -216,13 +213,13 @@ def test_costs_add_up_and_what_was_replaced_still_counts(notebook: Kernel) -> No
     assert "Running sum: $" in picture and "offline stand-in" in picture
 
 
-def test_the_chart_is_a_picture_twice_as_wide_as_it_is_shown_and_can_be_left_out(notebook: Kernel) -> None:
+def test_the_chart_is_html_beside_its_text_and_can_be_left_out(notebook: Kernel) -> None:
     notebook.run("%%claude\none", "a")
     run = notebook.run("%claude_cost")
-    (data,) = run.shown("image/png")
-    (metadata,) = [each["metadata"]["image/png"] for each in run.outputs if "image/png" in each.get("data", {})]
-    assert Image.open(io.BytesIO(base64.b64decode(data))).width == 2 * metadata["width"]
-    assert not notebook.run("%claude_cost --no-chart").shown("image/png")
+    table, bars = run.shown("text/html")
+    assert "Cost of this session" in table and "Cost per cell" in bars and "background: #" in bars
+    assert len(run.shown("text/plain")) == 2 and not run.shown("image/png")
+    assert len(notebook.run("%claude_cost --no-chart").shown("text/html")) == 1
 
 
 def test_out_binds_the_ledger_and_says_what_it_is(notebook: Kernel) -> None:

@@ -9,7 +9,7 @@ from kernel import Kernel, Run, plain
 
 from claude_magic import offline
 from claude_magic.content.secrets import Secrets
-from claude_magic.render import code_cell
+from claude_magic.magics import code_cell
 
 
 def test_a_diff_is_inert_and_in_colours() -> None:

@@ -35,9 +35,9 @@ class CostMagics(KernelMagics):
         entries = ledger.entries(session.chats.turns, session.spent_elsewhere())
         self.shell.display_pub.publish(cost_report.session_table(entries, session.budget), {})
         title, bars = cost_report.session_bars(entries)
-        # A terminal has no kernel, and shows no pictures.
+        # A terminal has no kernel, and shows no HTML.
         if bars and (hasattr(self.shell, "kernel") if charted is None else charted):
-            self.shell.display_pub.publish(*cost_chart.bundle(title, bars))
+            self.shell.display_pub.publish(cost_chart.bundle(title, bars), {})
         if name is not None:
             self.shell.user_ns[name], kind = ledger.frame([ledger.row(each) for each in entries])
             print(f"{name} is {kind}, a row a call: {len(entries):,}.")
