@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import sys
 from collections.abc import Iterator
 from decimal import Decimal
@@ -13,11 +14,12 @@ import polars
 import pytest
 from benchmarks import money
 from kernel import Kernel, plain
-from recorded import turn_of
+from recorded import text, turn_of
 
+from claude_magic.conversation.map_run import MAPPED
 from claude_magic.conversation.turns import Call, Turn
 from claude_magic.cost import ledger, pricing
-from claude_magic.render import cost_report
+from claude_magic.render import cost_chart, cost_report
 
 STARTED = 1_795_000_000.0
 
@@ -143,7 +145,7 @@ def test_the_bars_of_a_session_are_its_cells_and_add_up_to_what_they_cost() -> N
     }
     turns = [asked("a", "c1", usage=usage, execution_count=4), asked("b", "c1"), asked("c"), asked("d", model="who")]
     _, bars = cost_report.session_bars(ledger.entries(turns, [asked("e", once=True)]))
-    assert [bar.label for bar in bars] == ["[4]", "2.", "3.", "other"]
+    assert [bar.label for bar in bars] == ["[4]", "question c", "question d", "(asked once)"]
     assert bars[0].total == pricing.total(map(pricing.turn_cost, turns[:2])).dollars
     assert bars[0].tokens == {
         "input": 1_010,
@@ -154,6 +156,66 @@ def test_the_bars_of_a_session_are_its_cells_and_add_up_to_what_they_cost() -> N
         "searches": 2,
     }
     assert bars[2].dollars is None
+
+
+def test_the_bars_and_their_running_sum_follow_time_and_not_the_table() -> None:
+    def at(number: int, id: str, dollars: int, **changes: Any) -> Turn:
+        usage = {"input_tokens": 250_000 * dollars, "output_tokens": 0}
+        return asked(id, f"c{id}", usage=usage, started=STARTED + number, execution_count=number, **changes)
+
+    standing = (at(4, "d", 1), at(1, "a", 2), at(3, "c", 4, chat="other"))
+    _, bars = cost_report.session_bars(ledger.entries(standing, [at(2, "b", 8, once=True), at(5, "e", 16)]))
+    assert [(bar.label, bar.total) for bar in bars] == [
+        ("[1]", 2),
+        ("[2] (asked once)", 8),
+        ("[3]", 4),
+        ("[4]", 1),
+        ("[5] (replaced, deleted or reset)", 16),
+    ]
+    html = cost_chart.bundle("Cost", bars)["text/html"].partition("By kind")[0]
+    assert re.findall(r"(\$[\d.]+)</td></tr>", html) == ["$2.00", "$10.00", "$14.00", "$15.00", "$31.00"]
+
+
+def test_each_bar_has_its_cell_or_says_what_it_is() -> None:
+    replayed = dataclasses.replace(asked("p", "cp", execution_count=2), calls=(Call("m", started=0, replayed=True),))
+    cut = asked("x", status="interrupted", stop_reason=None, messages=({"role": "user", "content": "x"},))
+    mapped = asked("m", execution_count=5, once=True, notes=(MAPPED,), prompt=[text("(mapped over data: owls)")])
+    elsewhere = (
+        asked("w", params={"max_tokens": 0}, execution_count=4),
+        mapped,
+        dataclasses.replace(cut, execution_count=6),
+        asked("o", once=True),
+        asked("b", "c7", model="who-knows", execution_count=7),  # beside [7]: a comparison's
+        asked("l", "c7", execution_count=3),
+        asked("r", "c7", execution_count=7, chat="reset"),
+    )
+    _, bars = cost_report.session_bars(ledger.entries([replayed, asked("a", "c7", execution_count=7)], elsewhere))
+    assert [bar.label for bar in bars] == [
+        "[2] (replayed)",
+        "[7]",
+        "[4] (the cache, filled ahead)",
+        "[5] (mapped over data: owls)",
+        "[6] (failed)",
+        "(asked once)",
+        "[7] (who-knows, compared)",
+        "[3] (replaced, deleted or reset)",
+        "[7] (replaced, deleted or reset)",
+    ]
+    assert all(
+        re.search(r"\w", label) for label in [cost_report.session_bars([each])[1][0].label for each in nameless()]
+    )
+
+
+def nameless() -> list[ledger.Entry]:
+    """A turn of no known cell, whose prompt has no words."""
+    turn = asked("n", prompt=[text(" ")])
+    return [ledger.Entry(turn, turn.calls[0])]
+
+
+def test_runs_of_one_cell_that_were_replaced_have_bars_of_their_own() -> None:
+    runs = [asked(str(n), "c1", started=STARTED + n, execution_count=n) for n in (1, 2, 3)]
+    _, bars = cost_report.session_bars(ledger.entries([runs[2]], runs[:2]))
+    assert [bar.label[:3] for bar in bars] == ["[1]", "[2]", "[3]"] and bars[2].label == "[3]"
 
 
 def test_the_ledger_has_a_row_a_call_with_all_digits() -> None:

@@ -8,14 +8,14 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
 from ..conversation.map_run import Mapped
-from ..conversation.turns import DEFAULT_CHAT, Call
+from ..conversation.turns import DEFAULT_CHAT, Call, Turn
 from ..cost import pricing
 from ..cost.budget import Budget, amount
 from ..cost.ledger import Entry, Standing
@@ -177,18 +177,44 @@ def session_table(ledger: Sequence[Entry], budget: Budget | None = None) -> Bund
 
 
 def session_bars(ledger: Sequence[Entry]) -> tuple[str, list[Bar]]:
-    """What a chart of a session shows: its title, a bar for each cell of the notebook, and one for all else that was
-    paid for."""
-    cells = _by_cell(ledger)
+    """What a chart of a session shows: its title, and a bar for each cell of the notebook and for each run that stands
+    in none, in the order in which they were first asked."""
     title = "Cost per cell"
     if any(each.call.provider == "offline" for each in ledger):
         title += f" · {OFFLINE}: what Claude would have cost"
     if any(each.call.replayed for each in ledger):
         title += " · a replay costs nothing"
-    labels = [cell_number(cell[0].turn) or f"{number}." for number, cell in enumerate(cells, 1)]
-    bars = [_bar(label, [each.call for each in cell]) for label, cell in zip(labels, cells, strict=True)]
-    beside = [each.call for each in ledger if each.standing in ELSEWHERE]
-    return title, [*bars, *([_bar("other", beside)] if beside else [])]
+    standing = {_run(each) for each in ledger if each.standing == "stands"}
+    bars: dict[tuple[object, ...], list[Call]] = {}
+    labels: dict[tuple[object, ...], str] = {}
+    for each in sorted(ledger, key=lambda each: each.call.started):
+        what = _what(each, standing)
+        key = (each.turn.cell_id or each.turn.id, what, each.standing in ELSEWHERE and each.turn.execution_count)
+        bars.setdefault(key, []).append(each.call)
+        labels.setdefault(key, _label(each.turn, what))
+    return title, [_bar(labels[key], calls) for key, calls in bars.items()]
+
+
+def _label(turn: Turn, what: str) -> str:
+    """A cell's number, or how its prompt begins; and what it is, where it is no answer that stands."""
+    number = cell_number(turn)
+    return f"{number} {what}".strip() or excerpt(turn) or "(no number)"
+
+
+def _what(entry: Entry, standing: Set[tuple[str | None, int | None, str]]) -> str:
+    """What a call was, where it does not just stand in its cell: in the words of the table."""
+    if entry.call.replayed:
+        return "(replayed)"
+    if entry.standing == "mapped":
+        return excerpt(entry.turn)
+    if entry.standing == "left" and entry.turn.execution_count is not None and _run(entry) in standing:
+        return f"({entry.call.model}, compared)"
+    return ELSEWHERE.get(entry.standing, "")
+
+
+def _run(entry: Entry) -> tuple[str | None, int | None, str]:
+    """The run of a cell in a chat: one that compares models makes several turns, of which one stands."""
+    return entry.turn.cell_id, entry.turn.execution_count, entry.turn.chat
 
 
 def _by_cell(ledger: Iterable[Entry]) -> list[list[Entry]]:
