@@ -236,7 +236,7 @@ def test_by_url_sends_the_address_and_fetches_nothing(site: str) -> None:
 def test_secrets_in_a_file_are_masked(folder: Path) -> None:
     (folder / ".env").write_text("ANTHROPIC_API_KEY=sk-ant-api03-" + "a1B2" * 22 + "\n")
     made = prompt.build_prompt("what is set?", {}, attached(file=(".env",)))
-    assert "a1B2a1B2" not in json.dumps(made.content) and made.along[0].masked == 1
+    assert "a1B2a1B2" not in json.dumps(made.content) and made.attached[0].masked == 1
 
 
 def test_a_cell_sends_attachments_before_its_text_and_names_them(kernel: Kernel, site: str) -> None:

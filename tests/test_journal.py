@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from claude_magic.conversation.accumulator import Accumulator, call_of, concluded
 from claude_magic.conversation.record import DamagedRecord
-from claude_magic.conversation.turns import Turn
+from claude_magic.conversation.turns import Attached, Turn
 from claude_magic.errors import StreamError
 from claude_magic.notebook import journal
 from claude_magic.notebook.journal import Entry, Journal, missing, turn_of
@@ -164,6 +164,13 @@ def test_a_reply_that_was_interrupted_keeps_its_half_written_blocks(kept: Journa
     turn = write(kept, draft(), story()[:3])
     assert turn.partial == ({"type": "thinking", "thinking": "Zwei und…"},)
     assert turn_of(only(kept.entries(NOTEBOOK))) == turn
+
+
+def test_what_went_along_with_a_prompt_comes_back(kept: Journal) -> None:
+    attached = (Attached("sales", "value", 120), Attached("cell [3]", "cell", 45, masked=1))
+    turn = write(kept, dataclasses.replace(draft(), attached=attached), story())
+    (entry,) = kept.entries(NOTEBOOK)
+    assert turn_of(entry).attached == turn.attached == attached
 
 
 def test_a_retried_request_begins_anew(kept: Journal) -> None:

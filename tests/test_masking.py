@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from claude_magic.content.parts import Limits, Text
 from claude_magic.content.secrets import MASK, Secrets, is_secret_name, known_secrets
-from claude_magic.conversation.turns import Along
+from claude_magic.conversation.turns import Attached
 from claude_magic.prompt.prompt import build_prompt, parts_of
 from claude_magic.prompt.values.hidden_columns import hidden
 
@@ -185,9 +185,9 @@ def test_secrets_of_the_environment_and_the_notebook_are_known(monkeypatch: pyte
     assert not {"short", "not-this-one-1", os.environ.get("HOME")} & set(found)
 
 
-def prompt(body: str, allowed: bool = False, **namespace: Any) -> tuple[str, tuple[Along, ...]]:
+def prompt(body: str, allowed: bool = False, **namespace: Any) -> tuple[str, tuple[Attached, ...]]:
     found = build_prompt(body, namespace, secrets=Secrets(known_secrets(namespace), allowed))
-    return "".join(block["text"] for block in found.content), found.along
+    return "".join(block["text"] for block in found.content), found.attached
 
 
 def test_a_value_goes_without_its_secrets_and_the_listing_says_how_many() -> None:

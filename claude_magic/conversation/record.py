@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import document_files, record_schema
-from .turns import Along, Block, Call, Message, Pin, SystemPrompt, Turn
+from .turns import Attached, Block, Call, Message, Pin, SystemPrompt, Turn
 
 if TYPE_CHECKING:
     from .map_run import Mapped
@@ -101,9 +101,9 @@ def system_metadata(system: SystemPrompt) -> dict[str, Any]:
 
 def as_data(turn: Turn) -> dict[str, Any]:
     """A turn as plain JSON data, images included."""
-    along = {"along": [vars(each) for each in turn.along]} if turn.along else {}
-    plain = {name: value for name, value in vars(turn).items() if name != "along"}
-    return {**plain, "calls": [vars(call) for call in turn.calls], **along}
+    attached = {"along": [vars(each) for each in turn.attached]} if turn.attached else {}
+    plain = {name: value for name, value in vars(turn).items() if name != "attached"}
+    return {**plain, "calls": [vars(call) for call in turn.calls], **attached}
 
 
 def document(turns: Iterable[Turn]) -> dict[str, Any]:
@@ -207,8 +207,9 @@ def _turn(data: Mapping[str, Any], held: Held) -> Turn:
         _check_inline(block)
     calls = tuple(Call(**{k: v for k, v in call.items() if k in _CALL_FIELDS}) for call in given["calls"])
     partial, notes = tuple(given.get("partial", ())), tuple(given.get("notes", ()))
-    along = tuple(Along(**each) for each in given.get("along", ()))
-    read = {"messages": messages, "calls": calls, "partial": partial, "made": made, "notes": notes, "along": along}
+    attached = tuple(Attached(**each) for each in data.get("along", ()))
+    read = {"messages": messages, "calls": calls, "partial": partial, "made": made, "notes": notes}
+    read["attached"] = attached
     return Turn(**{**given, **read})
 
 

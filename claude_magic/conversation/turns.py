@@ -54,7 +54,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Along:
+class Attached:
     """Something that went along with a prompt, besides what the reader typed: a value, a cell, an attachment.
 
     `name` is what the header calls it, `kind` what it is in a word or two, `tokens` a rough count (`weighing.py`).
@@ -76,7 +76,7 @@ class Turn:
     messages that the reply was made from (`request.py`), `params` are the request's parameters but its
     messages. `made` are the files that Claude's code made (`products.py`): shown, never sent. `created` is in seconds
     since the epoch, `execution_count` the number in the cell's `In [ ]`. `once` marks a question outside of any
-    conversation. `notes` are remarks for the header, `along` is what went along with the prompt, in its order.
+    conversation. `notes` are remarks for the header, `attached` is what went along with the prompt, in its order.
     """
 
     id: str
@@ -93,7 +93,7 @@ class Turn:
     partial: tuple[Block, ...] = ()
     made: tuple[Block, ...] = ()
     notes: tuple[str, ...] = ()
-    along: tuple[Along, ...] = ()
+    attached: tuple[Attached, ...] = ()
 
     @property
     def prompt(self) -> tuple[Block, ...]:

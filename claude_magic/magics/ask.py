@@ -36,7 +36,7 @@ def ask(kernel: Kernel, typed: Options, body: str, cell: Cell) -> Turn | None:
     prompt = build_prompt(body, kernel.shell.user_ns, pieces, raw=options.raw, secrets=secrets, limits=limits)
     schema = None if shape is None else shape.schema
     replay = Replay(kernel.configuration.replay, kernel.configuration.replay_speed)
-    question = Question(options, prompt.content, cell, prompt.along, schema, replay=replay)
+    question = Question(options, prompt.content, cell, prompt.attached, schema, replay=replay)
     if "," in options.model:
         _compare(kernel, question)
         return None

@@ -259,6 +259,7 @@ class _Reading:
         self._calls: list[Call] = []  # those that came to their end, and after which another began
         self._whole: Call | None = None  # the last one, if it came to its end
         self._draft: dict[str, Any] = {}
+        self._attached: dict[str, Any] = {}  # as the record has it
         self._asked: dict[str, Any] = {}
         self._facts: dict[str, Any] = {"started": entry.created, "first_token": None, "seconds": 0.0}
         self._unreadable = False
@@ -271,7 +272,7 @@ class _Reading:
         if (draft.id, draft.cell_id, draft.chat) != known:
             raise DamagedRecord("its head is another turn's")
         reply = self._accumulator.reply()
-        data = as_data(concluded(draft, reply, *self._calls, self._call()))
+        data = {**as_data(concluded(draft, reply, *self._calls, self._call())), **self._attached}
         return record_of({"version": record.VERSION, "turn": data}).turns[0]
 
     def _call(self) -> Call:
@@ -282,6 +283,7 @@ class _Reading:
     def _read(self, line: Mapping[str, Any]) -> None:
         if "draft" in line:
             self._draft.update({name: value for name, value in line["draft"].items() if name in _TURN_FIELDS})
+            self._attached |= {name: value for name, value in line["draft"].items() if name == "along"}
         if "model" in line:
             self._asked = {"model": line["model"]}
             self._facts["provider"] = line["provider"]

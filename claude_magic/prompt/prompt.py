@@ -15,7 +15,7 @@ from ..content.images import Block
 from ..content.parts import Limits, Part, Piece, Room, Text, room_for, size_of
 from ..content.safely import short, try_or_none
 from ..content.secrets import MASK, Secrets, is_secret_name, known_secrets
-from ..conversation.turns import Along
+from ..conversation.turns import Attached
 from ..errors import PromptError
 from .expressions import MAX_QUOTED_CHARACTERS, Expression, _evaluate, _split
 from .values import hidden_columns, kinds
@@ -32,7 +32,7 @@ class Prompt:
     """What a cell asks: content blocks in wire form, and what of it the reader did not type."""
 
     content: tuple[Block, ...]
-    along: tuple[Along, ...] = ()
+    attached: tuple[Attached, ...] = ()
 
 
 def prompt_content(body: str, namespace: Mapping[str, Any], *, limits: Limits = DEFAULTS) -> list[Block]:
@@ -72,15 +72,15 @@ def build_prompt(
     blocks = tuple(_join(parts))
     if not blocks:
         raise PromptError("The prompt is empty.", advice="Write it below the %%claude line. Nothing was sent.")
-    return Prompt(blocks, _along([*before, *inside]))
+    return Prompt(blocks, _attached([*before, *inside]))
 
 
-def _along(pieces: Iterable[Piece]) -> tuple[Along, ...]:
+def _attached(pieces: Iterable[Piece]) -> tuple[Attached, ...]:
     """What goes along, each name once."""
-    found: dict[tuple[str, str], Along] = {}
+    found: dict[tuple[str, str], Attached] = {}
     for piece in pieces:
         name = short(" ".join(piece.name.split()), MAX_QUOTED_CHARACTERS)
-        known = found.get((name, piece.kind), Along(name, piece.kind, 0))
+        known = found.get((name, piece.kind), Attached(name, piece.kind, 0))
         tokens = known.tokens + token_estimate.of_blocks(_join(piece.parts))
         found[name, piece.kind] = replace(known, tokens=tokens, masked=max(known.masked, piece.masked))
     return tuple(found.values())

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from datetime import datetime
 
-from ..conversation.turns import Along, Block, Conversation, Turn
+from ..conversation.turns import Attached, Block, Conversation, Turn
 from ..cost import pricing
 from ..cost.count import Counted
 from ..request import build
@@ -108,9 +108,9 @@ def _history_marks(turn: Turn, stale: Set[str], summarised: Set[str]) -> list[st
     return [*replayed, *marks(turn), *late, *summary, *within]
 
 
-def count_table(counted: Counted, went_along: Sequence[Along] = ()) -> Bundle:
+def count_table(counted: Counted, attached: Sequence[Attached] = ()) -> Bundle:
     """Tokens by part, and what they would cost as input that is not cached; what would go along, roughly, by name."""
     rows = [[part, f"{tokens:,}", ""] for part, tokens in counted.parts.items() if tokens]
-    rows += [[f"  with {each.name}", f"≈{each.tokens:,}", ""] for each in went_along]
+    rows += [[f"  with {each.name}", f"≈{each.tokens:,}", ""] for each in attached]
     rows.append(["total", f"{counted.total:,}", f"≈{counted.cost}"])
     return table_output("Tokens that would be sent; nothing was asked", ["part", "tokens", "cost, uncached"], rows)

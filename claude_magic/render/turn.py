@@ -16,7 +16,7 @@ from typing import Any
 
 from ..conversation import record
 from ..conversation.accumulator import thinking_of, whole_text
-from ..conversation.turns import Along, Block, Turn, text_of
+from ..conversation.turns import Attached, Block, Turn, text_of
 from ..cost import pricing
 from ..tools import structured_output
 from . import json_reply, markdown, tool_calls
@@ -58,7 +58,7 @@ def header_output(turn: Turn, instead_of: Sequence[str] = ()) -> tuple[Bundle, B
 
 def _plain_header(turn: Turn) -> str:
     """Figures and marks on one line, and below it what does not fit there."""
-    return "\n".join([footer(turn), *(f"  {line}" for line in printable(attached_list(turn.along)).splitlines())])
+    return "\n".join([footer(turn), *(f"  {line}" for line in printable(attached_list(turn.attached)).splitlines())])
 
 
 def _figure(text: str) -> str:
@@ -99,8 +99,8 @@ def _cost(turn: Turn) -> str:
 
 def _went_along(turn: Turn) -> list[str]:
     images = sum(block.get("type") == "image" for block in turn.prompt)
-    counted = [f"{images} {'image' if images == 1 else 'images'}"] if images and not turn.along else []
-    named = printable(attached_line(turn.along))
+    counted = [f"{images} {'image' if images == 1 else 'images'}"] if images and not turn.attached else []
+    named = printable(attached_line(turn.attached))
     return [*counted, *([named] if named else [])]
 
 
@@ -117,7 +117,7 @@ def marks(turn: Turn) -> list[str]:
     if call.stop_reason == "refusal":
         details = call.stop_details or {}
         found += [printable(str(details[name])) for name in ("category", "explanation") if details.get(name)]
-    if masked := masked_secrets(turn.along):
+    if masked := masked_secrets(turn.attached):
         found.append(printable(masked))
     return found
 
@@ -215,8 +215,8 @@ def reply_value(turn: Turn) -> ReplyText:
 
 def folds_of(turn: Turn) -> list[tuple[str, str]]:
     """Title and text of all that is folded away: what went along, thinking, then each other block that is not text."""
-    thinking, listed = thinking_of(turn.reply), attached_list(turn.along)
-    found = [(f"{ATTACHED_TITLE}: {len(turn.along)} things", listed)] if listed else []
+    thinking, listed = thinking_of(turn.reply), attached_list(turn.attached)
+    found = [(f"{ATTACHED_TITLE}: {len(turn.attached)} things", listed)] if listed else []
     found += [(THINKING, thinking)] if thinking else []
     results = {block.get("tool_use_id"): block for block in turn.reply if tool_calls.is_result(block)}
     for block in turn.reply:
@@ -297,40 +297,40 @@ MAX_ATTACHED_ON_LINE = 3
 ATTACHED_TITLE = "Went along"
 
 
-def attached_line(along: Sequence[Along]) -> str:
+def attached_line(attached: Sequence[Attached]) -> str:
     """A short text for a line: the names, or how many there are. Nothing, where nothing went along."""
-    if not along:
+    if not attached:
         return ""
-    if len(along) <= MAX_ATTACHED_ON_LINE:
-        return "with " + ", ".join(f"{_name(each)} (≈{_tokens(each.tokens)})" for each in along)
-    return f"with {len(along)} things (≈{_tokens(sum(each.tokens for each in along))})"
+    if len(attached) <= MAX_ATTACHED_ON_LINE:
+        return "with " + ", ".join(f"{_name(each)} (≈{_tokens(each.tokens)})" for each in attached)
+    return f"with {len(attached)} things (≈{_tokens(sum(each.tokens for each in attached))})"
 
 
-def attached_list(along: Sequence[Along]) -> str:
+def attached_list(attached: Sequence[Attached]) -> str:
     """A line for each thing, where there are too many for the header's line; else nothing."""
-    if len(along) <= MAX_ATTACHED_ON_LINE:
+    if len(attached) <= MAX_ATTACHED_ON_LINE:
         return ""
-    return "\n".join(f"{_name(each)}: {each.kind}, ≈{_tokens(each.tokens)}{_masked(each)}" for each in along)
+    return "\n".join(f"{_name(each)}: {each.kind}, ≈{_tokens(each.tokens)}{_masked(each)}" for each in attached)
 
 
-def masked_secrets(along: Sequence[Along]) -> str:
+def masked_secrets(attached: Sequence[Attached]) -> str:
     """How many secrets were masked, and where; nothing, where none was."""
-    count = sum(each.masked for each in along)
+    count = sum(each.masked for each in attached)
     if not count:
         return ""
-    names = [_name(each) for each in along if each.masked]
+    names = [_name(each) for each in attached if each.masked]
     where = ", ".join(names[:MAX_ATTACHED_ON_LINE]) + (
         f" and {len(names) - MAX_ATTACHED_ON_LINE} more" * (len(names) > MAX_ATTACHED_ON_LINE)
     )
     return f"{count} {'secret' if count == 1 else 'secrets'} masked in {where}"
 
 
-def _name(each: Along) -> str:
+def _name(each: Attached) -> str:
     """A name on one line: one from a stranger's file may have several."""
     return " ".join(each.name.split())
 
 
-def _masked(each: Along) -> str:
+def _masked(each: Attached) -> str:
     return f", {masked_secrets([each]).partition(' in ')[0]}" if each.masked else ""
 
 

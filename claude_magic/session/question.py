@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..conversation.turns import Along, Block
+from ..conversation.turns import Attached, Block
 from ..notebook.cell import Cell
 from ..options import Options
 from ..tools.calls import ToolCalls
@@ -35,7 +35,7 @@ class Question:
     options: Options
     content: Sequence[Block]
     cell: Cell
-    attached: Sequence[Along] = ()
+    attached: Sequence[Attached] = ()
     schema: Mapping[str, Any] | None = None
     tools: ToolCalls | None = None
     replay: Replay = NO_REPLAY

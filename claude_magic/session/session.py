@@ -389,5 +389,5 @@ def draft_turn(question: Question, asked: Request, history: Conversation) -> Tur
         execution_count=cell.execution_count,
         once=options.once,
         notes=tuple(before),
-        along=tuple(question.attached),
+        attached=tuple(question.attached),
     )
