@@ -25,13 +25,13 @@ MANY = [Attached(f"cell [{n}]", "cell", 100, masked=n % 2) for n in range(1, 6)]
 
 def test_each_value_of_a_prompt_is_listed_once_with_its_tokens() -> None:
     image = Image.new("RGB", (280, 56))
-    found = build_prompt("{{a}} and {{ b }} and {{a}}", {"a": "x" * 35, "b": image}).along
+    found = build_prompt("{{a}} and {{ b }} and {{a}}", {"a": "x" * 35, "b": image}).attached
     assert found == (Attached("a", "value", 20), Attached("b", "value", 20))
 
 
 def test_what_the_reader_typed_is_not_listed() -> None:
-    assert build_prompt("just text, and {{}}", {}).along == ()
-    assert build_prompt("{{a}}", {}, raw=True).along == ()
+    assert build_prompt("just text, and {{}}", {}).attached == ()
+    assert build_prompt("{{a}}", {}, raw=True).attached == ()
 
 
 def test_pieces_stand_before_the_text_in_their_order() -> None:

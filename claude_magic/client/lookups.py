@@ -91,14 +91,14 @@ def file(sdk: anthropic.Anthropic, file_id: str, headers: Mapping[str, str]) -> 
 
 def file_bytes(sdk: anthropic.Anthropic, file_id: str, headers: Mapping[str, str], limit: int) -> bytes:
     """A file's bytes; none, where there are more than `limit`. Raises what the SDK raises."""
-    came = bytearray()
+    received = bytearray()
     downloading = sdk.files.with_streaming_response.download(file_id, extra_headers=dict(headers), timeout=FILE_SECONDS)
     with downloading as response:
         for piece in response.iter_bytes():
-            came += piece
-            if len(came) > limit:
+            received += piece
+            if len(received) > limit:
                 return b""
-    return bytes(came)
+    return bytes(received)
 
 
 FETCH_SECONDS = 60.0
@@ -161,10 +161,10 @@ def _body(response: httpx2.Response, url: str, max_bytes: int) -> Fetched:
     if not response.is_success:
         said = f"{response.status_code} {response.reason_phrase}".strip()
         raise errors.UsageError(f"{shown_address(url)} answered {said}.", advice=NOTHING_SENT)
-    came, end = bytearray(), time.monotonic() + FETCH_SECONDS
+    received, end = bytearray(), time.monotonic() + FETCH_SECONDS
     for piece in response.iter_bytes():
-        came += piece
-        if len(came) > max_bytes:
+        received += piece
+        if len(received) > max_bytes:
             raise errors.UsageError(
                 f"{shown_address(url)} has more than {max_bytes / 10**6:.0f} MB: a request does not take as much.",
                 advice=NOTHING_SENT,
@@ -172,4 +172,4 @@ def _body(response: httpx2.Response, url: str, max_bytes: int) -> Fetched:
         if time.monotonic() > end:
             raise errors.UsageError(f"{shown_address(url)} took more than {FETCH_SECONDS:.0f} s.", advice=NOTHING_SENT)
     media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return Fetched(bytes(came), name_in(url), media_type)
+    return Fetched(bytes(received), name_in(url), media_type)

@@ -105,11 +105,11 @@ class Accumulator:
     @property
     def tools(self) -> list[tuple[Block, Block | None]]:
         """The calls of the notebook's tools that are whole, each with its result where there is one."""
-        came = [
+        received = [
             block.value() for block in list(self._blocks) if block.kind in ("tool_use", "tool_result") and block.done
         ]
-        results = {block["tool_use_id"]: block for block in came if block["type"] == "tool_result"}
-        return [(block, results.get(block.get("id", ""))) for block in came if block["type"] == "tool_use"]
+        results = {block["tool_use_id"]: block for block in received if block["type"] == "tool_result"}
+        return [(block, results.get(block.get("id", ""))) for block in received if block["type"] == "tool_use"]
 
     @property
     def model(self) -> str:
@@ -134,8 +134,8 @@ class Accumulator:
         self._message = dict(event["message"])
         self._message["usage"] = dict(self._message.get("usage") or {})
         # A reply that came in one piece has its content here.
-        came = [_Growing(block, done=True) for block in self._message.get("content") or ()]
-        self._blocks = [*self._before, *came]
+        received = [_Growing(block, done=True) for block in self._message.get("content") or ()]
+        self._blocks = [*self._before, *received]
         self._by_index = {}
         self.visible = bool(self._blocks)
         self.complete = False

@@ -111,11 +111,11 @@ class Turn:
         asked: Message = {}
         for message in self.messages:
             if message["role"] == "assistant":
-                came = blocks(message)
+                received = blocks(message)
                 at = len(sent) if asked.get("content") != CONTINUE else _last_text(sent)
-                lead = [*itertools.takewhile(lambda block: block["type"] != "text", came)] if at < len(sent) else []
+                lead = [*itertools.takewhile(lambda block: block["type"] != "text", received)] if at < len(sent) else []
                 sent[at:at] = lead
-                sent += came[len(lead) :]
+                sent += received[len(lead) :]
             asked = message
         return (*sent, *self.partial)
 

@@ -123,10 +123,10 @@ class ConcurrentRun:
                     handed.append(ask)
                     under_way += 1
             self._hand_out(handed)
-            came = self._come(under_way)
-            goes_on = watch([each for each in came if each is not None])
-            under_way -= len(came)
-            if interrupts.pressed or not (came or thread.is_alive()):
+            received = self._come(under_way)
+            goes_on = watch([each for each in received if each is not None])
+            under_way -= len(received)
+            if interrupts.pressed or not (received or thread.is_alive()):
                 return
             if not goes_on or self._failures.fatal or self._purse.closed:
                 more, self._ending = False, True  # what waits comes back unasked; what is asked is waited for
@@ -143,14 +143,14 @@ class ConcurrentRun:
 
     def _come(self, under_way: int) -> list[RowAnswer | None]:
         """The answers that have come; waits a moment for the first, and a blink for those beside it."""
-        came: list[RowAnswer | None] = []
+        received: list[RowAnswer | None] = []
         with suppress(Empty):
-            came.append(self._answers.get(timeout=TICK_SECONDS))
+            received.append(self._answers.get(timeout=TICK_SECONDS))
             if under_way > 1:
                 time.sleep(GATHER_SECONDS)
             while True:
-                came.append(self._answers.get_nowait())
-        return came
+                received.append(self._answers.get_nowait())
+        return received
 
     def _end(self, thread: threading.Thread, watch: Watch) -> None:
         """Break off what is under way; what had come by then is told of."""

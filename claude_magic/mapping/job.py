@@ -168,9 +168,9 @@ class Job:
         began = time.monotonic()
         purse = SpendLimit(None if self.budget is None else self.budget.left)
 
-        def watch(came: list[RowAnswer]) -> bool:
-            self.take(came)
-            results.keep(came)
+        def watch(received: list[RowAnswer]) -> bool:
+            self.take(received)
+            results.keep(received)
             said = line(self.tally, len(missing), str(self.tally.cost), time.monotonic() - began)
             progress.say(said, self.tally.done / len(missing))
             return not progress.stopped.is_set()
@@ -182,14 +182,14 @@ class Job:
             failure = errors.ReplyInterrupted(f"The map was stopped: {why}.")
         return failure
 
-    def take(self, came: Sequence[RowAnswer], *, paid: bool = True) -> None:
+    def take(self, received: Sequence[RowAnswer], *, paid: bool = True) -> None:
         """Add answers to what there is; what another run `paid` for is not counted again."""
-        checked = [self._checked(each) for each in came]
+        checked = [self._checked(each) for each in received]
         self.answers.update({each.key: each for each in checked})
         if paid:
             self.tally.add(checked)
             return
-        keys = {each.key for each in came}
+        keys = {each.key for each in received}
         self.earlier += sum(key in keys for key in self.surveyed.keys)
 
     def _checked(self, answer: RowAnswer) -> RowAnswer:

@@ -235,13 +235,13 @@ def missing(
     seconds since the epoch. What `kernel` shows on `page` is only not saved yet. Of each cell its newest run counts,
     for it replaced the others, but one that was undone has stepped back; a turn of which no event came cost nothing.
     """
-    came = sorted(
+    received = sorted(
         (entry for entry in entries if entry.begun and entry.dismissed != "undone"), key=lambda entry: entry.created
     )
-    newest = {entry.cell_id: entry for entry in came}
+    newest = {entry.cell_id: entry for entry in received}
     return [
         entry
-        for entry in came
+        for entry in received
         if (entry.cell_id is None or _same_run(entry, newest[entry.cell_id]))
         and not entry.dismissed
         and entry.turn_id not in saved_ids

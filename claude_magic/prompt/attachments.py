@@ -182,10 +182,10 @@ def _remote(url: str, wanted: _Wanted) -> Iterator[Piece]:
     if wanted.by_url:
         yield _by_url(url, wanted)
         return
-    came = lookups.fetch(url, MAX_FILE_BYTES)
-    made = of_data(came.data, came.name)
-    _check_type(made, came, url)
-    yield _piece(made, came.name, wanted)
+    received = lookups.fetch(url, MAX_FILE_BYTES)
+    made = of_data(received.data, received.name)
+    _check_type(made, received, url)
+    yield _piece(made, received.name, wanted)
 
 
 def _check_address(url: str, wanted: _Wanted) -> None:
@@ -205,14 +205,14 @@ def _check_address(url: str, wanted: _Wanted) -> None:
         )
 
 
-def _check_type(made: Attachment, came: lookups.Fetched, url: str) -> None:
+def _check_type(made: Attachment, received: lookups.Fetched, url: str) -> None:
     """Where a server says that it sends an image or a PDF, it must be one."""
     kind = _kind(made)
-    if (came.media_type.startswith("image/") and kind != "image") or (
-        came.media_type == "application/pdf" and kind != "PDF"
+    if (received.media_type.startswith("image/") and kind != "image") or (
+        received.media_type == "application/pdf" and kind != "PDF"
     ):
         raise UsageError(
-            f"{lookups.shown_address(url)} says that it is {came.media_type}, and its bytes are not.",
+            f"{lookups.shown_address(url)} says that it is {received.media_type}, and its bytes are not.",
             advice=NOTHING_SENT,
         )
 

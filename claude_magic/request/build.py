@@ -178,11 +178,11 @@ def _is_results(message: Message) -> bool:
 
 def messages_so_far(asked: Request, content: Iterable[Block]) -> list[Message]:
     """A request's messages with what has come of it so far, tool results included: what asks for the rest."""
-    came = []
+    received = []
     for message in exchange_of(content):
         kept = [block for block in message["content"] if block["type"] != "text" or block["text"].strip()]
-        came.append({**message, "content": kept})
-    return [*asked.params["messages"], *(message for message in came if message["content"])]
+        received.append({**message, "content": kept})
+    return [*asked.params["messages"], *(message for message in received if message["content"])]
 
 
 def own_tools(params: Mapping[str, Any]) -> list[Mapping[str, Any]]:
