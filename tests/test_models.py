@@ -99,6 +99,9 @@ def test_each_model_retires_on_the_day_that_the_sdk_says(name: str) -> None:
 def test_a_deprecated_model_says_when_it_retires_and_from_then_on_that_it_was_to() -> None:
     assert retirement_note("claude-sonnet-4-5", date(2026, 11, 29)) == "claude-sonnet-4-5 retires on 2026-11-30"
     assert retirement_note("claude-sonnet-4-5", date(2026, 11, 30)) == "claude-sonnet-4-5 was to retire on 2026-11-30"
+    opus = "claude-opus-4-5-20251101"
+    assert retirement_note(opus, date(2027, 1, 21)) == f"{opus} retires on 2027-01-22"
+    assert retirement_note("claude-sonnet-4-0", date(2027, 1, 1)) == "claude-sonnet-4-0 was to retire on 2026-06-15"
 
 
 @pytest.mark.parametrize(
