@@ -571,10 +571,14 @@ def test_a_kill_at_any_moment_submits_nothing_twice_and_loses_nothing(children: 
     """Ten times over, a process is killed at a random moment of a run of three batches, and another one goes on."""
     chance, killed = random.Random(), 0
     children.server.batches.seconds = 0.2
+    children.server.batches.all.clear()
+    began = time.monotonic()
+    children.goes_on(tmp_path, "never")
+    seconds = time.monotonic() - began  # of a run here and now, however fast the machine
     for number in range(10):
         (folder := tmp_path / str(number)).mkdir()
         children.server.batches.all.clear()
-        moment = chance.uniform(0.0, 0.7)
+        moment = chance.uniform(0.0, seconds)
         killed += children.run(folder, moment) == -signal.SIGKILL
         children.goes_on(folder, f"after {moment} s")
     assert killed >= 5
