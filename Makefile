@@ -1,16 +1,18 @@
 # make demo   the tour on the offline stand-in, then JupyterLab on it (OPEN=0: don't open)
-# make test   lint, types, tests, the browser tests included
+# make test   lint, types, tests, the browser tests included; with the versions of tests/constraints.txt
+# make drift  our tables beside the newest versions of what we depend on; may be red without any fault of ours
 # make bench  figures, each beside a baseline of the same run
 # make test-versions  the wheel in clean environments: lowest and newest versions, on each Python of this machine; an
 #                     hour: all but the browser's tests at both ends, a few and the tour in between;
 #                     TESTS="tests/test_values.py …" for those alone, everywhere
 # make pictures  README's, of a real JupyterLab
+# make constraints  the newest versions into tests/constraints.txt
 
 PYTHON ?= python3
 OPEN ?= 1
 BIN := .venv/bin
 
-.PHONY: demo test bench test-versions pictures clean
+.PHONY: demo test drift bench test-versions pictures constraints clean
 
 demo: .venv/demo
 	$(BIN)/claude-magic demo --to .demo $(if $(filter 0,$(OPEN)),--no-open)
@@ -22,6 +24,21 @@ test: .venv/test
 	$(BIN)/lint-imports
 	$(BIN)/pytest
 
+# An environment of its own, with the newest versions that pyproject.toml allows.
+drift:
+	test -x .drift/bin/python || $(PYTHON) -m venv .drift
+	.drift/bin/python -m pip install --quiet --upgrade pip
+	.drift/bin/python -m pip install --upgrade --upgrade-strategy eager --editable '.[test]'
+	@.drift/bin/python -m pytest -m drift || { echo "$$DRIFTED"; exit 1; }
+	@echo "Our tables say what the newest versions say."
+
+define DRIFTED
+
+A newer version of a package says something else than a table of ours (or a test could not read what it says).
+That need not be a fault of ours, and `make test` does not look at it: decide whether the table should follow.
+endef
+export DRIFTED
+
 bench: .venv/test
 	$(BIN)/python tests/benchmarks
 
@@ -31,13 +48,22 @@ test-versions: .venv/test
 pictures: .venv/test
 	$(BIN)/python tests/portrait.py
 
-# One stamp an extra: installed anew when pyproject.toml changes. `test` includes `demo`.
+constraints: .venv/test
+	{ echo '# The versions that `make test` installs, on each Python from 3.11 on: made by `make constraints`.'; \
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-build --no-header --no-annotate \
+	--extra test pyproject.toml; } > .venv/constraints.txt
+	mv .venv/constraints.txt tests/constraints.txt
+
+# One stamp an extra: installed anew when pyproject.toml changes, or the versions that `test` is held to. Whoever has
+# `test` has `demo`.
+.venv/test: pins = --constraint tests/constraints.txt
+.venv/test: tests/constraints.txt
 .venv/%: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "Installing into .venv, a few minutes the first time …"
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable '.[$*]'
-	touch $@
+	$(BIN)/python -m pip install $(pins) --editable '.[$*]'
+	touch $@ $(if $(pins),.venv/demo)
 
 clean:
-	rm -rf .venv .demo .versions .peers
+	rm -rf .venv .demo .drift .versions .peers

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -129,11 +130,13 @@ def _demo(options: argparse.Namespace) -> int:
         if not (folder / other.name).exists():
             files.write_atomically(folder / other.name, other.read_bytes())
     _say_result(result)
-    if options.no_open:
-        return 0
     # In a container one is root, and JupyterLab wants to be told that this is meant.
     as_root = ["--allow-root"] if getattr(os, "geteuid", lambda: None)() == 0 else []
-    return subprocess.call([sys.executable, "-m", "jupyterlab", *as_root, str(result)])
+    opening = [sys.executable, "-m", "jupyterlab", *as_root, str(result)]
+    if options.no_open:
+        print(_line(f"To open it: {shlex.join(opening)}"))
+        return 0
+    return subprocess.call(opening)
 
 
 def _tour_source() -> Path:

@@ -1,9 +1,9 @@
 """What each Claude model accepts, as a table: one row a model.
 
 Source: the Messages API documentation of October-November 2026 (models overview, thinking, effort,
-prompt caching, structured outputs) and, for the dates of retirement, the SDK. Prices are not here: they
-come from genai-prices. A model that is not in the table is asked as it is, with no setting of ours and
-no check, so that a new model works on the day it appears.
+prompt caching, structured outputs) and, for the dates of retirement, the SDK (2.14, `DEPRECATED_MODELS`).
+Prices are not here: they come from genai-prices. A model that is not in the table is asked as it is, with
+no setting of ours and no check, so that a new model works on the day it appears.
 """
 
 from __future__ import annotations
@@ -122,6 +122,7 @@ MODELS: tuple[Model, ...] = (
         context=200_000,
         max_output=64_000,
         min_cache=4096,
+        retires=date(2027, 1, 22),
     ),
     _row("claude-sonnet-5-5", "adaptive between_tools", capped=("between_tools",), binds=True),
     _row("claude-sonnet-5", "adaptive disabled", min_cache=1024),
@@ -150,8 +151,8 @@ MODELS: tuple[Model, ...] = (
     ),
 )
 _BY_ID = {model.id: model for model in MODELS}
-# The models that were to be gone when this table was written, and since when
-# (anthropic 2.12.0, resources/messages/messages.py, DEPRECATED_MODELS).
+# The models that were to be gone when this table was written, and since when (anthropic 2.12.0,
+# resources/messages/messages.py, DEPRECATED_MODELS: from 2.13 on it no longer lists models that are retired).
 RETIRED = {
     "claude-mythos-preview": date(2026, 6, 30),
     "claude-opus-4": date(2026, 6, 15),

@@ -6,6 +6,7 @@ skipped; where `CI` is set they fail instead.
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -18,11 +19,13 @@ from typing import Any
 import pytest
 from kernel import Kernel
 from lab import CHROMIUM, KEY, LOAD, NAME, Lab, Page, SteeredServer, chromium
+from packaging.requirements import Requirement
 from playwright.sync_api import Browser
 
 from claude_magic import offline
 
 CORPUS = Path(__file__).parents[2] / "shared" / "corpus"
+CONSTRAINTS = Path(__file__).parent / "constraints.txt"
 
 
 def recordings() -> list[dict[str, Any]]:
@@ -77,6 +80,17 @@ def pytest_configure() -> None:
     """A shell starts what runs behind it with Interrupts ignored, in which no test of them could pass."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """For `make drift`: which of the installed packages are not of the versions that `make test` is held to."""
+    if config.option.markexpr != "drift":
+        return None
+    named = [Requirement(line) for line in CONSTRAINTS.read_text().splitlines() if not line.startswith("#")]
+    held = {each.name: str(each.specifier)[2:] for each in named if not each.marker or each.marker.evaluate()}
+    found = {name: importlib.metadata.version(name) for name in held}
+    moved = [f"{name} {found[name]} (was {held[name]})" for name in held if found[name] != held[name]]
+    return f"not as in tests/constraints.txt: {', '.join(moved) or 'none'}"
 
 
 @pytest.fixture(autouse=True, scope="session")

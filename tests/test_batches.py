@@ -194,6 +194,15 @@ def test_a_refused_submission_is_told_and_leaves_nothing_behind(notebook: Notebo
     assert notebook.map("['a'] --batch")["error"].isna().all()
 
 
+def test_a_workspace_that_takes_no_batches_is_told_what_to_do_instead(notebook: Notebook) -> None:
+    details = {"error_code": "workspace_human_review_disabled"}
+    said = "Human Review is turned off."
+    notebook.server.batch_faults.append(Fault("status", status=400, message=said, details=details))
+    with pytest.raises(InvalidRequestError, match=said) as refused:
+        notebook.map("['a'] --batch")
+    assert "Leave out --batch" in refused.value.advice and "Human Review" in refused.value.advice
+
+
 @pytest.mark.parametrize("again", ["--resume", "the cell"])
 def test_batches_of_a_notebook_from_another_machine_are_picked_up_by_their_ids(
     again: str, notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -562,10 +571,14 @@ def test_a_kill_at_any_moment_submits_nothing_twice_and_loses_nothing(children: 
     """Ten times over, a process is killed at a random moment of a run of three batches, and another one goes on."""
     chance, killed = random.Random(), 0
     children.server.batches.seconds = 0.2
+    children.server.batches.all.clear()
+    began = time.monotonic()
+    children.goes_on(tmp_path, "never")
+    seconds = time.monotonic() - began  # of a run here and now, however fast the machine
     for number in range(10):
         (folder := tmp_path / str(number)).mkdir()
         children.server.batches.all.clear()
-        moment = chance.uniform(0.0, 0.7)
+        moment = chance.uniform(0.0, seconds)
         killed += children.run(folder, moment) == -signal.SIGKILL
         children.goes_on(folder, f"after {moment} s")
     assert killed >= 5

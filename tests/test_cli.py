@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from decimal import Decimal
@@ -52,6 +53,14 @@ def test_it_says_where_the_result_lies_and_what_it_would_have_cost(demo: tuple[P
     path, printed = demo
     assert str(path) in printed
     assert re.search(rf"6 replies, [\d,]+ tokens in, [\d,]+ out, \$0\.\d+ \({OFFLINE}", printed)
+
+
+def test_it_ends_with_the_command_that_opens_the_result(demo: tuple[Path, str]) -> None:
+    path, printed = demo
+    said, _, command = printed.splitlines()[-1].partition(": ")
+    python, *arguments = shlex.split(command)
+    assert said == "To open it" and python == sys.executable
+    assert arguments[:2] == ["-m", "jupyterlab"] and arguments[-1] == str(path)
 
 
 def test_each_reply_has_header_answer_and_turn_and_says_that_it_is_not_claude(notebook: Any) -> None:

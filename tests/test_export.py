@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import dataclasses
 import html.parser
+import inspect
 import io
 import json
 import os
@@ -212,6 +213,17 @@ def test_show_code_is_a_script_that_sends_the_request_as_it_stands(standin: offl
     printed = run(source, standin, tmp_path)
     assert standin.requests == [asked.params]
     assert "Offline stand-in" in printed
+
+
+@pytest.mark.drift
+def test_a_script_names_every_part_of_a_request_that_the_sdk_names() -> None:
+    from anthropic.resources.messages import Messages
+
+    from claude_magic.render.export.script import _SETTINGS
+
+    beside = {"self", "messages", "diagnostics", "output_format", "user_profile_id", "workspace_id", "timeout"}
+    named = set(inspect.signature(Messages.stream).parameters) - beside
+    assert {name for name in named if not name.startswith("extra_")} == set(_SETTINGS)
 
 
 JSON = st.recursive(

@@ -163,6 +163,18 @@ def _check(html: Html, texts: list[str]) -> None:
         assert not (wrong := Page(page).wrong), f"{text!r}\n→ {markdown!r}\n→ {page!r}\n{wrong}"
 
 
+@pytest.mark.drift
+def test_the_parser_is_the_installed_jupyterlabs() -> None:
+    import jupyterlab
+
+    lock = (Path(jupyterlab.__file__).parent / "staging" / "yarn.lock").read_text(encoding="utf-8")
+    extension = lock.split('\n"@jupyterlab/markedparser-extension@')[1].split("\n\n")[0]
+    wanted = json.loads((MARKED / "package.json").read_text(encoding="utf-8"))["dependencies"]
+    for name, version in wanted.items():
+        (spec,) = re.findall(rf"^    {name}: (\S+)$", extension, re.MULTILINE)
+        assert f'"{name}@npm:{spec}":\n  version: {version}\n' in lock, f"{name} of JupyterLab is no longer {version}"
+
+
 def test_the_checker_sees_what_jupyterlab_would_run(html: Html) -> None:
     """Unless the raw hostile set is found dangerous, the checks below prove nothing."""
     harmless = [

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
 import anthropic
 import pytest
-from anthropic.types.anthropic_beta_param import AnthropicBetaParam
 from exchange import LONG, MARK, MODEL, PLAIN, WEATHER, ask, beta, connect, post, refusal, said, text, usage, user
 
 from claude_magic import offline
@@ -25,7 +24,10 @@ def client(standin: offline.Server) -> anthropic.Anthropic:
 # Beta headers
 
 
+@pytest.mark.drift
 def test_every_beta_header_of_the_sdk_is_known() -> None:
+    from anthropic.types.anthropic_beta_param import AnthropicBetaParam
+
     assert set(get_args(get_args(AnthropicBetaParam)[1])) <= betas.KNOWN
 
 
@@ -43,6 +45,18 @@ def test_a_parameter_in_beta_wants_its_own_header(standin: offline.Server, name:
     assert refusal(standin, "interleaved-thinking-2025-05-14", **{name: None}) == unknown
     for header in betas.PARAMETERS[name]:
         assert refusal(standin, header, **{name: None}) == ""
+
+
+@pytest.mark.drift
+def test_the_parameters_are_those_of_the_sdk(standin: offline.Server) -> None:
+    from anthropic.types import message_create_params
+    from anthropic.types.beta import message_create_params as beta_message_create_params
+
+    named = set(get_type_hints(message_create_params.MessageCreateParamsStreaming))
+    beta_too = set(get_type_hints(beta_message_create_params.MessageCreateParamsStreaming)) - {"betas"}
+    assert [name for name in sorted(named) if refusal(standin, **{name: None}).endswith("not permitted")] == []
+    # the SDK has left `output_format` out; the API takes it still
+    assert beta_too - named == set(betas.PARAMETERS) - {"output_format"}
 
 
 # What may be asked for

@@ -537,6 +537,7 @@ def test_what_a_provider_lacks_is_one_sentence(provider: str, feature: str) -> N
     assert Client.lacks("nobody", feature) is None
 
 
+@pytest.mark.drift
 def test_the_clients_of_the_sdk_have_what_the_rows_do_not_deny() -> None:
     """So that a row does not promise what its client cannot do."""
     for name, row in PROVIDERS.items():

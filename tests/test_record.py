@@ -7,7 +7,7 @@ import html.parser
 import json
 import re
 from datetime import datetime
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hostile import HOSTILE
@@ -101,6 +101,14 @@ def test_what_must_not_be_overlooked_is_marked_in_words(changes: dict[str, Any],
     shown = turn(text("Hi"), **changes)
     assert mark in header(shown).words
     assert mark in footer(shown)
+
+
+@pytest.mark.drift
+def test_every_reason_to_stop_of_the_sdk_has_words_but_the_ordinary_one() -> None:
+    from anthropic.types.beta import BetaStopReason
+
+    footers = {reason: footer(turn(text("Hi"), stop_reason=reason)) for reason in get_args(BetaStopReason)}
+    assert [reason for reason in footers if footers[reason] == footers["end_turn"]] == ["end_turn"]
 
 
 def test_thinking_and_tools_are_folded_away_and_in_order() -> None:

@@ -6,13 +6,14 @@ import base64
 import dataclasses
 import io
 import json
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 import pytest
 from conftest import finished_streams, recordings
 from exchange import refusal
 from recorded import from_the_corpus, plain, text, turn_of
 from test_session import OFFLINE, Reader
+from typing_extensions import get_type_hints
 
 from claude_magic import offline
 from claude_magic.client import Client, Settings
@@ -21,10 +22,11 @@ from claude_magic.conversation import record
 from claude_magic.conversation.turns import Call, Conversation, Turn
 from claude_magic.errors import ClaudeError, CredentialsError, UsageError
 from claude_magic.notebook.cell import Cell
+from claude_magic.offline.rules.server_tools import TOOLS
 from claude_magic.options import Options, parse
 from claude_magic.render import export, tool_calls
 from claude_magic.render.turn import THINKING, folds_of, footer, header_output, made_outputs
-from claude_magic.request import build, pipeline
+from claude_magic.request import build, pipeline, server_tools
 from claude_magic.session.question import Question
 from claude_magic.session.replay import Records, difference, events
 from claude_magic.session.session import Session
@@ -74,6 +76,18 @@ def test_each_option_asks_for_the_current_version_of_its_tool() -> None:
         {"type": "code_execution_20260521", "name": "code_execution"},
         {"type": "mcp_toolset", "mcp_server_name": "deepwiki"},
     ]
+
+
+@pytest.mark.drift
+def test_the_versions_are_the_newest_of_the_sdk_and_the_stand_in_has_them_all() -> None:
+    from anthropic.types import ToolUnionParam
+
+    params = [get_type_hints(param).get("type") for param in get_args(ToolUnionParam)]
+    named = {version for kind in params if get_origin(kind) is Literal for version in get_args(kind)}
+    hosted = {each for each in named if each.startswith(("web_search_", "web_fetch_", "code_execution_"))}
+    assert hosted == set(TOOLS)
+    for asked in (server_tools.SEARCH, server_tools.FETCH, server_tools.CODE):
+        assert asked["type"] == max(each for each in hosted if each.startswith(asked["name"]))
 
 
 def test_limits_go_with_the_web_tools_and_models_without_programs_call_them_directly() -> None:

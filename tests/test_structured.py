@@ -132,6 +132,7 @@ def test_every_kind_becomes_a_schema_that_the_api_takes_and_the_stand_in_answers
     assert answer_outputs(turn(json.dumps(said), source=source))
 
 
+@pytest.mark.drift
 def test_the_schema_is_the_sdks_own_for_a_model() -> None:
     from anthropic import transform_schema
 

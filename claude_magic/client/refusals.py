@@ -25,6 +25,8 @@ RETRIED_STATUS = (408, 409, 429)
 LASTING = ("enforced_spend_limit_reached", "contract_spend_limit_reached", "ramp_limit_exceeded")
 # Of these and of 402, those that somebody has to raise.
 SPENT = ("enforced_spend_limit_reached", "contract_spend_limit_reached", "linked_organization_spend_limit_reached")
+# A workspace without human review takes no batches (SDK 2.14, types/shared/workspace_human_review_disabled_error.py).
+NO_REVIEW = "workspace_human_review_disabled"
 # A request's id, by the header that the provider or gateway gives it in.
 _REQUEST_IDS = ("request-id", "x-amzn-requestid", "apim-request-id", "x-request-id")
 
@@ -136,6 +138,8 @@ def _advice(error: anthropic.APIStatusError, kind: _Kind, key_source: str, row: 
         return f"The organization is on hold; appeal at {appeal}."
     if error.error_code in SPENT:
         return "Waiting does not help: raise the limit in the Claude Console, or ask who pays."
+    if error.error_code == NO_REVIEW:
+        return "Leave out --batch, which asks the rows one by one, or take a key of a workspace with Human Review on."
     if row is not PROVIDERS["anthropic"] and kind.error in (errors.AuthenticationError, errors.PermissionDeniedError):
         return f"Look at {row.credentials}."
     if row is not PROVIDERS["anthropic"] and kind.error is errors.BillingError:

@@ -1,6 +1,6 @@
 """The `anthropic-beta` header: which values the API knows, and which parameters it takes with them only.
 
-Source: the SDK's `types/anthropic_beta_param.py`, and the parameters' own pages (CLAUDE_API.md §0.2,
+Source: the SDK's `types/anthropic_beta_param.py` (2.14), and the parameters' own pages (CLAUDE_API.md §0.2,
 §4, §6, §9, §10).
 """
 
@@ -37,6 +37,7 @@ KNOWN = frozenset(
         "context-management-2025-06-27",
         "dev-full-thinking-2025-05-14",
         "dreaming-2026-04-21",
+        "efs-2026-10-01",
         "experimental-claude-tag-2026-10-21",
         "extended-cache-ttl-2025-04-11",
         "fallback-credit-2026-06-01",
@@ -44,6 +45,7 @@ KNOWN = frozenset(
         "fast-mode-2026-02-01",
         "files-api-2025-04-14",
         "fine-grained-tool-streaming-2025-05-14",
+        "google-managed-data-controls-2026-09-01",
         "inline-tools-2026-09-15",
         "interleaved-thinking-2025-05-14",
         "managed-agents-2026-04-01",
