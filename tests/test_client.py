@@ -17,8 +17,9 @@ import pytest
 from conftest import recordings
 
 from claude_magic import errors, offline
-from claude_magic.client import Client, Settings, Wait, refusals, translate
+from claude_magic.client import Client, Settings, refusals, translate
 from claude_magic.conversation.accumulator import Accumulator
+from claude_magic.conversation.wait import Wait
 from claude_magic.offline import Fault
 
 KEY = "sk-ant-api03-SECRET-secret-0123456789"

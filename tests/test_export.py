@@ -24,10 +24,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from claude_magic import offline
-from claude_magic.client import Settings, Wait
+from claude_magic.client import Settings
 from claude_magic.conversation import record
 from claude_magic.conversation.accumulator import Accumulator, call_of, concluded
 from claude_magic.conversation.turns import Block, Call, Conversation, Turn
+from claude_magic.conversation.wait import Wait
 from claude_magic.errors import UsageError
 from claude_magic.notebook.cell import Cell
 from claude_magic.options import Options
@@ -93,7 +94,7 @@ class Unseen:
         pass
 
     def grow(self, event: Any, accumulator: Accumulator) -> None:
-        accumulator.add(event)
+        pass
 
     def wait(self, wait: Wait) -> None:
         pass

@@ -22,9 +22,10 @@ from recorder import SILENCE, Recorder, recorder
 from traitlets.config import Config
 
 from claude_magic import errors, offline, options
-from claude_magic.client import Client, Settings, Wait, providers
+from claude_magic.client import Client, Settings, providers
 from claude_magic.client.providers import FEATURES, PROVIDERS
 from claude_magic.conversation.accumulator import Accumulator
+from claude_magic.conversation.wait import Wait
 from claude_magic.cost import pricing
 from claude_magic.session.configuration import ClaudeMagic
 

@@ -131,7 +131,7 @@ def test_a_wrong_address_is_one_line_that_does_not_repeat_a_password(line: str, 
 def test_providers_without_a_tool_say_so_before_anything_is_sent(flag: str) -> None:
     options = parse(flag, Options())[0]
     with pytest.raises(UsageError, match=f"Amazon Bedrock has no .*{flag.split()[0]}|Amazon Bedrock has no web"):
-        Session(Client()).request(options, [text("?")], Cell("a"), "bedrock")
+        Session(Client()).request(Question(options, [text("?")], Cell("a")), "bedrock")
 
 
 def test_thinking_is_bound_to_the_tools_it_was_thought_with() -> None:

@@ -22,9 +22,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from claude_magic import errors
-from claude_magic.client import Client, Settings, Wait
+from claude_magic.client import Client, Settings
 from claude_magic.conversation.accumulator import Accumulator
 from claude_magic.conversation.turns import DEFAULT_CHAT, Block, Turn
+from claude_magic.conversation.wait import Wait
 from claude_magic.cost import pricing
 from claude_magic.notebook.cell import Cell
 from claude_magic.notebook.reader import read
@@ -65,11 +66,10 @@ class Reader:
         self.label = label
 
     def grow(self, event: Any, accumulator: Accumulator) -> None:
-        if self.left == 0:
-            raise KeyboardInterrupt
-        accumulator.add(event)
         if self.left is not None:
             self.left -= 1
+            if self.left <= 0:
+                raise KeyboardInterrupt
 
     def wait(self, wait: Wait) -> None:
         self.waits.append(wait)

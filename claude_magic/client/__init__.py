@@ -14,20 +14,21 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .. import errors, models
+from ..conversation.wait import Wait
 from . import connection, lookups, providers
 from .failures import setup_error, translate
 from .lookups import MODELS_SECONDS
 from .providers import PROVIDERS
 from .redaction import environment_secrets, redact, secrets_of
 from .settings import Settings, headers, with_tokens
-from .stream import Stream, Wait
+from .stream import Stream
 
 if TYPE_CHECKING:
     import anthropic
 
     from ..offline import Server
 
-__all__ = ["MODELS_SECONDS", "Client", "Settings", "Stream", "Wait", "translate"]
+__all__ = ["MODELS_SECONDS", "Client", "Settings", "Stream", "translate"]
 
 
 class Client:

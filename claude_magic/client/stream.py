@@ -9,10 +9,10 @@ import time
 import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from .. import errors
+from ..conversation.wait import Wait
 from .connection import address
 from .failures import check_address
 from .providers import PROVIDERS
@@ -23,16 +23,6 @@ from .settings import Settings, headers
 
 if TYPE_CHECKING:
     from . import Client
-
-
-@dataclass(frozen=True)
-class Wait:
-    """A pause before the next attempt: why, and how many seconds are left of it."""
-
-    reason: str
-    seconds: float
-    attempt: int
-    attempts: int
 
 
 class Stream:

@@ -3,12 +3,15 @@
 `add` does the same small work for each event, however long the reply already is: pieces are
 listed and joined when somebody looks. Tool input is parsed once, at the end of its block. Unknown
 events are passed over, unknown blocks and fields are kept as they came.
+
+One thread adds, others may look: they hold `Accumulator.lock` while they do.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -61,6 +64,7 @@ class Accumulator:
 
     def __init__(self, before: Iterable[Block] = ()) -> None:
         """`before` are blocks that the reply goes on from, and has as its first."""
+        self.lock = threading.Lock()
         self._message: dict[str, Any] = {}
         self._before = [_Growing(block, done=True) for block in before]
         self._blocks = list(self._before)
@@ -72,6 +76,10 @@ class Accumulator:
 
     def add(self, event: Any) -> None:
         """Fold one event in. Raises `StreamError` for an event that makes no sense here."""
+        with self.lock:
+            self._add(event)
+
+    def _add(self, event: Any) -> None:
         try:
             kind = event["type"]
             if kind == "content_block_delta":

@@ -254,6 +254,7 @@ class Answer:
     def _fold(self, event: Any) -> None:
         if self._writer is not None:
             self._writer.add(event)
+        self.accumulator.add(event)
         self._view.grow(event, self.accumulator)
 
     def _take(self, event: Any) -> None:

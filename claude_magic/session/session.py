@@ -307,6 +307,7 @@ class Session:
                 view.begin(turn.prompt, label=REPLAYED)
             with suppress(StreamError):  # a record that is odd, but whole, is shown without growing
                 for event in events(recorded, question.replay.speed, time.sleep):
+                    accumulator.add(event)
                     view.grow(event, accumulator)
         except KeyboardInterrupt:
             failure = ReplyInterrupted("The replay was stopped.", advice="The whole recorded reply is shown.")

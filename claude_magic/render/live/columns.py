@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ...client import Wait
 from ...conversation.accumulator import Accumulator
 from ...conversation.record import metadata
 from ...conversation.turns import Block, Turn
+from ...conversation.wait import Wait
 from ..text import Bundle, printable
 from ..turn import answer_outputs, figures_of, fold, folds_of, image_outputs, marks, reply_text
 
@@ -47,7 +47,6 @@ class Column:
         self.model = model
         self._changed = changed
         self._stopped = stopped
-        self._folding = threading.Lock()
         self._accumulator: Accumulator | None = None
         self._state = "waiting …"
         self._began = time.monotonic()
@@ -57,10 +56,8 @@ class Column:
         """The columns begin together."""
 
     def grow(self, event: Any, accumulator: Accumulator) -> None:
-        """Fold an event in. Raises `KeyboardInterrupt` where all are stopped."""
+        """Note how far the reply is. Raises `KeyboardInterrupt` where all are stopped."""
         self._check()
-        with self._folding:
-            accumulator.add(event)
         self._accumulator = accumulator
         self._state = f"{accumulator.phase} …"
 
@@ -86,7 +83,7 @@ class Column:
         state = f"{self._state} {self._elapsed if self._seconds is None else self._seconds} s"
         if self._accumulator is None:
             return state, ""
-        with self._folding:
+        with self._accumulator.lock:
             return state, self._accumulator.text
 
     @property

@@ -1,7 +1,7 @@
 """The reply as it grows: in a notebook, or as text in a terminal.
 
 In a notebook a ticker thread draws, by a budget that keeps the traffic linear in the reply's length and
-the browser able to follow (RENDERING.md §1); the thread that reads the events only folds them in.
+the browser able to follow (RENDERING.md §1); the thread that reads the events draws nothing.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ...client import Wait
 from ...conversation.accumulator import TOOL_RESULT, Accumulator, whole_text
 from ...conversation.turns import Block, Call, Turn
+from ...conversation.wait import Wait
 from ...cost import pricing
 from ...cost.count import CHARACTERS_PER_TOKEN
 from .. import citations, markdown, tool_calls
@@ -55,7 +55,7 @@ class View(Protocol):
         """A question is about to be sent; `label` says who answers where it is not Claude."""
 
     def grow(self, event: Any, accumulator: Accumulator) -> None:
-        """Fold an event in, and show it when it is time to."""
+        """The reply has grown by an event: show it when it is time to. A view only looks at the accumulator."""
 
     def wait(self, wait: Wait) -> None:
         """There is a pause before the next attempt."""
@@ -93,8 +93,7 @@ class Unseen:
         """Nothing is shown."""
 
     def grow(self, event: Any, accumulator: Accumulator) -> None:
-        """Fold an event in."""
-        accumulator.add(event)
+        """Nothing is shown."""
 
     def wait(self, wait: Wait) -> None:
         """Nothing is shown."""
@@ -122,7 +121,6 @@ class NotebookView:
         self._began = time.monotonic()
         self._accumulator: Accumulator | None = None
         self._wait: Wait | None = None
-        self._folding = threading.Lock()
         self._drawing = threading.Lock()
         self._wake = threading.Event()
         self._ended = False
@@ -145,9 +143,7 @@ class NotebookView:
         threading.Thread(target=context.run, args=(self._tick,), name="claude_magic ticker", daemon=True).start()
 
     def grow(self, event: Any, accumulator: Accumulator) -> None:
-        """Fold an event in; wake the ticker where something new begins."""
-        with self._folding:
-            accumulator.add(event)
+        """Wake the ticker where something new begins."""
         self._accumulator = accumulator
         self._wait = None
         if event["type"] == TOOL_RESULT:
@@ -225,7 +221,7 @@ class NotebookView:
         accumulator, text, thinking = self._accumulator, "", ""
         tools: list[tuple[Block, Block | None]] = []
         if accumulator is not None:
-            with self._folding:
+            with accumulator.lock:
                 text, thinking = whole_text(citations.text_with_references(accumulator.said)), accumulator.thinking
                 tools = accumulator.tools
         with self._drawing:
@@ -355,8 +351,7 @@ class TerminalView:
             _write(image["text/plain"] + "\n")
 
     def grow(self, event: Any, accumulator: Accumulator) -> None:
-        """Fold an event in, and write its text."""
-        accumulator.add(event)
+        """Write the text of an event."""
         if event["type"] == "content_block_start":
             before, self._kind = self._kind, event["content_block"]["type"]
             if self._written and self._kind == "text" != before:
