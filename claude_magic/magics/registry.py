@@ -6,7 +6,7 @@ A new magic is a file in this folder, and a line in `FAMILIES`: the help of `%%c
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -117,9 +117,3 @@ class Families:
 
 def _kind(magic: str) -> str:
     return "cell" if magic.startswith("%%") else "line"
-
-
-def magics_of(family: KernelMagics) -> Iterator[str]:
-    """The magics that a family defines, as `FAMILIES` writes them."""
-    for kind, percent in (("line", "%"), ("cell", "%%")):
-        yield from (percent + name for name in family.magics[kind])
