@@ -92,7 +92,7 @@ def test_a_cell_that_costs_more_than_the_amount_is_warned_of_once_with_the_figur
 
 
 def test_all_that_a_cell_asks_counts_towards_the_warning(notebook: Kernel) -> None:
-    notebook.run("magic = get_ipython().magics_manager.registry['ClaudeMagic']; magic._alarm.rang = False")
+    notebook.run("__import__('claude_magic').magics.kernel_of(get_ipython()).alarm.rang = False")
     cost = float(str(notebook.run("%%claude\nhello", "f").turn()["calls"][0]["usage"]["output_tokens"])) * 20e-6
     notebook.run(f"%config ClaudeMagic.warn_above = {cost * 2.5}")
     assert notebook.run("%%claude\nhello", "f").text == ""

@@ -296,9 +296,9 @@ def test_reloading_keeps_the_conversation_and_leaves_nothing_twice(notebook: Ker
     notebook.run("%%claude\ntwo", "b")
     assert len(server.requests[-1]["messages"]) == 3
     counts = """[
-        sum("ClaudeMagic" in repr(each) for each in get_ipython().events.callbacks["pre_run_cell"]),
+        sum("claude_magic" in repr(each) for each in get_ipython().events.callbacks["pre_run_cell"]),
         sum("claude_magic" in getattr(each, "__module__", "") for each in get_ipython().input_transformers_cleanup),
-        sum(type(each).__name__ == "ClaudeMagic" for each in get_ipython().configurables),
+        sum(each.__class__.__name__ == "ClaudeMagic" for each in get_ipython().configurables),
     ]"""
     assert notebook.evaluate(counts) == [1, 1, 1]
     notebook.run("%unload_ext claude_magic")
