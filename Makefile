@@ -43,10 +43,10 @@ bench: .venv/test
 	$(BIN)/python tests/benchmarks
 
 test-versions: .venv/test
-	$(BIN)/python tests/versions.py $(TESTS)
+	$(BIN)/python tests/support/clean_environments.py $(TESTS)
 
 pictures: .venv/test
-	$(BIN)/python tests/portrait.py
+	cd tests && ../$(BIN)/python -m support.readme_pictures
 
 constraints: .venv/test
 	{ echo '# The versions that `make test` installs, on each Python from 3.11 on: made by `make constraints`.'; \

@@ -7,12 +7,12 @@ from typing import Any
 
 import anthropic
 import pytest
-from conftest import finished_streams
 from hypothesis import given
 from hypothesis import strategies as st
 
 from claude_magic.conversation.accumulator import Accumulator, whole_text
 from claude_magic.errors import StreamError
+from support.recordings import finished_streams
 
 
 def events_of(body: str) -> list[dict[str, Any]]:

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from test_record import text, turn
 
 from claude_magic.content import token_estimate
 from claude_magic.content.parts import Piece
@@ -17,6 +16,7 @@ from claude_magic.conversation.turns import Attached, Turn
 from claude_magic.prompt.prompt import build_prompt, prompt_content
 from claude_magic.prompt.values.plain import Text
 from claude_magic.render.turn import attached_line, attached_list, footer, header_output, masked_secrets
+from support.turns import text, turn
 
 SALES = Attached("sales", "value", 1_234)
 FIGURE = Attached("fig", "value", 12)

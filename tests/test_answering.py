@@ -7,8 +7,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from recorded import turn_of
-from test_session import OFFLINE, Reader, ask, dialogue
 
 from claude_magic import errors
 from claude_magic.conversation.turns import text_of
@@ -18,6 +16,8 @@ from claude_magic.notebook.cell import Cell
 from claude_magic.render.turn import header_output
 from claude_magic.session.question import Question
 from claude_magic.session.session import Outcome, Session
+from support.sessions import OFFLINE, Reader, ask, dialogue
+from support.turns import turn_of
 
 RUNS = itertools.count()
 

@@ -15,10 +15,8 @@ from urllib.parse import quote
 import numpy
 import pandas
 import pytest
-from kernel import Kernel
 from matplotlib.figure import Figure
 from PIL import Image
-from prompts import picture
 
 from claude_magic.client import lookups
 from claude_magic.content.parts import Piece
@@ -26,6 +24,8 @@ from claude_magic.errors import UsageError
 from claude_magic.options import Options
 from claude_magic.prompt import prompt
 from claude_magic.prompt.attachments import pieces
+from support.kernel import Kernel
+from support.prompt_blocks import picture
 
 
 def png(color: str = "teal") -> bytes:

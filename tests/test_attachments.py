@@ -5,45 +5,19 @@ from __future__ import annotations
 import base64
 import io
 import json
-import zlib
 from pathlib import Path
 from typing import Any
 
 import pandas
 import pytest
-from matplotlib.backends.backend_pdf import PdfPages
-from matplotlib.figure import Figure
 from PIL import Image
-from prompts import picture
 
 from claude_magic.content import images, pdf
 from claude_magic.errors import PromptError
 from claude_magic.prompt.values import files
 from claude_magic.prompt.values.files import of_data, of_path, path_blocks
-
-
-def pdf_of(pages: int) -> bytes:
-    buffer = io.BytesIO()
-    with PdfPages(buffer) as book:
-        for _ in range(pages):
-            book.savefig(Figure(figsize=(1, 1)))
-    return buffer.getvalue()
-
-
-def packed_pdf(pages: int) -> bytes:
-    """As newer programs write them: the page tree in an object stream, its count in an object of its own."""
-    objects = [
-        (1, b"<</Type/Catalog/Pages 2 0 R>>"),
-        (2, b"<</Type/Pages/Kids[]/Count 3 0 R>>"),
-        (3, b"%d" % pages),
-    ]
-    pairs, body = b"", b""
-    for number, text in objects:
-        pairs += b"%d %d " % (number, len(body))
-        body += text + b" "
-    stream = zlib.compress(pairs + body)
-    opening = b"<</Type/ObjStm/N 3/First %d/Filter/FlateDecode/Length %d>>stream\n" % (len(pairs), len(stream))
-    return b"%PDF-1.7\n9 0 obj\n" + opening + stream + b"\nendstream\nendobj\ntrailer<</Root 1 0 R>>\n%%EOF"
+from support.pdf_files import packed_pdf, pdf_of
+from support.prompt_blocks import picture
 
 
 def image(format: str = "PNG", size: tuple[int, int] = (30, 20), **options: Any) -> bytes:

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from kernel import Kernel
-from lab import KEY, SteeredServer
 
 from claude_magic.errors import ClaudeError, ReplyInterrupted, UsageError
 from claude_magic.mapping.run import Background, kernel_loop
+from support.jupyterlab import KEY, SteeredServer
+from support.kernel import Kernel
 
 ROWS = 30
 SOME_EVENTS = 60  # those of a few rows

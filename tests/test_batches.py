@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from exchange import connect
-from shell import OfflineShell
 
 from claude_magic import offline
 from claude_magic.conversation.map_run import Mapped
@@ -32,6 +30,8 @@ from claude_magic.notebook import reader as notebooks
 from claude_magic.offline import Draft, Fault
 from claude_magic.offline.batches import EXPIRES_SECONDS, MAX_BATCH_BYTES
 from claude_magic.offline.faults import Rejected
+from support.offline_requests import connect
+from support.shell import OfflineShell
 
 MODEL = "claude-haiku-5-5"
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import anthropic
 import pytest
+
 from benchmarks import loading, peers, pure, reading, sample, traffic, wire
 from benchmarks.table import Row
 

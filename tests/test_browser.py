@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hostile import HOSTILE
-from kernel import plain
-from lab import KEY, LOAD, NAME, Page, SteeredServer, begin
+
+from support.hostile_markdown import HOSTILE
+from support.jupyterlab import KEY, LOAD, NAME, Page, SteeredServer, begin
+from support.kernel import plain
 
 pytestmark = pytest.mark.browser
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import Page, SteeredServer, begin
+
+from support.jupyterlab import Page, SteeredServer, begin
 
 pytestmark = pytest.mark.browser
 

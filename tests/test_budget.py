@@ -5,14 +5,15 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from kernel import Kernel
-from test_session import OFFLINE, Reader, Replay, ask
 
 from claude_magic.cost.budget import Alarm, Budget, amount, tighter, without_what_was_left
 from claude_magic.cost.pricing import Cost
 from claude_magic.notebook.cell import Cell
 from claude_magic.render import turn
+from claude_magic.session.question import Replay
 from claude_magic.session.session import Session
+from support.kernel import Kernel
+from support.sessions import OFFLINE, Reader, ask
 
 
 @pytest.mark.parametrize(

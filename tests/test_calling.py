@@ -16,9 +16,6 @@ from typing import Any
 
 import pandas
 import pytest
-from conftest import finished_streams
-from recorded import image
-from test_session import OFFLINE, RETRYING, RUNS, Reader, ask
 
 from claude_magic import errors
 from claude_magic.client import Settings
@@ -37,16 +34,12 @@ from claude_magic.session.question import Question, Replay
 from claude_magic.session.session import Outcome, Session
 from claude_magic.tools import approval, functions
 from claude_magic.tools.calls import INTERRUPTED, NOTHING, ToolCalls, run
+from support.recordings import finished_streams
+from support.sessions import OFFLINE, RETRYING, RUNS, Reader, ask
+from support.turns import call, image
+from support.turns import text as said
 
 THOUGHT = {"type": "thinking", "thinking": "Let me see."}
-
-
-def said(words: str) -> dict[str, Any]:
-    return {"type": "text", "text": words}
-
-
-def call(number: int, name: str = "add", **given: Any) -> dict[str, Any]:
-    return {"type": "tool_use", "id": f"toolu_{number}", "name": name, "input": given}
 
 
 class Ran:

@@ -12,12 +12,12 @@ from typing import Any, Literal
 from xml.etree import ElementTree
 
 import pytest
-from lab import Page, begin
 from PIL import ImageColor
 
 from claude_magic.cost.pricing import KINDS
 from claude_magic.render import cost_chart
 from claude_magic.render.cost_chart import Bar
+from support.jupyterlab import Page, begin
 
 PAGES = ("#ffffff", "#111111")  # JupyterLab's, light and dark
 GAPS = ("#dadada", "#323232")  # the grey of a gap on them

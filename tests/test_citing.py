@@ -8,11 +8,6 @@ import json
 from typing import Any
 
 import pytest
-from conftest import recordings
-from exchange import refusal, user
-from hostile import HOSTILE
-from recorded import from_the_corpus, text, turn_of
-from test_session import OFFLINE, Reader
 
 from claude_magic import offline
 from claude_magic.client import Client
@@ -27,6 +22,11 @@ from claude_magic.render.turn import answer_outputs, reply_text, reply_value
 from claude_magic.request import build
 from claude_magic.session.question import Question
 from claude_magic.session.session import Session
+from support.hostile_markdown import HOSTILE
+from support.offline_requests import refusal, user
+from support.recordings import recordings
+from support.sessions import OFFLINE, Reader
+from support.turns import from_the_corpus, text, turn_of
 
 CITING = Options(citations=True)
 

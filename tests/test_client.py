@@ -14,13 +14,13 @@ from typing import Any, get_args
 import anthropic
 import httpx2
 import pytest
-from conftest import recordings
 
 from claude_magic import errors, offline
 from claude_magic.client import Client, Settings, refusals, translate
 from claude_magic.conversation.accumulator import Accumulator
 from claude_magic.conversation.wait import Wait
 from claude_magic.offline import Fault
+from support.recordings import recordings
 
 KEY = "sk-ant-api03-SECRET-secret-0123456789"
 PARAMS = {"model": "claude-opus-5-5", "max_tokens": 100, "stream": True}

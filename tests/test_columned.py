@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pandas
 import pytest
-from prompts import text
 
 from claude_magic.content.parts import Limits
 from claude_magic.content.secrets import MASK, Secrets
 from claude_magic.prompt import prompt
+from support.prompt_blocks import text
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel import Page
-from test_session import OFFLINE, ask, dialogue
 
 from claude_magic import errors
 from claude_magic.cost import pricing
@@ -21,6 +19,8 @@ from claude_magic.render.turn import reply_text
 from claude_magic.session import comparison
 from claude_magic.session.question import NO_REPLAY, Question, Replay
 from claude_magic.session.session import Outcome, Session
+from support.kernel import Page
+from support.sessions import OFFLINE, ask, dialogue
 
 MODELS = ("opus", "sonnet", "haiku")
 

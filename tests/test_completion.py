@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel import Kernel
 
 from claude_magic.magics import completion
+from support.kernel import Kernel
 
 
 @pytest.fixture(scope="module")

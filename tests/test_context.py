@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from prompts import refusal, text
 
 from claude_magic.prompt.prompt import build_prompt, prompt_content
+from support.prompt_blocks import refusal, text
 
 PLAIN_TEXT = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(str.strip)
 

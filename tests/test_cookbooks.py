@@ -13,9 +13,9 @@ from typing import Any
 
 import anthropic
 import pytest
-from kernel import Kernel
 
 from claude_magic import offline
+from support.kernel import Kernel
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ IMAGES = Recipe(
 PDF = Recipe(
     "PDF",
     shared="""
-        from test_attachments import pdf_of
+        from support.pdf_files import pdf_of
         open("paper.pdf", "wb").write(pdf_of(2))
     """,
     sdk="""

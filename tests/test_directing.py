@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel import Page, plain
-from test_session import ask
 
 from claude_magic.conversation.record import pin_metadata, record_of, system_metadata
 from claude_magic.conversation.turns import Pin, SystemPrompt
 from claude_magic.notebook.cell import Cell
 from claude_magic.session.session import Session
+from support.kernel import Page, plain
+from support.sessions import ask
 
 
 @pytest.fixture

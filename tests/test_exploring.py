@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from lab import Page, SteeredServer, begin
+
+from support.jupyterlab import Page, SteeredServer, begin
 
 pytestmark = pytest.mark.browser
 

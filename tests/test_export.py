@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import finished_streams
-from hostile import HOSTILE
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -37,6 +35,8 @@ from claude_magic.render.export.script_literals import literal
 from claude_magic.request import build
 from claude_magic.session.question import Question
 from claude_magic.session.session import Session
+from support.hostile_markdown import HOSTILE
+from support.recordings import finished_streams
 
 RUN_SECONDS = 60
 THOUGHT = {"type": "thinking", "thinking": "Let me see."}

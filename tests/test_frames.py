@@ -13,11 +13,11 @@ import pandas
 import polars
 import pytest
 from polars.io.plugins import register_io_source
-from prompts import Broken, text
 
 from claude_magic.content.parts import room_for, size
 from claude_magic.options import DEFAULT_VALUE_TOKENS
 from claude_magic.prompt.values import dataframes
+from support.prompt_blocks import Broken, text
 
 
 def iris() -> dict[str, list[Any]]:

@@ -19,7 +19,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from conftest import finished_streams
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -29,6 +28,7 @@ from claude_magic.conversation.turns import Attached, Turn
 from claude_magic.errors import StreamError
 from claude_magic.notebook import journal
 from claude_magic.notebook.journal import Entry, Journal, missing, turn_of
+from support.recordings import finished_streams
 
 MODEL = "claude-opus-5-5"
 NOTEBOOK = Path("/somewhere/talk.ipynb")

@@ -20,11 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from PIL import Image
-from prompts import refusal, text
 
 from claude_magic.content.parts import Limits, room_for, size
 from claude_magic.prompt.prompt import prompt_content
 from claude_magic.prompt.values import kinds
+from support.prompt_blocks import refusal, text
 
 DATA: dict[str, list[Any]] = {"n": list(range(30)), "word": ["é", None, "y"] * 10}
 HEAD = "first 10 rows:\nn,word\n0,é\n1,null\n2,y\n3,é\n4,null\n5,y\n6,é\n7,null\n8,y\n9,é"

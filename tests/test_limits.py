@@ -6,14 +6,14 @@ import base64
 from typing import Any
 
 import pytest
-from exchange import HELLO, image, refusal, user
-from test_attachments import packed_pdf
 
 from claude_magic import offline
 from claude_magic.client import providers
 from claude_magic.content import token_estimate
 from claude_magic.errors import UsageError
 from claude_magic.request import limits
+from support.offline_requests import HELLO, image, refusal, user
+from support.pdf_files import packed_pdf
 
 SMALLER = "claude-haiku-4-5"
 

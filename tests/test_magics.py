@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from kernel import Kernel, Run, plain
 
 from claude_magic import offline
 from claude_magic.offline import Fault
+from support.kernel import Kernel, Run, plain
 
 KEY = "sk-ant-api03-SECRET-secret-0123456789"
 

@@ -22,8 +22,6 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from kernel import Page
-from shell import OfflineShell as Notebook
 
 from claude_magic import offline
 from claude_magic.content.parts import Limits
@@ -40,6 +38,8 @@ from claude_magic.notebook import reader as notebooks
 from claude_magic.offline import Draft, Fault
 from claude_magic.options import Options
 from claude_magic.render import cost_report
+from support.kernel import Page
+from support.shell import OfflineShell as Notebook
 
 MODEL = "claude-haiku-5-5"
 COLUMNS = {

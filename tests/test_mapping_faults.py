@@ -17,14 +17,14 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from shell import Shell
-from unruly import BROKEN, MODEL, ODD, STATUSES, STOPPED, WHOLE, Unruly, said
 
 from claude_magic.client import concurrent as client_many
 from claude_magic.client.retry import Pace
 from claude_magic.cost import pricing
 from claude_magic.errors import RateLimitError, ReplyInterrupted
 from claude_magic.mapping import concurrent
+from support.faulty_server import BROKEN, MODEL, ODD, STATUSES, STOPPED, WHOLE, Unruly, said
+from support.shell import Shell
 
 ROWS = int(os.environ.get("CLAUDE_MAGIC_FAULT_ROWS", "1000"))
 SHARE = max(0.05, 200 / ROWS)

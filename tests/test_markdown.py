@@ -1,4 +1,4 @@
-"""`claude_magic.render.markdown`, judged by the parser that JupyterLab itself uses (`tests/marked`)."""
+"""`claude_magic.render.markdown`, judged by the parser that JupyterLab itself uses (`tests/support/marked`)."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hostile import ENORMOUS, HOSTILE
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import support
 from claude_magic.render.markdown import PART_CHARACTERS, Inert, code_blocks, escape, inert
+from support.hostile_markdown import ENORMOUS, HOSTILE
+from support.recordings import CORPUS, recordings
 
-MARKED = Path(__file__).parent / "marked"
-CORPUS = Path(__file__).parent.parent.parent / "shared" / "corpus" / "corpus.jsonl"
+MARKED = Path(support.__file__).parent / "marked"
 PREFIX_STEP = 1 if os.environ.get("CI") else 3
 GROWTH_STEP = 3 if os.environ.get("CI") else 7
 SOUPS = 400 if os.environ.get("CI") else 200
@@ -257,8 +258,7 @@ def _shown(html: Html, text: str) -> str:
 
 
 def _reply_texts() -> Iterator[tuple[str, str]]:
-    for line in CORPUS.read_text(encoding="utf-8").splitlines():
-        exchange = json.loads(line)
+    for exchange in recordings():
         body = exchange["response"].get("body")
         events = _json_lines(body) if isinstance(body, str) else [body]
         text = "".join(piece for event in events for piece in _text_of(event))
@@ -289,7 +289,7 @@ def _text_of(event: Any) -> Iterator[str]:
 
 
 def _replies() -> list[tuple[str, str]]:
-    if not CORPUS.exists():
+    if not CORPUS.is_dir():
         pytest.skip("the recorded replies are not here")
     return list(_reply_texts())
 
@@ -308,7 +308,7 @@ def test_a_recorded_answer_is_changed_in_no_visible_way(html: Html) -> None:
 
 
 def test_making_inert_twice_shows_the_same_as_once(html: Html) -> None:
-    texts = [text for _, text in HOSTILE] + ([text for _, text in _reply_texts()] if CORPUS.exists() else [])
+    texts = [text for _, text in HOSTILE] + [text for _, text in _reply_texts()]
     once = [inert(text) for text in texts]
     for text, old, new in zip(texts, html(once), html(inert(text) for text in once), strict=True):
         assert Page(new).text == Page(old).text, text

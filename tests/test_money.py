@@ -12,14 +12,14 @@ from typing import Any
 import pandas
 import polars
 import pytest
-from benchmarks import money
-from kernel import Kernel, plain
-from recorded import text, turn_of
 
+from benchmarks import money
 from claude_magic.conversation.map_run import MAPPED
 from claude_magic.conversation.turns import Call, Turn
 from claude_magic.cost import ledger, pricing
 from claude_magic.render import cost_chart, cost_report
+from support.kernel import Kernel, plain
+from support.turns import text, turn_of
 
 STARTED = 1_795_000_000.0
 

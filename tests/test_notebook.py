@@ -15,7 +15,6 @@ import nbformat
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-from recorded import ASKED_AT, digested, from_the_corpus, image, plain, rich_turn, text, turn_of
 
 from claude_magic.conversation import record
 from claude_magic.conversation.turns import Turn
@@ -25,6 +24,7 @@ from claude_magic.notebook.cell import Cell, current_cell
 from claude_magic.notebook.lookup import path_holding, told_path
 from claude_magic.notebook.reader import Saved, read
 from claude_magic.render.turn import answer_outputs, header_output, image_outputs
+from support.turns import ASKED_AT, digested, from_the_corpus, image, plain, rich_turn, text, turn_of
 
 Node = dict[str, Any]
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import anthropic
 import pytest
-from exchange import MODEL, SHOWN, WEATHER, ask, connect, post, said, user
 
 from claude_magic import offline
 from claude_magic.models import MODELS
+from support.offline_requests import MODEL, SHOWN, WEATHER, ask, connect, post, said, user
 
 
 @pytest.fixture

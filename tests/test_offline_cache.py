@@ -6,9 +6,22 @@ from typing import Any
 
 import anthropic
 import pytest
-from exchange import LONG, MARK, MODEL, SHOWN, WEATHER, ask, assistant, connect, image, text, usage, user
 
 from claude_magic import offline
+from support.offline_requests import (
+    LONG,
+    MARK,
+    MODEL,
+    SHOWN,
+    WEATHER,
+    ask,
+    assistant,
+    connect,
+    image,
+    text,
+    usage,
+    user,
+)
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from typing import Any
 
 import anthropic
 import pytest
-from exchange import CALL, MODEL, SHOWN, WEATHER, assistant, beta, connect, post, said, text, user
 
 from claude_magic import offline
+from support.offline_requests import CALL, MODEL, SHOWN, WEATHER, assistant, beta, connect, post, said, text, user
 
 AT_THRESHOLD = "compact-2026-01-12"
 ON_DEMAND = "compact-2026-09-04"

@@ -6,9 +6,9 @@ from typing import Any
 
 import anthropic
 import pytest
-from exchange import LONG, MARK, WEATHER, ask, assistant, connect, text, user
 
 from claude_magic import offline
+from support.offline_requests import LONG, MARK, WEATHER, ask, assistant, connect, text, user
 
 
 @pytest.fixture

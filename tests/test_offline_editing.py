@@ -6,9 +6,9 @@ from typing import Any
 
 import anthropic
 import pytest
-from exchange import MODEL, SHOWN, WEATHER, ask, assistant, beta, connect, refusal, text, user
 
 from claude_magic import offline
+from support.offline_requests import MODEL, SHOWN, WEATHER, ask, assistant, beta, connect, refusal, text, user
 
 EDITS = "context-management-2025-06-27"
 TOOLS = "clear_tool_uses_20250919"

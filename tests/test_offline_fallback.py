@@ -7,10 +7,10 @@ from typing import Any
 
 import anthropic
 import pytest
-from exchange import MODEL, SHOWN, ask, assistant, beta, connect, refusal, said, text, user
 
 from claude_magic import offline
 from claude_magic.offline import Draft
+from support.offline_requests import MODEL, SHOWN, ask, assistant, beta, connect, refusal, said, text, user
 
 BETA = "server-side-fallback-2026-07-01"
 OTHER = "claude-opus-4-8"

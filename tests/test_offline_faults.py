@@ -8,10 +8,10 @@ from typing import Any
 import anthropic
 import httpx2
 import pytest
-from exchange import MODEL, ask, connect, user
 
 from claude_magic import offline
 from claude_magic.offline import Fault
+from support.offline_requests import MODEL, ask, connect, user
 
 
 @pytest.fixture

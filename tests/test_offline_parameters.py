@@ -6,11 +6,26 @@ from typing import Any, get_args, get_type_hints
 
 import anthropic
 import pytest
-from exchange import LONG, MARK, MODEL, PLAIN, WEATHER, ask, beta, connect, post, refusal, said, text, usage, user
 
 from claude_magic import offline
 from claude_magic.models import MODELS
 from claude_magic.offline.rules import betas
+from support.offline_requests import (
+    LONG,
+    MARK,
+    MODEL,
+    PLAIN,
+    WEATHER,
+    ask,
+    beta,
+    connect,
+    post,
+    refusal,
+    said,
+    text,
+    usage,
+    user,
+)
 
 FAST = "fast-mode-2026-02-01"
 OFF = {"type": "disabled"}

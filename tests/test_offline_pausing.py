@@ -6,9 +6,23 @@ from typing import Any
 
 import anthropic
 import pytest
-from exchange import CALL, FOUND, RESULT, SEARCH, WEATHER, ask, assistant, connect, post, refusal, said, text, user
 
 from claude_magic import offline
+from support.offline_requests import (
+    CALL,
+    FOUND,
+    RESULT,
+    SEARCH,
+    WEATHER,
+    ask,
+    assistant,
+    connect,
+    post,
+    refusal,
+    said,
+    text,
+    user,
+)
 
 RAN = {"type": "server_tool_use", "id": "srvtoolu_2", "name": "code_execution", "input": {"code": "1"}}
 OUTPUT = {

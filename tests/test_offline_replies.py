@@ -7,9 +7,22 @@ from typing import Any
 
 import anthropic
 import pytest
-from exchange import MODEL, PLAIN, SEARCH, SHOWN, WEATHER, ask, assistant, connect, image, said, text, user
 
 from claude_magic import offline
+from support.offline_requests import (
+    MODEL,
+    PLAIN,
+    SEARCH,
+    SHOWN,
+    WEATHER,
+    ask,
+    assistant,
+    connect,
+    image,
+    said,
+    text,
+    user,
+)
 
 
 @pytest.fixture

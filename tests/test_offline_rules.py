@@ -8,7 +8,11 @@ from typing import Any
 
 import anthropic
 import pytest
-from exchange import (
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from claude_magic import offline
+from support.offline_requests import (
     BUDGET,
     CALL,
     DOCUMENT,
@@ -29,10 +33,6 @@ from exchange import (
     text,
     user,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
-
-from claude_magic import offline
 
 
 @pytest.fixture

@@ -8,11 +8,24 @@ from typing import Any
 
 import anthropic
 import pytest
-from exchange import BUDGET, MARK, MODEL, PLAIN, SHOWN, WEATHER, ask, assistant, connect, post, text, user
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from claude_magic import offline
+from support.offline_requests import (
+    BUDGET,
+    MARK,
+    MODEL,
+    PLAIN,
+    SHOWN,
+    WEATHER,
+    ask,
+    assistant,
+    connect,
+    post,
+    text,
+    user,
+)
 
 
 @pytest.fixture

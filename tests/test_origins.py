@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kernel import Page
-from test_attachments import pdf_of
 
 from claude_magic.conversation import document_files
+from support.kernel import Page
+from support.pdf_files import pdf_of
 
 GONE = "no longer there, or has changed"
 

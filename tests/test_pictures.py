@@ -10,12 +10,12 @@ import numpy
 import pytest
 from matplotlib.figure import Figure
 from PIL import Image
-from prompts import picture
 
 from claude_magic.content import images
 from claude_magic.content.images import MAX_IMAGE_BASE64_BYTES, image_block
 from claude_magic.errors import PromptError
 from claude_magic.prompt.prompt import prompt_content
+from support.prompt_blocks import picture
 
 
 def figure() -> Figure:

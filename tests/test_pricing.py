@@ -8,7 +8,6 @@ import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,8 +28,8 @@ from claude_magic.cost.pricing import (
     total,
     turn_cost,
 )
+from support.recordings import CORPUS, recordings
 
-CORPUS = Path(__file__).parents[2] / "shared" / "corpus" / "corpus.jsonl"
 NOVEMBER_2026 = 1_795_000_000.0
 
 # Dollars a million tokens, from the price page of November 2026: input, 5-minute write, 1-hour write, read, output.
@@ -472,10 +471,9 @@ def test_importing_pricing_does_not_import_genai_prices() -> None:
 
 def recorded_usages() -> Iterator[tuple[str, dict[str, Any]]]:
     """Every usage in the recordings, with its exchange's model."""
-    if not CORPUS.exists():
+    if not CORPUS.is_dir():
         pytest.skip("no recordings at ../shared/corpus")
-    for line in CORPUS.read_text(encoding="utf-8").splitlines():
-        exchange = json.loads(line)
+    for exchange in recordings():
         body = exchange["response"]["body"]
         parts = [body]
         if exchange["response"]["kind"] == "sse":

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from kernel import Kernel, Run, plain
 
 from claude_magic import offline
 from claude_magic.content.secrets import Secrets
 from claude_magic.magics import code_cell
+from support.kernel import Kernel, Run, plain
 
 
 def test_a_diff_is_inert_and_in_colours() -> None:

@@ -17,8 +17,6 @@ from typing import Any
 
 import anthropic
 import pytest
-from kernel import Kernel
-from recorder import SILENCE, Recorder, recorder
 from traitlets.config import Config
 
 from claude_magic import errors, offline, options
@@ -28,6 +26,8 @@ from claude_magic.conversation.accumulator import Accumulator
 from claude_magic.conversation.wait import Wait
 from claude_magic.cost import pricing
 from claude_magic.session.configuration import ClaudeMagic
+from support.kernel import Kernel
+from support.provider_server import SILENCE, Recorder, recorder
 
 SECRET = "SECRET-secret-0123456789"
 MODEL = "claude-opus-5-5"

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from kernel import Kernel
 
 from claude_magic import options
+from support.kernel import Kernel
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

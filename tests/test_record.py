@@ -10,40 +10,18 @@ from datetime import datetime
 from typing import Any, get_args
 
 import pytest
-from hostile import HOSTILE
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
-from claude_magic.conversation.turns import Call, Conversation, Turn
+from claude_magic.conversation.turns import Conversation, Turn
 from claude_magic.render import history
 from claude_magic.render.table import table_output
 from claude_magic.render.text import printable
 from claude_magic.render.turn import answer_outputs, footer, header_output, image_outputs, reply_value
 from claude_magic.request import build
-
-USAGE = {
-    "input_tokens": 1200,
-    "cache_read_input_tokens": 5000,
-    "cache_creation_input_tokens": 300,
-    "output_tokens": 450,
-    "output_tokens_details": {"thinking_tokens": 120},
-}
-
-
-def turn(*content: Any, **changes: Any) -> Turn:
-    call = {"model": "claude-opus-5-5", "usage": USAGE, "stop_reason": "end_turn", "started": 1.79e9, "seconds": 3.21}
-    for name in [name for name in changes if name in Call.__dataclass_fields__]:
-        call[name] = changes.pop(name)
-    messages = (
-        {"role": "user", "content": [{"type": "text", "text": "?"}]},
-        {"role": "assistant", "content": list(content)},
-    )
-    return Turn("id", messages, (Call(**call),), **changes)
-
-
-def text(words: str) -> dict[str, Any]:
-    return {"type": "text", "text": words}
+from support.hostile_markdown import HOSTILE
+from support.turns import SHOWN_USAGE, text, turn
 
 
 class Elements(html.parser.HTMLParser):
@@ -194,7 +172,7 @@ def test_out_binds_a_string_that_knows_the_rest() -> None:
     value = reply_value(turn({"type": "thinking", "thinking": "hm", "signature": ""}, text(code)))
     assert value == code and value.upper() == code.upper()
     assert value.thinking == "hm" and value.code == "x = 1\n\ny = 2"
-    assert value.usage == USAGE and str(value.cost) == "0.0163" and len(value.blocks) == 2
+    assert value.usage == SHOWN_USAGE and str(value.cost) == "0.0163" and len(value.blocks) == 2
 
 
 @given(st.text())

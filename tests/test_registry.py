@@ -8,9 +8,9 @@ import sys
 
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from shell import Shell
 
 from claude_magic.magics import registry
+from support.shell import Shell
 
 # Loads the extension into a bare shell, runs a line, and prints which of the named modules were imported.
 PROGRAM = """

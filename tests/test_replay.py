@@ -8,8 +8,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
-from conftest import finished_streams
-from hostile import HOSTILE
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +18,8 @@ from claude_magic.request import build
 from claude_magic.request.build import Request
 from claude_magic.session import replay
 from claude_magic.session.replay import Records, difference, events, replayed
+from support.hostile_markdown import HOSTILE
+from support.recordings import finished_streams
 
 MODEL = "claude-opus-5-5"
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import finished_streams
-from kernel import Page, plain
+
+from support.kernel import Page, plain
+from support.recordings import finished_streams
 
 
 @pytest.fixture

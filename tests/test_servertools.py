@@ -9,10 +9,6 @@ import json
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
-from conftest import finished_streams, recordings
-from exchange import refusal
-from recorded import from_the_corpus, plain, text, turn_of
-from test_session import OFFLINE, Reader
 from typing_extensions import get_type_hints
 
 from claude_magic import offline
@@ -30,6 +26,10 @@ from claude_magic.request import build, pipeline, server_tools
 from claude_magic.session.question import Question
 from claude_magic.session.replay import Records, difference, events
 from claude_magic.session.session import Session
+from support.offline_requests import refusal
+from support.recordings import finished_streams, recordings
+from support.sessions import OFFLINE, Reader
+from support.turns import from_the_corpus, plain, text, turn_of
 
 SEARCHING = Options(web_search=True)
 RUNNING = Options(code_execution=True)

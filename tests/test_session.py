@@ -9,23 +9,19 @@ import os
 import tempfile
 import time
 import urllib.request
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
-from conftest import finished_streams
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from claude_magic import errors
 from claude_magic.client import Client, Settings
-from claude_magic.conversation.accumulator import Accumulator
 from claude_magic.conversation.turns import DEFAULT_CHAT, Block, Turn
-from claude_magic.conversation.wait import Wait
 from claude_magic.cost import pricing
 from claude_magic.notebook.cell import Cell
 from claude_magic.notebook.reader import read
@@ -33,11 +29,11 @@ from claude_magic.offline import Fault
 from claude_magic.options import Options
 from claude_magic.render.turn import answer_outputs, header_output, image_outputs
 from claude_magic.request import build
-from claude_magic.session.question import NO_REPLAY, Question, Replay
+from claude_magic.session.question import Question, Replay
 from claude_magic.session.session import Outcome, Session
+from support.recordings import finished_streams
+from support.sessions import OFFLINE, RETRYING, Reader, ask, dialogue, text_in
 
-OFFLINE = Settings(provider="offline", max_retries=0, timeout=20)
-RETRYING = Settings(provider="offline", max_retries=1, timeout=20)
 MODELS = ("claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-5-5", "claude-fable-5-2", "claude-haiku-4-5")
 THOUGHT = {"type": "thinking", "thinking": "Let me see."}
 SCRIPTS: tuple[list[Block] | None, ...] = (
@@ -52,60 +48,6 @@ CELLS = ("a", "b", "c", "d")
 RETRIED = (408, 429, 500, 529)
 FAULTS = ("cut", "cut_inside", "end", "error", "broken", "close")
 TROUBLES = ("interrupt", "interrupt", *FAULTS, *RETRIED, 400, 401, 403, 413)
-
-
-class Reader:
-    """A view that presses Interrupt after so many events."""
-
-    def __init__(self, interrupt_after: int | None = None) -> None:
-        self.left = interrupt_after
-        self.waits: list[Wait] = []
-        self.ended: list[Turn | None] = []
-
-    def begin(self, content: Sequence[Block], *, label: str) -> None:
-        self.label = label
-
-    def grow(self, event: Any, accumulator: Accumulator) -> None:
-        if self.left is not None:
-            self.left -= 1
-            if self.left <= 0:
-                raise KeyboardInterrupt
-
-    def wait(self, wait: Wait) -> None:
-        self.waits.append(wait)
-
-    def end(self, turn: Turn | None, instead_of: Sequence[str] = ()) -> None:
-        self.ended.append(turn)
-
-    def show(self, turn: Turn) -> None:
-        self.ended.append(turn)
-
-
-RUNS = itertools.count()
-
-
-def ask(
-    session: Session,
-    prompt: str,
-    cell: str | None = None,
-    reader: Reader | None = None,
-    settings: Settings = OFFLINE,
-    replay: Replay = NO_REPLAY,
-    **options: Any,
-) -> Outcome:
-    """Run a cell with this prompt."""
-    running = Cell(cell, f"run {next(RUNS)}")
-    content = [{"type": "text", "text": prompt}]
-    return session.ask(Question(Options(**options), content, running, replay=replay), settings, reader or Reader())
-
-
-def dialogue(messages: Sequence[Any]) -> list[tuple[str, str]]:
-    """Role and text of messages."""
-    return [(message["role"], text_in(message["content"])) for message in messages]
-
-
-def text_in(content: Sequence[Block]) -> str:
-    return "".join(block["text"] for block in content if block["type"] == "text")
 
 
 @pytest.fixture

@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from prompts import picture, refusal, text
 
 from claude_magic import show_as
 from claude_magic.content.images import image_block
 from claude_magic.content.parts import Limits
 from claude_magic.errors import UsageError
 from claude_magic.prompt.prompt import prompt_content
+from support.prompt_blocks import picture, refusal, text
 
 
 class Says:

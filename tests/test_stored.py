@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from recorded import digested, from_the_corpus, image, plain, rich_turn, text, turn_of
 
 from claude_magic.client import Client, Settings
 from claude_magic.conversation import record
@@ -24,6 +23,7 @@ from claude_magic.offline.rules.blocks import FIELDS
 from claude_magic.options import Options
 from claude_magic.render.turn import answer_outputs
 from claude_magic.request import build
+from support.turns import digested, from_the_corpus, image, plain, rich_turn, text, turn_of
 
 PROMPT, REPLY = 0, 1  # the messages of a turn
 OFFLINE = Settings(provider="offline", max_retries=0, timeout=20)

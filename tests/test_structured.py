@@ -14,11 +14,6 @@ import fastjsonschema
 import pydantic
 import pytest
 import typing_extensions
-from exchange import refusal
-from hostile import HOSTILE
-from kernel import Kernel
-from recorded import text, turn_of
-from test_session import OFFLINE, Reader
 
 from claude_magic import offline
 from claude_magic.client import Client
@@ -32,6 +27,11 @@ from claude_magic.request import build
 from claude_magic.session.question import Question
 from claude_magic.session.session import Outcome, Session
 from claude_magic.tools import output_schema, structured_output
+from support.hostile_markdown import HOSTILE
+from support.kernel import Kernel
+from support.offline_requests import refusal
+from support.sessions import OFFLINE, Reader
+from support.turns import text, turn_of
 
 
 class Colour(enum.Enum):

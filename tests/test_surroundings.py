@@ -7,10 +7,10 @@ from typing import Any
 
 import nbformat
 import pytest
-from kernel import Kernel, Run, plain
 
 from claude_magic import offline
 from claude_magic.content.secrets import MASK
+from support.kernel import Kernel, Run, plain
 
 
 @pytest.fixture(scope="module")

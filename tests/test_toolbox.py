@@ -7,12 +7,13 @@ import sys
 from typing import Any
 
 import pytest
-from kernel import Kernel
-from test_calling import call, said
-from test_session import RUNS
 
 from claude_magic.render.live import live
 from claude_magic.tools import approval
+from support.kernel import Kernel
+from support.sessions import RUNS
+from support.turns import call
+from support.turns import text as said
 
 IN_A_NOTEBOOK = """
 %load_ext claude_magic

@@ -14,13 +14,13 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import Image as DisplayedImage
 from IPython.display import Markdown
 from PIL import Image
-from prompts import Broken, picture, refusal, text
 
 from claude_magic.content.images import image_block
 from claude_magic.content.parts import room_for, size
 from claude_magic.errors import PromptError
 from claude_magic.options import DEFAULT_VALUE_TOKENS
 from claude_magic.prompt.prompt import prompt_content
+from support.prompt_blocks import Broken, picture, refusal, text
 
 
 @pytest.mark.parametrize(

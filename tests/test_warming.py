@@ -6,8 +6,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from kernel import Kernel, plain
-from test_session import OFFLINE, RUNS, ask
 
 from claude_magic import errors
 from claude_magic.conversation.turns import Pin, Turn
@@ -19,6 +17,8 @@ from claude_magic.options import Options
 from claude_magic.render import cost_report
 from claude_magic.session import cache_warming
 from claude_magic.session.session import Session
+from support.kernel import Kernel, plain
+from support.sessions import OFFLINE, RUNS, ask
 
 LONG = "All of statistics, in order. " * 300
 PINNED = Pin("notes", ({"type": "text", "text": LONG},))

@@ -6,7 +6,6 @@ import base64
 from typing import Any
 
 import pytest
-from test_session import OFFLINE, Reader, ask
 
 from claude_magic import errors
 from claude_magic.conversation.turns import Pin
@@ -16,6 +15,7 @@ from claude_magic.options import Options
 from claude_magic.session.comparison import compare
 from claude_magic.session.question import Question
 from claude_magic.session.session import Session
+from support.sessions import OFFLINE, Reader, ask
 
 SMALL = "claude-haiku-4-5"  # reads 200,000 tokens
 LONG = "seven. " * 120_000  # 240,000 tokens by the stand-in's count

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 NEWEST_MINOR = 14
 RESOLUTIONS = ("lowest-direct", "highest")
 # Where pyenv, asdf and mise keep theirs, by their documentation.

@@ -6,10 +6,11 @@ import io
 import tempfile
 from pathlib import Path
 
-from lab import Lab, Page, chromium
 from PIL import Image
 
-PICTURES = Path(__file__).parents[1] / "notebooks" / "pictures"
+from support.jupyterlab import Lab, Page, chromium
+
+PICTURES = Path(__file__).parents[2] / "notebooks" / "pictures"
 COLORS = 64  # as many as a page with one plot needs, at a quarter of the bytes
 WIDTH, HEIGHT = 1000, 860
 CELLS = [

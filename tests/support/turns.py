@@ -9,8 +9,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from conftest import finished_streams
-
 from claude_magic.conversation import record
 from claude_magic.conversation.accumulator import Accumulator, call_of, concluded
 from claude_magic.conversation.turns import Block, Call, Conversation, Turn
@@ -19,6 +17,7 @@ from claude_magic.options import Options
 from claude_magic.render import cost_report, history
 from claude_magic.render.turn import answer_outputs, header_output, image_outputs, reply_value
 from claude_magic.request import build
+from support.recordings import finished_streams
 
 ASKED_AT = 1_763_800_000.0
 USAGE = {
@@ -32,6 +31,14 @@ USAGE = {
     "service_tier": "standard",
     "iterations": [{"type": "message", "model": "claude-opus-5-5", "input_tokens": 12, "output_tokens": 34}],
     "fresh_count": {"of": [1, 2]},
+}
+
+SHOWN_USAGE = {
+    "input_tokens": 1200,
+    "cache_read_input_tokens": 5000,
+    "cache_creation_input_tokens": 300,
+    "output_tokens": 450,
+    "output_tokens_details": {"thinking_tokens": 120},
 }
 
 
@@ -66,6 +73,29 @@ def turn_of(
     return Turn(
         **{"id": id, "cell_id": cell_id, "messages": messages, "calls": (call,), "created": ASKED_AT + number} | fields
     )
+
+
+def turn(*content: Any, **changes: Any) -> Turn:
+    """A turn whose reply has this content; fields of its call may be given beside its own."""
+    call = {
+        "model": "claude-opus-5-5",
+        "usage": SHOWN_USAGE,
+        "stop_reason": "end_turn",
+        "started": 1.79e9,
+        "seconds": 3.21,
+    }
+    for name in [name for name in changes if name in Call.__dataclass_fields__]:
+        call[name] = changes.pop(name)
+    messages = (
+        {"role": "user", "content": [{"type": "text", "text": "?"}]},
+        {"role": "assistant", "content": list(content)},
+    )
+    return Turn("id", messages, (Call(**call),), **changes)
+
+
+def call(number: int, name: str = "add", **given: Any) -> dict[str, Any]:
+    """A call of a tool."""
+    return {"type": "tool_use", "id": f"toolu_{number}", "name": name, "input": given}
 
 
 def rich_turn() -> Turn:

@@ -1,4 +1,4 @@
-"""The README's pictures, from a real JupyterLab on the offline stand-in: `python tests/pictures.py [FOLDER]`.
+"""Pictures of records, from a real JupyterLab on the stand-in: `python -m support.record_pictures [FOLDER]` in `tests`.
 
 A conversation at rest, light and dark, and a reply as it grows; without a folder, beside where you stand.
 """
@@ -10,7 +10,7 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
-from lab import Lab, Page, chromium
+from support.jupyterlab import Lab, Page, chromium
 
 WIDTH_PIXELS = 1280
 HEIGHT_PIXELS = 4000
