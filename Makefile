@@ -4,7 +4,7 @@
 # make bench  figures, each beside a baseline of the same run
 # make test-versions  the wheel in clean environments: lowest and newest versions, on each Python of this machine; an
 #                     hour: all but the browser's tests at both ends, a few and the tour in between;
-#                     TESTS="tests/test_values.py …" for those alone, everywhere
+#                     TESTS="tests/prompt/values …" for those alone, everywhere
 # make pictures  README's, of a real JupyterLab
 # make constraints  the newest versions into tests/constraints.txt
 

@@ -32,10 +32,12 @@ CLEAN = {name: value for name, value in os.environ.items() if name != "PYTHONPAT
 
 # What a version of Python or of a library could change, in a minute or two.
 QUICK = tuple(
-    f"tests/test_{name}.py"
-    for name in (
-        *("attachments", "frames", "kinds", "pictures", "values", "schema", "markdown", "export", "conversation"),
-        *("accumulator", "client", "pricing", "stored", "options", "packaging", "headless"),
+    f"tests/{path}"
+    for path in (
+        *("conversation/test_accumulator.py", "conversation/test_record.py", "conversation/test_turns.py"),
+        *("content/test_images.py", "prompt/values", "request/test_parameters.py", "cost/test_pricing.py"),
+        *("client/test_client.py", "render/test_markdown.py", "render/export", "top_level/test_options.py"),
+        *("whole/test_packaging.py", "whole/test_headless.py"),
     )
 )
 

@@ -74,7 +74,7 @@ def test_each_reply_has_header_answer_and_turn_and_says_that_it_is_not_claude(no
 
 
 def test_all_notebooks_lie_beside_the_tour(demo: tuple[Path, str]) -> None:
-    ours = {path.name for path in (Path(__file__).parents[1] / "notebooks").glob("*.ipynb")}
+    ours = {path.name for path in (Path(__file__).parents[2] / "notebooks").glob("*.ipynb")}
     assert {path.name for path in demo[0].parent.iterdir()} == ours
 
 

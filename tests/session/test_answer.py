@@ -148,7 +148,7 @@ STOPS: list[tuple[str, str, dict[str, Any], str, bool]] = [
 def test_each_way_to_stop_is_said_and_the_next_question_goes_through(
     session: Session, reason: str, prompt: str, options: dict[str, Any], says: str, stays: bool
 ) -> None:
-    """`tool_use` is in test_tools, `pause_turn` in test_session, `compaction` in test_offline_compaction."""
+    """`tool_use` is in test_calls, `pause_turn` in test_session, `compaction` with the rules of the stand-in."""
     turn = ask(session, prompt, "a", **options).turn
     assert turn and turn.calls[-1].stop_reason == reason
     assert says in header_output(turn)[0]["text/plain"]

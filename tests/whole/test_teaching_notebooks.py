@@ -11,7 +11,7 @@ import pytest
 from claude_magic import offline
 from claude_magic.notebook import run
 
-NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
+NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 SECONDS = 120
 
 

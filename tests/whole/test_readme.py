@@ -12,7 +12,7 @@ import pytest
 from claude_magic import options
 from support.kernel import Kernel
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CELLS = re.findall(r"^```(?:python)?\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 SHELL = re.findall(r"^    (\S.*)$", README, re.MULTILINE)
