@@ -9,8 +9,7 @@ import pytest
 from exchange import HELLO, image, refusal, user
 from test_attachments import packed_pdf
 
-from claude_magic import offline
-from claude_magic.client import providers
+from claude_magic import offline, providers
 from claude_magic.content import token_estimate
 from claude_magic.errors import UsageError
 from claude_magic.request import limits
