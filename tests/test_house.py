@@ -50,7 +50,7 @@ def test_the_plan_has_twelve_floors_at_most_and_three_rules_by_name_at_least() -
 def test_the_readme_of_the_package_has_the_same_floors() -> None:
     (plan,) = [each for each in CONTRACTS if each["type"] == "layers"]
     text = (PACKAGE / "README.md").read_text(encoding="utf-8")
-    picture = re.search(r"## The floors\n.*?\n((?:    .*\n)+)", text, re.DOTALL)
+    picture = re.search(r"## The floors\n[^#]*?\n((?:    [^\n]+\n)+)", text)
     assert picture is not None
     floors = [re.split(r"\s{2,}", line.strip())[0] for line in picture[1].splitlines()]
     assert floors == plan["layers"]

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..content.safely import one_line
+from ..content.text import plural
 from ..conversation.turns import Turn, text_of
 from ..errors import SchemaError, UsageError
 from .output_schema import LIST, Schema, api_schema
@@ -244,14 +245,10 @@ def bound(shape: Shape, value: Any) -> tuple[Any, str]:
     if all(isinstance(row, Mapping) for row in rows):
         for library in _libraries():
             try:
-                return _frame(library, rows, shape), f"a {library} DataFrame of {_many(len(rows), 'row')}"
+                return _frame(library, rows, shape), f"a {library} DataFrame of {plural(len(rows), 'row')}"
             except Exception:  # columns that the library cannot hold
                 continue
-    return value, f"a list of {_many(len(rows), 'element')}"
-
-
-def _many(count: int, unit: str) -> str:
-    return f"{count:,} {unit}{'s' if count != 1 else ''}"
+    return value, f"a list of {plural(len(rows), 'element')}"
 
 
 def _libraries() -> Iterator[str]:

@@ -18,7 +18,8 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ...conversation.accumulator import TOOL_RESULT, Accumulator, whole_text
+from ...content.text import whole_text
+from ...conversation.accumulator import TOOL_RESULT, Accumulator
 from ...conversation.turns import Block, Call, Turn
 from ...conversation.wait import Wait
 from ...cost import pricing
