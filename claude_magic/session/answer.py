@@ -12,11 +12,12 @@ from typing import Any
 
 from ..client import Client, Settings, Stream
 from ..content.text import plural
+from ..content.token_estimate import CHARACTERS_PER_TOKEN
 from ..conversation.accumulator import GOES_ON, TOOL_RESULT, Accumulator, Reply, call_of, concluded
 from ..conversation.turns import Block, Call, Turn, open_calls
 from ..cost import pricing
 from ..cost.budget import Budget
-from ..cost.count import CHARACTERS_PER_TOKEN, estimate
+from ..cost.count import estimate
 from ..errors import APIError, ClaudeError, ReplyInterrupted, StreamError, ThinkingRefusedError
 from ..interrupts import uninterrupted
 from ..notebook.journal import Writer

@@ -19,8 +19,8 @@ from ..content.images import image_block
 from ..content.safely import one_line
 from ..content.secrets import Secrets
 from ..content.text import whole_text
+from ..content.token_estimate import CHARACTERS_PER_TOKEN
 from ..conversation.turns import Block, not_run
-from ..cost.count import CHARACTERS_PER_TOKEN
 from ..prompt import prompt
 from . import awaiting
 from .functions import ArgumentsRefused, Tool
