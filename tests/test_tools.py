@@ -121,7 +121,7 @@ def test_annotated_says_what_a_parameter_is() -> None:
 
 
 class Stay(typing.TypedDict):
-    city: Annotated[str, "where to stay"]
+    city: Annotated[str, pydantic.Field(description="where to stay")]
     nights: typing.NotRequired[Annotated[int, pydantic.Field(description="how many, at least one")]]
 
 
