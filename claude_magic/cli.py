@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from .content.text import join_line
 from .conversation.turns import Conversation
 from .errors import ClaudeError, UsageError
 from .notebook import files, reader, run
@@ -253,7 +254,7 @@ def _complain(text: str) -> None:
 
 def _line(text: str) -> str:
     """One line that does not drive the terminal, whatever a file or its name holds."""
-    return " ".join(printable(text).split())
+    return join_line(printable(text))
 
 
 def _sentence(text: str) -> str:

@@ -29,7 +29,6 @@ DEFAULT_CONCURRENCY = 8
 BUILT_IN_TOOLS = ("python", "variables", "read_file")
 # The API compacts no shorter conversation (CLAUDE_API.md §6).
 MIN_COMPACT_TOKENS = 50_000
-PROVIDERS = ("anthropic", "offline", "bedrock", "aws", "vertex", "google-cloud", "foundry")
 REPLAY = ("off", "auto", "only")
 
 

@@ -1,7 +1,7 @@
 """The network, and nothing else: requests out, events in, every failure as one of ours.
 
 The only package that imports `anthropic`, and not before the first request needs it. A new provider is a row in
-`providers.py`.
+`claude_magic/providers.py`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from .. import errors, models
+from .. import errors, models, providers
 from ..conversation.wait import Wait
-from . import connection, lookups, providers
+from ..providers import PROVIDERS
+from . import connection, lookups
 from .failures import setup_error, translate
 from .lookups import MODELS_SECONDS
-from .providers import PROVIDERS
 from .redaction import environment_secrets, redact, secrets_of
 from .settings import Settings, headers, with_tokens
 from .stream import Stream

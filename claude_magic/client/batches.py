@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import errors
-from .providers import lacks
+from ..providers import lacks
 from .retry import delay_before, is_retryable
 from .settings import Settings, headers
 

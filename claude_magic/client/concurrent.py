@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ..conversation.accumulator import Accumulator
+from ..providers import PROVIDERS
 from .failures import check_address
-from .providers import PROVIDERS
 from .refusals import id_in
 from .sdk_arguments import create_arguments
 from .settings import Settings, headers

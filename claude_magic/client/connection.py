@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from .. import errors
+from ..providers import PROVIDERS, Provider
 from .failures import setup_error
-from .providers import PROVIDERS, Provider
 from .redaction import one_line, redact
 from .settings import Settings
 

@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from .. import errors
-from .providers import PROVIDERS, Provider
+from ..providers import PROVIDERS, Provider
 from .redaction import one_line, redact
 from .refusals import status_error
 

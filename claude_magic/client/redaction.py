@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 
+from ..content.text import join_line
+
 MAX_MESSAGE_CHARACTERS = 500
 MIN_SECRET_CHARACTERS = 8
 _KEY_LIKE = re.compile(r"sk-ant-[\w-]+")
@@ -21,7 +23,7 @@ def redact(text: str, secrets: tuple[str, ...] = ()) -> str:
 
 def one_line(message: object) -> str:
     """Somebody else's words on one line of bounded length."""
-    words = " ".join(str(message or "").split())
+    words = join_line(str(message or ""))
     return words if len(words) <= MAX_MESSAGE_CHARACTERS else words[:MAX_MESSAGE_CHARACTERS] + " …"
 
 

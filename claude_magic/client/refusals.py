@@ -12,7 +12,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from .. import errors
-from .providers import PROVIDERS, Provider
+from ..providers import PROVIDERS, Provider
 from .redaction import one_line
 
 if TYPE_CHECKING:

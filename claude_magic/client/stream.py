@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ..conversation.wait import Wait
+from ..providers import PROVIDERS
 from .connection import address
 from .failures import check_address
-from .providers import PROVIDERS
 from .refusals import error_in, id_in
 from .retry import delay_before, is_retryable, retry_reason
 from .sdk_arguments import create_arguments

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 
 from ..options import DEFAULT_CELL_TOKENS, DEFAULT_VALUE_TOKENS
 from .images import Block
+from .token_estimate import BYTES_PER_TOKEN
 
-BYTES_PER_TOKEN = 3.5
 _NOTE_BYTES = 70
 
 

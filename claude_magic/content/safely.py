@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from .text import join_line, short
+
 MAX_NAME_CHARACTERS = 60
 # After the first alarm it rings on: foreign code may have caught it.
 _ALARM_AGAIN_SECONDS = 0.2
@@ -65,19 +67,14 @@ def at_most(seconds: float) -> Iterator[None]:
 
 def type_name(value: Any) -> str:
     """The name of a value's class, in one short line."""
-    name = try_or_none(lambda: " ".join(str(type(value).__name__).split()))
+    name = try_or_none(lambda: join_line(str(type(value).__name__)))
     return short(name or "object", MAX_NAME_CHARACTERS)
 
 
 def one_line(error: BaseException) -> str:
     """An exception's type and message in a line, even if its message is broken."""
-    message = try_or_none(lambda: " ".join(str(error).split())) or ""
+    message = try_or_none(lambda: join_line(str(error))) or ""
     return short(f"{type_name(error)}: {message}" if message else type_name(error), 200)
-
-
-def short(text: str, limit: int) -> str:
-    """A text of at most `limit` characters; a cut one ends in `…`."""
-    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def without_addresses(text: str) -> str:

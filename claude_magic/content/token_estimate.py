@@ -13,6 +13,8 @@ from . import pdf
 
 # Of English text, roughly; of scripts that take three bytes for a character, a character is about a token.
 BYTES_PER_TOKEN = 3.5
+# The same for text that is mostly ASCII, such as Claude's replies and the JSON of a request.
+CHARACTERS_PER_TOKEN = BYTES_PER_TOKEN
 # An image costs one token for each square of so many pixels a side (CLAUDE_API.md §3).
 SQUARE_PIXELS = 28
 # What an image of unknown size costs at most on older models (CLAUDE_API.md §3).

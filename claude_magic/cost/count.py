@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..client import Client, Settings
-from ..content.token_estimate import IMAGE_TOKENS
+from ..content.token_estimate import CHARACTERS_PER_TOKEN, IMAGE_TOKENS
 from ..conversation.turns import Block, Call, Message
 from ..errors import ClaudeError
 from ..request.build import Request
 from . import pricing
 from .pricing import Cost
 
-CHARACTERS_PER_TOKEN = 3.5  # of English text, roughly
 _NOTHING: Message = {"role": "user", "content": [{"type": "text", "text": "."}]}
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from ..conversation.accumulator import whole_text
+from ..content.text import whole_text
 from ..conversation.map_run import MAPPED
 from ..conversation.turns import Call, Turn
 from ..request import build

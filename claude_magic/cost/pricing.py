@@ -16,20 +16,12 @@ from datetime import UTC, date, datetime, time
 from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
 from typing import TYPE_CHECKING, Any
 
+from .. import providers
 from ..conversation.turns import Call, Turn, Usage
 from ..models import lookup
 
 if TYPE_CHECKING:
     from genai_prices.types import PriceCalculation
-
-# Which price list of genai-prices goes with which provider of ours. The stand-in costs what Claude would.
-_PRICE_LISTS = {
-    "offline": "anthropic",
-    "bedrock": "aws",
-    "vertex": "google",
-    "google-cloud": "google",
-    "foundry": "azure",
-}
 
 # Models that Bedrock's price list has only by their full ids there (genai-prices 0.2.3, AWS's list of models).
 _DATED_ON_BEDROCK = {"claude-haiku-4-5": "-20251001-v1:0", "claude-sonnet-4-5": "-20250929-v1:0"}
@@ -300,8 +292,8 @@ def _entry_rates(call: Call, entry: Usage) -> _Rates | None:
 def _find_rates(call: Call, model: str, context: tuple[tuple[str, str], ...], prompt: int) -> _Rates | None:
     """The rates of a model for a prompt of so many tokens, on the day of the call; without a start, of today."""
     day = datetime.fromtimestamp(call.started or datetime.now(UTC).timestamp(), UTC).date()
-    price_list = _price_list(call)
-    for name in _spellings(model, price_list):
+    price_list = providers.price_list(call.provider)
+    for name in _spellings(model, price_list) if price_list else ():
         rates = _rates(price_list, name, day, context, 0)
         if rates is not None:
             above = max((tier for tier in rates.tiers if prompt > tier), default=0)
@@ -351,10 +343,6 @@ def _rates(price_list: str, name: str, day: date, context: tuple[tuple[str, str]
         return _Rates(plain.model.id, tuple(tiers), *(each.normalize() for each in (*in_all, output, search)))
 
 
-def _price_list(call: Call) -> str:
-    return _PRICE_LISTS.get(call.provider, call.provider)
-
-
 def _spellings(model: str, price_list: str) -> Iterator[str]:
     """A model's names, best first. The bare id is no substitute in a cloud's list: regions differ in price."""
     yield model
@@ -377,7 +365,8 @@ def _price_context(usage: Usage) -> tuple[tuple[str, str], ...] | None:
 
 def _is_us_priced(call: Call, usage: Usage, model_id: str) -> bool:
     version = tuple(int(digits) for digits in re.findall(r"\d+", model_id)[:2])
-    return _price_list(call) == "anthropic" and usage.get("inference_geo") == "us" and version >= _US_FACTOR_SINCE
+    list_price = providers.price_list(call.provider) == "anthropic"
+    return list_price and usage.get("inference_geo") == "us" and version >= _US_FACTOR_SINCE
 
 
 def _tokens_of(usage: Usage) -> Tokens:

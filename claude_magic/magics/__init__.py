@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from IPython.core.completer import context_matcher
@@ -17,8 +17,6 @@ from .registry import DeferredInstance, Families
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
     from IPython.core.interactiveshell import InteractiveShell
-
-    from ..session.configuration import ClaudeMagic
 
 _CELL = re.compile(r"%%(claude\w*)(?![\w?])[ \t]*(.*)")
 
@@ -44,8 +42,8 @@ class Extension:
 
     def __init__(self, shell: InteractiveShell) -> None:
         self.shell = shell
-        self.configuration = cast("ClaudeMagic", DeferredInstance(self._configure))
-        self.kernel = Kernel(shell, self.configuration)
+        self.kernel = Kernel(shell)
+        self.configuration = DeferredInstance(lambda: self.kernel.configuration)
         self.families = Families(self.kernel)
         self.matcher = context_matcher(identifier="claude_magic")(lambda asked: self._complete(asked))
 
@@ -81,11 +79,6 @@ class Extension:
         """Before each cell: the kernel takes note, and says what came back."""
         for line in self.kernel.begin_cell(None if info is None else info.raw_cell or ""):
             print(line)
-
-    def _configure(self) -> ClaudeMagic:
-        from ..session.configuration import ClaudeMagic
-
-        return ClaudeMagic(parent=self.shell)
 
     def _complete(self, asked: CompletionContext) -> SimpleMatcherResult:
         from . import completion

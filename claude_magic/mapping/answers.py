@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from ..conversation.accumulator import Reply, whole_text
+from ..content.text import whole_text
+from ..conversation.accumulator import Reply
 from ..conversation.turns import Call, Turn, text_of
 from ..cost import pricing
 from ..cost.pricing import FREE, Cost, Tokens

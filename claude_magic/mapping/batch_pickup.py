@@ -14,6 +14,7 @@ from .. import errors
 from ..client import Settings, retry
 from ..client.batches import Batches
 from ..client.stream import events_of
+from ..content.text import join_line
 from ..conversation.accumulator import Accumulator, call_of
 from ..interrupts import Noticed
 from .answers import RowAnswer, answer_of
@@ -291,7 +292,7 @@ def _said(result: Mapping[str, Any]) -> str:
     error = result.get("error")
     inner = error.get("error", error) if isinstance(error, Mapping) else {}
     message = inner.get("message") if isinstance(inner, Mapping) else None
-    return " ".join(str(message or "the API gave no reason").split())[:500]
+    return join_line(str(message or "the API gave no reason"))[:500]
 
 
 def _seconds(text: Any) -> float:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..content.safely import is_from_library, one_line, short, try_or_none
-from ..conversation.accumulator import whole_text
+from ..content.safely import is_from_library, one_line, try_or_none
+from ..content.text import short, whole_text
 from ..errors import UsageError
 from ..prompt.values import dataframes
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from ..content.text import plural
 from ..conversation.turns import Call
 from ..cost import pricing
 from ..cost.budget import Budget, amount
@@ -30,7 +31,7 @@ class Estimate:
         """The estimate in a sentence."""
         if not self.requests:
             return "Nothing is left to ask."
-        asked = f"{self.requests:,} request{'s'[: self.requests != 1]}"
+        asked = plural(self.requests, "request")
         said = f"{asked}, ≈{self.tokens:,} tokens in"
         if self.prompts.dollars is None:
             return f"{said}. The price of the model is not known."

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..content.safely import short
+from ..content.text import short
 from ..conversation.map_run import Mapped, as_data
 from ..conversation.record import VERSION
 from ..cost import pricing

@@ -8,7 +8,6 @@ cannot be written never costs a reply: `Writer.failed` says so. What is read bac
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import time
@@ -27,6 +26,7 @@ from ..conversation.record import DamagedRecord, as_data, record_of
 from ..conversation.record_schema import MAX_SECONDS
 from ..conversation.turns import Call, Turn
 from ..errors import StreamError
+from .lookup import digest, journal_folder, journal_folder_of
 
 VERSION = 1
 MAX_AGE_SECONDS = 30 * 86_400
@@ -36,7 +36,6 @@ MAX_FILE_BYTES = 100_000_000
 LIVE_SECONDS = 3_600
 MAX_HEAD_BYTES = 65_536
 TAIL_BYTES = 8_192
-NO_NOTEBOOK = "no-notebook"
 
 Why = Literal["deleted", "undone", ""]
 
@@ -83,11 +82,7 @@ class Journal:
     @cached_property
     def folder(self) -> Path:
         """Where the files are: a folder for each notebook."""
-        if self._given is not None:
-            return self._given
-        from jupyter_core.paths import jupyter_data_dir
-
-        return Path(jupyter_data_dir()) / "claude_magic" / "journal"
+        return self._given or journal_folder()
 
     def begin(
         self, draft: Turn, *, notebook: Path | None, page: str, model: str, provider: str, run: str = ""
@@ -146,7 +141,7 @@ class Journal:
         return sorted(found, key=lambda entry: entry.created)
 
     def _folder_of(self, notebook: Path | None) -> Path:
-        return self.folder / (NO_NOTEBOOK if notebook is None else _digest(os.path.realpath(notebook)))
+        return journal_folder_of(notebook, self.folder)
 
 
 class Writer:
@@ -435,8 +430,4 @@ def private(path: str, flags: int) -> int:
 
 def _name(turn_id: str) -> str:
     """A turn's file: an id can come from a stranger's notebook, and is no file name."""
-    return f"{_digest(turn_id)}.jsonl"
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
+    return f"{digest(turn_id)}.jsonl"

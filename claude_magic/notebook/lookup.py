@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Set
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 MAX_NOTEBOOK_BYTES = 1_000_000_000
 MAX_NEIGHBOURS = 500
+NO_NOTEBOOK = "no-notebook"
 RECORD_MARK = re.compile(rb'"claude_magic"\s*:')
 
 
@@ -45,6 +47,24 @@ def holds(path: Path, cells: Set[str]) -> bool:
 def has_turns(path: Path) -> bool:
     """Whether a notebook's file may hold turns: a look at its bytes."""
     return RECORD_MARK.search(content_of(path)) is not None
+
+
+def journal_folder() -> Path:
+    """Where the recovery journal is: a folder in Jupyter's data folder, with one folder for each notebook."""
+    from jupyter_core.paths import jupyter_data_dir
+
+    return Path(jupyter_data_dir()) / "claude_magic" / "journal"
+
+
+def journal_folder_of(notebook: Path | None, journal: Path | None = None) -> Path:
+    """Where the journal keeps what a notebook asks; `None` is a notebook whose file is not known."""
+    name = NO_NOTEBOOK if notebook is None else digest(os.path.realpath(notebook))
+    return (journal or journal_folder()) / name
+
+
+def digest(text: str) -> str:
+    """A file name for a text that may be none."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
 def written(path: Path) -> float | None:

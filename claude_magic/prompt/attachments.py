@@ -19,7 +19,8 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from ..client import lookups
 from ..content import images
 from ..content.parts import Piece
-from ..content.safely import is_from_library, short, try_or_none
+from ..content.safely import is_from_library, try_or_none
+from ..content.text import short
 from ..errors import PromptError, UsageError
 from ..options import CREDENTIAL, IPYTHON_NAMES, Options
 from . import expressions, prompt

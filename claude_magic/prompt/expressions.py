@@ -10,7 +10,8 @@ from types import CodeType
 from typing import Any
 
 from ..content.parts import Text
-from ..content.safely import one_line, short
+from ..content.safely import one_line
+from ..content.text import short_line
 from ..errors import PromptError
 from ..options import IPYTHON_NAMES
 
@@ -65,7 +66,7 @@ def _expression(body: str, opening: int) -> tuple[Expression, int]:
         closing = body.find("}}", closing + 1)
         if closing < 0:
             break
-    quoted = short(" ".join(body[opening : first + 2].split()), MAX_QUOTED_CHARACTERS)
+    quoted = short_line(body[opening : first + 2], MAX_QUOTED_CHARACTERS)
     raise PromptError(f"Line {line} of the prompt: {quoted} is not a Python expression.", advice=LITERAL_ADVICE)
 
 
@@ -89,7 +90,7 @@ def _evaluate(expression: Expression, namespace: Mapping[str, Any], where: str =
         missing = error.name if type(error) is NameError else None
         failure = f"there is no name {missing!r}" if missing else one_line(error)
     # Raised out here: inside the except block the error and its traceback would hang on as the context.
-    quoted = short(" ".join(expression.source.split()), MAX_QUOTED_CHARACTERS)
+    quoted = short_line(expression.source, MAX_QUOTED_CHARACTERS)
     guess = _close_match(missing, variables) if missing else None
     advice = (f"Did you mean {guess!r}? " if guess else "") + (LITERAL_ADVICE if missing else "Nothing was sent.")
     where = where or f"Line {expression.line} of the prompt"
@@ -103,7 +104,7 @@ def value_of(source: str, namespace: Mapping[str, Any], where: str) -> Any:
     """
     code = _compile(source)
     if code is None:
-        quoted = short(" ".join(source.split()), MAX_QUOTED_CHARACTERS)
+        quoted = short_line(source, MAX_QUOTED_CHARACTERS)
         raise PromptError(f"{where}: {{{{{quoted}}}}} is not a Python expression.", advice="Nothing was sent.")
     return _evaluate(Expression(source, 1, code), namespace, where)
 

@@ -13,8 +13,9 @@ from typing import Any
 from ..content import token_estimate
 from ..content.images import Block
 from ..content.parts import Limits, Part, Piece, Room, Text, room_for, size_of
-from ..content.safely import short, try_or_none
+from ..content.safely import try_or_none
 from ..content.secrets import MASK, Secrets, is_secret_name, known_secrets
+from ..content.text import short_line, whole_text
 from ..conversation.turns import Attached
 from ..errors import PromptError
 from .expressions import MAX_QUOTED_CHARACTERS, Expression, _evaluate, _split
@@ -79,7 +80,7 @@ def _attached(pieces: Iterable[Piece]) -> tuple[Attached, ...]:
     """What goes along, each name once."""
     found: dict[tuple[str, str], Attached] = {}
     for piece in pieces:
-        name = short(" ".join(piece.name.split()), MAX_QUOTED_CHARACTERS)
+        name = short_line(piece.name, MAX_QUOTED_CHARACTERS)
         known = found.get((name, piece.kind), Attached(name, piece.kind, 0))
         tokens = known.tokens + token_estimate.of_blocks(_join(piece.parts))
         found[name, piece.kind] = replace(known, tokens=tokens, masked=max(known.masked, piece.masked))
@@ -162,7 +163,7 @@ def _text_block(run: Sequence[Text]) -> Iterator[Block]:
         pieces.append(part.text)
         breaks = part.own_lines and not part.text.endswith("\n")
     # Two surrogates that are one character become it, any other U+FFFD: UTF-8 has none of them.
-    text = "".join(pieces).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    text = whole_text("".join(pieces))
     if text.strip():
         yield {"type": "text", "text": text}
 

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..content.text import join_line, short
 from ..conversation.turns import Block, text_of
 from . import markdown
 
@@ -68,7 +69,7 @@ def _citations(block: Block) -> list[Mapping[str, Any]]:
 
 def _mark(number: int, source: Source) -> str:
     about = ": ".join(part for part in (source.title, source.quote) if part)
-    return markdown.reference(number, _short(about), source.url)
+    return markdown.reference(number, short(about, MAX_QUOTE_CHARACTERS), source.url)
 
 
 def _behind(text: str, marks: str) -> str:
@@ -94,7 +95,12 @@ def _source(citation: Mapping[str, Any]) -> Source:
     title = citation.get("title") or citation.get("document_title") or citation.get("url") or citation.get("source")
     url = citation.get("url") or (citation.get("source") if kind == "search_result_location" else "") or ""
     named = _words(title) or f"document {_number(citation, 'document_index') + 1}"
-    return Source(_short(named), _where(citation), _short(_words(citation.get("cited_text"))), str(url))
+    return Source(
+        short(named, MAX_QUOTE_CHARACTERS),
+        _where(citation),
+        short(_words(citation.get("cited_text")), MAX_QUOTE_CHARACTERS),
+        str(url),
+    )
 
 
 # kind of place → its unit, the names of its first and of what is behind its last, and what its first counts from
@@ -121,8 +127,4 @@ def _number(citation: Mapping[str, Any], name: str) -> int:
 
 
 def _words(text: Any) -> str:
-    return " ".join(str(text or "").split())
-
-
-def _short(words: str) -> str:
-    return words if len(words) <= MAX_QUOTE_CHARACTERS else f"{words[: MAX_QUOTE_CHARACTERS - 1]}…"
+    return join_line(str(text or ""))

@@ -14,6 +14,7 @@ from decimal import Decimal
 from functools import cached_property
 from typing import Any
 
+from ..content.text import plural
 from ..conversation.map_run import Mapped
 from ..conversation.turns import DEFAULT_CHAT, Call, Turn
 from ..cost import pricing
@@ -124,14 +125,14 @@ def line(shown: Sequence[Shown]) -> str:
     turns = [each.turn for each in shown]
     tokens = pricing.tokens(call for turn in turns for call in turn.calls)
     said = [
-        _count(len(turns), "reply", "replies"),
+        plural(len(turns), "reply", "replies"),
         f"{tokens.all_input:,} tokens in",
         f"{tokens.output:,} out",
         str(pricing.total(map(pricing.turn_cost, turns))),
     ]
     replayed = len({each.cell for each in shown if each.turn.replayed})
     if replayed:
-        said[0] = f"{_count(replayed, 'cell')} replayed: {said[0]}"
+        said[0] = f"{plural(replayed, 'cell')} replayed: {said[0]}"
         said[-1] += f" now, {pricing.total(map(pricing.recorded_cost, turns))} when recorded"
     return ", ".join(said) + _offline(any(turn.offline for turn in turns))
 
@@ -146,7 +147,7 @@ def table(notebooks: Sequence[NotebookSpending], *, cells: bool) -> str:
     if total.saved.dollars != 0:
         label, saved = _of_caching(total.saved)
         rows.append([label, "", "", "", "", "", "", saved, ""])
-    of_what = notebooks[0].notebook if len(notebooks) == 1 else _count(len(notebooks), "notebook")
+    of_what = notebooks[0].notebook if len(notebooks) == 1 else plural(len(notebooks), "notebook")
     without = len(notebooks) - len(asked)
     silent = f", {without:,} of them without replies" if without and len(notebooks) > 1 else ""
     caption = printable(f"Cost of {of_what}{silent}{_offline(total.offline > 0)}").replace("\n", " ")
@@ -160,7 +161,7 @@ def session_table(ledger: Sequence[Entry], budget: Budget | None = None) -> Bund
     cells = _by_cell(ledger)
     later = cells[-MAX_CELL_ROWS:]
     earlier = [each for cell in cells[: -len(later)] for each in cell]
-    rows = [_session_row("", f"({_count(len(cells) - len(later), 'earlier cell')})", earlier)] if earlier else []
+    rows = [_session_row("", f"({plural(len(cells) - len(later), 'earlier cell')})", earlier)] if earlier else []
     rows += [_cell_row(cell) for cell in later]
     for standing, label in ELSEWHERE.items():
         if spent := [each for each in ledger if each.standing == standing]:
@@ -375,7 +376,3 @@ def _csv_flag(value: Any) -> Any:
 
 def _offline(any_offline: bool) -> str:
     return f" ({OFFLINE}: what Claude would have cost)" if any_offline else ""
-
-
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"

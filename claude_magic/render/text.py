@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..conversation.accumulator import whole_text
+from ..content.text import short_line, whole_text
 from ..conversation.turns import Turn
 
 Bundle = dict[str, Any]
@@ -31,5 +31,4 @@ def cell_number(turn: Turn) -> str:
 def excerpt(turn: Turn) -> str:
     """How a prompt begins, on one line."""
     words = " ".join(block["text"] if block["type"] == "text" else f"[{block['type']}]" for block in turn.prompt)
-    words = " ".join(words.split())
-    return words if len(words) <= PROMPT_EXCERPT_CHARACTERS else words[: PROMPT_EXCERPT_CHARACTERS - 1] + "…"
+    return short_line(words, PROMPT_EXCERPT_CHARACTERS)

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from ..content.text import join_line, plural, short_line
 from ..conversation.turns import NOT_RUN, Block, blocks
 
 CALLS = ("server_tool_use", "mcp_tool_use")
@@ -61,7 +62,7 @@ def files(content: Sequence[Block]) -> Iterator[str]:
 
 def _searched(call: Block, content: Any) -> tuple[str, str]:
     results = [each for each in content if isinstance(each, Mapping)] if isinstance(content, list) else []
-    count = f" ({len(results)} {'result' if len(results) == 1 else 'results'})" if results else ""
+    count = f" ({plural(len(results), 'result')})" if results else ""
     lines = []
     for number, each in enumerate(results, 1):
         age = f" ({each['page_age']})" if each.get("page_age") else ""
@@ -164,12 +165,11 @@ def _json(value: Any) -> str:
 
 
 def _line(text: Any) -> str:
-    return " ".join(str(text).split())
+    return join_line(str(text))
 
 
 def _short(title: str) -> str:
-    line = _line(title)
-    return line if len(line) <= MAX_TITLE_CHARACTERS else f"{line[: MAX_TITLE_CHARACTERS - 1]}…"
+    return short_line(title, MAX_TITLE_CHARACTERS)
 
 
 MAX_EXCERPT_CHARACTERS = 60
@@ -199,10 +199,5 @@ def notebook_tool_call(call: Block, result: Block | None) -> tuple[str, str]:
         return title, str(asked)
     said = result_text(result)
     failed = "failed: " if result.get("is_error") else ""
-    outcome = "not run" if said == NOT_RUN else f"{failed}{_excerpt(said)}"
+    outcome = "not run" if said == NOT_RUN else f"{failed}{short_line(said, MAX_EXCERPT_CHARACTERS)}"
     return f"{title} → {outcome}", f"{asked}\n\n→ {said}"
-
-
-def _excerpt(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= MAX_EXCERPT_CHARACTERS else f"{line[: MAX_EXCERPT_CHARACTERS - 1]}…"

@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from ..content.text import join_line, plural, whole_text
 from ..conversation import record
-from ..conversation.accumulator import thinking_of, whole_text
+from ..conversation.accumulator import thinking_of
 from ..conversation.turns import Attached, Block, Turn, text_of
 from ..cost import pricing
 from ..tools import structured_output
@@ -99,7 +100,7 @@ def _cost(turn: Turn) -> str:
 
 def _went_along(turn: Turn) -> list[str]:
     images = sum(block.get("type") == "image" for block in turn.prompt)
-    counted = [f"{images} {'image' if images == 1 else 'images'}"] if images and not turn.attached else []
+    counted = [plural(images, "image")] if images and not turn.attached else []
     named = printable(attached_line(turn.attached))
     return [*counted, *([named] if named else [])]
 
@@ -302,15 +303,15 @@ def attached_line(attached: Sequence[Attached]) -> str:
     if not attached:
         return ""
     if len(attached) <= MAX_ATTACHED_ON_LINE:
-        return "with " + ", ".join(f"{_name(each)} (≈{_tokens(each.tokens)})" for each in attached)
-    return f"with {len(attached)} things (≈{_tokens(sum(each.tokens for each in attached))})"
+        return "with " + ", ".join(f"{_name(each)} (≈{plural(each.tokens, 'token')})" for each in attached)
+    return f"with {len(attached)} things (≈{plural(sum(each.tokens for each in attached), 'token')})"
 
 
 def attached_list(attached: Sequence[Attached]) -> str:
     """A line for each thing, where there are too many for the header's line; else nothing."""
     if len(attached) <= MAX_ATTACHED_ON_LINE:
         return ""
-    return "\n".join(f"{_name(each)}: {each.kind}, ≈{_tokens(each.tokens)}{_masked(each)}" for each in attached)
+    return "\n".join(f"{_name(each)}: {each.kind}, ≈{plural(each.tokens, 'token')}{_masked(each)}" for each in attached)
 
 
 def masked_secrets(attached: Sequence[Attached]) -> str:
@@ -322,17 +323,13 @@ def masked_secrets(attached: Sequence[Attached]) -> str:
     where = ", ".join(names[:MAX_ATTACHED_ON_LINE]) + (
         f" and {len(names) - MAX_ATTACHED_ON_LINE} more" * (len(names) > MAX_ATTACHED_ON_LINE)
     )
-    return f"{count} {'secret' if count == 1 else 'secrets'} masked in {where}"
+    return f"{plural(count, 'secret')} masked in {where}"
 
 
 def _name(each: Attached) -> str:
     """A name on one line: one from a stranger's file may have several."""
-    return " ".join(each.name.split())
+    return join_line(each.name)
 
 
 def _masked(each: Attached) -> str:
     return f", {masked_secrets([each]).partition(' in ')[0]}" if each.masked else ""
-
-
-def _tokens(count: int) -> str:
-    return f"{count:,} {'token' if count == 1 else 'tokens'}"

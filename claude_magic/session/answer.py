@@ -11,11 +11,13 @@ from decimal import Decimal
 from typing import Any
 
 from ..client import Client, Settings, Stream
+from ..content.text import plural
+from ..content.token_estimate import CHARACTERS_PER_TOKEN
 from ..conversation.accumulator import GOES_ON, TOOL_RESULT, Accumulator, Reply, call_of, concluded
 from ..conversation.turns import Block, Call, Turn, open_calls
 from ..cost import pricing
 from ..cost.budget import Budget
-from ..cost.count import CHARACTERS_PER_TOKEN, estimate
+from ..cost.count import estimate
 from ..errors import APIError, ClaudeError, ReplyInterrupted, StreamError, ThinkingRefusedError
 from ..interrupts import uninterrupted
 from ..notebook.journal import Writer
@@ -327,5 +329,5 @@ def _left_out(message: Mapping[str, Any]) -> list[str]:
         name, one, many = _CLEARED.get(str(edit.get("type")), ("", "", ""))
         count, tokens = edit.get(name), edit.get("cleared_input_tokens")
         if isinstance(count, int) and isinstance(tokens, int) and count > 0:
-            found.append(f"{count:,} {one if count == 1 else many} left out ({tokens:,} tokens)")
+            found.append(f"{plural(count, one, many)} left out ({tokens:,} tokens)")
     return found

@@ -11,7 +11,8 @@ from traitlets import Bool, Dict, Enum, Float, Integer, List, TraitError, TraitT
 from traitlets.config import Config, Configurable
 
 from .. import options
-from ..options import PROVIDERS, REPLAY, Options
+from ..options import REPLAY, Options
+from ..providers import PROVIDERS
 
 MAX_RETRY_SETTING = 20
 
@@ -49,7 +50,7 @@ class ClaudeMagic(_Defaults):  # type: ignore[misc]  # the defaults of the optio
     """The defaults of all cells: those of the options, and what is no option of a cell."""
 
     provider = Enum(
-        PROVIDERS, "anthropic", help="who answers: anthropic, or offline (the stand-in, which needs no key)"
+        tuple(PROVIDERS), "anthropic", help="who answers: anthropic, or offline (the stand-in, which needs no key)"
     ).tag(config=True)
     base_url = Unicode("", help="the address of a gateway, instead of the provider's own").tag(config=True)
     client = AnyValue(None, help="any client object of the SDK, to be used as it is").tag(config=True)

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..notebook.cell import Cell, current_cell, deleted_cells
 from ..notebook.executions import Executions
-from ..notebook.lookup import has_turns, ids_in
+from ..notebook.lookup import has_turns, ids_in, journal_folder_of
 from ..notebook.pages import Notebook, Notebooks
 
 if TYPE_CHECKING:
@@ -33,15 +33,14 @@ _LOOKS = re.compile(r"^\s*%claude_", re.MULTILINE)
 
 
 class Kernel:
-    """What the magics of one shell share. `configuration` is what `%config ClaudeMagic` sets.
+    """What the magics of one shell share.
 
     It owns the client, the sessions, the executions and the notebooks; a session owns its conversations and what was
     spent on them.
     """
 
-    def __init__(self, shell: InteractiveShell, configuration: ClaudeMagic) -> None:
+    def __init__(self, shell: InteractiveShell) -> None:
         self.shell = shell
-        self.configuration = configuration
         self.executions = Executions(shell)
         self.notebooks = Notebooks()
         self._source = ""
@@ -49,6 +48,13 @@ class Kernel:
         self._spent_before: dict[Session, int] = {}  # how many turns each had paid for before this cell
         self._restored: set[Notebook] = set()
         self._pages: set[str] = set()
+
+    @cached_property
+    def configuration(self) -> ClaudeMagic:
+        """What `%config ClaudeMagic` sets."""
+        from .configuration import ClaudeMagic
+
+        return ClaudeMagic(parent=self.shell)
 
     @cached_property
     def client(self) -> Client:
@@ -99,7 +105,7 @@ class Kernel:
 
     def path_of(self, cell: Cell) -> Path | None:
         """The file of the notebook that runs now; `None` where it is not known."""
-        return self.notebooks.find(cell, self.shell, self.configuration.notebook_path)
+        return self.notebooks.find(cell, self.shell, self._setting("notebook_path", ""))
 
     def budget_left(self) -> Budget | None:
         """What is left of the budget for all notebooks of this kernel. What has no price does not count."""
@@ -194,7 +200,8 @@ class Kernel:
         path = self.path_of(cell)
         if path is None:
             return
-        has_lost = self.configuration.journal and self._has_lost(path, cell)
+        may_have_lost = has_turns(path) or journal_folder_of(path).exists()
+        has_lost = self._setting("journal", True) and may_have_lost and self._has_lost(path, cell)
         if not has_lost and not (is_new and has_turns(path)):
             return
         from . import restore
@@ -203,6 +210,11 @@ class Kernel:
             yield from restore.come_back(self.session, path)
         if has_lost:
             yield from restore.notice(self.session, path, cell)
+
+    def _setting(self, name: str, default: Any) -> Any:
+        """A setting; its default, where nobody has set or asked for any: that imports nothing."""
+        is_bare = "configuration" not in vars(self) and "ClaudeMagic" not in self.shell.config
+        return default if is_bare else getattr(self.configuration, name)
 
     def _has_lost(self, path: Path, cell: Cell) -> bool:
         """Whether the journal may have a reply that the notebook does not: by a look at the file's bytes."""

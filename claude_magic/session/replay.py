@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
-from ..conversation.accumulator import TOOL_RESULT, whole_text
+from ..content.text import join_line, short, whole_text
+from ..conversation.accumulator import TOOL_RESULT
 from ..conversation.turns import Block, Call, Conversation, Message, Turn, blocks, text_of, turns_of
 from ..cost.budget import without_what_was_left
 from ..request import build
@@ -349,11 +350,10 @@ def _changed_text(label: str, then: str, now: str) -> str:
 
 
 def _excerpt(text: str) -> str:
-    line = _line(text)
-    return line if len(line) <= EXCERPT_CHARACTERS else line[: EXCERPT_CHARACTERS - 1] + "…"
+    return short(_line(text), EXCERPT_CHARACTERS)
 
 
 def _line(text: str) -> str:
     """Text on one line, and nothing in it that drives a terminal or turns the direction of writing."""
     shown = text if text.isprintable() else "".join(each if each.isprintable() else " " for each in text)
-    return " ".join(shown.split())
+    return join_line(shown)

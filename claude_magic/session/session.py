@@ -17,8 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .. import models
-from ..client import Client, Settings, providers
+from .. import models, providers
+from ..client import Client, Settings
 from ..conversation.accumulator import Accumulator
 from ..conversation.turns import CONTINUE, Call, Conversation, Pin, Turn, turns_of
 from ..cost import context_window, count

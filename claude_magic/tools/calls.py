@@ -18,8 +18,9 @@ from ..client.redaction import environment_secrets, redact
 from ..content.images import image_block
 from ..content.safely import one_line
 from ..content.secrets import Secrets
+from ..content.text import whole_text
+from ..content.token_estimate import CHARACTERS_PER_TOKEN
 from ..conversation.turns import Block, not_run
-from ..cost.count import CHARACTERS_PER_TOKEN
 from ..prompt import prompt
 from . import awaiting
 from .functions import ArgumentsRefused, Tool
@@ -210,7 +211,7 @@ def _bounded(content: Iterable[Block], secrets: tuple[str, ...], masking: Secret
 
 
 def _shortened(texts: Sequence[str]) -> list[Block]:
-    whole = "\n".join(texts).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    whole = whole_text("\n".join(texts))
     limit = int(MAX_RESULT_TOKENS * CHARACTERS_PER_TOKEN)
     if len(whole) > limit:
         whole = f"{whole[:limit]}\n… [shortened: {limit:,} of {len(whole):,} characters]"

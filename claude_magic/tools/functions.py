@@ -9,7 +9,6 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
-import typing
 import warnings
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Any
 
 from ..content.safely import one_line
 from ..errors import UsageError
+from .typed_dict import with_extended_typed_dicts
 
 # The API's own rule for the name of a tool.
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
@@ -202,7 +202,7 @@ def _arguments(parameters: Iterable[inspect.Parameter], doc: _Documentation, nam
         if about := _description(each.annotation) or doc.parameters.get(each.name):
             facts["description"] = about
         try:
-            taken = _taken(each.annotation)
+            taken = with_extended_typed_dicts(each.annotation)
         except (TypeError, NameError, RecursionError, AttributeError):
             taken = each.annotation
         fields[f"p{number}"] = (taken, pydantic.Field(alias=each.name, **facts))
@@ -222,31 +222,6 @@ def _description(annotation: Any) -> str | None:
         if isinstance(said, str) and said:
             return said
     return None
-
-
-def _taken(annotation: Any) -> Any:
-    """An annotation with the standard library's `TypedDict`s as those that pydantic takes before Python 3.12."""
-    import types
-
-    import typing_extensions
-
-    if typing.is_typeddict(annotation):
-        hints = typing.get_type_hints(annotation)
-        fields = {key: _taken(hint) for key, hint in hints.items()}
-        optional = {key: typing_extensions.NotRequired[fields[key]] for key in annotation.__optional_keys__}
-        make: Any = typing_extensions.TypedDict
-        made = make(annotation.__name__, {**fields, **optional})
-        made.__doc__ = annotation.__doc__
-        return made
-    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
-    if origin in (None, typing.Literal) or not arguments:
-        return annotation
-    if origin is typing.Annotated:
-        return typing.Annotated[(_taken(arguments[0]), *annotation.__metadata__)]
-    inner = tuple(each if each is Ellipsis else _taken(each) for each in arguments)
-    if inner == arguments:
-        return annotation
-    return typing.Union[inner] if origin in (typing.Union, types.UnionType) else origin[inner]  # noqa: UP007
 
 
 def _schema(model: Any, name: str) -> dict[str, Any]:

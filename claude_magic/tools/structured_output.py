@@ -8,16 +8,17 @@ import importlib.util
 import json
 import re
 import sys
-import types
 import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..content.safely import one_line
+from ..content.text import plural
 from ..conversation.turns import Turn, text_of
 from ..errors import SchemaError, UsageError
 from .output_schema import LIST, Schema, api_schema
+from .typed_dict import with_extended_typed_dicts
 
 MAX_WRONG = 3
 KINDS = "a pydantic model, a dataclass, a TypedDict, a JSON schema (a dict), or list[...] of one"
@@ -109,7 +110,7 @@ def _of_type(source: str, wanted: Any) -> Shape:
     try:
         import pydantic
 
-        adapter: Any = pydantic.TypeAdapter(_extended(wanted))
+        adapter: Any = pydantic.TypeAdapter(with_extended_typed_dicts(wanted))
         schema = adapter.json_schema()
     except Exception as error:  # pydantic's, and those of a stranger's annotations
         failure = one_line(error)
@@ -128,37 +129,6 @@ def _checked_type(adapter: Any, value: Any) -> Any:
     except pydantic.ValidationError as error:
         found = [(each["loc"], each["msg"]) for each in error.errors(include_url=False, include_context=False)]
     raise _Wrong(found)
-
-
-def _extended(hint: Any) -> Any:
-    """The same type with typing's TypedDicts as those of typing_extensions, which pydantic wants before Python 3.12."""
-    if sys.version_info >= (3, 12):
-        return hint
-    if typing.is_typeddict(hint) and type(hint).__module__ == "typing":
-        return _extended_dict(hint)
-    arguments = typing.get_args(hint)
-    made = tuple(map(_extended, arguments))
-    if not arguments or all(new is old for new, old in zip(made, arguments, strict=True)):
-        return hint
-    origin: Any = typing.get_origin(hint)
-    if origin in (typing.Union, types.UnionType):
-        return typing.Union[made]  # noqa: UP007  # of types that are only known now
-    return typing.Annotated[made[0], *hint.__metadata__] if origin is typing.Annotated else origin[made]
-
-
-def _extended_dict(hint: Any) -> Any:
-    import typing_extensions
-
-    fields = {}
-    for name, inner in typing.get_type_hints(hint, include_extras=True).items():
-        # Of annotations that are text, only the hints know what is not required.
-        marker: Any = typing.Required if name in hint.__required_keys__ else typing.NotRequired
-        while typing.get_origin(inner) in (typing.Required, typing.NotRequired):
-            marker, (inner,) = typing.get_origin(inner), typing.get_args(inner)
-        fields[name] = marker[_extended(inner)]
-    made: Any = typing_extensions.TypedDict(hint.__name__, fields)  # type: ignore[misc]
-    made.__doc__ = hint.__doc__
-    return made
 
 
 # --- from the reply to the value ----------------------------------------------------------------------
@@ -244,14 +214,10 @@ def bound(shape: Shape, value: Any) -> tuple[Any, str]:
     if all(isinstance(row, Mapping) for row in rows):
         for library in _libraries():
             try:
-                return _frame(library, rows, shape), f"a {library} DataFrame of {_many(len(rows), 'row')}"
+                return _frame(library, rows, shape), f"a {library} DataFrame of {plural(len(rows), 'row')}"
             except Exception:  # columns that the library cannot hold
                 continue
-    return value, f"a list of {_many(len(rows), 'element')}"
-
-
-def _many(count: int, unit: str) -> str:
-    return f"{count:,} {unit}{'s' if count != 1 else ''}"
+    return value, f"a list of {plural(len(rows), 'element')}"
 
 
 def _libraries() -> Iterator[str]:

@@ -12,6 +12,7 @@ from benchmarks import sample
 from benchmarks.table import Row
 from benchmarks.wire import KEY
 from claude_magic import offline
+from claude_magic.content.token_estimate import CHARACTERS_PER_TOKEN
 from claude_magic.conversation.turns import Call, Conversation, Pin, Turn
 from claude_magic.cost import pricing
 from claude_magic.options import Options
@@ -19,7 +20,7 @@ from claude_magic.request import build
 
 TURNS = 50
 DOCUMENT_TOKENS = 30_000
-CHARACTERS_PER_TOKEN = 3.5  # as the stand-in counts
+
 REPLY_CHARACTERS = 700
 MAX_RATIO = 0.12
 # The default model, which the limit is for; and one whose cache reads cost a tenth of its input, not a twentieth.

@@ -19,12 +19,13 @@ import anthropic
 import pytest
 from traitlets.config import Config
 
-from claude_magic import errors, offline, options
-from claude_magic.client import Client, Settings, providers
-from claude_magic.client.providers import FEATURES, PROVIDERS
+from claude_magic import errors, offline, providers
+from claude_magic.client import Client, Settings
 from claude_magic.conversation.accumulator import Accumulator
+from claude_magic.conversation.turns import Call
 from claude_magic.conversation.wait import Wait
 from claude_magic.cost import pricing
+from claude_magic.providers import FEATURES, PROVIDERS
 from claude_magic.session.configuration import ClaudeMagic
 from support.kernel import Kernel
 from support.provider_server import SILENCE, Recorder, recorder
@@ -119,9 +120,23 @@ def only(server: Recorder) -> Any:
 
 
 def test_the_setting_offers_each_provider_that_has_a_row() -> None:
-    assert set(options.PROVIDERS) == set(PROVIDERS)
+    assert set(ClaudeMagic.class_traits()["provider"].values) == set(PROVIDERS)
     for row in PROVIDERS.values():
         assert all(hasattr(anthropic, name) for name in row.sdk_classes)
+
+
+def test_each_provider_has_a_price_list_that_genai_prices_knows() -> None:
+    from genai_prices.data_snapshot import get_snapshot
+
+    known = {each.id for each in get_snapshot().providers}
+    assert {row.price_list for row in PROVIDERS.values()} <= known
+
+
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_a_provider_without_a_price_list_costs_no_figure(provider: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    call = Call("claude-opus-5-5", {"input_tokens": 1_000}, stop_reason="end_turn", provider=provider)
+    monkeypatch.setitem(PROVIDERS, provider, dataclasses.replace(PROVIDERS[provider], price_list=None))
+    assert str(pricing.call_cost(call)) == "n/a"
 
 
 @pytest.mark.parametrize("key", ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"])

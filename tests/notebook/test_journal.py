@@ -28,6 +28,7 @@ from claude_magic.conversation.turns import Attached, Turn
 from claude_magic.errors import StreamError
 from claude_magic.notebook import journal
 from claude_magic.notebook.journal import Entry, Journal, missing, turn_of
+from claude_magic.notebook.lookup import NO_NOTEBOOK
 from support.recordings import finished_streams
 
 MODEL = "claude-opus-5-5"
@@ -635,7 +636,7 @@ def test_a_question_of_which_nothing_came_replaces_nothing(kept: Journal) -> Non
 
 def damaged(kept: Journal, content: bytes) -> Iterator[Turn]:
     """Read a file with this content all the way."""
-    path = kept.folder / journal.NO_NOTEBOOK / "x.jsonl"
+    path = kept.folder / NO_NOTEBOOK / "x.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(content)
     for entry in missing(kept.entries(None), saved_ids=set(), saved_cells={}, kernel="", page=""):

@@ -7,8 +7,7 @@ from typing import Any
 
 import pytest
 
-from claude_magic import offline
-from claude_magic.client import providers
+from claude_magic import offline, providers
 from claude_magic.content import token_estimate
 from claude_magic.errors import UsageError
 from claude_magic.request import limits

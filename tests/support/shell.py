@@ -17,7 +17,7 @@ class Shell:
         self.shell = InteractiveShell()
         self.shell.run_line_magic("load_ext", "claude_magic")
         self.kernel = kernel_of(self.shell)
-        self.configuration = self.kernel.configuration._object()  # type: ignore[attr-defined]  # what is deferred
+        self.configuration = self.kernel.configuration
         self.configuration.panel = False
 
     def map(self, line: str, prompt: str) -> Any:

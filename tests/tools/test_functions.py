@@ -120,6 +120,20 @@ def test_annotated_says_what_a_parameter_is() -> None:
         of(f).call({"a": 1, "b": "x"})
 
 
+class Stay(typing.TypedDict):
+    city: Annotated[str, pydantic.Field(description="where to stay")]
+    nights: typing.NotRequired[Annotated[int, pydantic.Field(description="how many, at least one")]]
+
+
+def test_descriptions_in_the_standard_librarys_typed_dict_reach_claude() -> None:
+    def book(stay: Stay) -> None: ...
+
+    stay = of(book).definition["input_schema"]["$defs"]["Stay"]
+    assert stay["properties"]["city"]["description"] == "where to stay"
+    assert stay["properties"]["nights"]["description"] == "how many, at least one"
+    assert stay["required"] == ["city"]
+
+
 def test_odd_names_of_parameters_and_positional_ones_are_called_as_they_are() -> None:
     def f(_a: int, /, model_config: int, schema: int = 3, *, self: int = 4, **more: int) -> tuple[int, ...]:
         return _a, model_config, schema, self

@@ -17,8 +17,9 @@ from functools import partial
 from typing import Any
 
 from ...content.parts import room_for, shortened, size
-from ...content.safely import is_from_library, short, try_or_none, type_name, without_addresses
+from ...content.safely import is_from_library, try_or_none, type_name, without_addresses
 from ...content.secrets import MASK
+from ...content.text import short
 from ...options import DEFAULT_VALUE_TOKENS
 from . import lazy_dataframes
 from .lazy_dataframes import MAX_HEAD_ROWS, Glimpse

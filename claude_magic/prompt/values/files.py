@@ -16,6 +16,7 @@ from typing import Any
 from ...content import images, pdf
 from ...content.images import Block
 from ...content.safely import one_line
+from ...content.text import plural
 from ...conversation import document_files
 from ...errors import PromptError
 from . import table_files
@@ -131,7 +132,7 @@ def _pdf(given: _Given) -> Attachment:
     source = {"type": "base64", "media_type": "application/pdf", "data": images.base64_text(given.data)}
     if given.path is not None:
         document_files.remember(given.data, given.path)
-    pages = [f"{found.pages:,} {'page' if found.pages == 1 else 'pages'}"] if found.pages is not None else []
+    pages = [plural(found.pages, "page")] if found.pages is not None else []
     return Attachment([{"type": "document", "source": source, "title": given.name}], [*pages, _bytes(given.size)])
 
 
@@ -177,7 +178,7 @@ def _notebook(given: _Given) -> Attachment:
         text = None
     if text is None:
         raise PromptError(f"{given.name} cannot be read as a notebook.", advice=NOTHING_SENT)
-    count = f"{len(cells)} {'cell' if len(cells) == 1 else 'cells'}"
+    count = plural(len(cells), "cell")
     shortened = _shortened(text, len(text), MAX_TEXT_CHARACTERS)
     return Attachment([_document(shortened or "(no cells)", given.name)], [count])
 
@@ -251,7 +252,7 @@ def _bytes(count: int) -> str:
     for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if count >= size:
             return f"{count / size:.3g} {unit}" if count < 999.5 * size else f"{count / size:,.0f} {unit}"
-    return f"{count} {'byte' if count == 1 else 'bytes'}"
+    return plural(count, "byte")
 
 
 # What a file is, by how it begins.

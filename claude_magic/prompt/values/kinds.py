@@ -19,7 +19,8 @@ from typing import Any
 from ...content import images
 from ...content.images import Block
 from ...content.parts import Part, Room, Text, on_own_lines, shortened, size_of
-from ...content.safely import TookTooLong, at_most, one_line, short, try_or_none, type_name
+from ...content.safely import TookTooLong, at_most, one_line, try_or_none, type_name
+from ...content.text import short
 from ...errors import PromptError, UnshowableError
 from . import arrays, dataframes, figures, files, plain, show_as
 

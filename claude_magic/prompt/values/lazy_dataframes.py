@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from ...content.safely import is_from_library, short, try_or_none, type_name
+from ...content.safely import is_from_library, try_or_none, type_name
+from ...content.text import plural, short
 
 MAX_HEAD_ROWS = 10
 MAX_GATHERED_ROWS = 5_000_000
@@ -85,7 +86,7 @@ def _dask(value: Any) -> Glimpse | None:
     is_frame = hasattr(meta, "columns")
     names = [str(name) for name in meta.columns] if is_frame else [str(getattr(meta, "name", None) or "value")]
     types = [str(kind) for kind in meta.dtypes] if is_frame else [str(meta.dtype)]
-    extent = f"{value.npartitions:,} partition" + ("s" if value.npartitions != 1 else "")
+    extent = plural(value.npartitions, "partition")
     known = Glimpse(type_name(value), "dask", names, types, extent=extent)
     if not try_or_none(partial(_by_part, value)):
         return replace(known, note=NEEDS_ALL)
@@ -164,6 +165,6 @@ _LOOKS: tuple[tuple[str, Callable[[Any], Glimpse | None]], ...] = (
 
 def heading(known: Glimpse, name: str) -> str:
     """The first line for a frame that is called so."""
-    count = f"{len(known.names):,} column" + ("s" if len(known.names) != 1 else "")
+    count = plural(len(known.names), "column")
     facts = [count, *([known.extent] if known.extent else []), "rows not counted"]
     return f"{short(known.kind, 60)}{name}: {', '.join(facts)} ({known.library})"

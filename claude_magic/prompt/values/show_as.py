@@ -15,7 +15,8 @@ from typing import Any, overload
 
 from ...content.images import Block, image_block
 from ...content.parts import Part, Room, Text, shortened
-from ...content.safely import TookTooLong, one_line, short, try_or_none, type_name
+from ...content.safely import TookTooLong, one_line, try_or_none, type_name
+from ...content.text import short
 from ...errors import ClaudeError, PromptError, UnshowableError, UsageError
 
 Show = Callable[[Any], Any]

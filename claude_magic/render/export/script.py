@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ...content.text import join_line
 from ...conversation.tool_ids import called, distinct
 from ...conversation.turns import NOT_RUN, Conversation, Message, Turn
 from ...cost import pricing
@@ -204,7 +205,7 @@ def _replaced(value: Any, source: Callable[[Mapping[str, Any]], Expression | Non
 
 
 def _on_one_line(text: str) -> str:
-    return " ".join(printable(text).split())
+    return join_line(printable(text))
 
 
 _THINKING = literal(list(THINKING))

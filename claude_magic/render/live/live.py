@@ -18,11 +18,12 @@ import uuid
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ...conversation.accumulator import TOOL_RESULT, Accumulator, whole_text
+from ...content.text import whole_text
+from ...content.token_estimate import CHARACTERS_PER_TOKEN
+from ...conversation.accumulator import TOOL_RESULT, Accumulator
 from ...conversation.turns import Block, Call, Turn
 from ...conversation.wait import Wait
 from ...cost import pricing
-from ...cost.count import CHARACTERS_PER_TOKEN
 from .. import citations, markdown, tool_calls
 from ..text import Bundle, printable
 from ..turn import (

@@ -1,4 +1,6 @@
-"""Who serves Claude: one row a provider, with what the SDK calls it and what it needs, and what it lacks.
+"""Who serves Claude: one row a provider, with its clients in the SDK, what it needs and lacks, and its price list.
+
+The choices of `%config ClaudeMagic.provider`, the clients and the prices are made from these rows.
 
 Sources: the SDK's client classes (2.12: `_client.py`, `lib/bedrock`, `lib/aws`, `lib/vertex`, `lib/google_cloud`,
 `lib/foundry.py`) and CLAUDE_API.md §4, §10 and §12. Credentials are found by the SDK, not here: a row only says in
@@ -31,6 +33,7 @@ class Provider:
     `title` is what people call it. `sdk_classes` are the SDK's names of its clients: the first is made here, the
     others are known when a user gives one. `setup` says what to set, `credentials` where those come from, and
     `extra` which of the anthropic package's extras it takes. `address` is the variable for another base URL.
+    `price_list` is the provider in genai-prices whose list prices its calls; `None`: they cost `n/a`.
     `prefix` opens its model ids, and `ids` says in a sentence how they look. `imports` are the packages that its
     credentials take: imported beforehand, where an Interrupt cannot leave them half done.
     """
@@ -40,6 +43,7 @@ class Provider:
     setup: str
     credentials: str
     address: str
+    price_list: str | None
     extra: str = ""
     lacks: frozenset[str] = frozenset()
     prefix: str = ""
@@ -62,6 +66,7 @@ PROVIDERS = {
         "with hidden input. To try without a key: %config ClaudeMagic.provider = 'offline'",
         credentials="your Anthropic profile",
         address="ANTHROPIC_BASE_URL",
+        price_list="anthropic",
     ),
     "offline": Provider(
         title="The offline stand-in",
@@ -69,6 +74,7 @@ PROVIDERS = {
         setup="",
         credentials="the stand-in, which takes any key",
         address="",
+        price_list="anthropic",  # it costs what Claude would
     ),
     # Not `AnthropicBedrock`, the older endpoint: Mantle speaks the Messages API as it is (events, errors, counting,
     # betas in their header), and AWS recommends it for what is new. The older one can be given as a client.
@@ -79,6 +85,7 @@ PROVIDERS = {
         "(AWS_PROFILE, a role, `aws sso login`).",
         credentials="the AWS credentials (AWS_BEARER_TOKEN_BEDROCK, or what boto3 finds)",
         address="ANTHROPIC_BEDROCK_MANTLE_BASE_URL",
+        price_list="aws",
         extra="bedrock",
         lacks=frozenset({"models", "batches", "files", "diagnostics", "urls", *_SERVER_TOOLS}),
         prefix="anthropic.",
@@ -92,6 +99,7 @@ PROVIDERS = {
         "takes them (AWS_PROFILE, a role, `aws sso login`).",
         credentials="the AWS credentials (ANTHROPIC_AWS_API_KEY, or what boto3 finds)",
         address="ANTHROPIC_AWS_BASE_URL",
+        price_list="aws",
         extra="aws",
         lacks=frozenset({"diagnostics"}),
         imports=_AWS_IMPORTS,
@@ -102,6 +110,7 @@ PROVIDERS = {
         setup=f"Set CLOUD_ML_REGION and ANTHROPIC_VERTEX_PROJECT_ID. {_GOOGLE_LOGIN}",
         credentials="the Google credentials (GOOGLE_APPLICATION_CREDENTIALS, or your login by gcloud)",
         address="ANTHROPIC_VERTEX_BASE_URL",
+        price_list="google",
         extra="vertex",
         lacks=frozenset({"models", "batches", "files", "diagnostics", "urls", *_SERVER_TOOLS}),
         ids="Its ids of older models end in a date, as claude-opus-4-5@20251101.",
@@ -113,6 +122,7 @@ PROVIDERS = {
         setup=f"Set ANTHROPIC_GOOGLE_CLOUD_PROJECT and ANTHROPIC_GOOGLE_CLOUD_WORKSPACE_ID. {_GOOGLE_LOGIN}",
         credentials="the Google credentials (GOOGLE_APPLICATION_CREDENTIALS, or your login by gcloud)",
         address="ANTHROPIC_GOOGLE_CLOUD_BASE_URL",
+        price_list="google",
         extra="google-cloud",
         lacks=frozenset({"diagnostics"}),
         imports=_GOOGLE_IMPORTS,
@@ -124,10 +134,17 @@ PROVIDERS = {
         "Entra ID: ClaudeMagic.client = AnthropicFoundry(azure_ad_token_provider=…)",
         credentials="the key in ANTHROPIC_FOUNDRY_API_KEY",
         address="ANTHROPIC_FOUNDRY_BASE_URL",
+        price_list="azure",
         lacks=frozenset({"models", "batches", "diagnostics"}),
         ids="Its model ids are the names of your deployments.",
     ),
 }
+
+
+def price_list(provider: str) -> str | None:
+    """The price list of genai-prices that goes with a provider; `None` where there is none."""
+    row = PROVIDERS.get(provider)
+    return row.price_list if row else None
 
 
 def lacks(provider: str, feature: str) -> str | None:
