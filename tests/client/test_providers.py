@@ -348,6 +348,7 @@ def test_what_is_missing_is_named_in_a_line(
     assert names in (error.advice if only_advised else error.message) and PROVIDERS[provider].setup in error.advice
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("provider", "given", "package"),
     [

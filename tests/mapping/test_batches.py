@@ -293,6 +293,7 @@ def test_results_are_taken_over_whole_or_not_at_all(tmp_path: Path) -> None:
 # What can go wrong while one waits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "faults",
     [
@@ -567,6 +568,7 @@ def children() -> Iterator[Children]:
             parent.stdin.close()
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_submits_nothing_twice_and_loses_nothing(children: Children, tmp_path: Path) -> None:
     """Ten times over, a process is killed at a random moment of a run of three batches, and another one goes on."""
     chance, killed = random.Random(), 0
@@ -584,6 +586,7 @@ def test_a_kill_at_any_moment_submits_nothing_twice_and_loses_nothing(children: 
     assert killed >= 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", POINTS)
 def test_a_kill_at_each_step_submits_nothing_twice_and_loses_nothing(
     point: str, children: Children, tmp_path: Path
@@ -594,6 +597,7 @@ def test_a_kill_at_each_step_submits_nothing_twice_and_loses_nothing(
     children.goes_on(tmp_path, point)
 
 
+@pytest.mark.slow
 def test_a_kill_after_the_body_before_the_response_submits_nothing_twice(children: Children, tmp_path: Path) -> None:
     children.server.batches.seconds = 0.0
     children.server.batches.all.clear()

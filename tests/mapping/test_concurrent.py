@@ -85,6 +85,7 @@ def check(notebook: Notebook, server: Unruly, result: Any) -> None:
     assert float(result["cost"].sum()) == pytest.approx(float(cost or 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [58])
 def test_rows_among_faults_of_every_kind_hold_all_promises(
     notebook: Notebook, monkeypatch: pytest.MonkeyPatch, seed: int

@@ -291,6 +291,7 @@ def test_what_is_wrong_for_all_rows_ends_the_map(notebook: Notebook) -> None:
     assert "result" not in notebook.shell.user_ns
 
 
+@pytest.mark.slow
 def test_thousand_rows_with_faults_of_every_kind_are_each_answered_once_or_with_their_error(
     notebook: Notebook,
 ) -> None:

@@ -425,6 +425,7 @@ print(*sorted({"nbformat", "fastjsonschema", "PIL", "anthropic"} & sys.modules.k
 """
 
 
+@pytest.mark.slow
 def test_a_notebook_without_turns_does_not_import_nbformat(tmp_path: Path) -> None:
     path = written(tmp_path, new_code_cell("print('claude_magic')", id="x"))
     looked = subprocess.run([sys.executable, "-c", LOOK, path], capture_output=True, text=True, check=True)

@@ -403,6 +403,7 @@ def _grows_alike(text: str, step: int = 1) -> None:
         assert growing.render(text[:length]) == inert(text[:length]), repr(text[:length])
 
 
+@pytest.mark.slow
 def test_a_growing_text_is_the_same_as_the_text_at_once() -> None:
     for _, text in HOSTILE:
         _grows_alike(

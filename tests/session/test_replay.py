@@ -133,6 +133,7 @@ PARTIAL = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(BLOCKS, min_size=1), st.lists(PARTIAL, max_size=1), st.booleans(), st.sampled_from([0, 1, 1e9]))
 def test_any_blocks_come_through_unchanged(
     content: list[Block], partial: list[Block], broke_off: bool, speed: float

@@ -412,7 +412,7 @@ def client() -> Client:
     return Client()
 
 
-TestNotebook = Notebook.TestCase
+TestNotebook = pytest.mark.slow(Notebook.TestCase)
 TestNotebook.settings = settings(
     max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )

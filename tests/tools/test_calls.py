@@ -479,7 +479,7 @@ def test_pictures_that_a_tool_gave_stand_beside_the_record_by_their_digest(sessi
     assert record.record_of(kept).turns[0].messages[2]["content"][0]["content"][1]["text"] == record.GONE
 
 
-@pytest.mark.parametrize("kind", [".py", ".md", ".html", ".json"])
+@pytest.mark.parametrize("kind", [pytest.param(".py", marks=pytest.mark.slow), ".md", ".html", ".json"])
 def test_an_export_holds_what_the_tools_did(session: Session, kind: str, tmp_path: Path) -> None:
     replies(session, [said("I add."), call(1, amount=41)], [said("It is 41.")])
     use(session, Ran(lambda amount: "the sum is 41").tool())
