@@ -4,7 +4,7 @@
 # make bench  figures, each beside a baseline of the same run
 # make test-versions  the wheel in clean environments: lowest and newest versions, on each Python of this machine; an
 #                     hour: all but the browser's tests at both ends, a few and the tour in between;
-#                     TESTS="tests/test_values.py …" for those alone, everywhere
+#                     TESTS="tests/prompt/values …" for those alone, everywhere
 # make pictures  README's, of a real JupyterLab
 # make reference  notebooks/reference.ipynb, from the magics and options in the code
 # make constraints  the newest versions into tests/constraints.txt
@@ -44,10 +44,10 @@ bench: .venv/test
 	$(BIN)/python tests/benchmarks
 
 test-versions: .venv/test
-	$(BIN)/python tests/versions.py $(TESTS)
+	$(BIN)/python tests/support/clean_environments.py $(TESTS)
 
 pictures: .venv/test
-	$(BIN)/python tests/portrait.py
+	cd tests && ../$(BIN)/python -m support.readme_pictures
 
 reference: .venv/test
 	$(BIN)/python tests/reference.py

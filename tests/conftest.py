@@ -8,42 +8,22 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import json
 import os
 import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from kernel import Kernel
-from lab import CHROMIUM, KEY, LOAD, NAME, Lab, Page, SteeredServer, chromium
 from packaging.requirements import Requirement
 from playwright.sync_api import Browser
 
 from claude_magic import offline
+from support.jupyterlab import CHROMIUM, KEY, LOAD, NAME, Lab, Page, SteeredServer, chromium
+from support.kernel import Kernel
+from support.recordings import CORPUS
 
-CORPUS = Path(__file__).parents[2] / "shared" / "corpus"
 CONSTRAINTS = Path(__file__).parent / "constraints.txt"
-
-
-def recordings() -> list[dict[str, Any]]:
-    """All recorded exchanges; none where the corpus is absent."""
-    if not CORPUS.is_dir():
-        return []
-    return [json.loads(line) for line in (CORPUS / "corpus.jsonl").read_text(encoding="utf-8").splitlines()]
-
-
-def finished_streams() -> list[dict[str, Any]]:
-    """The recorded exchanges that are a streamed Messages reply that came to its end."""
-    return [
-        each
-        for each in recordings()
-        if each["request"]["path"].startswith("/v1/messages")
-        and each["response"]["kind"] == "sse"
-        and '"message_stop"' in each["response"]["body"]
-    ]
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,12 @@ from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import CHROMIUM, Lab, Page, chromium
 from playwright.sync_api import TimeoutError as Late
 
 from benchmarks import sample
 from benchmarks.table import Row
 from benchmarks.wire import KEY, QUESTION, WARM_UP
+from support.jupyterlab import CHROMIUM, Lab, Page, chromium
 
 MAX_MILLISECONDS = 300.0
 WAIT_SECONDS = 240

@@ -17,10 +17,10 @@ from pathlib import Path
 from queue import Empty
 
 import pytest
-from kernel import Kernel, Run
 
 from benchmarks import sample, traffic, wire
 from benchmarks.table import Row
+from support.kernel import Kernel, Run
 
 ROOT = Path(__file__).parents[2]
 DELTAS = 2_000

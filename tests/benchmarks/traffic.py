@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kernel import Kernel, Run
-
 from benchmarks.table import Row
 from benchmarks.wire import KEY, MODEL, QUESTION, WARM_UP
+from support.kernel import Kernel, Run
 
 FIRST = 2_000
 COUNTS = (10_000, 32_000, 50_000)

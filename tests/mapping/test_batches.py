@@ -1,0 +1,671 @@
+"""Maps by Message Batches: submitted once and picked up once, whatever dies when; and the stand-in's own batches."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from claude_magic import offline
+from claude_magic.conversation.map_run import Mapped
+from claude_magic.conversation.record import record_of
+from claude_magic.cost import pricing
+from claude_magic.errors import ClaudeError, InvalidRequestError, ReplyInterrupted, UsageError
+from claude_magic.mapping import batch_pickup, batches
+from claude_magic.mapping import store as stored_answers
+from claude_magic.mapping.answers import RowAnswer
+from claude_magic.mapping.store import Results
+from claude_magic.notebook import reader as notebooks
+from claude_magic.offline import Draft, Fault
+from claude_magic.offline.batches import EXPIRES_SECONDS, MAX_BATCH_BYTES
+from claude_magic.offline.faults import Rejected
+from support.offline_requests import connect
+from support.shell import OfflineShell
+
+MODEL = "claude-haiku-5-5"
+
+
+class Notebook(OfflineShell):
+    """A shell with the extension, and the batches of the stand-in that it asks."""
+
+    def map(self, line: str, prompt: str = "Say {{item}}") -> Any:
+        return super().map(f"{line} --model haiku", prompt)
+
+    def look(self, line: str) -> None:
+        self.shell.run_line_magic("claude_map", line)
+
+    @property
+    def submitted(self) -> Counter[str]:
+        """How often each request was taken in, by its key."""
+        every = (each["custom_id"] for batch in self.server.batches.all.values() for each in batch.requests)
+        return Counter(name.rpartition("-")[2] for name in every)
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Notebook:
+    return Notebook()
+
+
+@pytest.fixture
+def notebook(loaded: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Notebook]:
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr(batch_pickup, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(batch_pickup, "SETTLE_SECONDS", 0.2)
+    loaded.server.batches.__init__()  # type: ignore[misc]
+    loaded.server.requests.clear()
+    loaded.server.batch_faults.clear()
+    loaded.server.look_faults.clear()
+    loaded.server.script = lambda body: [{"type": "text", "text": f"re: {body['messages'][-1]['content'][0]['text']}"}]
+    loaded.forget()
+    yield loaded
+
+
+def test_a_batch_answers_all_rows_at_half_the_price(notebook: Notebook) -> None:
+    by_batch = notebook.map("['a', 'b', 'a'] --batch")
+    assert list(by_batch["reply"]) == ["re: Say a", "re: Say b", "re: Say a"]
+    assert notebook.server.requests == [] and len(notebook.server.batches.all) == 1
+    one_by_one = notebook.map("['a', 'b', 'a'] --fresh")
+    assert float(by_batch["cost"].sum()) == pytest.approx(float(one_by_one["cost"].sum()) / 2)
+    batch_cost, cost = (pricing.turn_cost(turn).dollars for turn in notebook.kernel.session.spent)
+    assert batch_cost is not None and cost is not None and 2 * batch_cost == cost
+
+
+def test_more_than_a_batch_holds_is_split(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batches, "MAX_REQUESTS", 4)
+    result = notebook.map("list(range(10)) --batch")
+    assert [len(batch.requests) for batch in notebook.server.batches.all.values()] == [4, 4, 2]
+    assert result["error"].isna().all()
+    monkeypatch.setattr(batches, "MAX_BYTES", 700)
+    notebook.map("list(range(10)) --batch --fresh")
+    assert len(notebook.server.batches.all) > 6
+
+
+def test_a_request_that_is_refused_costs_no_other(notebook: Notebook) -> None:
+    def script(body: dict[str, Any]) -> Any:
+        said = body["messages"][-1]["content"][0]["text"]
+        if "wrong" in said:
+            raise Rejected("prompt is too long")
+        return Draft([], "refusal") if "refuse" in said else None
+
+    notebook.server.script = script
+    result = notebook.map("['fine', 'refuse', 'wrong'] --batch")
+    assert list(result["error"].fillna("")) == ["", "refused", "prompt is too long"]
+
+
+def test_cancelling_keeps_what_was_done_and_the_cell_asks_only_the_rest(
+    notebook: Notebook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = time.time()
+    its_batches = notebook.server.batches
+    its_batches.clock, its_batches.seconds = lambda: now, 100
+    stop_when_submitted(notebook)
+    with pytest.raises(ReplyInterrupted, match="waiting was interrupted") as raised:
+        notebook.map("list(range(10)) --batch")
+    assert "The batch goes on" in raised.value.advice
+    now += 50
+    capsys.readouterr()
+    notebook.look("--status")
+    assert "in progress, 10 processing" in capsys.readouterr().out
+    notebook.look("--cancel")
+    notebook.look("--resume")
+    assert "5 of 10 rows answered" in capsys.readouterr().out
+    its_batches.seconds = 0
+    result = notebook.map("list(range(10)) --batch")
+    assert result["error"].isna().all()
+    assert sorted(Counter(notebook.submitted.values()).items()) == [(1, 5), (2, 5)]
+    notebook.look("--resume")
+    assert "No batch of this notebook is under way" in capsys.readouterr().out
+
+
+def stop_when_submitted(notebook: Notebook) -> None:
+    """Press Interrupt once a batch has been taken in."""
+    create = notebook.server.batches.create
+
+    def interrupting(*args: Any) -> Any:
+        made = create(*args)
+        del notebook.server.batches.create  # type: ignore[attr-defined]
+        os.kill(os.getpid(), signal.SIGINT)
+        return made
+
+    notebook.server.batches.create = interrupting  # type: ignore[method-assign]
+
+
+def test_a_batch_that_expires_says_so_and_its_rows_are_asked_again(notebook: Notebook) -> None:
+    now = time.time()
+    its_batches = notebook.server.batches
+    its_batches.clock, its_batches.seconds = lambda: now, 4 * EXPIRES_SECONDS
+    stop_when_submitted(notebook)
+    with pytest.raises(ReplyInterrupted):
+        notebook.map("list(range(8)) --batch")
+    now += EXPIRES_SECONDS
+    result = notebook.map("list(range(8)) --batch")
+    assert list(result["error"].isna()) == [True] * 2 + [False] * 6
+    assert "expired after 24 hours" in result["error"][7]
+    its_batches.seconds = 0
+    assert notebook.map("list(range(8)) --batch")["error"].isna().all()
+
+
+def test_rows_in_a_batch_under_way_are_not_asked_one_by_one(notebook: Notebook) -> None:
+    notebook.server.batches.seconds = 1e6
+    stop_when_submitted(notebook)
+    with pytest.raises(ReplyInterrupted):
+        notebook.map("['a'] --batch")
+    with pytest.raises(UsageError, match="would be paid for twice"):
+        notebook.map("['a', 'b']")
+    assert notebook.server.requests == []
+
+
+@pytest.mark.parametrize("kind", ["cut", "close"])
+def test_a_submission_that_nobody_confirmed_is_looked_for_and_never_made_twice(notebook: Notebook, kind: Any) -> None:
+    notebook.server.batch_faults.append(Fault(kind))
+    result = notebook.map("['a', 'b'] --batch")
+    assert result["error"].isna().all()
+    assert set(notebook.submitted.values()) == {1}
+
+
+def test_somebody_elses_batch_of_the_same_size_is_not_taken_for_ours(notebook: Notebook) -> None:
+    params = {
+        "model": MODEL,
+        "max_tokens": 10,
+        "messages": [{"role": "user", "content": [{"type": "text", "text": "other"}]}],
+    }
+    other = {"requests": [{"custom_id": name, "params": params} for name in ("x", "y")]}
+    notebook.server.batches.create(other, "offline", "")
+    notebook.server.batch_faults.append(Fault("close"))
+    result = notebook.map("['a', 'b'] --batch")
+    assert list(result["reply"]) == ["re: Say a", "re: Say b"]
+
+
+def test_a_refused_submission_is_told_and_leaves_nothing_behind(notebook: Notebook) -> None:
+    notebook.server.batch_faults.append(Fault("status", status=400, message="no"))
+    with pytest.raises(InvalidRequestError):
+        notebook.map("['a'] --batch")
+    assert notebook.map("['a'] --batch")["error"].isna().all()
+
+
+def test_a_workspace_that_takes_no_batches_is_told_what_to_do_instead(notebook: Notebook) -> None:
+    details = {"error_code": "workspace_human_review_disabled"}
+    said = "Human Review is turned off."
+    notebook.server.batch_faults.append(Fault("status", status=400, message=said, details=details))
+    with pytest.raises(InvalidRequestError, match=said) as refused:
+        notebook.map("['a'] --batch")
+    assert "Leave out --batch" in refused.value.advice and "Human Review" in refused.value.advice
+
+
+@pytest.mark.parametrize("again", ["--resume", "the cell"])
+def test_batches_of_a_notebook_from_another_machine_are_picked_up_by_their_ids(
+    again: str, notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    published: list[dict[str, Any]] = []
+    monkeypatch.setattr(type(notebook.shell), "kernel", object(), raising=False)
+    monkeypatch.setattr(
+        notebook.shell.display_pub, "publish", lambda data, metadata=None, **_: published.append(metadata or {})
+    )
+    notebook.server.batches.seconds = 1e6
+    stop_when_submitted(notebook)
+    with pytest.raises(ReplyInterrupted):
+        notebook.map("['a', 'b'] --batch")
+    notebook.server.batches.seconds = 0.0
+    (record,) = {json.dumps(each["claude_magic"]["map"]["batches"]) for each in published if each}
+    run = record_of(next(each["claude_magic"] for each in published if each)).mapped
+    assert run is not None and list(run.batches) == json.loads(record) == list(notebook.server.batches.all)
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "elsewhere"))
+    monkeypatch.delattr(type(notebook.shell), "kernel")
+    here = tmp_path / "n.ipynb"
+    here.write_text("{}")
+    monkeypatch.setattr(notebooks, "read", lambda path: notebooks.Saved(mapped=((1, run),)))
+    monkeypatch.setattr(type(notebook.kernel.notebooks), "find", lambda *_: here)
+    with pytest.raises(UsageError, match="may hold these rows"):
+        notebook.map("['a', 'b']")
+    if again == "--resume":
+        notebook.look("--resume")
+        assert "2 of 2 rows answered" in capsys.readouterr().out
+    assert notebook.map("['a', 'b', 'c'] --batch")["error"].isna().all()
+    assert set(notebook.submitted.values()) == {1}
+    assert [len(batch.requests) for batch in notebook.server.batches.all.values()] == [2, 1]
+    calls = [call for turn in notebook.kernel.session.spent for call in turn.calls]
+    assert len(calls) == 3, "what an answer cost is in the ledger once"
+
+
+def test_another_cells_batch_is_not_waited_for_and_stays_to_be_picked_up(
+    notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notebook.server.batches.seconds = 1e6
+    stop_when_submitted(notebook)
+    with pytest.raises(ReplyInterrupted):
+        notebook.map("['a'] --batch", "Another question: {{item}}")
+    (batch,) = notebook.server.batches.all
+    notebook.server.batches.seconds = 0.0
+    run = Mapped("r", MODEL, "offline", time.time(), 1, batches=(batch,), about="0" * 16)
+    old = Mapped("o", MODEL, "offline", time.time() - 30 * 86_400, 1, batches=("msgbatch_old",))
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "elsewhere"))
+    here = tmp_path / "n.ipynb"
+    here.write_text("{}")
+    monkeypatch.setattr(notebooks, "read", lambda path: notebooks.Saved(mapped=((1, run), (2, old))))
+    monkeypatch.setattr(type(notebook.kernel.notebooks), "find", lambda *_: here)
+    looked: list[str] = []
+    monkeypatch.setattr(
+        type(notebook.server.batches),
+        "find",
+        spied(type(notebook.server.batches).find, notebook.server.batches, looked),
+    )
+    notebook.map("['a'] --batch")
+    assert batch not in looked
+    capsys.readouterr()
+    notebook.look("--resume")
+    assert f"{batch}: 1 of 1 rows answered" in capsys.readouterr().out
+    assert "msgbatch_old" not in looked
+
+
+def test_a_provider_without_batches_says_so_before_anything_is_sent(notebook: Notebook) -> None:
+    notebook.configuration.provider = "bedrock"
+    try:
+        with pytest.raises(UsageError, match="takes no batches"):
+            notebook.map("['a'] --batch")
+    finally:
+        notebook.configuration.provider = "offline"
+
+
+def test_results_are_taken_over_whole_or_not_at_all(tmp_path: Path) -> None:
+    results = Results(tmp_path / "x.sqlite")
+    part = results.intend("digest", ["a", "b"], "offline", MODEL)
+
+    def broken() -> Iterator[Any]:
+        raise KeyboardInterrupt
+        yield
+
+    with pytest.raises(KeyboardInterrupt):
+        results.close_part(part, broken())
+    assert results.open_parts() == [part] and set(results.under_way(["a", "b"])) == {"a", "b"}
+
+
+# What can go wrong while one waits
+
+
+@pytest.mark.parametrize(
+    "faults",
+    [
+        [Fault("close")] * 6,
+        [Fault("status", status=status) for status in (429, 500, 503, 529, 429, 500)],
+        [None, Fault("close"), Fault("status", status=529), Fault("close")],
+        [None, Fault("cut"), Fault("cut")],
+    ],
+    ids=["no network", "refusals", "at the results", "broken off"],
+)
+def test_waiting_goes_on_whatever_the_network_does(notebook: Notebook, faults: list[Fault | None]) -> None:
+    notebook.server.look_faults.extend(faults)
+    assert list(notebook.map("['a', 'b', 'c'] --batch")["reply"]) == ["re: Say a", "re: Say b", "re: Say c"]
+    assert not notebook.server.look_faults and set(notebook.submitted.values()) == {1}
+
+
+def test_waiting_over_a_lost_network_can_be_stopped(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    notebook.server.look_faults.extend([Fault("close")] * 1_000)
+    monkeypatch.setattr(batch_pickup, "POLL_SECONDS", 1e6)
+    monkeypatch.setattr(batch_pickup, "SLOWEST_POLL_SECONDS", 1e6)
+    stop_when_submitted(notebook)
+    with pytest.raises(ReplyInterrupted, match="waiting was interrupted"):
+        notebook.map("['a'] --batch")
+
+
+def with_lines(notebook: Notebook, change: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = type(notebook.server.batches).lines
+    monkeypatch.setattr(notebook.server.batches, "lines", lambda batch: change(list(lines(batch))), raising=False)
+
+
+@pytest.mark.parametrize(
+    "strange",
+    [b"{garbage\n", b"[1]\n", b'"x"\n', b'{"custom_id": "unknown", "result": {"type": "succeeded"}}\n', b"\n", b"{}\n"],
+)
+def test_a_strange_line_in_the_results_costs_no_row(
+    notebook: Notebook, strange: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_lines(notebook, lambda lines: [lines[1], strange, lines[0], lines[0]], monkeypatch)
+    assert list(notebook.map("['a', 'b'] --batch")["reply"]) == ["re: Say a", "re: Say b"]
+
+
+def test_a_line_that_is_missing_is_read_again_and_then_said(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    readings = iter([1, 1, 2])
+    with_lines(notebook, lambda lines: lines[: next(readings)], monkeypatch)
+    assert notebook.map("['a', 'b'] --batch")["error"].isna().all()
+    with_lines(notebook, lambda lines: lines[:1], monkeypatch)
+    errors = notebook.map("['c', 'd'] --batch")["error"]
+    assert "no line for this row" in errors[0] and errors.isna()[1]
+    assert list(notebook.map("['c', 'd'] --batch")["error"].isna()) == [True, True]
+
+
+@pytest.mark.parametrize("kind", ["api_error", "overloaded_error", "rate_limit_error", "timeout_error", "new_error"])
+def test_each_kind_of_error_is_one_rows_error_and_asked_again(
+    notebook: Notebook, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoilt(lines: list[bytes]) -> list[bytes]:
+        one = json.loads(lines[0])
+        error = {"type": "error", "error": {"type": kind, "message": f"it is {kind}"}}
+        return [json.dumps({**one, "result": {"type": "errored", "error": error}}).encode() + b"\n", *lines[1:]]
+
+    with monkeypatch.context() as patched:
+        with_lines(notebook, spoilt, patched)
+        assert list(notebook.map("['a', 'b'] --batch")["error"].fillna("")) == ["", f"it is {kind}"]
+    assert notebook.map("['a', 'b'] --batch")["error"].isna().all()
+    assert sorted(notebook.submitted.values()) == [1, 2]
+
+
+def test_the_key_goes_to_no_other_host_whatever_the_results_url_says(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with offline.start() as other:
+        described = type(notebook.server.batches).described
+
+        def elsewhere(batch: Any, _: str) -> Any:
+            return described(notebook.server.batches, batch, other.url)
+
+        asked: list[str] = []
+        monkeypatch.setattr(type(other.batches), "find", spied(type(other.batches).find, other.batches, asked))
+        monkeypatch.setattr(notebook.server.batches, "described", elsewhere, raising=False)
+        assert list(notebook.map("['a'] --batch")["reply"]) == ["re: Say a"]
+        assert asked == []
+
+
+def spied(find: Any, other: Any, asked: list[str]) -> Any:
+    """What is asked of one of two servers."""
+
+    def finding(self: Any, name: str, *rest: Any) -> Any:
+        if self is other:
+            asked.append(name)
+        return find(self, name, *rest)
+
+    return finding
+
+
+def test_of_two_kernels_with_the_same_cell_one_submits_and_one_pays(tmp_path: Path) -> None:
+    mine, other = Results(tmp_path / "x.sqlite"), Results(tmp_path / "x.sqlite")
+    part = mine.intend("digest", ["a", "b"], "offline", MODEL)
+    assert part is not None and other.intend("digest", ["b", "c"], "offline", MODEL) is None
+    assert other.intend("digest", ["c"], "offline", MODEL) is not None
+    assert [mine.close_part(part), other.close_part(part)] == [True, False]
+
+
+def test_while_one_kernel_submits_another_waits_and_a_dead_one_is_waited_for_by_none(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from claude_magic.mapping.store import Results\n"
+        "with Results(Path(sys.argv[1])).submitting(print): print('in', flush=True); sys.stdin.read()"
+    )
+    path = tmp_path / "x.sqlite"
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout and child.stdout.readline() == "in\n"
+    waits = []
+
+    def wait() -> None:
+        waits.append(1)
+        child.kill()
+        child.wait()
+
+    with Results(path).submitting(wait):
+        pass
+    assert waits == [1]
+
+
+def test_the_file_is_bounded_and_what_a_batch_under_way_brought_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = Results(path := tmp_path / "x.sqlite")
+    results.keep(RowAnswer(f"old {number}", "x" * 1_000, settled=True) for number in range(300))
+    part = results.intend("digest", ["a"], "offline", MODEL)
+    results.keep(RowAnswer(f"new {number}", "x" * 1_000, settled=True) for number in range(300))
+    results.close()
+    old, new = [f"old {number}" for number in range(300)], [f"new {number}" for number in range(300)]
+    monkeypatch.setattr(stored_answers, "MAX_ANSWERS_BYTES", path.stat().st_size - 100_000)
+    monkeypatch.setattr(stored_answers, "_AT_ONCE", 50)
+    results = Results(path)
+    assert 0 < len(results.found(old)) < 300 and len(results.found(new)) == 300
+    monkeypatch.setattr(stored_answers, "MAX_ANSWERS_BYTES", 10_000)
+    results.close()
+    results = Results(path)
+    assert not results.found(old) and len(results.found(new)) == 300
+    assert part is not None and results.close_part(part)
+    results.close()
+    assert not Results(path).found(new)
+
+
+def test_functions_are_said_to_be_left_out_and_a_token_keeps_a_batch_from_going_out(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("A_TOKEN", "hidden")
+    monkeypatch.setattr(notebook.configuration, "mcp_tokens", {"mcp.example.com": "A_TOKEN"})
+    with pytest.raises(UsageError, match="wants a token"):
+        notebook.map("['a'] --batch --mcp https://mcp.example.com/x")
+    assert not notebook.submitted
+    monkeypatch.setattr(notebook.configuration, "tools", "look_up")
+    notebook.map("['a'] --batch")
+    assert "tools = look_up is left out" in capsys.readouterr().out
+
+
+# `kill -9`
+
+# Where a process dies: the class, the method, and whether before or after it; or after so many pieces of what it gives.
+POINTS: dict[str, tuple[str, str, int | str]] = {
+    "intended, before the first byte": ("Batching", "_create", "before"),
+    "in the middle of the body": ("Batching", "_body", 3),
+    "after the response, before the id is written": ("Batches", "create", "after"),
+    "the id is written, nothing is shown": ("Results", "submitted", "after"),
+    "while polling": ("Batches", "retrieve", "after"),
+    "while the results come": ("Batches", "results", 5),
+    "between the download and its being kept": ("Results", "close_part", "before"),
+    "kept, before the frame is bound": ("Results", "close_part", "after"),
+}
+
+CHILDREN = """
+import json, os, sys
+from traitlets.config import Config
+from IPython.core.interactiveshell import InteractiveShell
+import anthropic, genai_prices, pandas
+from claude_magic.client.batches import Batches
+from claude_magic.mapping import batch_pickup, batches, store
+batch_pickup.POLL_SECONDS, batch_pickup.SETTLE_SECONDS = 0.05, 0.4
+batches.MAX_REQUESTS, batches.CHUNK_BYTES = 20, 500
+classes = {"Batching": batches.Batching, "Batches": Batches, "Results": store.Results}
+
+def dying(kind, name, when):
+    act = getattr(classes[kind], name)
+    def die():
+        os.kill(os.getpid(), 9)
+    def whole(*args, **more):
+        if when == "before":
+            die()
+        found = act(*args, **more)
+        die()
+    def piecewise(*args, **more):
+        for at, piece in enumerate(act(*args, **more)):
+            if at == when:
+                die()
+            yield piece
+    setattr(classes[kind], name, whole if isinstance(when, str) else piecewise)
+
+config = Config()
+config.HistoryManager.enabled = False
+shell = InteractiveShell.instance(config=config)
+shell.run_line_magic("load_ext", "claude_magic")
+print("ready", flush=True)
+for line in sys.stdin:
+    data, point = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        if point:
+            dying(*point)
+        os.environ["JUPYTER_DATA_DIR"] = data
+        sys.stdout = open(os.devnull, "w")
+        shell.run_cell_magic("claude_map", "list(range(50)) --batch --out result --model haiku", "Say {{item}}")
+        replies = [list(map(str, shell.user_ns["result"][name])) for name in ("reply", "input_tokens", "output_tokens")]
+        with open(os.path.join(data, "result.json"), "w") as file:
+            json.dump(replies, file)
+        os._exit(0)
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+class Children:
+    """Processes that map fifty rows in three batches, each started from one that has all imported."""
+
+    def __init__(self, server: offline.Server, parent: subprocess.Popen[str]) -> None:
+        self.server = server
+        self._parent = parent
+        self.pid = 0
+
+    def run(self, folder: Path, kill_after: float | None = None, point: Any = None) -> int:
+        """What a process ended with, in whose data folder all is kept; it is killed after a time, or at a point."""
+        assert self._parent.stdin and self._parent.stdout
+        print(json.dumps([str(folder), point]), file=self._parent.stdin, flush=True)
+        self.pid = int(self._parent.stdout.readline())
+        if kill_after is not None:
+            time.sleep(kill_after)
+            self.kill()
+        return int(self._parent.stdout.readline())
+
+    def kill(self) -> None:
+        with suppress(ProcessLookupError):
+            os.kill(self.pid, signal.SIGKILL)
+
+    def goes_on(self, folder: Path, killed: str) -> None:
+        """Another process finds all answers, and nothing was submitted twice; the tokens are the server's."""
+        assert self.run(folder) == 0
+        replies, read, written = json.loads((folder / "result.json").read_text())
+        assert replies == [f"re: Say {item}" for item in range(50)], f"killed {killed}"
+        all_batches = self.server.batches.all.values()
+        every = [each["custom_id"] for batch in all_batches for each in batch.requests]
+        assert len(every) == len({name.rpartition("-")[2] for name in every}) == 50, f"killed {killed}"
+        usages = [each["result"]["message"]["usage"] for batch in all_batches for each in batch.results]
+        assert sum(map(int, read)) == sum(usage["input_tokens"] for usage in usages)
+        assert sum(map(int, written)) == sum(usage["output_tokens"] for usage in usages)
+
+
+@pytest.fixture(scope="module")
+def children() -> Iterator[Children]:
+    with offline.start() as server:
+        server.script = lambda body: [{"type": "text", "text": f"re: {body['messages'][-1]['content'][0]['text']}"}]
+        environment = {**os.environ, "ANTHROPIC_API_KEY": "a-key", "ANTHROPIC_BASE_URL": server.url}
+        with subprocess.Popen(
+            [sys.executable, "-c", CHILDREN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        ) as parent:
+            assert parent.stdin and parent.stdout
+            assert parent.stdout.readline() == "ready\n"
+            yield Children(server, parent)
+            parent.stdin.close()
+
+
+def test_a_kill_at_any_moment_submits_nothing_twice_and_loses_nothing(children: Children, tmp_path: Path) -> None:
+    """Ten times over, a process is killed at a random moment of a run of three batches, and another one goes on."""
+    chance, killed = random.Random(), 0
+    children.server.batches.seconds = 0.2
+    children.server.batches.all.clear()
+    began = time.monotonic()
+    children.goes_on(tmp_path, "never")
+    seconds = time.monotonic() - began  # of a run here and now, however fast the machine
+    for number in range(10):
+        (folder := tmp_path / str(number)).mkdir()
+        children.server.batches.all.clear()
+        moment = chance.uniform(0.0, seconds)
+        killed += children.run(folder, moment) == -signal.SIGKILL
+        children.goes_on(folder, f"after {moment} s")
+    assert killed >= 5
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_kill_at_each_step_submits_nothing_twice_and_loses_nothing(
+    point: str, children: Children, tmp_path: Path
+) -> None:
+    children.server.batches.seconds = 0.0
+    children.server.batches.all.clear()
+    assert children.run(tmp_path, point=POINTS[point]) == -signal.SIGKILL
+    children.goes_on(tmp_path, point)
+
+
+def test_a_kill_after_the_body_before_the_response_submits_nothing_twice(children: Children, tmp_path: Path) -> None:
+    children.server.batches.seconds = 0.0
+    children.server.batches.all.clear()
+    create = children.server.batches.create
+    made: list[Any] = []
+
+    def killing(*args: Any) -> Any:
+        made.append(create(*args))
+        if len(made) == 2:
+            children.kill()
+        return made[-1]
+
+    children.server.batches.create = killing  # type: ignore[method-assign]
+    try:
+        assert children.run(tmp_path) == -signal.SIGKILL
+        children.goes_on(tmp_path, "after the body of the second batch")
+    finally:
+        del children.server.batches.create  # type: ignore[attr-defined]
+
+
+# The stand-in
+
+
+def test_the_stand_in_takes_what_the_api_takes_and_nothing_else(standin: offline.Server) -> None:
+    sdk = connect(standin)
+    params = {"model": MODEL, "max_tokens": 10, "messages": [{"role": "user", "content": "hi"}]}
+    made = sdk.messages.batches.create(requests=[{"custom_id": "one", "params": params}])  # type: ignore[typeddict-item]
+    assert made.processing_status == "in_progress" and made.results_url is None
+    ended = sdk.messages.batches.retrieve(made.id)
+    assert ended.processing_status == "ended" and ended.request_counts.succeeded == 1
+    (only,) = sdk.messages.batches.results(made.id)
+    assert only.custom_id == "one" and only.result.type == "succeeded"
+    assert only.result.message.usage.service_tier == "batch"
+    assert [each.id for each in sdk.messages.batches.list(limit=1)] == [made.id]
+    assert sdk.messages.batches.delete(made.id).type == "message_batch_deleted"
+    wrong: list[Any] = [
+        [],
+        [{"custom_id": "a b", "params": params}],
+        [{"custom_id": "a", "params": params}] * 2,
+        [{"custom_id": "a", "params": params, "more": 1}],
+    ]
+    for requests in wrong:
+        with pytest.raises(Exception, match="400"):
+            sdk.messages.batches.create(requests=requests)
+    with pytest.raises(Exception, match="404"):
+        sdk.messages.batches.retrieve("msgbatch_other")
+    assert MAX_BATCH_BYTES == 268_435_456
+
+
+def test_a_request_that_cannot_be_streamed_in_a_batch_is_an_error_of_its_own(standin: offline.Server) -> None:
+    sdk = connect(standin)
+    params = {"model": MODEL, "max_tokens": 10, "messages": [{"role": "user", "content": "hi"}], "stream": True}
+    made = sdk.messages.batches.create(requests=[{"custom_id": "one", "params": params}])  # type: ignore[typeddict-item]
+    (only,) = sdk.messages.batches.results(made.id)
+    assert only.result.type == "errored" and "stream" in only.result.error.error.message
+
+
+def test_a_batch_that_is_not_found_is_asked_anew_only_when_it_was_given_up(
+    notebook: Notebook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notebook.server.batches.seconds = 1e6
+    stop_when_submitted(notebook)
+    with pytest.raises(ReplyInterrupted):
+        notebook.map("['a'] --batch")
+    notebook.server.batches.all.clear()
+    for look in (lambda: notebook.map("['a'] --batch"), lambda: notebook.look("--resume")):
+        with pytest.raises(ClaudeError, match="No message batch found") as raised:
+            look()
+        assert "another workspace" in raised.value.advice
+    assert notebook.submitted == Counter()
+    notebook.server.batches.__init__()  # type: ignore[misc]
+    notebook.look("--status")
+    notebook.look("--cancel")
+    assert "--cancel forgets it" in (said := capsys.readouterr().out) and "it is forgotten" in said
+    assert notebook.map("['a'] --batch")["error"].isna().all()

@@ -1,0 +1,546 @@
+"""A prompt over data: rows of any kind, each answered once or with its error, within the limit and the budget."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import pickle
+import random
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import dask.dataframe
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from claude_magic import offline
+from claude_magic.content.parts import Limits
+from claude_magic.content.secrets import Secrets
+from claude_magic.conversation.record import DamagedRecord, record_of
+from claude_magic.conversation.turns import Call
+from claude_magic.cost import pricing
+from claude_magic.errors import PromptError, ReplyInterrupted, UsageError
+from claude_magic.magics.map_line import read
+from claude_magic.mapping import rows
+from claude_magic.mapping.prompts import Template
+from claude_magic.mapping.rows import Column
+from claude_magic.notebook import reader as notebooks
+from claude_magic.offline import Draft, Fault
+from claude_magic.options import Options
+from claude_magic.render import cost_report
+from support.kernel import Page
+from support.shell import OfflineShell as Notebook
+
+MODEL = "claude-haiku-5-5"
+COLUMNS = {
+    "reply": Column(["x", None, "z"], "text"),
+    "tokens": Column([1, None, 3], "count"),
+    "cost": Column([0.1, None, 0.2], "dollars"),
+}
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Notebook:
+    return Notebook()
+
+
+@pytest.fixture
+def notebook(loaded: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Notebook]:
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))
+    loaded.server.requests.clear()
+    loaded.server.replies.clear()
+    loaded.server.faults.clear()
+    loaded.server.script = lambda body: [{"type": "text", "text": f"re: {asked(body)}"}]
+    loaded.forget()
+    loaded.configuration.max_retries = 4
+    loaded.configuration.budget = None
+    yield loaded
+
+
+def asked(body: dict[str, Any]) -> str:
+    """The prompt's text."""
+    return "".join(block["text"] for block in body["messages"][-1]["content"])
+
+
+# Rows of any kind, and back
+
+
+def frame_of(native: Any) -> list[tuple[Any, ...]]:
+    """The rows of a result, for any library."""
+    if isinstance(native, pl.LazyFrame):
+        return native.collect().rows()
+    if isinstance(native, pl.DataFrame):
+        return native.rows()
+    if isinstance(native, pa.Table):
+        return [tuple(row.values()) for row in native.to_pylist()]
+    return [tuple(None if pd.isna(value) else value for value in row) for row in native.itertuples(index=False)]
+
+
+TEXTS = ["a", "b", "c"]
+OF_EACH_KIND: dict[str, tuple[Callable[[], Any], type]] = {
+    "pandas": (lambda: pd.DataFrame({"t": TEXTS}), pd.DataFrame),
+    "a column of pandas": (lambda: pd.Series(TEXTS, name="t"), pd.DataFrame),
+    "polars": (lambda: pl.DataFrame({"t": TEXTS}), pl.DataFrame),
+    "a column of polars": (lambda: pl.Series("t", TEXTS), pl.DataFrame),
+    "polars, lazy": (lambda: pl.LazyFrame({"t": TEXTS}), pl.LazyFrame),
+    "pyarrow": (lambda: pa.table({"t": TEXTS}), pa.Table),
+    "a list": (lambda: list(TEXTS), pd.DataFrame),
+    "a generator": (lambda: (each for each in TEXTS), pd.DataFrame),
+    "dicts": (lambda: [{"t": each} for each in TEXTS], pd.DataFrame),
+}
+
+
+@pytest.mark.parametrize("kind", OF_EACH_KIND)
+def test_the_result_is_of_the_callers_own_kind_and_aligned(kind: str) -> None:
+    make, result = OF_EACH_KIND[kind]
+    found = rows.rows_of(make())
+    assert found.count == 3
+    values = [scope["item"] if isinstance(scope["item"], str) else scope["row"].t for scope in found.scopes()]
+    assert values == TEXTS
+    made = found.result(COLUMNS)
+    assert type(made) is result
+    assert frame_of(made) == [("a", "x", 1, 0.1), ("b", None, None, None), ("c", "z", 3, 0.2)]
+
+
+def test_a_relation_of_duckdb_stays_one() -> None:
+    """In a process of its own: at its end, DuckDB says on stderr what it has leaked."""
+    script = """
+import duckdb
+from claude_magic.mapping.rows import Column, rows_of
+found = rows_of(duckdb.sql("select * from range(3) t(x)"))
+made = found.result({"reply": Column(["a", None, "c"], "text")})
+print(type(made).__name__, made.fetchall(), [scope["row"].x for scope in found.scopes()])
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "DuckDBPyRelation [(0, 'a'), (1, None), (2, 'c')] [0, 1, 2]"
+
+
+def test_a_pandas_index_is_kept_even_where_it_repeats_itself() -> None:
+    frame = pd.DataFrame({"t": TEXTS}, index=[7, 7, 9])
+    made = rows.rows_of(frame).result(COLUMNS)
+    assert list(made.index) == [7, 7, 9]
+    assert list(made["reply"].fillna("")) == ["x", "", "z"]
+    assert "reply" not in frame, "the reader's own frame stays as it is"
+
+
+def test_mixed_values_are_not_bent_into_one_type() -> None:
+    made = rows.rows_of(pl.DataFrame({"t": TEXTS})).result({"any": Column([{"a": 1}, None, [1]])})
+    assert made["any"].to_list() == ['{"a": 1}', None, "[1]"]
+
+
+def test_a_dict_has_keys_and_items() -> None:
+    found = rows.rows_of({"k": 1, "l": 2})
+    assert [(scope["key"], scope["item"]) for scope in found.scopes()] == [("k", 1), ("l", 2)]
+    assert list(found.result({})["key"]) == ["k", "l"]
+
+
+@pytest.mark.parametrize("value", ["text", b"bytes", 7, None])
+def test_what_has_no_rows_is_refused(value: object) -> None:
+    with pytest.raises(UsageError):
+        rows.rows_of(value)
+
+
+@pytest.mark.parametrize(
+    "make", [pd.DataFrame, pl.DataFrame, pa.table, lambda columns: [{k: v[0] for k, v in columns.items()}]]
+)
+def test_a_row_as_a_whole_has_its_columns_in_their_order(make: Callable[[Any], Any]) -> None:
+    (scope,) = rows.rows_of(make({"z": [1], "a": [2], "m": [3]})).scopes()
+    assert repr(scope["row"]) == "z: 1\na: 2\nm: 3"
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_text_that_is_no_unicode_costs_no_result(make: Callable[[Any], Any]) -> None:
+    """Half a pair of surrogates, of which pandas 3, polars and Arrow make no text."""
+    half = "\ud800"
+    columns = {"reply": Column([half, None], "text"), "field": Column([half, "b"]), "mixed": Column([half, 1])}
+    result = rows.rows_of(make({"a": [1, 2]})).result(columns)
+    assert len(result) == 2 and "\ufffd" in str(result["reply"])
+    listed = rows.rows_of([half, "b"]).result(columns)
+    assert listed["item"].tolist() == ["\ufffd", "b"]
+
+
+def test_of_two_columns_of_one_name_the_first_is_meant() -> None:
+    (scope,) = rows.rows_of(pd.DataFrame([[1, 2]], columns=["x", "x"])).scopes()
+    assert scope["row"]["x"] == 1
+
+
+def test_a_generator_that_fails_or_never_ends_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match="Item 3 of the generator cannot be had: ZeroDivisionError"):
+        rows.rows_of(1 / (2 - each) for each in range(3))
+    monkeypatch.setattr(rows, "MAX_ROWS", 1_000)
+    with pytest.raises(UsageError, match="more than 1,000 items: no end is in sight"):
+        rows.rows_of(itertools.count())
+
+
+def test_a_column_that_is_not_there_is_an_error_that_names_the_nearest() -> None:
+    row = next(rows.rows_of(pd.DataFrame({"text": TEXTS, "a b": [1, 2, 3], 5: [1, 2, 3]})).scopes())["row"]
+    assert (row.text, row["a b"], row[5], row["5"]) == ("a", 1, 1, 1)
+    with pytest.raises(LookupError, match="'texd'; did you mean 'text'"):
+        _ = row.texd
+
+
+# The line
+
+
+def test_the_line_takes_an_expression_with_spaces_and_quotes_wherever_it_stands() -> None:
+    for line in ('df.query("a > 3") --out x --concurrency 3', '--concurrency=3 --out x df.query("a > 3")'):
+        found = read(line, Options())
+        assert (found.over, found.options.out, found.concurrency) == ('df.query("a > 3")', "x", 3)
+    found = read("df[a - b] --fresh -m opus -o x", Options())
+    assert (found.over, found.fresh, found.options.model) == ("df[a - b]", True, "opus")
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("df --concurrency 0 --out x", "from 1 to"),
+        ("df --concurrency --out x", "from 1 to"),
+        ("df --batsh --out x", "There is no option --batsh"),
+        ("df --once --out x", "does not take --once"),
+        ("df --model opus,haiku --out x", "one model"),
+        ("df --fresh=1 --out x", "takes no value"),
+        ("df --out 1x", "variable name"),
+    ],
+)
+def test_what_does_not_fit_on_the_line_is_refused(line: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        read(line, Options())
+
+
+# The prompt
+
+
+def test_a_prompt_without_a_row_is_refused() -> None:
+    with pytest.raises(PromptError, match="same for every row"):
+        Template("Say {{name}}", {"name": 1}, Secrets(), Limits())
+    Template("{{[row.a for _ in range(2)]}}", {}, Secrets(), Limits())
+
+
+def test_what_no_row_changes_is_evaluated_once(notebook: Notebook) -> None:
+    calls: list[int] = []
+    notebook.shell.user_ns["once"] = lambda: calls.append(1) or "constant"
+    result = notebook.map("['a', 'b']", "{{once()}} {{item}} {{item.upper()}}")
+    assert list(result["reply"]) == ["re: constant a A", "re: constant b B"]
+    assert calls == [1]
+
+
+def test_rows_that_are_the_same_are_asked_once_and_cost_once(notebook: Notebook) -> None:
+    result = notebook.map("['a', 'b', 'a']", "Say {{item}}")
+    assert sorted(map(asked, notebook.server.requests)) == ["Say a", "Say b"]
+    assert list(result["reply"]) == ["re: Say a", "re: Say b", "re: Say a"]
+    assert result["cost"][2] == 0 and result["cost"][0] > 0
+    assert list(result["output_tokens"] > 0) == [True, True, False]
+
+
+def test_a_column_that_the_data_has_is_never_overwritten(notebook: Notebook) -> None:
+    notebook.shell.user_ns["df"] = pd.DataFrame({"reply": ["old"], "cost": [5]})
+    result = notebook.map("df", "Say {{row.reply}}")
+    assert list(result.columns[:3]) == ["reply", "cost", "claude_reply"]
+    assert (result["reply"][0], result["cost"][0], result["claude_reply"][0]) == ("old", 5, "re: Say old")
+
+
+def test_long_instructions_are_written_to_the_cache_once_and_read_by_all_others(notebook: Notebook) -> None:
+    notebook.shell.user_ns["manual"] = "Rules of the house. " * 800
+    notebook.map("list(range(12))", "{{manual}}\n\nNow {{item}}")
+    usages = [reply["usage"] for reply in notebook.server.replies]
+    assert sum(usage["cache_creation_input_tokens"] > 0 for usage in usages) == 1
+    assert sum(usage["cache_read_input_tokens"] > 0 for usage in usages) == 11
+    assert len(notebook.server.requests[0]["messages"][0]["content"]) == 2
+
+
+def test_short_instructions_are_not_marked(notebook: Notebook) -> None:
+    notebook.map("[1]", "Say {{item}}")
+    assert "cache_control" not in json.dumps(notebook.server.requests)
+    assert notebook.server.requests[0]["stream"] is True, "a long reply must not look like a dead connection"
+
+
+# What can go wrong
+
+
+def test_a_bad_row_costs_no_other(notebook: Notebook) -> None:
+    def script(body: dict[str, Any]) -> Any:
+        if "refuse" in asked(body):
+            return Draft([], "refusal", {"type": "refusal", "category": "cyber", "explanation": "no"})
+        return Draft([{"type": "text", "text": "half"}], "max_tokens") if "long" in asked(body) else None
+
+    notebook.server.script = script
+    result = notebook.map("['fine', 1, 'refuse', 'long', 'fine too']", "{{item.lower()}}")
+    errors = list(result["error"].fillna(""))
+    assert errors[0] == errors[4] == ""
+    assert "AttributeError" in errors[1]
+    assert errors[2] == "refused (cyber)"
+    assert errors[3].startswith("cut off at max_tokens") and result["reply"][3] == "half"
+    assert len(notebook.server.requests) == 4, "the row whose expression failed was not sent"
+
+
+def test_what_is_wrong_for_all_rows_ends_the_map(notebook: Notebook) -> None:
+    notebook.server.faults.extend([Fault("status", status=401)] * 50)
+    with pytest.raises(Exception, match="invalid x-api-key"):
+        notebook.map("list(range(50))", "Say {{item}}")
+    assert len(notebook.server.requests) < 10
+    assert "result" not in notebook.shell.user_ns
+
+
+def test_thousand_rows_with_faults_of_every_kind_are_each_answered_once_or_with_their_error(
+    notebook: Notebook,
+) -> None:
+    """Cost is the sum of all usages that arrived, and never more than the limit are under way."""
+    count, limit, chance = 1_000, 8, random.Random(7)
+    kinds = [
+        *(Fault("status", status=status, headers={"retry-after-ms": "1"}) for status in (400, 413, 429, 500, 529)),
+        *(Fault(kind, after=3) for kind in ("cut", "cut_inside", "end", "error", "broken")),  # type: ignore[arg-type]
+        Fault("close"),
+    ]
+    notebook.server.faults.extend(chance.choice(kinds) if chance.random() < 0.05 else None for _ in range(2 * count))
+    notebook.configuration.max_retries = 1
+    under_way, most, guard = 0, 0, threading.Lock()
+    answer = notebook.server.answer
+
+    def counted(*args: Any) -> Any:
+        nonlocal under_way, most
+        with guard:
+            under_way += 1
+            most = max(most, under_way)
+        try:
+            return answer(*args)
+        finally:
+            with guard:
+                under_way -= 1
+
+    notebook.server.answer = counted  # type: ignore[method-assign]
+    try:
+        result = notebook.map(f"list(range({count})) --concurrency {limit} --model haiku", "Say {{item}}.")
+    finally:
+        del notebook.server.answer  # type: ignore[attr-defined]
+    assert most <= limit
+    whole = result["error"].isna()
+    assert list(result["reply"][whole]) == [f"re: Say {item}." for item in result["item"][whole]]
+    assert result["reply"][~whole].isna().all()
+    assert 0 < (~whole).sum() < 60
+    answered = [reply["content"][0]["text"] for reply in notebook.server.replies]
+    assert len(answered) == len(set(answered)) == whole.sum(), "no row was answered twice"
+    calls = notebook.kernel.session.spent[-1].calls
+    usages = [reply["usage"] for reply in notebook.server.replies]
+    started = calls[0].started
+    each = (Call(MODEL, usage, stop_reason="end_turn", started=started) for usage in usages)
+    expected = pricing.total(map(pricing.call_cost, each)).dollars
+    complete = [call for call in calls if call.stop_reason is not None]
+    assert pricing.total(map(pricing.call_cost, complete)).dollars == expected
+    everything = pricing.total(map(pricing.call_cost, calls))
+    assert float(result["cost"].sum()) == pytest.approx(float(everything.dollars or 0))
+
+
+def test_what_was_answered_is_not_asked_again(notebook: Notebook) -> None:
+    notebook.configuration.max_retries = 0
+    notebook.server.faults.extend([None, Fault("status", status=500)])
+    first = notebook.map("['a', 'b', 'c']", "Say {{item}}")
+    assert list(first["error"].isna()) == [True, False, True]
+    assert first["reply"].isna()[1]
+    notebook.server.requests.clear()
+    second = notebook.map("['a', 'b', 'c']", "Say {{item}}")
+    assert [asked(body) for body in notebook.server.requests] == ["Say b"]
+    assert list(second["reply"]) == ["re: Say a", "re: Say b", "re: Say c"]
+    assert len(notebook.kernel.session.spent[-1].calls) == 1, "what was paid for before is not counted again"
+    notebook.server.requests.clear()
+    notebook.map("['a', 'b', 'c'] --fresh", "Say {{item}}")
+    assert len(notebook.server.requests) == 3
+
+
+def test_answers_are_kept_in_a_private_file_and_not_at_all_where_the_journal_is_off(
+    notebook: Notebook, tmp_path: Path
+) -> None:
+    notebook.configuration.journal = False
+    try:
+        notebook.map("['a']", "Say {{item}}")
+        assert list(tmp_path.rglob("*.sqlite")) == []
+    finally:
+        notebook.configuration.journal = True
+    notebook.map("['a']", "Say {{item}}")
+    (file,) = tmp_path.rglob("*.sqlite")
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert file.parent.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_budget_that_the_prompts_pass_is_refused_before_anything_is_sent(notebook: Notebook) -> None:
+    with pytest.raises(UsageError, match="The prompts alone cost about"):
+        notebook.map("list(range(1000)) --budget 0.001", "Say {{item}}")
+    assert notebook.server.requests == []
+
+
+def test_the_sum_stops_at_the_budget_and_what_is_done_is_kept(notebook: Notebook) -> None:
+    notebook.server.script = lambda body: [{"type": "text", "text": "word " * 500}]
+    with pytest.raises(ReplyInterrupted, match="the budget is used up"):
+        notebook.map("list(range(100)) --budget 0.02 --concurrency 2", "Say {{item}}")
+    result = notebook.shell.user_ns["result"]
+    done = result["error"].isna().sum()
+    assert 0 < done < 30
+    assert set(result["error"].dropna()) == {"not asked yet: run the cell again"}
+    spent = pricing.total(map(pricing.turn_cost, notebook.kernel.session.spent)).dollars
+    assert spent is not None and Decimal("0.01") < spent < Decimal("0.035"), "a reply costs 1.4 cents"
+
+
+def test_an_interrupt_keeps_what_is_done(notebook: Notebook) -> None:
+    def script(body: dict[str, Any]) -> Any:
+        if "Say 30" in asked(body):
+            os.kill(os.getpid(), signal.SIGINT)
+        return [{"type": "text", "text": "yes"}]
+
+    notebook.server.script = script
+    with pytest.raises(ReplyInterrupted, match="interrupted") as raised:
+        notebook.map("list(range(200)) --concurrency 4", "Say {{item}}")
+    assert "run the cell again for the rest" in raised.value.advice
+    result = notebook.shell.user_ns["result"]
+    done = int((result["reply"] == "yes").sum())
+    assert 20 <= done < 200
+    notebook.server.script = lambda body: [{"type": "text", "text": "yes"}]
+    notebook.server.requests.clear()
+    notebook.map("list(range(200))", "Say {{item}}")
+    assert len(notebook.server.requests) <= 200 - done
+
+
+def test_a_rate_limit_makes_it_slower_and_loses_no_row(notebook: Notebook) -> None:
+    notebook.server.faults.extend([None, *[Fault("status", status=429, headers={"retry-after-ms": "5"})] * 6])
+    result = notebook.map("list(range(40))", "Say {{item}}")
+    assert result["error"].isna().all()
+    assert len(notebook.server.replies) == 40
+
+
+# What is shown
+
+
+def test_nothing_is_sent_without_a_name_for_the_result(notebook: Notebook) -> None:
+    with pytest.raises(UsageError, match="needs a name"):
+        notebook.shell.run_cell_magic("claude_map", "[1]", "Say {{item}}")
+    with pytest.raises(UsageError, match="there is no name 'nothing'"):
+        notebook.map("nothing", "Say {{item}}")
+    assert notebook.server.requests == []
+
+
+def test_the_estimate_stands_before_and_the_record_after(
+    notebook: Notebook, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notebook.map("['a', '<b>', 'a']", "Say {{item}}")
+    said = capsys.readouterr().out
+    assert said.startswith("2 requests, ≈")
+    assert "Mapped over ['a', '<b>', 'a'] (offline stand-in, not Claude)" in said
+    assert "1 row is the same as one above" in said
+    notebook.map("['c']", "Say {{item}}")
+    notebook.shell.run_line_magic("claude_cost", "")
+    rows = capsys.readouterr().out.partition("Cost of this session")[2]
+    assert "(mapped over data: ['a', '<b>', 'a'])" in rows and "(mapped over data: ['c'])" in rows
+
+
+def test_the_first_request_can_be_looked_at(notebook: Notebook, capsys: pytest.CaptureFixture[str]) -> None:
+    notebook.shell.run_cell_magic("claude_map", "['a'] --show-request --model haiku", "Say {{item}}")
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["messages"][0]["content"][0]["text"] == "Say a"
+    assert notebook.server.requests == []
+
+
+def test_a_record_of_a_map_is_read_back_and_a_strangers_is_checked() -> None:
+    data = {"id": "x", "model": MODEL, "provider": "anthropic", "created": 1.0, "rows": 3, "dollars": "0.5", "new": 1}
+    found = record_of({"version": 1, "map": data}).mapped
+    assert found is not None and (found.rows, found.amount) == (3, Decimal("0.5"))
+    for wrong in ({"rows": -1}, {"dollars": "NaN"}, {"model": 7}, {"batches": ["a b"]}):
+        with pytest.raises(DamagedRecord):
+            record_of({"version": 1, "map": {**data, **wrong}})
+
+
+# `--schema`
+
+
+@dataclass
+class Mood:
+    feeling: str
+    score: int
+
+
+def test_a_schema_makes_a_column_of_each_field_and_an_error_of_what_does_not_fit(notebook: Notebook) -> None:
+    notebook.shell.user_ns["Mood"] = Mood
+
+    def script(body: dict[str, Any]) -> Any:
+        assert body["output_config"]["format"]["type"] == "json_schema"
+        said = {"feeling": "glad", "score": 7} if "good" in asked(body) else {"feeling": "sad", "score": "much"}
+        return [{"type": "text", "text": json.dumps(said)}]
+
+    notebook.server.script = script
+    result = notebook.map("['good', 'bad'] --schema Mood --model haiku", "Say {{item}}")
+    assert list(result.columns) == ["item", "feeling", "score", "input_tokens", "output_tokens", "cost", "error"]
+    assert (result["feeling"][0], result["score"][0]) == ("glad", 7)
+    assert pd.isna(result["feeling"][1]) and "score" in result["error"][1]
+    assert result["cost"][1] > 0, "what does not fit was paid for all the same"
+
+
+def test_a_list_of_a_schema_is_one_column(notebook: Notebook) -> None:
+    notebook.shell.user_ns["Mood"] = Mood
+    notebook.server.script = None
+    result = notebook.map("['good'] --schema list[Mood] --model haiku", "Say {{item}}")
+    assert result["error"].isna().all()
+    assert isinstance(result["reply"][0], list) and set(result["reply"][0][0]) == {"feeling", "score"}
+
+
+# Dask
+
+
+def test_a_dask_frame_stays_lazy_and_each_partition_is_asked_where_it_is_computed(
+    notebook: Notebook, standin: offline.Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    standin.script = lambda body: [{"type": "text", "text": f"re: {asked(body)}"}]
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", standin.url)
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "a-secret-key")
+    notebook.configuration.provider = "anthropic"
+    try:
+        frame = pd.DataFrame({"t": [f"row {at}" for at in range(12)]}, index=range(100, 112))
+        notebook.shell.user_ns.update(df=dask.dataframe.from_pandas(frame, npartitions=3), shout=str.upper)
+        lazy = notebook.map("df", "Say {{shout(row.t)}}")
+        assert standin.requests == [] and isinstance(lazy, type(notebook.shell.user_ns["df"]))
+        computed = lazy.compute(scheduler="threads")
+        assert list(computed.index) == list(range(100, 112))
+        assert list(computed["reply"]) == [f"re: Say ROW {at}" for at in range(12)]
+        assert dict(computed.dtypes) == dict(lazy.dtypes)
+        assert len(standin.requests) == 12
+        graph = pickle.dumps(dict(lazy.__dask_graph__()))
+        assert b"Say {{shout(row.t)}}" in graph and b"a-secret-key" not in graph
+        assert lazy["cost"].sum().compute(scheduler="threads") > 0
+        assert len(standin.requests) == 12, "what was answered is not asked again"
+        with pytest.raises(UsageError, match="does not go together with a Dask frame"):
+            notebook.map("df --budget 1", "Say {{row.t}}")
+        assert list(notebook.map("df.t", "Say {{item}}").columns[:2]) == ["t", "reply"]
+    finally:
+        notebook.configuration.provider = "offline"
+
+
+def test_a_saved_notebook_keeps_the_record_and_the_shell_counts_it(tmp_path: Path) -> None:
+    page = Page(tmp_path / "n.ipynb")
+    try:
+        page.load()
+        page.run("data", "rows = ['a', 'b']")
+        done = page.run("map", "%%claude_map rows --out result --model haiku\nSay {{item}}")
+        assert done.error is None
+        (record,) = [each for each in done.outputs if each.get("metadata", {}).get("claude_magic")]
+        assert "Mapped over rows" in record["data"]["text/html"] and "widget" not in str(record["data"])
+        page.save()
+        page.restart()
+        assert "skipped" not in page.load()
+        page.run("data", "rows = ['a', 'b']")
+        again = page.run("map", "%%claude_map rows --out result --model haiku\nSay {{item}}")
+        assert "2 rows were answered in an earlier run" in str(again.outputs)
+        page.cells["map"] = ("", done.outputs)
+        page.save()
+        cells = [*page.cells]
+    finally:
+        page.kernel.stop()
+    saved = notebooks.read(page.path)
+    assert saved.skipped == () and [(cell, run.answered) for cell, run in saved.mapped] == [(cells.index("map") + 1, 2)]
+    spent = cost_report.of("n", saved.shown, saved.mapped).total
+    assert spent.calls == 2 and spent.cost.dollars == saved.mapped[0][1].amount

@@ -1,0 +1,99 @@
+"""A chat's own system prompt, and what is pinned: they live in the cell that made them, and in the notebook's file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from claude_magic.conversation.record import pin_metadata, record_of, system_metadata
+from claude_magic.conversation.turns import Pin, SystemPrompt
+from claude_magic.notebook.cell import Cell
+from claude_magic.session.session import Session
+from support.kernel import Page, plain
+from support.sessions import ask
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Page]:
+    running = Page(tmp_path / "lesson.ipynb")
+    yield running
+    running.kernel.stop()
+
+
+def pin(name: str, created: float, *, content: tuple[Any, ...] = ({"type": "text", "text": "x"},)) -> Pin:
+    return Pin(name, content, created=created)
+
+
+def test_a_deleted_cell_unpins_and_one_that_runs_again_pins_again() -> None:
+    session = Session()
+    session.chats.set_up(pin("a", 1), Cell("one", "r1"))
+    session.chats.set_up(SystemPrompt("main", "Be kind.", 1), Cell("two", "r2"))
+    session.delete(frozenset({"one", "two"}))
+    assert not session.chats.pins and not session.chats.systems
+    session.chats.set_up(pin("a", 2), Cell("one", "r3"))
+    assert list(session.chats.pins) == ["a"]
+
+
+def test_a_cell_that_pins_something_else_no_longer_pins_what_it_did() -> None:
+    session = Session()
+    for name in ("a", "b"):  # twice in one run
+        session.chats.set_up(pin(name, 1), Cell("one", "r1"))
+    assert list(session.chats.pins) == ["a", "b"]
+    session.chats.set_up(pin("c", 2), Cell("one", "r2"))
+    assert list(session.chats.pins) == ["c"]
+
+
+def test_deleting_the_cell_that_took_a_pin_away_brings_it_back() -> None:
+    session = Session()
+    session.chats.set_up(pin("a", 1), Cell("one", "r1"))
+    session.chats.set_up(pin("a", 2, content=()), Cell("two", "r2"))
+    assert not session.chats.pins
+    session.delete(frozenset({"two"}))
+    assert list(session.chats.pins) == ["a"]
+
+
+def test_both_go_through_the_file() -> None:
+    system = SystemPrompt("tutor", "Ask questions.", 5.0)
+    assert record_of(system_metadata(system)["claude_magic"]).system == system
+    assert record_of(pin_metadata(pin("a", 5.0))["claude_magic"]).pin == pin("a", 5.0)
+
+
+def test_a_system_prompt_that_changes_in_the_middle_never_breaks_the_conversation() -> None:
+    """Thinking is bound to the system prompt: what was thought under another is left out, and comes back with it."""
+    session = Session()
+    prompts = (None, "Be kind.", "Be brief.", "Be kind.", None)
+    for number, system in enumerate(prompts):
+        assert ask(session, f"question {number}", f"c{number}", system=system).failure is None
+    thought = [
+        sum(block["type"] == "thinking" for message in sent["messages"] for block in message["content"])
+        for sent in session.client.offline.requests
+    ]
+    assert len(thought) == len(prompts) and thought[1] == 0 and thought[4] == 1
+
+
+def test_a_chats_system_prompt_holds_from_its_cell_on_and_a_cells_own_for_that_cell(page: Page) -> None:
+    page.load()
+    page.run("set", "%claude_system You teach.")
+    page.run("tutor", "%%claude_system --chat tutor\nAsk {{1 + 1}} questions.\nNo more.")
+    page.run("a", "%%claude\nhello")
+    page.run("b", "%%claude --system 'Be brief.'\nhello")
+    page.run("c", "%%claude --chat tutor\nhello")
+    page.run("d", "%%claude --once\nhello")
+    page.run("e", "%%claude --system ''\nhello")
+    systems = [sent.get("system") for sent in page.requests()]
+    assert systems == ["You teach.", "Be brief.", "Ask 2 questions.\nNo more.", None, None]
+    assert page.run("show", "%claude_system").text == "You teach.\n"
+    page.save()
+    page.restart()
+    page.load()
+    page.run("f", "%%claude\nhello")
+    page.kernel.run("%%claude\nhello", "g", deleted=["set"], page=page.name)
+    assert [sent.get("system") for sent in page.requests()] == ["You teach.", None]
+    page.run("none", "%claude_system --chat tutor --none")
+    page.run("h", "%%claude --chat tutor\nhello")
+    assert "system" not in page.requests()[-1]
+    run = page.run("wrong", "%claude_system --chats x y")
+    assert run.error is not None and "no option --chats" in plain(run.error["traceback"])

@@ -1,0 +1,51 @@
+"""The pictures in README: a real JupyterLab on the stand-in, light and dark. `make pictures` runs it."""
+
+from __future__ import annotations
+
+import io
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+from support.jupyterlab import Lab, Page, chromium
+
+PICTURES = Path(__file__).parents[2] / "notebooks" / "pictures"
+COLORS = 64  # as many as a page with one plot needs, at a quarter of the bytes
+WIDTH, HEIGHT = 1000, 860
+CELLS = [
+    '%load_ext claude_magic\n%config ClaudeMagic.provider = "offline"',
+    'import pandas as pd\n\nowls = pd.DataFrame({"species": ["barn", "eagle", "snowy"], "grams": [480, 2700, 1800]})',
+    "%%claude\nCompare {{owls}} in a table, and write code that plots it.",
+    "%%claude --budget 0.10\nWhat is the formula for the mean?",
+]
+
+
+def portray(page: Page, theme: str) -> None:
+    """One picture, of few colours."""
+    page.theme("Dark" if theme == "dark" else "Light")
+    page.settle()
+    page.tab.evaluate("document.querySelector('.jp-WindowedPanel-outer, .jp-Notebook').scrollTop = 0")
+    page.settle()
+    clip = page.tab.locator(".jp-NotebookPanel").bounding_box()
+    assert clip is not None
+    picture = Image.open(io.BytesIO(page.tab.screenshot(clip=clip))).convert("RGB")
+    path = PICTURES / f"{theme}.png"
+    picture.quantize(COLORS, dither=Image.Dither.NONE).save(path, optimize=True)
+    print(f"{path.name}: {path.stat().st_size:,} bytes, {picture.width} × {picture.height}")
+
+
+def main() -> None:
+    """Run the cells, and take the pictures."""
+    PICTURES.mkdir(exist_ok=True)
+    with chromium() as browser, Lab(browser, Path(tempfile.mkdtemp())) as lab:
+        page = lab.open("owls.ipynb", CELLS)
+        page.resize(WIDTH, HEIGHT)
+        for cell in range(len(CELLS)):
+            page.finish(cell)
+        for theme in ("light", "dark"):
+            portray(page, theme)
+
+
+if __name__ == "__main__":
+    main()
