@@ -50,7 +50,7 @@ pictures: .venv/test
 	cd tests && ../$(BIN)/python -m support.readme_pictures
 
 reference: .venv/test
-	$(BIN)/python tests/reference.py
+	$(BIN)/python tests/support/reference_notebook.py
 
 constraints: .venv/test
 	{ echo '# The versions that `make test` installs, on each Python from 3.11 on: made by `make constraints`.'; \

@@ -18,7 +18,7 @@ from claude_magic import cli, options
 from claude_magic.magics import map_line, registry
 from claude_magic.session.configuration import ClaudeMagic
 
-PATH = Path(__file__).parents[1] / "notebooks" / "reference.ipynb"
+PATH = Path(__file__).parents[2] / "notebooks" / "reference.ipynb"
 
 # Headings of the groups of options and of the modules of magics. A new one needs a heading, or there is no page.
 GROUPS: Mapping[options.Group, str] = {

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 
 import pytest
-import reference
 
 from claude_magic import options
 from claude_magic.magics import map_line, registry
 from claude_magic.magics.map import MapMagics
 from claude_magic.render.turn import ReplyText
 from claude_magic.session.configuration import ClaudeMagic
+from support import reference_notebook as reference
 
 PAGE = "\n".join("".join(cell["source"]) for cell in reference.notebook()["cells"])
 CODE = set(re.findall(r"`([^`]*)`", PAGE))
