@@ -12,7 +12,7 @@ import keyword
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from . import models
@@ -30,6 +30,8 @@ BUILT_IN_TOOLS = ("python", "variables", "read_file")
 # The API compacts no shorter conversation (CLAUDE_API.md §6).
 MIN_COMPACT_TOKENS = 50_000
 REPLAY = ("off", "auto", "only")
+# What an option is about; the reference lists options by it.
+Group = Literal["model", "attached", "conversation", "reply", "tools", "cost"]
 
 
 class SecretValue(ValueError):
@@ -162,6 +164,7 @@ def _text(text: str) -> str:
 def option(
     default: Any,
     *flags: str,
+    group: Group,
     help: str,
     metavar: str = "",
     parse: Callable[[str], Any] = _text,
@@ -176,7 +179,15 @@ def option(
     by completion: values, or what only the notebook knows, by the names of its sources (`chats`, `files`,
     `functions`, `schemas`, `variables`), with a space between two. `commas`: several in one word.
     """
-    about = {"help": help, "metavar": metavar, "parse": parse, "repeat": repeat, "setting": setting, "commas": commas}
+    about = {
+        "group": group,
+        "help": help,
+        "metavar": metavar,
+        "parse": parse,
+        "repeat": repeat,
+        "setting": setting,
+        "commas": commas,
+    }
     return field(default=default, metadata={"flags": flags, "choices": choices, **about})
 
 
@@ -192,6 +203,7 @@ class Options:
         setting=True,
         commas=True,
         choices=(*models.LINES, *(model.id for model in models.MODELS)),
+        group="model",
         help="model id, or opus, sonnet, haiku, fable: the newest of that line; several, with commas: side by side",
     )
     system: str | None = option(
@@ -200,6 +212,7 @@ class Options:
         "-s",
         metavar="TEXT",
         setting=True,
+        group="model",
         help="system prompt; {{name}} takes it from a variable",
     )
     max_tokens: int = option(
@@ -208,6 +221,7 @@ class Options:
         metavar="N",
         parse=_whole_number,
         setting=True,
+        group="model",
         help="the longest reply, in tokens, thinking included",
     )
     effort: str | None = option(
@@ -217,6 +231,7 @@ class Options:
         parse=_effort,
         choices=models.EFFORTS,
         setting=True,
+        group="model",
         help="how hard to try: low, medium, high, xhigh, max",
     )
     thinking: str | None = option(
@@ -226,6 +241,7 @@ class Options:
         parse=_thinking,
         choices=("adaptive", "disabled", "between_tools"),
         setting=True,
+        group="model",
         help="adaptive, disabled, between_tools, or a budget in tokens for models before 4.6; unset: the model's own",
     )
     stop: tuple[str, ...] = option(
@@ -234,6 +250,7 @@ class Options:
         metavar="TEXT",
         parse=_stop,
         repeat=True,
+        group="model",
         help="stop before this text; may be given several times",
     )
     image: tuple[str, ...] = option(
@@ -243,6 +260,7 @@ class Options:
         metavar="WHAT",
         repeat=True,
         choices="files variables",
+        group="attached",
         help="send an image: a path, a pattern, an address or a variable; may be given several times",
     )
     file: tuple[str, ...] = option(
@@ -252,9 +270,12 @@ class Options:
         metavar="WHAT",
         repeat=True,
         choices="files variables",
+        group="attached",
         help="the same for any file: PDF, text, code, table, notebook, image",
     )
-    by_url: bool = option(False, "--by-url", help="send addresses as they are: the API fetches images and PDFs")
+    by_url: bool = option(
+        False, "--by-url", group="attached", help="send addresses as they are: the API fetches images and PDFs"
+    )
     chat: str = option(
         DEFAULT_CHAT,
         "--chat",
@@ -262,6 +283,7 @@ class Options:
         metavar="NAME",
         setting=True,
         choices="chats",
+        group="conversation",
         help="another conversation in this notebook",
     )
     cache: str = option(
@@ -271,6 +293,7 @@ class Options:
         parse=_one_of("5m", "1h", "off"),
         choices=("5m", "1h", "off"),
         setting=True,
+        group="conversation",
         help="how long the API keeps the conversation to read it again at a fraction of the price: 5m, 1h, off",
     )
     compact: str | None = option(
@@ -280,6 +303,7 @@ class Options:
         parse=_compact,
         choices=("auto", "off"),
         setting=True,
+        group="conversation",
         help="have the API summarise a long conversation: auto (at 150,000 tokens), a number of tokens, off",
     )
     clear_tools: str | None = option(
@@ -289,6 +313,7 @@ class Options:
         parse=_clear_tools,
         choices=("auto", "off"),
         setting=True,
+        group="conversation",
         help="have the API leave out old results of tools: auto (at 100,000 tokens), a number of tokens, off",
     )
     budget: str | None = option(
@@ -296,6 +321,7 @@ class Options:
         "--budget",
         metavar="DOLLARS",
         parse=_dollars,
+        group="cost",
         help="dollars that this cell may cost at most",
     )
     fallback: str | None = option(
@@ -304,6 +330,7 @@ class Options:
         metavar="MODEL",
         setting=True,
         choices=(*models.LINES, *(model.id for model in models.MODELS)),
+        group="model",
         help="the model to ask instead where the first one refuses",
     )
     speed: str | None = option(
@@ -313,6 +340,7 @@ class Options:
         parse=_one_of("standard", "fast"),
         choices=("standard", "fast"),
         setting=True,
+        group="model",
         help="standard or fast: fast costs more",
     )
     service_tier: str | None = option(
@@ -322,22 +350,31 @@ class Options:
         parse=_one_of("auto", "standard_only"),
         choices=("auto", "standard_only"),
         setting=True,
+        group="model",
         help="auto or standard_only",
     )
     inference_geo: str | None = option(
-        None, "--inference-geo", metavar="PLACE", setting=True, help="where Claude runs: us, global"
+        None, "--inference-geo", metavar="PLACE", setting=True, group="model", help="where Claude runs: us, global"
     )
     metadata_user: str | None = option(
-        None, "--metadata-user", metavar="ID", setting=True, help="an opaque id of who asks, for the API's abuse checks"
+        None,
+        "--metadata-user",
+        metavar="ID",
+        setting=True,
+        group="model",
+        help="an opaque id of who asks, for the API's abuse checks",
     )
-    web_search: bool = option(False, "--web-search", help="let Claude search the web")
-    web_fetch: bool = option(False, "--web-fetch", help="let Claude read web pages and PDFs whose address is given")
+    web_search: bool = option(False, "--web-search", group="tools", help="let Claude search the web")
+    web_fetch: bool = option(
+        False, "--web-fetch", group="tools", help="let Claude read web pages and PDFs whose address is given"
+    )
     web_domains: str | None = option(
         None,
         "--web-domains",
         metavar="DOMAINS",
         parse=_domains,
         setting=True,
+        group="tools",
         help="search and read these domains only, with commas between them",
     )
     web_max_uses: int | None = option(
@@ -346,10 +383,14 @@ class Options:
         metavar="N",
         parse=_count,
         setting=True,
+        group="tools",
         help="how often Claude may search, and read, for one reply",
     )
     code_execution: bool = option(
-        False, "--code-execution", help="let Claude run code in a container of Anthropic's, with no network"
+        False,
+        "--code-execution",
+        group="tools",
+        help="let Claude run code in a container of Anthropic's, with no network",
     )
     mcp: tuple[str, ...] = option(
         (),
@@ -357,6 +398,7 @@ class Options:
         metavar="URL",
         parse=_server,
         repeat=True,
+        group="tools",
         help="give Claude the tools of this MCP server; may be given several times",
     )
     schema: str | None = option(
@@ -364,9 +406,10 @@ class Options:
         "--schema",
         metavar="TYPE",
         choices="schemas",
+        group="reply",
         help="have Claude answer with this: a pydantic model, dataclass, TypedDict, JSON schema, or list[...] of one",
     )
-    citations: bool = option(False, "--citations", help="have Claude cite the documents that go along")
+    citations: bool = option(False, "--citations", group="reply", help="have Claude cite the documents that go along")
     tools: str | None = option(
         None,
         "--tools",
@@ -375,6 +418,7 @@ class Options:
         setting=True,
         choices="functions tools",
         commas=True,
+        group="tools",
         help="functions that Claude may call, with commas; built in: python, variables, read_file",
     )
     max_tool_calls: int = option(
@@ -383,17 +427,21 @@ class Options:
         metavar="N",
         parse=_count,
         setting=True,
+        group="tools",
         help="how often Claude may call tools in one cell",
     )
-    once: bool = option(False, "--once", help="neither see the conversation nor join it")
+    once: bool = option(False, "--once", group="conversation", help="neither see the conversation nor join it")
     cells: tuple[tuple[int, int | None], ...] = option(
         (),
         "--cells",
         metavar="NUMBERS",
         parse=_cells,
+        group="attached",
         help="send these cells along with their outputs, by the numbers in their In [ ]: 3-7, or 3,5,8-",
     )
-    error: bool = option(False, "--error", help="send the last error along, with its cell and the values it used")
+    error: bool = option(
+        False, "--error", group="attached", help="send the last error along, with its cell and the values it used"
+    )
     context: str = option(
         "none",
         "--context",
@@ -401,6 +449,7 @@ class Options:
         parse=_one_of("all", "new", "none"),
         choices=("all", "new", "none"),
         setting=True,
+        group="attached",
         help="send the code along that ran, with outputs: all, new (since Claude's last turn), none",
     )
     context_tokens: int = option(
@@ -409,10 +458,14 @@ class Options:
         metavar="N",
         parse=_whole_number,
         setting=True,
+        group="attached",
         help="how many tokens --cells and --context may take, roughly",
     )
     allow_secrets: bool = option(
-        False, "--allow-secrets", help="send what looks like a key, a token or a password; it is masked otherwise"
+        False,
+        "--allow-secrets",
+        group="attached",
+        help="send what looks like a key, a token or a password; it is masked otherwise",
     )
     value_tokens: int | None = option(
         None,
@@ -420,6 +473,7 @@ class Options:
         metavar="N",
         parse=_whole_number,
         setting=True,
+        group="attached",
         help=f"the longest that a value's text may be, in tokens; unset: {DEFAULT_VALUE_TOKENS:,}, and strings whole",
     )
     cell_tokens: int = option(
@@ -428,9 +482,10 @@ class Options:
         metavar="N",
         parse=_whole_number,
         setting=True,
+        group="attached",
         help="the longest that the text of all values of a cell may be, in tokens",
     )
-    raw: bool = option(False, "--raw", help="send {{…}} as it is written")
+    raw: bool = option(False, "--raw", group="attached", help="send {{…}} as it is written")
     out: str | None = option(
         None,
         "--out",
@@ -438,14 +493,22 @@ class Options:
         metavar="NAME",
         parse=_name,
         choices="variables",
+        group="reply",
         help="bind the reply to a variable: a str with .thinking .code .usage .cost .blocks",
     )
     code: bool = option(
-        False, "--code", help="put the reply's Python into a new cell below, which does not run by itself"
+        False,
+        "--code",
+        group="reply",
+        help="put the reply's Python into a new cell below, which does not run by itself",
     )
-    count: bool = option(False, "--count", help="count the tokens, estimate the cost, and ask nothing")
-    show_request: bool = option(False, "--show-request", help="print the exact request as JSON and send nothing")
-    show_code: bool = option(False, "--show-code", help="print the request as a script with the SDK and send nothing")
+    count: bool = option(False, "--count", group="cost", help="count the tokens, estimate the cost, and ask nothing")
+    show_request: bool = option(
+        False, "--show-request", group="cost", help="print the exact request as JSON and send nothing"
+    )
+    show_code: bool = option(
+        False, "--show-code", group="cost", help="print the request as a script with the SDK and send nothing"
+    )
 
 
 @dataclass(frozen=True)
