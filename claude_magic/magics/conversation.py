@@ -34,11 +34,11 @@ class ConversationMagics(KernelMagics):
 
     @line_magic
     def claude_history(self, line: str) -> None:
-        """The conversations as tables: each turn with its cell, prompt, model, tokens, cost, time and marks.
+        """List the conversations as tables: each turn with its cell, prompt, model, tokens, cost, time and marks.
 
         %claude_history [CHAT] [--full | --json]
 
-        --full shows the turns themselves, --json prints the messages as they go on the wire.
+        --full shows prompts and replies in full, --json prints the messages as the API gets them.
         """
         from ..render import history
 
@@ -56,7 +56,7 @@ class ConversationMagics(KernelMagics):
 
     @line_magic
     def claude_reset(self, line: str) -> None:
-        """Start a conversation over: later cells do not see its earlier turns.
+        """Start a conversation over: later cells do not send its earlier turns.
 
         %claude_reset [CHAT]
         """
@@ -70,7 +70,7 @@ class ConversationMagics(KernelMagics):
 
     @line_magic
     def claude_continue(self, line: str) -> None:
-        """Have the last reply go on, where it was cut off at max_tokens or interrupted: one reply comes of both.
+        """Continue the last reply where it was cut off at max_tokens or interrupted; both parts become one reply.
 
         %claude_continue [CHAT]
         """
@@ -81,8 +81,8 @@ class ConversationMagics(KernelMagics):
 
     @line_magic
     def claude_compact(self, line: str) -> None:
-        """Have the API summarise the conversation above this cell: what comes after it sends the summary in place of
-        the turns. Delete the cell, and the turns are back.
+        """Have the API summarise the conversation above this cell: later cells send the summary in place of the
+        turns. Delete this cell, and they send the turns again.
 
         %claude_compact [CHAT]
         """
@@ -93,8 +93,8 @@ class ConversationMagics(KernelMagics):
 
     @line_magic
     def claude_pin(self, line: str) -> None:
-        """Put a value, a text or a document at the front of the conversations, where the API keeps it to read it
-        again at a fraction of the price. Without a name: list what is pinned.
+        """Put a value, a text or a document at the front of all conversations. The API caches it, and later
+        questions read it at a fraction of the price. Without a name: list the pins.
 
         %claude_pin [EXPRESSION | PATH] [--ttl 5m|1h]
         """
@@ -116,7 +116,7 @@ class ConversationMagics(KernelMagics):
 
     @line_magic
     def claude_unpin(self, line: str) -> None:
-        """Take what is pinned away again.
+        """Remove a pin; without a name, all pins.
 
         %claude_unpin [EXPRESSION | PATH]
         """
@@ -147,7 +147,7 @@ class ConversationMagics(KernelMagics):
 
     @line_magic
     def claude_undo(self, line: str) -> None:
-        """Bring back what the last re-run of a cell replaced. Again: what the one before it replaced.
+        """Bring back the turn that the last re-run of a cell replaced. Repeat to go further back.
 
         %claude_undo
         """
@@ -160,7 +160,7 @@ class ConversationMagics(KernelMagics):
 
     @line_magic
     def claude_choose(self, line: str) -> None:
-        """Have another model's reply of the last comparison go on in the conversation. %claude_undo takes it back.
+        """Keep another model's reply of the last comparison in the conversation. %claude_undo reverses it.
 
         %claude_choose MODEL
         """
@@ -175,8 +175,8 @@ class ConversationMagics(KernelMagics):
 
     @line_magic
     def claude_recover(self, line: str) -> None:
-        """Show the replies that were paid for and are not in this notebook: their page was closed, or their kernel
-        died. They are put back into the conversation, in their cell's place.
+        """Show replies that were paid for but are not in this notebook, since its page was closed or its kernel died,
+        and put them back into the conversation at their cell's place.
 
         %claude_recover
         """
@@ -224,8 +224,8 @@ class ConversationMagics(KernelMagics):
 
     @line_magic
     def claude_resume(self, line: str) -> None:
-        """Take up a conversation: this notebook's own, from its file; or one of another notebook or JSON export, which
-        then stands in the place of this cell.
+        """Continue a saved conversation: without a name, the one in this notebook's own file; with one, that of another
+        notebook or JSON export, whose turns then stand at this cell's place.
 
         %claude_resume [FILE]
         """
@@ -361,8 +361,8 @@ class SystemMagics(KernelMagics):
     @no_var_expand
     @line_cell_magic
     def claude_system(self, line: str, cell: str | None = None) -> None:
-        """Give a conversation its system prompt, from this cell on; {{name}} takes it from a variable. Delete the cell,
-        and the prompt is gone. Without a text: say which one there is. --system in a cell holds for that cell only.
+        """Set a conversation's system prompt, from this cell on; {{name}} takes it from a variable. Delete the cell to
+        remove the prompt. Without a text: print the present one. The option --system is for one cell only.
 
         %claude_system [--chat NAME] TEXT
         %claude_system [--chat NAME] --none

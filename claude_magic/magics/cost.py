@@ -19,13 +19,13 @@ class CostMagics(KernelMagics):
 
     @line_magic
     def claude_cost(self, line: str) -> None:
-        """Tokens and dollars: of each cell of the notebook, of what else this session asked, of each model, in total;
-        what caching saved; and a chart of it.
+        """Show tokens and dollars per cell, per model and in total, with other requests of this session, what caching
+        saved, and a chart.
 
         %claude_cost [--out NAME] [--chart | --no-chart]
 
-        --out binds the ledger to a name, a row a call: a DataFrame of pandas, else of polars, else a list of dicts.
-        A terminal shows the chart only with --chart, in characters.
+        --out binds the ledger to a name, one row per request: a pandas DataFrame, else a polars one, else a list of
+        dicts. A terminal shows the chart only with --chart, in characters.
         """
         name, charted = _asked(line)
         from ..cost import ledger
@@ -45,12 +45,12 @@ class CostMagics(KernelMagics):
     @line_magic
     def claude_warm(self, line: str) -> None:
         """Fill the API's cache with what the next question will begin with (system prompt, pins, conversation), so
-        that it is answered sooner and reads at a fraction of the price. Nothing is asked.
+        that it is answered sooner and reads at a fraction of the price. No question is asked.
 
         %claude_warm [options] [CHAT]
 
-        The options are those of %%claude that the question will have: another model, effort or thinking reads
-        nothing of this cache.
+        Give the options that the question will have: a question with another model, effort or thinking setting
+        cannot use this cache.
         """
         from ..conversation import record
         from ..session import cache_warming

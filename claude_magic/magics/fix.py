@@ -23,8 +23,8 @@ class FixMagics(KernelMagics):
     @no_var_expand
     @line_magic
     def claude_fix(self, line: str) -> None:
-        """Have Claude correct the cell that failed last: shown as a diff, and put into a new cell below, which does
-        not run by itself. Words after the options are said as well.
+        """Have Claude correct the cell that failed last: shows a diff, and puts the corrected code into a new cell
+        below, which does not run by itself. Words after the options are added to the question.
 
         %claude_fix [options of %%claude] [words]
         """

@@ -35,7 +35,7 @@ class MapMagics(KernelMagics):
     @no_var_expand
     @line_cell_magic
     def claude_map(self, line: str, cell: str | None = None) -> None:
-        """Ask the same of each row of a frame, a column, a list, or anything that can be gone through.
+        """Ask the same prompt for each row of a DataFrame, a column, a list or any other iterable.
 
             %%claude_map FRAME --out NAME [options]
 
@@ -43,19 +43,18 @@ class MapMagics(KernelMagics):
 
         FRAME is an expression. In the prompt, {{row.column}} or {{row["a column"]}} is a value of the row, {{item}} an
         item of a list or a column; any other {{expression}} is evaluated once. NAME becomes a frame of the same kind
-        with reply, input_tokens, output_tokens, cost (dollars) and error: one bad row costs no other. Run again, only
-        rows without an answer are asked; rows that are the same are asked once.
+        with the columns reply, input_tokens, output_tokens, cost (dollars) and error: a row that fails stops no other.
+        When the cell runs again, only rows without an answer are asked. Equal rows are asked once.
 
           --concurrency N   rows asked at the same time, at most (default 8)
-          --budget DOLLARS  stop when this is spent; what is done is kept
-          --fresh           ask every row, those too that were answered before
-          --batch           by Message Batches: half the price, within 24 hours; the kernel may die meanwhile
+          --budget DOLLARS  stop when this is spent; finished rows are kept
+          --fresh           ask every row, also those that were answered before
+          --batch           use Message Batches: half the price, within 24 hours; the kernel may stop meanwhile
+          --background      let other cells run meanwhile; NAME is bound at the end
 
-          --background      let other cells run meanwhile; NAME is bound when all is done
-
-        %claude_map --resume    pick up the batches of this notebook; the cell, run again, does the same
-        %claude_map --status    say how they stand, or the maps in the background
-        %claude_map --cancel    end them; what was done can be picked up, or is bound
+        %claude_map --resume    collect the batches of this notebook; running the cell again does the same
+        %claude_map --status    show the state of batches and of maps in the background
+        %claude_map --cancel    cancel them; finished rows are kept
         %claude_map --wait      wait for the maps in the background
 
         --schema S makes a column of each field of S. --model, --system, --max-tokens, --effort, --thinking, --stop and

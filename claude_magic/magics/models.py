@@ -25,11 +25,11 @@ class ModelMagics(KernelMagics):
 
     @line_magic
     def claude_models(self, line: str) -> None:
-        """The models: size, price, thinking and effort, what they take, and when they retire.
+        """List the models: context size, prices, thinking and effort, kinds of input, and when they retire.
 
         %claude_models [--all]
 
-        Without --all, those that can be asked; with it, the retired ones too.
+        --all lists retired models as well.
         """
         if set(line.split()) - {"--all"}:
             raise UsageError("%claude_models takes nothing but --all.")
