@@ -6,13 +6,14 @@
 #                     hour: all but the browser's tests at both ends, a few and the tour in between;
 #                     TESTS="tests/test_values.py …" for those alone, everywhere
 # make pictures  README's, of a real JupyterLab
+# make reference  notebooks/reference.ipynb, from the magics and options in the code
 # make constraints  the newest versions into tests/constraints.txt
 
 PYTHON ?= python3
 OPEN ?= 1
 BIN := .venv/bin
 
-.PHONY: demo test drift bench test-versions pictures constraints clean
+.PHONY: demo test drift bench test-versions pictures reference constraints clean
 
 demo: .venv/demo
 	$(BIN)/claude-magic demo --to .demo $(if $(filter 0,$(OPEN)),--no-open)
@@ -47,6 +48,9 @@ test-versions: .venv/test
 
 pictures: .venv/test
 	$(BIN)/python tests/portrait.py
+
+reference: .venv/test
+	$(BIN)/python tests/reference.py
 
 constraints: .venv/test
 	{ echo '# The versions that `make test` installs, on each Python from 3.11 on: made by `make constraints`.'; \

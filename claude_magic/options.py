@@ -232,7 +232,7 @@ class Options:
         choices=models.EFFORTS,
         setting=True,
         group="model",
-        help="how hard to try: low, medium, high, xhigh, max",
+        help="how much work Claude puts in: low, medium, high, xhigh, max",
     )
     thinking: str | None = option(
         None,
@@ -294,7 +294,7 @@ class Options:
         choices=("5m", "1h", "off"),
         setting=True,
         group="conversation",
-        help="how long the API keeps the conversation to read it again at a fraction of the price: 5m, 1h, off",
+        help="how long the API caches the conversation, to read it again at a fraction of the price: 5m, 1h, off",
     )
     compact: str | None = option(
         None,
@@ -322,7 +322,7 @@ class Options:
         metavar="DOLLARS",
         parse=_dollars,
         group="cost",
-        help="dollars that this cell may cost at most",
+        help="limit for the cost of this cell, in dollars",
     )
     fallback: str | None = option(
         None,
@@ -331,7 +331,7 @@ class Options:
         setting=True,
         choices=(*models.LINES, *(model.id for model in models.MODELS)),
         group="model",
-        help="the model to ask instead where the first one refuses",
+        help="the model to ask instead if the first one refuses",
     )
     speed: str | None = option(
         None,
@@ -362,7 +362,7 @@ class Options:
         metavar="ID",
         setting=True,
         group="model",
-        help="an opaque id of who asks, for the API's abuse checks",
+        help="an opaque id of the user, for the API's abuse checks",
     )
     web_search: bool = option(False, "--web-search", group="tools", help="let Claude search the web")
     web_fetch: bool = option(
@@ -407,7 +407,7 @@ class Options:
         metavar="TYPE",
         choices="schemas",
         group="reply",
-        help="have Claude answer with this: a pydantic model, dataclass, TypedDict, JSON schema, or list[...] of one",
+        help="get data of this type: a pydantic model, dataclass, TypedDict, JSON schema, or list[...] of one",
     )
     citations: bool = option(False, "--citations", group="reply", help="have Claude cite the documents that go along")
     tools: str | None = option(
@@ -430,7 +430,12 @@ class Options:
         group="tools",
         help="how often Claude may call tools in one cell",
     )
-    once: bool = option(False, "--once", group="conversation", help="neither see the conversation nor join it")
+    once: bool = option(
+        False,
+        "--once",
+        group="conversation",
+        help="ask without the conversation: Claude does not see it, and the turn does not join it",
+    )
     cells: tuple[tuple[int, int | None], ...] = option(
         (),
         "--cells",
@@ -450,7 +455,7 @@ class Options:
         choices=("all", "new", "none"),
         setting=True,
         group="attached",
-        help="send the code along that ran, with outputs: all, new (since Claude's last turn), none",
+        help="send the code that ran, with its outputs: all, new (since Claude's last turn), none",
     )
     context_tokens: int = option(
         DEFAULT_CONTEXT_TOKENS,
@@ -459,7 +464,7 @@ class Options:
         parse=_whole_number,
         setting=True,
         group="attached",
-        help="how many tokens --cells and --context may take, roughly",
+        help="limit for --cells and --context, in tokens, roughly",
     )
     allow_secrets: bool = option(
         False,
@@ -474,7 +479,7 @@ class Options:
         parse=_whole_number,
         setting=True,
         group="attached",
-        help=f"the longest that a value's text may be, in tokens; unset: {DEFAULT_VALUE_TOKENS:,}, and strings whole",
+        help=f"limit for the text of one value, in tokens; unset: {DEFAULT_VALUE_TOKENS:,}, and strings whole",
     )
     cell_tokens: int = option(
         DEFAULT_CELL_TOKENS,
@@ -483,7 +488,7 @@ class Options:
         parse=_whole_number,
         setting=True,
         group="attached",
-        help="the longest that the text of all values of a cell may be, in tokens",
+        help="limit for the text of all values of a cell, in tokens",
     )
     raw: bool = option(False, "--raw", group="attached", help="send {{…}} as it is written")
     out: str | None = option(
