@@ -125,6 +125,61 @@ REPLY = """\
 | `citations` | the citations, in the order of their numbers: `citations[0]` is [1] |
 
 With `--schema` the variable holds the validated object instead; a `list[...]` becomes a DataFrame."""
+BEHAVIOUR = """\
+## How a conversation behaves
+
+- **Order.** Turns stand in the order in which their cells first ran. A cell that runs again sends the turns before \
+its own, and replaces its own in place; the turns after it are marked *asked before the change above* in \
+`%claude_history`. The turn of a deleted cell is no longer sent.
+- **Return.** `%load_ext` in a notebook that has turns brings the conversation back, and says how many turns, from \
+when, and what they cost.
+- **Errors.** A question that fails leaves the conversation as it was. A reply that you stop keeps what arrived. \
+Overload, rate limits and lost connections are retried, and the cell shows the wait.
+- **The page.** While a reply streams, a panel above it shows its state, the thinking, and Stop; at the end, static \
+HTML and Markdown take its place, which need no kernel and no widgets. A page that is reloaded in the middle of a \
+reply keeps the answer so far, with a dead panel above it until the cell runs again.
+- **Length.** A question that exceeds the model's context window is not sent; the message names the ways out: \
+`%claude_compact`, `%claude_reset`, or a model with a larger window.
+- **Replay.** With `replay = "only"`, each cell is answered from the notebook's own record, at its original pace, \
+with no key and no network. `"auto"` asks Claude where there is no record or the question changed.
+
+## Tools and files
+
+- A function's annotations and docstring say what it takes. Each call is shown with its exact arguments and its \
+result, and waits for your click, as `approve` says. `python` runs code in your namespace; `variables` and \
+`read_file` only read, and run unasked.
+- `--web-search`, `--web-fetch`, `--code-execution` and `--mcp` run on Anthropic's side. Each search, page and \
+program is shown with its results, charts as images. The container of `--code-execution` is kept from cell to cell.
+- The token of an MCP server: `%claude_key HOST` asks for it, or `mcp_tokens` names the environment variable that \
+holds it.
+- Files of `--image` and `--file` are fetched and sent as bytes, so that the notebook shows what Claude saw; \
+`--by-url` sends the address. Images are fitted to the API's limits and lose their metadata; tables go as a summary.
+- Some providers need an extra: `pip install '.[bedrock]'`, `aws`, `vertex` or `google-cloud`. For a gateway set \
+`base_url`; any client object of the SDK works as `ClaudeMagic.client`. Prices follow the provider.
+
+## Money
+
+- Tokens are those that the API reports, prices are those of genai-prices. `n/a` is an unknown price. `≥` marks a \
+reply that broke off before its last figures came.
+- A question that would exceed a budget is not sent; a reply that does is stopped and kept. Each cell says what is \
+left.
+- A cell that ran again, was stopped or was deleted was paid for as well, and `%claude_cost` counts it.
+
+## What is sent, and what is kept
+
+A cell's request goes to Claude, by the provider that is set, and nowhere else; `--show-request` prints it exactly. \
+There is no telemetry. What goes along is listed in the cell by name and tokens. Values that look like keys, tokens \
+or passwords are masked, and the cell says where; `--allow-secrets` sends them. Claude's text is made inert before \
+JupyterLab, which would run HTML and scripts in it, gets to see it.
+
+| What | Where it is kept |
+|---|---|
+| the conversation | in the notebook: each turn in the metadata of its cell's first output. It is read back as data, \
+checked against a schema, and never run. A record that is not whole is skipped, and a line says which |
+| replies as they come | in a journal in Jupyter's data folder, readable by you alone, for a month at most; `journal \
+= False` keeps none |
+| answers of `%%claude_map` | in the same folder, so that a map continues where it stopped |
+| your key | nowhere: it comes from the environment, a profile of the SDK, or `%claude_key`, and stays in memory |"""
 TRY = """\
 ## Try one
 
@@ -157,6 +212,7 @@ def notebook() -> dict[str, Any]:
         ("markdown", f"{SETTINGS}\n\n{_settings()}"),
         ("markdown", VALUES),
         ("markdown", REPLY),
+        ("markdown", BEHAVIOUR),
         ("markdown", TRY),
         ("code", "%%claude --effort low --max-tokens 300\nWhat is the variance of a sample?"),
         ("markdown", f"{SHELL}\n\n{_commands()}"),
