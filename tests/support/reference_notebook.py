@@ -344,8 +344,8 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def _code(typed: str) -> str:
-    """As code, in a table: a bar in it must not end the table's cell."""
-    return f"`{typed}`".replace("|", "\\|")
+    """As code, in a table: a bar would end the table's cell, and nbconvert shows the backslash that escapes one."""
+    return f"<code>{typed.replace('|', '&#124;')}</code>" if "|" in typed else f"`{typed}`"
 
 
 # In a sentence, what one types: magics, options, {{…}}, attributes, names with an underscore.
@@ -358,7 +358,7 @@ _TYPED = (
 def _prose(said: str, values: Iterable[str] = ()) -> str:
     """A sentence, with what one types in it as code: `values` are those that it names."""
     words = [rf"(?<![\w-]){re.escape(value)}(?![\w-])" for value in values]
-    return re.sub("|".join([*_TYPED, *words]), lambda found: f"`{found[0]}`", said).replace("|", "\\|")
+    return re.sub("|".join([*_TYPED, *words]), lambda found: f"`{found[0]}`", said)
 
 
 if __name__ == "__main__":
