@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import line_cell_magic, line_magic, magics_class, no_var_expand
 
-from .. import options
 from ..conversation.record import pin_metadata, system_metadata
 from ..conversation.turns import Pin, SystemPrompt, turns_of
 from ..errors import UsageError
 from .base import KernelMagics
+from .line import cut, read, refusal
 
 if TYPE_CHECKING:
     from ..conversation.turns import Conversation, Turn
@@ -42,13 +41,12 @@ class ConversationMagics(KernelMagics):
         """
         from ..render import history
 
-        words, flags = _words(line, "--full", "--json")
-        if len(words) > 1 or len(flags) > 1:
-            raise UsageError("%claude_history takes one chat, and --full or --json.")
-        for name, chat in self._chats(words).items():
-            if "--json" in flags:
+        asked = read(line, "%claude_history [CHAT] [--full | --json]")
+        form = asked.one_of("--full", "--json")
+        for name, chat in self._chats(asked.words).items():
+            if form == "--json":
                 print(history.history_json(chat))
-            elif "--full" in flags:
+            elif form == "--full":
                 for bundle in history.history_in_full(name, chat):
                     self._show(bundle)
             else:
@@ -62,8 +60,7 @@ class ConversationMagics(KernelMagics):
         """
         from ..conversation.record import reset_metadata
 
-        words, _ = _words(line)
-        chat = " ".join(words) or self.kernel.configuration.chat
+        chat = self._chat(line, "%claude_reset [CHAT]")
         count = self._session.chats.reset(chat)
         said = f"The conversation {chat!r} starts over; {turns_of(count)} left it."
         self._show({"text/plain": said}, reset_metadata(chat, time.time()))
@@ -74,10 +71,10 @@ class ConversationMagics(KernelMagics):
 
         %claude_continue [CHAT]
         """
-        words, _ = _words(line)
+        chat = self._chat(line, "%claude_continue [CHAT]")
         from . import ask
 
-        ask.continue_reply(self.kernel, " ".join(words) or self.kernel.configuration.chat)
+        ask.continue_reply(self.kernel, chat)
 
     @line_magic
     def claude_compact(self, line: str) -> None:
@@ -86,10 +83,10 @@ class ConversationMagics(KernelMagics):
 
         %claude_compact [CHAT]
         """
-        words, _ = _words(line)
+        chat = self._chat(line, "%claude_compact [CHAT]")
         from . import ask
 
-        ask.compact(self.kernel, " ".join(words) or self.kernel.configuration.chat)
+        ask.compact(self.kernel, chat)
 
     @line_magic
     def claude_pin(self, line: str) -> None:
@@ -151,7 +148,7 @@ class ConversationMagics(KernelMagics):
 
         %claude_undo
         """
-        _nothing(line, "%claude_undo")
+        read(line, "%claude_undo")
         turns, instead_of = self._session.undo()
         if not turns:
             print("Nothing to bring back: no cell that stands here was run again.")
@@ -166,10 +163,8 @@ class ConversationMagics(KernelMagics):
         """
         from ..session import comparison
 
-        words, _ = _words(line)
-        if len(words) != 1:
-            raise UsageError("%claude_choose wants one model.", advice="Write %claude_choose MODEL.")
-        chosen, place = comparison.choose(self._session, words[0])
+        (model,) = read(line, "%claude_choose MODEL").words
+        chosen, place = comparison.choose(self._session, model)
         said = f"{chosen.params['model']} goes on in the conversation, instead of {place.params['model']}."
         self._show({"text/plain": said}, _guests([chosen], [place.id]))
 
@@ -180,7 +175,7 @@ class ConversationMagics(KernelMagics):
 
         %claude_recover
         """
-        _nothing(line, "%claude_recover")
+        read(line, "%claude_recover")
         from ..conversation.record import DamagedRecord
         from ..notebook.journal import turn_of
         from ..session import restore
@@ -212,12 +207,10 @@ class ConversationMagics(KernelMagics):
         from ..notebook import files
         from ..render import export
 
-        words, _ = _words(line)
-        if not words or len(words) > 2:
-            raise UsageError("%claude_export wants a file.", advice="Write %claude_export FILE [CHAT].")
-        path = Path(words[0]).expanduser()
+        file, *chat = read(line, "%claude_export FILE [CHAT]").words
+        path = Path(file).expanduser()
         form = export.form_of(path)
-        chats = self._chats(words[1:])
+        chats = self._chats(chat)
         made = export.export(chats, form, title=path.stem, stem=path.stem)
         files.write_atomically(path, made.text.encode(), made.files)
         print(f"Wrote {path}: {turns_of(sum(map(len, chats.values())))}.")
@@ -231,10 +224,8 @@ class ConversationMagics(KernelMagics):
         """
         from ..session import restore
 
-        words, _ = _words(line)
+        words = read(line, "%claude_resume [FILE]").words
         session, cell = self._session, self.kernel.cell
-        if len(words) > 1:
-            raise UsageError("%claude_resume takes one file.", advice="A name with spaces goes in quotes.")
         path = Path(words[0]).expanduser() if words else session.path
         if path is None:
             raise UsageError(
@@ -253,6 +244,10 @@ class ConversationMagics(KernelMagics):
             print(f"{path} has no turns that are not here.")
             return
         self._show({"text/plain": f"{restore.summary(adopted)} taken up from {path}."}, _guests(adopted))
+
+    def _chat(self, line: str, usage: str) -> str:
+        """The conversation that a line names, else that of `%config`."""
+        return " ".join(read(line, usage, joined=True).words) or self.kernel.configuration.chat
 
     def _chats(self, words: Sequence[str]) -> dict[str, Conversation]:
         """The named conversation, or all. Raises `UsageError` if there is none."""
@@ -312,25 +307,13 @@ def _turns_in(path: Path) -> tuple[tuple[Turn, ...], tuple[str, ...]]:
     raise UsageError(f"{path} cannot be read: {why}.")
 
 
-def _words(line: str, *flags: str) -> tuple[list[str], set[str]]:
-    """The words of a magic's line, quoted ones whole, and its flags. Raises `UsageError` for one that is not known."""
-    words = options.words(line)
-    given = {word for word in words if word.startswith("--")}
-    for unknown in sorted(given - set(flags)):
-        raise UsageError(f"There is no option {unknown}.", advice=f"There are: {', '.join(flags) or 'none'}.")
-    return [word for word in words if word not in given], given
-
-
-_TTL = re.compile(r"\s--ttl(?:\s+|=)(\S+)")
-
-
 def _pinned(line: str) -> tuple[str, str]:
     """The expression of a line, and `--ttl`. Raises `UsageError` for a time that there is not."""
-    found = _TTL.search(f" {line}")
-    ttl = found.group(1) if found else "5m"
+    given, expression = cut(line, "--ttl")
+    ttl = "5m" if given is None else given
     if ttl not in ("5m", "1h"):
         raise UsageError(f"--ttl wants 5m or 1h, not {ttl!r}.")
-    return _TTL.sub("", f" {line}").strip(), ttl
+    return expression, ttl
 
 
 def _file(expression: str) -> Path | None:
@@ -341,17 +324,9 @@ def _file(expression: str) -> Path | None:
     return None
 
 
-def _nothing(line: str, magic: str) -> None:
-    if line.strip():
-        raise UsageError(f"{magic} takes no arguments.")
-
-
 def _cells(turns: Sequence[Turn]) -> str:
     numbers = [f"[{turn.execution_count}]" for turn in turns if turn.execution_count is not None]
     return f"{turns_of(len(turns))} {', '.join(numbers)}".strip()
-
-
-_OF_CHAT = re.compile(r"""(?:--chat|-c)(?:\s+|=)("[^"]+"|'[^']+'|\S+)\s*""")
 
 
 @magics_class
@@ -381,11 +356,10 @@ class SystemMagics(KernelMagics):
 
 def _asked(line: str, cell: str | None, chat: str) -> tuple[str, str]:
     """The chat, and the text or `--none`. Raises `UsageError`."""
-    rest = line.strip()
-    if found := _OF_CHAT.match(rest):
-        chat, rest = found.group(1).strip("\"'"), rest[found.end() :]
+    named, rest = cut(line.strip(), "--chat", "-c", leading=True)
+    chat = chat if named is None else named
     if cell is not None and rest:
         raise UsageError("%%claude_system takes only --chat on its first line.", advice="The text goes below it.")
     if rest.startswith("-") and rest != "--none":
-        raise UsageError(f"There is no option {rest.split()[0]}.", advice="There are: --chat NAME, --none.")
+        raise refusal("%claude_system [--chat NAME] TEXT, or --none", rest.split()[0])
     return chat, rest if cell is None else cell.strip()

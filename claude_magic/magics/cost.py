@@ -11,6 +11,9 @@ from .. import options
 from ..errors import UsageError
 from ..options import Options
 from .base import KernelMagics
+from .line import read, refusal
+
+_WARM = "%claude_warm [options] [CHAT]"
 
 
 @magics_class
@@ -73,28 +76,20 @@ def _to_warm(wanted: Options, chats: Sequence[str]) -> Options:
     """The options with the chat that the line names. Raises `UsageError` for those that no cache goes with."""
     for name in ("once", "count", "show_code", "out"):
         if getattr(wanted, name):
-            raise UsageError(f"%claude_warm does not take --{name.replace('_', '-')}.")
+            raise refusal(_WARM, f"--{name.replace('_', '-')}")
     if "," in wanted.model:
         raise UsageError("%claude_warm fills the cache of one model.", advice="Name one with --model, for each.")
     if len(chats) > 1:
-        raise UsageError("%claude_warm takes one chat.", advice="Write %claude_warm [options] [CHAT].")
+        raise refusal(_WARM, chats[1])
     return dataclasses.replace(wanted, chat=chats[0]) if chats else wanted
 
 
 def _asked(line: str) -> tuple[str | None, bool | None]:
     """The name after `--out`, and whether a chart is wanted, where the line says so. Raises `UsageError`."""
-    name, charted = None, None
-    words = iter(options.words(line))
-    for word in words:
-        if word in ("--chart", "--no-chart"):
-            charted = word == "--chart"
-        elif word == "--out":
-            name = _variable(next(words, ""))
-        else:
-            raise UsageError(
-                f"%claude_cost does not take {word}.", advice="Write %claude_cost [--out NAME] [--chart | --no-chart]."
-            )
-    return name, charted
+    asked = read(line, "%claude_cost [--out NAME] [--chart | --no-chart]")
+    charts = [flag == "--chart" for flag in asked.flags if flag != "--out"]
+    name = asked.values.get("--out")
+    return name if name is None else _variable(name), charts[-1] if charts else None
 
 
 def _variable(name: str) -> str:

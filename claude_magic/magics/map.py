@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import line_cell_magic, magics_class, no_var_expand
 
-from .. import options
 from ..errors import ReplyInterrupted, UsageError
 from . import map_line
 from .base import KernelMagics
+from .line import read
 
 if TYPE_CHECKING:
     from ..mapping.job import MapContext
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ..mapping.run import Maps
     from ..options import Options
     from ..request.build import Request
+
+_UNDER_WAY = f"%claude_map {' | '.join(map_line.LOOKING)}, or %%claude_map FRAME --out NAME with the prompt below it"
 
 
 @magics_class
@@ -62,7 +64,7 @@ class MapMagics(KernelMagics):
         --show-request prints the first row's request and sends nothing.
         """
         if cell is None:
-            self._look_after(options.words(line))
+            self._look_after(line)
             return
         try:
             self._map(line, cell.removesuffix("\n"))
@@ -91,14 +93,12 @@ class MapMagics(KernelMagics):
         else:
             self._maps.begin(asked, body, value, shape, context)
 
-    def _look_after(self, words: list[str]) -> None:
+    def _look_after(self, line: str) -> None:
         """`%claude_map --wait`, `--resume`, `--cancel`, `--status`: what of this notebook is under way."""
-        if len(words) != 1 or words[0] not in map_line.LOOKING:
-            raise UsageError(
-                "%claude_map takes --wait, --resume, --cancel or --status, for what is under way.",
-                advice="To map: %%claude_map FRAME --out NAME, and the prompt below it.",
-            )
-        self._maps.look_after(words[0], self._context())
+        wanted = read(line, _UNDER_WAY).one_of(*map_line.LOOKING)
+        if wanted is None:
+            raise UsageError("%claude_map wants an option, for what is under way.", advice=f"Write {_UNDER_WAY}.")
+        self._maps.look_after(wanted, self._context())
 
     def _context(self, schema: Any = None) -> MapContext:
         """What a map needs of this notebook; `schema` is the JSON schema of each reply."""

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.magic import line_magic, magics_class
 
 from .. import __version__, models
-from ..errors import UsageError
 from .base import KernelMagics
+from .line import read
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -31,9 +31,8 @@ class ModelMagics(KernelMagics):
 
         --all lists retired models as well.
         """
-        if set(line.split()) - {"--all"}:
-            raise UsageError("%claude_models takes nothing but --all.")
-        settings, retired = self.kernel.settings(), "--all" in line.split()
+        retired = "--all" in read(line, "%claude_models [--all]").flags
+        settings = self.kernel.settings()
         answer = self.kernel.session.client.models(settings, retired=retired)
         self.shell.display_pub.publish(models_table(answer, settings.provider, retired), {})
 
