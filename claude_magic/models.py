@@ -31,18 +31,22 @@ class Model:
     """
 
     id: str
-    line: str
     thinking: tuple[str, ...]
-    thinks: bool
-    shows_thinking: bool
-    effort: tuple[str, ...]
-    context: int
-    max_output: int
-    min_cache_tokens: int
+    thinks: bool = True
+    shows_thinking: bool = False
+    effort: tuple[str, ...] = EFFORTS
+    context: int = 1_000_000
+    max_output: int = 128_000
+    min_cache_tokens: int = 512
     capped: tuple[str, ...] = ()
     binds_thinking: bool = False
     capabilities: tuple[str, ...] = CAPABILITIES
     retires: date | None = None
+
+    @property
+    def line(self) -> str:
+        """The second word of its id: `opus`, `sonnet`, `haiku`."""
+        return self.id.split("-")[1]
 
     @property
     def lifecycle(self) -> str:
@@ -65,89 +69,71 @@ class Model:
 
 
 _FAST = ("claude-fable-5-2", "claude-mythos-5-2", "claude-opus-5-5", "claude-opus-5", "claude-opus-4-8")
-_ALL = EFFORTS
 _NO_XHIGH = ("low", "medium", "high", "max")
 _LOW_TO_HIGH = ("low", "medium", "high")
 
-
-def _row(
-    id: str,
-    thinking: str,
-    *,
-    thinks: bool = True,
-    shows: bool = False,
-    effort: tuple[str, ...] = _ALL,
-    context: int = 1_000_000,
-    max_output: int = 128_000,
-    min_cache: int = 512,
-    capped: tuple[str, ...] = (),
-    binds: bool = False,
-    retires: date | None = None,
-) -> Model:
-    return Model(
-        id=id,
-        line=id.split("-")[1],
-        thinking=tuple(thinking.split()),
-        thinks=thinks,
-        shows_thinking=shows,
-        effort=effort,
-        context=context,
-        max_output=max_output,
-        min_cache_tokens=min_cache,
-        capped=capped,
-        binds_thinking=binds,
-        retires=retires,
-    )
-
-
 # Newest first within a line: `resolve` relies on it.
 MODELS: tuple[Model, ...] = (
-    _row("claude-fable-5-2", "adaptive", binds=True),
-    _row("claude-fable-5-1", "adaptive", binds=True),
-    _row("claude-fable-5", "adaptive"),
-    _row("claude-mythos-5-2", "adaptive", binds=True),
-    _row("claude-mythos-5-1", "adaptive", binds=True),
-    _row("claude-mythos-5", "adaptive"),
-    _row("claude-opus-5-5", "adaptive", binds=True),
-    _row("claude-opus-5", "adaptive disabled", capped=("disabled",)),
-    _row("claude-opus-4-8", "adaptive disabled", thinks=False, min_cache=1024),
-    _row("claude-opus-4-7", "adaptive disabled", thinks=False, min_cache=2048),
-    _row("claude-opus-4-6", "adaptive disabled enabled", thinks=False, shows=True, effort=_NO_XHIGH, min_cache=4096),
-    _row(
-        "claude-opus-4-5",
-        "enabled disabled",
+    Model("claude-fable-5-2", ("adaptive",), binds_thinking=True),
+    Model("claude-fable-5-1", ("adaptive",), binds_thinking=True),
+    Model("claude-fable-5", ("adaptive",)),
+    Model("claude-mythos-5-2", ("adaptive",), binds_thinking=True),
+    Model("claude-mythos-5-1", ("adaptive",), binds_thinking=True),
+    Model("claude-mythos-5", ("adaptive",)),
+    Model("claude-opus-5-5", ("adaptive",), binds_thinking=True),
+    Model("claude-opus-5", ("adaptive", "disabled"), capped=("disabled",)),
+    Model("claude-opus-4-8", ("adaptive", "disabled"), thinks=False, min_cache_tokens=1024),
+    Model("claude-opus-4-7", ("adaptive", "disabled"), thinks=False, min_cache_tokens=2048),
+    Model(
+        "claude-opus-4-6",
+        ("adaptive", "disabled", "enabled"),
         thinks=False,
-        shows=True,
+        shows_thinking=True,
+        effort=_NO_XHIGH,
+        min_cache_tokens=4096,
+    ),
+    Model(
+        "claude-opus-4-5",
+        ("enabled", "disabled"),
+        thinks=False,
+        shows_thinking=True,
         effort=_LOW_TO_HIGH,
         context=200_000,
         max_output=64_000,
-        min_cache=4096,
+        min_cache_tokens=4096,
         retires=date(2027, 1, 22),
     ),
-    _row("claude-sonnet-5-5", "adaptive between_tools", capped=("between_tools",), binds=True),
-    _row("claude-sonnet-5", "adaptive disabled", min_cache=1024),
-    _row("claude-sonnet-4-6", "adaptive disabled enabled", thinks=False, shows=True, effort=_NO_XHIGH, min_cache=1024),
-    _row(
-        "claude-sonnet-4-5",
-        "enabled disabled",
+    Model("claude-sonnet-5-5", ("adaptive", "between_tools"), capped=("between_tools",), binds_thinking=True),
+    Model("claude-sonnet-5", ("adaptive", "disabled"), min_cache_tokens=1024),
+    Model(
+        "claude-sonnet-4-6",
+        ("adaptive", "disabled", "enabled"),
         thinks=False,
-        shows=True,
+        shows_thinking=True,
+        effort=_NO_XHIGH,
+        min_cache_tokens=1024,
+    ),
+    Model(
+        "claude-sonnet-4-5",
+        ("enabled", "disabled"),
+        thinks=False,
+        shows_thinking=True,
         effort=(),
         context=200_000,
         max_output=64_000,
-        min_cache=1024,
+        min_cache_tokens=1024,
         retires=date(2026, 11, 30),
     ),
-    _row("claude-haiku-5-5", "adaptive disabled", capped=("disabled",), binds=True),
-    _row(
+    Model("claude-haiku-5-5", ("adaptive", "disabled"), capped=("disabled",), binds_thinking=True),
+    Model(
         "claude-haiku-4-5",
-        "enabled disabled",
+        ("enabled", "disabled"),
         thinks=False,
-        shows=True,
+        shows_thinking=True,
         effort=(),
         context=200_000,
         max_output=64_000,
-        min_cache=4096,
+        min_cache_tokens=4096,
     ),
 )
 _BY_ID = {model.id: model for model in MODELS}

@@ -161,7 +161,7 @@ def _text(text: str) -> str:
     return text
 
 
-def option(
+def option(  # noqa: PLR0913  # one argument for each thing that a field says of its option
     default: Any,
     *flags: str,
     group: Group,
