@@ -1,9 +1,9 @@
-"""What each Claude model accepts, as a table: one row a model.
+"""Table of the Claude models: what each accepts, one row per model.
 
 Source: the Messages API documentation of October-November 2026 (models overview, thinking, effort,
-prompt caching, structured outputs) and, for the dates of retirement, the SDK (2.14, `DEPRECATED_MODELS`).
-Prices are not here: they come from genai-prices. A model that is not in the table is asked as it is, with
-no setting of ours and no check, so that a new model works on the day it appears.
+prompt caching, structured outputs) and, for retirement dates, the SDK (2.14, `DEPRECATED_MODELS`).
+Prices are not here: they come from genai-prices. Requests to a model that is not in the table go out with
+no defaults and no checks of ours, so that a new model works on the day it appears.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from dataclasses import dataclass
 from datetime import date
 
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
-# What a model can be given or asked for, by the names that the API's own list has for it.
+# Capabilities of models, by their names in the API's list of models.
 CAPABILITIES = ("image_input", "pdf_input", "structured_outputs", "server_tools")
 
 
 @dataclass(frozen=True)
 class Model:
-    """One model's limits.
+    """One model: its id, its limits (in tokens) and what it accepts.
 
-    `thinking` are the accepted `thinking.type` values; `thinks` says whether it thinks when
-    `thinking` is left out; `shows_thinking` whether thinking text comes without asking for
-    `display: summarized`. `effort` are the accepted `output_config.effort` values; with a thinking
-    type that is in `capped` they end at `high`. `binds_thinking`: a replayed thinking block is
-    bound to all that stands before it. `capabilities` are those of `CAPABILITIES` that it has. `retires`
-    is the day on which the Claude API stops serving a deprecated model. Sizes are in tokens.
+    `thinking` lists the accepted `thinking.type` values; `thinks` says whether the model thinks when
+    `thinking` is left out, `shows_thinking` whether it returns the thinking's text without
+    `display: summarized`. `effort` lists the accepted `output_config.effort` values; with a thinking
+    type in `capped`, none above `high`. `binds_thinking` says whether the API refuses a thinking block
+    when anything before it has changed. `capabilities` are the model's entries of `CAPABILITIES`. `retires`
+    is the day on which the Claude API stops serving a deprecated model.
     """
 
     id: str
@@ -50,21 +50,21 @@ class Model:
 
     @property
     def lifecycle(self) -> str:
-        """`active`, or `deprecated`: headed for retirement. Retired models have no row."""
+        """`active` or `deprecated` (a retirement date is set). Retired models have no row."""
         return "deprecated" if self.retires else "active"
 
     @property
     def version(self) -> tuple[int, ...]:
-        """The numbers of its id: `(5, 5)`, `(5,)`."""
+        """The version in the model's id: `(5, 5)`, `(5,)`."""
         return tuple(int(digits) for digits in re.findall(r"\d+", self.id)[:2])
 
     @property
     def fast(self) -> bool:
-        """Whether it takes `speed: fast`: the Claude API has a rate for it (genai-prices 0.2.3)."""
+        """Whether the model takes `speed: fast`: genai-prices 0.2.3 has a fast price for it."""
         return self.id in _FAST
 
     def efforts_with(self, thinking_type: str) -> tuple[str, ...]:
-        """The efforts that go with a `thinking.type`."""
+        """The `output_config.effort` values that the model accepts with a `thinking.type`."""
         return tuple(e for e in self.effort if thinking_type not in self.capped or e in _LOW_TO_HIGH)
 
 
@@ -137,8 +137,8 @@ MODELS: tuple[Model, ...] = (
     ),
 )
 _BY_ID = {model.id: model for model in MODELS}
-# The models that were to be gone when this table was written, and since when (anthropic 2.12.0,
-# resources/messages/messages.py, DEPRECATED_MODELS: from 2.13 on it no longer lists models that are retired).
+# Retired models, with their retirement dates (anthropic 2.12.0, resources/messages/messages.py, DEPRECATED_MODELS:
+# from 2.13 on the SDK no longer lists retired models).
 RETIRED = {
     "claude-mythos-preview": date(2026, 6, 30),
     "claude-opus-4": date(2026, 6, 15),
@@ -160,29 +160,29 @@ DEFAULT_MODEL = "claude-opus-5-5"
 
 
 def resolve(name: str) -> str:
-    """`opus`, `sonnet`, `haiku` or `fable` → the id of the newest of that line; any other name as it is."""
+    """The model id for a name: the newest of its line for `opus`, `sonnet`, `haiku`, `fable`; else the name itself."""
     return next((model.id for model in MODELS if model.line == name and name in LINES), name)
 
 
 def lookup(model_id: str) -> Model | None:
-    """The row of a model, its dated and provider-prefixed spellings included; `None` if unknown."""
-    return _BY_ID.get(_bare(model_id))
+    """The row of a model id, dated or provider-prefixed spellings included; `None` if unknown."""
+    return _BY_ID.get(_bare_id(model_id))
 
 
-def _bare(model_id: str) -> str:
+def _bare_id(model_id: str) -> str:
     bare = re.sub(r"^.*?(claude-)", r"\1", model_id)
     return re.sub(r"[-@]\d{8}.*$|-latest$|-v\d.*$|@default$", "", bare)
 
 
 def retirement_note(model_id: str, today: date) -> str:
-    """When a model that is deprecated retires, as a note; empty for any other.
+    """A note with the retirement date of a deprecated or retired model; empty for any other.
 
-    The dates are those of the platforms that Anthropic runs; Amazon Bedrock and Google set their own
-    (platform.claude.com, model deprecations), so their spellings of an id have no note.
+    The dates hold on Anthropic's own platforms; Amazon Bedrock and Google set their own
+    (platform.claude.com, model deprecations), so their spellings of an id get no note.
     """
     if not model_id.startswith("claude-") or "@" in model_id:
         return ""
-    bare = _bare(model_id)
+    bare = _bare_id(model_id)
     row = _BY_ID.get(bare)
     retires = row.retires if row else RETIRED.get(bare.removesuffix("-0"))
     if retires is None:
@@ -191,15 +191,15 @@ def retirement_note(model_id: str, today: date) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:
-    """The three model ids nearest to a name that the API does not know, best first."""
+    """The three model ids most similar to an unknown name, best first; `known` are ids from the API's list."""
     import difflib
 
     ids = list(dict.fromkeys([*known, *_BY_ID]))
     wanted = sorted(re.findall(r"[a-z]+|\d+", name.lower()))
 
-    def likeness(model_id: str) -> float:
+    def similarity(model_id: str) -> float:
         parts = sorted(re.findall(r"[a-z]+|\d+", model_id))
         words = difflib.SequenceMatcher(None, wanted, parts).ratio()
         return words + difflib.SequenceMatcher(None, name.lower(), model_id).ratio()
 
-    return sorted(ids, key=likeness, reverse=True)[:3]
+    return sorted(ids, key=similarity, reverse=True)[:3]

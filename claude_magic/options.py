@@ -1,8 +1,7 @@
-"""What a cell may ask: one field per option.
+"""Options of a `%%claude` line: one dataclass field each, and the parser for them.
 
-The field carries all there is to know of it: its flags, what it takes, its help, and whether its
-default can be set by `%config ClaudeMagic.…`. The parser, the help text, the configuration and
-completion are all read off the fields.
+Each field's metadata holds the option's flags, parser, help text and completions, and whether its default can be set
+with `%config ClaudeMagic.…`. The line parser, the help text, the configuration and completion all read these fields.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from .conversation.turns import DEFAULT_CHAT
 from .errors import UsageError
 
 DEFAULT_MAX_TOKENS = 32_000
-# What the values of a prompt may take; `parts.py` turns it into bytes.
+# Token limits for the text of values in a prompt; `content/parts.py` turns tokens into bytes.
 DEFAULT_VALUE_TOKENS = 2_500
 DEFAULT_CELL_TOKENS = 500_000
 DEFAULT_CONTEXT_TOKENS = 20_000
 DEFAULT_MAX_TOOL_CALLS = 25
 DEFAULT_CONCURRENCY = 8
 BUILT_IN_TOOLS = ("python", "variables", "read_file")
-# The API compacts no shorter conversation (CLAUDE_API.md §6).
+# The smallest threshold that the API takes for compaction (CLAUDE_API.md §6).
 MIN_COMPACT_TOKENS = 50_000
 REPLAY = ("off", "auto", "only")
 # What an option is about; the reference lists options by it.
@@ -35,13 +34,13 @@ Group = Literal["model", "attached", "conversation", "reply", "tools", "cost"]
 
 
 class SecretValue(ValueError):
-    """A value that must not be shown again: the message does without it."""
+    """An invalid option value that may be a secret: the error message leaves the value out."""
 
 
 _AMOUNT = re.compile(r"\$?[0-9]{1,7}(?:\.[0-9]{1,6})?")
 _NUMBER = re.compile(r"[0-9]{1,9}|[0-9]{1,3}(?:_[0-9]{3}){1,2}")
 _RANGE = re.compile(r"([0-9]{0,9})\s*(?:(-)\s*([0-9]{0,9}))?")
-# What IPython itself lives on.
+# Names that IPython itself needs: `--out` must not overwrite them.
 IPYTHON_NAMES = frozenset({"In", "Out", "exit", "quit", "open", "get_ipython"})
 
 
@@ -109,7 +108,7 @@ def _clear_tools(text: str) -> str:
 
 
 def _cells(text: str) -> tuple[tuple[int, int | None], ...]:
-    """Numbers and ranges of cells: the first and the last of each, `None` where it is open."""
+    """Ranges of cell numbers as (first, last) pairs, from text such as `3-7` or `3,5,8-`; `None` for an open end."""
     found: list[tuple[int, int | None]] = []
     for part in text.replace("–", "-").split(","):
         numbers = _RANGE.fullmatch(part.strip())
@@ -142,7 +141,7 @@ def _domains(text: str) -> str:
 
 
 def _server(text: str) -> str:
-    """An MCP server's address. What it says of a wrong one does not repeat it: it may hold a password."""
+    """An MCP server's address. Error messages do not repeat it, since it may hold a password."""
     parts = urlsplit(text)
     if parts.scheme != "https" or not parts.hostname or not text.isascii() or not text.isprintable() or " " in text:
         raise SecretValue("an address that opens with https://")
@@ -173,11 +172,12 @@ def option(  # noqa: PLR0913  # one argument for each thing that a field says of
     choices: tuple[str, ...] | str = (),
     commas: bool = False,
 ) -> Any:
-    """A field of `Options`.
+    """A dataclass field of `Options`, with the option's metadata.
 
-    No `metavar`: a switch. `setting`: its default is a trait of `ClaudeMagic`. `choices` are offered
-    by completion: values, or what only the notebook knows, by the names of its sources (`chats`, `files`,
-    `functions`, `schemas`, `variables`), with a space between two. `commas`: several in one word.
+    An option without `metavar` is a switch. `setting`: the default is also a trait of `ClaudeMagic`. `choices` are for
+    completion: a tuple of values, or a string with the names of sources in the notebook (`chats`, `files`, `functions`,
+    `schemas`, `tools`, `variables`), separated by spaces. `repeat`: may be given several times. `commas`: takes several
+    values with commas between them.
     """
     about = {
         "group": group,
@@ -193,7 +193,7 @@ def option(  # noqa: PLR0913  # one argument for each thing that a field says of
 
 @dataclass(frozen=True)
 class Options:
-    """The options of one cell, with the API's names where the API has the thing."""
+    """The options of one cell, under the API's names where the API has the same parameter."""
 
     model: str = option(
         models.DEFAULT_MODEL,
@@ -518,10 +518,11 @@ class Options:
 
 @dataclass(frozen=True)
 class MapOptions:
-    """What the line of a `%%claude_map` cell asks for.
+    """The options of a `%%claude_map` cell.
 
-    `over` is a Python expression for the data; `options` are those that a cell takes, too; `concurrency` is how many
-    rows are asked at once, at most.
+    `over` is a Python expression for the data; `options` are those of `%%claude`; `concurrency` is the largest number
+    of requests at a time. `batch` sends Message Batches, `background` lets the cell return at once, `fresh` asks rows
+    again that have a kept answer.
     """
 
     over: str
@@ -535,15 +536,15 @@ class MapOptions:
 FIELDS = dataclasses.fields(Options)
 BY_FLAG = {flag: field for field in FIELDS for flag in field.metadata["flags"]}
 
-# A word of an option line: quoted parts may hold spaces; a backslash is a backslash.
+# A word of an option line: quoted parts may hold spaces; a backslash has no special meaning.
 _WORD = re.compile(r"""(?:"[^"]*"|'[^']*'|\{\{.*?\}\}|[^\s"'])+|["']""")
 
 
 def parse(line: str, defaults: Options) -> tuple[Options, str]:
-    """Split a magic's line into options and the text after them, which is byte for byte.
+    """Split a magic's line into options and the text after them, which stays as it was typed.
 
-    Options end at the first word that does not open with `-`, or after a word `--`. Raises
-    `UsageError` for an option that does not exist, and for a value that does not fit.
+    Options end at the first word that does not start with `-`, or after a word `--`. Raises
+    `UsageError` for an unknown option and for an invalid value.
     """
     given: dict[str, Any] = {}
     at = 0
@@ -552,13 +553,13 @@ def parse(line: str, defaults: Options) -> tuple[Options, str]:
         if word.group() == "--":
             return dataclasses.replace(defaults, **given), line[at + 1 :]
         option_field, value, at = _option(line, word, at)
-        given[option_field.name] = _with_former(option_field, given.get(option_field.name), value)
+        given[option_field.name] = _appended(option_field, given.get(option_field.name), value)
     rest = line[word.start() :] if word else ""
     return dataclasses.replace(defaults, **given), rest
 
 
-def _with_former(option_field: Any, former: Any, value: Any) -> Any:
-    """The value of an option behind those that it was given before, where it takes several; else instead of them."""
+def _appended(option_field: Any, former: Any, value: Any) -> Any:
+    """The new value appended to the former ones, for options that take several; else the new value alone."""
     if option_field.metadata["repeat"]:
         return (*(former or ()), value)
     if former and isinstance(value, tuple):
@@ -567,7 +568,7 @@ def _with_former(option_field: Any, former: Any, value: Any) -> Any:
 
 
 def words(line: str) -> list[str]:
-    """The words of a magic's line, without the quotes around them.
+    """The words of a magic's line, with their quotes removed.
 
     Raises `UsageError` for a quote that is not closed.
     """
@@ -575,7 +576,7 @@ def words(line: str) -> list[str]:
 
 
 def spans(line: str) -> list[str]:
-    """The words of a magic's line as they are written, quotes included."""
+    """The words of a magic's line as typed, quotes included."""
     return _WORD.findall(line)
 
 
@@ -586,7 +587,7 @@ def _next_word(line: str, at: int) -> re.Match[str] | None:
 
 
 def _option(line: str, word: re.Match[str], at: int) -> tuple[dataclasses.Field[Any], Any, int]:
-    """One option with its value, from `--name value` or `--name=value`, and where it ends."""
+    """One option, from `--name value` or `--name=value`: its field, its value, and the position after it."""
     flag, equals, attached = word.group().partition("=")
     option_field = BY_FLAG.get(flag)
     if option_field is None:
@@ -635,7 +636,7 @@ def _suggestion(flag: str) -> str:
 
 
 def help_text() -> str:
-    """All options, one or two lines each."""
+    """Help for all options, one or two lines each."""
     lines = []
     for option_field in FIELDS:
         about = option_field.metadata
