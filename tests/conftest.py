@@ -1,7 +1,7 @@
-"""The real parts that tests share: the recordings' server, the stand-in, kernels, JupyterLab in a browser.
+"""What any test may ask for, and of which kind each test is.
 
-`CLAUDE_MAGIC_SCREENSHOTS` names the folder that pictures go to. Where there is no Chromium the tests that want one are
-skipped; where `CI` is set they fail instead.
+Each start of pytest imports this, so it is light: a kernel is imported by who asks for one, and what drives a browser
+is in `browser/conftest.py`.
 """
 
 from __future__ import annotations
@@ -13,17 +13,75 @@ import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from packaging.requirements import Requirement
-from playwright.sync_api import Browser
 
 from claude_magic import offline
-from support.jupyterlab import CHROMIUM, KEY, LOAD, NAME, Lab, Page, SteeredServer, chromium
-from support.kernel import Kernel
 from support.recordings import CORPUS
 
+if TYPE_CHECKING:
+    from support.kernel import Kernel
+
 CONSTRAINTS = Path(__file__).parent / "constraints.txt"
+# The marker of a test that asks for a fixture; other tests carry theirs by hand.
+MARKERS = {"browser": "browser", "kernel": "kernel", "corpus": "corpus"}
+# In this order: what takes long begins first, so that no process waits for another at the end.
+KINDS = ("browser", "slow", "kernel")
+
+
+def pytest_configure() -> None:
+    """A shell starts what runs behind it with Interrupts ignored, in which no test of them could pass."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark tests by what they ask for. Of several processes, one takes the browser's tests, or a file's of one kind."""
+    for item in items:
+        for name in MARKERS.keys() & set(getattr(item, "fixturenames", ())):
+            item.add_marker(MARKERS[name])
+    if not hasattr(config, "workerinput"):
+        return
+    for item in items:
+        kind = _kind(item)
+        item.add_marker(pytest.mark.xdist_group("browser" if kind == "browser" else f"{kind} {item.path}"))
+    items.sort(key=lambda item: (*KINDS, "").index(_kind(item)))
+
+
+def _kind(item: pytest.Item) -> str:
+    """The first of `KINDS` that a test is of, if any."""
+    return next((kind for kind in KINDS if item.get_closest_marker(kind)), "")
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """For `make drift`: which of the installed packages are not of the versions that `make test` is held to."""
+    if config.option.markexpr != "drift":
+        return None
+    from packaging.requirements import Requirement
+
+    named = [Requirement(line) for line in CONSTRAINTS.read_text().splitlines() if not line.startswith("#")]
+    held = {each.name: str(each.specifier)[2:] for each in named if not each.marker or each.marker.evaluate()}
+    found = {name: importlib.metadata.version(name) for name in held}
+    moved = [f"{name} {found[name]} (was {held[name]})" for name in held if found[name] != held[name]]
+    return f"not as in tests/constraints.txt: {', '.join(moved) or 'none'}"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Kernels keep what they keep in a folder of this run, and not in the reader's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JUPYTER_DATA_DIR", str(tmp_path_factory.mktemp("jupyter")))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Tests start from an environment that knows no key."""
+    for name in [name for name in os.environ if name.startswith("ANTHROPIC_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("ANTHROPIC_CONFIG_DIR", str(tmp_path / "no-profile"))
 
 
 @pytest.fixture(scope="session")
@@ -56,94 +114,11 @@ def shared() -> Iterator[offline.Server]:
         yield running
 
 
-def pytest_configure() -> None:
-    """A shell starts what runs behind it with Interrupts ignored, in which no test of them could pass."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def pytest_report_header(config: pytest.Config) -> str | None:
-    """For `make drift`: which of the installed packages are not of the versions that `make test` is held to."""
-    if config.option.markexpr != "drift":
-        return None
-    named = [Requirement(line) for line in CONSTRAINTS.read_text().splitlines() if not line.startswith("#")]
-    held = {each.name: str(each.specifier)[2:] for each in named if not each.marker or each.marker.evaluate()}
-    found = {name: importlib.metadata.version(name) for name in held}
-    moved = [f"{name} {found[name]} (was {held[name]})" for name in held if found[name] != held[name]]
-    return f"not as in tests/constraints.txt: {', '.join(moved) or 'none'}"
-
-
-@pytest.fixture(autouse=True, scope="session")
-def no_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Kernels keep what they keep in a folder of this run, and not in the reader's."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("JUPYTER_DATA_DIR", str(tmp_path_factory.mktemp("jupyter")))
-        yield
-
-
-@pytest.fixture(autouse=True)
-def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Tests start from an environment that knows no key."""
-    for name in [name for name in os.environ if name.startswith("ANTHROPIC_")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("ANTHROPIC_CONFIG_DIR", str(tmp_path / "no-profile"))
-
-
 @pytest.fixture(scope="module")
 def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
     """A real IPython kernel, started in an empty folder."""
+    from support.kernel import Kernel
+
     running = Kernel(tmp_path_factory.mktemp("notebook"))
     yield running
     running.stop()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no chromium on the PATH")
-    with chromium() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def steered() -> Iterator[SteeredServer]:
-    with SteeredServer() as running:
-        yield running
-
-
-@pytest.fixture
-def server(steered: SteeredServer) -> Iterator[SteeredServer]:
-    """The stand-in that the browser's kernels ask: each test finds it with no script, and holding nothing."""
-    yield steered
-    steered.release()
-    steered.script = None
-    steered.lies = {}
-
-
-@pytest.fixture(scope="module")
-def environment(steered: SteeredServer) -> dict[str, str]:
-    return {"ANTHROPIC_BASE_URL": steered.url, "ANTHROPIC_API_KEY": KEY}
-
-
-@pytest.fixture(scope="module")
-def lab(browser: Browser, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with Lab(browser, tmp_path_factory.mktemp("lab"), "lab", environment) as running:
-        yield running.open(NAME, [LOAD])
-
-
-@pytest.fixture(scope="module")
-def notebook(browser: Browser, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with Lab(browser, tmp_path_factory.mktemp("notebook"), "notebook", environment) as running:
-        yield running.open(NAME, [LOAD])
-
-
-@pytest.fixture(params=["lab", "notebook"])
-def either(request: pytest.FixtureRequest) -> Page:
-    """JupyterLab's page, then Notebook's."""
-    return request.getfixturevalue(request.param)
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where screenshots go."""
-    return Path(os.environ.get("CLAUDE_MAGIC_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))

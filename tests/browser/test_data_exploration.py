@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from support.jupyterlab import Page, SteeredServer, begin
+from support.jupyterlab import Page, begin
+from support.steered_server import SteeredServer
 
 pytestmark = pytest.mark.browser
 

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from support.hostile_markdown import HOSTILE
-from support.jupyterlab import KEY, LOAD, NAME, Page, SteeredServer, begin
+from support.jupyterlab import LOAD, NAME, Page, begin
 from support.kernel import plain
+from support.steered_server import KEY, SteeredServer
 
 pytestmark = pytest.mark.browser
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from support.jupyterlab import Page, SteeredServer, begin
+from support.jupyterlab import Page, begin
+from support.steered_server import SteeredServer
 
 pytestmark = pytest.mark.browser
 

@@ -12,8 +12,8 @@ from IPython.core.interactiveshell import InteractiveShell
 
 from claude_magic.errors import ClaudeError, ReplyInterrupted, UsageError
 from claude_magic.mapping.run import Background, kernel_loop
-from support.jupyterlab import KEY, SteeredServer
 from support.kernel import Kernel
+from support.steered_server import KEY, SteeredServer
 
 ROWS = 30
 SOME_EVENTS = 60  # those of a few rows

@@ -1,4 +1,4 @@
-"""The bars of what cells cost: what their HTML and their characters say, and how they look in JupyterLab."""
+"""The bars of what cells cost: what their HTML and their characters say."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ import itertools
 import re
 from collections.abc import Sequence
 from decimal import Decimal
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -17,7 +16,6 @@ from PIL import ImageColor
 from claude_magic.cost.pricing import KINDS
 from claude_magic.render import cost_chart
 from claude_magic.render.cost_chart import Bar
-from support.jupyterlab import Page, begin
 
 PAGES = ("#ffffff", "#111111")  # JupyterLab's, light and dark
 GAPS = ("#dadada", "#323232")  # the grey of a gap on them
@@ -205,43 +203,3 @@ def as_seen(colour: str, eyes: list[list[float]]) -> list[float]:
 
 def linear(colour: str) -> list[float]:
     return [((level / 255 + 0.055) / 1.055) ** 2.4 for level in ImageColor.getrgb(colour)[:3]]
-
-
-# Of each bar's parts in a page: how wide, and of which colour; and the colours of the text beside it and of the page.
-SHOWN = """(() => {
-  const table = bed.area(given).querySelector('.claude-magic table:has(td > div)')
-  const parts = [...table.querySelectorAll('td > div > div')]
-  return {
-    parts: parts.map(part => [part.getBoundingClientRect().width, getComputedStyle(part).backgroundColor]),
-    text: getComputedStyle(table).color,
-    over: table.scrollWidth > bed.area(given).clientWidth,
-  }
-})()"""
-
-
-@pytest.mark.browser
-def test_in_jupyterlab_it_reads_in_light_and_dark_wide_and_narrow_trusted_or_not(lab: Page, pictures: Path) -> None:
-    begin(lab, ['%config ClaudeMagic.provider = "offline"', "%%claude\nWhat is an owl?", "%claude_cost"])
-    for cell in (1, 2, 3):
-        lab.finish(cell)
-    lab.save()
-    lab.lab.copy_untrusted(lab.name, "stranger.ipynb")
-    stranger = lab.lab.open("stranger.ipynb")
-    for page, trust in ((lab, "trusted"), (stranger, "untrusted")):
-        for width, theme in itertools.product((1280, 800), ("Light", "Dark")):
-            look(page, width, theme, pictures / f"cost-{trust}-{width}-{theme.lower()}.png")  # type: ignore[arg-type]
-    assert not lab.errors and not stranger.errors
-    stranger.close()
-    lab.theme("Light")
-
-
-def look(page: Page, width: int, theme: Literal["Light", "Dark"], picture: Path) -> None:
-    page.resize(width, 1200)
-    page.theme(theme)
-    page.screenshot(picture, 3)
-    shown = page.value(SHOWN, 3)
-    assert len(shown["parts"]) >= 2 and not shown["over"]
-    colours = {"rgb({}, {}, {})".format(*ImageColor.getrgb(each)) for each in cost_chart.COLOURS.values()}
-    assert all(wide >= 2 and colour in colours for wide, colour in shown["parts"])
-    red, *_ = map(int, re.findall(r"\d+", shown["text"]))
-    assert red > 180 if theme == "Dark" else red < 80
