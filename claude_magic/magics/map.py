@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.magic import line_cell_magic, magics_class, no_var_expand
 
 from ..errors import ReplyInterrupted, UsageError
-from . import map_line
 from .base import KernelMagics
-from .line import read
+from .line import MAP_ACTIONS, read, read_map
 
 if TYPE_CHECKING:
     from ..mapping.job import MapContext
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
     from ..options import Options
     from ..request.build import Request
 
-_UNDER_WAY = f"%claude_map {' | '.join(map_line.LOOKING)}, or %%claude_map FRAME --out NAME with the prompt below it"
+_UNDER_WAY = f"%claude_map {' | '.join(MAP_ACTIONS)}, or %%claude_map FRAME --out NAME with the prompt below it"
 
 
 @magics_class
@@ -81,7 +80,7 @@ class MapMagics(KernelMagics):
 
         context, namespace = self._context(), self.shell.user_ns
         run.adopt_early(context)
-        asked = map_line.read(line, self.kernel.configuration.defaults())
+        asked = read_map(line, self.kernel.configuration.defaults())
         value = _value_of(asked.over, namespace)
         if asked.options.out is None and not asked.options.show_request:
             raise UsageError("The result needs a name.", advice=f"Write %%claude_map {asked.over} --out NAME.")
@@ -95,7 +94,7 @@ class MapMagics(KernelMagics):
 
     def _look_after(self, line: str) -> None:
         """`%claude_map --wait`, `--resume`, `--cancel`, `--status`: what of this notebook is under way."""
-        wanted = read(line, _UNDER_WAY).one_of(*map_line.LOOKING)
+        wanted = read(line, _UNDER_WAY).one_of(*MAP_ACTIONS)
         if wanted is None:
             raise UsageError("%claude_map wants an option, for what is under way.", advice=f"Write {_UNDER_WAY}.")
         self._maps.look_after(wanted, self._context())

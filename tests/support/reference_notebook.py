@@ -15,7 +15,8 @@ from typing import Any, get_args
 from traitlets import Enum
 
 from claude_magic import cli, options
-from claude_magic.magics import map_line, registry
+from claude_magic.magics import registry
+from claude_magic.magics.line import map_flags
 from claude_magic.session.configuration import ClaudeMagic
 
 PATH = Path(__file__).parents[2] / "notebooks" / "reference.ipynb"
@@ -304,7 +305,7 @@ def _map() -> Iterator[str]:
     yield from (_prose(each) for each in about.paragraphs)
     for title, head, rows in ((MAP_OPTIONS, "Option", about.flags), (MAP_COMMANDS, "You type", commands)):
         yield f"{title}\n\n{_table([head, 'What it does'], [[_code(typed), _prose(said)] for typed, said in rows])}"
-    taken = map_line.flags()
+    taken = map_flags()
     refused = [flag for field in options.FIELDS for flag in field.metadata["flags"][:1] if flag not in taken]
     yield MAP_REFUSED.format(", ".join(_code(flag) for flag in refused))
 

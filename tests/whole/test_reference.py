@@ -7,7 +7,8 @@ import re
 import pytest
 
 from claude_magic import options
-from claude_magic.magics import map_line, registry
+from claude_magic.magics import registry
+from claude_magic.magics.line import MAP_ACTIONS, MAP_FLAGS, map_flags
 from claude_magic.magics.map import MapMagics
 from claude_magic.render.turn import ReplyText
 from claude_magic.session.configuration import ClaudeMagic
@@ -41,8 +42,8 @@ def test_each_default_is_in_it_with_its_value() -> None:
 def test_options_and_commands_of_a_map_are_those_that_it_takes() -> None:
     about = reference.help_of(MapMagics, "claude_map")
     named = {flag.split()[0] for flag, _ in about.flags}
-    assert map_line.OWN.keys() <= named <= {*map_line.OWN, *map_line.flags()}
-    assert {typed.split()[1] for typed, _ in about.usages[1:]} == set(map_line.LOOKING)
+    assert MAP_FLAGS.keys() <= named <= {*MAP_FLAGS, *map_flags()}
+    assert {typed.split()[1] for typed, _ in about.usages[1:]} == set(MAP_ACTIONS)
 
 
 def test_each_attribute_of_a_reply_is_in_it() -> None:
