@@ -52,9 +52,6 @@ pictures: .venv/test
 reference: .venv/test
 	$(BIN)/python tests/support/reference_notebook.py
 
-reference: .venv/test
-	$(BIN)/python tests/reference.py
-
 constraints: .venv/test
 	{ echo '# The versions that `make test` installs, on each Python from 3.11 on: made by `make constraints`.'; \
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --upgrade --no-build --no-header --no-annotate \
