@@ -2,7 +2,7 @@
 by line, so that memory stays flat whatever their size.
 
 Answers are plain dicts, as the API gives them (SDK 2.12, types/messages/message_batch.py). One attempt each, but
-where asking again changes nothing: those are asked again as any request is (`retrying.py`).
+where asking again changes nothing: those are asked again as any request is (`retry.py`).
 """
 
 from __future__ import annotations
