@@ -1,4 +1,4 @@
-"""What content weighs in tokens, roughly: by its length, with no network."""
+"""Rough token counts of content by its length, with no network."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Whether a question fits into its model's window, before it is sent; and the ways out where it does not.
+"""Check that a question fits into its model's context window before it is sent, and say what to do if not.
 
-The API counts exactly, but a count is a request of its own: short conversations, which are nearly all, pass by a bound
-that is known here.
+The API counts exactly, but a count is a request of its own: short conversations, which are nearly all, pass by an upper
+bound that is computed here.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What <TAB> offers in a `%claude` line or a `%%claude` cell: options, their values, and values in `{{…}}`.
+"""Completion with <TAB> in `%claude` lines and `%%claude` cells: options, their values, and values in `{{…}}`.
 
 Prose gets nothing. IPython passes over a matcher that offers nothing and asks the next, which would
 offer Python names in the middle of a sentence; so in prose the word itself is offered, alone.

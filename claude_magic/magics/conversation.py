@@ -1,4 +1,4 @@
-"""The conversation as a thing: looked at, started over, put right, taken elsewhere and back."""
+"""Magics of the conversation: show it, start it over, undo, recover, export, resume, pin, set its system prompt."""
 
 from __future__ import annotations
 

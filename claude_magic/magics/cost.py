@@ -1,4 +1,4 @@
-"""What was spent, looked at, and what is spent ahead: `%claude_cost`, `%claude_warm`."""
+"""`%claude_cost`: what was spent; `%claude_warm`: fill the prompt cache."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`%claude_fix`: the last error and its cell, and a corrected cell that is proposed."""
+"""`%claude_fix`: ask for a corrected version of the cell that failed, and offer it."""
 
 from __future__ import annotations
 

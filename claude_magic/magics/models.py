@@ -1,4 +1,4 @@
-"""Which models there are: `%claude_models`."""
+"""`%claude_models`: the table of models, as the API lists them or from the shipped table."""
 
 from __future__ import annotations
 

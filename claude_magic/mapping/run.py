@@ -1,6 +1,6 @@
-"""Maps from begin to end: what is asked now, as batches or in the background, and what is looked after later.
+"""Run maps: now, as batches or in the background; and look after those under way.
 
-`Maps` is the one owner of what goes on in the background; all else is a value, or in the store.
+`Maps` is the one owner of the maps in the background; all else is a value, or in the store.
 """
 
 from __future__ import annotations

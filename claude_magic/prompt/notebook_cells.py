@@ -1,7 +1,6 @@
-"""What stands around a question in the notebook: cells with their outputs, the code that ran, the last error.
+"""Cells of the notebook as pieces of a prompt: with their outputs, as code that ran, and the last error.
 
-Each becomes pieces of the prompt (`pieces.py`), bounded in tokens. Fences hold what they hold: none that is in a text
-can close the one around it.
+Each is a `Piece` (`content/parts.py`), bounded in tokens. A fence is longer than any run of backticks in its text.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What cells cost, as bars: each cell's, its running sum, and the sums by kind of token; as HTML and as text.
+"""The cost chart: a bar for each cell, the running sum, and sums by kind of token; as HTML and as text.
 
 The HTML has literal styles and no colour of its own for text, so that it reads in light, in dark, and where a notebook
 is not trusted (RENDERING.md §3); each bar has its figures beside it. An unknown price is a gap, never a zero.

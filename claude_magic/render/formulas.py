@@ -1,8 +1,8 @@
 """Formulas in Markdown: where they are, which may be typeset, and what JupyterLab would take for one.
 
 JupyterLab 4.6 (rendermime/src/latex.ts) takes math out before its parser sees the text, by rules that
-know little of code: `jupyterlab_math` says what it will take. MathJax does more than set formulas: one
-that could do more than show itself is not `written`.
+know little of code: `jupyterlab_math` says what it will take. MathJax can do more than typeset: a formula
+with a command that could is not `written`.
 """
 
 from __future__ import annotations

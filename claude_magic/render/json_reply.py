@@ -1,4 +1,4 @@
-"""A reply in JSON, as it was asked for by `--schema`, made to be read: tables of what is flat, JSON of the rest."""
+"""A JSON reply to `--schema`, for reading: flat data as tables, the rest as JSON."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Claude's Markdown in, Markdown out that shows the same and can do nothing.
+"""Claude's Markdown → Markdown that shows the same and can run nothing.
 
 A live JupyterLab cell does not sanitize `text/markdown`, so what Claude writes would run in the
 reader's page. Here the text is parsed by markdown-it and written anew in a small, plain subset of

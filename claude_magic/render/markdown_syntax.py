@@ -1,7 +1,6 @@
 """Markdown → a tree of its blocks, by markdown-it: CommonMark with tables, strikethrough and formulas.
 
-Whatever the text, its tree is shallow and its parts are short: what is nested too deeply or has too many marks
-is code.
+The tree is shallow and its parts are short for any text: what is nested too deeply or has too many marks becomes code.
 """
 
 from __future__ import annotations

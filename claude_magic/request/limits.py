@@ -1,6 +1,6 @@
-"""What a request may hold of images and PDFs, and how large it may be: checked before it is sent.
+"""Limits on images, PDF pages and the size of a request, checked before it is sent.
 
-The numbers are those of CLAUDE_API.md §3. What stands in earlier turns, in pins and in tool results counts too.
+The numbers are those of CLAUDE_API.md §3. Earlier turns, pins and tool results count as well.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Claude's calls of the notebook's tools: each runs at most once, in the kernel's main thread, and has one result.
+"""Run Claude's calls of the notebook's tools: each at most once, in the kernel's main thread, with one result.
 
 Whatever a tool does, its result is content that the API takes: bounded, its secrets masked, with no key of ours in it.
 """

@@ -1,5 +1,4 @@
-"""`--schema`: what a reply is to be (a model, a dataclass, a TypedDict, a JSON schema, a list of one), and the
-validated value that it becomes."""
+"""`--schema`: the type that a reply has to fit, and the validated value that is made from it."""
 
 from __future__ import annotations
 

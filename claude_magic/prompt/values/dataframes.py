@@ -1,7 +1,7 @@
-"""A data frame in a few thousand bytes: its shape, its columns with statistics, its first rows.
+"""Data frames as a summary of a few thousand bytes: shape, columns with statistics, first rows.
 
-Anything that narwhals accepts, and lazy or distributed frames as far as `lazy_frames` knows them. The same frame
-gives the same text.
+Anything that narwhals accepts, and lazy or distributed frames by `lazy_dataframes`. The same frame gives the same
+text.
 """
 
 from __future__ import annotations

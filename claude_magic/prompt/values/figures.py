@@ -1,4 +1,4 @@
-"""Figures of matplotlib, seaborn, plotly and altair → images; where nothing here draws them, what they are made of."""
+"""Figures of matplotlib, seaborn, plotly and altair → images, or their specification where nothing can draw them."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""Files → content blocks: images, PDFs, notebooks, tables as summaries, and any other text as a document.
+"""Files → content blocks: images, PDFs, notebooks, tables as summaries, and other text as documents.
 
-What a file is, its bytes say, not its name. Whatever is read of it is bounded, and what cannot go is refused in a line.
+The kind of a file is found by its bytes, not its name. What is read of it is bounded, and a file that cannot be sent is
+refused in one line.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Any value → the parts of a prompt that show it: by the first kind that it is of and that works, within its room.
+"""Any value → parts of a prompt, by the first kind that accepts it and works, within its room.
 
 Whatever a value's class does, the cell goes on, with a plainer form if need be. A new kind of value is two functions
 and their row in `_KINDS`.

@@ -1,4 +1,4 @@
-"""What an export is made of: its text, and the files that stand beside it."""
+"""The parts of an export: its text, the files beside it, and the labels of turns and blocks."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Conversations as a script with Anthropic's SDK that makes the same calls, plain enough to learn from.
+"""Conversations as a Python script that makes the same calls with Anthropic's SDK, plain enough to learn from.
 
-What it holds of a conversation stands in it as Python literals and as comments on one line: text stays text.
+Text of a conversation appears in it only as Python literals and as comments on one line.
 """
 
 from __future__ import annotations
