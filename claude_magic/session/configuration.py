@@ -39,14 +39,14 @@ class _Default(TraitType[Any, Any]):
         raise TraitError(f"{self.name} wants {wanted}, not {value!r}.")
 
 
-_Defaults: Any = type(
-    "_Defaults",
+OptionDefaults: Any = type(
+    "OptionDefaults",
     (Configurable,),
     {each.name: _Default(each) for each in options.FIELDS if each.metadata["setting"]},
 )
 
 
-class ClaudeMagic(_Defaults):  # type: ignore[misc]  # the defaults of the options are read off `Options`
+class ClaudeMagic(OptionDefaults):  # type: ignore[misc]  # the defaults of the options are read off `Options`
     """The defaults of all cells: those of the options, and what is no option of a cell."""
 
     provider = Enum(
