@@ -13,6 +13,7 @@ from typing import Any
 
 from .. import models
 from ..client import Client, Settings
+from ..content.text import byte_length
 from ..conversation.turns import Block, Conversation, blocks
 from ..errors import ClaudeError, RequestTooLargeError, UsageError
 from ..request.build import Request, messages_to_send
@@ -72,7 +73,7 @@ def _most(block: Block) -> float:
 
 
 def _bytes(value: Any) -> int:
-    return len(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    return byte_length(json.dumps(value, ensure_ascii=False))
 
 
 def _expected(asked: Request, history: Conversation) -> float:

@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..content.text import join_line
+
 if TYPE_CHECKING:
     from markdown_it.rules_block import StateBlock
     from markdown_it.rules_inline import StateInline
@@ -50,8 +52,7 @@ class Formula:
     @property
     def written(self) -> str | None:
         """The formula as it may be typeset, or None where it does more than show one."""
-        body = _LABEL.sub("", _COMMENT.sub("", self.body))
-        body = " ".join(body.split())
+        body = join_line(_LABEL.sub("", _COMMENT.sub("", self.body)))
         if not body or not _balanced(body) or _MACROS.search(body) or _FAR.search(body) or _ADDRESS.search(body):
             return None
         if re.search(r"[`]|@@|\$", body) or len(body) > MAX_MATH_CHARACTERS:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from ..content.text import join_line
 from . import formulas
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def _parse_inline(state: StateCore) -> None:
             continue
         token.children = []
         if token.meta.get("plain") or len(_MARKS.findall(OWN_REFERENCE.sub("", token.content))) > MAX_MARKS:
-            content = " ".join(token.content.split())
+            content = join_line(token.content)
             token.children = [Token("code_inline", "code", 0, content=content, meta={"plain": True})]
         else:
             state.md.inline.parse(token.content, state.md, state.env, token.children)

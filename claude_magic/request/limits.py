@@ -14,6 +14,7 @@ from typing import Any
 
 from .. import models
 from ..content import pdf
+from ..content.text import byte_length
 from ..conversation.turns import Block, blocks
 from ..errors import UsageError
 
@@ -143,8 +144,7 @@ def _name(block: Block) -> str:
 
 def _bytes(value: Any) -> int:
     """As many bytes as the SDK sends of it."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return len(text.encode("utf-8", "surrogatepass"))
+    return byte_length(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
 def _megabytes(size: int) -> str:
