@@ -1,4 +1,5 @@
 # make demo   the tour on the offline stand-in, then JupyterLab on it (OPEN=0: don't open)
+# make check  lint, import order, the quick tests: in a minute, for who is in the middle of a change
 # make test   lint, types, tests, the browser tests included; with the versions of tests/constraints.txt
 # make drift  our tables beside the newest versions of what we depend on; may be red without any fault of ours
 # make bench  figures, each beside a baseline of the same run
@@ -12,18 +13,27 @@
 PYTHON ?= python3
 OPEN ?= 1
 BIN := .venv/bin
+# As many processes as processors; make check PARALLEL= for one, whose output is seen as it comes.
+PARALLEL ?= -n logical
+QUICK := not browser and not kernel and not slow and not drift
 
-.PHONY: demo test drift bench test-versions pictures reference constraints clean
+.PHONY: demo check test drift bench test-versions pictures reference constraints clean
 
 demo: .venv/demo
 	$(BIN)/claude-magic demo --to .demo $(if $(filter 0,$(OPEN)),--no-open)
+
+check: .venv/test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+	$(BIN)/pytest $(PARALLEL) -m '$(QUICK)'
 
 test: .venv/test
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/pytest
+	$(BIN)/pytest $(PARALLEL)
 
 # An environment of its own, with the newest versions that pyproject.toml allows.
 drift:

@@ -21,11 +21,15 @@ from claude_magic import offline
 from support.recordings import CORPUS
 
 if TYPE_CHECKING:
-    from support.kernel import Kernel
+    from support.kernel import Kernel, Page
 
 CONSTRAINTS = Path(__file__).parent / "constraints.txt"
 # The marker of a test that asks for a fixture; other tests carry theirs by hand.
-MARKERS = {"browser": "browser", "kernel": "kernel", "corpus": "corpus"}
+MARKERS = {
+    "browser": "browser",
+    **dict.fromkeys(("kernel", "page", "demo", "replayed"), "kernel"),
+    "corpus": "corpus",
+}
 # In this order: what takes long begins first, so that no process waits for another at the end.
 KINDS = ("browser", "slow", "kernel")
 
@@ -122,3 +126,13 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kernel]:
     running = Kernel(tmp_path_factory.mktemp("notebook"))
     yield running
     running.stop()
+
+
+@pytest.fixture
+def page(tmp_path: Path) -> Iterator[Page]:
+    """A notebook's page with a kernel of its own."""
+    from support.kernel import Page
+
+    running = Page(tmp_path / "lesson one.ipynb")
+    yield running
+    running.kernel.stop()

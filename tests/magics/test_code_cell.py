@@ -82,6 +82,7 @@ def test_the_failed_cell_is_corrected_as_a_diff_and_a_new_cell(notebook: Kernel,
     assert "hunter2" not in str(run.outputs) + sent
 
 
+@pytest.mark.kernel
 def test_without_a_failed_cell_there_is_nothing_to_correct(tmp_path_factory: pytest.TempPathFactory) -> None:
     fresh = Kernel(tmp_path_factory.mktemp("fresh"))
     try:

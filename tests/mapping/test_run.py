@@ -520,27 +520,23 @@ def test_a_dask_frame_stays_lazy_and_each_partition_is_asked_where_it_is_compute
         notebook.configuration.provider = "offline"
 
 
-def test_a_saved_notebook_keeps_the_record_and_the_shell_counts_it(tmp_path: Path) -> None:
-    page = Page(tmp_path / "n.ipynb")
-    try:
-        page.load()
-        page.run("data", "rows = ['a', 'b']")
-        done = page.run("map", "%%claude_map rows --out result --model haiku\nSay {{item}}")
-        assert done.error is None
-        (record,) = [each for each in done.outputs if each.get("metadata", {}).get("claude_magic")]
-        assert "Mapped over rows" in record["data"]["text/html"] and "widget" not in str(record["data"])
-        page.save()
-        page.restart()
-        assert "skipped" not in page.load()
-        page.run("data", "rows = ['a', 'b']")
-        again = page.run("map", "%%claude_map rows --out result --model haiku\nSay {{item}}")
-        assert "2 rows were answered in an earlier run" in str(again.outputs)
-        page.cells["map"] = ("", done.outputs)
-        page.save()
-        cells = [*page.cells]
-    finally:
-        page.kernel.stop()
+def test_a_saved_notebook_keeps_the_record_and_the_shell_counts_it(page: Page) -> None:
+    page.load()
+    page.run("data", "rows = ['a', 'b']")
+    done = page.run("map", "%%claude_map rows --out result --model haiku\nSay {{item}}")
+    assert done.error is None
+    (record,) = [each for each in done.outputs if each.get("metadata", {}).get("claude_magic")]
+    assert "Mapped over rows" in record["data"]["text/html"] and "widget" not in str(record["data"])
+    page.save()
+    page.restart()
+    assert "skipped" not in page.load()
+    page.run("data", "rows = ['a', 'b']")
+    again = page.run("map", "%%claude_map rows --out result --model haiku\nSay {{item}}")
+    assert "2 rows were answered in an earlier run" in str(again.outputs)
+    page.cells["map"] = ("", done.outputs)
+    page.save()
+    place = [*page.cells].index("map") + 1
     saved = notebooks.read(page.path)
-    assert saved.skipped == () and [(cell, run.answered) for cell, run in saved.mapped] == [(cells.index("map") + 1, 2)]
+    assert saved.skipped == () and [(cell, run.answered) for cell, run in saved.mapped] == [(place, 2)]
     spent = cost_report.of("n", saved.shown, saved.mapped).total
     assert spent.calls == 2 and spent.cost.dollars == saved.mapped[0][1].amount

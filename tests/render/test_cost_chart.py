@@ -156,10 +156,10 @@ def test_nothing_of_it_depends_on_the_theme_or_on_trust() -> None:
     assert not re.search(r"var\(|<style|<script|[; \"]color:| on\w+=|data-", html)
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_each_colour_is_seen_on_light_and_on_dark(page: str) -> None:
+@pytest.mark.parametrize("background", PAGES)
+def test_each_colour_is_seen_on_light_and_on_dark(background: str) -> None:
     for colour in cost_chart.COLOURS.values():
-        low, high = sorted(luminance(each) for each in (colour, page))
+        low, high = sorted(luminance(each) for each in (colour, background))
         assert (high + 0.05) / (low + 0.05) > 2
 
 

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
-
-import pytest
 
 from claude_magic.conversation.record import pin_metadata, record_of, system_metadata
 from claude_magic.conversation.turns import Pin, SystemPrompt
@@ -14,13 +10,6 @@ from claude_magic.notebook.cell import Cell
 from claude_magic.session.session import Session
 from support.kernel import Page, plain
 from support.sessions import ask
-
-
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    running = Page(tmp_path / "lesson.ipynb")
-    yield running
-    running.kernel.stop()
 
 
 def pin(name: str, created: float, *, content: tuple[Any, ...] = ({"type": "text", "text": "x"},)) -> Pin:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from html.parser import HTMLParser
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -247,25 +246,21 @@ def test_hostile_replies_are_inert_while_they_grow_and_at_rest(session: Session,
         assert 'href="javascript' not in data["text/html"]
 
 
-def test_a_choice_survives_a_restart_in_a_real_notebook(tmp_path: Path) -> None:
-    page = Page(tmp_path / "compare.ipynb")
-    try:
-        page.load()
-        run = page.run("ask", "%%claude --model opus,sonnet --out both\nhello")
-        assert run.error is None, run.error
-        assert "claude-sonnet-5-5" in page.run("look", "print(list(both))").text
-        page.save()
-        page.restart()
-        page.load()
-        chosen = page.run("choose", "%claude_choose sonnet")
-        assert chosen.error is None and "sonnet" in chosen.shown("text/plain")[0]
-        page.save()
-        page.restart()
-        page.load()
-        page.run("next", "%%claude\nand?")
-        assert "sonnet" in page.run("table", "%claude_history").shown("text/plain")[0]
-        page.save()
-        back = page.run("again", "%claude_choose opus")
-        assert back.error is None, back.error
-    finally:
-        page.kernel.stop()
+def test_a_choice_survives_a_restart_in_a_real_notebook(page: Page) -> None:
+    page.load()
+    run = page.run("ask", "%%claude --model opus,sonnet --out both\nhello")
+    assert run.error is None, run.error
+    assert "claude-sonnet-5-5" in page.run("look", "print(list(both))").text
+    page.save()
+    page.restart()
+    page.load()
+    chosen = page.run("choose", "%claude_choose sonnet")
+    assert chosen.error is None and "sonnet" in chosen.shown("text/plain")[0]
+    page.save()
+    page.restart()
+    page.load()
+    page.run("next", "%%claude\nand?")
+    assert "sonnet" in page.run("table", "%claude_history").shown("text/plain")[0]
+    page.save()
+    back = page.run("again", "%claude_choose opus")
+    assert back.error is None, back.error

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,6 @@ import pytest
 
 from support.kernel import Page, plain
 from support.recordings import finished_streams
-
-
-@pytest.fixture
-def page(tmp_path: Path) -> Iterator[Page]:
-    running = Page(tmp_path / "lesson one.ipynb")
-    yield running
-    running.kernel.stop()
 
 
 def texts(request: dict[str, Any]) -> list[str]:

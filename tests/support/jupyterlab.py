@@ -295,9 +295,14 @@ class Page:
 
     `errors` are page errors and console errors; `strays` what it asked for outside its origin, or of the
     server's files; `intrusions` dialogs and windows that a page opened.
+
+    A page comes to the front where it is used, as under a reader's eyes: Chromium draws others once a second.
     """
 
+    _front: Page | None = None
+
     def __init__(self, lab: Lab, name: str) -> None:
+        Page._front = self
         self.lab = lab
         self.name = name
         self.errors: list[str] = []
@@ -333,11 +338,12 @@ class Page:
     def close(self) -> None:
         """Shut the kernel down and close the tab."""
         self.shut_down()
-        self.tab.close()
+        self.leave()
 
     def leave(self) -> None:
         """Close the tab. The kernel goes on."""
         self.tab.close()
+        Page._front = None
 
     def run(self, cell: int) -> None:
         """Start a cell, and do not wait."""
@@ -362,6 +368,7 @@ class Page:
 
     def wait_until(self, condition: str, given: Any = None) -> None:
         """Wait for a JavaScript condition on `bed` and `given`."""
+        self._come_to_front()
         self.tab.wait_for_function(f"given => Boolean({condition})", arg=given)
 
     def source(self, cell: int) -> str:
@@ -382,6 +389,7 @@ class Page:
 
     def value(self, expression: str, given: Any = None) -> Any:
         """A JavaScript value, by way of its JSON."""
+        self._come_to_front()
         return self.tab.evaluate(f"given => {expression}", given)
 
     def cell(self, number: int) -> Locator:
@@ -452,6 +460,8 @@ class Page:
         """Settings → Theme."""
         self.value("bed.command('apputils:change-theme', {theme: given}).then(() => null)", f"JupyterLab {theme}")
         self.wait_until("document.body.dataset.jpThemeLight === given", str(theme == "Light").lower())
+        # It is taken away 200 ms later, and twice where the next theme comes before: that is an error of JupyterLab's.
+        self.wait_until("!document.getElementById('jupyterlab-splash')")
 
     def resize(self, width: int, height: int = 900) -> None:
         """Make the window so many pixels wide and high."""
@@ -503,7 +513,13 @@ class Page:
         self.value("bed.command(given).then(() => null)", command)
 
     def _do(self, statement: str, given: Any = None) -> None:
+        self._come_to_front()
         self.tab.evaluate(f"given => {{ {statement} }}", given)
+
+    def _come_to_front(self) -> None:
+        if Page._front is not self:
+            self.tab.bring_to_front()
+            Page._front = self
 
     def _wait_ready(self) -> None:
         self.wait_until("window.bed?.panel?.context && bed.ready")

@@ -22,6 +22,7 @@ def server() -> Iterator[str]:
         yield address
 
 
+@pytest.mark.kernel
 def test_two_thousand_deltas_cost_little_and_thirty_two_thousand_cost_no_more_than_linear(server: str) -> None:
     with traffic.started(f"{server}/2000/0") as kernel:
         few = traffic.traffic(traffic.cell(kernel))
@@ -74,6 +75,7 @@ def test_a_question_that_asks_for_no_stream_gets_the_same_reply(server: str) -> 
     assert block == {"type": "text", "text": "".join(sample.pieces(DELTAS))}
 
 
+@pytest.mark.kernel
 def test_a_peer_is_asked_the_same_in_a_kernel_of_its_own(server: str) -> None:
     us = peers.Installed(peers.US, Path(sys.executable), "here", True)
     measured = peers.measured(us, server)

@@ -17,6 +17,8 @@ import pytest
 from claude_magic import offline
 from support.kernel import Kernel
 
+pytestmark = pytest.mark.kernel
+
 
 @dataclass(frozen=True)
 class Recipe:

@@ -11,6 +11,8 @@ from typing import Any
 import nbformat
 import pytest
 
+pytestmark = pytest.mark.kernel
+
 CELLS = [
     "%load_ext claude_magic\n%config ClaudeMagic.provider = 'offline'",
     "%%claude\nMy name is Ada.",

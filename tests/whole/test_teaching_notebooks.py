@@ -12,6 +12,8 @@ import pytest
 from claude_magic import offline
 from claude_magic.notebook import run
 
+pytestmark = pytest.mark.kernel
+
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 SECONDS = 120
 
