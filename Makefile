@@ -7,6 +7,7 @@
 #                     hour: all but the browser's tests at both ends, a few and the tour in between;
 #                     TESTS="tests/prompt/values …" for those alone, everywhere
 # make pictures  README's, of a real JupyterLab
+# make reference  notebooks/reference.ipynb, from the magics and options in the code
 # make constraints  the newest versions into tests/constraints.txt
 
 PYTHON ?= python3
@@ -18,7 +19,7 @@ QUICK := not browser and not kernel and not slow and not drift
 # Where Python must keep no bytecode, each of a hundred kernels and each process of the tests would compile all anew.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: demo check test drift bench test-versions pictures constraints clean
+.PHONY: demo check test drift bench test-versions pictures reference constraints clean
 
 demo: .venv/demo
 	$(BIN)/claude-magic demo --to .demo $(if $(filter 0,$(OPEN)),--no-open)
@@ -59,6 +60,9 @@ test-versions: .venv/test
 
 pictures: .venv/test
 	cd tests && ../$(BIN)/python -m support.readme_pictures
+
+reference: .venv/test
+	$(BIN)/python tests/support/reference_notebook.py
 
 constraints: .venv/test
 	{ echo '# The versions that `make test` installs, on each Python from 3.11 on: made by `make constraints`.'; \

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from .prompt.values.show_as import show_as
 
 __all__ = ["load_ipython_extension", "show_as", "unload_ipython_extension"]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 
 def load_ipython_extension(shell: InteractiveShell) -> None:

@@ -12,13 +12,13 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from .content.text import join_line
+from .content.text import plural
 from .conversation.turns import Conversation
 from .errors import ClaudeError, UsageError
 from .notebook import files, reader, run
 from .notebook.strip import stripped
 from .render import cost_report, export
-from .render.text import printable
+from .render.text import printable_line
 
 DEMO_CELL_SECONDS = 120
 INTERRUPTED = 130  # what shells say of a process that SIGINT ended
@@ -51,7 +51,7 @@ class _Parser(argparse.ArgumentParser):
     """Its complaints repeat what was typed, which may be a stranger's file name."""
 
     def error(self, message: str) -> NoReturn:
-        super().error(_line(message))
+        super().error(printable_line(message))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -122,9 +122,9 @@ def _demo(options: argparse.Namespace) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     result = folder / source.name
     if result.exists():
-        print(_line("The tour is there, as you left it. To have it made anew, delete its file."))
+        print(printable_line("The tour is there, as you left it. To have it made anew, delete its file."))
     else:
-        print(_line("Running the tour on the offline stand-in …"), flush=True)
+        print(printable_line("Running the tour on the offline stand-in …"), flush=True)
         run.run(tour, folder, cell_seconds=DEMO_CELL_SECONDS, environment=_without_keys())
         files.write_atomically(result, run.dump(tour))
     for other in source.parent.glob("*.ipynb"):
@@ -135,7 +135,7 @@ def _demo(options: argparse.Namespace) -> int:
     as_root = ["--allow-root"] if getattr(os, "geteuid", lambda: None)() == 0 else []
     opening = [sys.executable, "-m", "jupyterlab", *as_root, str(result)]
     if options.no_open:
-        print(_line(f"To open it: {shlex.join(opening)}"))
+        print(printable_line(f"To open it: {shlex.join(opening)}"))
         return 0
     return subprocess.call(opening)
 
@@ -172,8 +172,8 @@ def _replay(options: argparse.Namespace) -> int:
 def _say_result(path: Path) -> None:
     saved = reader.read(path)
     _complain_of(path, saved.skipped)
-    print(_line(str(path.resolve())))
-    print(_line(cost_report.line(saved.shown)))
+    print(printable_line(str(path.resolve())))
+    print(printable_line(cost_report.line(saved.shown)))
 
 
 def _cost(options: argparse.Namespace) -> int:
@@ -209,8 +209,7 @@ def _strip_file(path: Path) -> None:
         raise UsageError(f"{path} cannot be read as a notebook: {error}.") from None
     if count:
         files.write_atomically(path, content)
-    records = f"{count:,} records" if count != 1 else "1 record"
-    print(_line(f"{path}: {records} removed" if count else f"{path}: no records, not touched"))
+    print(printable_line(f"{path}: {plural(count, 'record')} removed" if count else f"{path}: no records, not touched"))
 
 
 def _export(options: argparse.Namespace) -> int:
@@ -227,7 +226,7 @@ def _export(options: argparse.Namespace) -> int:
         chats[turn.chat] = Conversation((*chats.get(turn.chat, Conversation()), turn))
     exported = export.export(chats, form, title=source.stem, stem=target.stem)
     files.write_atomically(target, exported.text.encode(), exported.files)
-    print(_line(str(target.resolve())))
+    print(printable_line(str(target.resolve())))
     return 0
 
 
@@ -249,12 +248,7 @@ def _complain_of(path: Path, skipped: Iterable[str]) -> None:
 
 
 def _complain(text: str) -> None:
-    print(_line(text), file=sys.stderr)
-
-
-def _line(text: str) -> str:
-    """One line that does not drive the terminal, whatever a file or its name holds."""
-    return join_line(printable(text))
+    print(printable_line(text), file=sys.stderr)
 
 
 def _sentence(text: str) -> str:

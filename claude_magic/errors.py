@@ -1,11 +1,11 @@
-"""What can go wrong, as a tree, and what to do about it.
+"""The tree of errors that the package raises, each with a message and advice.
 
     ClaudeError
-    ├── UsageError              the cell asks for something that cannot be; nothing was sent
+    ├── UsageError              the cell asks for something impossible; nothing was sent
     │   └── PromptError         its prompt is empty, or an {{expr}} in it fails
     │       └── UnshowableError     a value in it cannot be shown to Claude
     ├── CredentialsError        no key, or one that cannot be used
-    ├── APIError                the API said no
+    ├── APIError                the API refused the request
     │   ├── AuthenticationError     401
     │   ├── BillingError            402, or out of credit
     │   ├── PermissionDeniedError   403
@@ -16,22 +16,22 @@
     │   ├── RateLimitError          429
     │   ├── OverloadedError         529
     │   └── ServerError             5xx
-    ├── ConnectionFailedError   the API was not reached
+    ├── ConnectionFailedError   the API could not be reached
     ├── StreamError             the reply broke off: cut, stalled, ended early or unreadable
-    ├── SchemaError             the reply is whole, but not what --schema asks for
-    └── ReplyInterrupted        the reader stopped the reply
+    ├── SchemaError             the reply is complete, but does not fit --schema
+    └── ReplyInterrupted        the user stopped the reply
 
-Each is raised without a cause: the causes of network errors can hold the key. In a notebook it
-renders as its message, not as a traceback (`_render_traceback_` is IPython's hook for that).
+Errors are raised without a cause (`from None`): the cause of a network error can hold the API key. A notebook shows
+the message instead of a traceback (`_render_traceback_` is IPython's hook for that).
 """
 
 from __future__ import annotations
 
 
 class ClaudeError(Exception):
-    """A failure, told to the person at the notebook.
+    """Base class of all errors that the user sees.
 
-    `message` says what happened; `advice` what to do now; `request_id` is the API's, for support.
+    `message` says what happened, `advice` what to do now; `request_id` is the API's, to quote to its support.
     """
 
     def __init__(self, message: str, *, advice: str = "", request_id: str | None = None) -> None:
@@ -54,7 +54,7 @@ class ClaudeError(Exception):
 
 
 class UsageError(ClaudeError):
-    """The cell asks for something that cannot be; nothing was sent."""
+    """The cell asks for something impossible; nothing was sent."""
 
 
 class PromptError(UsageError):
@@ -62,15 +62,19 @@ class PromptError(UsageError):
 
 
 class UnshowableError(PromptError):
-    """A value of the prompt cannot be shown to Claude, or says of itself what no content block is; nothing was sent."""
+    """A value in the prompt cannot be shown to Claude, or its `_repr_claude_` gives no content; nothing was sent."""
 
 
 class CredentialsError(ClaudeError):
-    """There is no key, or one that cannot be used."""
+    """The API key is missing, or cannot be used."""
 
 
 class APIError(ClaudeError):
-    """The API refused the request. `retry_after` is in seconds, where it gave one."""
+    """The API refused the request.
+
+    `status` is the HTTP status, `kind` the API's error type; `retry_after` is in seconds, `None` where the API sent
+    none. `retryable` says whether the same request may succeed later.
+    """
 
     def __init__(
         self,
@@ -95,7 +99,7 @@ class AuthenticationError(APIError):
 
 
 class BillingError(APIError):
-    """402, or the credit is used up."""
+    """402, or the account is out of credit."""
 
 
 class PermissionDeniedError(APIError):
@@ -123,7 +127,7 @@ class RateLimitError(APIError):
 
 
 class OverloadedError(APIError):
-    """529: the API has too much to do."""
+    """529: the API is overloaded."""
 
 
 class ServerError(APIError):
@@ -131,7 +135,7 @@ class ServerError(APIError):
 
 
 class ConnectionFailedError(ClaudeError):
-    """The API was not reached."""
+    """The API could not be reached."""
 
 
 class StreamError(ClaudeError):
@@ -139,8 +143,8 @@ class StreamError(ClaudeError):
 
 
 class SchemaError(ClaudeError):
-    """The reply is kept, but it is not what `--schema` asks for."""
+    """The reply is complete and kept, but does not fit `--schema`."""
 
 
 class ReplyInterrupted(ClaudeError):
-    """The reader stopped the reply."""
+    """The user stopped the reply."""

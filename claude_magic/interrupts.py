@@ -1,4 +1,4 @@
-"""Holding an Interrupt off while something is put in order, or until it is looked for."""
+"""Context managers that delay an Interrupt (SIGINT): to the end of a block, or until a loop checks for it."""
 
 from __future__ import annotations
 
@@ -11,8 +11,11 @@ from typing import Any
 
 @contextmanager
 def uninterrupted(*, swallow: bool = False) -> Iterator[None]:
-    """Hold an Interrupt off while something is put in order. It is raised afterwards, or swallowed:
-    people press it twice."""
+    """Delay an Interrupt until the block has ended, then raise `KeyboardInterrupt`.
+
+    With `swallow`, drop it instead: the block cleans up after an Interrupt, and people press it twice. Does nothing
+    outside of the main thread.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -27,9 +30,10 @@ def uninterrupted(*, swallow: bool = False) -> Iterator[None]:
 
 
 class Noticed:
-    """Interrupts while a loop runs that looks for them itself: `pressed` says whether there was one.
+    """Flag for an Interrupt, for loops that check `pressed` themselves.
 
-    Nothing is torn apart between two lines; only where code of the reader's runs (`raised`) is it broken off.
+    An Interrupt sets the flag and raises nothing, so the loop stops between two steps; only inside `raised`, where the
+    user's code runs, does it raise `KeyboardInterrupt`.
     """
 
     def __init__(self) -> None:
@@ -50,7 +54,7 @@ class Noticed:
 
     @contextmanager
     def raised(self) -> Iterator[None]:
-        """Let an Interrupt break off what runs in here."""
+        """Raise `KeyboardInterrupt` for an Interrupt inside this block."""
         self._raises = True
         try:
             yield

@@ -1,9 +1,9 @@
-"""What each Claude model accepts, as a table: one row a model.
+"""Table of the Claude models: what each accepts, one row per model.
 
 Source: the Messages API documentation of October-November 2026 (models overview, thinking, effort,
-prompt caching, structured outputs) and, for the dates of retirement, the SDK (2.14, `DEPRECATED_MODELS`).
-Prices are not here: they come from genai-prices. A model that is not in the table is asked as it is, with
-no setting of ours and no check, so that a new model works on the day it appears.
+prompt caching, structured outputs) and, for retirement dates, the SDK (2.14, `DEPRECATED_MODELS`).
+Prices are not here: they come from genai-prices. Requests to a model that is not in the table go out with
+no defaults and no checks of ours, so that a new model works on the day it appears.
 """
 
 from __future__ import annotations
@@ -14,145 +14,131 @@ from dataclasses import dataclass
 from datetime import date
 
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
-# What a model can be given or asked for, by the names that the API's own list has for it.
+# Capabilities of models, by their names in the API's list of models.
 CAPABILITIES = ("image_input", "pdf_input", "structured_outputs", "server_tools")
 
 
 @dataclass(frozen=True)
 class Model:
-    """One model's limits.
+    """One model: its id, its limits (in tokens) and what it accepts.
 
-    `thinking` are the accepted `thinking.type` values; `thinks` says whether it thinks when
-    `thinking` is left out; `shows_thinking` whether thinking text comes without asking for
-    `display: summarized`. `effort` are the accepted `output_config.effort` values; with a thinking
-    type that is in `capped` they end at `high`. `binds_thinking`: a replayed thinking block is
-    bound to all that stands before it. `capabilities` are those of `CAPABILITIES` that it has. `retires`
-    is the day on which the Claude API stops serving a deprecated model. Sizes are in tokens.
+    `thinking` lists the accepted `thinking.type` values; `thinks` says whether the model thinks when
+    `thinking` is left out, `shows_thinking` whether it returns the thinking's text without
+    `display: summarized`. `effort` lists the accepted `output_config.effort` values; with a thinking
+    type in `capped`, none above `high`. `binds_thinking` says whether the API refuses a thinking block
+    when anything before it has changed. `capabilities` are the model's entries of `CAPABILITIES`. `retires`
+    is the day on which the Claude API stops serving a deprecated model.
     """
 
     id: str
-    line: str
     thinking: tuple[str, ...]
-    thinks: bool
-    shows_thinking: bool
-    effort: tuple[str, ...]
-    context: int
-    max_output: int
-    min_cache_tokens: int
+    thinks: bool = True
+    shows_thinking: bool = False
+    effort: tuple[str, ...] = EFFORTS
+    context: int = 1_000_000
+    max_output: int = 128_000
+    min_cache_tokens: int = 512
     capped: tuple[str, ...] = ()
     binds_thinking: bool = False
     capabilities: tuple[str, ...] = CAPABILITIES
     retires: date | None = None
 
     @property
+    def line(self) -> str:
+        """The second word of its id: `opus`, `sonnet`, `haiku`."""
+        return self.id.split("-")[1]
+
+    @property
     def lifecycle(self) -> str:
-        """`active`, or `deprecated`: headed for retirement. Retired models have no row."""
+        """`active` or `deprecated` (a retirement date is set). Retired models have no row."""
         return "deprecated" if self.retires else "active"
 
     @property
     def version(self) -> tuple[int, ...]:
-        """The numbers of its id: `(5, 5)`, `(5,)`."""
+        """The version in the model's id: `(5, 5)`, `(5,)`."""
         return tuple(int(digits) for digits in re.findall(r"\d+", self.id)[:2])
 
     @property
     def fast(self) -> bool:
-        """Whether it takes `speed: fast`: the Claude API has a rate for it (genai-prices 0.2.3)."""
+        """Whether the model takes `speed: fast`: genai-prices 0.2.3 has a fast price for it."""
         return self.id in _FAST
 
     def efforts_with(self, thinking_type: str) -> tuple[str, ...]:
-        """The efforts that go with a `thinking.type`."""
+        """The `output_config.effort` values that the model accepts with a `thinking.type`."""
         return tuple(e for e in self.effort if thinking_type not in self.capped or e in _LOW_TO_HIGH)
 
 
 _FAST = ("claude-fable-5-2", "claude-mythos-5-2", "claude-opus-5-5", "claude-opus-5", "claude-opus-4-8")
-_ALL = EFFORTS
 _NO_XHIGH = ("low", "medium", "high", "max")
 _LOW_TO_HIGH = ("low", "medium", "high")
 
-
-def _row(
-    id: str,
-    thinking: str,
-    *,
-    thinks: bool = True,
-    shows: bool = False,
-    effort: tuple[str, ...] = _ALL,
-    context: int = 1_000_000,
-    max_output: int = 128_000,
-    min_cache: int = 512,
-    capped: tuple[str, ...] = (),
-    binds: bool = False,
-    retires: date | None = None,
-) -> Model:
-    return Model(
-        id=id,
-        line=id.split("-")[1],
-        thinking=tuple(thinking.split()),
-        thinks=thinks,
-        shows_thinking=shows,
-        effort=effort,
-        context=context,
-        max_output=max_output,
-        min_cache_tokens=min_cache,
-        capped=capped,
-        binds_thinking=binds,
-        retires=retires,
-    )
-
-
 # Newest first within a line: `resolve` relies on it.
 MODELS: tuple[Model, ...] = (
-    _row("claude-fable-5-2", "adaptive", binds=True),
-    _row("claude-fable-5-1", "adaptive", binds=True),
-    _row("claude-fable-5", "adaptive"),
-    _row("claude-mythos-5-2", "adaptive", binds=True),
-    _row("claude-mythos-5-1", "adaptive", binds=True),
-    _row("claude-mythos-5", "adaptive"),
-    _row("claude-opus-5-5", "adaptive", binds=True),
-    _row("claude-opus-5", "adaptive disabled", capped=("disabled",)),
-    _row("claude-opus-4-8", "adaptive disabled", thinks=False, min_cache=1024),
-    _row("claude-opus-4-7", "adaptive disabled", thinks=False, min_cache=2048),
-    _row("claude-opus-4-6", "adaptive disabled enabled", thinks=False, shows=True, effort=_NO_XHIGH, min_cache=4096),
-    _row(
-        "claude-opus-4-5",
-        "enabled disabled",
+    Model("claude-fable-5-2", ("adaptive",), binds_thinking=True),
+    Model("claude-fable-5-1", ("adaptive",), binds_thinking=True),
+    Model("claude-fable-5", ("adaptive",)),
+    Model("claude-mythos-5-2", ("adaptive",), binds_thinking=True),
+    Model("claude-mythos-5-1", ("adaptive",), binds_thinking=True),
+    Model("claude-mythos-5", ("adaptive",)),
+    Model("claude-opus-5-5", ("adaptive",), binds_thinking=True),
+    Model("claude-opus-5", ("adaptive", "disabled"), capped=("disabled",)),
+    Model("claude-opus-4-8", ("adaptive", "disabled"), thinks=False, min_cache_tokens=1024),
+    Model("claude-opus-4-7", ("adaptive", "disabled"), thinks=False, min_cache_tokens=2048),
+    Model(
+        "claude-opus-4-6",
+        ("adaptive", "disabled", "enabled"),
         thinks=False,
-        shows=True,
+        shows_thinking=True,
+        effort=_NO_XHIGH,
+        min_cache_tokens=4096,
+    ),
+    Model(
+        "claude-opus-4-5",
+        ("enabled", "disabled"),
+        thinks=False,
+        shows_thinking=True,
         effort=_LOW_TO_HIGH,
         context=200_000,
         max_output=64_000,
-        min_cache=4096,
+        min_cache_tokens=4096,
         retires=date(2027, 1, 22),
     ),
-    _row("claude-sonnet-5-5", "adaptive between_tools", capped=("between_tools",), binds=True),
-    _row("claude-sonnet-5", "adaptive disabled", min_cache=1024),
-    _row("claude-sonnet-4-6", "adaptive disabled enabled", thinks=False, shows=True, effort=_NO_XHIGH, min_cache=1024),
-    _row(
-        "claude-sonnet-4-5",
-        "enabled disabled",
+    Model("claude-sonnet-5-5", ("adaptive", "between_tools"), capped=("between_tools",), binds_thinking=True),
+    Model("claude-sonnet-5", ("adaptive", "disabled"), min_cache_tokens=1024),
+    Model(
+        "claude-sonnet-4-6",
+        ("adaptive", "disabled", "enabled"),
         thinks=False,
-        shows=True,
+        shows_thinking=True,
+        effort=_NO_XHIGH,
+        min_cache_tokens=1024,
+    ),
+    Model(
+        "claude-sonnet-4-5",
+        ("enabled", "disabled"),
+        thinks=False,
+        shows_thinking=True,
         effort=(),
         context=200_000,
         max_output=64_000,
-        min_cache=1024,
+        min_cache_tokens=1024,
         retires=date(2026, 11, 30),
     ),
-    _row("claude-haiku-5-5", "adaptive disabled", capped=("disabled",), binds=True),
-    _row(
+    Model("claude-haiku-5-5", ("adaptive", "disabled"), capped=("disabled",), binds_thinking=True),
+    Model(
         "claude-haiku-4-5",
-        "enabled disabled",
+        ("enabled", "disabled"),
         thinks=False,
-        shows=True,
+        shows_thinking=True,
         effort=(),
         context=200_000,
         max_output=64_000,
-        min_cache=4096,
+        min_cache_tokens=4096,
     ),
 )
 _BY_ID = {model.id: model for model in MODELS}
-# The models that were to be gone when this table was written, and since when (anthropic 2.12.0,
-# resources/messages/messages.py, DEPRECATED_MODELS: from 2.13 on it no longer lists models that are retired).
+# Retired models, with their retirement dates (anthropic 2.12.0, resources/messages/messages.py, DEPRECATED_MODELS:
+# from 2.13 on the SDK no longer lists retired models).
 RETIRED = {
     "claude-mythos-preview": date(2026, 6, 30),
     "claude-opus-4": date(2026, 6, 15),
@@ -174,29 +160,29 @@ DEFAULT_MODEL = "claude-opus-5-5"
 
 
 def resolve(name: str) -> str:
-    """`opus`, `sonnet`, `haiku` or `fable` → the id of the newest of that line; any other name as it is."""
+    """The model id for a name: the newest of its line for `opus`, `sonnet`, `haiku`, `fable`; else the name itself."""
     return next((model.id for model in MODELS if model.line == name and name in LINES), name)
 
 
 def lookup(model_id: str) -> Model | None:
-    """The row of a model, its dated and provider-prefixed spellings included; `None` if unknown."""
-    return _BY_ID.get(_bare(model_id))
+    """The row of a model id, dated or provider-prefixed spellings included; `None` if unknown."""
+    return _BY_ID.get(_bare_id(model_id))
 
 
-def _bare(model_id: str) -> str:
+def _bare_id(model_id: str) -> str:
     bare = re.sub(r"^.*?(claude-)", r"\1", model_id)
     return re.sub(r"[-@]\d{8}.*$|-latest$|-v\d.*$|@default$", "", bare)
 
 
 def retirement_note(model_id: str, today: date) -> str:
-    """When a model that is deprecated retires, as a note; empty for any other.
+    """A note with the retirement date of a deprecated or retired model; empty for any other.
 
-    The dates are those of the platforms that Anthropic runs; Amazon Bedrock and Google set their own
-    (platform.claude.com, model deprecations), so their spellings of an id have no note.
+    The dates hold on Anthropic's own platforms; Amazon Bedrock and Google set their own
+    (platform.claude.com, model deprecations), so their spellings of an id get no note.
     """
     if not model_id.startswith("claude-") or "@" in model_id:
         return ""
-    bare = _bare(model_id)
+    bare = _bare_id(model_id)
     row = _BY_ID.get(bare)
     retires = row.retires if row else RETIRED.get(bare.removesuffix("-0"))
     if retires is None:
@@ -205,15 +191,15 @@ def retirement_note(model_id: str, today: date) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:
-    """The three model ids nearest to a name that the API does not know, best first."""
+    """The three model ids most similar to an unknown name, best first; `known` are ids from the API's list."""
     import difflib
 
     ids = list(dict.fromkeys([*known, *_BY_ID]))
     wanted = sorted(re.findall(r"[a-z]+|\d+", name.lower()))
 
-    def likeness(model_id: str) -> float:
+    def similarity(model_id: str) -> float:
         parts = sorted(re.findall(r"[a-z]+|\d+", model_id))
         words = difflib.SequenceMatcher(None, wanted, parts).ratio()
         return words + difflib.SequenceMatcher(None, name.lower(), model_id).ratio()
 
-    return sorted(ids, key=likeness, reverse=True)[:3]
+    return sorted(ids, key=similarity, reverse=True)[:3]

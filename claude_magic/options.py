@@ -1,8 +1,7 @@
-"""What a cell may ask: one field per option.
+"""Options of a `%%claude` line: one dataclass field each, and the parser for them.
 
-The field carries all there is to know of it: its flags, what it takes, its help, and whether its
-default can be set by `%config ClaudeMagic.…`. The parser, the help text, the configuration and
-completion are all read off the fields.
+Each field's metadata holds the option's flags, parser, help text and completions, and whether its default can be set
+with `%config ClaudeMagic.…`. The line parser, the help text, the configuration and completion all read these fields.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import keyword
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from . import models
@@ -20,26 +19,28 @@ from .conversation.turns import DEFAULT_CHAT
 from .errors import UsageError
 
 DEFAULT_MAX_TOKENS = 32_000
-# What the values of a prompt may take; `parts.py` turns it into bytes.
+# Token limits for the text of values in a prompt; `content/parts.py` turns tokens into bytes.
 DEFAULT_VALUE_TOKENS = 2_500
 DEFAULT_CELL_TOKENS = 500_000
 DEFAULT_CONTEXT_TOKENS = 20_000
 DEFAULT_MAX_TOOL_CALLS = 25
 DEFAULT_CONCURRENCY = 8
 BUILT_IN_TOOLS = ("python", "variables", "read_file")
-# The API compacts no shorter conversation (CLAUDE_API.md §6).
+# The smallest threshold that the API takes for compaction (CLAUDE_API.md §6).
 MIN_COMPACT_TOKENS = 50_000
 REPLAY = ("off", "auto", "only")
+# What an option is about; the reference lists options by it.
+Group = Literal["model", "attached", "conversation", "reply", "tools", "cost"]
 
 
 class SecretValue(ValueError):
-    """A value that must not be shown again: the message does without it."""
+    """An invalid option value that may be a secret: the error message leaves the value out."""
 
 
 _AMOUNT = re.compile(r"\$?[0-9]{1,7}(?:\.[0-9]{1,6})?")
 _NUMBER = re.compile(r"[0-9]{1,9}|[0-9]{1,3}(?:_[0-9]{3}){1,2}")
 _RANGE = re.compile(r"([0-9]{0,9})\s*(?:(-)\s*([0-9]{0,9}))?")
-# What IPython itself lives on.
+# Names that IPython itself needs: `--out` must not overwrite them.
 IPYTHON_NAMES = frozenset({"In", "Out", "exit", "quit", "open", "get_ipython"})
 
 
@@ -107,7 +108,7 @@ def _clear_tools(text: str) -> str:
 
 
 def _cells(text: str) -> tuple[tuple[int, int | None], ...]:
-    """Numbers and ranges of cells: the first and the last of each, `None` where it is open."""
+    """Ranges of cell numbers as (first, last) pairs, from text such as `3-7` or `3,5,8-`; `None` for an open end."""
     found: list[tuple[int, int | None]] = []
     for part in text.replace("–", "-").split(","):
         numbers = _RANGE.fullmatch(part.strip())
@@ -140,7 +141,7 @@ def _domains(text: str) -> str:
 
 
 def _server(text: str) -> str:
-    """An MCP server's address. What it says of a wrong one does not repeat it: it may hold a password."""
+    """An MCP server's address. Error messages do not repeat it, since it may hold a password."""
     parts = urlsplit(text)
     if parts.scheme != "https" or not parts.hostname or not text.isascii() or not text.isprintable() or " " in text:
         raise SecretValue("an address that opens with https://")
@@ -159,9 +160,10 @@ def _text(text: str) -> str:
     return text
 
 
-def option(
+def option(  # noqa: PLR0913  # one argument for each thing that a field says of its option
     default: Any,
     *flags: str,
+    group: Group,
     help: str,
     metavar: str = "",
     parse: Callable[[str], Any] = _text,
@@ -170,19 +172,28 @@ def option(
     choices: tuple[str, ...] | str = (),
     commas: bool = False,
 ) -> Any:
-    """A field of `Options`.
+    """A dataclass field of `Options`, with the option's metadata.
 
-    No `metavar`: a switch. `setting`: its default is a trait of `ClaudeMagic`. `choices` are offered
-    by completion: values, or what only the notebook knows, by the names of its sources (`chats`, `files`,
-    `functions`, `schemas`, `variables`), with a space between two. `commas`: several in one word.
+    An option without `metavar` is a switch. `setting`: the default is also a trait of `ClaudeMagic`. `choices` are for
+    completion: a tuple of values, or a string with the names of sources in the notebook (`chats`, `files`, `functions`,
+    `schemas`, `tools`, `variables`), separated by spaces. `repeat`: may be given several times. `commas`: takes several
+    values with commas between them.
     """
-    about = {"help": help, "metavar": metavar, "parse": parse, "repeat": repeat, "setting": setting, "commas": commas}
+    about = {
+        "group": group,
+        "help": help,
+        "metavar": metavar,
+        "parse": parse,
+        "repeat": repeat,
+        "setting": setting,
+        "commas": commas,
+    }
     return field(default=default, metadata={"flags": flags, "choices": choices, **about})
 
 
 @dataclass(frozen=True)
 class Options:
-    """The options of one cell, with the API's names where the API has the thing."""
+    """The options of one cell, under the API's names where the API has the same parameter."""
 
     model: str = option(
         models.DEFAULT_MODEL,
@@ -192,6 +203,7 @@ class Options:
         setting=True,
         commas=True,
         choices=(*models.LINES, *(model.id for model in models.MODELS)),
+        group="model",
         help="model id, or opus, sonnet, haiku, fable: the newest of that line; several, with commas: side by side",
     )
     system: str | None = option(
@@ -200,6 +212,7 @@ class Options:
         "-s",
         metavar="TEXT",
         setting=True,
+        group="model",
         help="system prompt; {{name}} takes it from a variable",
     )
     max_tokens: int = option(
@@ -208,6 +221,7 @@ class Options:
         metavar="N",
         parse=_whole_number,
         setting=True,
+        group="model",
         help="the longest reply, in tokens, thinking included",
     )
     effort: str | None = option(
@@ -217,7 +231,8 @@ class Options:
         parse=_effort,
         choices=models.EFFORTS,
         setting=True,
-        help="how hard to try: low, medium, high, xhigh, max",
+        group="model",
+        help="how much work Claude puts in: low, medium, high, xhigh, max",
     )
     thinking: str | None = option(
         None,
@@ -226,6 +241,7 @@ class Options:
         parse=_thinking,
         choices=("adaptive", "disabled", "between_tools"),
         setting=True,
+        group="model",
         help="adaptive, disabled, between_tools, or a budget in tokens for models before 4.6; unset: the model's own",
     )
     stop: tuple[str, ...] = option(
@@ -234,6 +250,7 @@ class Options:
         metavar="TEXT",
         parse=_stop,
         repeat=True,
+        group="model",
         help="stop before this text; may be given several times",
     )
     image: tuple[str, ...] = option(
@@ -243,6 +260,7 @@ class Options:
         metavar="WHAT",
         repeat=True,
         choices="files variables",
+        group="attached",
         help="send an image: a path, a pattern, an address or a variable; may be given several times",
     )
     file: tuple[str, ...] = option(
@@ -252,9 +270,12 @@ class Options:
         metavar="WHAT",
         repeat=True,
         choices="files variables",
+        group="attached",
         help="the same for any file: PDF, text, code, table, notebook, image",
     )
-    by_url: bool = option(False, "--by-url", help="send addresses as they are: the API fetches images and PDFs")
+    by_url: bool = option(
+        False, "--by-url", group="attached", help="send addresses as they are: the API fetches images and PDFs"
+    )
     chat: str = option(
         DEFAULT_CHAT,
         "--chat",
@@ -262,6 +283,7 @@ class Options:
         metavar="NAME",
         setting=True,
         choices="chats",
+        group="conversation",
         help="another conversation in this notebook",
     )
     cache: str = option(
@@ -271,7 +293,8 @@ class Options:
         parse=_one_of("5m", "1h", "off"),
         choices=("5m", "1h", "off"),
         setting=True,
-        help="how long the API keeps the conversation to read it again at a fraction of the price: 5m, 1h, off",
+        group="conversation",
+        help="how long the API caches the conversation, to read it again at a fraction of the price: 5m, 1h, off",
     )
     compact: str | None = option(
         None,
@@ -280,6 +303,7 @@ class Options:
         parse=_compact,
         choices=("auto", "off"),
         setting=True,
+        group="conversation",
         help="have the API summarise a long conversation: auto (at 150,000 tokens), a number of tokens, off",
     )
     clear_tools: str | None = option(
@@ -289,6 +313,7 @@ class Options:
         parse=_clear_tools,
         choices=("auto", "off"),
         setting=True,
+        group="conversation",
         help="have the API leave out old results of tools: auto (at 100,000 tokens), a number of tokens, off",
     )
     budget: str | None = option(
@@ -296,7 +321,8 @@ class Options:
         "--budget",
         metavar="DOLLARS",
         parse=_dollars,
-        help="dollars that this cell may cost at most",
+        group="cost",
+        help="limit for the cost of this cell, in dollars",
     )
     fallback: str | None = option(
         None,
@@ -304,7 +330,8 @@ class Options:
         metavar="MODEL",
         setting=True,
         choices=(*models.LINES, *(model.id for model in models.MODELS)),
-        help="the model to ask instead where the first one refuses",
+        group="model",
+        help="the model to ask instead if the first one refuses",
     )
     speed: str | None = option(
         None,
@@ -313,6 +340,7 @@ class Options:
         parse=_one_of("standard", "fast"),
         choices=("standard", "fast"),
         setting=True,
+        group="model",
         help="standard or fast: fast costs more",
     )
     service_tier: str | None = option(
@@ -322,22 +350,31 @@ class Options:
         parse=_one_of("auto", "standard_only"),
         choices=("auto", "standard_only"),
         setting=True,
+        group="model",
         help="auto or standard_only",
     )
     inference_geo: str | None = option(
-        None, "--inference-geo", metavar="PLACE", setting=True, help="where Claude runs: us, global"
+        None, "--inference-geo", metavar="PLACE", setting=True, group="model", help="where Claude runs: us, global"
     )
     metadata_user: str | None = option(
-        None, "--metadata-user", metavar="ID", setting=True, help="an opaque id of who asks, for the API's abuse checks"
+        None,
+        "--metadata-user",
+        metavar="ID",
+        setting=True,
+        group="model",
+        help="an opaque id of the user, for the API's abuse checks",
     )
-    web_search: bool = option(False, "--web-search", help="let Claude search the web")
-    web_fetch: bool = option(False, "--web-fetch", help="let Claude read web pages and PDFs whose address is given")
+    web_search: bool = option(False, "--web-search", group="tools", help="let Claude search the web")
+    web_fetch: bool = option(
+        False, "--web-fetch", group="tools", help="let Claude read web pages and PDFs whose address is given"
+    )
     web_domains: str | None = option(
         None,
         "--web-domains",
         metavar="DOMAINS",
         parse=_domains,
         setting=True,
+        group="tools",
         help="search and read these domains only, with commas between them",
     )
     web_max_uses: int | None = option(
@@ -346,10 +383,14 @@ class Options:
         metavar="N",
         parse=_count,
         setting=True,
+        group="tools",
         help="how often Claude may search, and read, for one reply",
     )
     code_execution: bool = option(
-        False, "--code-execution", help="let Claude run code in a container of Anthropic's, with no network"
+        False,
+        "--code-execution",
+        group="tools",
+        help="let Claude run code in a container of Anthropic's, with no network",
     )
     mcp: tuple[str, ...] = option(
         (),
@@ -357,6 +398,7 @@ class Options:
         metavar="URL",
         parse=_server,
         repeat=True,
+        group="tools",
         help="give Claude the tools of this MCP server; may be given several times",
     )
     schema: str | None = option(
@@ -364,9 +406,10 @@ class Options:
         "--schema",
         metavar="TYPE",
         choices="schemas",
-        help="have Claude answer with this: a pydantic model, dataclass, TypedDict, JSON schema, or list[...] of one",
+        group="reply",
+        help="get data of this type: a pydantic model, dataclass, TypedDict, JSON schema, or list[...] of one",
     )
-    citations: bool = option(False, "--citations", help="have Claude cite the documents that go along")
+    citations: bool = option(False, "--citations", group="reply", help="have Claude cite the documents that go along")
     tools: str | None = option(
         None,
         "--tools",
@@ -375,6 +418,7 @@ class Options:
         setting=True,
         choices="functions tools",
         commas=True,
+        group="tools",
         help="functions that Claude may call, with commas; built in: python, variables, read_file",
     )
     max_tool_calls: int = option(
@@ -383,17 +427,26 @@ class Options:
         metavar="N",
         parse=_count,
         setting=True,
+        group="tools",
         help="how often Claude may call tools in one cell",
     )
-    once: bool = option(False, "--once", help="neither see the conversation nor join it")
+    once: bool = option(
+        False,
+        "--once",
+        group="conversation",
+        help="ask without the conversation: Claude does not see it, and the turn does not join it",
+    )
     cells: tuple[tuple[int, int | None], ...] = option(
         (),
         "--cells",
         metavar="NUMBERS",
         parse=_cells,
+        group="attached",
         help="send these cells along with their outputs, by the numbers in their In [ ]: 3-7, or 3,5,8-",
     )
-    error: bool = option(False, "--error", help="send the last error along, with its cell and the values it used")
+    error: bool = option(
+        False, "--error", group="attached", help="send the last error along, with its cell and the values it used"
+    )
     context: str = option(
         "none",
         "--context",
@@ -401,7 +454,8 @@ class Options:
         parse=_one_of("all", "new", "none"),
         choices=("all", "new", "none"),
         setting=True,
-        help="send the code along that ran, with outputs: all, new (since Claude's last turn), none",
+        group="attached",
+        help="send the code that ran, with its outputs: all, new (since Claude's last turn), none",
     )
     context_tokens: int = option(
         DEFAULT_CONTEXT_TOKENS,
@@ -409,10 +463,14 @@ class Options:
         metavar="N",
         parse=_whole_number,
         setting=True,
-        help="how many tokens --cells and --context may take, roughly",
+        group="attached",
+        help="limit for --cells and --context, in tokens, roughly",
     )
     allow_secrets: bool = option(
-        False, "--allow-secrets", help="send what looks like a key, a token or a password; it is masked otherwise"
+        False,
+        "--allow-secrets",
+        group="attached",
+        help="send what looks like a key, a token or a password; it is masked otherwise",
     )
     value_tokens: int | None = option(
         None,
@@ -420,7 +478,8 @@ class Options:
         metavar="N",
         parse=_whole_number,
         setting=True,
-        help=f"the longest that a value's text may be, in tokens; unset: {DEFAULT_VALUE_TOKENS:,}, and strings whole",
+        group="attached",
+        help=f"limit for the text of one value, in tokens; unset: {DEFAULT_VALUE_TOKENS:,}, and strings whole",
     )
     cell_tokens: int = option(
         DEFAULT_CELL_TOKENS,
@@ -428,9 +487,10 @@ class Options:
         metavar="N",
         parse=_whole_number,
         setting=True,
-        help="the longest that the text of all values of a cell may be, in tokens",
+        group="attached",
+        help="limit for the text of all values of a cell, in tokens",
     )
-    raw: bool = option(False, "--raw", help="send {{…}} as it is written")
+    raw: bool = option(False, "--raw", group="attached", help="send {{…}} as it is written")
     out: str | None = option(
         None,
         "--out",
@@ -438,22 +498,31 @@ class Options:
         metavar="NAME",
         parse=_name,
         choices="variables",
+        group="reply",
         help="bind the reply to a variable: a str with .thinking .code .usage .cost .blocks",
     )
     code: bool = option(
-        False, "--code", help="put the reply's Python into a new cell below, which does not run by itself"
+        False,
+        "--code",
+        group="reply",
+        help="put the reply's Python into a new cell below, which does not run by itself",
     )
-    count: bool = option(False, "--count", help="count the tokens, estimate the cost, and ask nothing")
-    show_request: bool = option(False, "--show-request", help="print the exact request as JSON and send nothing")
-    show_code: bool = option(False, "--show-code", help="print the request as a script with the SDK and send nothing")
+    count: bool = option(False, "--count", group="cost", help="count the tokens, estimate the cost, and ask nothing")
+    show_request: bool = option(
+        False, "--show-request", group="cost", help="print the exact request as JSON and send nothing"
+    )
+    show_code: bool = option(
+        False, "--show-code", group="cost", help="print the request as a script with the SDK and send nothing"
+    )
 
 
 @dataclass(frozen=True)
 class MapOptions:
-    """What the line of a `%%claude_map` cell asks for.
+    """The options of a `%%claude_map` cell.
 
-    `over` is a Python expression for the data; `options` are those that a cell takes, too; `concurrency` is how many
-    rows are asked at once, at most.
+    `over` is a Python expression for the data; `options` are those of `%%claude`; `concurrency` is the largest number
+    of requests at a time. `batch` sends Message Batches, `background` lets the cell return at once, `fresh` asks rows
+    again that have a kept answer.
     """
 
     over: str
@@ -467,15 +536,15 @@ class MapOptions:
 FIELDS = dataclasses.fields(Options)
 BY_FLAG = {flag: field for field in FIELDS for flag in field.metadata["flags"]}
 
-# A word of an option line: quoted parts may hold spaces; a backslash is a backslash.
+# A word of an option line: quoted parts may hold spaces; a backslash has no special meaning.
 _WORD = re.compile(r"""(?:"[^"]*"|'[^']*'|\{\{.*?\}\}|[^\s"'])+|["']""")
 
 
 def parse(line: str, defaults: Options) -> tuple[Options, str]:
-    """Split a magic's line into options and the text after them, which is byte for byte.
+    """Split a magic's line into options and the text after them, which stays as it was typed.
 
-    Options end at the first word that does not open with `-`, or after a word `--`. Raises
-    `UsageError` for an option that does not exist, and for a value that does not fit.
+    Options end at the first word that does not start with `-`, or after a word `--`. Raises
+    `UsageError` for an unknown option and for an invalid value.
     """
     given: dict[str, Any] = {}
     at = 0
@@ -484,13 +553,13 @@ def parse(line: str, defaults: Options) -> tuple[Options, str]:
         if word.group() == "--":
             return dataclasses.replace(defaults, **given), line[at + 1 :]
         option_field, value, at = _option(line, word, at)
-        given[option_field.name] = _with_former(option_field, given.get(option_field.name), value)
+        given[option_field.name] = _appended(option_field, given.get(option_field.name), value)
     rest = line[word.start() :] if word else ""
     return dataclasses.replace(defaults, **given), rest
 
 
-def _with_former(option_field: Any, former: Any, value: Any) -> Any:
-    """The value of an option behind those that it was given before, where it takes several; else instead of them."""
+def _appended(option_field: Any, former: Any, value: Any) -> Any:
+    """The new value appended to the former ones, for options that take several; else the new value alone."""
     if option_field.metadata["repeat"]:
         return (*(former or ()), value)
     if former and isinstance(value, tuple):
@@ -499,7 +568,7 @@ def _with_former(option_field: Any, former: Any, value: Any) -> Any:
 
 
 def words(line: str) -> list[str]:
-    """The words of a magic's line, without the quotes around them.
+    """The words of a magic's line, with their quotes removed.
 
     Raises `UsageError` for a quote that is not closed.
     """
@@ -507,7 +576,7 @@ def words(line: str) -> list[str]:
 
 
 def spans(line: str) -> list[str]:
-    """The words of a magic's line as they are written, quotes included."""
+    """The words of a magic's line as typed, quotes included."""
     return _WORD.findall(line)
 
 
@@ -518,7 +587,7 @@ def _next_word(line: str, at: int) -> re.Match[str] | None:
 
 
 def _option(line: str, word: re.Match[str], at: int) -> tuple[dataclasses.Field[Any], Any, int]:
-    """One option with its value, from `--name value` or `--name=value`, and where it ends."""
+    """One option, from `--name value` or `--name=value`: its field, its value, and the position after it."""
     flag, equals, attached = word.group().partition("=")
     option_field = BY_FLAG.get(flag)
     if option_field is None:
@@ -567,7 +636,7 @@ def _suggestion(flag: str) -> str:
 
 
 def help_text() -> str:
-    """All options, one or two lines each."""
+    """Help for all options, one or two lines each."""
     lines = []
     for option_field in FIELDS:
         about = option_field.metadata

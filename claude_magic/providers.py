@@ -35,7 +35,8 @@ class Provider:
     `extra` which of the anthropic package's extras it takes. `address` is the variable for another base URL.
     `price_list` is the provider in genai-prices whose list prices its calls; `None`: they cost `n/a`.
     `prefix` opens its model ids, and `ids` says in a sentence how they look. `imports` are the packages that its
-    credentials take: imported beforehand, where an Interrupt cannot leave them half done.
+    credentials take: imported beforehand, where an Interrupt cannot leave them half done. `whole_body`: its requests
+    are signed, body and all, so that a body cannot be written while it is sent.
     """
 
     title: str
@@ -49,6 +50,7 @@ class Provider:
     prefix: str = ""
     ids: str = ""
     imports: tuple[str, ...] = ()
+    whole_body: bool = False
 
 
 # What runs on Anthropic's own servers (the pages of these tools, "availability"; on Vertex AI there is web search of
@@ -103,6 +105,7 @@ PROVIDERS = {
         extra="aws",
         lacks=frozenset({"diagnostics"}),
         imports=_AWS_IMPORTS,
+        whole_body=True,
     ),
     "vertex": Provider(
         title="Google Vertex AI",
@@ -126,6 +129,7 @@ PROVIDERS = {
         extra="google-cloud",
         lacks=frozenset({"diagnostics"}),
         imports=_GOOGLE_IMPORTS,
+        whole_body=True,
     ),
     "foundry": Provider(
         title="Microsoft Foundry",

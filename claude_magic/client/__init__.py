@@ -1,4 +1,4 @@
-"""The network, and nothing else: requests out, events in, every failure as one of ours.
+"""The network, and nothing else: requests out, events in, and each failure as one of our errors.
 
 The only package that imports `anthropic`, and not before the first request needs it. A new provider is a row in
 `claude_magic/providers.py`.

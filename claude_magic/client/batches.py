@@ -2,7 +2,7 @@
 by line, so that memory stays flat whatever their size.
 
 Answers are plain dicts, as the API gives them (SDK 2.12, types/messages/message_batch.py). One attempt each, but
-where asking again changes nothing: those are asked again as any request is (`retrying.py`).
+where asking again changes nothing: those are asked again as any request is (`retry.py`).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import errors
-from ..providers import lacks
+from ..providers import PROVIDERS, lacks
 from .retry import delay_before, is_retryable
 from .settings import Settings, headers
 
@@ -26,8 +26,6 @@ PATH = "/v1/messages/batches"
 PAGE = 100
 # A body of many megabytes takes its time to be taken in.
 CREATE_SECONDS = 600.0
-# Whose requests are signed, body and all: it cannot be written while it is sent.
-_SIGNED = ("aws", "google-cloud")
 
 # What makes the SDK give a body piece by piece (SDK 2.12, _constants.py).
 _RAW_RESPONSE = "X-Stainless-Raw-Response"
@@ -52,7 +50,8 @@ class Batches:
 
         settings = replace(self._settings, betas=(*self._settings.betas, *betas))
         carried = {**headers(settings, self._client.secrets()), "content-type": "application/json"}
-        content: Any = b"".join(body) if self._provider in _SIGNED else body
+        row = PROVIDERS.get(self._provider)
+        content: Any = b"".join(body) if row and row.whole_body else body
         carried["content-length"] = str(length)
         options: Any = {"headers": carried, "timeout": CREATE_SECONDS}
 

@@ -1,6 +1,6 @@
-"""Many requests side by side on one event loop: each is one attempt, and what came of it is a value.
+"""Many requests side by side on one event loop: each is a single attempt, and its outcome is a value.
 
-Not the SDK's own retries, and none here: who asks decides, by `retrying.py`.
+There are no retries here, nor the SDK's own: the caller decides on them, by `retry.py`.
 """
 
 from __future__ import annotations

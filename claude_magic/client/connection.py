@@ -1,7 +1,7 @@
-"""The SDK's client for a provider, from settings and the environment: made, or taken over from the user.
+"""The SDK's client for a provider: made from settings and the environment, or the reader's own.
 
-Who may sign in with what is the SDK's business (profiles, tokens, workload identity, boto3, google-auth): nothing
-is asked of the environment beforehand that the SDK asks itself.
+Signing in is left to the SDK (profiles, tokens, workload identity, boto3, google-auth): nothing is looked up in the
+environment beforehand that the SDK looks up itself.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Every failure of the SDK, of its providers' packages and of httpx2, as one of ours.
+"""Failures of the SDK, of its providers' packages and of httpx2, each as one of our errors.
 
-The words of most network errors are not passed on: they can hold the key (CLAUDE_API.md §9).
+The text of most network errors is not passed on: it can hold the key (CLAUDE_API.md §9).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Small questions that the API answers at once: which models there are, how many tokens a request holds."""
+"""Small requests: the list of models, the tokens of a request, and a file by its address."""
 
 from __future__ import annotations
 

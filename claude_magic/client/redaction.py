@@ -1,4 +1,4 @@
-"""Text that can be shown: without the keys in it, on one line of bounded length."""
+"""Remove keys from text that is shown, and bound its length."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the API said no with, as one of our errors: by its type, its status or its words."""
+"""Error responses of the API, each as one of our errors, chosen by type, status or wording."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a failed request is sent again, and after how long: one policy for one request and for many."""
+"""When a failed request is sent again, after how long, and how many requests may run side by side."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""A request's parameters, as the SDK's methods take them: those that they name, and the rest as `extra_body`.
+"""A request's parameters as arguments of the SDK's methods: those that they name, and the rest as `extra_body`.
 
-With the headers for betas, not `client.beta.messages`: the body on the wire is the same, the path is the one that
-every gateway knows, and importing the beta types takes another tenth of a second (CLAUDE_API.md §1, §8).
+Beta features go by header, not by `client.beta.messages`: the body on the wire is the same, every gateway knows the
+path, and importing the beta types takes another tenth of a second (CLAUDE_API.md §1, §8).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How to reach Claude: what a cell sets beside the request itself, and the headers that come of it."""
+"""Settings of how Claude is reached, the request headers that follow from them, and tokens for MCP servers."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""One request's events, over as many attempts as it takes: retries are here, visible and interruptible.
+"""The events of one request, over as many attempts as it takes; retries are visible and interruptible.
 
-Not in the SDK, which waits silently and as long as it is told to.
+The SDK's own retries are off: they wait silently, for as long as the server says.
 """
 
 from __future__ import annotations

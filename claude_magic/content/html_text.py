@@ -1,4 +1,4 @@
-"""HTML → the text that a reader sees in it: a table a row a line, no scripts, no styles."""
+"""HTML → the text that a reader sees: table rows as lines, no scripts, no styles."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pictures → image blocks that the API takes: image data and Pillow images."""
+"""Image data and Pillow images → image blocks that the API takes; SVG → PNG."""
 
 from __future__ import annotations
 

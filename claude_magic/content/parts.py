@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ..options import DEFAULT_CELL_TOKENS, DEFAULT_VALUE_TOKENS
 from .images import Block
+from .text import byte_length, fence_of, shortened_note
 from .token_estimate import BYTES_PER_TOKEN
 
 _NOTE_BYTES = 70
@@ -72,14 +72,9 @@ def room_for(tokens: int) -> int:
     return math.floor(tokens * BYTES_PER_TOKEN)
 
 
-def size(text: str) -> int:
-    """The bytes that a text takes."""
-    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-
-
 def size_of(parts: Iterable[Part]) -> int:
     """The bytes that the text among some parts takes."""
-    return sum(size(part.text) for part in parts if isinstance(part, Text))
+    return sum(byte_length(part.text) for part in parts if isinstance(part, Text))
 
 
 def shortened(text: str, room: int, *, keep_end: bool = False) -> str:
@@ -87,12 +82,12 @@ def shortened(text: str, room: int, *, keep_end: bool = False) -> str:
 
     With `keep_end` its end, too: three quarters of what is kept, as in a traceback.
     """
-    if len(text) <= room and size(text) <= room:
+    if len(text) <= room and byte_length(text) <= room:
         return text
     left = max(0, room - _NOTE_BYTES)
     start = _fitting(text, left // 4 if keep_end else left, keep_end=False)
-    end = _fitting(text, left - size(start), keep_end=True) if keep_end else ""
-    note = f"… [shortened: {len(start) + len(end):,} of {len(text):,} characters]"
+    end = _fitting(text, left - byte_length(start), keep_end=True) if keep_end else ""
+    note = shortened_note(len(start) + len(end), len(text))
     return f"{start}{note}\n{end}" if keep_end else start + note
 
 
@@ -101,7 +96,7 @@ def _fitting(text: str, room: int, keep_end: bool) -> str:
     count = min(len(text), room)
     while count:
         kept = text[len(text) - count :] if keep_end else text[:count]
-        taken = size(kept)
+        taken = byte_length(kept)
         if taken <= room:
             return kept
         count = min(count - 1, count * room // taken)
@@ -119,9 +114,9 @@ def on_own_lines(parts: Iterable[Part]) -> list[Part]:
     return [dataclasses.replace(part, own_lines=True) if isinstance(part, Text) else part for part in parts]
 
 
-def fence(text: str, language: str = "", *, is_code: bool = False) -> list[Part]:
+def code_block(text: str, language: str = "", *, is_code: bool = False) -> list[Part]:
     """A text as a fenced block on lines of its own."""
-    ticks = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    ticks = fence_of(text)
     body = Text(text, own_lines=True, is_code=is_code)
     return [Text(f"{ticks}{language}", own_lines=True), *([body] if text else []), Text(ticks, own_lines=True)]
 

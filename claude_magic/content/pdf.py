@@ -1,7 +1,7 @@
-"""A PDF's bytes, looked into as far as the API's limits want it: how many pages, and whether it is encrypted.
+"""The page count of a PDF, and whether it is encrypted: all that the API's limits ask for.
 
-No reader of all that a PDF can be (ISO 32000-2, §7.5 and §7.7): where the page tree is not found, the number of pages
-is not known, and the API decides.
+This is no full PDF reader (ISO 32000-2, §7.5 and §7.7): where the page tree is not found, the number of pages is
+unknown, and the API decides.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Values of other people's classes: asked without importing their libraries, without failing, without end."""
+"""Call code of other libraries safely: no import, no exception, a time limit."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""The values of secret columns in text that is a table: CSV and its kin, Markdown's, frames as printed and summed up.
+"""Values of secret columns in text that is a table: CSV and its kin, Markdown, printed frames and summaries.
 
-`is_secret` says of a column's name whether what stands below it is a secret.
+`is_secret` says of a column's name whether its values are secrets.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Text without the secrets in it: what looks like one, by its shape or by the name before it, becomes `MASK`.
+"""Mask secrets in text: what looks like one, by its shape or by the name before it, becomes `MASK`.
 
 The same text is always masked the same way, and all but the secrets stays byte for byte. Every pattern is bounded, so
-that the time is linear in the text. What is masked is a guess: prose is left alone where it can be told from data.
+the time is linear in the length. Masking is a guess: prose is left alone where it can be told from data.
 """
 
 from __future__ import annotations

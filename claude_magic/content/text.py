@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import re
+
 from ..conversation.accumulator import whole_text
 
-__all__ = ["join_line", "plural", "short", "short_line", "whole_text"]
+__all__ = [
+    "byte_length",
+    "fence_of",
+    "fenced",
+    "join_line",
+    "plural",
+    "short",
+    "short_line",
+    "shortened_note",
+    "truncated",
+    "whole_text",
+]
 
 
 def plural(count: int, one: str, many: str = "") -> str:
@@ -25,3 +38,29 @@ def short(text: str, limit: int) -> str:
 def short_line(text: str, limit: int) -> str:
     """A text on one line of at most `limit` characters."""
     return short(join_line(text), limit)
+
+
+def shortened_note(kept: int, length: int) -> str:
+    """The note where a text is cut, with both lengths in characters."""
+    return f"… [shortened: {kept:,} of {length:,} characters]"
+
+
+def truncated(text: str, limit: int) -> str:
+    """A text of at most `limit` characters, and below a cut one a note of how long it was."""
+    return text if len(text) <= limit else f"{text[:limit]}\n{shortened_note(limit, len(text))}"
+
+
+def fence_of(text: str) -> str:
+    """The line that opens and closes a Markdown code block: longer than any run of backticks in the text."""
+    return "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+
+
+def fenced(text: str, language: str) -> str:
+    """A text as a Markdown code block."""
+    ticks = fence_of(text)
+    return f"{ticks}{language}\n{text}\n{ticks}"
+
+
+def byte_length(text: str) -> int:
+    """The bytes of a text in UTF-8; a lone surrogate counts three."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

@@ -1,4 +1,4 @@
-"""What content weighs in tokens, roughly: by its length, with no network."""
+"""Rough token counts of content by its length, with no network."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterable
 
 from ..conversation.turns import Block
 from . import pdf
+from .text import byte_length
 
 # Of English text, roughly; of scripts that take three bytes for a character, a character is about a token.
 BYTES_PER_TOKEN = 3.5
@@ -27,7 +28,7 @@ PDF_PAGE_TOKENS = 3_000
 
 def of_text(text: str) -> int:
     """The tokens of a text."""
-    return math.ceil(len(text.encode("utf-8", "surrogatepass")) / BYTES_PER_TOKEN)
+    return math.ceil(byte_length(text) / BYTES_PER_TOKEN)
 
 
 def of_blocks(content: Iterable[Block]) -> int:

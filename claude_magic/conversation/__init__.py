@@ -1,1 +1,1 @@
-"""Turns, the record they are kept in, and the accumulator that folds events into a reply: values only."""
+"""Turns, their record in the notebook's file, and the accumulator of a reply's events: pure values."""

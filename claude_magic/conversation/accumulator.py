@@ -1,10 +1,10 @@
-"""Streaming events → the growing message.
+"""Accumulator that folds the events of a stream into a message.
 
-`add` does the same small work for each event, however long the reply already is: pieces are
-listed and joined when somebody looks. Tool input is parsed once, at the end of its block. Unknown
-events are passed over, unknown blocks and fields are kept as they came.
+`add` takes constant time per event, however long the reply already is: pieces of text are collected
+in lists, and joined when they are read. Tool input is parsed once, at the end of its block. Unknown
+events are ignored; unknown blocks and fields are kept unchanged.
 
-One thread adds, others may look: they hold `Accumulator.lock` while they do.
+One thread adds events; other threads may read while they hold `Accumulator.lock`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ _TEXT_DELTAS = {
     "thinking_delta": ("thinking", "thinking"),
     "input_json_delta": ("partial_json", "partial_json"),
 }
-# Our own event: the reply paused, and is asked to go on; what comes next belongs to the same reply.
+# An event of ours: the reply paused, and a new request continues it; the next message belongs to the same reply.
 GOES_ON = {"type": "claude_magic.goes_on"}
-# Our own event, too: the notebook's tool that the reply called has this result (`content`, a block).
+# Another event of ours: the result of a tool call of the reply, which ran in the notebook (`content`, a block).
 TOOL_RESULT = "claude_magic.tool_result"
 _PHASES = {"thinking": "thinking", "redacted_thinking": "thinking", "text": "writing"}
 _SERVER_PHASES = {
@@ -41,7 +41,7 @@ _SERVER_PHASES = {
 
 @dataclass(frozen=True)
 class Reply:
-    """What arrived. `content` can be kept; `partial` are blocks that broke off half-way."""
+    """A reply as received: `content` are blocks that can be kept, `partial` are blocks that broke off half-way."""
 
     content: tuple[Block, ...]
     partial: tuple[Block, ...]
@@ -55,27 +55,27 @@ class Reply:
 
     @property
     def stop_reason(self) -> str | None:
-        """Why Claude stopped; `None` where the reply broke off."""
+        """The API's `stop_reason`; `None` where the reply broke off."""
         return self.message.get("stop_reason") if self.complete else None
 
 
 class Accumulator:
-    """The reply as it grows. A `message_start` begins it anew."""
+    """The growing reply. A `message_start` event starts it over."""
 
     def __init__(self, before: Iterable[Block] = ()) -> None:
-        """`before` are blocks that the reply goes on from, and has as its first."""
+        """`before` are the blocks of an earlier part that the reply continues; they become its first blocks."""
         self.lock = threading.Lock()
         self._message: dict[str, Any] = {}
-        self._before = [_Growing(block, done=True) for block in before]
+        self._before = [_GrowingBlock(block, done=True) for block in before]
         self._blocks = list(self._before)
-        self._by_index: dict[int, _Growing] = {}
-        self.characters = 0  # that came as text, thinking and tool input
+        self._by_index: dict[int, _GrowingBlock] = {}
+        self.characters = 0  # received as text, thinking and tool input
         self.complete = False
         self.visible = False
-        self.phase = "waiting"  # then thinking, writing, using a tool
+        self.phase = "waiting"  # later "thinking", "writing", "using a tool" or one of _SERVER_PHASES
 
     def add(self, event: Any) -> None:
-        """Fold one event in. Raises `StreamError` for an event that makes no sense here."""
+        """Fold one event into the reply. Raises `StreamError` for an event that does not fit here."""
         with self.lock:
             self._add(event)
 
@@ -102,7 +102,7 @@ class Accumulator:
 
     @property
     def said(self) -> tuple[Block, ...]:
-        """The blocks so far: those of text as they stand, the others by their type alone."""
+        """The blocks so far: text blocks with their text, all others with only their type."""
         return tuple(block.value() if block.kind == "text" else {"type": block.kind} for block in self._blocks)
 
     @property
@@ -112,7 +112,7 @@ class Accumulator:
 
     @property
     def tools(self) -> list[tuple[Block, Block | None]]:
-        """The calls of the notebook's tools that are whole, each with its result where there is one."""
+        """The complete calls of the notebook's tools, each with its result, or `None` where there is none yet."""
         received = [
             block.value() for block in list(self._blocks) if block.kind in ("tool_use", "tool_result") and block.done
         ]
@@ -126,11 +126,11 @@ class Accumulator:
 
     @property
     def usage(self) -> Mapping[str, Any]:
-        """The usage so far, in tokens: until the end, `output_tokens` is a placeholder."""
+        """The usage so far, in tokens; `output_tokens` is a placeholder until the end of the message."""
         return self._message.get("usage") or {}
 
     def reply(self) -> Reply:
-        """All that has arrived, as a value."""
+        """The reply received so far, as a value."""
         kept: list[Block] = []
         partial: list[Block] = []
         for block in self._blocks:
@@ -141,8 +141,8 @@ class Accumulator:
     def _start(self, event: Mapping[str, Any]) -> None:
         self._message = dict(event["message"])
         self._message["usage"] = dict(self._message.get("usage") or {})
-        # A reply that came in one piece has its content here.
-        received = [_Growing(block, done=True) for block in self._message.get("content") or ()]
+        # A message that was not streamed has its whole content here.
+        received = [_GrowingBlock(block, done=True) for block in self._message.get("content") or ()]
         self._blocks = [*self._before, *received]
         self._by_index = {}
         self.visible = bool(self._blocks)
@@ -152,13 +152,13 @@ class Accumulator:
         self._before = list(self._blocks)
 
     def _take_result(self, event: Mapping[str, Any]) -> None:
-        """What comes after a result is another message of the same reply, and until it came this one is not whole."""
-        self._blocks.append(_Growing(event["content"], done=True))
+        """Append a tool's result. The next message continues the reply, which is incomplete until that has arrived."""
+        self._blocks.append(_GrowingBlock(event["content"], done=True))
         self._before = list(self._blocks)
         self.complete = False
 
     def _start_block(self, event: Mapping[str, Any]) -> None:
-        block = self._by_index[event["index"]] = _Growing(event["content_block"])
+        block = self._by_index[event["index"]] = _GrowingBlock(event["content_block"])
         self._blocks.append(block)
         if block.kind != "text":  # writing begins with the first word
             self.phase = block.phase
@@ -167,7 +167,7 @@ class Accumulator:
         self._by_index[event["index"]].stop()
 
     def _delta(self, event: Mapping[str, Any]) -> None:
-        """The message's own delta. Its usage totals are cumulative: they overwrite."""
+        """Apply a `message_delta`. Its usage figures are cumulative: they replace the former ones."""
         usage = {key: value for key, value in (event.get("usage") or {}).items() if value is not None}
         self._message["usage"] = {**self._message["usage"], **usage}
         self._message.update(event["delta"])
@@ -180,7 +180,7 @@ class Accumulator:
 
 
 def _pass(_accumulator: Accumulator, _event: Mapping[str, Any]) -> None:
-    """An event that we do not know."""
+    """Ignore an event of an unknown type."""
 
 
 _STEPS = {
@@ -194,8 +194,8 @@ _STEPS = {
 }
 
 
-class _Growing:
-    """One content block: as it began, and the pieces that came since."""
+class _GrowingBlock:
+    """One growing content block: its first state, and the pieces received since."""
 
     def __init__(self, start: Mapping[str, Any], *, done: bool = False) -> None:
         self._start = dict(start)
@@ -210,7 +210,7 @@ class _Growing:
         self._broken = False
 
     def add(self, delta: Mapping[str, Any]) -> int:
-        """Take a delta; says how many characters there are to see."""
+        """Add a delta; the number of characters that it adds to the view."""
         names = _TEXT_DELTAS.get(delta["type"])
         if names is None:
             self._merge(delta)
@@ -222,31 +222,31 @@ class _Growing:
         return len(piece)
 
     def stop(self) -> None:
-        """The block is whole: join its pieces, parse tool input."""
+        """Complete the block: join its pieces, parse tool input."""
         self._start = self.value()
         self._pieces = {}
         self.done = True
         source = self._start.pop("partial_json", None)
         if source:
             try:
-                self._start["input"] = _plain(source)
-            except (ValueError, RecursionError):  # cut off at max_tokens, or nothing that JSON can carry
+                self._start["input"] = _parse_input(source)
+            except (ValueError, RecursionError):  # cut off at max_tokens, or a value that JSON cannot hold, such as NaN
                 self._start["partial_json"] = source
                 self._broken = True
 
     def value(self) -> dict[str, Any]:
-        """The block as it stands."""
+        """The block as received so far."""
         joined = {name: whole_text((self._start.get(name) or "") + "".join(p)) for name, p in self._pieces.items()}
         return {**self._start, **joined}
 
     def keepable(self) -> bool:
-        """Whether the block can go into the conversation: whole, or text as far as it came."""
+        """Whether the block can go into the conversation: it is complete, or text that is not blank."""
         if self.done:
             return not self._broken and ("id" in self._start or not self.kind.endswith("tool_use"))
         return self.kind == "text" and bool(self.value()["text"].strip())
 
     def _merge(self, delta: Mapping[str, Any]) -> None:
-        """A delta of another kind: a citation is added to the list, other fields are set.
+        """Apply any other delta: append a citation, set other fields.
 
         The SDK does the same for `signature_delta` and `compaction_delta` (`_beta_messages.py`).
         """
@@ -259,7 +259,7 @@ class _Growing:
 
 
 def whole_text(text: str) -> str:
-    """Text that can be encoded: pairs of surrogates that were cut apart are joined, lone ones replaced."""
+    """Text that can be encoded as UTF-8: surrogate pairs that were split are joined, lone surrogates replaced."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -273,15 +273,15 @@ def thinking_of(content: tuple[Block, ...]) -> str:
     return "\n\n".join(piece for piece in pieces if piece)
 
 
-def _plain(source: str) -> Any:
-    """JSON that can be sent and saved again. Raises `ValueError` for NaN and its like, and half characters."""
+def _parse_input(source: str) -> Any:
+    """Parse JSON that can be sent and saved again. Raises `ValueError` for NaN, infinity and lone surrogates."""
     found = json.loads(source)
     json.dumps(found, allow_nan=False, ensure_ascii=False).encode()
     return found
 
 
 def call_of(reply: Reply, *, model: str, **facts: Any) -> Call:
-    """The call that a reply came from; `model` is the one that was asked, `facts` are other fields of `Call`."""
+    """The `Call` of a reply; `model` is the requested model, for a reply that names none; `facts` are other fields."""
     message = reply.message
     return Call(
         model=_text(message.get("model")) or model,
@@ -297,14 +297,14 @@ def call_of(reply: Reply, *, model: str, **facts: Any) -> Call:
 
 
 def _container(found: Any) -> dict[str, str] | None:
-    """Where code ran, as far as the next request needs it."""
+    """The container in which code ran: the fields that the next request needs; `None` where there is none."""
     if not isinstance(found, Mapping) or not isinstance(found.get("id"), str):
         return None
     return {"id": found["id"], "expires_at": str(found.get("expires_at") or "")}
 
 
 def concluded(draft: Turn, reply: Reply, *calls: Call) -> Turn:
-    """The turn that a reply makes of a draft, which has only the prompt; `calls` are those that it took."""
+    """The finished turn: a draft (which has only the prompt) with its reply and the calls that made it."""
     messages = (*draft.messages, *exchange_of(reply.content))
     return dataclasses.replace(draft, messages=messages, calls=calls, status=_status(reply), partial=reply.partial)
 

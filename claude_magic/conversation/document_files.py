@@ -1,7 +1,7 @@
-"""Where documents came from: their files, by digest. The one thing that is remembered of a kernel's reading.
+"""Paths of the documents that were sent from this kernel, by the SHA-256 of their bytes.
 
-A record refers to a large document by its digest and this path, where it would hold the document once more
-(`stored.py`); it is read again from there, and only if it is still the same.
+A record does not repeat a large document, but refers to it by digest and path (`conversation/record.py`); the document
+is read from that path again, and used only if its digest is still the same.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import base64
 import stat
 from pathlib import Path
 
-# A request takes no more (CLAUDE_API.md §3).
+# The largest request that the API takes (CLAUDE_API.md §3).
 MAX_DOCUMENT_BYTES = 32 * 1024 * 1024
 MAX_PATH_CHARACTERS = 4_096
 
@@ -18,20 +18,22 @@ _paths: dict[str, Path] = {}
 
 
 def digest_of(data: bytes) -> str:
-    """The SHA-256 in hexadecimal."""
+    """The SHA-256 of bytes, in hexadecimal."""
     import hashlib  # loads OpenSSL
 
     return hashlib.sha256(data).hexdigest()
 
 
 def remember(data: bytes, path: Path) -> None:
-    """Note that these bytes are this file's."""
+    """Remember the file that these bytes were read from."""
     _paths[digest_of(data)] = path.absolute()
 
 
 def path_of(digest: str) -> str | None:
-    """The file that has these bytes, by its path from the working directory where it is below it; `None` where none
-    is known, or it has others by now."""
+    """The path of the file with this digest: relative to the working directory if below it, else absolute.
+
+    `None` where no file is known, or its content has changed.
+    """
     path = _paths.get(digest)
     if path is None or read(digest, str(path), Path()) is None:
         return None
@@ -40,12 +42,13 @@ def path_of(digest: str) -> str | None:
 
 
 def read(digest: str, path: str, folder: Path) -> str | None:
-    """The bytes with this digest, as base64, from a path that a record names; `None` where they are not there.
+    """The document with this digest, as base64, from a path that a record names; `None` where it is not there.
 
-    The record may be a stranger's: no file is read but a plain one on this machine, of a size that can have been sent,
-    and what it holds goes nowhere unless the record knows its digest.
+    The record may come from somebody else: only a regular file on this machine, no larger than a request may be, is
+    read, and its content is returned only if its digest is the record's. A relative path is looked up in `folder`, then
+    in the working directory.
     """
-    if path.startswith(("//", "\\\\")) or len(path) > MAX_PATH_CHARACTERS:  # a server's, on Windows
+    if path.startswith(("//", "\\\\")) or len(path) > MAX_PATH_CHARACTERS:  # a network path, on Windows
         return None
     for place in (folder / path, Path(path)):
         try:

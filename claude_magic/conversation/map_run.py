@@ -1,4 +1,4 @@
-"""What a prompt over data came to, as a value: how many rows, tokens, dollars, and which batches."""
+"""Totals of one `%%claude_map` run, as a value: rows, tokens, dollars and batch ids."""
 
 from __future__ import annotations
 
@@ -9,19 +9,20 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from decimal import Decimal
 
-# The mark of the turn that stands for a map's calls in a session's ledger.
+# The note on the turn that represents a map's calls in a session's ledger.
 MAPPED = "mapped over data"
 
 
 @dataclass(frozen=True)
 class Mapped:
-    """One run of a map.
+    """Totals of one run of a map.
 
-    `rows` are all; of them `answered` have an answer, `failed` have none, or not a whole one, and the rest was not
-    asked. `earlier` were answered in an earlier run, `shared` are the same as a row above them; neither cost anything
-    now. `calls`, the tokens and `dollars` (exactly, in USD; `None` where no price is known) are this run's:
-    10,000 usages are not repeated in a notebook. `at_least` marks a lower bound. `batches` are the ids of those under
-    way or collected; `about` is a digest of what all of their requests share. `created` is in seconds since the epoch.
+    Of `rows` rows, `answered` have an answer, `failed` have none or an incomplete one, and the rest were not asked.
+    `earlier` were answered in an earlier run, `shared` are equal to a row above them; neither kind cost anything now.
+    `calls`, the token counts and `dollars` (exact, in USD; `None` where a price is unknown) are totals of this run, so
+    that a notebook does not hold 10,000 usages; `at_least` marks `dollars` as a lower bound. `batches` are the ids of
+    batches under way or collected; `about` is a digest of what all of their requests share. `created` is in seconds
+    since the epoch, `seconds` is the duration.
     """
 
     id: str
@@ -47,7 +48,7 @@ class Mapped:
 
     @property
     def amount(self) -> Decimal | None:
-        """The dollars as a number; `None` where they are not known."""
+        """The cost in USD as a number; `None` where it is not known."""
         from decimal import Decimal, InvalidOperation
 
         try:
@@ -57,7 +58,7 @@ class Mapped:
 
 
 def from_data(data: Mapping[str, Any]) -> Mapped:
-    """A run, of data that `schemas.py` has checked; fields that are not known here are left out."""
+    """A run from data that `record_schema.py` has checked; unknown fields are dropped."""
     known = {name: data[name] for name in data if name in _FIELDS}
     return Mapped(**{**known, "batches": tuple(known.get("batches", ()))})
 
@@ -66,5 +67,5 @@ _FIELDS = frozenset(each.name for each in fields(Mapped))
 
 
 def as_data(mapped: Mapped) -> dict[str, Any]:
-    """A run as plain JSON data, for a notebook's file."""
+    """A run as plain JSON data, for the record in a notebook's file."""
     return {**vars(mapped), "batches": list(mapped.batches)}

@@ -1,6 +1,7 @@
-"""Turns as data in a file, and back: with a version, by a schema, and whole or not at all.
+"""The record: turns as JSON data in an output's metadata or a file, and the reader that checks them.
 
-What comes from a file is a stranger's: it is checked before it becomes a turn, and never run.
+A record has a version and a schema, and is read completely or not at all. A file may come from somebody else, so its
+data is checked before it becomes a turn, and never executed.
 """
 
 from __future__ import annotations
@@ -22,33 +23,32 @@ if TYPE_CHECKING:
     from .map_run import Mapped
 
 VERSION = 1
-# The API takes no larger request (CLAUDE_API.md §5), so no turn can have been.
+# The API takes no larger request (CLAUDE_API.md §5), so no turn can be larger.
 MAX_RECORD_CHARACTERS = 40_000_000
-# Far from what a reply nests, and from Python's own limit of 1,000 frames, of which a level takes up to three.
+# Far above the nesting of any reply, far below Python's recursion limit of 1,000 frames (a level takes up to three).
 MAX_DEPTH = 150
-# As `pictures.py` makes them: the API's limits for requests with many images (CLAUDE_API.md §3).
+# The API's limits for requests with many images (CLAUDE_API.md §3), which `content/images.py` keeps to.
 MAX_IMAGE_SIDE_PIXELS = 2_000
 MAX_IMAGE_BASE64_BYTES = 10_000_000
 GONE = "[an image that is no longer in the notebook]"
 DOCUMENT_GONE = "[a document that is no longer there, or has changed since]"
-# A longer document is not repeated in the record, where its file has it.
+# A longer document is kept in the record by digest and path only, if its file is known.
 MAX_INLINE_CHARACTERS = 10_000
 
 
 class DamagedRecord(ValueError):
-    """A record that is not one of ours, whole; the message says why."""
+    """A record that is damaged, or not one of ours; the message says why."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Record:
-    """What one output carries.
+    """The content of one output's record.
 
-    A cell's own turn is one of `turns`; one that compared models has the other models' turns in `others`. A cell that
-    brought turns back (`%claude_undo`, `%claude_recover`,
-    `%claude_resume`) carries those, `guests`, and says which turns they stand `instead_of`. A cell that
-    started a chat over has the chat's name in `reset`, and `created`, in seconds since the epoch. A cell that pinned
-    something has it in `pin`, without content where it took the pin away; one that set a chat's system prompt has that
-    in `system`, and one that mapped a prompt over data what that came to in `mapped`.
+    `turns` has the cell's own turn; `others` the other models' turns where the cell compared models. With `guests`,
+    `turns` are those that the cell brought back (`%claude_undo`, `%claude_recover`, `%claude_resume`), and `instead_of`
+    the ids of the turns that they replace. `reset` is the name of a chat that the cell started over, at `created`
+    (seconds since the epoch). `pin` is what the cell pinned, without content where it took a pin away; `system` is the
+    system prompt that it set for a chat; `mapped` are the totals of its `%%claude_map`.
     """
 
     turns: tuple[Turn, ...] = ()
@@ -63,12 +63,12 @@ class Record:
 
 
 def metadata(turn: Turn, others: Iterable[Turn] = ()) -> dict[str, Any]:
-    """A turn as its cell's output carries it, with those of the `others` that it was compared with.
+    """The output metadata of a turn, with the turns of the `others` that it was compared with.
 
-    Images are not repeated: they stand beside it as outputs, and are referred to by digest; nor are large PDFs whose
-    file is known: they are referred to by digest and path.
+    Images are referred to by digest, since they stand beside the record as outputs; large PDFs whose file is known, by
+    digest and path.
 
-    Nothing, where a reply nests so deep that nbformat could not write the notebook.
+    Empty where a reply is nested so deeply that nbformat could not write the notebook.
     """
     record: dict[str, Any] = {"version": VERSION, "turn": _without_images(as_data(turn))}
     if compared := [_without_images(as_data(each)) for each in others]:
@@ -77,24 +77,24 @@ def metadata(turn: Turn, others: Iterable[Turn] = ()) -> dict[str, Any]:
 
 
 def guests_metadata(turns: Iterable[Turn], instead_of: Iterable[str] = ()) -> dict[str, Any]:
-    """Turns that another cell brings back, images included."""
+    """The output metadata of a cell that brings turns back, images included; `instead_of` are ids of replaced turns."""
     kept = {"turns": [as_data(turn) for turn in turns], "instead_of": list(instead_of)}
     return {"claude_magic": {"version": VERSION, **kept}}
 
 
 def reset_metadata(chat: str, created: float) -> dict[str, Any]:
-    """A mark that a chat starts over at this moment."""
+    """The output metadata that starts a chat over at `created` (seconds since the epoch)."""
     return {"claude_magic": {"version": VERSION, "reset": {"chat": chat, "created": created}}}
 
 
 def pin_metadata(pin: Pin) -> dict[str, Any]:
-    """Something pinned, images included; a pin without content is one that was taken away."""
+    """The output metadata of a pin, images included; a pin without content takes an earlier one away."""
     held = {"name": pin.name, "content": list(pin.content), "ttl": pin.ttl, "created": pin.created}
     return {"claude_magic": {"version": VERSION, "pin": held}}
 
 
 def system_metadata(system: SystemPrompt) -> dict[str, Any]:
-    """A chat's system prompt; an empty one is one that was taken away."""
+    """The output metadata of a chat's system prompt; an empty text takes an earlier one away."""
     held = {"chat": system.chat, "text": system.text, "created": system.created}
     return {"claude_magic": {"version": VERSION, "system": held}}
 
@@ -107,7 +107,7 @@ def as_data(turn: Turn) -> dict[str, Any]:
 
 
 def document(turns: Iterable[Turn]) -> dict[str, Any]:
-    """Turns as a file of their own: what `%claude_export` writes as JSON, and `%claude_resume` reads."""
+    """Turns as the JSON file that `%claude_export` writes and `%claude_resume` reads."""
     return {"claude_magic": {"version": VERSION, "turns": [as_data(turn) for turn in turns]}}
 
 
@@ -116,8 +116,8 @@ Documents = Callable[[str, str], str | None]
 
 
 @dataclasses.dataclass(frozen=True)
-class Held:
-    """Where what a record refers to is found, as base64: images by their SHA-256, documents by it and their path."""
+class Lookup:
+    """Functions that find what a record refers to, as base64: images by SHA-256, documents by SHA-256 and path."""
 
     images: Images
     documents: Documents
@@ -126,12 +126,11 @@ class Held:
 def record_of(
     data: Any, images: Images = lambda digest: None, documents: Documents = lambda digest, path: None
 ) -> Record:
-    """What an output's `metadata["claude_magic"]` says.
+    """Read an output's `metadata["claude_magic"]`. Raises `DamagedRecord`.
 
-    `images` finds an image's bytes, as base64, by their SHA-256; `documents` a document's, by it and by the path of
-    its file. Raises `DamagedRecord`.
+    `images` finds an image, as base64, by its SHA-256; `documents` a document, by its SHA-256 and the path of its file.
     """
-    lookup = Held(images, documents)
+    lookup = Lookup(images, documents)
     plain = _plain(data)
     if not isinstance(plain, dict):
         raise DamagedRecord("it is not an object")
@@ -139,9 +138,9 @@ def record_of(
     if version != VERSION or isinstance(version, bool):
         shown = json.dumps(version)[:20]
         raise DamagedRecord(f"its version is {shown}, and this claude_magic reads version {VERSION}")
-    held = plain.keys() & {"turn", "turns", "reset", "pin", "system", "map"}
-    if len(held) != 1:
-        raise DamagedRecord("it holds more than one thing" if held else "it holds no turn")
+    kinds = plain.keys() & {"turn", "turns", "reset", "pin", "system", "map"}
+    if len(kinds) != 1:
+        raise DamagedRecord("it holds more than one thing" if kinds else "it holds no turn")
     wrong = record_schema.check(plain)
     if wrong:
         raise DamagedRecord(wrong)
@@ -149,7 +148,7 @@ def record_of(
         return Record(reset=plain["reset"]["chat"], created=plain["reset"]["created"])
     if "pin" in plain:
         return Record(
-            pin=Pin(**{**plain["pin"], "content": tuple(_by_data(block, lookup) for block in plain["pin"]["content"])})
+            pin=Pin(**{**plain["pin"], "content": tuple(_restored(block, lookup) for block in plain["pin"]["content"])})
         )
     if "system" in plain:
         return Record(system=SystemPrompt(**plain["system"]))
@@ -165,17 +164,17 @@ def record_of(
 
 
 def digest_of(data: str) -> str:
-    """The SHA-256 of bytes that are given as base64, in hexadecimal."""
+    """The SHA-256, in hexadecimal, of bytes given as base64."""
     return document_files.digest_of(base64.b64decode(data))
 
 
 def _plain(data: Any) -> Any:
-    """The data as plain JSON, of a size and depth that can be one of ours."""
+    """The data as plain JSON. Raises `DamagedRecord` where its size or depth is beyond that of any record."""
     if not _is_shallow(data):
         raise DamagedRecord(f"it is nested more than {MAX_DEPTH} levels deep")
     try:
         text = json.dumps(data, allow_nan=False, ensure_ascii=False)
-        text.encode()  # no part of a surrogate pair: it could not be sent
+        text.encode()  # fails for a lone surrogate, which could not be sent
     except (ValueError, TypeError, RecursionError):
         raise DamagedRecord("it is not plain JSON") from None
     if len(text) > MAX_RECORD_CHARACTERS:
@@ -193,16 +192,16 @@ def _is_shallow(data: Any) -> bool:
     return False
 
 
-def _turn(data: Mapping[str, Any], held: Held) -> Turn:
+def _turn(data: Mapping[str, Any], lookup: Lookup) -> Turn:
     given = {name: value for name, value in data.items() if name in _TURN_FIELDS}
-    messages = tuple({**message, "content": _with_data(message, held)} for message in given["messages"])
+    messages = tuple({**message, "content": _restored_content(message, lookup)} for message in given["messages"])
     roles = [message["role"] for message in messages]
     ends_with_results = len(roles) > 2 and all(block["type"] == "tool_result" for block in messages[-1]["content"])
-    taken = roles[:-1] if ends_with_results and roles[-1] == "user" else roles
-    if taken != ["user", "assistant"] * (len(taken) // 2):
+    paired = roles[:-1] if ends_with_results and roles[-1] == "user" else roles
+    if paired != ["user", "assistant"] * (len(paired) // 2):
         raise DamagedRecord("its messages do not take turns")
     _check_tools(messages)
-    made = tuple(_by_data(block, held) for block in given.get("made", ()))
+    made = tuple(_restored(block, lookup) for block in given.get("made", ()))
     for block in (*_inline(messages), *(block for block in made if block["type"] == "image")):
         _check_inline(block)
     calls = tuple(Call(**{k: v for k, v in call.items() if k in _CALL_FIELDS}) for call in given["calls"])
@@ -214,8 +213,10 @@ def _turn(data: Mapping[str, Any], held: Held) -> Turn:
 
 
 def _check_tools(messages: Sequence[Message]) -> None:
-    """Each tool call has an id of its own. Within the turn each is answered, and nothing else is; those at its end are
-    answered by the next request (`request.py`)."""
+    """Check that tool calls have unique ids, and that the tool results in the turn are exactly those of its calls.
+
+    Calls at the end of the turn get their results in the next request (`request/build.py`).
+    """
     open_calls: list[str] = []
     every: set[str] = set()
     for message in messages:
@@ -233,7 +234,7 @@ def _check_tools(messages: Sequence[Message]) -> None:
 
 
 def _inline(messages: Iterable[Message]) -> Iterator[Block]:
-    """The blocks that hold base64, those in tool results included."""
+    """The image and document blocks of prompts that hold base64, also those in tool results."""
     for block in (block for message in messages if message["role"] == "user" for block in message["content"]):
         inside = block.get("content") if block["type"] == "tool_result" else None
         for each in (block, *inside) if isinstance(inside, list) else (block,):
@@ -242,7 +243,7 @@ def _inline(messages: Iterable[Message]) -> Iterator[Block]:
 
 
 def _check_inline(block: Block) -> None:
-    """The API would refuse what is not the picture or the PDF that it says: for ever, as it stands in the history."""
+    """Check an image or PDF: with a damaged one in the history, the API would refuse every later request."""
     source = block["source"]
     try:
         data = base64.b64decode(source["data"], validate=True)
@@ -256,7 +257,7 @@ def _check_inline(block: Block) -> None:
 
 
 def _is_picture(data: bytes, media_type: str) -> bool:
-    """Whether Pillow finds the picture that it is said to be, of a size that the API takes, by its head alone."""
+    """Whether Pillow reads an image of this type, of a size that the API takes; only the image's header is decoded."""
     from PIL import Image
 
     kind = media_type.removeprefix("image/").upper()
@@ -265,7 +266,7 @@ def _is_picture(data: bytes, media_type: str) -> bool:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             with Image.open(io.BytesIO(data), formats=[kind]) as picture:
                 return max(picture.size) <= MAX_IMAGE_SIDE_PIXELS
-    except Exception:  # a stranger's bytes: each of Pillow's decoders fails in its own way
+    except Exception:  # damaged or hostile bytes: each of Pillow's decoders fails in its own way
         return False
 
 
@@ -274,24 +275,24 @@ _CALL_FIELDS = frozenset(field.name for field in dataclasses.fields(Call))
 
 
 def _without_images(turn: dict[str, Any]) -> dict[str, Any]:
-    """A turn's data with its images by their digests: the prompt's, and those that code made, stand beside it."""
+    """A turn's data with the images of its prompt and of `made` as digests: the cell's outputs hold the images."""
     messages = [
-        {**message, "content": [_by_digest(block) for block in message["content"]]}
+        {**message, "content": [_digested(block) for block in message["content"]]}
         if message["role"] == "user" and not isinstance(message["content"], str)
         else message
         for message in turn["messages"]
     ]
-    return {**turn, "messages": messages, "made": [_by_digest(block) for block in turn["made"]]}
+    return {**turn, "messages": messages, "made": [_digested(block) for block in turn["made"]]}
 
 
-def _by_digest(block: dict[str, Any]) -> dict[str, Any]:
+def _digested(block: dict[str, Any]) -> dict[str, Any]:
     if block.get("type") == "tool_result" and isinstance(block.get("content"), list):
-        return {**block, "content": [_by_digest(each) for each in block["content"]]}
+        return {**block, "content": [_digested(each) for each in block["content"]]}
     source = block.get("source")
     if not isinstance(source, Mapping) or source.get("type") != "base64":
         return block
     if block.get("type") == "document":
-        return _document_by_digest(block, source)
+        return _digested_document(block, source)
     if block.get("type") != "image":
         return block
     if canonical_base64(source["data"]) != source["data"]:  # the notebook would not give the same back
@@ -302,8 +303,8 @@ def _by_digest(block: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _document_by_digest(block: dict[str, Any], source: Mapping[str, Any]) -> dict[str, Any]:
-    """A large document by the file that has it; where none is known, as it is."""
+def _digested_document(block: dict[str, Any], source: Mapping[str, Any]) -> dict[str, Any]:
+    """A large document as digest and path; unchanged where it is small or its file is not known."""
     data = source["data"]
     if len(data) <= MAX_INLINE_CHARACTERS or canonical_base64(data) != data:
         return block
@@ -315,25 +316,25 @@ def _document_by_digest(block: dict[str, Any], source: Mapping[str, Any]) -> dic
     return {**block, "source": by_digest}
 
 
-def _with_data(message: Mapping[str, Any], held: Held) -> list[Any]:
-    return [_by_data(block, held) for block in message["content"]]
+def _restored_content(message: Mapping[str, Any], lookup: Lookup) -> list[Any]:
+    return [_restored(block, lookup) for block in message["content"]]
 
 
-def _by_data(block: Mapping[str, Any], held: Held) -> Mapping[str, Any]:
+def _restored(block: Mapping[str, Any], lookup: Lookup) -> Mapping[str, Any]:
     if block["type"] == "tool_result" and isinstance(block.get("content"), list):
-        return {**block, "content": [_by_data(each, held) for each in block["content"]]}
+        return {**block, "content": [_restored(each, lookup) for each in block["content"]]}
     source = block.get("source")
     if not isinstance(source, dict) or source.get("type") != "sha256":
         return block
     is_image = block["type"] == "image"
-    data = held.images(source["sha256"]) if is_image else held.documents(source["sha256"], source["path"])
+    data = lookup.images(source["sha256"]) if is_image else lookup.documents(source["sha256"], source["path"])
     if data is None:
         return {"type": "text", "text": GONE if is_image else DOCUMENT_GONE}
     return {**block, "source": {"type": "base64", "media_type": source["media_type"], "data": data}}
 
 
 def canonical_base64(data: Any) -> str | None:
-    """Base64 as we write it, without a notebook's line breaks; `None` if it is none."""
+    """Base64 as we write it, without the line breaks of a notebook's file; `None` if it is not base64."""
     try:
         text = "".join(data) if isinstance(data, list) else data
         return base64.b64encode(base64.b64decode("".join(text.split()), validate=True)).decode()

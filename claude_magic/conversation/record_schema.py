@@ -1,8 +1,8 @@
-"""What a recorded turn must look like: JSON schemas of its parts, and of the blocks that each side may send.
+"""JSON schemas of the record: turns and their parts, and the content blocks that each role may send.
 
-Stricter for a prompt than for a reply: a prompt is ours, what is in a reply Claude made up, new kinds of blocks
-included. What the API would refuse stands in no schema: it would refuse the conversation for ever.
-Sources: CLAUDE_API.md §3, the SDK's `*_block_param.py`, and `offline/rules.py`.
+Prompts are checked strictly, since we make them; replies loosely, since the API may add block types and fields. No
+schema allows what the API refuses: with such a block in the history, it would refuse every later request.
+Sources: CLAUDE_API.md §3, the SDK's `*_block_param.py`, and `offline/rules/`.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from typing import Any
 MAX_TOKENS = 10**12
 MAX_SECONDS = 4e9
 MAX_CALLS = 10_000
-MAX_ALONG = 10_000
+MAX_ATTACHED = 10_000
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 
 Schema = dict[str, Any]
 
 
 def check(record: Mapping[str, Any]) -> str | None:
-    """Hold a record against the schema, and each block of its turns against its kind's.
+    """Check a record against the schema, and each block of its turns against the schema of its type.
 
-    Says what is wrong and where, in our own words and none of the record's; `None` where all is well.
+    Returns what is wrong and where, without quoting the record, which may come from somebody else; `None` if valid.
     """
     import fastjsonschema
 
@@ -45,9 +45,9 @@ def _check_message(message: Mapping[str, Any]) -> str | None:
         return "a prompt in it is empty"
     for block in message["content"]:
         kind = block["type"]
-        if kind in _TAKEN[role]:
+        if kind in _BLOCKS[role]:
             _block_checker(role, kind)(block)
-        elif role == "user" or kind in _TAKEN["user"] or kind in _NEVER_TAKEN:
+        elif role == "user" or kind in _BLOCKS["user"] or kind in _REFUSED:
             return f"a {'prompt' if role == 'user' else 'reply'} in it has a block of a kind that does not belong there"
         if block.get("cache_control") is not None:
             return "a block in it sets a cache breakpoint of its own"
@@ -68,8 +68,8 @@ def _or_null(schema: Schema) -> Schema:
 
 
 _STRING: Schema = {"type": "string"}
-_FILLED: Schema = {"type": "string", "minLength": 1}
-_WORDS: Schema = {"type": "string", "pattern": r"\S"}
+_NOT_EMPTY: Schema = {"type": "string", "minLength": 1}
+_NOT_BLANK: Schema = {"type": "string", "pattern": r"\S"}
 _NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 300}
 _TOOL_NAME: Schema = {"type": "string", "pattern": "^[a-zA-Z0-9_-]{1,128}$"}
 _TOOL_ID: Schema = {"type": "string", "pattern": "^[a-zA-Z0-9_-]+$", "maxLength": 300}
@@ -87,48 +87,53 @@ def _source(kind: str, **fields: Schema) -> Schema:
 
 _BY_REFERENCE = (
     _source("url", url={"type": "string", "pattern": "^https?://"}),
-    _source("file", file_id=_FILLED),
+    _source("file", file_id=_NOT_EMPTY),
 )
 _IMAGE_TYPE: Schema = {"enum": list(IMAGE_TYPES)}
-_INLINE_IMAGE = _source("base64", media_type=_IMAGE_TYPE, data=_FILLED)
-_SHOWN_IMAGE = _source("sha256", media_type=_IMAGE_TYPE, sha256={"type": "string", "pattern": "^[0-9a-f]{64}$"})
-_FILED_PDF = _source(
+_INLINE_IMAGE = _source("base64", media_type=_IMAGE_TYPE, data=_NOT_EMPTY)
+_IMAGE_BY_DIGEST = _source("sha256", media_type=_IMAGE_TYPE, sha256={"type": "string", "pattern": "^[0-9a-f]{64}$"})
+_PDF_BY_DIGEST = _source(
     "sha256",
     media_type={"const": "application/pdf"},
     sha256={"type": "string", "pattern": "^[0-9a-f]{64}$"},
     path={"type": "string", "minLength": 1, "maxLength": 4_096},
 )
-_PDF = _source("base64", media_type={"const": "application/pdf"}, data=_FILLED)
-_PLAIN_TEXT = _source("text", media_type={"const": "text/plain"}, data=_FILLED)
+_PDF = _source("base64", media_type={"const": "application/pdf"}, data=_NOT_EMPTY)
+_PLAIN_TEXT = _source("text", media_type={"const": "text/plain"}, data=_NOT_EMPTY)
 
 
 def _one_of(*kinds: Schema) -> Schema:
     return {"type": "object", "required": ["type"], "anyOf": list(kinds)}
 
 
-_ASKED = _object(["type", "text"], closed=True, type=_NAME, text=_WORDS, citations=_or_null(_array({}, maxItems=0)))
+_PROMPT_TEXT = _object(
+    ["type", "text"], closed=True, type=_NAME, text=_NOT_BLANK, citations=_or_null(_array({}, maxItems=0))
+)
 _IMAGE = _object(
     ["type", "source"],
     closed=True,
     type=_NAME,
-    source=_one_of(_SHOWN_IMAGE, _INLINE_IMAGE, *_BY_REFERENCE),
+    source=_one_of(_IMAGE_BY_DIGEST, _INLINE_IMAGE, *_BY_REFERENCE),
     transformations=_OBJECT,
 )
 _DOCUMENT = _object(
     ["type", "source"],
     closed=True,
     type=_NAME,
-    source=_one_of(_PDF, _FILED_PDF, _PLAIN_TEXT, *_BY_REFERENCE),
+    source=_one_of(_PDF, _PDF_BY_DIGEST, _PLAIN_TEXT, *_BY_REFERENCE),
     title=_or_null(_STRING),
     context=_or_null(_STRING),
     citations=_or_null(_object([], closed=True, enabled=_BOOLEAN)),
 )
 _IN_RESULT: Schema = {
     "anyOf": [
-        {**_ASKED, "properties": {**_ASKED["properties"], "type": {"const": "text"}}},
+        {**_PROMPT_TEXT, "properties": {**_PROMPT_TEXT["properties"], "type": {"const": "text"}}},
         {
             **_IMAGE,
-            "properties": {"type": {"const": "image"}, "source": _one_of(_SHOWN_IMAGE, _INLINE_IMAGE, *_BY_REFERENCE)},
+            "properties": {
+                "type": {"const": "image"},
+                "source": _one_of(_IMAGE_BY_DIGEST, _INLINE_IMAGE, *_BY_REFERENCE),
+            },
         },
     ]
 }
@@ -143,18 +148,18 @@ _TOOL_RESULT = _object(
 _TOOL_USE = _object(["id", "name", "input"], id=_TOOL_ID, name=_TOOL_NAME, input=_OBJECT)
 _SERVER_RESULT = _object(["tool_use_id", "content"], tool_use_id=_TOOL_ID)
 
-# What each side may send, where it is known here. A prompt takes nothing else; of a reply, other kinds and other
-# fields go through untouched.
-_TAKEN: Mapping[str, Mapping[str, Schema]] = {
-    "user": {"text": _ASKED, "image": _IMAGE, "document": _DOCUMENT, "tool_result": _TOOL_RESULT},
+# Schemas of content blocks, by role and type. A prompt may hold no other blocks; in a reply, unknown types and fields
+# are kept unchanged.
+_BLOCKS: Mapping[str, Mapping[str, Schema]] = {
+    "user": {"text": _PROMPT_TEXT, "image": _IMAGE, "document": _DOCUMENT, "tool_result": _TOOL_RESULT},
     "assistant": {
         "text": _object(["text"], text=_STRING, citations=_CITATIONS),
-        "thinking": _object(["thinking", "signature"], thinking=_STRING, signature=_FILLED),
-        "redacted_thinking": _object(["data"], data=_FILLED),
+        "thinking": _object(["thinking", "signature"], thinking=_STRING, signature=_NOT_EMPTY),
+        "redacted_thinking": _object(["data"], data=_NOT_EMPTY),
         "tool_use": _TOOL_USE,
         "server_tool_use": _TOOL_USE,
         "mcp_tool_use": _TOOL_USE,
-        "container_upload": _object(["file_id"], file_id=_FILLED),
+        "container_upload": _object(["file_id"], file_id=_NOT_EMPTY),
         "web_search_tool_result": _SERVER_RESULT,
         "web_fetch_tool_result": _SERVER_RESULT,
         "code_execution_tool_result": _SERVER_RESULT,
@@ -165,9 +170,9 @@ _TAKEN: Mapping[str, Mapping[str, Schema]] = {
         "mcp_tool_result": _object(["tool_use_id"], tool_use_id=_TOOL_ID),
     },
 }
-_NEVER_TAKEN = ("search_result",)  # a user's, which no prompt of ours has
+_REFUSED = ("search_result",)  # a user's block, which no prompt of ours has
 
-# What is read of any block, whatever its kind (`request.messages_to_send`, `record`).
+# Fields that are read from blocks of every type (`request.build.messages_to_send`, `conversation/record.py`).
 _BLOCK = _object(
     ["type"], type=_NAME, id=_or_null(_STRING), tool_use_id=_or_null(_STRING), partial_json=_or_null(_STRING)
 )
@@ -236,7 +241,7 @@ _MADE: Schema = {
             ["type", "source", "title", "file_id"],
             closed=True,
             type={"const": "image"},
-            source=_one_of(_SHOWN_IMAGE, _INLINE_IMAGE),
+            source=_one_of(_IMAGE_BY_DIGEST, _INLINE_IMAGE),
             title=_STRING,
             file_id=_STRING,
         ),
@@ -251,7 +256,7 @@ _MADE: Schema = {
     ]
 }
 _AMOUNT: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_TOKENS}
-_ALONG = _object(["name", "kind", "tokens"], closed=True, name=_NAME, kind=_NAME, tokens=_AMOUNT, masked=_AMOUNT)
+_ATTACHED = _object(["name", "kind", "tokens"], closed=True, name=_NAME, kind=_NAME, tokens=_AMOUNT, masked=_AMOUNT)
 _MESSAGE = _object(["role", "content"], closed=True, role={"enum": ["user", "assistant"]}, content=_array(_BLOCK))
 _TURN = _object(
     ["id", "messages", "calls", "status", "created"],
@@ -269,7 +274,7 @@ _TURN = _object(
     partial=_array(_PARTIAL),
     made=_array(_MADE, maxItems=MAX_CALLS),
     notes=_array(_STRING),
-    along=_array(_ALONG, maxItems=MAX_ALONG),
+    along=_array(_ATTACHED, maxItems=MAX_ATTACHED),
 )
 _WHOLE: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_TOKENS}
 _MAPPED = _object(
@@ -322,7 +327,7 @@ def _record_checker() -> Callable[[Any], Any]:
 
 @functools.cache
 def _block_checker(role: str, kind: str) -> Callable[[Any], Any]:
-    return _compiled(_TAKEN[role][kind])
+    return _compiled(_BLOCKS[role][kind])
 
 
 def _compiled(schema: Schema) -> Callable[[Any], Any]:

@@ -1,8 +1,7 @@
-"""Calls of tools have ids of their own in a conversation: the API refuses the same one twice.
+"""Unique ids for the tool calls of a conversation: the API refuses an id that occurs twice.
 
-The same reply may stand in two turns: a cell that was copied and replayed, a notebook that was taken up by itself, a
-gateway that counts from one. Which id is changed, and to what, depends on the messages alone, so that a request comes
-out the same each time.
+Two turns may hold the same ids: a cell was copied and replayed, a notebook was resumed in itself, or a gateway counts
+its ids from one. New ids depend only on the messages, so that the same conversation always makes the same request.
 """
 
 from __future__ import annotations
@@ -12,17 +11,17 @@ from typing import Any
 
 from .turns import Message, blocks
 
-# The kinds of blocks that call something; what answers them says so in `tool_use_id`.
+# Block types of calls; the block with the result refers to the call by `tool_use_id`.
 _CALLS = ("tool_use", "server_tool_use", "mcp_tool_use")
 
 
 def called(messages: Iterable[Message]) -> set[str]:
-    """The ids of all calls in messages."""
+    """The ids of all tool calls in messages."""
     return {block["id"] for message in messages for block in blocks(message) if block["type"] in _CALLS}
 
 
 def distinct(messages: Iterable[Message], taken: Set[str]) -> list[Message]:
-    """A turn's messages, in which no call has an id of those that are `taken`: each such id gets a number behind it."""
+    """A turn's messages with each tool call id that is already `taken` made unique by a number at its end."""
     listed = list(messages)
     own = called(listed)
     renamed: dict[str, str] = {}

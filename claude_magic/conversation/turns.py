@@ -1,7 +1,7 @@
-"""Turns and the conversation they make, as immutable values.
+"""Turns, their calls and the conversation that they make, as immutable values.
 
-Content blocks and usage stay in the API's wire form (plain dicts), unknown kinds and fields
-included. Nobody changes them in place.
+Content blocks and usage stay in the API's wire form (plain dicts), with unknown types and fields kept. They are never
+changed in place.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ Usage = Mapping[str, Any]
 Status = Literal["complete", "interrupted", "refused"]
 
 DEFAULT_CHAT = "main"
-# What Claude is told of a call that came to nothing: each must have a result.
+# Result sent to Claude for a tool call that was not run: the API wants a result for each call.
 NOT_RUN = "This tool was not run."
-# What `%claude_continue` says for the reader, after a reply that was cut off.
+# The prompt of `%claude_continue`, after a reply that was cut off.
 CONTINUE: list[Block] = [
     {"type": "text", "text": "Your reply was cut off. Go on exactly where it stopped, without a word before it."}
 ]
@@ -28,13 +28,13 @@ CONTINUE: list[Block] = [
 
 @dataclass(frozen=True)
 class Call:
-    """One API request and what came of it.
+    """One API request and its outcome.
 
     `usage` is the API's own, in tokens; `started` is in seconds since the epoch; `first_token` and
-    `seconds` are durations in seconds. `stop_reason` is `None` where the reply broke off: its
-    usage is then a lower bound. `answered` says whether any content came: a refusal before any
-    output is not billed. `replayed` says that the record answered, and that it cost nothing now. `container` is
-    where code ran: its `id`, and when it `expires_at`.
+    `seconds` are durations in seconds. `stop_reason` is `None` where the reply broke off: the
+    usage is then a lower bound. `answered` says whether any content arrived: a refusal before any
+    output is not billed. `replayed` says that the reply was read from the record, at no cost now. `container` is
+    where code ran: its `id`, and its expiry as `expires_at`.
     """
 
     model: str
@@ -55,10 +55,10 @@ class Call:
 
 @dataclass(frozen=True)
 class Attached:
-    """Something that went along with a prompt, besides what the reader typed: a value, a cell, an attachment.
+    """Something attached to a prompt besides the typed text: a value, a cell, a file, an image.
 
-    `name` is what the header calls it, `kind` what it is in a word or two, `tokens` a rough count (`weighing.py`).
-    `masked` is how many secrets in it were masked.
+    `name` is its name in the turn's header, `kind` its kind in a word or two, `tokens` an estimate
+    (`content/token_estimate.py`). `masked` is the number of secrets in it that were masked.
     """
 
     name: str
@@ -69,14 +69,15 @@ class Attached:
 
 @dataclass(frozen=True)
 class Turn:
-    """What one run of a cell made: the prompt, the reply, and the calls it took.
+    """One run of a cell: the prompt, the reply, and the calls that it took.
 
-    `messages` is the wire form: the user message, then the assistant's. `partial` are blocks that
-    broke off half-way: shown, never sent. `prefix` is the digest of the system prompt, tools and
-    messages that the reply was made from (`request.py`), `params` are the request's parameters but its
-    messages. `made` are the files that Claude's code made (`products.py`): shown, never sent. `created` is in seconds
-    since the epoch, `execution_count` the number in the cell's `In [ ]`. `once` marks a question outside of any
-    conversation. `notes` are remarks for the header, `attached` is what went along with the prompt, in its order.
+    `messages` is the wire form: the user message, then the assistant's (and more of both, where tools were called).
+    `partial` are blocks that broke off half-way: shown, never sent. `prefix` is the digest of the system prompt, tools
+    and messages that the reply was made from (`request/build.py`); `params` are the request's parameters without its
+    messages. `made` are the files that Claude's code made (`session/container_files.py`): shown, never sent. `created`
+    is in seconds since the epoch, `execution_count` the number in the cell's `In [ ]`. `once` marks a question outside
+    of any conversation. `notes` are remarks for the header; `attached` lists, in order, what was sent besides the
+    typed text.
     """
 
     id: str
@@ -102,52 +103,52 @@ class Turn:
 
     @property
     def reply(self) -> tuple[Block, ...]:
-        """All content blocks that Claude sent, those that broke off included.
+        """All content blocks that Claude sent, with those that broke off.
 
-        A reply that was cut off and continued is one reply: what Claude thought before it went on stands before the
-        text that it continues.
+        A reply that was cut off and continued is one reply: the thinking at the start of the continuation is moved
+        before the text that it continues, so that the text is not divided.
         """
         sent: list[Block] = []
-        asked: Message = {}
+        previous: Message = {}
         for message in self.messages:
             if message["role"] == "assistant":
                 received = blocks(message)
-                at = len(sent) if asked.get("content") != CONTINUE else _last_text(sent)
+                at = len(sent) if previous.get("content") != CONTINUE else _last_text(sent)
                 lead = [*itertools.takewhile(lambda block: block["type"] != "text", received)] if at < len(sent) else []
                 sent[at:at] = lead
                 sent += received[len(lead) :]
-            asked = message
+            previous = message
         return (*sent, *self.partial)
 
     @property
     def summarises(self) -> bool:
-        """Whether the reply holds a summary of all before it, by `%claude_compact` or `--compact`."""
-        made = any(block["type"] == "compaction" and block.get("content") for block in self.reply)
-        return made and self.status != "refused"
+        """Whether the reply holds a summary of the conversation before it (`%claude_compact`, `--compact`)."""
+        has_summary = any(block["type"] == "compaction" and block.get("content") for block in self.reply)
+        return has_summary and self.status != "refused"
 
     @property
     def results(self) -> Mapping[str, Block]:
-        """What the notebook's tools answered, by the id of the call."""
+        """The results of the notebook's tools (`tool_result` blocks), by the id of the call."""
         later = (block for message in self.messages[1:] if message["role"] == "user" for block in blocks(message))
         return {block["tool_use_id"]: block for block in later if block["type"] == "tool_result"}
 
     @property
     def replayed(self) -> bool:
-        """Whether the record answered, not the API."""
+        """Whether the reply was read from the record, not made by the API."""
         return any(call.replayed for call in self.calls)
 
     @property
     def offline(self) -> bool:
-        """Whether the offline stand-in answered, not Claude."""
+        """Whether the offline stand-in made the reply, not Claude."""
         return any(call.provider == "offline" for call in self.calls)
 
 
 @dataclass(frozen=True)
 class Pin:
-    """What stands at the front of every conversation of a notebook, with a cache breakpoint of its own.
+    """Content at the start of every conversation of a notebook, with a cache breakpoint of its own.
 
-    `ttl` is how long the API keeps it, `5m` or `1h`; `created` is in seconds since the epoch. It lives in the cell that
-    made it. Without content, it says that what has this name is no longer pinned.
+    `ttl` is how long the API caches it, `5m` or `1h`; `created` is in seconds since the epoch; `cell_id` is the cell
+    whose output holds it. A pin without content cancels an earlier one of the same name.
     """
 
     name: str
@@ -159,7 +160,7 @@ class Pin:
 
 @dataclass(frozen=True)
 class SystemPrompt:
-    """A chat's own system prompt, from the cell that set it on; empty, it says that the chat has none of its own.
+    """A chat's own system prompt, valid from the cell that set it; an empty text takes it away.
 
     `created` is in seconds since the epoch.
     """
@@ -172,7 +173,7 @@ class SystemPrompt:
 
 @dataclass(frozen=True)
 class Conversation:
-    """An ordered run of turns: as their cells first ran."""
+    """An ordered run of turns, in the order in which their cells first ran."""
 
     turns: tuple[Turn, ...] = ()
 
@@ -183,7 +184,7 @@ class Conversation:
         return len(self.turns)
 
     def before(self, cell_id: str | None, siblings: Set[str] = frozenset()) -> Conversation:
-        """What a cell sees: the turns before its own, and those made in this same run of it.
+        """The conversation that a cell sees: the turns before its own, and those that this run of it has made.
 
         `siblings` are the ids of the turns that this run of the cell has made so far.
         """
@@ -192,14 +193,14 @@ class Conversation:
         return Conversation(seen)
 
     def with_turn(self, turn: Turn, siblings: Set[str] = frozenset()) -> Conversation:
-        """The conversation with a turn in its cell's place: at the end, where the cell is new."""
+        """The conversation with a turn in the place of its cell's former one; at the end for a new cell."""
         position = self._position(turn.cell_id, siblings)
-        stays = [t for t in self.turns[position:] if t.id in siblings or not _same_cell(t, turn.cell_id)]
-        at = 1 + max((i for i, t in enumerate(stays) if t.id in siblings), default=-1)
-        return Conversation((*self.turns[:position], *stays[:at], turn, *stays[at:]))
+        others = [t for t in self.turns[position:] if t.id in siblings or not _same_cell(t, turn.cell_id)]
+        at = 1 + max((i for i, t in enumerate(others) if t.id in siblings), default=-1)
+        return Conversation((*self.turns[:position], *others[:at], turn, *others[at:]))
 
     def seated(self, turn: Turn, order: Mapping[str, int]) -> Conversation:
-        """The conversation with a turn added where its cell stands; `order` numbers the notebook's cells."""
+        """The conversation with a turn inserted by the position of its cell; `order` maps cell ids to positions."""
         last = len(order)
         rank = order.get(turn.cell_id or "", last)
         if rank == last:
@@ -217,31 +218,31 @@ class Conversation:
         return Conversation(tuple(turn for turn in self.turns if turn.cell_id not in cell_ids))
 
     def without_bound_thinking(self) -> Conversation:
-        """The conversation with no thinking to send back: its prefixes match nothing."""
+        """The conversation with empty prefixes, which match no request, so that no thinking is sent back."""
         return Conversation(tuple(dataclasses.replace(turn, prefix="") for turn in self.turns))
 
     def stale(self) -> frozenset[str]:
-        """The ids of the turns that were asked before a turn above them changed. A replayed one changes nothing."""
-        late, newest = set(), float("-inf")
+        """The ids of turns older than a turn above them, which has changed since. Replayed turns do not count."""
+        outdated, newest = set(), float("-inf")
         for turn in (turn for turn in self.turns if not turn.replayed):
             if turn.created < newest:
-                late.add(turn.id)
+                outdated.add(turn.id)
             newest = max(newest, turn.created)
-        return frozenset(late)
+        return frozenset(outdated)
 
     def summarised(self) -> frozenset[str]:
-        """The ids of the turns that a summary further down stands for: the API reads it instead of them."""
+        """The ids of the turns that a later summary replaces: the API reads the summary instead of them."""
         summaries = [at for at, turn in enumerate(self.turns) if turn.summarises]
         return frozenset(turn.id for turn in self.turns[: max(summaries, default=0)])
 
     def _position(self, cell_id: str | None, siblings: Set[str]) -> int:
-        """Where the cell's turns start; the end, where it has none."""
+        """The index of the cell's first turn; the number of turns where it has none."""
         own = (i for i, turn in enumerate(self.turns) if turn.id in siblings or _same_cell(turn, cell_id))
         return next(own, len(self.turns))
 
 
 def _last_text(content: list[Block]) -> int:
-    """Where the run of text at the end of content begins; its end, if it does not end with text."""
+    """The index where the text at the end of content begins; the length, if content does not end with text."""
     at = len(content)
     while at and content[at - 1]["type"] == "text":
         at -= 1
@@ -255,21 +256,21 @@ def blocks(message: Message) -> tuple[Block, ...]:
 
 
 def open_calls(content: Iterable[Block]) -> list[Block]:
-    """The calls of the notebook's tools in content that have no result there."""
+    """The `tool_use` blocks in content whose result is not there."""
     listed = list(content)
     answered = {block["tool_use_id"] for block in listed if block["type"] == "tool_result"}
     return [block for block in listed if block["type"] == "tool_use" and block["id"] not in answered]
 
 
 def not_run(call: Block, why: str = NOT_RUN) -> dict[str, Any]:
-    """The result of a call that was not run."""
+    """The `tool_result` of a call that was not run."""
     return {"type": "tool_result", "tool_use_id": call["id"], "content": why, "is_error": True}
 
 
 def exchange_of(content: Iterable[Block]) -> list[dict[str, Any]]:
-    """A reply with the results of its tools among its blocks, as the messages that it is: the results are the user's.
+    """Split a reply with tool results among its blocks into messages: Claude's blocks, and the results as the user's.
 
-    They stand in the order of their calls, one each; a call that was left behind has one that says so.
+    Results stand in the order of their calls, one each; a call without a result gets one that says it was not run.
     """
     messages: list[dict[str, Any]] = [{"role": "assistant", "content": []}]
     for block in content:
@@ -277,16 +278,16 @@ def exchange_of(content: Iterable[Block]) -> list[dict[str, Any]]:
         if role != messages[-1]["role"]:
             messages.append({"role": role, "content": []})
         messages[-1]["content"].append(block)
-    for asked, answered in itertools.pairwise(messages):
-        if answered["role"] == "user":
-            results = {block["tool_use_id"]: block for block in reversed(answered["content"])}
-            calls = [block for block in asked["content"] if block["type"] == "tool_use"]
-            answered["content"] = [results.get(call["id"]) or not_run(call) for call in calls]
+    for reply, answer in itertools.pairwise(messages):
+        if answer["role"] == "user":
+            results = {block["tool_use_id"]: block for block in reversed(answer["content"])}
+            calls = [block for block in reply["content"] if block["type"] == "tool_use"]
+            answer["content"] = [results.get(call["id"]) or not_run(call) for call in calls]
     return messages
 
 
 def text_of(content: tuple[Block, ...]) -> str:
-    """The text of content blocks: pieces of one run are one text, runs are paragraphs apart."""
+    """The text of content blocks: neighbouring text blocks are joined, others separated by an empty line."""
     runs: list[str] = []
     previous = ""
     for block in content:
@@ -301,7 +302,7 @@ def text_of(content: tuple[Block, ...]) -> str:
 
 
 def turns_of(count: int, which: str = "") -> str:
-    """A number of turns, in words: `2 turns`, `1 earlier turn`."""
+    """A number of turns with its noun: `2 turns`, `1 earlier turn`."""
     return " ".join(part for part in (str(count), which, "turn" if count == 1 else "turns") if part)
 
 

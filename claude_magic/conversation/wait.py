@@ -1,4 +1,4 @@
-"""A pause before the next attempt of a request: what the client tells a view."""
+"""`Wait`: a pause before a request is retried, as the client reports it to a view."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Wait:
-    """Why there is a pause, and how many seconds are left of it; `attempt` failed, of at most `attempts` more."""
+    """A pause between two attempts: its reason, the seconds left, which retry comes next, and the most retries."""
 
     reason: str
     seconds: float

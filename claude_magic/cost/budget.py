@@ -1,4 +1,4 @@
-"""What may be spent: how much of it is left, in words that stand in a cell's line, and when to warn of a cell."""
+"""A budget: what is left of it, the words for that in a cell's line, and the warning about an expensive cell."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Whether a question fits into its model's window, before it is sent; and the ways out where it does not.
+"""Check that a question fits into its model's context window before it is sent, and say what to do if not.
 
-The API counts exactly, but a count is a request of its own: short conversations, which are nearly all, pass by a bound
-that is known here.
+The API counts exactly, but a count is a request of its own: short conversations, which are nearly all, pass by an upper
+bound that is computed here.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 
 from .. import models
 from ..client import Client, Settings
+from ..content.text import byte_length
 from ..conversation.turns import Block, Conversation, blocks
 from ..errors import ClaudeError, RequestTooLargeError, UsageError
 from ..request.build import Request, messages_to_send
@@ -72,7 +73,7 @@ def _most(block: Block) -> float:
 
 
 def _bytes(value: Any) -> int:
-    return len(json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass"))
+    return byte_length(json.dumps(value, ensure_ascii=False))
 
 
 def _expected(asked: Request, history: Conversation) -> float:

@@ -1,4 +1,4 @@
-"""Tokens before they are sent: what a question would cost, part by part."""
+"""Tokens of a question before it is sent, part by part, and their cost as input."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The ledger: what was spent, a row a call, with all its digits.
+"""The ledger: a row for each call, with its tokens and exact dollars.
 
-A call counts once. A reply that goes on (`%claude_continue`) has the calls of the one it goes on from; a
-replay has the recorded call once more, but marked, and it cost nothing.
+A call counts once. A continued reply (`%claude_continue`) includes the calls of the reply it continues; a
+replay lists the recorded call once more, marked, at no cost.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Model and usage → tokens and cost, by genai-prices: exact, and no figure that nobody can stand behind.
+"""Model and usage → tokens and cost, by genai-prices: exact `Decimal`, or `n/a` where a price is not known.
 
 The rules that genai-prices leaves to its caller (CLAUDE_API.md §6 and §8) are here: usage that comes
 in iterations, US inference, batch and fast rates, unbilled refusals, a stale split of cache writes.

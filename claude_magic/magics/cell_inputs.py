@@ -1,4 +1,4 @@
-"""What a cell asks with, beside its prompt: files, cells, the last error, tools, the shape of the reply."""
+"""What a cell sends besides its prompt: files, cells, the last error, tools, and the schema of the reply."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Code that Claude wrote, offered as a new cell below, and what it changes as a diff; it never runs by itself."""
+"""Offer Claude's code as a new cell below, and show its changes as a diff; it never runs by itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What <TAB> offers in a `%claude` line or a `%%claude` cell: options, their values, and values in `{{…}}`.
+"""Completion with <TAB> in `%claude` lines and `%%claude` cells: options, their values, and values in `{{…}}`.
 
 Prose gets nothing. IPython passes over a matcher that offers nothing and asks the next, which would
 offer Python names in the middle of a sentence; so in prose the word itself is offered, alone.
@@ -57,15 +57,15 @@ def _on_a_map_line(
     text: str, percent: str, shell: InteractiveShell, chats: Callable[[], Sequence[str]]
 ) -> SimpleMatcherResult:
     """Options and their values; what is mapped over is Python."""
-    from . import map_line
+    from . import line
 
     words, fragment = _apart(text)
     if percent == "%":
-        return _offer(fragment, () if words else map_line.LOOKING)
+        return _offer(fragment, () if words else line.MAP_ACTIONS)
     awaited, _ = _awaited(words)
     if awaited is None and not fragment.startswith("-"):
         return _in_python(text, shell)
-    return _option(text, fragment, awaited, map_line.flags(), shell, chats)
+    return _option(text, fragment, awaited, line.map_flags(), shell, chats)
 
 
 def _apart(text: str) -> tuple[list[str], str]:

@@ -1,9 +1,8 @@
-"""The conversation as a thing: looked at, started over, put right, taken elsewhere and back."""
+"""Magics of the conversation: show it, start it over, undo, recover, export, resume, pin, set its system prompt."""
 
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import line_cell_magic, line_magic, magics_class, no_var_expand
 
-from .. import options
 from ..conversation.record import pin_metadata, system_metadata
 from ..conversation.turns import Pin, SystemPrompt, turns_of
 from ..errors import UsageError
 from .base import KernelMagics
+from .line import cut, read, refusal
 
 if TYPE_CHECKING:
     from ..conversation.turns import Conversation, Turn
@@ -34,21 +33,20 @@ class ConversationMagics(KernelMagics):
 
     @line_magic
     def claude_history(self, line: str) -> None:
-        """The conversations as tables: each turn with its cell, prompt, model, tokens, cost, time and marks.
+        """List the conversations as tables: each turn with its cell, prompt, model, tokens, cost, time and marks.
 
         %claude_history [CHAT] [--full | --json]
 
-        --full shows the turns themselves, --json prints the messages as they go on the wire.
+        --full shows prompts and replies in full, --json prints the messages as the API gets them.
         """
         from ..render import history
 
-        words, flags = _words(line, "--full", "--json")
-        if len(words) > 1 or len(flags) > 1:
-            raise UsageError("%claude_history takes one chat, and --full or --json.")
-        for name, chat in self._chats(words).items():
-            if "--json" in flags:
+        asked = read(line, "%claude_history [CHAT] [--full | --json]")
+        form = asked.one_of("--full", "--json")
+        for name, chat in self._chats(asked.words).items():
+            if form == "--json":
                 print(history.history_json(chat))
-            elif "--full" in flags:
+            elif form == "--full":
                 for bundle in history.history_in_full(name, chat):
                     self._show(bundle)
             else:
@@ -56,45 +54,44 @@ class ConversationMagics(KernelMagics):
 
     @line_magic
     def claude_reset(self, line: str) -> None:
-        """Start a conversation over: later cells do not see its earlier turns.
+        """Start a conversation over: later cells do not send its earlier turns.
 
         %claude_reset [CHAT]
         """
         from ..conversation.record import reset_metadata
 
-        words, _ = _words(line)
-        chat = " ".join(words) or self.kernel.configuration.chat
+        chat = self._chat(line, "%claude_reset [CHAT]")
         count = self._session.chats.reset(chat)
         said = f"The conversation {chat!r} starts over; {turns_of(count)} left it."
         self._show({"text/plain": said}, reset_metadata(chat, time.time()))
 
     @line_magic
     def claude_continue(self, line: str) -> None:
-        """Have the last reply go on, where it was cut off at max_tokens or interrupted: one reply comes of both.
+        """Continue the last reply where it was cut off at max_tokens or interrupted; both parts become one reply.
 
         %claude_continue [CHAT]
         """
-        words, _ = _words(line)
+        chat = self._chat(line, "%claude_continue [CHAT]")
         from . import ask
 
-        ask.continue_reply(self.kernel, " ".join(words) or self.kernel.configuration.chat)
+        ask.continue_reply(self.kernel, chat)
 
     @line_magic
     def claude_compact(self, line: str) -> None:
-        """Have the API summarise the conversation above this cell: what comes after it sends the summary in place of
-        the turns. Delete the cell, and the turns are back.
+        """Have the API summarise the conversation above this cell: later cells send the summary in place of the
+        turns. Delete this cell, and they send the turns again.
 
         %claude_compact [CHAT]
         """
-        words, _ = _words(line)
+        chat = self._chat(line, "%claude_compact [CHAT]")
         from . import ask
 
-        ask.compact(self.kernel, " ".join(words) or self.kernel.configuration.chat)
+        ask.compact(self.kernel, chat)
 
     @line_magic
     def claude_pin(self, line: str) -> None:
-        """Put a value, a text or a document at the front of the conversations, where the API keeps it to read it
-        again at a fraction of the price. Without a name: list what is pinned.
+        """Put a value, a text or a document at the front of all conversations. The API caches it, and later
+        questions read it at a fraction of the price. Without a name: list the pins.
 
         %claude_pin [EXPRESSION | PATH] [--ttl 5m|1h]
         """
@@ -116,7 +113,7 @@ class ConversationMagics(KernelMagics):
 
     @line_magic
     def claude_unpin(self, line: str) -> None:
-        """Take what is pinned away again.
+        """Remove a pin; without a name, all pins.
 
         %claude_unpin [EXPRESSION | PATH]
         """
@@ -147,11 +144,11 @@ class ConversationMagics(KernelMagics):
 
     @line_magic
     def claude_undo(self, line: str) -> None:
-        """Bring back what the last re-run of a cell replaced. Again: what the one before it replaced.
+        """Bring back the turn that the last re-run of a cell replaced. Repeat to go further back.
 
         %claude_undo
         """
-        _nothing(line, "%claude_undo")
+        read(line, "%claude_undo")
         turns, instead_of = self._session.undo()
         if not turns:
             print("Nothing to bring back: no cell that stands here was run again.")
@@ -160,27 +157,25 @@ class ConversationMagics(KernelMagics):
 
     @line_magic
     def claude_choose(self, line: str) -> None:
-        """Have another model's reply of the last comparison go on in the conversation. %claude_undo takes it back.
+        """Keep another model's reply of the last comparison in the conversation. %claude_undo reverses it.
 
         %claude_choose MODEL
         """
         from ..session import comparison
 
-        words, _ = _words(line)
-        if len(words) != 1:
-            raise UsageError("%claude_choose wants one model.", advice="Write %claude_choose MODEL.")
-        chosen, place = comparison.choose(self._session, words[0])
+        (model,) = read(line, "%claude_choose MODEL").words
+        chosen, place = comparison.choose(self._session, model)
         said = f"{chosen.params['model']} goes on in the conversation, instead of {place.params['model']}."
         self._show({"text/plain": said}, _guests([chosen], [place.id]))
 
     @line_magic
     def claude_recover(self, line: str) -> None:
-        """Show the replies that were paid for and are not in this notebook: their page was closed, or their kernel
-        died. They are put back into the conversation, in their cell's place.
+        """Show replies that were paid for but are not in this notebook, since its page was closed or its kernel died,
+        and put them back into the conversation at their cell's place.
 
         %claude_recover
         """
-        _nothing(line, "%claude_recover")
+        read(line, "%claude_recover")
         from ..conversation.record import DamagedRecord
         from ..notebook.journal import turn_of
         from ..session import restore
@@ -212,29 +207,25 @@ class ConversationMagics(KernelMagics):
         from ..notebook import files
         from ..render import export
 
-        words, _ = _words(line)
-        if not words or len(words) > 2:
-            raise UsageError("%claude_export wants a file.", advice="Write %claude_export FILE [CHAT].")
-        path = Path(words[0]).expanduser()
+        file, *chat = read(line, "%claude_export FILE [CHAT]").words
+        path = Path(file).expanduser()
         form = export.form_of(path)
-        chats = self._chats(words[1:])
+        chats = self._chats(chat)
         made = export.export(chats, form, title=path.stem, stem=path.stem)
         files.write_atomically(path, made.text.encode(), made.files)
         print(f"Wrote {path}: {turns_of(sum(map(len, chats.values())))}.")
 
     @line_magic
     def claude_resume(self, line: str) -> None:
-        """Take up a conversation: this notebook's own, from its file; or one of another notebook or JSON export, which
-        then stands in the place of this cell.
+        """Continue a saved conversation: without a name, the one in this notebook's own file; with one, that of another
+        notebook or JSON export, whose turns then stand at this cell's place.
 
         %claude_resume [FILE]
         """
         from ..session import restore
 
-        words, _ = _words(line)
+        words = read(line, "%claude_resume [FILE]").words
         session, cell = self._session, self.kernel.cell
-        if len(words) > 1:
-            raise UsageError("%claude_resume takes one file.", advice="A name with spaces goes in quotes.")
         path = Path(words[0]).expanduser() if words else session.path
         if path is None:
             raise UsageError(
@@ -253,6 +244,10 @@ class ConversationMagics(KernelMagics):
             print(f"{path} has no turns that are not here.")
             return
         self._show({"text/plain": f"{restore.summary(adopted)} taken up from {path}."}, _guests(adopted))
+
+    def _chat(self, line: str, usage: str) -> str:
+        """The conversation that a line names, else that of `%config`."""
+        return " ".join(read(line, usage, joined=True).words) or self.kernel.configuration.chat
 
     def _chats(self, words: Sequence[str]) -> dict[str, Conversation]:
         """The named conversation, or all. Raises `UsageError` if there is none."""
@@ -312,25 +307,13 @@ def _turns_in(path: Path) -> tuple[tuple[Turn, ...], tuple[str, ...]]:
     raise UsageError(f"{path} cannot be read: {why}.")
 
 
-def _words(line: str, *flags: str) -> tuple[list[str], set[str]]:
-    """The words of a magic's line, quoted ones whole, and its flags. Raises `UsageError` for one that is not known."""
-    words = options.words(line)
-    given = {word for word in words if word.startswith("--")}
-    for unknown in sorted(given - set(flags)):
-        raise UsageError(f"There is no option {unknown}.", advice=f"There are: {', '.join(flags) or 'none'}.")
-    return [word for word in words if word not in given], given
-
-
-_TTL = re.compile(r"\s--ttl(?:\s+|=)(\S+)")
-
-
 def _pinned(line: str) -> tuple[str, str]:
     """The expression of a line, and `--ttl`. Raises `UsageError` for a time that there is not."""
-    found = _TTL.search(f" {line}")
-    ttl = found.group(1) if found else "5m"
+    given, expression = cut(line, "--ttl")
+    ttl = "5m" if given is None else given
     if ttl not in ("5m", "1h"):
         raise UsageError(f"--ttl wants 5m or 1h, not {ttl!r}.")
-    return _TTL.sub("", f" {line}").strip(), ttl
+    return expression, ttl
 
 
 def _file(expression: str) -> Path | None:
@@ -341,17 +324,9 @@ def _file(expression: str) -> Path | None:
     return None
 
 
-def _nothing(line: str, magic: str) -> None:
-    if line.strip():
-        raise UsageError(f"{magic} takes no arguments.")
-
-
 def _cells(turns: Sequence[Turn]) -> str:
     numbers = [f"[{turn.execution_count}]" for turn in turns if turn.execution_count is not None]
     return f"{turns_of(len(turns))} {', '.join(numbers)}".strip()
-
-
-_OF_CHAT = re.compile(r"""(?:--chat|-c)(?:\s+|=)("[^"]+"|'[^']+'|\S+)\s*""")
 
 
 @magics_class
@@ -361,8 +336,8 @@ class SystemMagics(KernelMagics):
     @no_var_expand
     @line_cell_magic
     def claude_system(self, line: str, cell: str | None = None) -> None:
-        """Give a conversation its system prompt, from this cell on; {{name}} takes it from a variable. Delete the cell,
-        and the prompt is gone. Without a text: say which one there is. --system in a cell holds for that cell only.
+        """Set a conversation's system prompt, from this cell on; {{name}} takes it from a variable. Delete the cell to
+        remove the prompt. Without a text: print the present one. The option --system is for one cell only.
 
         %claude_system [--chat NAME] TEXT
         %claude_system [--chat NAME] --none
@@ -381,11 +356,10 @@ class SystemMagics(KernelMagics):
 
 def _asked(line: str, cell: str | None, chat: str) -> tuple[str, str]:
     """The chat, and the text or `--none`. Raises `UsageError`."""
-    rest = line.strip()
-    if found := _OF_CHAT.match(rest):
-        chat, rest = found.group(1).strip("\"'"), rest[found.end() :]
+    named, rest = cut(line.strip(), "--chat", "-c", leading=True)
+    chat = chat if named is None else named
     if cell is not None and rest:
         raise UsageError("%%claude_system takes only --chat on its first line.", advice="The text goes below it.")
     if rest.startswith("-") and rest != "--none":
-        raise UsageError(f"There is no option {rest.split()[0]}.", advice="There are: --chat NAME, --none.")
+        raise refusal("%claude_system [--chat NAME] TEXT, or --none", rest.split()[0])
     return chat, rest if cell is None else cell.strip()

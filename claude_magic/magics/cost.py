@@ -1,4 +1,4 @@
-"""What was spent, looked at, and what is spent ahead: `%claude_cost`, `%claude_warm`."""
+"""`%claude_cost`: what was spent; `%claude_warm`: fill the prompt cache."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from .. import options
 from ..errors import UsageError
 from ..options import Options
 from .base import KernelMagics
+from .line import read, refusal
+
+_WARM = "%claude_warm [options] [CHAT]"
 
 
 @magics_class
@@ -19,13 +22,13 @@ class CostMagics(KernelMagics):
 
     @line_magic
     def claude_cost(self, line: str) -> None:
-        """Tokens and dollars: of each cell of the notebook, of what else this session asked, of each model, in total;
-        what caching saved; and a chart of it.
+        """Show tokens and dollars per cell, per model and in total, with other requests of this session, what caching
+        saved, and a chart.
 
         %claude_cost [--out NAME] [--chart | --no-chart]
 
-        --out binds the ledger to a name, a row a call: a DataFrame of pandas, else of polars, else a list of dicts.
-        A terminal shows the chart only with --chart, in characters.
+        --out binds the ledger to a name, one row per request: a pandas DataFrame, else a polars one, else a list of
+        dicts. A terminal shows the chart only with --chart, in characters.
         """
         name, charted = _asked(line)
         from ..cost import ledger
@@ -45,12 +48,12 @@ class CostMagics(KernelMagics):
     @line_magic
     def claude_warm(self, line: str) -> None:
         """Fill the API's cache with what the next question will begin with (system prompt, pins, conversation), so
-        that it is answered sooner and reads at a fraction of the price. Nothing is asked.
+        that it is answered sooner and reads at a fraction of the price. No question is asked.
 
         %claude_warm [options] [CHAT]
 
-        The options are those of %%claude that the question will have: another model, effort or thinking reads
-        nothing of this cache.
+        Give the options that the question will have: a question with another model, effort or thinking setting
+        cannot use this cache.
         """
         from ..conversation import record
         from ..session import cache_warming
@@ -73,28 +76,20 @@ def _to_warm(wanted: Options, chats: Sequence[str]) -> Options:
     """The options with the chat that the line names. Raises `UsageError` for those that no cache goes with."""
     for name in ("once", "count", "show_code", "out"):
         if getattr(wanted, name):
-            raise UsageError(f"%claude_warm does not take --{name.replace('_', '-')}.")
+            raise refusal(_WARM, f"--{name.replace('_', '-')}")
     if "," in wanted.model:
         raise UsageError("%claude_warm fills the cache of one model.", advice="Name one with --model, for each.")
     if len(chats) > 1:
-        raise UsageError("%claude_warm takes one chat.", advice="Write %claude_warm [options] [CHAT].")
+        raise refusal(_WARM, chats[1])
     return dataclasses.replace(wanted, chat=chats[0]) if chats else wanted
 
 
 def _asked(line: str) -> tuple[str | None, bool | None]:
     """The name after `--out`, and whether a chart is wanted, where the line says so. Raises `UsageError`."""
-    name, charted = None, None
-    words = iter(options.words(line))
-    for word in words:
-        if word in ("--chart", "--no-chart"):
-            charted = word == "--chart"
-        elif word == "--out":
-            name = _variable(next(words, ""))
-        else:
-            raise UsageError(
-                f"%claude_cost does not take {word}.", advice="Write %claude_cost [--out NAME] [--chart | --no-chart]."
-            )
-    return name, charted
+    asked = read(line, "%claude_cost [--out NAME] [--chart | --no-chart]")
+    charts = [flag == "--chart" for flag in asked.flags if flag != "--out"]
+    name = asked.values.get("--out")
+    return name if name is None else _variable(name), charts[-1] if charts else None
 
 
 def _variable(name: str) -> str:

@@ -1,4 +1,4 @@
-"""`%claude_fix`: the last error and its cell, and a corrected cell that is proposed."""
+"""`%claude_fix`: ask for a corrected version of the cell that failed, and offer it."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class FixMagics(KernelMagics):
     @no_var_expand
     @line_magic
     def claude_fix(self, line: str) -> None:
-        """Have Claude correct the cell that failed last: shown as a diff, and put into a new cell below, which does
-        not run by itself. Words after the options are said as well.
+        """Have Claude correct the cell that failed last: shows a diff, and puts the corrected code into a new cell
+        below, which does not run by itself. Words after the options are added to the question.
 
         %claude_fix [options of %%claude] [words]
         """

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import line_cell_magic, magics_class, no_var_expand
 
-from .. import options
 from ..errors import ReplyInterrupted, UsageError
-from . import map_line
 from .base import KernelMagics
+from .line import MAP_ACTIONS, read, read_map
 
 if TYPE_CHECKING:
     from ..mapping.job import MapContext
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from ..mapping.run import Maps
     from ..options import Options
     from ..request.build import Request
+
+_UNDER_WAY = f"%claude_map {' | '.join(MAP_ACTIONS)}, or %%claude_map FRAME --out NAME with the prompt below it"
 
 
 @magics_class
@@ -35,7 +36,7 @@ class MapMagics(KernelMagics):
     @no_var_expand
     @line_cell_magic
     def claude_map(self, line: str, cell: str | None = None) -> None:
-        """Ask the same of each row of a frame, a column, a list, or anything that can be gone through.
+        """Ask the same prompt for each row of a DataFrame, a column, a list or any other iterable.
 
             %%claude_map FRAME --out NAME [options]
 
@@ -43,19 +44,18 @@ class MapMagics(KernelMagics):
 
         FRAME is an expression. In the prompt, {{row.column}} or {{row["a column"]}} is a value of the row, {{item}} an
         item of a list or a column; any other {{expression}} is evaluated once. NAME becomes a frame of the same kind
-        with reply, input_tokens, output_tokens, cost (dollars) and error: one bad row costs no other. Run again, only
-        rows without an answer are asked; rows that are the same are asked once.
+        with the columns reply, input_tokens, output_tokens, cost (dollars) and error: a row that fails stops no other.
+        When the cell runs again, only rows without an answer are asked. Equal rows are asked once.
 
           --concurrency N   rows asked at the same time, at most (default 8)
-          --budget DOLLARS  stop when this is spent; what is done is kept
-          --fresh           ask every row, those too that were answered before
-          --batch           by Message Batches: half the price, within 24 hours; the kernel may die meanwhile
+          --budget DOLLARS  stop when this is spent; finished rows are kept
+          --fresh           ask every row, also those that were answered before
+          --batch           use Message Batches: half the price, within 24 hours; the kernel may stop meanwhile
+          --background      let other cells run meanwhile; NAME is bound at the end
 
-          --background      let other cells run meanwhile; NAME is bound when all is done
-
-        %claude_map --resume    pick up the batches of this notebook; the cell, run again, does the same
-        %claude_map --status    say how they stand, or the maps in the background
-        %claude_map --cancel    end them; what was done can be picked up, or is bound
+        %claude_map --resume    collect the batches of this notebook; running the cell again does the same
+        %claude_map --status    show the state of batches and of maps in the background
+        %claude_map --cancel    cancel them; finished rows are kept
         %claude_map --wait      wait for the maps in the background
 
         --schema S makes a column of each field of S. --model, --system, --max-tokens, --effort, --thinking, --stop and
@@ -63,7 +63,7 @@ class MapMagics(KernelMagics):
         --show-request prints the first row's request and sends nothing.
         """
         if cell is None:
-            self._look_after(options.words(line))
+            self._look_after(line)
             return
         try:
             self._map(line, cell.removesuffix("\n"))
@@ -80,7 +80,7 @@ class MapMagics(KernelMagics):
 
         context, namespace = self._context(), self.shell.user_ns
         run.adopt_early(context)
-        asked = map_line.read(line, self.kernel.configuration.defaults())
+        asked = read_map(line, self.kernel.configuration.defaults())
         value = _value_of(asked.over, namespace)
         if asked.options.out is None and not asked.options.show_request:
             raise UsageError("The result needs a name.", advice=f"Write %%claude_map {asked.over} --out NAME.")
@@ -92,14 +92,12 @@ class MapMagics(KernelMagics):
         else:
             self._maps.begin(asked, body, value, shape, context)
 
-    def _look_after(self, words: list[str]) -> None:
+    def _look_after(self, line: str) -> None:
         """`%claude_map --wait`, `--resume`, `--cancel`, `--status`: what of this notebook is under way."""
-        if len(words) != 1 or words[0] not in map_line.LOOKING:
-            raise UsageError(
-                "%claude_map takes --wait, --resume, --cancel or --status, for what is under way.",
-                advice="To map: %%claude_map FRAME --out NAME, and the prompt below it.",
-            )
-        self._maps.look_after(words[0], self._context())
+        wanted = read(line, _UNDER_WAY).one_of(*MAP_ACTIONS)
+        if wanted is None:
+            raise UsageError("%claude_map wants an option, for what is under way.", advice=f"Write {_UNDER_WAY}.")
+        self._maps.look_after(wanted, self._context())
 
     def _context(self, schema: Any = None) -> MapContext:
         """What a map needs of this notebook; `schema` is the JSON schema of each reply."""

@@ -1,4 +1,4 @@
-"""Which models there are: `%claude_models`."""
+"""`%claude_models`: the table of models, as the API lists them or from the shipped table."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.magic import line_magic, magics_class
 
 from .. import __version__, models
-from ..errors import UsageError
 from .base import KernelMagics
+from .line import read
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -25,15 +25,14 @@ class ModelMagics(KernelMagics):
 
     @line_magic
     def claude_models(self, line: str) -> None:
-        """The models: size, price, thinking and effort, what they take, and when they retire.
+        """List the models: context size, prices, thinking and effort, kinds of input, and when they retire.
 
         %claude_models [--all]
 
-        Without --all, those that can be asked; with it, the retired ones too.
+        --all lists retired models as well.
         """
-        if set(line.split()) - {"--all"}:
-            raise UsageError("%claude_models takes nothing but --all.")
-        settings, retired = self.kernel.settings(), "--all" in line.split()
+        retired = "--all" in read(line, "%claude_models [--all]").flags
+        settings = self.kernel.settings()
         answer = self.kernel.session.client.models(settings, retired=retired)
         self.shell.display_pub.publish(models_table(answer, settings.provider, retired), {})
 

@@ -1,6 +1,7 @@
-"""Which magics there are, and the modules they come from: each is imported when one of its magics is first used.
+"""The table of magics and their modules; each is imported when one of its magics is first used.
 
-A new magic is a file in this folder, and a line in `FAMILIES`: the help of `%%claude` and the reference follow.
+A new magic is a method in a file of this folder, and its name in `FAMILIES`: the help of `%%claude` and the reference
+follow.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""A prompt over data: the same question for each row of a frame, now or as batches, and the answers beside the rows."""
+"""`%%claude_map`: one prompt for each row of a frame, asked now or as batches, and the answers as columns."""

@@ -1,4 +1,4 @@
-"""One row's answer: its text or its error, and the calls that it took; as data in a file, and back."""
+"""The answer of one row: text or error, and its calls; stored as JSON, checked against `--schema`, summed up."""
 
 from __future__ import annotations
 

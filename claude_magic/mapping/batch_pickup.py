@@ -1,4 +1,4 @@
-"""Batches under way, picked up: found again where an id is missing, waited for, each result kept exactly once."""
+"""Pick up batches under way: find a missing id, wait for the end, keep each result exactly once."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Rows asked by Message Batches: submitted once, whatever dies when, and each result picked up exactly once.
+"""Submit rows as Message Batches: once, even if the kernel or the connection dies, and keep each result once.
 
-Before a byte of a batch goes out, its requests are written down (`results.py`); then its id. Where the id is missing,
-because the kernel or the connection died in between, the list of batches is searched for it: the ids of a batch's
-requests open with a digest of them all, so that it is known by its first result. Only what is nowhere is sent anew.
+The requests of a batch are written to the store (`store.py`) before a byte of it is sent, and its id afterwards. If the
+id is missing, because something died in between, the list of batches is searched: the ids of a batch's requests begin
+with a digest of all of them, so its first result identifies it. Only a batch that is nowhere is submitted again.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Rows asked now: many requests side by side, each with its own retries, and one bad row costs no other.
+"""Ask rows now: many requests side by side, each with its own retries; a failed row costs no other row.
 
-The requests go out from an event loop in a thread of its own. The rows' expressions run where the cell runs, which
-waits for the answers, and can be interrupted.
+The requests are sent from an event loop in a thread of its own. The rows' expressions are evaluated in the cell's
+thread, which waits for the answers and can be interrupted.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A Dask frame mapped partition by partition, where its scheduler runs them, and never collected.
+"""Map a Dask frame partition by partition, where its scheduler runs them; the frame is never collected.
 
-What travels in the graph is the prompt, the values that it names, and the settings: no key. A worker takes its key
-from its own environment. What was answered is kept in the worker's data folder, so that computing again asks nothing.
+The task graph carries the prompt, the values it names, and the settings, but no key: a worker takes its key from its
+own environment. Answers are kept in the worker's data folder, so that computing again asks nothing.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A map from its rows to their answers: survey, estimate, ask what is missing, keep what comes."""
+"""One map from its rows to their answers: survey the rows, estimate, ask what is missing, keep what arrives."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A map under way: a line that says how far it is, a few times a second at most; then its record in the same place."""
+"""The output of a map under way: a line of progress, a few times a second at most, then the record in its place."""
 
 from __future__ import annotations
 

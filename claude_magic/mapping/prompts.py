@@ -1,6 +1,6 @@
-"""A prompt with `{{row.…}}` in it → the exact request of each row, one at a time, and a key that it is known by.
+"""A prompt with `{{row.…}}` → the exact request of each row, one at a time, with a key that identifies it.
 
-What no row changes is evaluated once, and where it is long enough to be cached it goes first, with a breakpoint.
+Expressions without a row are evaluated once; if they are long enough to be cached, they go first, with a breakpoint.
 """
 
 from __future__ import annotations

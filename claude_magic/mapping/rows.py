@@ -1,6 +1,6 @@
-"""Data of any kind → its rows, one after the other, and answers → a result of the same kind, aligned with it.
+"""Data of any kind → its rows, one at a time; and answers → a result of the same kind, aligned with the data.
 
-Frames by narwhals; pandas and its like by their own methods, where an index is to be kept.
+Frames are read by narwhals; pandas and its like by their own methods, where an index has to be kept.
 """
 
 from __future__ import annotations

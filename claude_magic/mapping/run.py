@@ -1,6 +1,6 @@
-"""Maps from begin to end: what is asked now, as batches or in the background, and what is looked after later.
+"""Run maps: now, as batches or in the background; and look after those under way.
 
-`Maps` is the one owner of what goes on in the background; all else is a value, or in the store.
+`Maps` is the one owner of the maps in the background; all else is a value, or in the store.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Any
 from ..client.batches import Batches
 from ..content.parts import Limits
 from ..content.secrets import Secrets, known_secrets
+from ..content.text import plural
 from ..conversation.map_run import MAPPED
 from ..conversation.turns import Call, Turn
 from ..cost.budget import Budget, tighter
@@ -330,12 +331,10 @@ def _remarks(job: Job) -> list[str]:
         (job.earlier, "was", "answered in an earlier run, which cost nothing now"),
         (job.surveyed.shared, "is", "the same as one above, and was not asked again"),
     ]
-    return [f"{_rows(count, verb)} {what}." for count, verb, what in said if count]
-
-
-def _rows(count: int, verb: str) -> str:
-    plural = {"was": "were", "is": "are"}
-    return f"1 row {verb}" if count == 1 else f"{count:,} rows {plural[verb]}"
+    many = {"was": "were", "is": "are"}
+    return [
+        f"{plural(count, 'row')} {verb if count == 1 else many[verb]} {what}." for count, verb, what in said if count
+    ]
 
 
 WAIT_SECONDS = 0.1

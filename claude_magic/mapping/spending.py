@@ -1,4 +1,4 @@
-"""What a map will cost, before its first request: tokens by their length, dollars by the price list."""
+"""The cost of a map before its first request, and the limit on what it may spend."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""The answers that were paid for, and the batches under way, in one SQLite file that outlives the kernels.
+"""The store of paid answers and of batches under way: one SQLite file, which outlives the kernels.
 
-In Jupyter's data folder, readable by its owner only. A `kill -9` at any moment undoes nothing that was committed. What
-is read back is data, and checked.
+It is in Jupyter's data folder, readable by its owner only. A `kill -9` at any moment undoes nothing that was
+committed. What is read back is data, and checked.
 """
 
 from __future__ import annotations

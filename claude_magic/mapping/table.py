@@ -1,4 +1,4 @@
-"""A map's answers as new columns of its data, and its record at rest: a static table, and what failed."""
+"""The answers of a map as columns of its data, and its record: a static table with the failures."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Which cell of which notebook is running, and the turns that its file holds.
 
 A file is data: it is looked into before `nbformat` is imported, each record is checked
-(`stored.py`), and one that is not whole is skipped with a line that says which.
+(`conversation/record.py`), and one that is not whole is skipped with a line that says which.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What `--image` and `--file` name → pieces of a prompt: paths, patterns, addresses, data URLs, and values.
+"""`--image` and `--file` → pieces of a prompt: paths, patterns, addresses, data URLs, and values.
 
 An address is fetched and its bytes are sent, so that the notebook holds what Claude saw; `--by-url` sends the address.
 """

@@ -1,7 +1,6 @@
-"""What stands around a question in the notebook: cells with their outputs, the code that ran, the last error.
+"""Cells of the notebook as pieces of a prompt: with their outputs, as code that ran, and the last error.
 
-Each becomes pieces of the prompt (`pieces.py`), bounded in tokens. Fences hold what they hold: none that is in a text
-can close the one around it.
+Each is a `Piece` (`content/parts.py`), bounded in tokens. A fence is longer than any run of backticks in its text.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from types import FrameType, ModuleType, TracebackType
 from typing import Any
 
 from ..content.images import image_block
-from ..content.parts import Limits, Part, Piece, Text, fence, room_for, shortened
+from ..content.parts import Limits, Part, Piece, Text, code_block, room_for, shortened
 from ..content.safely import one_line, try_or_none
 from ..content.secrets import MASK, Secrets, is_secret_name
 from ..content.token_estimate import of_blocks
@@ -100,12 +99,12 @@ class Surroundings:
 
     def _cell(self, number: int, tokens: int, kind: str) -> Piece:
         source = shortened((self._source(number) or "").rstrip("\n"), room_for(tokens) * SOURCE_PERCENT // 100)
-        parts: list[Part] = [Text(f"Cell [{number}]:", own_lines=True), *fence(source, "python", is_code=True)]
+        parts: list[Part] = [Text(f"Cell [{number}]:", own_lines=True), *code_block(source, "python", is_code=True)]
         outputs = list(self._outputs(number))
         text = "\n".join(part.text.rstrip("\n") for part in outputs if isinstance(part, Text) and part.text.strip())
         if text:
             kept = shortened(_ANSI.sub("", text), room_for(tokens) * (100 - SOURCE_PERCENT) // 100)
-            parts += [Text(f"Output of cell [{number}]:", own_lines=True), *fence(kept)]
+            parts += [Text(f"Output of cell [{number}]:", own_lines=True), *code_block(kept)]
         images = [part for part in outputs if not isinstance(part, Text)]
         if len(images) > MAX_CELL_IMAGES:
             note = f"[{len(images) - MAX_CELL_IMAGES} more images of cell [{number}] are left out]"
@@ -212,13 +211,13 @@ def error_parts(failure: Failure, source: str | None, secrets: Secrets) -> list[
     where = f"cell [{failure.number}]" if failure.number else "this notebook"
     found: list[Part] = [Text(f"The last error is in {where}.", own_lines=True)]
     if source is not None:
-        found += fence(shortened(source.rstrip("\n"), MAX_SOURCE_BYTES), "python", is_code=True)
+        found += code_block(shortened(source.rstrip("\n"), MAX_SOURCE_BYTES), "python", is_code=True)
     for function in _functions(frames, source or ""):
-        found += fence(shortened(function, MAX_FUNCTION_BYTES), "python", is_code=True)
-    found += [Text("Traceback:", own_lines=True), *fence(_traceback(error))]
+        found += code_block(shortened(function, MAX_FUNCTION_BYTES), "python", is_code=True)
+    found += [Text("Traceback:", own_lines=True), *code_block(_traceback(error))]
     variables = [line for frame in frames for line in _variables(frame, secrets)]
     if variables:
-        found += [Text("What the failing lines use, as it is now:", own_lines=True), *fence("\n".join(variables))]
+        found += [Text("What the failing lines use, as it is now:", own_lines=True), *code_block("\n".join(variables))]
     return found
 
 

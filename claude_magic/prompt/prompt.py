@@ -1,4 +1,4 @@
-r"""Prompt text and Python values → content blocks: what the cell says, and what IPython can display of its values.
+r"""The text of a cell and the values in it → content blocks.
 
 `{{expr}}` is Python and the only syntax; everything else is text, byte for byte. `\{{` is a literal `{{`.
 """

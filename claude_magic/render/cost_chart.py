@@ -1,4 +1,4 @@
-"""What cells cost, as bars: each cell's, its running sum, and the sums by kind of token; as HTML and as text.
+"""The cost chart: a bar for each cell, the running sum, and sums by kind of token; as HTML and as text.
 
 The HTML has literal styles and no colour of its own for text, so that it reads in light, in dark, and where a notebook
 is not trusted (RENDERING.md §3); each bar has its figures beside it. An unknown price is a gap, never a zero.
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal, localcontext
 
+from ..content.text import plural
 from ..cost import pricing
 from ..cost.pricing import EXACT, KINDS
 from .text import BOX, Bundle, printable
@@ -110,8 +111,8 @@ def _by_kind(bars: Sequence[Bar]) -> Iterator[tuple[str, str]]:
     for kind, amount in _known_dollars(bars).items():
         count = sum(bar.tokens.get(kind, 0) for bar in bars if bar.dollars is not None)
         if count:
-            unit = "" if kind == "searches" else " token" if count == 1 else " tokens"
-            yield kind, f"{pricing.dollars(amount)} for {count:,}{unit}"
+            counted = f"{count:,}" if kind == "searches" else plural(count, "token")
+            yield kind, f"{pricing.dollars(amount)} for {counted}"
 
 
 def _known_dollars(bars: Sequence[Bar]) -> dict[str, Decimal]:

@@ -1,6 +1,6 @@
-"""What turns cost, summed up: those in notebooks' files, as a table, CSV and JSON; those of a session, as a table.
+"""Cost reports: of notebooks' files, as a table, CSV and JSON; of a session, as a table and a chart.
 
-Each figure is the sum of what the cells' own footers say; nothing runs, and nothing is asked.
+Each figure is the sum of the figures in the cells' headers; nothing runs, and nothing is asked.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Formulas in Markdown: where they are, which may be typeset, and what JupyterLab would take for one.
 
 JupyterLab 4.6 (rendermime/src/latex.ts) takes math out before its parser sees the text, by rules that
-know little of code: `jupyterlab_math` says what it will take. MathJax does more than set formulas: one
-that could do more than show itself is not `written`.
+know little of code: `jupyterlab_math` says what it will take. MathJax can do more than typeset: a formula
+with a command that could is not `written`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from ..content.text import join_line
 
 if TYPE_CHECKING:
     from markdown_it.rules_block import StateBlock
@@ -50,8 +52,7 @@ class Formula:
     @property
     def written(self) -> str | None:
         """The formula as it may be typeset, or None where it does more than show one."""
-        body = _LABEL.sub("", _COMMENT.sub("", self.body))
-        body = " ".join(body.split())
+        body = join_line(_LABEL.sub("", _COMMENT.sub("", self.body)))
         if not body or not _balanced(body) or _MACROS.search(body) or _FAR.search(body) or _ADDRESS.search(body):
             return None
         if re.search(r"[`]|@@|\$", body) or len(body) > MAX_MATH_CHARACTERS:

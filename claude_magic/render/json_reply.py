@@ -1,12 +1,12 @@
-"""A reply in JSON, as it was asked for by `--schema`, made to be read: tables of what is flat, JSON of the rest."""
+"""A JSON reply to `--schema`, for reading: flat data as tables, the rest as JSON."""
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..content.text import fenced
 from ..tools.output_schema import LIST, VALUE
 from . import markdown
 
@@ -120,5 +120,4 @@ def _cell(value: Any) -> str:
 
 
 def _fenced(text: str) -> str:
-    ticks = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
-    return markdown.inert(f"{ticks}json\n{text}\n{ticks}")
+    return markdown.inert(fenced(text, "json"))

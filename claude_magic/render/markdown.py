@@ -1,4 +1,4 @@
-"""Claude's Markdown in, Markdown out that shows the same and can do nothing.
+"""Claude's Markdown → Markdown that shows the same and can run nothing.
 
 A live JupyterLab cell does not sanitize `text/markdown`, so what Claude writes would run in the
 reader's page. Here the text is parsed by markdown-it and written anew in a small, plain subset of
@@ -24,6 +24,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from ..content.text import fence_of, join_line
 from .formulas import jupyterlab_math
 from .markdown_syntax import OWN_REFERENCE, Node, fences, grouped, parse
 
@@ -46,7 +47,7 @@ def inert(text: str) -> str:
 
 def escape(text: str) -> str:
     """A short untrusted string as plain text on one line of our own Markdown."""
-    return _line(_prose(" ".join(_clean(text).split())))
+    return _line(_prose(join_line(_clean(text))))
 
 
 def link(label: str, address: str) -> str:
@@ -58,7 +59,7 @@ def link(label: str, address: str) -> str:
 def reference(number: int, title: str, address: str = "") -> str:
     """A reference to stand in a text that is to be made inert: `[1]`, raised, with a title to be seen by pointing at
     it, and leading to a web page where the address is one's."""
-    coded = re.sub(r"[^A-Za-z0-9 .,;()-]", lambda match: f"&#{ord(match[0])};", _clean(" ".join(title.split())))
+    coded = re.sub(r"[^A-Za-z0-9 .,;()-]", lambda match: f"&#{ord(match[0])};", _clean(join_line(title)))
     mark = f'<sup title="{coded}">&#91;{number}&#93;</sup>'
     checked = _address(address) if address[:4].lower() == "http" else None
     return f"[{mark}]({checked})" if checked else mark
@@ -319,7 +320,7 @@ class _Writer:
         if self.html_code and (_MATH_IN_CODE.search(content) or node.token.level):
             opening = f'<pre><code class="language-{language}">' if language else "<pre><code>"
             return _code_as_html(content, opening, "</code></pre>")
-        ticks = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", content)), default=0))
+        ticks = fence_of(content)
         body = content if content.endswith("\n") or not content else content + "\n"
         return f"{ticks}{language}\n{body}{ticks}"
 
@@ -399,7 +400,7 @@ class _Writer:
         return f"]({address})" if address else ""
 
     def image(self, token: Token) -> str:
-        alt = " ".join("".join(child.content for child in token.children or []).split())
+        alt = join_line("".join(child.content for child in token.children or []))
         label = _prose(f"image: {alt}" if alt else "image")
         address = None if self.links else _address(str(token.attrs.get("src", "")))
         return f"[{label}]({address})" if address else label

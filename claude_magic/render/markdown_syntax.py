@@ -1,7 +1,6 @@
 """Markdown → a tree of its blocks, by markdown-it: CommonMark with tables, strikethrough and formulas.
 
-Whatever the text, its tree is shallow and its parts are short: what is nested too deeply or has too many marks
-is code.
+The tree is shallow and its parts are short for any text: what is nested too deeply or has too many marks becomes code.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from ..content.text import join_line
 from . import formulas
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _parse_inline(state: StateCore) -> None:
             continue
         token.children = []
         if token.meta.get("plain") or len(_MARKS.findall(OWN_REFERENCE.sub("", token.content))) > MAX_MARKS:
-            content = " ".join(token.content.split())
+            content = join_line(token.content)
             token.children = [Token("code_inline", "code", 0, content=content, meta={"plain": True})]
         else:
             state.md.inline.parse(token.content, state.md, state.env, token.children)

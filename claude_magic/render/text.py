@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from ..content.text import short_line, whole_text
+from ..content.text import join_line, short_line, whole_text
 from ..conversation.turns import Turn
 
 Bundle = dict[str, Any]
@@ -21,6 +21,11 @@ _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e
 def printable(text: str) -> str:
     """Text without characters that drive a terminal or turn the direction of what stands around it."""
     return _UNPRINTABLE.sub("", whole_text(text).replace("\r\n", "\n"))
+
+
+def printable_line(text: str) -> str:
+    """The same on one line."""
+    return join_line(printable(text))
 
 
 def cell_number(turn: Turn) -> str:

@@ -1,7 +1,7 @@
-"""What tools on the API's servers did, in words: a call and its result as one title and one text.
+"""Calls of tools with their results, each as one title and one text: those on the API's servers, and the notebook's.
 
 Shapes: the SDK's `web_search_tool_result_block.py`, `web_fetch_block.py`, `*_code_execution_*_block.py`,
-`beta_mcp_tool_result_block.py`. What stands in them is a stranger's: whoever shows it makes it harmless.
+`beta_mcp_tool_result_block.py`. The text may be a stranger's: callers escape it.
 """
 
 from __future__ import annotations

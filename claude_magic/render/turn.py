@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from ..content.text import join_line, plural, whole_text
+from ..content.text import join_line, plural, shortened_note, whole_text
 from ..conversation import record
 from ..conversation.accumulator import thinking_of
 from ..conversation.turns import Attached, Block, Turn, text_of
@@ -271,7 +271,7 @@ def fold(title: str, body: str) -> str:
     shown = printable(body)
     thinking = title == THINKING
     if not thinking and len(shown) > MAX_FOLD_CHARACTERS:
-        shown = f"{shown[:MAX_FOLD_CHARACTERS]}\n… [shortened: {MAX_FOLD_CHARACTERS:,} of {len(body):,} characters]"
+        shown = f"{shown[:MAX_FOLD_CHARACTERS]}\n{shortened_note(MAX_FOLD_CHARACTERS, len(body))}"
     style = _PROSE_STYLE if thinking else _CODE_STYLE
     summary = html.escape(printable(title))
     body = _linked(html.escape(shown)) if title.startswith(tool_calls.OF_THE_WEB) else html.escape(shown)

@@ -234,7 +234,7 @@ def _messages(
 
 
 def _cites(history: Conversation, content: Iterable[Block]) -> bool:
-    """Whether a document is to be cited, so that all are (`citable.py`)."""
+    """Whether a document is to be cited, so that all are (`citations.py`)."""
     said = [block for turn in history if messages_to_send(turn) for block in (*turn.prompt, *turn.reply)]
     return citations.cites((*content, *said))
 

@@ -1,4 +1,4 @@
-"""Which documents of a request Claude is to cite: all of them or none, as the API has it (its citations page)."""
+"""Which documents of a request are to be cited: all or none, as the API requires (its citations page)."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What a request may hold of images and PDFs, and how large it may be: checked before it is sent.
+"""Limits on images, PDF pages and the size of a request, checked before it is sent.
 
-The numbers are those of CLAUDE_API.md §3. What stands in earlier turns, in pins and in tool results counts too.
+The numbers are those of CLAUDE_API.md §3. Earlier turns, pins and tool results count as well.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Any
 
 from .. import models
 from ..content import pdf
+from ..content.text import byte_length
 from ..conversation.turns import Block, blocks
 from ..errors import UsageError
 
@@ -143,8 +144,7 @@ def _name(block: Block) -> str:
 
 def _bytes(value: Any) -> int:
     """As many bytes as the SDK sends of it."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-    return len(text.encode("utf-8", "surrogatepass"))
+    return byte_length(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
 def _megabytes(size: int) -> str:

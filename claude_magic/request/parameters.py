@@ -1,4 +1,4 @@
-"""Options → the API's parameters, but the messages: what a model takes, and which beta header that needs."""
+"""Options → the API's parameters other than the messages, by what the model takes; and the beta headers they need."""
 
 from __future__ import annotations
 

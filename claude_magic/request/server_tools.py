@@ -1,7 +1,7 @@
-"""The tools that run on the API's own servers: options → `tools` and `mcp_servers`, and which container goes on.
+"""Tools that run on the API's servers: options → `tools` and `mcp_servers`, and the container to continue in.
 
-Versions and rules: CLAUDE_API.md §10 and the SDK's `*_tool_2026*_param.py`. A token for an MCP server is no part of
-any of it: the client adds it to what is sent (`client/tokens.py`).
+Versions and rules: CLAUDE_API.md §10 and the SDK's `*_tool_2026*_param.py`. The token of an MCP server is not part of
+a request: the client adds it when it sends (`client/settings.py`).
 """
 
 from __future__ import annotations

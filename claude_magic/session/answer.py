@@ -1,5 +1,4 @@
-"""One reply under way: streamed, kept in the journal, resumed where it pauses or calls tools of the notebook, stopped
-where the budget ends; then the turn that comes of it."""
+"""A reply under way: streamed, journaled, resumed after pauses and tool calls, stopped at the budget; and its turn."""
 
 from __future__ import annotations
 

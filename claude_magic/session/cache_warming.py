@@ -1,7 +1,7 @@
-"""The prompt cache filled ahead of a question, by a request that asks for no reply (CLAUDE_API.md §4).
+"""Fill the prompt cache ahead of a question, with a request that asks for no reply (CLAUDE_API.md §4).
 
-What is kept is what the next question begins with: tools, system prompt, pins, conversation. The mark stands behind
-that; the API wants a user message at the end, so a placeholder follows, which is not kept.
+What is cached is the beginning of the next question: tools, system prompt, pins, conversation. The cache mark stands
+at its end. The API wants a user message last, so a placeholder follows the mark and is not cached.
 """
 
 from __future__ import annotations

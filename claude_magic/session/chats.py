@@ -1,8 +1,8 @@
 """The conversations of one notebook in this kernel: which turns stand, and in which order.
 
-The one owner of what changes here. The page is what counts: a cell that runs again has its turn
-replaced in place, a deleted one is set aside, and the notebook's file says what stood before the
-kernel began. What the kernel knows is newer than the file, and wins.
+`Chats` is the one owner of this state. The page decides: a cell that runs again has its turn replaced in place, the
+turn of a deleted cell is set aside, and the notebook's file gives the turns from before the kernel began. Where both
+have a turn, the kernel's is newer and wins.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A question to several models: which reply goes on in the conversation, and how another is chosen."""
+"""One question to several models: ask them at once, and choose whose reply continues the conversation."""
 
 from __future__ import annotations
 

@@ -39,18 +39,20 @@ class _Default(TraitType[Any, Any]):
         raise TraitError(f"{self.name} wants {wanted}, not {value!r}.")
 
 
-_Defaults: Any = type(
-    "_Defaults",
+OptionDefaults: Any = type(
+    "OptionDefaults",
     (Configurable,),
     {each.name: _Default(each) for each in options.FIELDS if each.metadata["setting"]},
 )
 
 
-class ClaudeMagic(_Defaults):  # type: ignore[misc]  # the defaults of the options are read off `Options`
+class ClaudeMagic(OptionDefaults):  # type: ignore[misc]  # the defaults of the options are read off `Options`
     """The defaults of all cells: those of the options, and what is no option of a cell."""
 
     provider = Enum(
-        tuple(PROVIDERS), "anthropic", help="who answers: anthropic, or offline (the stand-in, which needs no key)"
+        tuple(PROVIDERS),
+        "anthropic",
+        help="who answers: anthropic, a cloud, or offline (the stand-in, which needs no key)",
     ).tag(config=True)
     base_url = Unicode("", help="the address of a gateway, instead of the provider's own").tag(config=True)
     client = AnyValue(None, help="any client object of the SDK, to be used as it is").tag(config=True)
@@ -60,36 +62,40 @@ class ClaudeMagic(_Defaults):  # type: ignore[misc]  # the defaults of the optio
         config=True
     )
     extra_body = Dict(help="parameters of the API that claude_magic does not know").tag(config=True)
-    max_retries = Integer(4, min=0, max=MAX_RETRY_SETTING, help="attempts after the first, where another may help").tag(
-        config=True
-    )
-    max_retry_wait = Float(60.0, min=0.0, help="the longest wait between two attempts, in seconds").tag(config=True)
-    timeout = Float(120.0, min=0.1, help="seconds without a sign of life after which a reply has stalled").tag(
-        config=True
-    )
-
-    panel = Bool(True, help="a live panel with Stop and thinking above the growing reply, where a browser is").tag(
+    max_retries = Integer(
+        4, min=0, max=MAX_RETRY_SETTING, help="retries of a request that failed for a passing reason"
+    ).tag(config=True)
+    max_retry_wait = Float(60.0, min=0.0, help="longest wait between two attempts, in seconds").tag(config=True)
+    timeout = Float(120.0, min=0.1, help="seconds without a sign of life after which a reply counts as stalled").tag(
         config=True
     )
 
-    budget = Float(None, min=0.0, allow_none=True, help="dollars that this kernel may spend at most").tag(config=True)
+    panel = Bool(True, help="a live panel with Stop and thinking above the growing reply, in a browser").tag(
+        config=True
+    )
+
+    budget = Float(None, min=0.0, allow_none=True, help="limit for what this kernel spends, in dollars").tag(
+        config=True
+    )
     warn_above = Float(
-        1.0, min=0.0, allow_none=True, help="dollars: a cell that costs more is warned of, once; None: none is"
+        1.0, min=0.0, allow_none=True, help="warn once of a cell that costs more than this, in dollars; None: never"
     ).tag(config=True)
     approve = AnyValue(
         "ask",
-        help="whether tools may run: ask (but for those that only read), always, never; or {name: one of these}",
+        help="whether tools may run: ask (those that only read run unasked), always, never; or {name: one of these}",
     ).tag(config=True)
-    notebook_path = Unicode("", help="this notebook's file, where the frontend does not tell it").tag(config=True)
+    notebook_path = Unicode("", help="this notebook's file, if the frontend does not tell it").tag(config=True)
     replay = Enum(
-        REPLAY, "off", help="answer from the notebook's record: off, auto (where the request is the same), only"
+        REPLAY,
+        "off",
+        help="answer from the notebook's record: off, auto (if the request is the same, else ask Claude), only",
     ).tag(config=True)
     replay_speed = Float(1.0, min=0.0, help="how many times faster than recorded a replay runs; 0: at once").tag(
         config=True
     )
-    journal = Bool(
-        True, help="keep replies as they come in Jupyter's data folder, for %claude_recover, for a month at most"
-    ).tag(config=True)
+    journal = Bool(True, help="keep replies in Jupyter's data folder for %claude_recover, for a month at most").tag(
+        config=True
+    )
 
     @validate("headers", "betas", "mcp_tokens")
     def _texts(self, proposal: Any) -> Any:

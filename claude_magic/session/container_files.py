@@ -1,6 +1,6 @@
-"""The files that Claude's code made in its container, fetched to be shown beside the reply.
+"""Files that Claude's code made in its container: fetched, to be shown beside the reply.
 
-An image becomes an image block; of any other file there is a block of kind `file`, with what the API says of it.
+An image becomes an image block; any other file becomes a block of kind `file` with the API's description of it.
 Neither is ever sent.
 """
 

@@ -1,4 +1,4 @@
-"""What one cell asks, as a value: made once by a magic, and passed whole to whatever sends, counts or compares it."""
+"""`Question`: all that one cell asks, as a value, which is sent, counted, compared or replayed as a whole."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Answering a request from the record: which recorded turn answers it, and its reply as a stream again.
+"""Answer a request from the record: find the recorded turn that fits, and stream its reply again.
 
 The same request has the same digest of system prompt, tools and messages (`Request.prefix`) and the
-same other parameters; where the cache breakpoints stand does not matter. A record is a stranger's
-data: it sets the pace within limits, and what is quoted of it is short and printable.
+same other parameters; where the cache breakpoints stand does not matter. A record may be a stranger's:
+the pace it sets has limits, and text quoted from it is short and printable.
 """
 
 from __future__ import annotations

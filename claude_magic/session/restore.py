@@ -1,4 +1,4 @@
-"""What comes back into a notebook: the turns of its file, and replies that the file does not have."""
+"""Bring back a notebook's turns: those of its file, and those of the recovery journal that the file lacks."""
 
 from __future__ import annotations
 

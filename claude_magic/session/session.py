@@ -1,4 +1,4 @@
-"""Asking the next thing: this kernel's network, money and record, for one notebook's conversations.
+"""`Session`: one notebook's conversations in this kernel, with its client, journal, budget and what was spent.
 
 A turn joins its conversation when its reply has arrived, whole or interrupted with something kept;
 a failure changes nothing.

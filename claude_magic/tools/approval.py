@@ -1,7 +1,7 @@
-"""Whether a tool may run: what the reader has set, or says when asked.
+"""Whether a tool may run: by the reader's setting, or by asking the reader.
 
-`always` runs without asking, `never` does not run, `ask` asks each time. A tool that only reads is not asked for, but
-where the reader has set so by its name.
+`always` runs without asking, `never` does not run, `ask` asks each time. A tool that only reads runs without asking,
+unless the reader has set otherwise for its name.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
-"""Awaiting something while the kernel's own loop is busy with the cell that waits for it.
+"""Run a coroutine while the kernel's own event loop is busy with the cell that waits for it.
 
-The kernel's loop cannot go on before the cell is done, so what is awaited runs on a loop of its own, in a thread. It
-lives as long as the kernel: what one call opened there (a connection, say) is of use to the next. This is the module's
-one global.
+The kernel's loop cannot continue before the cell is done, so coroutines run on a loop of their own, in a thread. It
+lives as long as the kernel: a connection that one call opened there serves the next. This is the module's one global.
 """
 
 from __future__ import annotations

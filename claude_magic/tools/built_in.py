@@ -1,4 +1,4 @@
-"""The tools that are built in, each given to Claude only where a cell names it: `python`, `variables`, `read_file`."""
+"""The built-in tools `python`, `variables` and `read_file`, each offered only where a cell names it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Claude's calls of the notebook's tools: each runs at most once, in the kernel's main thread, and has one result.
+"""Run Claude's calls of the notebook's tools: each at most once, in the kernel's main thread, with one result.
 
 Whatever a tool does, its result is content that the API takes: bounded, its secrets masked, with no key of ours in it.
 """
@@ -18,7 +18,7 @@ from ..client.redaction import environment_secrets, redact
 from ..content.images import image_block
 from ..content.safely import one_line
 from ..content.secrets import Secrets
-from ..content.text import whole_text
+from ..content.text import truncated, whole_text
 from ..content.token_estimate import CHARACTERS_PER_TOKEN
 from ..conversation.turns import Block, not_run
 from ..prompt import prompt
@@ -211,8 +211,5 @@ def _bounded(content: Iterable[Block], secrets: tuple[str, ...], masking: Secret
 
 
 def _shortened(texts: Sequence[str]) -> list[Block]:
-    whole = whole_text("\n".join(texts))
-    limit = int(MAX_RESULT_TOKENS * CHARACTERS_PER_TOKEN)
-    if len(whole) > limit:
-        whole = f"{whole[:limit]}\n… [shortened: {limit:,} of {len(whole):,} characters]"
+    whole = truncated(whole_text("\n".join(texts)), int(MAX_RESULT_TOKENS * CHARACTERS_PER_TOKEN))
     return [_text(whole)] if whole else []

@@ -1,7 +1,7 @@
-"""Python functions → tools: what Claude is told of them, and how they are called with what it gives.
+"""Python functions → tools: their definitions for the API, and calls with checked arguments.
 
-The schema comes of the signature, by pydantic, and so does the check of what Claude gives before anything runs. An
-SDK tool (`beta_tool`) says itself what it is.
+The schema is made from the signature by pydantic, which also checks the arguments before anything runs. A tool of the
+SDK (`beta_tool`) brings its own definition.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""A JSON schema as the API takes it for structured output: the rest of what it says becomes words in a description.
+"""A JSON schema as the API takes it for structured output; keywords that it does not take become a description.
 
-The rules are those of the SDK (2.12, lib/_parse/_transform.py) and of the structured outputs page; what the API cannot
-keep to at all (free keys, anything goes, a type that holds itself) is refused here, with its place.
+The rules are those of the SDK (2.12, lib/_parse/_transform.py) and of the structured outputs page. What the API cannot
+enforce at all (free keys, any type, a type that contains itself) is refused here, with its place.
 """
 
 from __future__ import annotations

@@ -1,5 +1,4 @@
-"""`--schema`: what a reply is to be (a model, a dataclass, a TypedDict, a JSON schema, a list of one), and the
-validated value that it becomes."""
+"""`--schema`: the type that a reply has to fit, and the validated value that is made from it."""
 
 from __future__ import annotations
 
@@ -14,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..content.safely import one_line
-from ..content.text import plural
+from ..content.text import join_line, plural
 from ..conversation.turns import Turn, text_of
 from ..errors import SchemaError, UsageError
 from .output_schema import LIST, Schema, api_schema
@@ -155,7 +154,7 @@ def read(shape: Shape, turn: Turn, name: str = "reply") -> Any:
     try:
         return shape.check(value)
     except _Wrong as wrong:
-        found = [f"{_at(path, name) or name}: {' '.join(why.split())}" for path, why in wrong.found]
+        found = [f"{_at(path, name) or name}: {join_line(why)}" for path, why in wrong.found]
     more = f"; and {len(found) - MAX_WRONG} more" if len(found) > MAX_WRONG else ""
     raise SchemaError(f"The reply does not fit {shape.name}: {'; '.join(found[:MAX_WRONG])}{more}.", advice=_KEPT)
 
@@ -202,7 +201,7 @@ def _unquoted(token: str) -> str:
 
 def _at(path: Path, name: str) -> str:
     """`people[3].age`; what is a list itself goes by its own name."""
-    parts = "".join(f"[{part}]" if isinstance(part, int) else f".{' '.join(str(part).split())}" for part in path)
+    parts = "".join(f"[{part}]" if isinstance(part, int) else f".{join_line(str(part))}" for part in path)
     return parts.removeprefix(".") if not parts.startswith("[") else f"{name}{parts}"
 
 

@@ -125,6 +125,17 @@ def test_the_setting_offers_each_provider_that_has_a_row() -> None:
         assert all(hasattr(anthropic, name) for name in row.sdk_classes)
 
 
+@pytest.mark.parametrize("provider", PROVIDERS)
+def test_each_row_is_complete(provider: str) -> None:
+    """What is said where something is missing: how to set it up, where credentials come from, what it costs."""
+    row = PROVIDERS[provider]
+    assert row.title and row.credentials and row.lacks <= FEATURES.keys()
+    if provider != "offline":  # which is of this package, and takes any key
+        assert row.sdk_classes and row.setup and row.address.endswith("_BASE_URL")
+    assert row.price_list, f"{provider} has no price list: its costs are n/a. If that is meant, name it here and why."
+    assert not row.extra or row.imports, "what the extra installs is imported beforehand"
+
+
 def test_each_provider_has_a_price_list_that_genai_prices_knows() -> None:
     from genai_prices.data_snapshot import get_snapshot
 

@@ -30,7 +30,7 @@ from claude_magic.conversation.record import DamagedRecord, record_of
 from claude_magic.conversation.turns import Call
 from claude_magic.cost import pricing
 from claude_magic.errors import PromptError, ReplyInterrupted, UsageError
-from claude_magic.magics.map_line import read
+from claude_magic.magics.line import read_map
 from claude_magic.mapping import rows
 from claude_magic.mapping.prompts import Template
 from claude_magic.mapping.rows import Column
@@ -194,9 +194,9 @@ def test_a_column_that_is_not_there_is_an_error_that_names_the_nearest() -> None
 
 def test_the_line_takes_an_expression_with_spaces_and_quotes_wherever_it_stands() -> None:
     for line in ('df.query("a > 3") --out x --concurrency 3', '--concurrency=3 --out x df.query("a > 3")'):
-        found = read(line, Options())
+        found = read_map(line, Options())
         assert (found.over, found.options.out, found.concurrency) == ('df.query("a > 3")', "x", 3)
-    found = read("df[a - b] --fresh -m opus -o x", Options())
+    found = read_map("df[a - b] --fresh -m opus -o x", Options())
     assert (found.over, found.fresh, found.options.model) == ("df[a - b]", True, "opus")
 
 
@@ -214,7 +214,7 @@ def test_the_line_takes_an_expression_with_spaces_and_quotes_wherever_it_stands(
 )
 def test_what_does_not_fit_on_the_line_is_refused(line: str, says: str) -> None:
     with pytest.raises(UsageError, match=says):
-        read(line, Options())
+        read_map(line, Options())
 
 
 # The prompt

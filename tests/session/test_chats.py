@@ -85,4 +85,4 @@ def test_a_chats_system_prompt_holds_from_its_cell_on_and_a_cells_own_for_that_c
     page.run("h", "%%claude --chat tutor\nhello")
     assert "system" not in page.requests()[-1]
     run = page.run("wrong", "%claude_system --chats x y")
-    assert run.error is not None and "no option --chats" in plain(run.error["traceback"])
+    assert run.error is not None and "does not take --chats" in plain(run.error["traceback"])

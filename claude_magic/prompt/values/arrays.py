@@ -1,4 +1,4 @@
-"""A NumPy array in a few lines: its shape, type and range, and one corner of it. The same array gives the same text."""
+"""NumPy arrays as a few lines: shape, type, range, and one corner. The same array gives the same text."""
 
 from __future__ import annotations
 

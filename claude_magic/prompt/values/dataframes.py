@@ -1,7 +1,7 @@
-"""A data frame in a few thousand bytes: its shape, its columns with statistics, its first rows.
+"""Data frames as a summary of a few thousand bytes: shape, columns with statistics, first rows.
 
-Anything that narwhals accepts, and lazy or distributed frames as far as `lazy_frames` knows them. The same frame
-gives the same text.
+Anything that narwhals accepts, and lazy or distributed frames by `lazy_dataframes`. The same frame gives the same
+text.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ...content.parts import room_for, shortened, size
+from ...content.parts import room_for, shortened
 from ...content.safely import is_from_library, try_or_none, type_name, without_addresses
 from ...content.secrets import MASK
-from ...content.text import short
+from ...content.text import byte_length, short
 from ...options import DEFAULT_VALUE_TOKENS
 from . import lazy_dataframes
 from .lazy_dataframes import MAX_HEAD_ROWS, Glimpse
@@ -177,7 +177,7 @@ def _described(frame: Any, names: Sequence[str], room: int) -> list[str]:
         cost = len(column) * _scans(column)
         line = f"{_cell(name)} | {_facts(column, affordable=cost <= unread)}"
         unread -= cost if cost <= unread else 0
-        if _length(lines) + size(line) > room * 5 // 8:
+        if _length(lines) + byte_length(line) > room * 5 // 8:
             break
         lines.append(line)
     return lines
@@ -199,7 +199,7 @@ def _is_masked(column: Any) -> bool:
 
 
 def _length(lines: Sequence[str]) -> int:
-    return sum(size(line) + 1 for line in lines)
+    return sum(byte_length(line) + 1 for line in lines)
 
 
 def _scans(column: Any) -> int:
@@ -288,7 +288,7 @@ def _head(rows: Sequence[Sequence[Any]], names: Sequence[str], labels: Any, room
     lines: list[str] = []
     for row in table:
         line = _csv(row[:columns])
-        if _length(lines) + size(line) > room:
+        if _length(lines) + byte_length(line) > room:
             break
         lines.append(line)
     heading = f"first {len(lines) - 1} rows" if len(lines) != 2 else "first row"
@@ -301,7 +301,7 @@ def _columns_for(table: Sequence[Sequence[str]], room: int) -> int:
     """How many columns of a table go into lines of `room` characters, quotes and commas included; at least one."""
     used = 0
     for position in range(len(table[0])):
-        used += max(size(row[position]) for row in table) + 3
+        used += max(byte_length(row[position]) for row in table) + 3
         if used > room:
             return max(position, 1)
     return len(table[0])
@@ -338,7 +338,7 @@ def _lazy_summary(known: Glimpse, label: str, room: int) -> str:
     lines = [lazy_dataframes.heading(known, label), "column | type"]
     for name, kind in list(zip(known.names, known.types, strict=True))[:MAX_COLUMNS]:
         line = f"{_cell(name)} | {short(kind, MAX_CELL_CHARACTERS)}"
-        if _length(lines) + size(line) > room * 5 // 8:
+        if _length(lines) + byte_length(line) > room * 5 // 8:
             break
         lines.append(line)
     shown = len(lines) - 2

@@ -1,4 +1,4 @@
-"""Figures of matplotlib, seaborn, plotly and altair → images; where nothing here draws them, what they are made of."""
+"""Figures of matplotlib, seaborn, plotly and altair → images, or their specification where nothing can draw them."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from functools import partial
 from typing import Any
 
 from ...content.images import MAX_IMAGE_SIDE_PIXELS, Block, image_block
-from ...content.parts import Part, Room, Text, shortened, size
+from ...content.parts import Part, Room, Text, shortened
 from ...content.safely import is_from_library, one_line, try_or_none, type_name
+from ...content.text import byte_length
 
 # How many times its size a figure may take with what stands outside of it: legends, long labels.
 MAX_FIGURE_GROWTH = 3
@@ -106,7 +107,7 @@ def chart(value: Any, name: str, room: Room) -> list[Part]:
     except Exception as error:
         reason = str(error) if isinstance(error, _NotDrawn) else one_line(error)
     title = f"{type_name(value)} {name} ({type(value).__module__.partition('.')[0]}), as text: {reason}"
-    lines = [title, *(try_or_none(lambda: list(describe(value, room.summary - size(title)))) or [])]
+    lines = [title, *(try_or_none(lambda: list(describe(value, room.summary - byte_length(title)))) or [])]
     return [Text(shortened("\n".join(lines), room.summary), own_lines=True)]
 
 

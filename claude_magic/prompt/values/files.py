@@ -1,6 +1,7 @@
-"""Files → content blocks: images, PDFs, notebooks, tables as summaries, and any other text as a document.
+"""Files → content blocks: images, PDFs, notebooks, tables as summaries, and other text as documents.
 
-What a file is, its bytes say, not its name. Whatever is read of it is bounded, and what cannot go is refused in a line.
+The kind of a file is found by its bytes, not its name. What is read of it is bounded, and a file that cannot be sent is
+refused in one line.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 from ...content import images, pdf
 from ...content.images import Block
 from ...content.safely import one_line
-from ...content.text import plural
+from ...content.text import plural, truncated
 from ...conversation import document_files
 from ...errors import PromptError
 from . import table_files
@@ -179,7 +180,7 @@ def _notebook(given: _Given) -> Attachment:
     if text is None:
         raise PromptError(f"{given.name} cannot be read as a notebook.", advice=NOTHING_SENT)
     count = plural(len(cells), "cell")
-    shortened = _shortened(text, len(text), MAX_TEXT_CHARACTERS)
+    shortened = truncated(text, MAX_TEXT_CHARACTERS)
     return Attachment([_document(shortened or "(no cells)", given.name)], [count])
 
 
@@ -201,7 +202,7 @@ def _printed(output: dict[str, Any]) -> str:
     else:
         text = _joined(output.get("text") or output.get("data", {}).get("text/plain", ""))
     text = _ANSI.sub("", text)
-    return _shortened(text, len(text), MAX_OUTPUT_CHARACTERS)
+    return truncated(text, MAX_OUTPUT_CHARACTERS)
 
 
 def _joined(lines: Any) -> str:
@@ -212,15 +213,11 @@ def _text(text: str, name: str, size: int, whole: bool) -> Attachment:
     if not text.strip():
         raise PromptError(f"{name} holds nothing but white space.", advice=NOTHING_SENT)
     if whole:
-        shown = _shortened(text, len(text), MAX_TEXT_CHARACTERS)
+        shown = truncated(text, MAX_TEXT_CHARACTERS)
     else:
         shown = f"{text[:MAX_TEXT_CHARACTERS]}\n… [shortened: the start of {_bytes(size)}]"
     about = ["shortened"] if shown != text else []
     return Attachment([_document(shown, name)], [*about, _bytes(size)])
-
-
-def _shortened(text: str, length: int, limit: int) -> str:
-    return text if length <= limit else f"{text[:limit]}\n… [shortened: {limit:,} of {length:,} characters]"
 
 
 def _document(text: str, name: str) -> Block:

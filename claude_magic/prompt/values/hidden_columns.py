@@ -1,4 +1,4 @@
-"""Values without the columns that hold secrets by their names; the reader's own values stay as they are."""
+"""Copies of frames without the values of columns whose names say that they are secret."""
 
 from __future__ import annotations
 

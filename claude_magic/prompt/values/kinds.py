@@ -1,4 +1,4 @@
-"""Any value → the parts of a prompt that show it: by the first kind that it is of and that works, within its room.
+"""Any value → parts of a prompt, by the first kind that accepts it and works, within its room.
 
 Whatever a value's class does, the cell goes on, with a plainer form if need be. A new kind of value is two functions
 and their row in `_KINDS`.
@@ -20,7 +20,7 @@ from ...content import images
 from ...content.images import Block
 from ...content.parts import Part, Room, Text, on_own_lines, shortened, size_of
 from ...content.safely import TookTooLong, at_most, one_line, try_or_none, type_name
-from ...content.text import short
+from ...content.text import join_line, short_line
 from ...errors import PromptError, UnshowableError
 from . import arrays, dataframes, figures, files, plain, show_as
 
@@ -81,7 +81,7 @@ def _elements(value: Any, name: str) -> Iterator[tuple[str, Any]]:
     pairs = dict.items(value) if isinstance(value, dict) else enumerate(value)
     for key, element in itertools.islice(pairs, MAX_ELEMENTS):
         label = try_or_none(partial(reprlib.repr, key)) or f"<{type_name(key)} object>"
-        yield f"{name}[{short(' '.join(label.split()), MAX_KEY_CHARACTERS)}]", element
+        yield f"{name}[{short_line(label, MAX_KEY_CHARACTERS)}]", element
 
 
 def _is_nested(value: Any, within: tuple[int, ...]) -> bool:
@@ -137,7 +137,7 @@ def _element(element: Any, label: str, room: Room, within: tuple[int, ...]) -> l
     try:
         shown = on_own_lines(render(element, label, room))
     except UnshowableError as error:  # one of many: the others go along
-        return [Text(f"{label}: not shown: {' '.join(error.message.split())}", own_lines=True)]
+        return [Text(f"{label}: not shown: {join_line(error.message)}", own_lines=True)]
     if isinstance(shown[0], Text) and label in shown[0].text.partition("\n")[0]:  # it says itself which one it is
         title, _, rest = shown[0].text.partition("\n")
         return [Text(f"{title}\n{_indented(rest)}".rstrip(), own_lines=True), *shown[1:]]

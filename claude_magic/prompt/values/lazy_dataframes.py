@@ -1,6 +1,6 @@
-"""What is known of a frame that is lazy or distributed: its columns, and its first rows where they are cheap.
+"""Lazy and distributed frames: their columns, and their first rows where those are cheap.
 
-It is never computed whole: no row is counted, and first rows that would need all others are left out.
+A frame is never computed whole: rows are not counted, and first rows that would need all others are left out.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Text, numbers, exceptions, code, and whatever IPython can display → the parts of a prompt that show them.
+"""Text, numbers, exceptions, code, and whatever IPython can display → parts of a prompt.
 
-A kind of value is a pair of functions: whether a value is of the kind, and what shows it in its room.
+A kind of value is a pair of functions: whether a value is of the kind, and what shows it within its room.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What a value says of itself: its `_repr_claude_()`, or a function that is registered for its type.
+"""A value's own form in a prompt: its `_repr_claude_()`, or a function registered for its type.
 
-Either gives text, a content block in wire form, or a list of these; None: not this way.
+Either gives text, a content block in wire form, or a list of these; `None` means that it has no such form.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Files with tables in them (CSV, TSV, JSON records, Parquet) → the summary of a frame, by a library that is there.
+"""Files with tables (CSV, TSV, JSON records, Parquet) → the summary of a frame, by an installed library.
 
-At most `MAX_TABLE_ROWS` are read: a summary of a part says of how much.
+At most `MAX_TABLE_ROWS` are read; the summary says if that was only a part.
 """
 
 from __future__ import annotations

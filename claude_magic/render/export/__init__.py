@@ -1,7 +1,7 @@
-"""Conversations as files: Markdown, lossless JSON, a page to read, or a script that makes the same calls.
+"""Conversations as files: Markdown, lossless JSON, an HTML page, or a script that makes the same calls.
 
-Nothing is written here: who calls gets the text, and the files that go beside it. What stands in a
-conversation may be a stranger's: it is shown, quoted or escaped, and never markup or code.
+Nothing is written to disk here: the caller gets the text, and the files that go beside it. A conversation may be a
+stranger's: its text is shown, quoted or escaped, and never becomes markup or code.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What an export is made of: its text, and the files that stand beside it."""
+"""The parts of an export: its text, the files beside it, and the labels of turns and blocks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...content.text import join_line
 from ...conversation import record
 from ...conversation.turns import Block, Conversation, Turn
 from .. import text
@@ -68,8 +67,8 @@ def turn_label(turn: Turn, number: int) -> str:
 
 def block_name(block: Block) -> str:
     """What a block that is not text is called: an image, or a document by its title, and where it comes from."""
-    kind = join_line(text.printable(str(block.get("type"))).replace("_", " "))
-    title = join_line(text.printable(str(block.get("title") or "")))
+    kind = text.printable_line(str(block.get("type")).replace("_", " "))
+    title = text.printable_line(str(block.get("title") or ""))
     origin = "made by Claude's code" if "file_id" in block else "sent to Claude"
     return f"{kind} {origin}{f': {title}' if title else ''}"
 

@@ -1,7 +1,6 @@
 """Conversations as one HTML page: no script, no network, light and dark.
 
-Claude's Markdown goes three gates: it is made inert, parsed with raw HTML off, and sanitized; the page's
-own policy forbids the rest.
+Claude's Markdown is made inert, parsed with raw HTML off, and sanitized; the page's own policy forbids the rest.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import quote
 
+from ...content.text import fenced
 from ...conversation.turns import Block, Conversation, Turn
 from .. import markdown
 from ..text import printable
@@ -68,5 +69,4 @@ def _folded(title: str, body: str) -> str:
 
 
 def _fenced(text: str) -> str:
-    ticks = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", text)), default=0))
-    return markdown.inert(f"{ticks}text\n{text}\n{ticks}")
+    return markdown.inert(fenced(text, "text"))

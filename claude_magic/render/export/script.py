@@ -1,6 +1,6 @@
-"""Conversations as a script with Anthropic's SDK that makes the same calls, plain enough to learn from.
+"""Conversations as a Python script that makes the same calls with Anthropic's SDK, plain enough to learn from.
 
-What it holds of a conversation stands in it as Python literals and as comments on one line: text stays text.
+Text of a conversation appears in it only as Python literals and as comments on one line.
 """
 
 from __future__ import annotations
@@ -10,14 +10,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...content.text import join_line
 from ...conversation.tool_ids import called, distinct
 from ...conversation.turns import NOT_RUN, Conversation, Message, Turn
 from ...cost import pricing
 from ...options import DEFAULT_MAX_TOKENS
 from ...request import build, parameters
 from ...request.build import PASSING, THINKING
-from ..text import printable
+from ..text import printable_line
 from ..turn import figures_of, marks
 from .assets import Exported, bytes_of, is_base64, path_of, turn_label
 from .script_literals import Expression, escaped, literal
@@ -61,7 +60,7 @@ def write(chats: Mapping[str, Conversation], title: str, stem: str) -> Exported:
     names = _names(chats)
     calls = [piece for name, chat in chats.items() for piece in _chat(name, chat, names[name], systems, stem, files)]
     pieces = [
-        f'"""{escaped(_on_one_line(title))}\n\nThe calls of a conversation with Claude, with Anthropic\'s SDK.\n'
+        f'"""{escaped(printable_line(title))}\n\nThe calls of a conversation with Claude, with Anthropic\'s SDK.\n'
         f'{_HOW_TO}\n"""',
         _imports(bool(files)),
         "client = anthropic.Anthropic()",
@@ -114,11 +113,11 @@ class _Said:
 def _chat(
     name: str, chat: Conversation, variable: str, systems: Mapping[str, str], stem: str, files: dict[str, bytes]
 ) -> Iterator[str]:
-    heading = f"# Chat {_on_one_line(name)}\n" if variable != "messages" else ""
+    heading = f"# Chat {printable_line(name)}\n" if variable != "messages" else ""
     yield f"{heading}{variable} = []"
     said = _Said()
     for number, turn in enumerate(chat, 1):
-        yield f"# {_on_one_line(_about(turn, number))}\n{_ask(turn, said, variable, systems, stem, files)}"
+        yield f"# {printable_line(_about(turn, number))}\n{_ask(turn, said, variable, systems, stem, files)}"
         if turn.params.get("compaction"):
             said = _Said()
         if not turn.once:
@@ -202,10 +201,6 @@ def _replaced(value: Any, source: Callable[[Mapping[str, Any]], Expression | Non
     if stands is not None:
         return {**value, "data": stands}
     return {name: _replaced(item, source) for name, item in value.items()}
-
-
-def _on_one_line(text: str) -> str:
-    return join_line(printable(text))
 
 
 _THINKING = literal(list(THINKING))

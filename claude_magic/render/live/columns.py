@@ -1,4 +1,4 @@
-"""Several replies side by side, as they grow and at rest: one output, or one after the other in a terminal.
+"""The columns of a comparison: several replies side by side while they grow and at rest; in a terminal, in turn.
 
 At rest it is static HTML with literal styles: it reads the same where a notebook is not trusted (RENDERING.md §3).
 """

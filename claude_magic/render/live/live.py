@@ -1,6 +1,6 @@
-"""The reply as it grows: in a notebook, or as text in a terminal.
+"""Views of a growing reply: outputs in a notebook, text in a terminal.
 
-In a notebook a ticker thread draws, by a budget that keeps the traffic linear in the reply's length and
+In a notebook a ticker thread draws, at a rate that keeps the traffic linear in the reply's length and
 the browser able to follow (RENDERING.md §1); the thread that reads the events draws nothing.
 """
 

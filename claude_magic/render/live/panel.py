@@ -1,4 +1,4 @@
-"""What stands above a growing reply in a browser: its state, Stop, and thinking as it comes.
+"""The panel above a growing reply in a browser: its state, Stop, and thinking as it arrives.
 
 Core ipywidgets, no JavaScript of ours. The panel is gone when the reply is done: `close` leaves no
 model behind.

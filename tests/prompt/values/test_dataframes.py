@@ -14,7 +14,8 @@ import polars
 import pytest
 from polars.io.plugins import register_io_source
 
-from claude_magic.content.parts import room_for, size
+from claude_magic.content.parts import room_for
+from claude_magic.content.text import byte_length
 from claude_magic.options import DEFAULT_VALUE_TOKENS
 from claude_magic.prompt.values import dataframes
 from support.prompt_blocks import Broken, text
@@ -123,13 +124,13 @@ def test_no_frame_breaks_the_cell(make: Callable[[], Any]) -> None:
 def test_a_wide_frame_lists_some_columns_and_counts_the_others() -> None:
     shown = text("{{frame}}", frame=pandas.DataFrame(numpy.zeros((5, 5_000))))
     assert "\n… and 4,960 more columns\n" in shown
-    assert size(shown) <= room_for(DEFAULT_VALUE_TOKENS)
+    assert byte_length(shown) <= room_for(DEFAULT_VALUE_TOKENS)
 
 
 def test_long_names_and_cells_are_shortened_and_say_so() -> None:
     frame = pandas.DataFrame({f"{n}" + "x" * 500: ["y\n" * 10_000] * 30 for n in range(100)})
     shown = text("{{frame}}", frame=frame)
-    assert size(shown) <= room_for(DEFAULT_VALUE_TOKENS)
+    assert byte_length(shown) <= room_for(DEFAULT_VALUE_TOKENS)
     assert re.search(r"\nfirst [34] rows of the first 1\d columns \(long cells shortened\):\n", shown)
     assert r"y\ny\n" in shown
     assert "more columns" in shown

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from matplotlib.figure import Figure
 from PIL import Image
 
-from claude_magic.content.parts import Limits, room_for, size
+from claude_magic.content.parts import Limits, room_for
+from claude_magic.content.text import byte_length
 from claude_magic.prompt.prompt import prompt_content
 from claude_magic.prompt.values import kinds
 from support.prompt_blocks import refusal, text
@@ -273,7 +274,7 @@ def test_no_element_can_pass_for_another() -> None:
 
 def test_elements_share_the_room_of_one_value() -> None:
     shown = [numpy.random.default_rng(0).normal(size=(50, 8)), *[f"{'x' * 5_000}"] * 15]
-    assert size(text("{{shown}}", shown=shown)) < room_for(2_500) + 20 * 20
+    assert byte_length(text("{{shown}}", shown=shown)) < room_for(2_500) + 20 * 20
 
 
 @pytest.mark.parametrize("tokens", [1, 100, 1_000])
@@ -289,7 +290,7 @@ def test_a_value_keeps_to_its_tokens_and_says_so(tokens: int) -> None:
     }
     for name, value in values.items():
         (block,) = prompt_content("{{value}}", {"value": value}, limits=Limits(value_tokens=tokens))
-        assert size(block["text"]) <= room_for(tokens) + 130, name
+        assert byte_length(block["text"]) <= room_for(tokens) + 130, name
         if tokens == 1 or name not in ("wide", "chinese", "array"):
             assert "shortened" in block["text"], name
 
@@ -299,7 +300,7 @@ def test_the_values_of_a_cell_share_its_tokens() -> None:
     (block,) = prompt_content("{{a}} {{b}} {{c}}", values, limits=Limits(cell_tokens=1_000))
     assert "x" * 2_000 in block["text"]
     assert block["text"].count("shortened") == 2
-    assert size(block["text"]) < room_for(1_000) + 150
+    assert byte_length(block["text"]) < room_for(1_000) + 150
 
 
 def test_a_string_goes_whole_where_no_limit_is_set() -> None:

@@ -16,7 +16,8 @@ from IPython.display import Markdown
 from PIL import Image
 
 from claude_magic.content.images import image_block
-from claude_magic.content.parts import room_for, size
+from claude_magic.content.parts import room_for
+from claude_magic.content.text import byte_length
 from claude_magic.errors import PromptError
 from claude_magic.options import DEFAULT_VALUE_TOKENS
 from claude_magic.prompt.prompt import prompt_content
@@ -77,7 +78,7 @@ def test_an_exception_is_its_traceback_with_both_ends_kept() -> None:
     shown = text("{{error}}", error=long)
     assert shown.rstrip().endswith("!")
     assert "Traceback (most recent call last)" in shown and "… [shortened: " in shown
-    assert size(shown) <= room_for(DEFAULT_VALUE_TOKENS)
+    assert byte_length(shown) <= room_for(DEFAULT_VALUE_TOKENS)
 
 
 def test_functions_and_classes_are_their_source() -> None:
