@@ -187,7 +187,7 @@ class Pickup:
     def _is_of(self, batch: Mapping[str, Any], part: Part) -> bool:
         if not batch.get("results_url"):
             return False
-        first = self._batches.again(lambda: next(self._batches.results(batch["id"]), {}))
+        first = self._batches.with_retries(lambda: next(self._batches.results(batch["id"]), {}))
         return str(first.get("custom_id")).startswith(f"{part.digest}-")
 
     def _answer(self, key: str, line: Mapping[str, Any], part: Part) -> RowAnswer:
@@ -265,7 +265,7 @@ def status(batches: Batches, batch: str | None) -> str:
     if batch is None:
         return "a batch that may have been submitted"
     try:
-        return _line(batches.again(lambda: batches.retrieve(batch)))
+        return _line(batches.with_retries(lambda: batches.retrieve(batch)))
     except errors.NotFoundError:
         return f"{batch}: there is no such batch for this key; %claude_map --cancel forgets it"
 

@@ -15,7 +15,7 @@ from queue import Empty, SimpleQueue
 
 from .. import errors
 from ..client import Client, Settings, retry
-from ..client.concurrent import Attempt, Many
+from ..client.concurrent import Attempt, ConcurrentClient
 from ..client.retry import Pace
 from ..conversation.accumulator import call_of
 from ..conversation.turns import Call
@@ -181,16 +181,16 @@ class ConcurrentRun:
 
     async def _work(self) -> None:
         try:
-            many = Many(self._client, self._settings, self._limit)
+            client = ConcurrentClient(self._client, self._settings, self._limit)
         except errors.ClaudeError as failure:
             self._failures.note(failure)
             self._failures.fatal = failure
             return
-        self._workers = [asyncio.ensure_future(self._worker(many)) for _ in range(self._limit)]
+        self._workers = [asyncio.ensure_future(self._worker(client)) for _ in range(self._limit)]
         await asyncio.gather(*self._workers, return_exceptions=True)
-        await many.close()
+        await client.close()
 
-    async def _worker(self, many: Many) -> None:
+    async def _worker(self, client: ConcurrentClient) -> None:
         while not self._broken_off:
             ask = await self._todo.get()
             if self._ending:
@@ -199,7 +199,7 @@ class ConcurrentRun:
             calls: list[Call] = []
             answer: RowAnswer | None
             try:
-                answer = await self._answer(ask, many, calls)
+                answer = await self._answer(ask, client, calls)
             except asyncio.CancelledError:
                 answer = failed_answer(ask.key, errors.ReplyInterrupted("interrupted"), *calls)
             except Exception as error:  # of a row that nobody foresaw, the others know nothing
@@ -210,7 +210,7 @@ class ConcurrentRun:
                 self._purse.paid(answer.calls)
             self._answers.put(answer)
 
-    async def _answer(self, ask: Ask, many: Many, calls: list[Call]) -> RowAnswer | None:
+    async def _answer(self, ask: Ask, client: ConcurrentClient, calls: list[Call]) -> RowAnswer | None:
         """One row's answer, over as many attempts as it takes; `calls` are added to as they end.
 
         `None` where it was not asked: the budget is used up, or what is wrong is wrong for all.
@@ -221,7 +221,7 @@ class ConcurrentRun:
             try:
                 if not calls and (self._failures.fatal or not self._purse.allows(self._pace.running)):
                     return None
-                attempt = await many.attempt({**ask.params, "stream": True}, self._pace.heard)
+                attempt = await client.attempt({**ask.params, "stream": True}, self._pace.note_headers)
             finally:
                 self._pace.leave()
             failure = attempt.failure
