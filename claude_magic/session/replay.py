@@ -329,7 +329,7 @@ def _changed_history(recorded: Turn, above: Iterable[Turn], asked: Request) -> l
 
 
 def _built(history: Iterable[Turn], recorded: Turn) -> Request:
-    return build.again(Conversation(tuple(history)), recorded)
+    return build.rebuild(Conversation(tuple(history)), recorded)
 
 
 def _prompts(asked: Request) -> list[tuple[Block, ...]]:
