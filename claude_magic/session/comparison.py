@@ -147,7 +147,7 @@ def _shares(session: Session, sides: Sequence[_Side], settings: Settings) -> lis
             f"{pricing.dollars(left)} of the budget is left. Nothing was sent.",
             advice="Compare fewer models, or raise the budget.",
         )
-    return [Budget(cost + spare / len(costs), budget.total, told=False) for cost in costs]
+    return [Budget(cost + spare / len(costs), budget.total, is_shown=False) for cost in costs]
 
 
 def _concluded(session: Session, found: Sequence[Compared], cell: Cell, columns: Columns) -> Outcome:

@@ -18,7 +18,7 @@ from typing import Any
 from ..content.text import join_line, short, whole_text
 from ..conversation.accumulator import TOOL_RESULT
 from ..conversation.turns import Block, Call, Conversation, Message, Turn, blocks, text_of, turns_of
-from ..cost.budget import without_what_was_left
+from ..cost.budget import without_budget_notes
 from ..request import build
 from ..request.build import Request
 
@@ -112,7 +112,7 @@ def replayed(recorded: Turn, asked: Request, draft: Turn) -> Turn:
         status=recorded.status,
         partial=recorded.partial,
         made=recorded.made,
-        notes=without_what_was_left(recorded.notes),
+        notes=without_budget_notes(recorded.notes),
         prefix=asked.prefix,
         params=asked.settings,
     )

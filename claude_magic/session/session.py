@@ -22,7 +22,7 @@ from ..client import Client, Settings
 from ..conversation.accumulator import Accumulator
 from ..conversation.turns import CONTINUE, Call, Conversation, Pin, Turn, turns_of
 from ..cost import context_window, count
-from ..cost.budget import Budget, tighter, without_what_was_left
+from ..cost.budget import Budget, tighter, without_budget_notes
 from ..cost.count import Counted
 from ..errors import ClaudeError, ReplyInterrupted, StreamError, UsageError
 from ..interrupts import uninterrupted
@@ -144,7 +144,7 @@ class Session:
             id=uuid.uuid4().hex,
             partial=(),
             created=time.time(),
-            notes=(*without_what_was_left(cut.notes), "continued"),
+            notes=(*without_budget_notes(cut.notes), "continued"),
         )
         draft = replace(draft, messages=(*build.messages_to_send(cut), {"role": "user", "content": CONTINUE}))
         with self._answering(draft, question, settings, view, budget, instead_of=[cut.id]) as answer:
