@@ -430,7 +430,7 @@ def test_the_file_is_bounded_and_what_a_batch_under_way_brought_stays(
     results.close()
     old, new = [f"old {number}" for number in range(300)], [f"new {number}" for number in range(300)]
     monkeypatch.setattr(stored_answers, "MAX_ANSWERS_BYTES", path.stat().st_size - 100_000)
-    monkeypatch.setattr(stored_answers, "_AT_ONCE", 50)
+    monkeypatch.setattr(stored_answers, "_KEYS_PER_QUERY", 50)
     results = Results(path)
     assert 0 < len(results.found(old)) < 300 and len(results.found(new)) == 300
     monkeypatch.setattr(stored_answers, "MAX_ANSWERS_BYTES", 10_000)
@@ -459,8 +459,8 @@ def test_functions_are_said_to_be_left_out_and_a_token_keeps_a_batch_from_going_
 
 # Where a process dies: the class, the method, and whether before or after it; or after so many pieces of what it gives.
 POINTS: dict[str, tuple[str, str, int | str]] = {
-    "intended, before the first byte": ("Batching", "_create", "before"),
-    "in the middle of the body": ("Batching", "_body", 3),
+    "intended, before the first byte": ("BatchRun", "_create", "before"),
+    "in the middle of the body": ("BatchRun", "_body", 3),
     "after the response, before the id is written": ("Batches", "create", "after"),
     "the id is written, nothing is shown": ("Results", "submitted", "after"),
     "while polling": ("Batches", "retrieve", "after"),
@@ -478,7 +478,7 @@ from claude_magic.client.batches import Batches
 from claude_magic.mapping import batch_pickup, batches, store
 batch_pickup.POLL_SECONDS, batch_pickup.SETTLE_SECONDS = 0.05, 0.4
 batches.MAX_REQUESTS, batches.CHUNK_BYTES = 20, 500
-classes = {"Batching": batches.Batching, "Batches": Batches, "Results": store.Results}
+classes = {"BatchRun": batches.BatchRun, "Batches": Batches, "Results": store.Results}
 
 def dying(kind, name, when):
     act = getattr(classes[kind], name)
