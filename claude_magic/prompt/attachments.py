@@ -1,6 +1,6 @@
-"""`--image` and `--file` → pieces of a prompt: paths, patterns, addresses, data URLs, and values.
+"""Attachments: what `--image` and `--file` name (paths, glob patterns, URLs, data URLs, variables) → prompt pieces.
 
-An address is fetched and its bytes are sent, so that the notebook holds what Claude saw; `--by-url` sends the address.
+A URL is fetched and its bytes are sent, so that the notebook holds what Claude saw; `--by-url` sends the URL itself.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _IMAGE_NAME = re.compile(r"\.(?:png|jpe?g|gif|webp)$", re.IGNORECASE)
 
 @dataclass(frozen=True)
 class _Wanted:
-    """How what is named is to go along: by which flag, and whether an address goes as it is."""
+    """How the words of one flag are attached: `flag` is `--image` or `--file`; with `by_url` a URL is sent as it is."""
 
     flag: str
     by_url: bool
@@ -47,14 +47,14 @@ class _Wanted:
 
 
 def pieces(wanted: Options, namespace: Mapping[str, Any]) -> list[Piece]:
-    """What goes along before the prompt's text: images first, then files, each in the order given.
+    """The pieces attached before the prompt's text: images first, then files, each in the order given.
 
-    Raises `UsageError` in one line for whatever cannot be found, read or sent.
+    Raises `UsageError` for a word that cannot be found, read or sent, and for more than `MAX_ATTACHMENTS` pieces.
     """
     found: list[Piece] = []
     for flag, words in (("--image", wanted.image), ("--file", wanted.file)):
         for word in words:
-            found += _named(word, _Wanted(flag, wanted.by_url, namespace))
+            found += _word_pieces(word, _Wanted(flag, wanted.by_url, namespace))
     if len(found) > MAX_ATTACHMENTS:
         raise UsageError(f"{len(found):,} attachments are more than a request takes ({MAX_ATTACHMENTS}).")
     if wanted.by_url and not any(map(_is_address, (*wanted.image, *wanted.file))):
@@ -62,21 +62,21 @@ def pieces(wanted: Options, namespace: Mapping[str, Any]) -> list[Piece]:
     return found
 
 
-def _named(word: str, wanted: _Wanted) -> Iterator[Piece]:
-    """The pieces that a word of the line stands for."""
+def _word_pieces(word: str, wanted: _Wanted) -> Iterator[Piece]:
+    """The pieces for one word after the flag: an expression, URL, path, variable or glob pattern."""
     if word.startswith("{{") and word.endswith("}}"):
         source = word[2:-2].strip()
-        yield from _value(expressions.value_of(source, wanted.namespace, wanted.flag), source, wanted)
+        yield from _value_pieces(expressions.value_of(source, wanted.namespace, wanted.flag), source, wanted)
     elif _is_remote(word):
-        yield from _remote(word, wanted)
+        yield from _remote_pieces(word, wanted)
     elif _is_file(word):
         yield _of_path(Path(word), wanted)
     elif word.isidentifier() and word in wanted.namespace:
-        yield from _value(wanted.namespace[word], word, wanted)
+        yield from _value_pieces(wanted.namespace[word], word, wanted)
     elif _PATTERN.search(word):
-        yield from _matching(word, wanted)
+        yield from _pattern_pieces(word, wanted)
     elif try_or_none(Path(word).expanduser().exists):
-        yield _of_path(Path(word), wanted)  # a folder, a device: refused there, in its own words
+        yield _of_path(Path(word), wanted)  # a folder or device: `of_path` refuses it with the reason
     else:
         raise UsageError(
             f"{wanted.flag} {short(word, MAX_SHOWN_CHARACTERS)}: there is no such file, and no such variable.",
@@ -84,12 +84,12 @@ def _named(word: str, wanted: _Wanted) -> Iterator[Piece]:
         )
 
 
-def _matching(pattern: str, wanted: _Wanted) -> Iterator[Piece]:
+def _pattern_pieces(pattern: str, wanted: _Wanted) -> Iterator[Piece]:
     try:
-        there = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))
+        matches = sorted(glob.glob(str(Path(pattern).expanduser()), recursive=True))
     except (OSError, ValueError, RuntimeError, re.error):
-        there = []
-    files = [Path(name) for name in there if Path(name).is_file()]
+        matches = []
+    files = [Path(name) for name in matches if Path(name).is_file()]
     if not files:
         raise UsageError(f"{wanted.flag} {pattern}: no file matches.", advice=NOTHING_SENT)
     if len(files) > MAX_ATTACHMENTS:
@@ -102,32 +102,32 @@ def _of_path(path: Path, wanted: _Wanted) -> Piece:
     return _piece(of_path(path), path.name, wanted)
 
 
-def _value(value: Any, name: str, wanted: _Wanted) -> Iterator[Piece]:
-    """A value of the notebook: what names a file or an address stands for it, anything else is shown."""
+def _value_pieces(value: Any, name: str, wanted: _Wanted) -> Iterator[Piece]:
+    """The pieces for a variable's value: a path or URL is read or fetched, any other value is shown as in `{{…}}`."""
     if isinstance(value, Path):
         yield _of_path(value, wanted)
     elif isinstance(value, str):
-        yield from _text(value, name, wanted)
-    elif isinstance(value, list | tuple) and value and (wanted.image or all(map(_names_something, value))):
+        yield from _text_pieces(value, name, wanted)
+    elif isinstance(value, list | tuple) and value and (wanted.image or all(map(_stands_for_file, value))):
         if len(value) > MAX_ATTACHMENTS:
             raise UsageError(f"{name} has {len(value):,} elements, and a request takes {MAX_ATTACHMENTS} attachments.")
-        if any(isinstance(each, list | tuple) for each in value):  # it may hold itself
+        if any(isinstance(each, list | tuple) for each in value):  # a list may contain itself
             raise UsageError(f"{wanted.flag} {name}: a list in a list is no image.", advice=NOTHING_SENT)
         for position, each in enumerate(value):
-            yield from _value(each, f"{name}[{position}]", wanted)
+            yield from _value_pieces(each, f"{name}[{position}]", wanted)
     elif (data := _bytes_of(value)) is not None:
         yield _piece(of_data(data, name), name, wanted)
     else:
         yield _piece(Attachment(_shown(value, name, wanted)), name, wanted)
 
 
-def _names_something(value: Any) -> bool:
+def _stands_for_file(value: Any) -> bool:
     return isinstance(value, str | Path | bytes)
 
 
-def _text(text: str, name: str, wanted: _Wanted) -> Iterator[Piece]:
+def _text_pieces(text: str, name: str, wanted: _Wanted) -> Iterator[Piece]:
     if _is_remote(text):
-        yield from _remote(text, wanted)
+        yield from _remote_pieces(text, wanted)
     elif _is_file(text):
         yield _of_path(Path(text), wanted)
     elif not wanted.image and re.search(r"\s", text.strip()):
@@ -140,7 +140,7 @@ def _text(text: str, name: str, wanted: _Wanted) -> Iterator[Piece]:
 
 
 def _bytes_of(value: Any) -> bytes | None:
-    """The bytes that a value is, or that it holds (`io.BytesIO`)."""
+    """The bytes of a bytes-like value or of an `io.BytesIO`; None for any other value."""
     if isinstance(value, bytes | bytearray | memoryview):
         return bytes(value)
     held = try_or_none(value.getbuffer) if hasattr(value, "getvalue") and hasattr(value, "getbuffer") else None
@@ -148,7 +148,7 @@ def _bytes_of(value: Any) -> bytes | None:
 
 
 def _shown(value: Any, name: str, wanted: _Wanted) -> list[images.Block]:
-    """A value as the prompt would show it; an array of pixels as a picture, where one is asked for."""
+    """The content blocks that `{{…}}` would show for a value; with `--image`, a NumPy array is taken as pixels."""
     if wanted.image and is_from_library(value, "numpy") and hasattr(value, "shape"):
         from PIL import Image
 
@@ -170,7 +170,7 @@ def _is_file(word: str) -> bool:
     return bool(try_or_none(lambda: Path(word).expanduser().is_file()))
 
 
-def _remote(url: str, wanted: _Wanted) -> Iterator[Piece]:
+def _remote_pieces(url: str, wanted: _Wanted) -> Iterator[Piece]:
     if url[:5].lower() == "data:":
         yield _of_data_url(url, wanted)
         return
@@ -190,7 +190,7 @@ def _remote(url: str, wanted: _Wanted) -> Iterator[Piece]:
 
 
 def _check_address(url: str, wanted: _Wanted) -> None:
-    """Refuse an address that is none, or that holds a credential which the conversation would keep."""
+    """Raise `UsageError` for an invalid URL, or one with a credential, which the conversation would keep."""
     parts: Any = try_or_none(lambda: (urlsplit(url), urlsplit(url).port))
     if parts is None or not parts[0].hostname or not url.isprintable():
         raise UsageError(f"{wanted.flag}: this is no address.", advice=NOTHING_SENT)
@@ -207,7 +207,7 @@ def _check_address(url: str, wanted: _Wanted) -> None:
 
 
 def _check_type(made: Attachment, received: lookups.Fetched, url: str) -> None:
-    """Where a server says that it sends an image or a PDF, it must be one."""
+    """Raise `UsageError` if the server declares an image or a PDF and the bytes are something else."""
     kind = _kind(made)
     if (received.media_type.startswith("image/") and kind != "image") or (
         received.media_type == "application/pdf" and kind != "PDF"
@@ -227,7 +227,7 @@ def _by_url(url: str, wanted: _Wanted) -> Piece:
 
 
 def _of_data_url(url: str, wanted: _Wanted) -> Piece:
-    """RFC 2397: `data:[type][;base64],data`."""
+    """The piece for a data URL (RFC 2397): `data:[type][;base64],data`."""
     head, comma, body = url[5:].partition(",")
     try:
         data = unquote_to_bytes(body)
@@ -256,12 +256,12 @@ def _kind(made: Attachment) -> str:
 
 
 def _guess(word: str, namespace: Mapping[str, Any]) -> str:
-    """The file beside it, or the variable, whose name is nearest: none that Python or IPython put there."""
+    """A hint with the closest name among files in the same folder and the reader's own variables; else empty."""
     variables = [name for name in namespace if name.isidentifier() and name[:1] != "_" and name not in IPYTHON_NAMES]
-    known = [*(try_or_none(lambda: _beside(word)) or []), *(variables if "/" not in word else [])]
+    known = [*(try_or_none(lambda: _sibling_names(word)) or []), *(variables if "/" not in word else [])]
     near = difflib.get_close_matches(Path(word).name, known, n=1)
     return f"Did you mean {near[0]!r}? " if near else ""
 
 
-def _beside(word: str) -> list[str]:
+def _sibling_names(word: str) -> list[str]:
     return [each.name for each in Path(word).expanduser().parent.iterdir()]

@@ -1,4 +1,4 @@
-"""`{{expr}}` in a prompt: found, compiled and evaluated."""
+"""The `{{expr}}` syntax of a prompt: parse, compile and evaluate."""
 
 from __future__ import annotations
 
@@ -23,14 +23,11 @@ LITERAL_ADVICE = r"\{{ writes a literal {{, and --raw turns the syntax off. Noth
 
 @dataclass(frozen=True)
 class Expression:
-    """An `{{expr}}` of a prompt; `line` counts from 1."""
+    """One `{{expr}}` of a prompt; `line` is its line in the prompt, from 1."""
 
     source: str
     line: int
     code: CodeType
-
-
-# From the body to its parts
 
 
 def _split(body: str) -> Iterator[Text | Expression]:
@@ -41,7 +38,7 @@ def _split(body: str) -> Iterator[Text | Expression]:
             yield Text(body[position : opening - 1] + "{{")
             position = opening + 2
             continue
-        # Without a `}}` to come there is nothing to look for: looking would make many `{{` take quadratic time.
+        # After the last `}}` do not search: for many `{{` the searches would take quadratic time.
         end = body.find("}}", opening + 2) + 2 if opening + 2 <= last_closing else opening + 2
         if not body[opening + 2 : end - 2].strip():
             yield Text(body[position:end])
@@ -54,7 +51,10 @@ def _split(body: str) -> Iterator[Text | Expression]:
 
 
 def _expression(body: str, opening: int) -> tuple[Expression, int]:
-    """The expression that opens here, up to the first `}}` that completes it, and where the text goes on."""
+    """The expression that opens at `opening`, up to the first `}}` that makes it valid Python, and the position after.
+
+    Raises `PromptError` if none of the first `MAX_CLOSINGS_TRIED` closings does.
+    """
     start = opening + 2
     line = body.count("\n", 0, opening) + 1
     closing = first = body.find("}}", start)
@@ -71,7 +71,7 @@ def _expression(body: str, opening: int) -> tuple[Expression, int]:
 
 
 def _compile(source: str) -> CodeType | None:
-    """The code of an expression, which may go over several lines; `None` if it is none."""
+    """The code of an expression of one or more lines; None if it is not valid Python."""
     if "\n" in source:
         source = f"({source}\n)"
     try:
@@ -89,7 +89,7 @@ def _evaluate(expression: Expression, namespace: Mapping[str, Any], where: str =
     except (Exception, SystemExit) as error:
         missing = error.name if type(error) is NameError else None
         failure = f"there is no name {missing!r}" if missing else one_line(error)
-    # Raised out here: inside the except block the error and its traceback would hang on as the context.
+    # Raised outside of the except block: else the error and its traceback would stay as the context.
     quoted = short_line(expression.source, MAX_QUOTED_CHARACTERS)
     guess = _close_match(missing, variables) if missing else None
     advice = (f"Did you mean {guess!r}? " if guess else "") + (LITERAL_ADVICE if missing else "Nothing was sent.")
@@ -98,9 +98,9 @@ def _evaluate(expression: Expression, namespace: Mapping[str, Any], where: str =
 
 
 def value_of(source: str, namespace: Mapping[str, Any], where: str) -> Any:
-    """The value of an expression that stands elsewhere than in the prompt; `where` opens what is said of its failure.
+    """The value of an expression from outside the prompt, such as an option; `where` begins the error message.
 
-    Raises `PromptError` where it is no Python, or fails.
+    Raises `PromptError` if it is not valid Python or fails.
     """
     code = _compile(source)
     if code is None:
@@ -110,19 +110,19 @@ def value_of(source: str, namespace: Mapping[str, Any], where: str) -> Any:
 
 
 def _close_match(name: str, namespace: Mapping[str, Any]) -> str | None:
-    """The nearest of the reader's own names: none that Python or IPython put there, such as `In` and `_i1`."""
+    """The closest match among the reader's own names, without IPython's, such as `In` and `_i1`; None if no match."""
     known = [known for known in namespace if isinstance(known, str) and known not in IPYTHON_NAMES and known[:1] != "_"]
     return next(iter(difflib.get_close_matches(name, known, n=1)), None)
 
 
-# For a prompt that is asked of many rows (`mapping/`): the same steps, one at a time
+# For `mapping/`, where one prompt is evaluated for many rows: the same steps, one at a time
 
 
 def split(body: str) -> list[Text | Expression]:
-    """A prompt's text and expressions, in order. Raises `PromptError` for one that is not Python."""
+    """A prompt's texts and expressions, in order. Raises `PromptError` for an expression that is not valid Python."""
     return list(_split(body))
 
 
 def evaluated(expression: Expression, namespace: Mapping[str, Any]) -> Any:
-    """An expression's value. Raises `PromptError` where it fails."""
+    """The value of an expression. Raises `PromptError` if it fails."""
     return _evaluate(expression, namespace)

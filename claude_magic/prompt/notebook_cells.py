@@ -1,6 +1,6 @@
-"""Cells of the notebook as pieces of a prompt: with their outputs, as code that ran, and the last error.
+"""Context from the notebook as pieces of a prompt: cells with their outputs, the code that ran, the last error.
 
-Each is a `Piece` (`content/parts.py`), bounded in tokens. A fence is longer than any run of backticks in its text.
+Each is a `Piece` (`content/parts.py`), bounded in tokens.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from ..notebook import reader
 from ..notebook.executions import Bundle, Executions, Failure, is_own_cell, of_file
 from . import prompt
 
-# Of the tokens for one cell, its source has the larger part.
+# The source's share of the tokens for one cell; the rest is for its outputs.
 SOURCE_PERCENT = 60
 MIN_CELL_TOKENS = 200
 MAX_CELL_TOKENS = 6_000
@@ -42,7 +42,10 @@ _ANSI = re.compile(r"\x1b\[[0-9;?]{0,20}[A-Za-z]")
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Where to look: what ran in the kernel, the notebook's file, and what is masked. `tokens` is how much may go."""
+    """The sources of a cell's context: what ran in the kernel, and the notebook's file, if known.
+
+    `tokens` bounds the context that is sent; `secrets` are masked in it.
+    """
 
     executions: Executions
     path: Path | None
@@ -50,13 +53,16 @@ class Surroundings:
     tokens: int
 
     def cells(self, wanted: Sequence[tuple[int, int | None]]) -> list[Piece]:
-        """The cells of these numbers, as they stand in `In [ ]`. Raises `UsageError` where there is one of none."""
+        """The cells in ranges (first, last) of their `In [ ]` numbers; a last of None is open.
+
+        Raises `UsageError` for a range without a cell to send.
+        """
         numbers = self._numbers(wanted)
         each = max(MIN_CELL_TOKENS, min(MAX_CELL_TOKENS, self.tokens // max(1, len(numbers))))
         return [self._cell(number, each, "cell") for number in numbers]
 
     def code(self, since: float | None) -> list[Piece]:
-        """The cells that ran since a moment (seconds since the epoch), or all: the newest, if they are too many."""
+        """The cells that ran since a time (seconds since the epoch; None: all); the newest that fit into `tokens`."""
         found: list[Piece] = []
         numbers, left = self.executions.since(since), self.tokens
         for number in reversed(numbers):
@@ -72,7 +78,7 @@ class Surroundings:
         return found[::-1]
 
     def error(self) -> Piece:
-        """The last error. Raises `UsageError` where there was none."""
+        """The last error. Raises `UsageError` if no cell has failed."""
         failure = self.executions.last_failure
         if failure is None:
             raise UsageError(
@@ -88,8 +94,8 @@ class Surroundings:
         for first, last in wanted:
             known = self.executions.numbers()
             within = _within(known, first, last)
-            if not within:  # an earlier kernel may have run them
-                known = sorted({*known, *self._filed})
+            if not within:  # the file may have cells that an earlier kernel ran
+                known = sorted({*known, *self._saved_cells})
                 within = _within(known, first, last)
             of_reader = [number for number in within if not is_own_cell(self._source(number) or "")]
             if not of_reader:
@@ -113,25 +119,25 @@ class Surroundings:
 
     def _source(self, number: int) -> str | None:
         source = self.executions.source(number)
-        return source if source is not None else _text(self._filed.get(number, {}).get("source"))
+        return source if source is not None else _text(self._saved_cells.get(number, {}).get("source"))
 
     def _outputs(self, number: int) -> Iterator[Part]:
-        """What the kernel knows of a cell's outputs; where it did not run in this kernel, what the file has."""
+        """A cell's outputs from the kernel; from the notebook's file if it did not run in this kernel."""
         executions = self.executions
         if executions.source(number) is None:
-            yield from _of_file(self._filed[number])
+            yield from _saved_outputs(self._saved_cells[number])
             return
         yield Text(executions.printed(number))
         for bundle in executions.displayed(number):
-            yield from _of_bundle(bundle)
+            yield from _bundle_parts(bundle)
         if executions.has_result(number):
             yield from prompt.parts_of(executions.result(number), f"Out[{number}]", self.secrets, RESULT_LIMITS)
         if (error := executions.error(number)) is not None:
             yield Text(error_line(error))
 
     @cached_property
-    def _filed(self) -> dict[int, Mapping[str, Any]]:
-        """The cells of the saved file by their numbers: those that an earlier kernel ran."""
+    def _saved_cells(self) -> dict[int, Mapping[str, Any]]:
+        """The cells of the notebook's file by `In [ ]` number, for those that an earlier kernel ran."""
         if self.path is None or not self.path.exists():
             return {}
         return dict(of_file(reader.cells(self.path)))
@@ -146,15 +152,15 @@ def _within(numbers: Sequence[int], first: int, last: int | None) -> list[int]:
 
 
 def _no_cell(first: int, last: int | None, known: Sequence[int], is_own: bool) -> str:
-    asked = f"cell [{first}]" if last == first else f"cell from [{first}]" + (f" to [{last}]" if last else " on")
+    cells = f"cell [{first}]" if last == first else f"cell from [{first}]" + (f" to [{last}]" if last else " on")
     if is_own:
-        return f"There is no {asked} but %%claude cells: they are in the conversation."
+        return f"There is no {cells} but %%claude cells: they are in the conversation."
     ran_so_far = f"[{known[0]}] to [{known[-1]}]" if known else "none so far"
-    return f"There is no {asked}: a cell's number is the one in its In [ ], and those that ran are {ran_so_far}."
+    return f"There is no {cells}: a cell's number is the one in its In [ ], and those that ran are {ran_so_far}."
 
 
-def _of_file(cell: Mapping[str, Any]) -> Iterator[Part]:
-    """The outputs that a notebook's file has of a cell."""
+def _saved_outputs(cell: Mapping[str, Any]) -> Iterator[Part]:
+    """The outputs of a cell of the notebook's file (nbformat), as parts of a prompt."""
     outputs = cell.get("outputs")
     for output in outputs if isinstance(outputs, list) else ():
         kind = output.get("output_type")
@@ -163,10 +169,10 @@ def _of_file(cell: Mapping[str, Any]) -> Iterator[Part]:
         elif kind == "error":
             yield Text(f"{output.get('ename')}: {output.get('evalue')}")
         elif isinstance(output.get("data"), Mapping):
-            yield from _of_bundle(output["data"])
+            yield from _bundle_parts(output["data"])
 
 
-def _of_bundle(bundle: Bundle) -> Iterator[Part]:
+def _bundle_parts(bundle: Bundle) -> Iterator[Part]:
     """A displayed value, best form first: an image, else Markdown, else text."""
     for kind in ("image/png", "image/jpeg", "image/gif", "image/webp"):
         if data := _text(bundle.get(kind)):
@@ -188,7 +194,7 @@ def _decoded(data: str) -> bytes:
 
 
 def _text(value: Any) -> str | None:
-    """Text as a notebook holds it: a string, or its lines."""
+    """Text in nbformat's form, a string or a list of lines, as a string; None for anything else."""
     if isinstance(value, str):
         return value
     return "".join(map(str, value)) if isinstance(value, list) else None
@@ -205,7 +211,7 @@ _LIBRARIES = tuple({path for name, path in sysconfig.get_paths().items() if name
 
 
 def error_parts(failure: Failure, source: str | None, secrets: Secrets) -> list[Part]:
-    """The error as parts of a prompt. `source` is what stood in the cell that failed."""
+    """An error as parts of a prompt: traceback, source and variables. `source` is that of the cell that failed."""
     error = failure.error
     frames = list(_frames(error))[-MAX_FRAMES:]
     where = f"cell [{failure.number}]" if failure.number else "this notebook"
@@ -227,9 +233,9 @@ def error_line(error: BaseException) -> str:
 
 
 def _traceback(error: BaseException) -> str:
-    """As Python prints it, from the notebook's own first frame on."""
+    """The traceback as Python prints it, from the reader's first frame on: IPython's own frames are left out."""
     first = error.__traceback__
-    while first is not None and not _is_of_reader(first.tb_frame):
+    while first is not None and not _is_readers_frame(first.tb_frame):
         first = first.tb_next
     lines = try_or_none(lambda: traceback.format_exception(type(error), error, first or error.__traceback__))
     return shortened("".join(lines or [one_line(error)]).rstrip("\n"), MAX_TRACEBACK_BYTES, keep_end=True)
@@ -238,20 +244,20 @@ def _traceback(error: BaseException) -> str:
 def _frames(error: BaseException) -> Iterator[TracebackType]:
     at = error.__traceback__
     while at is not None:
-        if _is_of_reader(at.tb_frame):
+        if _is_readers_frame(at.tb_frame):
             yield at
         at = at.tb_next
 
 
-def _is_of_reader(frame: FrameType) -> bool:
-    """Whether a frame is of a cell or of a module that is no library."""
+def _is_readers_frame(frame: FrameType) -> bool:
+    """Whether a frame is in a cell or in a module of the reader's, not in a library."""
     name = frame.f_code.co_filename
     is_of_cell = frame.f_globals.get("__name__") == "__main__" and bool(linecache.getlines(name))
     return is_of_cell or not (name.startswith(("<", *_LIBRARIES)) or "site-packages" in name)
 
 
 def _functions(frames: list[TracebackType], source: str) -> Iterator[str]:
-    """The source of functions on the way that do not stand in the cell itself."""
+    """The sources of the functions in the traceback that are not defined in the cell itself."""
     codes = dict.fromkeys(each.tb_frame.f_code for each in frames if each.tb_frame.f_code.co_name != "<module>")
     for code in codes:
         text = try_or_none(partial(inspect.getsource, code))
@@ -286,7 +292,7 @@ def _variable(name: str, value: Any, secrets: Secrets) -> str:
 
 
 def _names_used(at: TracebackType) -> Iterator[str]:
-    """The names in the statement that failed, in their order."""
+    """The names in the expression that failed, in the order of the source."""
     lines = linecache.getlines(at.tb_frame.f_code.co_filename)
     tree = try_or_none(lambda: ast.parse("".join(lines)))
     if tree is None:
@@ -301,7 +307,7 @@ def _names_used(at: TracebackType) -> Iterator[str]:
 
 
 def _span(at: TracebackType) -> tuple[int, int]:
-    """The lines of what failed: an expression may go over several."""
+    """The first and last line of the expression that failed."""
     positions = list(itertools.islice(at.tb_frame.f_code.co_positions(), at.tb_lasti // 2, at.tb_lasti // 2 + 1))
     first, last = positions[0][:2] if positions else (None, None)
     return min(first or at.tb_lineno, at.tb_lineno), max(last or at.tb_lineno, at.tb_lineno)

@@ -1,4 +1,4 @@
-r"""The text of a cell and the values in it → content blocks.
+r"""The prompt of a cell: its text, with the value of each `{{expr}}` in place → content blocks.
 
 `{{expr}}` is Python and the only syntax; everything else is text, byte for byte. `\{{` is a literal `{{`.
 """
@@ -21,7 +21,7 @@ from ..errors import PromptError
 from .expressions import MAX_QUOTED_CHARACTERS, Expression, _evaluate, _split
 from .values import hidden_columns, kinds
 
-# In code only literals can be secrets.
+# Files that are masked as code, where only literals can be secrets.
 CODE_SUFFIXES = (".py", ".ipynb", ".r", ".jl", ".js", ".ts", ".java", ".c", ".h", ".cpp", ".go", ".rs", ".sh", ".sql")
 DEFAULTS = Limits()
 
@@ -30,14 +30,14 @@ _NAMES = re.compile(r"[A-Za-z_]\w*")
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a cell asks: content blocks in wire form, and what of it the reader did not type."""
+    """A cell's prompt: content blocks in wire form, and a summary of what is attached besides the typed text."""
 
     content: tuple[Block, ...]
     attached: tuple[Attached, ...] = ()
 
 
 def prompt_content(body: str, namespace: Mapping[str, Any], *, limits: Limits = DEFAULTS) -> list[Block]:
-    """The content blocks of a prompt without anything before its text. Raises `PromptError`."""
+    """The content blocks of a prompt with nothing attached before its text. Raises `PromptError`."""
     return list(build_prompt(body, namespace, limits=limits).content)
 
 
@@ -50,15 +50,15 @@ def build_prompt(
     secrets: Secrets | None = None,
     limits: Limits = DEFAULTS,
 ) -> Prompt:
-    r"""What a cell asks: the `pieces` that go along, then the text, with values and images at their place.
+    r"""The prompt of a cell: the attached `pieces`, then the text, with values and images in their places.
 
-    Each `{{expr}}` is evaluated in `namespace`, all of them before the first is rendered; `raw` leaves
-    the text as it is. Text that UTF-8 cannot carry (lone surrogates) becomes U+FFFD. All but what the reader typed
-    goes without its `secrets`: by default those that the namespace and the environment hold, and what looks like one.
-    `limits` are what the values may take.
+    Each `{{expr}}` is evaluated in `namespace`, all of them before the first is rendered; with `raw` there is no
+    `{{expr}}` syntax. Lone surrogates, which UTF-8 cannot encode, become U+FFFD. `secrets` are masked in everything but
+    the typed text; the default masks the values of secret names in the namespace and the environment, and text that
+    looks like a secret. `limits` bound the values, in tokens.
 
     Raises:
-        PromptError: the prompt is empty, or an expression is not Python or fails. It has no cause or
+        PromptError: the prompt is empty, or an expression is not valid Python or fails. It has no cause or
             context, which could hold a secret.
     """
     secrets = secrets or Secrets(known_secrets(namespace))
@@ -77,7 +77,7 @@ def build_prompt(
 
 
 def _attached(pieces: Iterable[Piece]) -> tuple[Attached, ...]:
-    """What goes along, each name once."""
+    """Summaries of the pieces; pieces of the same name and kind are one, with their tokens added up."""
     found: dict[tuple[str, str], Attached] = {}
     for piece in pieces:
         name = short_line(piece.name, MAX_QUOTED_CHARACTERS)
@@ -88,7 +88,7 @@ def _attached(pieces: Iterable[Piece]) -> tuple[Attached, ...]:
 
 
 def _masked(piece: Piece, secrets: Secrets) -> Piece:
-    """A piece without its secrets; those that are masked in it already are one."""
+    """The piece with its secrets masked and counted; a text that came masked adds one to the count."""
     parts: list[Part] = []
     count = piece.masked
     for part in piece.parts:
@@ -107,7 +107,7 @@ def _masked(piece: Piece, secrets: Secrets) -> Piece:
 
 
 def _values(found: Iterable[tuple[str, Any]], secrets: Secrets, limits: Limits) -> Iterator[Piece]:
-    """The values by their expressions; the later ones get what the earlier ones leave of the cell's room."""
+    """A piece for each (expression, value); they share the cell's room, first come first served."""
     left = room_for(limits.cell_tokens)
     for source, value in found:
         parts = _value(value, source, secrets, limits.value.at_most(left))
@@ -116,7 +116,7 @@ def _values(found: Iterable[tuple[str, Any]], secrets: Secrets, limits: Limits) 
 
 
 def _value(value: Any, source: str, secrets: Secrets, room: Room) -> Sequence[Part]:
-    """What the value of an expression becomes; a text whose name says that it is a secret, none of it."""
+    """The parts for the value of an expression; only a mask for text whose name says that it is a secret."""
     if secrets.allowed:
         return kinds.render(value, source, room)
     names = _NAMES.findall(source)
@@ -127,19 +127,19 @@ def _value(value: Any, source: str, secrets: Secrets, room: Room) -> Sequence[Pa
 
 
 def _is_text(value: Any) -> bool:
-    """Whether a value is a text, or some texts."""
+    """Whether a value is non-empty text or bytes, or a collection with text or bytes in it."""
     if isinstance(value, list | tuple | set | frozenset):
         return any(isinstance(each, str | bytes) for each in value)
     return isinstance(value, str | bytes) and len(value) > 0
 
 
 def shown(value: Any, name: str) -> list[Block]:
-    """A value by itself, as content blocks: what stands for it in a prompt. `name` is what it is called there."""
+    """The content blocks of a value by itself, as a prompt shows it; `name` is the expression in its title."""
     return list(_join(kinds.render(value, name, DEFAULTS.value)))
 
 
 def _join(parts: Iterable[Part]) -> Iterator[Block]:
-    """As few text blocks as possible, and none that is only whitespace: the API refuses those."""
+    """Content blocks with neighbouring texts merged, and no block of only white space, which the API refuses."""
     run: list[Text] = []
     for part in parts:
         if isinstance(part, Text):
@@ -162,17 +162,17 @@ def _text_block(run: Sequence[Text]) -> Iterator[Block]:
             pieces.append("\n")
         pieces.append(part.text)
         breaks = part.own_lines and not part.text.endswith("\n")
-    # Two surrogates that are one character become it, any other U+FFFD: UTF-8 has none of them.
+    # UTF-8 has no surrogates: a pair becomes its character, a lone one U+FFFD.
     text = whole_text("".join(pieces))
     if text.strip():
         yield {"type": "text", "text": text}
 
 
 def parts_of(value: Any, source: str, secrets: Secrets, limits: Limits) -> Sequence[Part]:
-    """What the value of an expression becomes in a prompt, without its secrets."""
+    """The parts of a prompt for the value of an expression, secrets masked."""
     return _masked(Piece(source, "value", _value(value, source, secrets, limits.value)), secrets).parts
 
 
 def joined(parts: Iterable[Part]) -> list[Block]:
-    """Parts as content blocks: as few as possible, none of which is only white space."""
+    """Parts as content blocks: neighbouring texts merged, no block of only white space."""
     return list(_join(parts))

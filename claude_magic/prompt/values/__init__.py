@@ -1,1 +1,1 @@
-"""Python values → parts of a prompt: one file a family of values, and `kinds.py`, which chooses."""
+"""Python values → parts of a prompt: one module for each family of values; `kinds.py` selects by type."""

@@ -1,4 +1,4 @@
-"""NumPy arrays as a few lines: shape, type, range, and one corner. The same array gives the same text."""
+"""Deterministic text summaries of NumPy arrays: shape, dtype, range, and the values in one corner."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_NAME_CHARACTERS = 40
 MAX_TYPE_CHARACTERS = 200
 MAX_CELL_CHARACTERS = 60
 
-# 10 million numbers take about 50 ms; beyond this the range is left out.
+# 10 million numbers take about 50 ms; for larger arrays the range is left out.
 MAX_SCANNED_VALUES = 200_000_000
 # Up to here all values are shown; of larger arrays a corner.
 MAX_WHOLE_VALUES = 200
@@ -30,7 +30,7 @@ def is_array(value: Any) -> bool:
 
 
 def summary(value: Any, name: str, room: int) -> str:
-    """An array in at most `room` bytes: shape, type, range, and its values or a corner of them."""
+    """A summary of an array in at most `room` bytes: shape, dtype, range, and its values or a corner of them."""
     import numpy
 
     label = f" {name}" if len(name) <= MAX_NAME_CHARACTERS and "\n" not in name else ""
@@ -66,7 +66,7 @@ def _facts(array: Any) -> list[str]:
 
 
 def _float_facts(array: Any) -> list[str]:
-    """Range and mean of the numbers among the floats."""
+    """Range and mean of the floats that are not NaN, with the counts of NaN and of infinite values."""
     import numpy
 
     missing = int(numpy.count_nonzero(numpy.isnan(array)))
@@ -108,11 +108,11 @@ def _values(array: Any) -> list[str]:
     formatter: Any = {"object": _element, "numpystr": lambda text: repr(short(str(text), MAX_CELL_CHARACTERS))}
     printed: Any = _PRINTED
     with warnings.catch_warnings(), numpy.printoptions(**printed, threshold=sys.maxsize, formatter=formatter):
-        warnings.simplefilter("ignore")  # numpy's own, of how it formats what is masked
+        warnings.simplefilter("ignore")  # numpy warns of how it formats masked values
         return [*heading, str(numpy.array2string(corner, separator=", "))]
 
 
 def _element(value: Any) -> str:
-    """An object of an array in one short line."""
+    """An element of an object array on one short line."""
     text = try_or_none(partial(repr, value)) or f"<{type_name(value)} object>"
     return short_line(without_addresses(text[: 10 * MAX_CELL_CHARACTERS]), MAX_CELL_CHARACTERS)

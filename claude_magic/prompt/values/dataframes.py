@@ -1,7 +1,6 @@
-"""Data frames as a summary of a few thousand bytes: shape, columns with statistics, first rows.
+"""Deterministic text summaries of data frames, in a few thousand bytes: shape, columns with statistics, first rows.
 
-Anything that narwhals accepts, and lazy or distributed frames by `lazy_dataframes`. The same frame gives the same
-text.
+Any frame or column that narwhals accepts; lazy and distributed frames by way of `lazy_dataframes`.
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ MAX_COLUMNS = 40
 MAX_NAME_CHARACTERS = 40
 MAX_CELL_CHARACTERS = 60
 
-# Beyond these a frame's statistics are left out, so that ten million rows take well under a second. Measured with
-# pandas 3.1: 1.5 ns to read a number once, 35 ns to ask a Python string whether it is null.
+# Above these limits a frame's statistics are left out, so that ten million rows take well under a second. Measured
+# with pandas 3.1: 1.5 ns to read a number once, 35 ns to ask a Python string whether it is null.
 MAX_COUNTED_ROWS = 100_000
 MAX_SCANNED_VALUES = 400_000_000
 SCANS_PER_NUMBER = 4
@@ -44,7 +43,7 @@ _FRAME_LIBRARIES = (*_PANDAS_LIKE, "polars", "pyarrow", *_ENGINES, "narwhals")
 
 @dataclass(frozen=True)
 class _Table:
-    """A frame in memory as narwhals sees it, its columns numbered, with their names and its index beside it."""
+    """An eager narwhals DataFrame (pandas and pyarrow: with numbered columns), its column names, and a pandas index."""
 
     kind: str
     frame: Any
@@ -54,7 +53,7 @@ class _Table:
 
 
 def is_frame(value: Any) -> bool:
-    """Whether this is a data frame, eager or lazy, or a column of one."""
+    """Whether a value is a data frame, eager or lazy, or a column of one."""
     if not is_from_library(value, *_FRAME_LIBRARIES):
         return False
     value = _native(value)
@@ -62,14 +61,14 @@ def is_frame(value: Any) -> bool:
 
 
 def _native(value: Any) -> Any:
-    """A value, or what is in it if it is narwhals' own."""
+    """The native frame inside a narwhals object; any other value as it is."""
     import narwhals as nw
 
     return nw.to_native(value, pass_through=True)
 
 
 def _table(value: Any) -> _Table | None:
-    """A frame or column that is in memory; None for any other value."""
+    """An eager frame or column (in memory) as a table; None for any other value."""
     import narwhals as nw
 
     native, names = _with_plain_columns(value)
@@ -83,9 +82,9 @@ def _table(value: Any) -> _Table | None:
 
 
 def summary(value: Any, name: str, room: int | None = None) -> str:
-    """A frame or column in at most `room` bytes: shape, columns with statistics, and its first rows.
+    """A summary of a frame or column in at most `room` bytes: shape, columns with statistics, and its first rows.
 
-    `name` is what the title calls it, unless it is long.
+    `name` is the expression in the title, left out if long. Raises `TypeError` for a value that is not a frame.
     """
     room = room_for(DEFAULT_VALUE_TOKENS) if room is None else room
     label = f" {name}" if len(name) <= MAX_NAME_CHARACTERS and "\n" not in name else ""
@@ -100,7 +99,10 @@ def summary(value: Any, name: str, room: int | None = None) -> str:
 
 
 def _with_plain_columns(value: Any) -> tuple[Any, list[str] | None]:
-    """A frame with its columns numbered, and their names: narwhals takes only distinct strings."""
+    """A frame with its columns renamed to numbers, and their names: narwhals takes only distinct strings.
+
+    Libraries whose names are such strings already keep them; the names are None then.
+    """
     if is_from_library(value, "pyarrow"):
         return _arrow_table(value)
     if not is_from_library(value, *_PANDAS_LIKE):
@@ -118,7 +120,7 @@ def _with_plain_columns(value: Any) -> tuple[Any, list[str] | None]:
 
 
 def _arrow_table(value: Any) -> tuple[Any, list[str] | None]:
-    """What is a table, a part of one or a column in memory, as a table; any other as it is."""
+    """A pyarrow table, record batch or array as a table with numbered columns, and their names; others as they are."""
     import pyarrow
 
     if isinstance(value, pyarrow.RecordBatch):
@@ -131,7 +133,7 @@ def _arrow_table(value: Any) -> tuple[Any, list[str] | None]:
 
 
 def _notes(value: Any) -> list[str]:
-    """What a frame of geopandas knows besides: its projection and extent."""
+    """Lines for a geopandas frame: its CRS and bounds."""
     if not is_from_library(value, "geopandas"):
         return []
     bounds = try_or_none(lambda: [float(f"{bound:.6g}") for bound in value.total_bounds])
@@ -140,7 +142,7 @@ def _notes(value: Any) -> list[str]:
 
 
 def _eager_summary(table: _Table, label: str, room: int) -> str:
-    """The text for a frame in memory."""
+    """The summary of an eager frame."""
     rows, columns = table.frame.shape
     library = table.frame.implementation.name.lower()
     extent = f"{rows:,} values" if table.kind == "Series" else f"{rows:,} rows × {columns:,} columns"
@@ -161,7 +163,7 @@ def _eager_summary(table: _Table, label: str, room: int) -> str:
 
 
 def _rows(head: Any) -> list[Sequence[Any]]:
-    """The rows of a short frame, column by column where they do not come at once."""
+    """The rows of a short frame; read column by column if narwhals cannot read rows."""
     rows = try_or_none(head.rows)
     if rows is None:
         return list(zip(*(head.get_column(column).to_list() for column in head.columns), strict=True))
@@ -169,7 +171,7 @@ def _rows(head: Any) -> list[Sequence[Any]]:
 
 
 def _described(frame: Any, names: Sequence[str], room: int) -> list[str]:
-    """A line for each column that has room: name, type, nulls, and what its type allows to say cheaply."""
+    """A line for each column that fits: name, type, nulls, and the statistics that are cheap for its type."""
     lines = ["column | type | nulls | values"]
     unread = MAX_SCANNED_VALUES
     for position, name in enumerate(names[:MAX_COLUMNS]):
@@ -184,7 +186,7 @@ def _described(frame: Any, names: Sequence[str], room: int) -> list[str]:
 
 
 def _facts(column: Any, *, affordable: bool) -> str:
-    """Type, nulls and statistics of a column; of one that is masked nothing, for they would be the mask's."""
+    """Type, nulls and statistics of a column; for a masked column only the mask, whose statistics mean nothing."""
     if _is_masked(column):
         return f"? | ? | {MASK}"
     with warnings.catch_warnings():
@@ -203,13 +205,13 @@ def _length(lines: Sequence[str]) -> int:
 
 
 def _scans(column: Any) -> int:
-    """What the statistics of a column cost for each of its values."""
+    """The cost of a column's statistics, in scans for each of its values."""
     in_python = column.implementation.is_pandas_like() and str(column.to_native().dtype) in ("object", "str", "string")
     return SCANS_PER_STRING if in_python else SCANS_PER_NUMBER
 
 
 def _type_of(column: Any) -> str:
-    """The type in the library's own words."""
+    """The name of a column's type in its own library, such as `int64`."""
     native = column.to_native()
     return short(
         str(getattr(native, "dtype", None) or getattr(native, "type", None) or column.dtype), MAX_CELL_CHARACTERS
@@ -222,47 +224,47 @@ def _nulls(column: Any) -> str:
 
 
 def _statistics(column: Any) -> str:
-    """What there is to say of a column's values, by its type; as much of it as works."""
+    """The statistics that fit a column's type, without those that fail."""
     dtype = column.dtype
     measured = dtype.is_numeric() or dtype.is_temporal()
     known: list[str] = []
 
-    def tell(label: str, compute: Callable[[], Any]) -> Any:
+    def add(label: str, compute: Callable[[], Any]) -> Any:
         value = try_or_none(compute)
         if value is not None and not _is_missing(value):
             known.append(f"{label} {value if label == 'top' else _cell(value)}")
         return value
 
     if measured:
-        tell("min", column.min)
-        tell("max", column.max)
+        add("min", column.min)
+        add("max", column.max)
     if dtype.is_numeric():
-        tell("mean", column.mean)
+        add("mean", column.mean)
     if len(column) <= MAX_COUNTED_ROWS and not dtype.is_float():
-        distinct = tell("distinct", partial(_distinct, column))
+        distinct = add("distinct", partial(_distinct, column))
         if not measured and distinct and distinct < len(column):
-            tell("top", partial(_top_values, column))
+            add("top", partial(_top_values, column))
     return ", ".join(known)
 
 
 def _is_missing(value: Any) -> bool:
-    """Whether a statistic is none: that of a column without values."""
+    """Whether a statistic is null or NaN, as that of an empty column is."""
     return _cell(value) == "null" or (isinstance(value, float) and math.isnan(value))
 
 
 def _distinct(column: Any) -> int:
-    """How many values there are, nulls aside: they have a count of their own."""
+    """The number of distinct values without nulls, which are counted separately."""
     return int(column.n_unique()) - bool(column.null_count())
 
 
 def _top_values(column: Any) -> str:
-    """The three most frequent values, nulls aside, with their counts, ties in the order in which they come."""
+    """The three most frequent values without nulls, with their counts; ties in order of appearance."""
     most = Counter(column.drop_nulls().to_list()).most_common(3)
     return ", ".join(f"{short(_cell(value), 16)} ({count:,})" for value, count in most)
 
 
 def _index_of(value: Any) -> Any:
-    """A pandas index that says something: not the plain row numbers."""
+    """A pandas index; None for other libraries, and for plain row numbers."""
     index: Any = getattr(value, "index", None)
     if not hasattr(index, "dtype"):
         return None
@@ -275,7 +277,7 @@ def _index_name(index: Any) -> str:
 
 
 def _head(rows: Sequence[Sequence[Any]], names: Sequence[str], labels: Any, room: int) -> list[str]:
-    """The first rows as CSV, as many columns and rows as there is room for; the heading says how many.
+    """The first rows as CSV: as many columns and rows as fit into `room` bytes; the heading says how many.
 
     `labels` are the index's name and its value for each row, or None.
     """
@@ -298,7 +300,7 @@ def _head(rows: Sequence[Sequence[Any]], names: Sequence[str], labels: Any, room
 
 
 def _columns_for(table: Sequence[Sequence[str]], room: int) -> int:
-    """How many columns of a table go into lines of `room` characters, quotes and commas included; at least one."""
+    """The number of columns, at least one, that fit into lines of `room` bytes with quotes and commas."""
     used = 0
     for position in range(len(table[0])):
         used += max(byte_length(row[position]) for row in table) + 3
@@ -316,7 +318,7 @@ def _csv(row: Sequence[str]) -> str:
 
 
 def _cell(value: Any) -> str:
-    """A value in one short line."""
+    """A value of a table on one short line."""
     import reprlib
 
     if isinstance(value, float):
@@ -334,7 +336,7 @@ def _cell(value: Any) -> str:
 
 
 def _lazy_summary(known: Glimpse, label: str, room: int) -> str:
-    """The text for a frame that is not computed yet: its columns and what first rows there are."""
+    """The summary of a lazy frame: its columns, and the first rows or why there are none."""
     lines = [lazy_dataframes.heading(known, label), "column | type"]
     for name, kind in list(zip(known.names, known.types, strict=True))[:MAX_COLUMNS]:
         line = f"{_cell(name)} | {short(kind, MAX_CELL_CHARACTERS)}"

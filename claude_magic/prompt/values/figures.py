@@ -1,4 +1,4 @@
-"""Figures of matplotlib, seaborn, plotly and altair → images, or their specification where nothing can draw them."""
+"""Figures of matplotlib, seaborn, plotly and altair → images; a chart that cannot be drawn → its specification."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from ...content.parts import Part, Room, Text, shortened
 from ...content.safely import is_from_library, one_line, try_or_none, type_name
 from ...content.text import byte_length
 
-# How many times its size a figure may take with what stands outside of it: legends, long labels.
+# How many times its own size a figure may grow to hold what is drawn outside of it: legends, long labels.
 MAX_FIGURE_GROWTH = 3
 FIGURE_PADDING_INCHES = 0.1
-# The sides of a canvas that every matplotlib can make (before 3.10, less than 2^16).
+# The canvas side that every supported matplotlib can make (before 3.10: less than 2^16).
 MAX_LAYOUT_PIXELS = 2**16
-# An array of axes is looked at no further.
+# At most so many elements of an array of axes are looked at.
 MAX_AXES = 1_000
 
-# A chart with more data than this is not drawn, but told: its data would go through JSON.
+# A chart with more data than this is described as text, not drawn: its data would go through JSON.
 MAX_DRAWN_ROWS = 100_000
 MAX_LISTED_VALUES = 10
 MAX_TRACES = 20
@@ -33,7 +33,7 @@ MAX_TRACES = 20
 
 
 def _parts_of(value: Any) -> Iterator[Any]:
-    """A value, or the objects in an array or sequence of axes."""
+    """The elements of a NumPy array of objects, such as axes; any other value itself."""
     if is_from_library(value, "numpy") and str(getattr(value, "dtype", "")) == "object":
         yield from list(value.flat[:MAX_AXES])
     else:
@@ -41,7 +41,7 @@ def _parts_of(value: Any) -> Iterator[Any]:
 
 
 def _figure_of(value: Any) -> Any:
-    """The matplotlib figure that this is or belongs to (Axes, seaborn's grids), or None."""
+    """The matplotlib figure that a value is or belongs to (Axes, seaborn's grids), or None."""
     module = sys.modules.get("matplotlib.figure")
     if module is None:
         return None
@@ -53,24 +53,24 @@ def _figure_of(value: Any) -> Any:
 
 
 def _figures_of(value: Any) -> list[Any]:
-    """The matplotlib figures of a value, or of the axes in an array; none if anything in it is none."""
+    """The matplotlib figures of a value or of an array of axes; empty if any element has none."""
     found = {id(figure): figure for figure in map(_figure_of, _parts_of(value))}
     return [] if None in found.values() else list(found.values())
 
 
 def is_figure(value: Any) -> bool:
-    """Whether this is a matplotlib figure, belongs to one, or is an array of what does."""
+    """Whether a value is a matplotlib figure, belongs to one, or is an array of such objects."""
     return bool(_figures_of(value))
 
 
 def figure_blocks(value: Any) -> list[Block]:
-    """Image blocks with the matplotlib figures of a value, as the reader sees them; the figures stay as they are."""
+    """Image blocks of a value's matplotlib figures, as the reader sees them; the figures are not changed."""
     return [_drawn(figure) for figure in _figures_of(value)]
 
 
 def _drawn(figure: Any) -> Block:
     extent = _extent(figure)
-    # An explicit dpi, as the reader sees it: savefig sets it for the time of the drawing only.
+    # The figure's own dpi, as the reader sees it: savefig sets it only for the time of the drawing.
     dpi = min(figure.dpi, MAX_IMAGE_SIDE_PIXELS / max(extent.size))
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=dpi, bbox_inches=extent)
@@ -78,13 +78,13 @@ def _drawn(figure: Any) -> Block:
 
 
 def _extent(figure: Any) -> Any:
-    """What is drawn of a figure, as a box in inches."""
-    # To lay it out is to make a canvas of it.
+    """The area to draw of a figure, as a box in inches."""
+    # The layout needs a canvas of the figure's size.
     if max(figure.bbox.size) >= MAX_LAYOUT_PIXELS:
         return figure.bbox_inches
-    figure.draw_without_rendering()  # the layout, which says where everything is
+    figure.draw_without_rendering()  # computes the layout
     extent = figure.get_tightbbox().padded(FIGURE_PADDING_INCHES)
-    # Something far outside, as by a mistaken coordinate, would make a picture of gigabytes.
+    # An artist far outside, by a mistaken coordinate, would make an image of gigabytes.
     return extent if max(extent.size / figure.get_size_inches()) <= MAX_FIGURE_GROWTH else figure.bbox_inches
 
 
@@ -92,7 +92,7 @@ def _extent(figure: Any) -> Any:
 
 
 def is_chart(value: Any) -> bool:
-    """Whether this is a figure of plotly or a chart of altair."""
+    """Whether a value is a plotly figure or an altair chart."""
     plotly, altair = sys.modules.get("plotly.basedatatypes"), sys.modules.get("altair")
     return (plotly is not None and isinstance(value, plotly.BaseFigure)) or (
         altair is not None and isinstance(value, altair.TopLevelMixin)
@@ -100,7 +100,7 @@ def is_chart(value: Any) -> bool:
 
 
 def chart(value: Any, name: str, room: Room) -> list[Part]:
-    """A chart as an image; where that cannot be, its description as text that says why."""
+    """A chart as an image; one that cannot be drawn as its description in text, with the reason."""
     draw, describe = (_plotly_png, _plotly) if is_from_library(value, "plotly") else (_altair_png, _altair)
     try:
         return [image_block(draw(value))]
@@ -112,7 +112,7 @@ def chart(value: Any, name: str, room: Room) -> list[Part]:
 
 
 class _NotDrawn(Exception):
-    """Why a chart is not an image, in words."""
+    """A chart cannot be drawn; the message says why."""
 
 
 def _needs(package: str, module: str) -> None:
@@ -158,7 +158,7 @@ def _altair_png(chart: Any) -> bytes:
 
 
 def _rows(data: Any) -> list[Any]:
-    """The rows of a chart's data; the chart is not drawn if they are too many."""
+    """The rows of a chart's data. Raises `_NotDrawn` if there are more than `MAX_DRAWN_ROWS`."""
     import altair
 
     if not isinstance(data, dict) and len(data) > MAX_DRAWN_ROWS:
@@ -167,7 +167,7 @@ def _rows(data: Any) -> list[Any]:
 
 
 def _vega_lite(chart: Any, rows: Callable[[Any], list[Any]]) -> dict[str, Any]:
-    """A chart as Vega-Lite, with what `rows` gives for each of its tables."""
+    """A chart as Vega-Lite JSON; `rows` converts each of its tables to rows."""
     import altair
 
     transformers = altair.data_transformers
@@ -182,14 +182,14 @@ def _vega_lite(chart: Any, rows: Callable[[Any], list[Any]]) -> dict[str, Any]:
 
 
 def _names_address(spec: Any) -> bool:
-    """Whether a chart asks for anything that does not stand in it: no address is fetched for a picture."""
+    """Whether a chart's specification has a URL: no data is fetched to draw a chart."""
     if isinstance(spec, Mapping):
         return isinstance(spec.get("url"), str) or any(map(_names_address, spec.values()))
     return isinstance(spec, list) and any(map(_names_address, spec))
 
 
 def _altair(chart: Any, room: int) -> Iterator[str]:
-    """The marks and encodings of a chart in Vega-Lite's words, and what its data is."""
+    """The specification of an altair chart as Vega-Lite without its data, and a summary of each data frame."""
     from . import dataframes
 
     tables: list[Any] = []
@@ -200,16 +200,16 @@ def _altair(chart: Any, room: int) -> Iterator[str]:
         return []
 
     spec = _vega_lite(chart, set_aside)
-    told = {key: value for key, value in spec.items() if key not in ("$schema", "config", "data", "datasets")}
-    yield f"Vega-Lite: {shortened(_brief(told), room // 2)}"
-    shown = [table for table in tables if dataframes.is_frame(table)]
-    for table in shown:
-        yield dataframes.summary(table, "data", room // 2 // len(shown))
+    shown = {key: value for key, value in spec.items() if key not in ("$schema", "config", "data", "datasets")}
+    yield f"Vega-Lite: {shortened(_brief(shown), room // 2)}"
+    frames = [table for table in tables if dataframes.is_frame(table)]
+    for table in frames:
+        yield dataframes.summary(table, "data", room // 2 // len(frames))
 
 
 def _brief(value: Any) -> str:
-    """JSON of a description, with long lists of data cut."""
-    return json.dumps(_cut(value), ensure_ascii=False, default=partial(_told, limit=200))
+    """A chart's specification as JSON, with long lists of data cut."""
+    return json.dumps(_cut(value), ensure_ascii=False, default=partial(_short_string, limit=200))
 
 
 def _cut(value: Any, depth: int = 12) -> Any:
@@ -231,5 +231,5 @@ def _cut_list(start: Any, count: int, depth: int) -> Any:
     return [*(_cut(each, depth - 1) for each in start), *more]
 
 
-def _told(value: Any, limit: int) -> str:
+def _short_string(value: Any, limit: int) -> str:
     return shortened(try_or_none(partial(str, value)) or type_name(value), limit)

@@ -1,7 +1,7 @@
 """Files → content blocks: images, PDFs, notebooks, tables as summaries, and other text as documents.
 
-The kind of a file is found by its bytes, not its name. What is read of it is bounded, and a file that cannot be sent is
-refused in one line.
+The type of a file is detected by its bytes first, by its name for notebooks and tables. Reading is bounded, and a file
+that cannot be sent raises a `PromptError`.
 """
 
 from __future__ import annotations
@@ -22,30 +22,30 @@ from ...conversation import document_files
 from ...errors import PromptError
 from . import table_files
 
-# The API takes no larger request (CLAUDE_API.md §3); base64 takes four bytes for three.
+# A request has at most 32 MB (CLAUDE_API.md §3), and base64 takes four bytes for three.
 MAX_FILE_BYTES = 32 * 1024 * 1024 * 3 // 4
-# Longer text is shortened, and says so: a quarter of a context of 1M tokens.
+# Longer text is shortened, with a note: this is a quarter of a context of 1M tokens.
 MAX_TEXT_CHARACTERS = 1_000_000
-# Of a notebook's output as text.
+# For each output of a notebook that is sent as text.
 MAX_OUTPUT_CHARACTERS = 2_000
 NOTHING_SENT = "Nothing was sent."
 
 
 @dataclass(frozen=True)
 class Attachment:
-    """What became of a file: its content blocks, and what there is to say of it beside its name (`12 pages`)."""
+    """The content of a file: its content blocks, and facts to show beside its name (`12 pages`)."""
 
     content: list[Block]
     about: list[str] = field(default_factory=list)
 
 
 def path_blocks(path: Path) -> list[Block]:
-    """The content blocks of a file. Raises `PromptError` in one line, with nothing sent."""
+    """The content blocks of a file. Raises `PromptError` if there is none, or it cannot be read or sent."""
     return of_path(path).content
 
 
 def of_path(path: Path) -> Attachment:
-    """A file as content. Raises `PromptError` where there is none, where it cannot be read or cannot be sent."""
+    """The content of a file. Raises `PromptError` if there is none, or it cannot be read or sent."""
     path = _file(path)
     try:
         size = path.stat().st_size
@@ -59,12 +59,12 @@ def of_path(path: Path) -> Attachment:
 
 
 def of_data(data: bytes, name: str) -> Attachment:
-    """Bytes as content, as a file of this name would be. Raises `PromptError`."""
+    """The content of bytes, as of a file with this name. Raises `PromptError` if they cannot be sent."""
     return _attachment(data, name, len(data), None)
 
 
 def _file(path: Path) -> Path:
-    """The path of a file that is there, or a line that says what is there instead."""
+    """The path with `~` expanded. Raises `PromptError` if it is a folder, no file, or does not exist."""
     try:
         found = path.expanduser()
         if found.is_dir():
@@ -74,19 +74,19 @@ def _file(path: Path) -> Path:
         if found.is_file():
             return found
         why = "is no file" if found.exists() else "does not exist"
-    except (OSError, ValueError, RuntimeError):  # a name that no file can have, a home that nobody knows
+    except (OSError, ValueError, RuntimeError):  # an impossible file name, or a `~` without a home folder
         why = "cannot be a file's name"
     raise PromptError(f"{path} {why}.", advice=NOTHING_SENT)
 
 
 def _attachment(data: bytes, name: str, size: int, path: Path | None) -> Attachment:
-    """Bytes as what they are. `size` is the whole file's, of which `data` may be the start."""
+    """The content of bytes by their detected type. `size` is that of the whole file; `data` may be only its start."""
     if not data:
         raise PromptError(f"{name} is empty.", advice=NOTHING_SENT)
     whole = len(data) == size <= MAX_FILE_BYTES
     for matches, make in _KINDS:
         if matches(data, name):
-            return make(_Given(data, name, size, whole, path))
+            return make(_File(data, name, size, whole, path))
     text = decoded(data, cut=not whole)
     if text is None:
         kind = _kind_of_binary(data)
@@ -95,8 +95,8 @@ def _attachment(data: bytes, name: str, size: int, path: Path | None) -> Attachm
 
 
 @dataclass(frozen=True)
-class _Given:
-    """A file's bytes, or as many as are read of a large one."""
+class _File:
+    """A file to convert: its bytes, or the start of a large one (`whole` is False)."""
 
     data: bytes
     name: str
@@ -105,7 +105,7 @@ class _Given:
     path: Path | None
 
 
-def _image(given: _Given) -> Attachment:
+def _image(given: _File) -> Attachment:
     if not given.whole:
         raise PromptError(f"{given.name} has {_bytes(given.size)}: too large for an image.", advice=NOTHING_SENT)
     try:
@@ -117,7 +117,7 @@ def _image(given: _Given) -> Attachment:
     raise PromptError(f"The image {given.name} {failure}", advice=advice)
 
 
-def _pdf(given: _Given) -> Attachment:
+def _pdf(given: _File) -> Attachment:
     if not given.whole:
         raise PromptError(
             f"{given.name} has {_bytes(given.size)}: a request takes 32 MB, of which base64 leaves "
@@ -137,8 +137,8 @@ def _pdf(given: _Given) -> Attachment:
     return Attachment([{"type": "document", "source": source, "title": given.name}], [*pages, _bytes(given.size)])
 
 
-def _svg(given: _Given) -> Attachment:
-    """An SVG as the picture that it draws, where there is something here that renders it."""
+def _svg(given: _File) -> Attachment:
+    """An SVG rendered as an image. Raises `PromptError` if no renderer is installed or rendering fails."""
     try:
         picture = images.svg_as_png(given.data) if given.whole else None
     except Exception as error:
@@ -154,8 +154,8 @@ def _svg(given: _Given) -> Attachment:
     )
 
 
-def _table(given: _Given) -> Attachment:
-    """A table as its summary; where that is not to be had, as text. A small one also goes whole."""
+def _table(given: _File) -> Attachment:
+    """A table as a summary, a small one with its whole text; as plain text if it cannot be read as a table."""
     text = decoded(given.data, cut=not given.whole)
     summary = table_files.summary(given.data, text, given.name, given.path, whole=given.whole)
     if summary is None and text is None:
@@ -170,8 +170,8 @@ def _table(given: _Given) -> Attachment:
     return Attachment([_document(summary, given.name)], ["a table", _bytes(given.size)])
 
 
-def _notebook(given: _Given) -> Attachment:
-    """A notebook's cells as text, with what they printed."""
+def _notebook(given: _File) -> Attachment:
+    """A notebook's cells as text, with their outputs as text."""
     try:
         cells = json.loads(given.data)["cells"]
         text = "\n\n".join(_cell(number, cell) for number, cell in enumerate(cells, 1))
@@ -186,7 +186,7 @@ def _notebook(given: _Given) -> Attachment:
 
 def _cell(number: int, cell: dict[str, Any]) -> str:
     kind = str(cell["cell_type"])
-    printed = [_printed(output) for output in cell.get("outputs", ())]
+    printed = [_output_text(output) for output in cell.get("outputs", ())]
     parts = [f"# [cell {number}: {kind}]\n{_joined(cell['source'])}"]
     parts += [f"# [output]\n{text}" for text in printed if text.strip()]
     return "\n".join(parts)
@@ -195,8 +195,8 @@ def _cell(number: int, cell: dict[str, Any]) -> str:
 _ANSI = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
-def _printed(output: dict[str, Any]) -> str:
-    """An output's text."""
+def _output_text(output: dict[str, Any]) -> str:
+    """The text of a notebook output: stream, traceback or `text/plain`."""
     if output["output_type"] == "error":
         text = "\n".join(map(str, output.get("traceback", ())))
     else:
@@ -225,9 +225,9 @@ def _document(text: str, name: str) -> Block:
 
 
 def decoded(data: bytes, *, cut: bool = False) -> str | None:
-    """Bytes as the text that they are: UTF-8, UTF-16 with its mark, or Windows' Latin alphabet; `None` if none.
+    """Decode bytes as text: UTF-8, UTF-16 with a byte order mark, or Windows-1252; None for binary data.
 
-    `cut`: the last character may be in halves.
+    With `cut`, the last UTF-8 character may be incomplete.
     """
     for mark, encoding in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
         if data.startswith(mark):
@@ -240,26 +240,26 @@ def decoded(data: bytes, *, cut: bool = False) -> str | None:
         return data.decode("cp1252", "replace")
 
 
-# Control characters that no text has: all but tab, line and page breaks, backspace, bell and escape.
+# Control characters that mark binary data: all but tab, line and page breaks, backspace, bell and escape.
 _BINARY = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f\x7f]")
 
 
 def _bytes(count: int) -> str:
-    """A size as people write it."""
+    """A size in bytes with a decimal unit: `1.5 MB`."""
     for unit, size in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if count >= size:
             return f"{count / size:.3g} {unit}" if count < 999.5 * size else f"{count / size:,.0f} {unit}"
     return plural(count, "byte")
 
 
-# What a file is, by how it begins.
+# File types by the first bytes
 
 
 _SVG = re.compile(rb"(?s)\xef?\xbb?\xbf?(?:\s|<\?.*?\?>|<!--.*?-->|<!DOCTYPE[^>\[]*(?:\[.*?\]\s*)?>)*<(?:svg:)?svg\b")
 
 
 def _is_svg(data: bytes, name: str) -> bool:
-    """Whether an `svg` is the first element: a page may have one in it."""
+    """Whether the first element is `svg`: an HTML page may have one further down."""
     return _SVG.match(data[:4_096]) is not None
 
 
@@ -279,7 +279,7 @@ def _is_image(data: bytes, name: str) -> bool:
     return images.is_image_data(data)
 
 
-Kind = tuple[Callable[[bytes, str], bool], Callable[[_Given], Attachment]]
+Kind = tuple[Callable[[bytes, str], bool], Callable[[_File], Attachment]]
 _KINDS: tuple[Kind, ...] = (
     (_is_pdf, _pdf),
     (_is_svg, _svg),

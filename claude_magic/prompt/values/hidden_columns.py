@@ -1,4 +1,4 @@
-"""Copies of frames without the values of columns whose names say that they are secret."""
+"""Copies of data frames with the values of secret columns, known by their names, masked."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ _PANDAS = ("pandas", "geopandas")
 
 
 def hidden(value: Any, depth: int = 0) -> Any:
-    """The value with the secrets masked in frames' columns of a name that says so, in lists and dicts as well: as
-    deep as these are looked into, since they may hold themselves."""
+    """The value with the secret columns of frames masked, also in lists, tuples and dicts up to `MAX_DEPTH` levels.
+
+    The depth is bounded since a list may contain itself. A value without secrets is returned as it is.
+    """
     if depth > MAX_DEPTH:
         return value
     if type(value) in (list, tuple) and len(value) <= MAX_ELEMENTS:
@@ -39,7 +41,7 @@ def _may_hide(value: Any) -> bool:
 
 
 def _frame(value: Any) -> Any:
-    """A frame or a column; where it cannot be made without its secrets, what stands there says so."""
+    """A frame or column with its secrets masked; if that fails, a text that says so in its place."""
     names = try_or_none(lambda: _names(value))
     if names is None or not any(map(is_secret_name, [*names, *_labels(value)])):
         return value
@@ -62,7 +64,7 @@ def _names(value: Any) -> list[str]:
 
 
 def _labels(value: Any) -> list[str]:
-    """The names of a pandas frame's rows: a row by itself is a column with the columns' names on its left."""
+    """The text row labels of a pandas frame or series: a single row is a series with the column names as labels."""
     index: Any = getattr(value, "index", None)
     if not is_from_library(value, *_PANDAS) or not hasattr(index, "dtype") or len(index) > MAX_LABELS:
         return []
@@ -70,7 +72,7 @@ def _labels(value: Any) -> list[str]:
 
 
 def _pandas(value: Any, names: list[str]) -> Any:
-    """By position: names may come twice, or be no strings."""
+    """A pandas frame or series, masked by position: its names may be duplicates, or not strings."""
     rows = [at for at, label in enumerate(_labels(value)) if is_secret_name(label)]
     if not hasattr(value, "columns"):
         shown = value.astype(object)
@@ -88,7 +90,7 @@ def _other(value: Any, names: list[str]) -> Any:
     import narwhals as nw
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of what narwhals will be
+        warnings.simplefilter("ignore")  # narwhals warns of its future versions
         frame: Any = nw.from_native(value, allow_series=True)
     if isinstance(frame, nw.Series):
         frame = frame.to_frame()

@@ -1,7 +1,7 @@
-"""Any value → parts of a prompt, by the first kind that accepts it and works, within its room.
+"""Any Python value → parts of a prompt, by the first kind in `_KINDS` that accepts the value and does not fail.
 
-Whatever a value's class does, the cell goes on, with a plainer form if need be. A new kind of value is two functions
-and their row in `_KINDS`.
+An exception or endless loop in the value's class does not stop the cell: the next, plainer kind is tried. A new kind of
+value is two functions and their row in `_KINDS`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from ...content.text import join_line, short_line
 from ...errors import PromptError, UnshowableError
 from . import arrays, dataframes, figures, files, plain, show_as
 
-# What shows itself in Python may take so long, a drawing longer. Both are far more than any should.
+# Time limits for showing a value and for drawing a figure, both far above what is normal.
 MAX_SECONDS = 10.0
 MAX_DRAWING_SECONDS = 60.0
 
-# Elements of one list or mapping that are shown one after another, and how deep lists in lists are looked into.
+# Limits for a list or mapping whose elements are shown one by one: elements, and levels of nesting.
 MAX_ELEMENTS = 20
 MAX_DEPTH = 3
 MAX_KEY_CHARACTERS = 60
@@ -36,9 +36,9 @@ MAX_KEY_CHARACTERS = 60
 
 @dataclass(frozen=True)
 class Kind:
-    """Whether a value is of the kind, and what it becomes; the text is the expression that it is the value of.
+    """A kind of value: `matches` tests a value, `show(value, expression, room)` gives its parts.
 
-    An element of a list or mapping that is `rich` is shown by itself, not as part of the list's text.
+    A `rich` element of a list or mapping is shown by itself, not in the list's text. `seconds` is the time limit.
     """
 
     matches: Callable[[Any], bool]
@@ -48,10 +48,10 @@ class Kind:
 
 
 def render(value: Any, name: str, room: Room) -> list[Part]:
-    """What a value becomes; `name` is the expression.
+    """The parts of a prompt for a value; `name` is its expression, `room` the bytes that it may take.
 
     Raises:
-        UnshowableError: nothing that it could become can be sent.
+        UnshowableError: no form of the value can be sent.
     """
     failure = ""
     for kind in _KINDS:
@@ -64,7 +64,7 @@ def render(value: Any, name: str, room: Room) -> list[Part]:
             raise
         except TookTooLong as error:
             return [Text(f"<{type_name(value)} object: showing it took {error}>")]
-        except BaseException as error:  # foreign code: whatever it does, the cell goes on with a plainer form
+        except BaseException as error:  # from the value's class, which may raise anything: try the next kind
             failure = one_line(error)
             continue
         if shown:
@@ -72,11 +72,11 @@ def render(value: Any, name: str, room: Room) -> list[Part]:
     return [Text(f"<{type_name(value)} object: its repr failed: {failure}>")]
 
 
-# Lists and mappings that hold more than text can show
+# Lists and mappings with elements that are shown by themselves
 
 
 def _elements(value: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """The first elements of a list or mapping, by the expressions that they are the values of."""
+    """The first elements of a list or mapping, each with its expression, such as `name[0]`."""
     name = name if len(name) <= MAX_KEY_CHARACTERS and "\n" not in name else "value"
     pairs = dict.items(value) if isinstance(value, dict) else enumerate(value)
     for key, element in itertools.islice(pairs, MAX_ELEMENTS):
@@ -85,19 +85,19 @@ def _elements(value: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def _is_nested(value: Any, within: tuple[int, ...]) -> bool:
-    """Whether this is a list or mapping to look into. `within` are the ids of those around it: it may hold itself."""
+    """Whether to look into a list or mapping. `within` are the ids of those around it: a list may contain itself."""
     return isinstance(value, list | tuple | dict) and len(within) < MAX_DEPTH and id(value) not in within
 
 
 def _has_rich(value: Any, within: tuple[int, ...] = ()) -> bool:
-    """Whether this is a list or mapping with an element that is to be shown by itself."""
+    """Whether a value is a list or mapping with an element that is shown by itself."""
     if not _is_nested(value, within):
         return False
     return any(_is_rich(element, (*within, id(value))) for _, element in _elements(value, ""))
 
 
 def _is_rich(value: Any, within: tuple[int, ...]) -> bool:
-    """Whether an element is to be shown by itself: a figure, a frame, or a list of such."""
+    """Whether an element is shown by itself: a figure, a frame, or a list of such."""
     for kind in _KINDS:
         with suppress(Exception):
             if kind.show is _collection:
@@ -109,11 +109,11 @@ def _is_rich(value: Any, within: tuple[int, ...]) -> bool:
 
 
 def _collection(value: Any, name: str, room: Room) -> list[Part]:
-    """A list or mapping with figures, frames and the like: its elements one after another, each by its name."""
-    return _one_after_another(value, name, room, ())
+    """A list or mapping with figures, frames and the like: its elements one by one, each with its expression."""
+    return _one_by_one(value, name, room, ())
 
 
-def _one_after_another(value: Any, name: str, room: Room, within: tuple[int, ...]) -> list[Part]:
+def _one_by_one(value: Any, name: str, room: Room, within: tuple[int, ...]) -> list[Part]:
     shown = list(_elements(value, name))
     parts: list[Part] = []
     left = room.summary
@@ -127,18 +127,18 @@ def _one_after_another(value: Any, name: str, room: Room, within: tuple[int, ...
 
 
 def _element(element: Any, label: str, room: Room, within: tuple[int, ...]) -> list[Part]:
-    """One element below its label; its lines are indented, so that none can pass for the label of another."""
+    """An element below its label; its lines are indented, so that none looks like the label of another element."""
     if not _is_rich(element, within):
         with at_most(MAX_SECONDS):
             text = plain.plain(element, room).text
         return [Text(f"{label}: {text}" if "\n" not in text else f"{label}:\n{_indented(text)}", own_lines=True)]
     if _has_rich(element, within):
-        return _one_after_another(element, label, room, within)
+        return _one_by_one(element, label, room, within)
     try:
         shown = on_own_lines(render(element, label, room))
-    except UnshowableError as error:  # one of many: the others go along
+    except UnshowableError as error:  # the other elements are still sent
         return [Text(f"{label}: not shown: {join_line(error.message)}", own_lines=True)]
-    if isinstance(shown[0], Text) and label in shown[0].text.partition("\n")[0]:  # it says itself which one it is
+    if isinstance(shown[0], Text) and label in shown[0].text.partition("\n")[0]:  # its first line has the label
         title, _, rest = shown[0].text.partition("\n")
         return [Text(f"{title}\n{_indented(rest)}".rstrip(), own_lines=True), *shown[1:]]
     indented = [Text(_indented(part.text), own_lines=True) if isinstance(part, Text) else part for part in shown]
@@ -152,7 +152,7 @@ def _indented(text: str) -> str:
 # The kinds
 
 
-def _says(value: Any, name: str, room: Room) -> list[Part]:
+def _own_form(value: Any, name: str, room: Room) -> list[Part]:
     return show_as.shown(value, name, room) or []
 
 
@@ -177,7 +177,7 @@ def _is_path(value: Any) -> bool:
 
 
 def _path(value: Path, name: str, room: Room) -> list[Part]:
-    """The file that a path names; text of it is within the room. A string is never taken for a path."""
+    """The content of the file at a path, its text shortened to the room. A string is never taken as a path."""
     try:
         blocks = files.path_blocks(value)
     except PromptError as error:
@@ -198,21 +198,21 @@ def _is_anything(value: Any) -> bool:
     return True
 
 
-def _is_code_of_a_reader(value: Any) -> bool:
-    """Whether a function or class has a source that says more than its name: not `int` or `len`."""
+def _is_python_code(value: Any) -> bool:
+    """Whether a value is a function or class with Python source, unlike `int` or `len`."""
     return plain.is_code(value) and (inspect.isfunction(value) or value.__module__ != "builtins")
 
 
-# The more special before the more general.
+# In the order of trial: the more specific first.
 _KINDS: Sequence[Kind] = (
-    Kind(show_as.shows_itself, _says),
+    Kind(show_as.shows_itself, _own_form),
     Kind(plain.is_string, plain.string, rich=False),
     Kind(plain.is_bytes, plain.binary, rich=False),
     Kind(plain.is_scalar, plain.scalar, rich=False),
     Kind(_has_rich, _collection, seconds=MAX_DRAWING_SECONDS),
     Kind(_is_path, _path),
     Kind(plain.is_exception, plain.exception),
-    Kind(_is_code_of_a_reader, plain.code),
+    Kind(_is_python_code, plain.code),
     Kind(plain.is_code, plain.code, rich=False),
     Kind(dataframes.is_frame, _frame),
     Kind(figures.is_figure, _figure, seconds=MAX_DRAWING_SECONDS),

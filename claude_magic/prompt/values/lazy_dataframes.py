@@ -1,6 +1,6 @@
-"""Lazy and distributed frames: their columns, and their first rows where those are cheap.
+"""Lazy and distributed data frames: their schema, and their first rows if these are cheap to compute.
 
-A frame is never computed whole: rows are not counted, and first rows that would need all others are left out.
+A frame is never computed whole: rows are not counted, and first rows that need all other rows are left out.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CONSUMES = "not read: reading them here would use them up"
 
 @dataclass(frozen=True)
 class Glimpse:
-    """What is known: `read` gives the first rows, or is None for the reason in `note`."""
+    """The schema of a lazy frame, and how to read its first rows; `read` is None for the reason in `note`."""
 
     kind: str
     library: str
@@ -42,7 +42,7 @@ class Glimpse:
 
 
 def glimpse(value: Any) -> Glimpse | None:
-    """What is known of a frame that is lazy or distributed; None for any other value."""
+    """The glimpse of a lazy or distributed frame; None for any other value."""
     for library, look in _LOOKS:
         if is_from_library(value, library):
             found: Glimpse | None = look(value)
@@ -64,7 +64,7 @@ def _polars(value: Any) -> Glimpse | None:
     return replace(known, read=lambda: head.collect(engine="streaming").rows())
 
 
-# What a plan of polars may hold whose first rows need no others: scans that are cut, and what goes row by row.
+# Lines of a polars query plan whose first rows need no other rows: sliced scans, and row-wise steps.
 _CUT = re.compile(
     r"DF \[|(?:[A-Za-z]+ )?SCAN\b|PROJECT|SLICE: |ESTIMATED ROWS|SELECTION: |PLAN \d|\[|\]|FROM$|simple π"
 )
@@ -72,7 +72,7 @@ _BY_ROW = re.compile(r"SELECT\b|WITH_COLUMNS:")
 
 
 def _streams(plan: str) -> bool:
-    """Whether a plan cuts its scans themselves, or what a filter lets through."""
+    """Whether a polars query plan can stop after its first rows: it slices its scans, or what a filter passes."""
     lines = [line.strip() for line in plan.splitlines() if line.strip()]
     if lines and lines[0].startswith("SLICE["):
         return all(_CUT.match(line) or line.startswith("FILTER ") for line in lines[1:])
@@ -88,13 +88,13 @@ def _dask(value: Any) -> Glimpse | None:
     types = [str(kind) for kind in meta.dtypes] if is_frame else [str(meta.dtype)]
     extent = plural(value.npartitions, "partition")
     known = Glimpse(type_name(value), "dask", names, types, extent=extent)
-    if not try_or_none(partial(_by_part, value)):
+    if not try_or_none(partial(_is_partitionwise, value)):
         return replace(known, note=NEEDS_ALL)
     return replace(known, read=partial(_first_partition, value, is_frame))
 
 
-def _by_part(value: Any) -> bool:
-    """Whether each partition of a Dask frame comes of one partition of what is read."""
+def _is_partitionwise(value: Any) -> bool:
+    """Whether each partition of a Dask frame depends on one partition of its input."""
     from dask.dataframe.dask_expr._expr import Blockwise
     from dask.dataframe.dask_expr.io.io import IO
 
@@ -103,7 +103,7 @@ def _by_part(value: Any) -> bool:
 
 def _first_partition(value: Any, is_frame: bool) -> list[Sequence[Any]]:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that it has fewer rows
+        warnings.simplefilter("ignore")  # Dask warns if the partition has fewer rows
         head = value.head(MAX_HEAD_ROWS, npartitions=1)
     return list(head.itertuples(index=False, name=None)) if is_frame else [(each,) for each in head]
 
@@ -113,18 +113,18 @@ def _duckdb(value: Any) -> Glimpse | None:
         return None
     known = Glimpse("Relation", "duckdb", [str(name) for name in value.columns], [str(kind) for kind in value.types])
     head = value.limit(MAX_HEAD_ROWS)
-    if not try_or_none(lambda: _stops_soon(str(head.explain()))):
+    if not try_or_none(lambda: _is_cheap(str(head.explain()))):
         return replace(known, note=NEEDS_ALL)
     return replace(known, read=head.fetchall)
 
 
-# A plan of DuckDB with one of these reads all that is below it before its first row; nothing interrupts it then.
+# Operators of a DuckDB query plan that read all of their input before the first row, and cannot be interrupted then.
 _GATHERS = re.compile(r"AGGREGATE|GROUP|JOIN|PRODUCT|ORDER|SORT|TOP.N|WINDOW|DISTINCT|CTE|PIVOT", re.IGNORECASE)
 _ESTIMATE = re.compile(r"~\s*([0-9][0-9,_.]*)\s*rows", re.IGNORECASE)
 
 
-def _stops_soon(plan: str) -> bool:
-    """Whether a plan of DuckDB stops at its limit, or has not much to read before it, by its own estimates."""
+def _is_cheap(plan: str) -> bool:
+    """Whether a DuckDB query plan stops at its limit, or reads few rows before it by DuckDB's own estimates."""
     estimates = [int(re.sub(r"[,_.]", "", found)) for found in _ESTIMATE.findall(plan)]
     if _GATHERS.search(plan):
         return bool(estimates) and max(estimates) <= MAX_GATHERED_ROWS
@@ -142,7 +142,7 @@ def _arrow(value: Any) -> Glimpse | None:
 
 
 def _narwhals(value: Any) -> Glimpse | None:
-    """Any other that narwhals takes: the engines of databases, which stop at a limit themselves."""
+    """Any other lazy frame that narwhals takes: database engines, which stop at a limit themselves."""
     import narwhals as nw
 
     frame = nw.from_native(value, pass_through=True)
@@ -164,7 +164,7 @@ _LOOKS: tuple[tuple[str, Callable[[Any], Glimpse | None]], ...] = (
 
 
 def heading(known: Glimpse, name: str) -> str:
-    """The first line for a frame that is called so."""
+    """The title line of a frame's summary; `name` follows its type as it is."""
     count = plural(len(known.names), "column")
     facts = [count, *([known.extent] if known.extent else []), "rows not counted"]
     return f"{short(known.kind, 60)}{name}: {', '.join(facts)} ({known.library})"

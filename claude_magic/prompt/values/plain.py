@@ -1,6 +1,6 @@
-"""Text, numbers, exceptions, code, and whatever IPython can display → parts of a prompt.
+"""Text, numbers, exceptions, code, and any value that IPython can display → parts of a prompt.
 
-A kind of value is a pair of functions: whether a value is of the kind, and what shows it within its room.
+Each kind of value is a pair of functions: one tests whether a value is of the kind, one shows it within its room.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ...content.parts import Part, Room, Text, form, shortened
 from ...content.safely import is_from_library, one_line, try_or_none, type_name, without_addresses
 from ...errors import UnshowableError
 
-# Of a list or mapping that is shown as text; IPython's own default.
+# For a list or mapping that is shown as text; IPython's own default.
 PRINTED_ELEMENTS = 1_000
 
 
@@ -36,7 +36,7 @@ def is_bytes(value: Any) -> bool:
 
 
 def binary(value: bytes | bytearray | memoryview, name: str, room: Room) -> list[Part]:
-    """Bytes as the text that they are; text has no zero in it."""
+    """Bytes as text if they are UTF-8 without a NUL; else their length."""
     data = bytes(value[: 4 * room.summary])
     whole = len(value) == len(data)
     text = None if b"\0" in data else try_or_none(partial(data.decode, "utf-8", "strict" if whole else "ignore"))
@@ -49,7 +49,7 @@ def binary(value: bytes | bytearray | memoryview, name: str, room: Room) -> list
 
 
 def is_scalar(value: Any) -> bool:
-    """Whether this is None, a number, or numpy's scalar: their `repr` is noise (`np.float64(1.5)`)."""
+    """Whether a value is None, a number or a NumPy scalar: shown by `str`, since `repr` gives `np.float64(1.5)`."""
     from numbers import Number
 
     if value is None or isinstance(value, Number):
@@ -60,7 +60,7 @@ def is_scalar(value: Any) -> bool:
 def scalar(value: Any, name: str, room: Room) -> list[Part]:
     try:
         return form(str(value), room.summary)
-    except ValueError:  # Python writes no integer of more than 4,300 digits
+    except ValueError:  # Python does not convert an integer of more than 4,300 digits to text
         return [Text(f"<{type_name(value)} of {value.bit_length():,} bits>")]
 
 
@@ -79,7 +79,7 @@ def is_code(value: Any) -> bool:
 
 
 def code(value: Any, name: str, room: Room) -> list[Part]:
-    """The source of a function or class; where there is none, its signature and documentation."""
+    """The source of a function or class; without source, its signature and docstring."""
     try:
         return form(textwrap.dedent(inspect.getsource(value)), room.summary)
     except (OSError, TypeError):
@@ -94,7 +94,7 @@ def code(value: Any, name: str, room: Room) -> list[Part]:
 
 
 def _class_in_a_cell(value: Any) -> str | None:
-    """The source of a class that a cell defines: `inspect` looks for the file of its module, and finds none."""
+    """The source of a class that a cell defines, which `inspect` does not find; None for any other value."""
     import ast
     import linecache
 
@@ -113,18 +113,18 @@ def _class_in_a_cell(value: Any) -> str | None:
 
 
 def displayed(value: Any, name: str, room: Room) -> list[Part]:
-    """A value as IPython displays it: as an image, else as Markdown, LaTeX, HTML's text or plain text.
+    """A value as IPython displays it: as an image, else as Markdown, LaTeX, plain text or the text of HTML.
 
     Raises:
-        UnshowableError: it is an SVG and nothing else, and nothing here renders that.
+        UnshowableError: its only form is an SVG that cannot be rendered.
     """
     for mime, data in _display_forms(value, _BEFORE_PLAIN):
         parts = try_or_none(partial(_display_form, mime, data, room))
         if parts:
             return list(parts)
-    if not _says_nothing(value):
+    if not _has_no_repr(value):
         return [plain(value, room)]
-    for mime, data in _display_forms(value, _RATHER_THAN_NOTHING):
+    for mime, data in _display_forms(value, _WITHOUT_REPR):
         if mime == "image/svg+xml":
             raise UnshowableError(
                 f"{name} is an SVG picture{'' if images.can_render_svg() else ', which is not sent as it is'}.",
@@ -137,7 +137,7 @@ def displayed(value: Any, name: str, room: Room) -> list[Part]:
 
 
 def _unrendered(data: Any) -> str:
-    """Why there is no picture of an SVG, or what to do about it."""
+    """Why an SVG cannot be rendered, or how to install a renderer."""
     if not images.can_render_svg():
         return images.RENDERER_ADVICE
     try:
@@ -158,13 +158,13 @@ def _display_form(mime: str, data: Any, room: Room) -> list[Part]:
 
 
 def has_picture(value: Any) -> bool:
-    """Whether a value's class has a form of its own that is an image."""
+    """Whether a value's class has a display method for an image."""
     methods = ("_repr_png_", "_repr_jpeg_", "_repr_svg_")
     return not isinstance(value, type) and any(hasattr(type(value), method) for method in methods)
 
 
-def _says_nothing(value: Any) -> bool:
-    """Whether the plain form of a value is only its class's name."""
+def _has_no_repr(value: Any) -> bool:
+    """Whether a value's `repr` is only the name of its class."""
     if _registered(value, "text/plain") is not None:
         return False
     return getattr(type(value), "__repr__", None) is object.__repr__ or is_from_library(value, "IPython")
@@ -179,12 +179,14 @@ _DISPLAY_METHODS = {
     "text/html": "_repr_html_",
 }
 _BEFORE_PLAIN = ("image/png", "image/jpeg", "image/svg+xml", "text/markdown", "text/latex")
-_RATHER_THAN_NOTHING = ("text/html", "image/svg+xml")
+_WITHOUT_REPR = ("text/html", "image/svg+xml")
 
 
 def _display_forms(value: Any, wanted: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
-    """A value's own forms, best first. Not by way of `DisplayFormatter.format`: that would show widgets and
-    print the tracebacks of broken formatters."""
+    """A value's display forms as (MIME type, data), in the order of `wanted`.
+
+    Not by way of `DisplayFormatter.format`, which shows widgets and prints the tracebacks of broken formatters.
+    """
     bundle = try_or_none(lambda: _own_form(value, "_repr_mimebundle_")) or {}
     for mime in wanted:
         data = bundle.get(mime) if isinstance(bundle, Mapping) else None
@@ -208,7 +210,7 @@ def _own_form(value: Any, method: str) -> Any:
 
 
 def _formatter(mime: str) -> Any:
-    """This notebook's formatter for a form; None outside of IPython."""
+    """IPython's formatter for a MIME type; None outside of IPython."""
     from IPython.core.getipython import get_ipython
 
     shell = get_ipython()
@@ -216,7 +218,7 @@ def _formatter(mime: str) -> Any:
 
 
 def _registered(value: Any, mime: str) -> Callable[[Any], Any] | None:
-    """The function with which this notebook displays such values, if one is registered."""
+    """The function that is registered in IPython to display such values as a MIME type, or None."""
     formatter = _formatter(mime)
     try:
         return formatter.lookup(value) if formatter else None
@@ -225,7 +227,7 @@ def _registered(value: Any, mime: str) -> Callable[[Any], Any] | None:
 
 
 def plain(value: Any, room: Room) -> Text:
-    """IPython's pretty form, else the repr."""
+    """A value as text: IPython's pretty-printed form, else its `repr`."""
     from IPython.lib import pretty
 
     formatter = _formatter("text/plain")
@@ -235,7 +237,7 @@ def plain(value: Any, room: Room) -> Text:
         "deferred_pprinters": formatter.deferred_printers,
     }
     stream = _BoundedStream(room.summary)
-    create: Any = pretty.RepresentationPrinter  # which has no types
+    create: Any = pretty.RepresentationPrinter  # it has no type annotations
     try:
         printer = create(stream, max_seq_length=PRINTED_ELEMENTS, **(printers or {}))
         printer.pretty(value)
@@ -249,7 +251,7 @@ def plain(value: Any, room: Room) -> Text:
 
 
 def _left_out(value: Any) -> str:
-    """What a pretty form leaves out of a long list or mapping, in a note."""
+    """A note of how many elements the pretty-printed form of a long collection leaves out; else empty."""
     count = len(value) if isinstance(value, list | tuple | dict | set | frozenset) else 0
     return f" [shortened: the first {PRINTED_ELEMENTS:,} of {count:,} elements]" if count > PRINTED_ELEMENTS else ""
 
@@ -260,11 +262,11 @@ def _text(text: str, room: Room, note: str = "") -> Text:
 
 
 class _StreamFull(Exception):
-    """A text form has grown far beyond what will be kept of it."""
+    """A pretty-printed form has grown far beyond its room."""
 
 
 class _BoundedStream(io.StringIO):
-    """Ends the printing of a vast nested value, of which only the start is kept."""
+    """A stream that stops the pretty-printing of a huge value: it raises `_StreamFull` past its limit."""
 
     def __init__(self, room: int) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""A value's own form in a prompt: its `_repr_claude_()`, or a function registered for its type.
+"""Custom forms of values in a prompt: a class's `_repr_claude_()`, or a function registered for a type.
 
-Either gives text, a content block in wire form, or a list of these; `None` means that it has no such form.
+Either gives text, a content block in wire form, or a list of these; None means: show the value as usual.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ...errors import ClaudeError, PromptError, UnshowableError, UsageError
 
 Show = Callable[[Any], Any]
 
-# A registry for the whole process, as IPython's formatters are: who registers need not know of notebooks.
+# The registry of the process, so that a library can register without a notebook.
 _BY_TYPE: dict[type, Show] = {}
 _BY_NAME: dict[str, Show] = {}
 
@@ -42,15 +42,15 @@ def show_as(kind: type | str, function: Show | None) -> Show | None: ...
 
 
 def show_as(kind: type | str, function: Any = ...) -> Any:
-    """Say what Claude sees of values of a type: `show_as(Molecule, lambda molecule: molecule.formula)`.
+    """Set what Claude sees of values of a type: `show_as(Molecule, lambda molecule: molecule.formula)`.
 
-    `kind` is a type, or its name as `"module.Class"`, which imports nothing. `function` takes a value and gives
-    text, a content block in wire form, or a list of these; None: as it would be shown otherwise. It counts for the
-    type's subclasses too, the nearest first. Without a function this is a decorator for one; with None what is
-    registered is taken back. Returns what was registered before, or None.
+    `kind` is a type, or its name as `"module.Class"`, which imports nothing. `function` takes a value and returns
+    text, a content block in wire form, or a list of these; or None, to show the value as usual. It holds for
+    subclasses too; the function of the nearest type is used. Without `function` this is a decorator; with None it
+    removes what is registered. Returns the function registered before, or None.
 
     Raises:
-        UsageError: `kind` is no type or name of one, or `function` cannot be called.
+        UsageError: `kind` is not a type or the name of one, or `function` is not callable.
     """
     if function is ...:
         return lambda decorated: (show_as(kind, decorated), decorated)[1]
@@ -71,7 +71,7 @@ def _replace(registered: dict[Any, Show], kind: Any, function: Show | None) -> S
 
 
 def _registered(value: Any) -> Show | None:
-    """The function for the nearest of a value's types that has one."""
+    """The function registered for the nearest class in a value's MRO, or None."""
     for kind in type(value).__mro__:
         if kind in _BY_TYPE:
             return _BY_TYPE[kind]
@@ -85,22 +85,23 @@ def _registered(value: Any) -> Show | None:
 
 
 def _own(value: Any) -> Show | None:
-    """A value's own `_repr_claude_`, by its class: an object that has every attribute means nothing by it."""
+    """A value's `_repr_claude_`, if its class has one: a mock, which answers to every attribute, has none."""
     if isinstance(value, type) or not hasattr(type(value), "_repr_claude_"):
         return None
     return lambda shown: shown._repr_claude_()
 
 
 def shows_itself(value: Any) -> bool:
-    """Whether a value says itself what Claude sees of it."""
+    """Whether a value has a registered function or a `_repr_claude_`."""
     return (_registered(value) or _own(value)) is not None
 
 
 def shown(value: Any, name: str, room: Room) -> list[Part] | None:
-    """What a value says of itself, within its room; None where it does not, or fails, which a warning tells.
+    """The custom form of a value, within its room; None if it has none, or if its function fails, with a warning.
 
     Raises:
-        UnshowableError: it gives what is no text and no content block.
+        UnshowableError: the function gives neither text nor a valid content block.
+        ClaudeError: the function raised it.
     """
     for source, function in (("The function of show_as", _registered(value)), ("_repr_claude_", _own(value))):
         if function is None:
@@ -127,8 +128,8 @@ def _parts(given: Any, who: str, room: Room) -> list[Part]:
     parts: list[Part] = []
     for element in elements:
         if isinstance(element, str):
-            said = shortened(str.__str__(element), room.share(len(elements)).summary)
-            parts.append(Text(said, own_lines=len(elements) > 1))
+            text = shortened(str.__str__(element), room.share(len(elements)).summary)
+            parts.append(Text(text, own_lines=len(elements) > 1))
         elif isinstance(element, Mapping):
             parts.append(_block(element, who, room.share(len(elements))))
         else:
@@ -142,7 +143,10 @@ def _no_block(who: str, what: str) -> UnshowableError:
 
 
 def _block(given: Mapping[str, Any], who: str, room: Room) -> Part:
-    """A block as the API takes it in a prompt (CLAUDE_API.md §3); text in it is within its room."""
+    """A content block checked against what the API takes in a prompt (CLAUDE_API.md §3), its text shortened.
+
+    Raises `UnshowableError` for a block that the API would refuse.
+    """
     block: Block | None = try_or_none(lambda: json.loads(json.dumps(dict(given))))
     if block is None:
         raise _no_block(who, "a block that is not JSON")
@@ -239,7 +243,7 @@ def _finished_text(block: Block, room: Room) -> Part:
 
 
 def _finished_image(block: Block, room: Room) -> Part:
-    """An image within the API's limits, of the type that it is and not what the block says."""
+    """An image within the API's limits; its media type is read from its bytes, not from the block."""
     source = block["source"]
     return image_block(_decoded(source["data"])) if source["type"] == "base64" else block
 

@@ -1,6 +1,6 @@
-"""Files with tables (CSV, TSV, JSON records, Parquet) → the summary of a frame, by an installed library.
+"""Table files (CSV, TSV, JSON records, Parquet) → the summary of a data frame, read by pandas, polars or pyarrow.
 
-At most `MAX_TABLE_ROWS` are read; the summary says if that was only a part.
+At most `MAX_TABLE_ROWS` rows are read; the summary says if the file has more.
 """
 
 from __future__ import annotations
@@ -18,25 +18,25 @@ from typing import Any
 from ...content.safely import try_or_none
 from . import dataframes
 
-# A table whose text is no longer goes along whole, beside its summary.
+# A table whose text is at most so long is also sent whole, below its summary.
 MAX_WHOLE_CHARACTERS = 8_000
 MAX_TABLE_ROWS = 100_000
 MAX_TABLE_VALUES = 20_000_000
 _SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 _PARQUET = b"PAR1"
-# In which order libraries are asked, where none is imported yet.
+# The order in which libraries are tried if none is imported yet.
 _LIBRARIES = ("pandas", "polars", "pyarrow")
 
 
 def is_table(data: bytes, name: str) -> bool:
-    """Whether a file's name, or its first bytes, say that it is a table, or JSON, which may be one."""
+    """Whether a file may be a table, by its first bytes (Parquet) or by the suffix of its name."""
     return data.startswith(_PARQUET) or Path(name).suffix.lower() in (*_SEPARATORS, ".json", ".jsonl", ".ndjson")
 
 
 def summary(data: bytes, text: str | None, name: str, path: Path | None, *, whole: bool) -> str | None:
-    """A table's summary as `frames` makes it; `None` where the file is none, or no library can read it.
+    """The summary of a table as `dataframes` makes it; None if the file is no table, or no library can read it.
 
-    `data` is the file's start, and `whole` says that it is all; `text` is the same as text.
+    `data` is the file's start, or all of it if `whole`; `text` is the same, decoded.
     """
     if data.startswith(_PARQUET):
         frame, rows = _first_that_works(_PARQUET_READERS, path if path is not None else io.BytesIO(data))
@@ -58,12 +58,12 @@ def summary(data: bytes, text: str | None, name: str, path: Path | None, *, whol
     return shown
 
 
-# A frame, and how many rows the file has; `None`: not known.
+# A frame, and the number of rows in the file; None if not known.
 Read = tuple[Any, int | None]
 
 
 def _first_that_works(readers: dict[str, Callable[..., Read]], *given: Any) -> Read:
-    """What the first library reads that is installed and can; those first that are imported already."""
+    """The result of the first installed library that can read the table; imported libraries are tried first."""
     there = [name for name in _LIBRARIES if name in readers and name in sys.modules]
     there += [name for name in _LIBRARIES if name in readers and name not in there and importlib.util.find_spec(name)]
     for name in there:
@@ -101,7 +101,7 @@ _CSV_READERS: dict[str, Callable[..., Read]] = {
 
 
 def _pyarrow_parquet(source: Any) -> Read:
-    """As many rows as come in the first batch: what is unpacked is bounded, however well the file is packed."""
+    """The rows of the first batch, so that the unpacked data is bounded however well the file is compressed."""
     from pyarrow import Table, parquet
 
     with parquet.ParquetFile(source) as file:
@@ -124,7 +124,7 @@ _PARQUET_READERS: dict[str, Callable[..., Read]] = {"polars": _polars_parquet, "
 
 
 def _records(text: str, *, whole: bool) -> list[dict[str, Any]]:
-    """The rows of JSON that is a list of flat objects, or has one a line. Empty for any other."""
+    """The rows of JSON that is a list of flat objects, or of JSON Lines; empty for any other JSON."""
     found: Any = None
     with suppress(ValueError, RecursionError):
         found = json.loads(text) if whole else None
