@@ -1,1 +1,1 @@
-"""What requests, tools and views make of text, images and PDFs: parts, secrets, token estimates."""
+"""Content of prompts, tool results and replies: prompt parts, images, PDFs, text, secrets, token estimates."""

@@ -1,13 +1,13 @@
-"""HTML → the text that a reader sees: table rows as lines, no scripts, no styles."""
+"""HTML → its visible text: each table row on a line, without scripts and styles."""
 
 from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
 
-# Far more than is kept of it as text.
+# Only so many characters of HTML are read: far more than is kept of its text.
 MAX_HTML_CHARACTERS = 200_000
-_UNSEEN = {"script", "style", "template", "noscript", "head", "title", "svg", "select"}
+_HIDDEN = {"script", "style", "template", "noscript", "head", "title", "svg", "select"}
 _BREAKS = {
     *("address", "article", "aside", "blockquote", "br", "caption", "dd", "details", "div", "dl", "dt", "figcaption"),
     *("figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hr", "li", "main", "nav", "ol", "p"),
@@ -17,41 +17,41 @@ _CELLS = {"td", "th"}
 
 
 class _Reader(HTMLParser):
-    """Gathers the text; what stands in tags that are not seen is left out."""
+    """A parser that collects the visible text in `pieces`."""
 
     def __init__(self) -> None:
         super().__init__()
         self.pieces: list[str] = []
-        self.unseen: list[str] = []
-        self.exact = 0  # how many <pre> are open
+        self.hidden: list[str] = []
+        self.open_pres = 0  # the number of open <pre>, whose white space is kept
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in _UNSEEN:
-            self.unseen.append(tag)
+        if tag in _HIDDEN:
+            self.hidden.append(tag)
         elif tag == "pre":
-            self.exact += 1
-        elif tag == "img" and not self.unseen:
+            self.open_pres += 1
+        elif tag == "img" and not self.hidden:
             self.pieces.append(f"[image: {dict(attrs).get('alt') or 'without a description'}]")
         if tag in _BREAKS:
             self.pieces.append("\n")
 
     def handle_endtag(self, tag: str) -> None:
-        if tag in self.unseen:
-            del self.unseen[self.unseen.index(tag) :]
+        if tag in self.hidden:
+            del self.hidden[self.hidden.index(tag) :]
         elif tag == "pre":
-            self.exact = max(0, self.exact - 1)
+            self.open_pres = max(0, self.open_pres - 1)
         if tag in _BREAKS:
             self.pieces.append("\n")
         elif tag in _CELLS:
             self.pieces.append("\t")
 
     def handle_data(self, data: str) -> None:
-        if not self.unseen:
-            self.pieces.append(data if self.exact else re.sub(r"\s+", " ", data))
+        if not self.hidden:
+            self.pieces.append(data if self.open_pres else re.sub(r"\s+", " ", data))
 
 
 def as_text(html: str) -> str:
-    """The text of a piece of HTML, of which only the first `MAX_HTML_CHARACTERS` are read."""
+    """The visible text of HTML; only its first `MAX_HTML_CHARACTERS` are read."""
     reader = _Reader()
     reader.feed(html[:MAX_HTML_CHARACTERS])
     reader.close()

@@ -1,4 +1,4 @@
-"""Image data and Pillow images → image blocks that the API takes; SVG → PNG."""
+"""Image bytes and Pillow images → image blocks within the API's limits; SVG → PNG."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-# A request with more than twenty images takes none that is larger, and notebooks gather figures (CLAUDE_API.md §3).
+# The limit for requests with more than twenty images (CLAUDE_API.md §3), which a notebook with many figures reaches.
 MAX_IMAGE_SIDE_PIXELS = 2_000
-# The limit of Bedrock and Google; of the API it is 10 MB, but a history may move (CLAUDE_API.md §3).
+# The limit of Bedrock and Google. The API's own is 10 MB, but a conversation may move to another provider
+# (CLAUDE_API.md §3).
 MAX_IMAGE_BASE64_BYTES = 5_000_000
-# Pillow's own limit, beyond which it refuses: four bytes for each of them is what a picture takes in memory.
+# Pillow's own limit, above which it raises DecompressionBombError; a picture takes about four bytes a pixel in memory.
 MAX_IMAGE_PIXELS = 178_956_970
-# What files may hold that is turned into an image: of the formats that Pillow knows, those that say so in their bytes.
+# The file formats taken as images: those of Pillow's formats that can be told by their first bytes.
 _FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "AVIF", "HEIF", "JPEG2000", "ICO", "PPM")
 _MAGIC = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a")
-# What Pillow tells of an image that says nothing of who made it, where and how; all else is left out.
+# Pillow's `info` keys without personal data (who made the image, where, how); an image with others is encoded anew.
 _HARMLESS = frozenset(
     {
         "adobe",
@@ -66,12 +67,12 @@ Block = dict[str, Any]
 
 
 def image_block(data: bytes | Image) -> Block:
-    """An image block with a picture within the API's limits (CLAUDE_API.md §3), the same for the same picture.
+    """An image block within the API's limits (CLAUDE_API.md §3); the same picture gives the same block.
 
-    A JPEG, PNG, GIF or WebP that is within them, and holds nothing but the picture, goes as it is. Any other is turned
-    upright, brought to `MAX_IMAGE_SIDE_PIXELS` a side and encoded as PNG (a JPEG as JPEG), without what a camera wrote
-    into it; where its base64 would be more than `MAX_IMAGE_BASE64_BYTES`, as JPEG of falling quality, then smaller. An
-    animation is its first frame.
+    A JPEG, PNG, GIF or WebP within the limits and without private metadata is sent as it is. Any other image is turned
+    upright by its EXIF orientation, scaled down to `MAX_IMAGE_SIDE_PIXELS` a side and encoded as PNG (a JPEG as JPEG)
+    without metadata; if its base64 is longer than `MAX_IMAGE_BASE64_BYTES`, as JPEG of falling quality, then smaller.
+    Of an animation only the first frame is sent.
 
     Raises:
         PromptError: Pillow cannot read the data, or the picture has more than `MAX_IMAGE_PIXELS`.
@@ -91,19 +92,22 @@ def _image_block(data: bytes | Image) -> Block:
     with _opened(data) as picture:
         if math.prod(picture.size) > MAX_IMAGE_PIXELS:
             raise _TooManyPixels(f"it has {picture.width:,} × {picture.height:,} pixels, more than can be unpacked")
-        picture.load()  # the API would refuse what breaks off
-        if _goes_as_it_is(picture, data):
+        picture.load()  # raises for a truncated file, which the API would refuse
+        if _is_sendable(picture, data):
             return _wire_image(f"image/{str(picture.format).lower()}", data)
         return _encoded(picture, picture.format)
 
 
 class _TooManyPixels(Exception):
-    """A picture that is too large to be unpacked, however small its file."""
+    """A picture with too many pixels to decode, however small its file."""
 
 
 @contextmanager
 def _opened(data: bytes) -> Iterator[Image]:
-    """A picture whose head has been read; of HEIC too, where pillow-heif is installed."""
+    """Open an image with Pillow, which reads only its header; HEIC too, if pillow-heif is installed.
+
+    Raises `_TooManyPixels`, or what Pillow raises for bytes that it cannot read.
+    """
     from PIL import Image
 
     if data[4:8] == b"ftyp" and "HEIF" not in Image.OPEN and importlib.util.find_spec("pillow_heif"):
@@ -120,7 +124,7 @@ def _opened(data: bytes) -> Iterator[Image]:
 
 
 def is_image_data(data: bytes) -> bool:
-    """Whether these bytes are an image of a format that is brought to the API's, be it a broken one."""
+    """Whether bytes are an image of a supported format, even a damaged one."""
     if data.startswith(_MAGIC) or (data.startswith(b"RIFF") and data[8:12] == b"WEBP"):
         return True
     try:
@@ -133,12 +137,12 @@ def is_image_data(data: bytes) -> bool:
 
 
 def frames_of(data: bytes) -> int:
-    """How many frames an image has, of which the first goes along."""
+    """The number of frames in an image, of which only the first is sent."""
     with _opened(data) as picture:
         return int(getattr(picture, "n_frames", 1))
 
 
-def _goes_as_it_is(picture: Image, data: bytes) -> bool:
+def _is_sendable(picture: Image, data: bytes) -> bool:
     return (
         picture.format in ("JPEG", "PNG", "GIF", "WEBP")
         and getattr(picture, "n_frames", 1) == 1
@@ -165,7 +169,7 @@ def _encoded(picture: Image, format: str | None) -> Block:
         side = side * 3 // 4
 
 
-# Tried in turn until one is small enough.
+# Encodings in the order of trial, until one is small enough.
 _ENCODINGS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("image/png", {"format": "PNG"}),
     ("image/jpeg", {"format": "JPEG", "quality": 90}),
@@ -186,7 +190,7 @@ def _saved(picture: Image, media_type: str, options: Mapping[str, Any]) -> bytes
 
 
 def _plain_mode(picture: Image) -> Image:
-    """A copy in a mode that both PNG and JPEG encoders and the resampling take: grey or RGB, alpha kept."""
+    """A copy in grey or RGB, with alpha kept: modes that the encoders and the resampling support."""
     if picture.mode in ("L", "LA", "RGB", "RGBA"):
         return picture.copy()
     if picture.mode == "1":
@@ -197,10 +201,10 @@ def _plain_mode(picture: Image) -> Image:
 
 
 def _eight_bits(picture: Image) -> Image:
-    """Grey levels of 16 or 32 bits, or floats, brought to 0..255: Pillow itself would clip them."""
+    """Grey levels of 16 or 32 bits, or floats, scaled to 0..255; Pillow's own conversion clips them."""
     levels = picture.convert("F")
     low, high = (float(level) for level in levels.getextrema())  # type: ignore[arg-type]  # one band: two numbers
-    if picture.mode == "F" and low >= 0 and high <= 1:  # as matplotlib and scikit-image take them
+    if picture.mode == "F" and low >= 0 and high <= 1:  # the range for floats of matplotlib and scikit-image
         low, high = 0.0, 1.0
     elif low >= 0 and high <= 255:
         return levels.convert("L")
@@ -215,7 +219,7 @@ def _wire_image(media_type: str, data: bytes) -> Block:
 
 
 def base64_text(data: bytes) -> str:
-    """Bytes as base64."""
+    """Bytes as base64 text."""
     return base64.b64encode(data).decode("ascii")
 
 
@@ -224,14 +228,14 @@ def _base64_length(size: int) -> int:
 
 
 def is_picture(value: Any) -> bool:
-    """Whether this is a Pillow image."""
-    module = sys.modules.get("PIL.Image")  # who holds such an image has imported it
+    """Whether a value is a Pillow image."""
+    module = sys.modules.get("PIL.Image")  # imported wherever such a value exists
     return module is not None and isinstance(value, module.Image)
 
 
 MAX_SVG_CHARACTERS = 5_000_000
 RENDERER_ADVICE = "pip install 'claude_magic[pictures]' renders it."
-# What is smaller is drawn larger, so that its text can be read.
+# A smaller SVG is drawn larger, so that its text is legible.
 _MIN_SIDE_PIXELS = 400
 _MAX_ZOOM = 4
 _LENGTH = re.compile(r"\s*([0-9]*\.?[0-9]+(?:[eE][0-9]{1,3})?)\s*(px|pt|pc|mm|cm|in|em|ex)?\s*")
@@ -239,15 +243,15 @@ _PIXELS = {"pt": 4 / 3, "pc": 16, "mm": 96 / 25.4, "cm": 96 / 2.54, "in": 96, "e
 
 
 def can_render_svg() -> bool:
-    """Whether there is something here that renders SVG."""
+    """Whether an SVG renderer (resvg-py) is installed."""
     return importlib.util.find_spec("resvg_py") is not None
 
 
 def svg_as_png(svg: str | bytes) -> bytes | None:
-    """An SVG as a PNG on white, at its own size within `MAX_IMAGE_SIDE_PIXELS`; None where nothing renders it.
+    """Render an SVG as PNG on white, within `MAX_IMAGE_SIDE_PIXELS` a side; None if no renderer is installed.
 
     Raises:
-        ValueError: it is no SVG, or too large.
+        ValueError: the data is not an SVG, or it is too large.
     """
     if not can_render_svg():
         return None
@@ -264,7 +268,10 @@ def svg_as_png(svg: str | bytes) -> bytes | None:
 
 
 def _inert(svg: str | bytes) -> Any:
-    """The root of an SVG that draws nothing but itself: files and addresses that it names are left out."""
+    """The root element of an SVG without its references to files and URLs.
+
+    Raises `ValueError` for data that is not an SVG, or longer than `MAX_SVG_CHARACTERS`.
+    """
     from xml.etree import ElementTree
 
     if len(svg) > MAX_SVG_CHARACTERS:
@@ -283,7 +290,7 @@ def _inert(svg: str | bytes) -> Any:
 
 
 def _extent(root: Any) -> tuple[float, float]:
-    """Width and height in pixels."""
+    """Width and height of an SVG in pixels. Raises `ValueError` for sizes that cannot be drawn."""
     box = [_pixels(each) for each in re.split(r"[\s,]+", root.get("viewBox", "").strip())[2:4]]
     box_width, box_height = box if len(box) == 2 else (0.0, 0.0)
     width = _pixels(root.get("width", "")) or box_width or 100.0
@@ -294,6 +301,6 @@ def _extent(root: Any) -> tuple[float, float]:
 
 
 def _pixels(length: str) -> float:
-    """A length in pixels; 0 for one that is relative or none."""
+    """A length in pixels; 0 for a relative or an invalid one."""
     found = _LENGTH.fullmatch(length)
     return float(found[1]) * _PIXELS.get(found[2] or "", 1.0) if found else 0.0

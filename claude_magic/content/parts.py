@@ -1,7 +1,7 @@
-"""The parts of a prompt, and how much room each has: text that is too long is shortened, and says so.
+"""The parts of a prompt, and the room of each: text that is too long is shortened, with a note.
 
-Room is in bytes of UTF-8, of which a token takes about `BYTES_PER_TOKEN` in any script: English has 3.5
-characters to a token, Chinese about one.
+Room is in bytes of UTF-8: a token is about `BYTES_PER_TOKEN` of them in any script (English has about 3.5 characters a
+token, Chinese about one).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NOTE_BYTES = 70
 
 @dataclass(frozen=True)
 class Text:
-    """A piece of text; with `own_lines` it starts and ends at line breaks. `is_code`: it is Python."""
+    """A piece of text; with `own_lines` it starts and ends at line breaks. `is_code`: it is Python source."""
 
     text: str
     own_lines: bool = False
@@ -33,26 +33,26 @@ Part = Text | Block
 
 @dataclass(frozen=True)
 class Room:
-    """How long the text of one value may be, in bytes: what sums a value up, and what is text itself."""
+    """How long the text of one value may be, in bytes: `summary` for most values, `text` for one that is text."""
 
     summary: int
     text: int
 
     def at_most(self, size: int) -> Room:
-        """The same, or less."""
+        """The room bounded by `size` bytes."""
         return Room(min(self.summary, size), min(self.text, size))
 
     def share(self, elements: int) -> Room:
-        """What is there for each of some elements, so that they stay within it together."""
+        """The room for each of so many elements: an equal share of `summary`."""
         size = self.summary // max(1, elements)
         return Room(size, size)
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What the values of a prompt may take, in tokens.
+    """The limits for the values of a prompt, in tokens: for one value, and for all values of a cell.
 
-    Without `value_tokens`, a value's summary takes `DEFAULT_VALUE_TOKENS`, and text goes whole.
+    Without `value_tokens`, a summary has `DEFAULT_VALUE_TOKENS`, and a text only the cell's limit.
     """
 
     value_tokens: int | None = None
@@ -68,19 +68,19 @@ class Limits:
 
 
 def room_for(tokens: int) -> int:
-    """The bytes of text that so many tokens are, roughly."""
+    """The approximate bytes of text in so many tokens."""
     return math.floor(tokens * BYTES_PER_TOKEN)
 
 
 def size_of(parts: Iterable[Part]) -> int:
-    """The bytes that the text among some parts takes."""
+    """The bytes of all text in parts."""
     return sum(byte_length(part.text) for part in parts if isinstance(part, Text))
 
 
 def shortened(text: str, room: int, *, keep_end: bool = False) -> str:
-    """A text within so many bytes: its start, and a note of what is missing.
+    """A text cut to at most `room` bytes: its start, and a note of how much is missing.
 
-    With `keep_end` its end, too: three quarters of what is kept, as in a traceback.
+    With `keep_end`, three quarters of what is kept are from the end, as a traceback needs.
     """
     if len(text) <= room and byte_length(text) <= room:
         return text
@@ -92,7 +92,7 @@ def shortened(text: str, room: int, *, keep_end: bool = False) -> str:
 
 
 def _fitting(text: str, room: int, keep_end: bool) -> str:
-    """As many characters from one end as take no more than so many bytes, or a few less."""
+    """The start (or end) of a text in at most `room` bytes; it may be a few characters shorter than possible."""
     count = min(len(text), room)
     while count:
         kept = text[len(text) - count :] if keep_end else text[:count]
@@ -104,7 +104,7 @@ def _fitting(text: str, room: int, keep_end: bool) -> str:
 
 
 def form(text: str, room: int, *, keep_end: bool = False) -> list[Part]:
-    """The text form of a value: bounded, and on lines of its own if it has several."""
+    """The text form of a value in at most `room` bytes, on lines of its own if it has several."""
     kept = shortened(text, room, keep_end=keep_end)
     return [Text(kept, own_lines="\n" in kept)]
 
@@ -115,7 +115,7 @@ def on_own_lines(parts: Iterable[Part]) -> list[Part]:
 
 
 def code_block(text: str, language: str = "", *, is_code: bool = False) -> list[Part]:
-    """A text as a fenced block on lines of its own."""
+    """A text as a Markdown code block on lines of its own."""
     ticks = fence_of(text)
     body = Text(text, own_lines=True, is_code=is_code)
     return [Text(f"{ticks}{language}", own_lines=True), *([body] if text else []), Text(ticks, own_lines=True)]
@@ -123,11 +123,11 @@ def code_block(text: str, language: str = "", *, is_code: bool = False) -> list[
 
 @dataclass(frozen=True)
 class Piece:
-    """One thing that goes along.
+    """One attached item of a prompt: a value, file, cell, error and the like.
 
-    `name` is what the header calls it (`sales`, `cell [3]`, `plot.png`), `kind` what it is in a word or two (`value`,
-    `cell`, `image`, `file`, `error`, `code`); `parts` are sent in their order. `masked` is how many secrets were masked
-    in them already.
+    `name` is its label in the header (`sales`, `cell [3]`, `plot.png`), `kind` its type in a word or two (`value`,
+    `cell`, `image`, `file`, `error`, `code`); `parts` are sent in their order. `masked` counts the secrets that are
+    masked in them already.
     """
 
     name: str

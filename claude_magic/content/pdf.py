@@ -1,7 +1,7 @@
-"""The page count of a PDF, and whether it is encrypted: all that the API's limits ask for.
+"""The page count of a PDF, and whether it is encrypted: the facts that the API's limits need.
 
-This is no full PDF reader (ISO 32000-2, §7.5 and §7.7): where the page tree is not found, the number of pages is
-unknown, and the API decides.
+Not a full PDF reader (ISO 32000-2, §7.5 and §7.7): if the page tree is not found, the page count is unknown, and the
+API decides.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-# A PDF may begin with something else, as the API and most readers allow.
+# Other bytes may stand before the header, as the API and most PDF readers allow.
 HEADER = b"%PDF-"
 HEADER_WITHIN_BYTES = 1_024
-# What is unpacked at most to find the page tree: a stranger's file can hold a bomb.
+# The limit for decompressing, since a file may be a decompression bomb.
 MAX_UNPACKED_BYTES = 50_000_000
-# The root of a page tree of 600 pages, all of them in one list, has half of that.
+# Twice the size of a page tree's root with 600 pages in one list.
 _OBJECT_BYTES = 20_000
 MAX_STREAMS = 10_000
 
@@ -30,19 +30,19 @@ _ENCRYPTED = re.compile(rb"/Encrypt\s+(?:\d+\s+\d+\s+R|<<)")
 
 @dataclass(frozen=True)
 class Look:
-    """What there is to know of a PDF; `pages` is `None` where they cannot be counted."""
+    """The facts of a PDF; `pages` is None if they cannot be counted."""
 
     pages: int | None
     encrypted: bool
 
 
 def is_pdf(data: bytes) -> bool:
-    """Whether these bytes say that they are a PDF."""
+    """Whether bytes have a PDF header within the first `HEADER_WITHIN_BYTES`."""
     return HEADER in data[:HEADER_WITHIN_BYTES]
 
 
 def look(data: bytes) -> Look:
-    """Count a PDF's pages by its page tree's root."""
+    """Read a PDF's page count from the root of its page tree, and whether it is encrypted."""
     encrypted = _ENCRYPTED.search(data) is not None
     roots = _ROOT.findall(data)
     unpacked = _Objects(data)
@@ -53,13 +53,13 @@ def look(data: bytes) -> Look:
 
 
 class _Objects:
-    """The objects of a PDF by number: the last one of a number holds, as each change is written behind the rest."""
+    """The objects of a PDF by number; of several with one number the last counts, since changes are appended."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
 
     def find(self, number: bytes) -> bytes | None:
-        """An object's text, as far as it can be a dictionary of ours."""
+        """The source of an object, or None if there is none; one longer than `_OBJECT_BYTES` is not searched for."""
         starts = [found.end() for found in re.finditer(rb"(?<!\d)%s\s+\d+\s+obj\b" % number, self._data)]
         if starts:
             end = self._data.find(b"endobj", starts[-1], starts[-1] + _OBJECT_BYTES)
@@ -67,7 +67,7 @@ class _Objects:
         return self._packed.get(int(number))
 
     def count(self, pages: bytes) -> int | None:
-        """The number of pages that the root of the tree gives, itself or by an object of its own."""
+        """The `/Count` of a page tree's root, given as a number or as a reference to one."""
         found = _COUNT.findall(_without_inner(pages))
         if not found:
             return None
@@ -79,12 +79,12 @@ class _Objects:
 
     @functools.cached_property
     def _packed(self) -> dict[int, bytes]:
-        """What stands in object streams (§7.5.7): pairs of number and place, then the objects."""
+        """The objects in object streams (§7.5.7) by number."""
         return {number: text for stream in _unpacked(self._data) for number, text in _in_stream(stream)}
 
 
 def _without_inner(dictionary: bytes) -> bytes:
-    """A dictionary without the dictionaries in it, which may have a count of their own."""
+    """A dictionary without its inner dictionaries, which may have a `/Count` of their own."""
     outer = dictionary.strip().removeprefix(b"<<")
     return re.sub(rb"<<[^<>]*>>", b"", outer)
 
@@ -96,7 +96,7 @@ def _unpacked(data: bytes) -> Iterator[bytes]:
             return
         try:
             text = zlib.decompressobj().decompress(memoryview(data)[found.end() :], left)
-        except zlib.error:  # encrypted, or packed in another way
+        except zlib.error:  # encrypted, or another compression
             continue
         left -= len(text)
         yield text
@@ -109,6 +109,6 @@ def _in_stream(stream: bytes) -> Iterator[tuple[int, bytes]]:
     numbers = [int(number) for number in opening[0].split()]
     places = numbers[1::2]
     for number, start, end in zip(numbers[::2], places, [*places[1:], None], strict=False):
-        # Where the first object stands is said in the stream's own dictionary: it is what follows the pairs.
+        # The offsets count from the first object, which follows the pairs of number and offset.
         first = opening.end()
         yield number, stream[first + start : None if end is None else first + end]

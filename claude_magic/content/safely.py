@@ -13,7 +13,7 @@ from typing import Any
 from .text import join_line, short
 
 MAX_NAME_CHARACTERS = 60
-# After the first alarm it rings on: foreign code may have caught it.
+# The alarm repeats: the other code may catch the exception of the first.
 _ALARM_AGAIN_SECONDS = 0.2
 
 
@@ -21,16 +21,19 @@ _ADDRESS = re.compile(r"(<[^\n'\"]{1,300}?) at 0x[0-9A-Fa-f]{4,16}\b")
 
 
 class TookTooLong(BaseException):
-    """Foreign code did not come to an end in its time; no `Exception`, so that it does not catch it itself."""
+    """Code of another library exceeded its time limit. Not an `Exception`, so that this code does not catch it."""
 
 
 def is_from_library(value: Any, *libraries: str) -> bool:
-    """Whether a value's class, or one that it is made from, is of one of these top-level packages."""
+    """Whether a value's class, or a base class of it, is defined in one of these top-level packages."""
     return any(str(base.__module__).partition(".")[0] in libraries for base in type(value).__mro__)
 
 
 def try_or_none(form: Callable[[], Any]) -> Any:
-    """What a call gives, or None where it fails, even by `SystemExit`: the next one may work."""
+    """The result of a call, or None if it raises anything, `SystemExit` included.
+
+    `KeyboardInterrupt` and `TookTooLong` pass through.
+    """
     try:
         return form()
     except (KeyboardInterrupt, TookTooLong):
@@ -41,10 +44,10 @@ def try_or_none(form: Callable[[], Any]) -> Any:
 
 @contextmanager
 def at_most(seconds: float) -> Iterator[None]:
-    """Ends what runs within after so many seconds, by `TookTooLong`.
+    """Raise `TookTooLong` in the block after so many seconds.
 
-    By the alarm that Unix has for the main thread, where cells run: elsewhere nothing ends it but the reader's
-    Stop. An alarm that somebody else has set rings when it would have, or right after.
+    It uses the Unix alarm signal, which works in the main thread, where cells run: elsewhere there is no limit but the
+    reader's Interrupt. An alarm that other code has set still rings at its time, or right after the block.
     """
     if not hasattr(signal, "setitimer") or threading.current_thread() is not threading.main_thread():
         yield
@@ -66,17 +69,17 @@ def at_most(seconds: float) -> Iterator[None]:
 
 
 def type_name(value: Any) -> str:
-    """The name of a value's class, in one short line."""
+    """The name of a value's class on one short line."""
     name = try_or_none(lambda: join_line(str(type(value).__name__)))
     return short(name or "object", MAX_NAME_CHARACTERS)
 
 
 def one_line(error: BaseException) -> str:
-    """An exception's type and message in a line, even if its message is broken."""
+    """An exception's type and message on one line, even if converting the message fails."""
     message = try_or_none(lambda: join_line(str(error))) or ""
     return short(f"{type_name(error)}: {message}" if message else type_name(error), 200)
 
 
 def without_addresses(text: str) -> str:
-    """A representation without the places in memory, `<Model at 0x7f…>`, which differ each time."""
+    """A `repr` without memory addresses (`<Model at 0x7f…>`), which differ in each run."""
     return _ADDRESS.sub(r"\1", text) if " at 0x" in text else text

@@ -1,6 +1,6 @@
-"""Values of secret columns in text that is a table: CSV and its kin, Markdown, printed frames and summaries.
+"""Find the values of secret columns in text tables: CSV and similar, Markdown, printed frames and frame summaries.
 
-`is_secret` says of a column's name whether its values are secrets.
+`is_secret` tells from a column's name whether its values are secrets.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _HEADER = {
 _RULE = re.compile(r"[ \t]{0,20}\|?[ \t:|-]{3,5000}")
 _WORD = re.compile(r"\S+")
 _QUOTED = re.compile(r'[ \t]*"(?:[^"]|"")*"[ \t]*')
-# What `frames` says of a column: name, type, nulls, and its statistics.
+# A column's line in a summary of `prompt/values/dataframes.py`: name, type, nulls, statistics.
 _STATISTICS = re.compile(r"(?m)^[ \t]{0,20}([^|\n]{1,60}) \| [^|\n]{1,80} \| [\d,?]{1,20} \| ([^\n]{1,2000})$")
 
 
 def secrets_below(text: str, is_secret: Callable[[str], bool]) -> Iterator[Span]:
-    """Where the values of secret columns stand."""
+    """The spans of the values of secret columns."""
     for found in _STATISTICS.finditer(text):
         if is_secret(found[1]):
             yield found.span(2)
@@ -35,7 +35,7 @@ def secrets_below(text: str, is_secret: Callable[[str], bool]) -> Iterator[Span]
 
 
 def _printed(text: str, is_secret: Callable[[str], bool]) -> Iterator[Span]:
-    """A frame as pandas prints it: the columns end below the ends of their names."""
+    """The spans in a frame that pandas printed: values end in the same column of text as their header."""
     ends: list[int] = []
     secret: list[int] = []
     for at, line in _lines(text):
@@ -54,7 +54,7 @@ def _printed(text: str, is_secret: Callable[[str], bool]) -> Iterator[Span]:
 
 
 def _ends_at(line: str, ends: Sequence[int]) -> bool:
-    """Whether a value ends at each of these places, and the last at the line's end."""
+    """Whether a value ends at each of these positions, the last one at the end of the line."""
     return len(line) == ends[-1] and all(line[end - 1] != " " and line[end : end + 1] in ("", " ") for end in ends)
 
 
@@ -89,7 +89,7 @@ def _lines(text: str) -> Iterator[tuple[int, str]]:
 
 
 def _header(line: str, is_secret: Callable[[str], bool], *, after_rule: bool) -> tuple[str, int, set[int]]:
-    """The separator of a line that names columns, how many there are, and which of them are secret."""
+    """The separator of a header line, its number of columns, and the indexes of the secret ones; empty if none is."""
     for separator in ("|",) if after_rule else (",", ";", "\t"):
         if separator in line and _HEADER[separator].fullmatch(line):
             fields = _fields(line, separator)

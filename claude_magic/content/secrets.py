@@ -1,7 +1,7 @@
-"""Mask secrets in text: what looks like one, by its shape or by the name before it, becomes `MASK`.
+"""Mask secrets in text: values that look like a secret, by their form or by the name before them, become `MASK`.
 
-The same text is always masked the same way, and all but the secrets stays byte for byte. Every pattern is bounded, so
-the time is linear in the length. Masking is a guess: prose is left alone where it can be told from data.
+Masking is deterministic, and all other text stays byte for byte. Every pattern is bounded, so the time is linear in the
+length. It is a heuristic: prose that can be told from data is left alone.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from . import secret_columns
 
 MASK = "[secret masked]"
-# What is shorter is not looked for elsewhere: it would be found in ordinary words.
+# A shorter known secret is not searched for: it would match in ordinary words.
 MIN_KNOWN_CHARACTERS = 8
 MAX_KNOWN = 500
 MIN_TOKEN_CHARACTERS = 6
-# A key by its name alone (`primary_key`) is mostly none: its value must look random, too.
+# A name that only ends in `key` (`primary_key`) is mostly no secret: its value must look random, too.
 MIN_RANDOM_CHARACTERS = 16
 
 Span = tuple[int, int]
@@ -28,18 +28,24 @@ Span = tuple[int, int]
 
 @dataclass(frozen=True)
 class Secrets:
-    """What to mask in all that goes along by value. `known` are strings that are secrets wherever they stand."""
+    """The masking of attached content. `known` are secret strings, masked anywhere; `allowed` turns masking off."""
 
     known: tuple[str, ...] = ()
     allowed: bool = False
 
     def masked(self, text: str, *, is_code: bool = False) -> tuple[str, int]:
-        """The text without its secrets, and how many those were. In code only literals are values."""
+        """The text with its secrets masked, and their number. With `is_code`, only literals count as values."""
         if self.allowed:
             return text, 0
         below = [] if is_code else secret_columns.secrets_below(text, is_secret_name)
         spans = _merged(
-            [*_known(text, self.known), *_shaped(text), *_keys(text), *_named(text, is_code), *_new(text, below)]
+            [
+                *_known(text, self.known),
+                *_by_form(text),
+                *_keys(text),
+                *_by_name(text, is_code),
+                *_unmasked(text, below),
+            ]
         )
         pieces, at = [], 0
         for start, end in spans:
@@ -48,13 +54,13 @@ class Secrets:
         return "".join([*pieces, text[at:]]), len(spans)
 
 
-def _new(text: str, spans: Iterable[Span]) -> Iterator[Span]:
-    """Those that are not masked already, wholly or in part."""
+def _unmasked(text: str, spans: Iterable[Span]) -> Iterator[Span]:
+    """The spans without a mask in them."""
     return ((start, end) for start, end in spans if MASK not in text[start:end])
 
 
 def known_secrets(namespace: Mapping[str, object], others: Iterable[str] = ()) -> tuple[str, ...]:
-    """The secrets that the environment and a notebook's variables hold, by their names; and `others`."""
+    """The values of secret names in the environment and a notebook's variables, and `others`; no short ones."""
     named = [*os.environ.items(), *((name, value) for name, value in list(namespace.items()) if type(value) is str)]
     found = [str(value).strip() for name, value in named if isinstance(name, str) and is_secret_name(name)]
     distinctive = [each for each in found if not each.isalpha() and not each.startswith("/")]
@@ -83,7 +89,7 @@ _SECRET_KEYS = frozenset(
     {"api", "access", "secret", "private", "auth", "account", "encryption", "signing", "master", "ssh", "service"}
     | {"subscription", "shared", "session", "hmac", "aes", "rsa", "license", "client", "consumer", "deploy", "storage"}
 )
-# What stands last in the name of something that is about a secret, and none.
+# Last words of names that are about a secret but hold none, as in `password_length`.
 _ABOUT = frozenset(
     {"name", "names", "id", "path", "file", "url", "uri", "length", "len", "type", "count", "field", "fields", "column"}
     | {"policy", "arn", "version", "label", "hint", "prompt", "pattern", "regex", "expires", "expiry", "ttl", "limit"}
@@ -105,7 +111,7 @@ _ABOUT = frozenset(
         "changed",
     }
 )
-# The tokens of language models.
+# Words before `token` in the vocabulary of language models, as in `eos_token`.
 _TOKENS = frozenset(
     {"pad", "eos", "bos", "unk", "sep", "cls", "mask", "special", "next", "image", "first", "last", "num", "max", "min"}
     | {"start", "end", "stop", "per", "sot", "eot", "decoder", "prompt", "current", "previous", "prev", "word", "sub"}
@@ -113,7 +119,7 @@ _TOKENS = frozenset(
 
 
 def is_secret_name(name: str) -> bool:
-    """Whether what has this name is a secret: `db_password`, `API_KEY`, `accessToken`; not `max_tokens`."""
+    """Whether a name is that of a secret: `db_password`, `API_KEY`, `accessToken`; not `max_tokens`."""
     words = [word.lower() for word in _WORDS.findall(name[-200:])]
     if not words or words[-1] in _ABOUT:
         return False
@@ -128,7 +134,7 @@ def is_secret_name(name: str) -> bool:
 
 
 def _is_key_name(name: str) -> bool:
-    """Whether this may be a key: `openai_key`, and `sort_key`."""
+    """Whether a name may be that of a secret key: `openai_key`, but also `sort_key`."""
     words = [word.lower() for word in _WORDS.findall(name[-200:])]
     return len(words) > 1 and words[-1] in ("key", "cookie", "signature", "sig", "auth")
 
@@ -139,7 +145,7 @@ def _is_random(value: str) -> bool:
 
 
 def _merged(spans: Iterable[Span]) -> list[Span]:
-    """Spans in order, those that overlap as one."""
+    """Sorted spans, overlapping ones merged."""
     merged: list[Span] = []
     for start, end in sorted(span for span in spans if span[0] < span[1]):
         if merged and start < merged[-1][1]:
@@ -157,7 +163,7 @@ def _known(text: str, secrets: Iterable[str]) -> Iterator[Span]:
             at = text.find(secret, at + len(secret))
 
 
-# --- by shape -----------------------------------------------------------------------------------------
+# --- by form ------------------------------------------------------------------------------------------
 
 
 def _anything(value: str) -> bool:
@@ -168,8 +174,8 @@ def _has_digit(value: str) -> bool:
     return any(map(str.isdigit, value))
 
 
-# Patterns, the secret in their last group if they have one; and what it must be besides.
-_SHAPES: tuple[tuple[re.Pattern[str], Callable[[str], bool]], ...] = tuple(
+# Patterns, each with a further check of the match; a pattern with a group masks only its last group.
+_FORMS: tuple[tuple[re.Pattern[str], Callable[[str], bool]], ...] = tuple(
     (re.compile(pattern), check)
     for pattern, check in (
         (r"(?<![A-Za-z0-9_-])sk-ant-[\w-]{4,}", _anything),
@@ -197,8 +203,8 @@ _SHAPES: tuple[tuple[re.Pattern[str], Callable[[str], bool]], ...] = tuple(
 )
 
 
-def _shaped(text: str) -> Iterator[Span]:
-    for pattern, check in _SHAPES:
+def _by_form(text: str) -> Iterator[Span]:
+    for pattern, check in _FORMS:
         for found in pattern.finditer(text):
             group = pattern.groups
             if check(found[group]) and not text.startswith(MASK, found.start(group)):
@@ -210,7 +216,7 @@ _KEY_ENDS = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
 
 
 def _keys(text: str) -> Iterator[Span]:
-    """Private keys as they stand in files, whole; one that has no end, as in a shortened text, to the text's end."""
+    """The spans of PEM private keys; one without its end line, as in shortened text, goes to the end of the text."""
     at = 0
     while begins := _KEY_BEGINS.search(text, at):
         ends = _KEY_ENDS.search(text, begins.end())
@@ -236,22 +242,22 @@ _NO_VALUE = re.compile(
     r"(?i)none|null|nil|nan|true|false|undefined|str|int|bytes|bool|float|any|object|optional|union|secretstr|string"
     r"|(?:self|os|args|cfg|config|settings|env|environ)\..*|\$.*|%\w*|[*•x.…-]+|yes|no|required|missing|invalid|redacted"
 )
-# What the summary of a frame says behind its name.
-_SHAPE = re.compile(r"[\d,]{1,20} (?:rows × |values \()|\d{1,9} columns?, rows ")
+# What follows the name in the title of a frame's summary.
+_FRAME_TITLE = re.compile(r"[\d,]{1,20} (?:rows × |values \()|\d{1,9} columns?, rows ")
 _AFTER_TEXT = re.compile(r"[\s),;+}\]]|\Z")
 MAX_ITEMS = 50
 MAX_LINE_CHARACTERS = 2_000
 
 
-def _named(text: str, is_code: bool) -> Iterator[Span]:
-    """What stands behind a name that says what it is: `password = "…"`, `'token': '…'`, `PASSWORD=…`."""
+def _by_name(text: str, is_code: bool) -> Iterator[Span]:
+    """The spans of values behind a secret name: `password = "…"`, `'token': '…'`, `PASSWORD=…`."""
     prose = _prose_of(text) if is_code else [(0, len(text))]
     for found in _names(text):
         is_secret = is_secret_name(found["name"])
         if not is_secret and not _is_key_name(found["name"]):
             continue
         for start, end in _values(text, found, prose):
-            if _counts(found["name"], text[start:end], is_secret):
+            if _is_secret_value(found["name"], text[start:end], is_secret):
                 yield start, end
     for pattern in (_PAIR, _FLAG, _TAG):
         for pair in pattern.finditer(text):
@@ -260,7 +266,10 @@ def _named(text: str, is_code: bool) -> Iterator[Span]:
 
 
 def _names(text: str) -> Iterator[re.Match[str]]:
-    """Names with a value behind them; in `Error: with password=…`, where the first only looks like one, the second."""
+    """Names followed by a sign (`=`, `:`) and a value.
+
+    After what looks like an annotation (`Error: with password=…`), the search goes on right behind the colon.
+    """
     at = 0
     while found := _NAME.search(text, at):
         yield found
@@ -268,18 +277,18 @@ def _names(text: str) -> Iterator[re.Match[str]]:
         at = found.start("sign") + 1 if is_annotated else found.end()
 
 
-def _counts(name: str, value: str, is_secret: bool) -> bool:
+def _is_secret_value(name: str, value: str, is_secret: bool) -> bool:
     if value.startswith(MASK) or not value.strip():
         return False
     if name.lower().endswith("pwd") and value[:1] in "/~" and not _is_random(value):  # the working directory
         return False
-    if name.lower() == "token" and len(value) < MIN_TOKEN_CHARACTERS:  # a word of a text, mostly
+    if name.lower() == "token" and len(value) < MIN_TOKEN_CHARACTERS:  # mostly a token of text, as in NLP
         return False
     return is_secret or _is_random(value)
 
 
 def _values(text: str, found: re.Match[str], prose: Sequence[Span]) -> Iterator[Span]:
-    """Where the values of a name stand: several in brackets, none where the name ends a text, as in a question."""
+    """The spans of a name's values: several in brackets, none if the quote after the name closes a string."""
     opening = _QUOTE.match(text, found.end())
     if opening is None:
         if "\n" not in found["gap"] and _is_within(found.start(), prose):
@@ -305,7 +314,7 @@ _ENDS = {
 
 
 def _closing(text: str, start: int, quote: str) -> int:
-    """Where a string ends that has begun here: at its line's end, where its closing quote is cut off."""
+    """The end of the string that begins at `start`; the end of its line if the closing quote is missing."""
     found = _ENDS[quote].match(text, start) if quote in _ENDS else None
     if found is not None:
         return found.end()
@@ -314,18 +323,23 @@ def _closing(text: str, start: int, quote: str) -> int:
 
 
 def _is_closing(text: str, found: re.Match[str], quote: str) -> bool:
-    """Whether this quote ends the string in which the name stands."""
+    """Whether the quote after a name closes the string that the name is in."""
     line = text[max(text.rfind("\n", 0, found.start()) + 1, found.start() - MAX_LINE_CHARACTERS) : found.end()]
     return len(re.findall(rf"(?<!\w){quote[-1]}|{quote[-1]}(?!\w)", line)) % 2 == 1
 
 
 def _bare(text: str, found: re.Match[str]) -> Iterator[Span]:
-    """A value without quotes."""
+    """The span of a value without quotes, unless it is a call, a placeholder or prose."""
     value = _BARE.match(text, found.end())
     if value is None or found["sign"] in ("==", "===", "!="):
         return
     is_call = text[value.end() : value.end() + 1] in ("(", "[")
-    if is_call or _SHAPE.match(text, value.start()) or _NO_VALUE.fullmatch(value[0]) or _is_prose(text, found, value):
+    if (
+        is_call
+        or _FRAME_TITLE.match(text, value.start())
+        or _NO_VALUE.fullmatch(value[0])
+        or _is_prose(text, found, value)
+    ):
         return
     yield value.start(), value.start() + max(1, len(value[0].rstrip(".:")))
 
@@ -337,7 +351,7 @@ _NO_CODE = re.compile(
 
 
 def _prose_of(code: str) -> list[Span]:
-    """Where names and values need no quotes: strings, comments, and the lines of magics and of the shell."""
+    """The spans of code where values need no quotes: strings, comments, magics and shell lines."""
     if code.lstrip().startswith("%%"):
         return [(0, len(code))]
     found: list[Span] = []
@@ -354,6 +368,6 @@ def _is_within(at: int, spans: Sequence[Span]) -> bool:
 
 
 def _is_prose(text: str, found: re.Match[str], value: re.Match[str]) -> bool:
-    """`Password: must be longer`, and the like."""
+    """Whether a value without quotes is a word of prose, as in `Password: must be longer`."""
     following = text[value.end() : value.end() + 3]
     return found["sign"] == ":" and value[0].isalpha() and following[:1] == " " and following[1:2].isalpha()

@@ -1,4 +1,4 @@
-"""Short forms of text that many modules need: plurals, one line, a bounded length, text that can be encoded."""
+"""Text helpers that many modules need: plurals, one line, a bounded length, code blocks, lengths in bytes."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ def plural(count: int, one: str, many: str = "") -> str:
 
 
 def join_line(text: str) -> str:
-    """A text on one line: runs of white space become one space."""
+    """A text on one line: each run of white space becomes one space."""
     return " ".join(text.split())
 
 
 def short(text: str, limit: int) -> str:
-    """A text of at most `limit` characters; a cut one ends in `…`."""
+    """A text cut to at most `limit` characters; a cut one ends in `…`."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def short_line(text: str, limit: int) -> str:
-    """A text on one line of at most `limit` characters."""
+    """A text on one line, cut to at most `limit` characters."""
     return short(join_line(text), limit)
 
 
 def shortened_note(kept: int, length: int) -> str:
-    """The note where a text is cut, with both lengths in characters."""
+    """The note at a cut, with the kept and the whole length in characters."""
     return f"… [shortened: {kept:,} of {length:,} characters]"
 
 
 def truncated(text: str, limit: int) -> str:
-    """A text of at most `limit` characters, and below a cut one a note of how long it was."""
+    """A text cut to at most `limit` characters, followed by a note of its whole length if it is cut."""
     return text if len(text) <= limit else f"{text[:limit]}\n{shortened_note(limit, len(text))}"
 
 
@@ -62,5 +62,5 @@ def fenced(text: str, language: str) -> str:
 
 
 def byte_length(text: str) -> int:
-    """The bytes of a text in UTF-8; a lone surrogate counts three."""
+    """The length of a text in bytes of UTF-8; a lone surrogate counts three."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))

@@ -1,4 +1,4 @@
-"""Rough token counts of content by its length, with no network."""
+"""Token estimates of content from its length, without a request to the API."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from ..conversation.turns import Block
 from . import pdf
 from .text import byte_length
 
-# Of English text, roughly; of scripts that take three bytes for a character, a character is about a token.
+# Roughly that of English text; in scripts of three bytes a character, a character is about a token.
 BYTES_PER_TOKEN = 3.5
-# The same for text that is mostly ASCII, such as Claude's replies and the JSON of a request.
+# The same in characters, for text that is mostly ASCII, such as Claude's replies and the JSON of a request.
 CHARACTERS_PER_TOKEN = BYTES_PER_TOKEN
-# An image costs one token for each square of so many pixels a side (CLAUDE_API.md §3).
+# An image is one token for each square of so many pixels a side (CLAUDE_API.md §3).
 SQUARE_PIXELS = 28
-# What an image of unknown size costs at most on older models (CLAUDE_API.md §3).
+# The most tokens that an image has on older models (CLAUDE_API.md §3), for an image of unknown size.
 IMAGE_TOKENS = 1_568
 
 
-# What a page of a PDF costs at most, usually (docs.anthropic.com, PDF support: 1,500 to 3,000 tokens of text).
+# The usual maximum for a page of a PDF (docs.anthropic.com, PDF support: 1,500 to 3,000 tokens of text).
 PDF_PAGE_TOKENS = 3_000
 
 
 def of_text(text: str) -> int:
-    """The tokens of a text."""
+    """The estimated tokens of a text."""
     return math.ceil(byte_length(text) / BYTES_PER_TOKEN)
 
 
 def of_blocks(content: Iterable[Block]) -> int:
-    """The tokens of content blocks: text by its length, an image by its size, any other by its JSON."""
+    """The estimated tokens of content blocks: text by its length, an image by its size, others by their JSON."""
     return sum(_of_block(block) for block in content)
 
 
@@ -49,7 +49,7 @@ def _of_block(block: Block) -> int:
 
 
 def _of_document(block: Block) -> int:
-    """Plain text by its length, a PDF by its pages; one page, where they are not known."""
+    """The estimated tokens of a document: plain text by its length, a PDF by its pages (one if unknown)."""
     source = block["source"]
     if source["type"] == "text":
         return of_text(f"{block.get('title') or ''}{source['data']}")

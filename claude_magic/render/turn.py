@@ -131,7 +131,7 @@ def answer_outputs(turn: Turn, inert: markdown.Inert | None = None) -> list[Bund
     cited = whole_text(text_with_references(turn.reply))
     if not cited.strip():
         return []
-    if json_reply.asked_for(turn.params) and (data := whole_text(structured_output.said(turn))).strip():
+    if json_reply.asked_for(turn.params) and (data := whole_text(structured_output.json_text(turn))).strip():
         return [_data(cited.removesuffix(data).strip(), data)]
     bundles = [
         {"text/markdown": part.markdown, "text/plain": printable(markdown.unmarked(part.source).strip("\n"))}

@@ -1,1 +1,1 @@
-"""Claude calls the notebook: functions, approval, and structured output."""
+"""Tools that Claude calls in the notebook: functions, approval, calls; and structured output."""

@@ -1,7 +1,7 @@
-"""Whether a tool may run: by the reader's setting, or by asking the reader.
+"""Approval of tool calls, by the setting `ClaudeMagic.approve` or by asking the reader.
 
-`always` runs without asking, `never` does not run, `ask` asks each time. A tool that only reads runs without asking,
-unless the reader has set otherwise for its name.
+`always` runs without asking, `never` does not run, `ask` asks each time. A read-only tool runs without asking, unless
+the setting names it.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ REFUSED = "The reader refused this call, and it was not run. Do not try it again
 SET_TO_NEVER = "The reader has set that this tool is not to run."
 NOBODY = "There was nobody to ask whether this call may run, so it was not run."
 
-# Asks whether a tool of this name may run with these arguments; `None` where nobody can be asked.
+# Asks the reader whether the tool of this name may run with these arguments; None if nobody can be asked.
 Ask = Callable[[str, Mapping[str, Any]], bool | None]
 
 
 def policy(wanted: str | Mapping[str, str], tool: Tool) -> str:
-    """Which of `CHOICES` holds for a tool. Of a mapping, its own name counts before `*`, which is for all others."""
+    """The one of `CHOICES` for a tool. In a mapping, its name counts before `*`, which is for all others."""
     if isinstance(wanted, str):
         chosen = wanted
     elif tool.name in wanted:
@@ -34,7 +34,7 @@ def policy(wanted: str | Mapping[str, str], tool: Tool) -> str:
 
 
 def approval(wanted: str | Mapping[str, str], ask: Ask) -> Approve:
-    """What says of a call why it must not run."""
+    """A function that checks a tool call: it returns why the call must not run, or an empty text if it may."""
 
     def approve(tool: Tool, given: Mapping[str, Any]) -> str:
         chosen = policy(wanted, tool)
@@ -47,7 +47,7 @@ def approval(wanted: str | Mapping[str, str], ask: Ask) -> Approve:
 
 
 def check(wanted: str | Mapping[str, str], tools: Iterable[Tool], *, can_ask: bool) -> None:
-    """Raise `UsageError` where a tool asks for approval, and nobody can be asked."""
+    """Raise `UsageError` if a tool needs approval and nobody can be asked."""
     asking = [tool.name for tool in tools if policy(wanted, tool) == ASK]
     if asking and not can_ask:
         raise UsageError(
@@ -57,7 +57,7 @@ def check(wanted: str | Mapping[str, str], tools: Iterable[Tool], *, can_ask: bo
 
 
 def wrong(wanted: Any) -> str:
-    """What is wrong with a setting of who may run; nothing, where it can be one."""
+    """The error in a value of the setting `approve`; empty if it is valid."""
     if isinstance(wanted, str):
         return "" if wanted in CHOICES else f"approve is one of {', '.join(CHOICES)}, not {wanted!r}."
     if not isinstance(wanted, Mapping) or not all(isinstance(each, str) for each in wanted):

@@ -1,7 +1,7 @@
-"""Run a coroutine while the kernel's own event loop is busy with the cell that waits for it.
+"""Run coroutines from a cell, while the kernel's own event loop is blocked by that cell.
 
-The kernel's loop cannot continue before the cell is done, so coroutines run on a loop of their own, in a thread. It
-lives as long as the kernel: a connection that one call opened there serves the next. This is the module's one global.
+They run on a second event loop, in a thread of its own. It lives as long as the kernel, so that calls can share
+connections. This loop is the module's one global.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from collections.abc import Awaitable
 from concurrent import futures
 from typing import Any
 
-# How long something that was interrupted may take to put itself in order.
+# How long a cancelled coroutine may take to clean up.
 GRACE_SECONDS = 2.0
 
 
 def result(awaitable: Awaitable[Any]) -> Any:
-    """What an awaitable comes to. An Interrupt cancels it, and is raised."""
-    running = asyncio.run_coroutine_threadsafe(_ended(awaitable), _loop())
+    """Wait for an awaitable and return its result. An Interrupt cancels it and raises `KeyboardInterrupt`."""
+    future = asyncio.run_coroutine_threadsafe(_as_coroutine(awaitable), _loop())
     try:
-        return running.result()
+        return future.result()
     except KeyboardInterrupt:
-        running.cancel()
-        futures.wait([running], GRACE_SECONDS)
+        future.cancel()
+        futures.wait([future], GRACE_SECONDS)
         raise
 
 
-async def _ended(awaitable: Awaitable[Any]) -> Any:
+async def _as_coroutine(awaitable: Awaitable[Any]) -> Any:
     return await awaitable
 
 

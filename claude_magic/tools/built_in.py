@@ -1,4 +1,4 @@
-"""The built-in tools `python`, `variables` and `read_file`, each offered only where a cell names it."""
+"""The built-in tools `python`, `variables` and `read_file`; a cell offers those that its `--tools` names."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 MAX_FILE_BYTES = 10_000_000
 MAX_NAMES = 500
 _PICTURES = (".png", ".jpg", ".jpeg", ".gif", ".webp")
-# Whose `shape` and `columns` are asked for: those of other classes are other people's code.
+# Libraries whose `shape` and `columns` are read: in other classes these attributes may run any code.
 _SHAPED = ("numpy", "pandas", "polars", "pyarrow", "xarray")
 _SIZED = (str, bytes, list, tuple, dict, set, frozenset)
 
 
 def built_in_tools(shell: InteractiveShell, folder: Path) -> Mapping[str, functions.Tool]:
-    """The tools by name; `folder` is the one that `read_file` reads in."""
-    reading = (functions.of(_variables(shell), "variables"), functions.of(_read_file(folder), "read_file"))
-    found = (functions.of(_python(shell), "python"), *(_read_only(tool) for tool in reading))
+    """The tools by name; `read_file` reads only in `folder`."""
+    readers = (functions.of(_variables(shell), "variables"), functions.of(_read_file(folder), "read_file"))
+    found = (functions.of(_python(shell), "python"), *(_read_only(tool) for tool in readers))
     return {tool.name: tool for tool in found}
 
 
@@ -70,8 +70,10 @@ def _run(code: types.CodeType, shell: InteractiveShell) -> Any:
 
 @contextmanager
 def _without_keys() -> Iterator[None]:
-    """Take the API's keys out of the environment while Claude's code runs. It is a courtesy, no prison: what runs in
-    the kernel can read all that the kernel holds."""
+    """Remove the API's keys from the environment while Claude's code runs.
+
+    This only avoids accidents, it is no sandbox: code in the kernel can read all of the kernel's memory.
+    """
     held = {name: os.environ.pop(name) for name in list(os.environ) if _is_key(name)}
     try:
         yield
@@ -95,7 +97,7 @@ def _variables(shell: InteractiveShell) -> Callable[[], str]:
 
 
 def _kind(value: Any) -> str:
-    """What a value is, without running code of its class."""
+    """The type of a value, with its length, shape or columns; for unknown classes only the type."""
     kind = type(value)
     named = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__.partition('.')[0]}.{kind.__name__}"
     if kind in _SIZED:
@@ -104,9 +106,9 @@ def _kind(value: Any) -> str:
         return named
     shape = getattr(value, "shape", None)
     columns = getattr(value, "columns", ()) if isinstance(shape, tuple) and len(shape) == 2 else ()
-    said = f"{named} of shape {' × '.join(map(str, shape))}" if isinstance(shape, tuple) else named
+    shaped = f"{named} of shape {' × '.join(map(str, shape))}" if isinstance(shape, tuple) else named
     listed = ", ".join(str(each) for each in list(columns)[:20])
-    return f"{said}, columns {listed}{', …' if len(columns) > 20 else ''}" if listed else said
+    return f"{shaped}, columns {listed}{', …' if len(columns) > 20 else ''}" if listed else shaped
 
 
 def _read_file(folder: Path) -> Callable[[str], Any]:
@@ -118,7 +120,7 @@ def _read_file(folder: Path) -> Callable[[str], Any]:
 
 
 def _inside(path: str, folder: Path) -> Path:
-    """A path in a folder, links followed. Raises `PermissionError` for one that leads out of it, or is hidden."""
+    """The resolved path inside a folder, links followed. Raises `PermissionError` if it is outside, or hidden."""
     found = (folder / path).resolve()
     if not found.is_relative_to(folder):
         raise PermissionError(f"{path} is not in the notebook's folder.")

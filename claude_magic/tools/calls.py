@@ -1,6 +1,6 @@
-"""Run Claude's calls of the notebook's tools: each at most once, in the kernel's main thread, with one result.
+"""Run Claude's tool calls in the notebook: each at most once, in the kernel's main thread, with one result.
 
-Whatever a tool does, its result is content that the API takes: bounded, its secrets masked, with no key of ours in it.
+The result, even of a failing tool, is content that the API takes: bounded, secrets masked, without the API's keys.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from .functions import ArgumentsRefused, Tool
 
 MAX_RESULT_TOKENS = 8_000
 MAX_RESULT_IMAGES = 5
-# Of an exception, the innermost calls that are not ours.
+# The innermost frames of an exception that are the reader's own.
 MAX_FRAMES = 4
 INTERRUPTED = "The reader interrupted this tool while it ran. It may have done a part of what it does."
 NOTHING = "(it returned nothing)"
 
 _MACHINERY = ("pydantic", "asyncio", "anthropic", "concurrent", "ast.py")
 
-# Why a call must not run, as Claude is told; nothing, where it may.
+# Checks a call: returns why it must not run, a text for Claude; empty if it may run.
 Approve = Callable[[Tool, Mapping[str, Any]], str]
 
 
 class ToolCalls:
-    """The tools that a cell offers, and the calls that Claude makes of them: at most `limit`.
+    """The tools that a cell offers, and the results of Claude's calls, at most `limit`.
 
-    `check` raises `UsageError` where calls could not be approved.
+    `approve` returns why a call must not run; `check` raises `UsageError` if nobody could approve the calls.
     """
 
     def __init__(
@@ -62,22 +62,25 @@ class ToolCalls:
 
     @property
     def definitions(self) -> list[Mapping[str, Any]]:
-        """What the API is told."""
+        """The definitions of the tools, in wire form."""
         return [tool.definition for tool in self._tools.values()]
 
     @property
     def exhausted(self) -> bool:
-        """Whether Claude made as many calls as it may."""
+        """Whether Claude has made `limit` calls."""
         return bool(self._tools) and len(self._results) >= self._limit
 
     def answer(self, call: Block) -> Block:
-        """Run a call; its result, as a block. Raises `KeyboardInterrupt`, and then `leave` has what there is to say."""
+        """Run a call, if it did not run before, and return its `tool_result` block.
+
+        Raises `KeyboardInterrupt`; `leave` gives the result then.
+        """
         if call["id"] not in self._begun:
             self._results[call["id"]] = self._answer(call)
         return self.leave(call)
 
     def leave(self, call: Block) -> Block:
-        """The result of a call that is not waited for any longer."""
+        """The `tool_result` block of a call as it is now: its result, or that it did not run or was interrupted."""
         known = self._results.get(call["id"])
         return known or not_run(call, *([INTERRUPTED] if call["id"] in self._begun else []))
 
@@ -101,7 +104,10 @@ class ToolCalls:
 
 
 def run(tool: Tool, given: Mapping[str, Any], masking: Secrets | None = None) -> tuple[list[Block], dict[str, bool]]:
-    """What a tool gives, shows and prints, as content; and `is_error`, where it failed. Raises `KeyboardInterrupt`."""
+    """Run a tool: what it returns, displays and prints, as content blocks, and `{"is_error": True}` if it failed.
+
+    Raises only `KeyboardInterrupt`.
+    """
     from IPython.utils.capture import capture_output
 
     secrets = environment_secrets()
@@ -117,21 +123,21 @@ def run(tool: Tool, given: Mapping[str, Any], masking: Secrets | None = None) ->
             content = [_text(f"These arguments do not fit, and {tool.name} was not run.\n{error}")]
         except KeyboardInterrupt:
             raise
-        except BaseException as error:  # a SystemExit, too: nothing that a tool does ends the kernel
+        except BaseException as error:  # SystemExit too: a tool must not end the kernel
             content = _failure(error)
     shown = [_text(captured.stdout), *_displayed(captured.outputs), _text(captured.stderr)]
     return _bounded([*shown, *content], secrets, masking or Secrets()) or [_text(NOTHING)], failed
 
 
 def _flush_figures() -> None:
-    """Display the figures that are to be shown at the end of a cell, where matplotlib draws into the notebook."""
+    """Display now the matplotlib figures that the inline backend would show at the end of the cell."""
     inline = sys.modules.get("matplotlib_inline.backend_inline")
     if inline is not None:
         inline.flush_figures()
 
 
 def content_of(value: Any, name: str) -> Sequence[Block]:
-    """A value as content: text and pictures as they are, all else as a prompt shows it."""
+    """A tool's value as content blocks: text and images as they are, others as a prompt shows them."""
     if value is None:
         return []
     if isinstance(value, str):
@@ -144,7 +150,7 @@ def content_of(value: Any, name: str) -> Sequence[Block]:
 
 
 def _is_block(value: Any) -> bool:
-    """Whether this is text or a picture in the API's own form, as the SDK's tools give it."""
+    """Whether a value is a text or base64 image block in wire form, as the SDK's tools return."""
     if not isinstance(value, Mapping):
         return False
     if value.get("type") == "text":
@@ -154,10 +160,10 @@ def _is_block(value: Any) -> bool:
 
 
 def _failure(error: BaseException) -> Sequence[Block]:
-    """What an exception says, and where: the SDK's `ToolError` says it in content of its own."""
-    said = getattr(error, "content", None)
-    if type(error).__name__ == "ToolError" and isinstance(said, str | list):
-        return content_of(said, "")
+    """The message and innermost frames of an exception; of the SDK's `ToolError`, its own content."""
+    content = getattr(error, "content", None)
+    if type(error).__name__ == "ToolError" and isinstance(content, str | list):
+        return content_of(content, "")
     own = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__) if not _is_machinery(frame)]
     found = traceback.StackSummary.extract(own)
     where = [f"  {frame.name}, line {frame.lineno}: {frame.line}" for frame in found[-MAX_FRAMES:]]
@@ -165,14 +171,14 @@ def _failure(error: BaseException) -> Sequence[Block]:
 
 
 def _is_machinery(frame: FrameType) -> bool:
-    """Whether a frame is of this package, or of the libraries between it and the reader's code."""
+    """Whether a frame belongs to this package, or to the libraries that it calls tools through."""
     package = str(frame.f_globals.get("__name__")).partition(".")[0]
     path = Path(frame.f_code.co_filename)
     return package == __name__.partition(".")[0] or any(part in _MACHINERY for part in path.parts)
 
 
 def _displayed(outputs: Iterable[Any]) -> list[Block]:
-    """What was displayed: as a picture where there is one, else as Markdown or plain text."""
+    """Displayed outputs as content blocks: an image if there is one, else Markdown or plain text."""
     found = []
     for output in outputs:
         data = output.data or {}
@@ -194,7 +200,7 @@ def _text(text: str) -> Block:
 
 
 def _bounded(content: Iterable[Block], secrets: tuple[str, ...], masking: Secrets) -> list[Block]:
-    """Content of a bounded length, of what the API takes: no blank text, only so many pictures, text in one piece."""
+    """Content within the API's limits: secrets masked, neighbouring texts merged, no blank text, few images."""
     texts, images = list[str](), list[Block]()
     kept = list[Block]()
     for block in content:

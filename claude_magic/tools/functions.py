@@ -1,7 +1,7 @@
-"""Python functions → tools: their definitions for the API, and calls with checked arguments.
+"""Python functions → tools: definitions for the API, and calls with validated arguments.
 
-The schema is made from the signature by pydantic, which also checks the arguments before anything runs. A tool of the
-SDK (`beta_tool`) brings its own definition.
+Pydantic makes the schema from the signature, and validates the arguments before the function runs. An SDK tool
+(`beta_tool`) has its own definition.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from ..content.safely import one_line
 from ..errors import UsageError
 from .typed_dict import with_extended_typed_dicts
 
-# The API's own rule for the name of a tool.
+# The API's rule for the name of a tool.
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
-# What a default says of a parameter that has no annotation.
-_TELLING_DEFAULTS = (bool, int, float, str)
+# The types of a default value that can stand for a missing annotation.
+_DEFAULT_TYPES = (bool, int, float, str)
 _ADVICE = "Nothing was sent."
 
 
 class ArgumentsRefused(ValueError):
-    """What Claude gave does not fit the function's signature; the function did not run."""
+    """Claude's arguments do not fit the function's signature; the function did not run."""
 
 
 @dataclass(frozen=True)
 class Tool:
-    """Something that Claude can call: `definition` is what the API is told, in wire form.
+    """A tool that Claude can call; `definition` is the API's parameter, in wire form.
 
-    `call` takes the arguments that Claude gave, and returns a value or an awaitable; it raises `ArgumentsRefused`
-    before it runs anything. `reads_only` says that nothing can come of a call but its result.
+    `call` takes Claude's arguments and returns a value or an awaitable; it raises `ArgumentsRefused` before it runs
+    anything. `reads_only` says that a call has no side effects.
     """
 
     name: str
@@ -44,9 +44,9 @@ class Tool:
 
 
 def named(wanted: str, namespace: Mapping[str, Any], built_in: Mapping[str, Tool]) -> tuple[Tool, ...]:
-    """The tools of a list of names, `a,obj.method`; the notebook's own come before the built-in ones.
+    """The tools in a comma-separated list of names, `a,obj.method`; a function in the notebook hides a built-in tool.
 
-    Raises `UsageError` for what is no function, or cannot be told to Claude.
+    Raises `UsageError` for a name that does not exist, is no function, or has no schema for the API.
     """
     found = [_found(name, namespace, built_in) for name in wanted.split(",")]
     for at, tool in enumerate(found):
@@ -59,7 +59,7 @@ def named(wanted: str, namespace: Mapping[str, Any], built_in: Mapping[str, Tool
 
 
 def of(value: Any, name: str) -> Tool:
-    """A function, a method, anything that can be called, or an SDK tool, as a tool. Raises `UsageError`."""
+    """Make a tool from a callable or an SDK tool. Raises `UsageError` if that is not possible."""
     if callable(getattr(value, "to_dict", None)) and callable(getattr(value, "call", None)):
         return _checked(_of_sdk(value, name))
     if not callable(value):
@@ -104,16 +104,16 @@ def _checked(tool: Tool) -> Tool:
 
 
 def _of_sdk(tool: Any, name: str) -> Tool:
-    """`beta_tool` and its kin (SDK 2.12, lib/tools/_beta_functions.py), by what they can do: nothing is imported."""
+    """A tool of `beta_tool` and similar (SDK 2.12, lib/tools/_beta_functions.py), by its methods, without an import."""
     try:
-        told = {key: value for key, value in dict(tool.to_dict()).items() if key != "cache_control"}
-        return Tool(str(told["name"]), told, lambda given: _called_by_sdk(tool, given))
+        definition = {key: value for key, value in dict(tool.to_dict()).items() if key != "cache_control"}
+        return Tool(str(definition["name"]), definition, lambda given: _call_sdk_tool(tool, given))
     except Exception as error:
         failure = one_line(error)
     raise UsageError(f"--tools {name}: its to_dict() fails ({failure}).", advice=_ADVICE)
 
 
-def _called_by_sdk(tool: Any, given: Mapping[str, Any]) -> Any:
+def _call_sdk_tool(tool: Any, given: Mapping[str, Any]) -> Any:
     try:
         return tool.call(dict(given))
     except ValueError as error:
@@ -132,10 +132,10 @@ def _of_function(function: Callable[..., Any], name: str) -> Tool:
     doc = _documentation(function)
     parameters = _parameters(function, name)
     model = _arguments(parameters, doc, name)
-    told = {"name": last, "input_schema": _schema(model, name)}
+    definition = {"name": last, "input_schema": _schema(model, name)}
     if doc.description:
-        told["description"] = doc.description
-    return Tool(last, told, lambda given: _called(function, parameters, model, given))
+        definition["description"] = doc.description
+    return Tool(last, definition, lambda given: _call_function(function, parameters, model, given))
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class _Documentation:
 
 
 def _documentation(function: Callable[..., Any]) -> _Documentation:
-    """What a docstring says, in Google's, NumPy's or Sphinx's form."""
+    """The description and parameters in a docstring of Google's, NumPy's or Sphinx's style."""
     import docstring_parser
 
     own = function if inspect.isroutine(function) or inspect.isclass(function) else type(function).__call__
@@ -154,22 +154,22 @@ def _documentation(function: Callable[..., Any]) -> _Documentation:
         text = inspect.getdoc(getattr(function, "func", function)) or ""
     try:
         parsed = docstring_parser.parse(text)
-    except Exception:  # a form of its own
+    except Exception:  # another style
         return _Documentation(text.strip(), {})
-    said = [parsed.short_description, parsed.long_description]
+    texts = [parsed.short_description, parsed.long_description]
     if parsed.returns is not None and parsed.returns.description:
-        said.append(f"Returns: {parsed.returns.description}")
+        texts.append(f"Returns: {parsed.returns.description}")
     described = {each.arg_name.split()[0].rstrip(":"): each.description for each in parsed.params if each.arg_name}
     return _Documentation(
-        "\n\n".join(each for each in said if each), {key: value for key, value in described.items() if value}
+        "\n\n".join(each for each in texts if each), {key: value for key, value in described.items() if value}
     )
 
 
 def _parameters(function: Callable[..., Any], name: str) -> list[inspect.Parameter]:
-    """What Claude can give: each parameter with a type. Raises `UsageError`."""
+    """The parameters that Claude can give, each with a type. Raises `UsageError` if one has none."""
     try:
         found = list(inspect.signature(function, eval_str=True).parameters.values())
-    except Exception as error:  # none, as of some that are written in C, or an annotation that cannot be read
+    except Exception as error:  # no signature, as for some C functions, or an annotation that cannot be evaluated
         failure = one_line(error)
     else:
         if any(each.kind is inspect.Parameter.VAR_POSITIONAL for each in found):
@@ -184,7 +184,7 @@ def _parameters(function: Callable[..., Any], name: str) -> list[inspect.Paramet
 def _typed(parameter: inspect.Parameter, name: str) -> inspect.Parameter:
     if parameter.annotation is not inspect.Parameter.empty:
         return parameter
-    if type(parameter.default) in _TELLING_DEFAULTS:
+    if type(parameter.default) in _DEFAULT_TYPES:
         return parameter.replace(annotation=type(parameter.default))
     raise UsageError(
         f"--tools {name}: its parameter {parameter.name} has no annotation, and Claude must know what to give.",
@@ -193,7 +193,10 @@ def _typed(parameter: inspect.Parameter, name: str) -> inspect.Parameter:
 
 
 def _arguments(parameters: Iterable[inspect.Parameter], doc: _Documentation, name: str) -> Any:
-    """A pydantic model of the arguments. Its fields are numbered: pydantic takes not every name that Python does."""
+    """A pydantic model of the arguments. Its fields are numbered, since pydantic refuses some names that Python allows.
+
+    Raises `UsageError` if pydantic cannot make it.
+    """
     import pydantic
 
     fields: dict[str, Any] = {}
@@ -216,16 +219,16 @@ def _arguments(parameters: Iterable[inspect.Parameter], doc: _Documentation, nam
 
 
 def _description(annotation: Any) -> str | None:
-    """What `Annotated` says of a parameter: text, pydantic's `Field(description=…)`, or a `Doc`."""
+    """The description of a parameter in `Annotated`: text, pydantic's `Field(description=…)`, or a `Doc`."""
     for each in getattr(annotation, "__metadata__", ()):
-        said = each if isinstance(each, str) else getattr(each, "description", getattr(each, "documentation", None))
-        if isinstance(said, str) and said:
-            return said
+        text = each if isinstance(each, str) else getattr(each, "description", getattr(each, "documentation", None))
+        if isinstance(text, str) and text:
+            return text
     return None
 
 
 def _schema(model: Any, name: str) -> dict[str, Any]:
-    """The JSON schema of the arguments, without the titles that pydantic makes of their names."""
+    """The JSON schema of the arguments, without the titles that pydantic makes from their names."""
     from pydantic.json_schema import GenerateJsonSchema
 
     class Untitled(GenerateJsonSchema):
@@ -234,7 +237,7 @@ def _schema(model: Any, name: str) -> dict[str, Any]:
 
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a default that JSON has not is left out
+            warnings.simplefilter("ignore")  # pydantic warns of a default that is not JSON, and leaves it out
             schema: dict[str, Any] = model.model_json_schema(schema_generator=Untitled)
     except Exception as error:
         failure = one_line(error).partition(" For further")[0]
@@ -251,7 +254,7 @@ def _not_json(name: str, failure: str) -> UsageError:
     )
 
 
-def _called(
+def _call_function(
     function: Callable[..., Any], parameters: Iterable[inspect.Parameter], model: Any, given: Mapping[str, Any]
 ) -> Any:
     import pydantic
@@ -272,6 +275,6 @@ def _called(
 
 
 def _wrong(errors: Callable[..., Any]) -> str:
-    """What pydantic found, a line each."""
+    """The errors that pydantic found, one on each line."""
     found = errors(include_url=False, include_input=False, include_context=False)
     return "\n".join(f"{'.'.join(str(part) for part in each['loc'])}: {each['msg']}" for each in found)

@@ -1,7 +1,7 @@
-"""A JSON schema as the API takes it for structured output; keywords that it does not take become a description.
+"""JSON schemas → the subset that the API takes for structured output; other keywords become descriptions.
 
 The rules are those of the SDK (2.12, lib/_parse/_transform.py) and of the structured outputs page. What the API cannot
-enforce at all (free keys, any type, a type that contains itself) is refused here, with its place.
+enforce at all (free keys, any type, a type that contains itself) raises `UsageError` with its path.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ Schema = dict[str, Any]
 _FORMATS = ("date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid")
 _KINDS = ("object", "array", "string", "integer", "number", "boolean", "null")
 _SILENT = ("$schema", "$id", "$comment", "discriminator", "additionalProperties", "unevaluatedProperties")
-LIST, VALUE = "items", "value"  # the property that holds what is no object itself
+LIST, VALUE = "items", "value"  # the property around a schema that is not an object
 
 
 def api_schema(schema: Mapping[str, Any], name: str) -> tuple[Schema, str]:
-    """The schema for `output_config.format`, and the property that holds what is asked for; empty for an object.
+    """The schema for `output_config.format`, and the property around one that is not an object (else empty).
 
-    Raises `UsageError`, with the place, for what the API cannot keep to. `name` is what the user calls it.
+    `name` is the user's expression. Raises `UsageError` with the path of what the API cannot enforce.
     """
     defined = {**_mapping(schema.get("definitions")), **_mapping(schema.get("$defs"))}
     rest = {key: value for key, value in schema.items() if key not in ("definitions", "$defs")}
@@ -59,8 +59,8 @@ def _transformed(schema: Any, where: str) -> Schema:
     elif made.get("type") == "string" and left.get("format") in _FORMATS:
         made["format"] = left.pop("format")
     if left:
-        said = "{" + ", ".join(f"{key}: {value}" for key, value in left.items()) + "}"
-        made["description"] = f"{made['description']}\n\n{said}" if "description" in made else said
+        rest = "{" + ", ".join(f"{key}: {value}" for key, value in left.items()) + "}"
+        made["description"] = f"{made['description']}\n\n{rest}" if "description" in made else rest
     return made
 
 
@@ -72,7 +72,7 @@ def _local(reference: Any, where: str) -> str:
 
 
 def _take_kind(left: Schema, made: Schema, where: str) -> None:
-    """Type, alternatives or literals: one of them there must be."""
+    """Move type, alternatives or literals from `left` to `made`. Raises `UsageError` if there is none of them."""
     kind = left.pop("type", None)
     given = {key: left.pop(key) for key in ("anyOf", "oneOf", "allOf", "enum", "const") if key in left}
     if "const" in given:
@@ -90,8 +90,8 @@ def _take_kind(left: Schema, made: Schema, where: str) -> None:
     else:
         kind = kind or ("object" if "properties" in left else "array" if "items" in left else None)
         if kind not in _KINDS:
-            said = "may be anything" if kind is None else f"has the type {kind!r}"
-            raise UsageError(f"--schema: {where} {said}; the API takes {', '.join(_KINDS)}.")
+            fault = "may be anything" if kind is None else f"has the type {kind!r}"
+            raise UsageError(f"--schema: {where} {fault}; the API takes {', '.join(_KINDS)}.")
         made["type"] = kind
 
 
@@ -146,7 +146,7 @@ def _references(schema: Any) -> Iterator[str]:
 
 
 def _check_references(made: Schema, defs: Mapping[str, Schema], name: str) -> None:
-    """Each reference leads somewhere, and none back to itself: the API takes no recursive schema."""
+    """Raise `UsageError` for a reference without a definition, or a recursive schema, which the API refuses."""
     graph = {key: set(_references(schema)) for key, schema in {**defs, "": made}.items()}
     for missing in {each for targets in graph.values() for each in targets} - defs.keys():
         raise UsageError(f"--schema: {name} refers to {missing!r}, which is not in the schema.")

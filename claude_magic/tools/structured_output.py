@@ -1,4 +1,4 @@
-"""`--schema`: the type that a reply has to fit, and the validated value that is made from it."""
+"""Structured output (`--schema`): the type of a reply, and the validated value of a JSON reply."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ _STOPS = {
 Path = Sequence[str | int]
 
 
-class _Wrong(ValueError):
-    """What does not fit: places, each with what is wrong there."""
+class _Misfit(ValueError):
+    """A value does not fit the schema; `found` are the paths of the errors, each with its message."""
 
     def __init__(self, found: Sequence[tuple[Path, str]]) -> None:
         super().__init__()
@@ -42,8 +42,11 @@ class _Wrong(ValueError):
 
 @dataclass(frozen=True)
 class Shape:
-    """What a reply is to be: `name` as the user calls it, `schema` as the API takes it, `holder` the property that
-    holds it where it is no object itself. `check` makes plain JSON the value; `rows` makes a list plain again."""
+    """The type of a structured reply: `name` is the user's expression, `schema` the JSON schema for the API.
+
+    `holder` is the property around a value that is not an object (else empty). `check` validates plain JSON and returns
+    the value; `rows` converts a list of values back to plain data.
+    """
 
     name: str
     schema: Schema
@@ -53,12 +56,15 @@ class Shape:
 
     @property
     def is_list(self) -> bool:
-        """Whether it is a list, which is bound as a DataFrame."""
+        """Whether the value is a list, which is bound as a DataFrame."""
         return self.holder == LIST
 
 
 def shape_of(source: str, namespace: Mapping[str, Any]) -> Shape:
-    """What `--schema SOURCE` asks for, an expression in the notebook's namespace. Raises `UsageError`."""
+    """The shape for `--schema SOURCE`, an expression in the notebook's namespace.
+
+    Raises `UsageError` if the expression fails, or has no JSON schema that the API takes.
+    """
     wanted = _evaluated(source, namespace)
     if isinstance(wanted, Mapping):
         return _of_json(source, dict(wanted))
@@ -88,7 +94,7 @@ def _of_json(source: str, schema: Schema) -> Shape:
     made, holder = api_schema(schema, source)
     try:
         checker: Any = fastjsonschema.compile(schema, use_default=False)
-    except Exception as error:  # of a schema that is none, in many ways
+    except Exception as error:  # fastjsonschema raises many types for an invalid schema
         failure = one_line(error)
     else:
         return Shape(source, made, holder, lambda value: _checked_json(checker, value), lambda value: value)
@@ -102,7 +108,7 @@ def _checked_json(checker: Any, value: Any) -> Any:
         return checker(value)
     except fastjsonschema.JsonSchemaValueException as error:
         path = [int(part) if part.isdecimal() else part for part in error.path[1:]]
-        raise _Wrong([(path, error.message.partition(" ")[2])]) from None
+        raise _Misfit([(path, error.message.partition(" ")[2])]) from None
 
 
 def _of_type(source: str, wanted: Any) -> Shape:
@@ -111,7 +117,7 @@ def _of_type(source: str, wanted: Any) -> Shape:
 
         adapter: Any = pydantic.TypeAdapter(with_extended_typed_dicts(wanted))
         schema = adapter.json_schema()
-    except Exception as error:  # pydantic's, and those of a stranger's annotations
+    except Exception as error:  # from pydantic, or from evaluating the annotations
         failure = one_line(error)
     else:
         made, holder = api_schema(schema, source)
@@ -127,25 +133,25 @@ def _checked_type(adapter: Any, value: Any) -> Any:
         return adapter.validate_json(json.dumps(value))
     except pydantic.ValidationError as error:
         found = [(each["loc"], each["msg"]) for each in error.errors(include_url=False, include_context=False)]
-    raise _Wrong(found)
+    raise _Misfit(found)
 
 
 # --- from the reply to the value ----------------------------------------------------------------------
 
 
 def read(shape: Shape, turn: Turn, name: str = "reply") -> Any:
-    """The validated value of a reply; `name` is what it is to be called.
+    """The validated value of a JSON reply; `name` is the variable that it will be bound to.
 
-    Raises `SchemaError`, with the place in the JSON, for a reply that is none, or not whole.
+    Raises `SchemaError` with the path in the JSON if the reply is incomplete, not JSON, or does not fit the schema.
     """
-    text, reason = said(turn), turn.calls[-1].stop_reason
+    text, reason = json_text(turn), turn.calls[-1].stop_reason
     if reason in _STOPS and not (reason == "stop_sequence" and _parsed(text)[1]):
-        at = _at(open_path(text, shape.holder), name) if reason != "refusal" else ""
+        at = _path_text(open_path(text, shape.holder), name) if reason != "refusal" else ""
         where = f", at {at}" if at and text.strip() else ""
         raise SchemaError(f"The reply {_STOPS[reason]}{where}: it is no {shape.name}.", advice=_KEPT)
     value, is_json = _parsed(text)
     if not is_json:
-        at = _at(open_path(text, shape.holder), name)
+        at = _path_text(open_path(text, shape.holder), name)
         raise SchemaError(f"The reply is not JSON, at {at or name}: it is no {shape.name}.", advice=_KEPT)
     if shape.holder:
         if not isinstance(value, dict) or shape.holder not in value:
@@ -153,8 +159,8 @@ def read(shape: Shape, turn: Turn, name: str = "reply") -> Any:
         value = value[shape.holder]
     try:
         return shape.check(value)
-    except _Wrong as wrong:
-        found = [f"{_at(path, name) or name}: {join_line(why)}" for path, why in wrong.found]
+    except _Misfit as wrong:
+        found = [f"{_path_text(path, name) or name}: {join_line(why)}" for path, why in wrong.found]
     more = f"; and {len(found) - MAX_WRONG} more" if len(found) > MAX_WRONG else ""
     raise SchemaError(f"The reply does not fit {shape.name}: {'; '.join(found[:MAX_WRONG])}{more}.", advice=_KEPT)
 
@@ -162,8 +168,8 @@ def read(shape: Shape, turn: Turn, name: str = "reply") -> Any:
 _KEPT = "The turn and its usage are kept; nothing is bound."
 
 
-def said(turn: Turn) -> str:
-    """The text at the end of a reply: what stands before a tool is not the answer."""
+def json_text(turn: Turn) -> str:
+    """The text at the end of a reply, behind any tool call: the part that is the JSON."""
     kept = [block for block in turn.reply if block["type"] not in ("thinking", "redacted_thinking")]
     last = max((at for at, block in enumerate(kept) if block["type"] != "text"), default=-1)
     return text_of(tuple(kept[last + 1 :]))
@@ -177,8 +183,8 @@ def _parsed(text: str) -> tuple[Any, bool]:
 
 
 def open_path(text: str, holder: str = "") -> list[str | int]:
-    """Where in a JSON document a text ends that is not whole, but for the property that holds it all."""
-    stack: list[list[Any]] = []  # of each object [its key, whether a key is due], of each list [its index]
+    """The path at which an incomplete JSON document ends, without the property around it all (`holder`)."""
+    stack: list[list[Any]] = []  # for each open object [key, whether a key comes next], for each open list [index]
     for token in _TOKENS.findall(text):
         if token in "{[":
             stack.append([None, True] if token == "{" else [0])
@@ -199,14 +205,14 @@ def _unquoted(token: str) -> str:
     return str(value) if is_json else token
 
 
-def _at(path: Path, name: str) -> str:
-    """`people[3].age`; what is a list itself goes by its own name."""
+def _path_text(path: Path, name: str) -> str:
+    """A path as text, `people[3].age`; one that begins with an index gets the name of the whole value before it."""
     parts = "".join(f"[{part}]" if isinstance(part, int) else f".{join_line(str(part))}" for part in path)
     return parts.removeprefix(".") if not parts.startswith("[") else f"{name}{parts}"
 
 
 def bound(shape: Shape, value: Any) -> tuple[Any, str]:
-    """What a value is bound as, and what to say of it: a list of objects as a DataFrame, where there is a library."""
+    """The object to bind for a value, and its description: a list of objects becomes a DataFrame, if possible."""
     if not shape.is_list:
         return value, ""
     rows = list(shape.rows(value))
@@ -220,7 +226,7 @@ def bound(shape: Shape, value: Any) -> tuple[Any, str]:
 
 
 def _libraries() -> Iterator[str]:
-    """What the notebook has imported already, then what is installed."""
+    """The DataFrame libraries in the order of trial: those imported already, then those installed."""
     known = ("pandas", "polars")
     imported = [name for name in known if name in sys.modules]
     yield from (*imported, *(name for name in known if name not in imported and importlib.util.find_spec(name)))
@@ -238,7 +244,7 @@ def _frame(library: str, rows: list[Any], shape: Shape) -> Any:
 
 
 def _columns(shape: Shape) -> list[str]:
-    """The keys of an element, in their order: a list with nothing in it has columns all the same."""
+    """The keys of a list's elements by the schema: the columns of an empty DataFrame."""
     schema: Any = shape.schema
     for step in ("properties", LIST, "items"):
         schema = schema.get(step, {})

@@ -1,4 +1,4 @@
-"""The standard library's `TypedDict` as that of typing_extensions, which pydantic wants before Python 3.12."""
+"""Convert `typing.TypedDict` to that of typing_extensions, which pydantic needs before Python 3.12."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def with_extended_typed_dicts(hint: Any) -> Any:
-    """A type hint with the standard library's TypedDicts replaced, nested ones too; descriptions are kept."""
+    """A type hint with `typing.TypedDict` replaced, nested ones too; descriptions are kept."""
     if sys.version_info >= (3, 12):
         return hint
     if typing.is_typeddict(hint) and type(hint).__module__ == "typing":
@@ -29,7 +29,7 @@ def _extended_dict(hint: Any) -> Any:
 
     fields = {}
     for name, inner in typing.get_type_hints(hint, include_extras=True).items():
-        # Of annotations that are text, only the hints know what is not required.
+        # For annotations that are text, only the resolved hints know `NotRequired`.
         marker: Any = typing.Required if name in hint.__required_keys__ else typing.NotRequired
         while typing.get_origin(inner) in (typing.Required, typing.NotRequired):
             marker, (inner,) = typing.get_origin(inner), typing.get_args(inner)
