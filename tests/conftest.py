@@ -112,7 +112,7 @@ def corpus() -> Iterator[str]:
     replay = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(replay)
     server = replay.serve(str(CORPUS / "corpus.jsonl"))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
 
