@@ -6,6 +6,7 @@ is in `browser/conftest.py`.
 
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
 import importlib.util
 import os
@@ -102,6 +103,18 @@ def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.Tem
     monkeypatch.setenv("ANTHROPIC_CONFIG_DIR", str(tmp_path_factory.getbasetemp() / "no-profile"))
 
 
+@pytest.fixture(autouse=True)
+def no_running_loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Hide Playwright's event loop, which runs in this thread from the first page on, from tests without a browser."""
+    running = None if request.node.get_closest_marker("browser") else asyncio._get_running_loop()
+    if running is None:
+        yield
+        return
+    asyncio._set_running_loop(None)
+    yield
+    asyncio._set_running_loop(running)
+
+
 @pytest.fixture(scope="session")
 def corpus() -> Iterator[str]:
     """The address of the recordings' own server."""
@@ -112,7 +125,7 @@ def corpus() -> Iterator[str]:
     replay = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(replay)
     server = replay.serve(str(CORPUS / "corpus.jsonl"))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
 

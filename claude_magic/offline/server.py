@@ -58,18 +58,23 @@ class Server:
         self._listener = _Listener(("127.0.0.1", port), _Handler)
         self._listener.stand_in = self
         self.url = f"http://127.0.0.1:{self._listener.server_address[1]}"
-        self._thread = threading.Thread(target=self._listener.serve_forever, args=(0.05,), daemon=True)
+        self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
         """Stop listening, and close all connections, also those that stall."""
         self._stopped.set()
-        self._listener.shutdown()
-        self._listener.server_close()
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", self._listener.server_port)).close()  # wakes the listener at once
         self._thread.join()
+        self._listener.server_close()
         for connection in tuple(self._connections):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+
+    def _listen(self) -> None:
+        while not self._stopped.is_set():
+            self._listener.handle_request()
 
     def __enter__(self) -> Server:
         return self
@@ -103,6 +108,7 @@ class Server:
 class _Listener(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    timeout = 0.5  # seconds between looks whether it is to stop
     request_queue_size = 64
     stand_in: Server
 

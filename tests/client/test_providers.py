@@ -273,6 +273,7 @@ def test_a_server_error_is_retried_at_each_provider_and_by_us_alone(server: Reco
     assert {wait.attempt for wait in waits} == {1}
 
 
+@pytest.mark.slow
 def test_silence_ends_after_the_timeout_at_each_provider(server: Recorder, ready: str) -> None:
     server.answers.append(SILENCE)
     error = failure(Settings(ready, base_url=server.url, max_retries=0, timeout=0.3))

@@ -68,6 +68,8 @@ def test_a_rich_turn_comes_back_equal_images_and_unknown_blocks_included() -> No
     assert PNG not in json.dumps(record.metadata(turn))
 
 
+@pytest.mark.corpus
+@pytest.mark.slow
 @pytest.mark.skipif(not from_the_corpus(), reason="the recordings are not there")
 def test_every_recorded_reply_comes_back_equal() -> None:
     for turn in from_the_corpus():

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
 
 from claude_magic.errors import ClaudeError, ReplyInterrupted, UsageError
 from claude_magic.mapping.run import Background, kernel_loop
 from support.kernel import Kernel
+from support.shell import ipython_shell
 from support.steered_server import KEY, SteeredServer
 
 ROWS = 30
@@ -114,7 +114,7 @@ def test_a_budget_of_the_kernel_and_a_batch_are_refused(kernel: Kernel, server: 
 
 
 def test_where_nothing_runs_between_cells_it_is_refused(standin: Any) -> None:
-    shell = InteractiveShell()
+    shell = ipython_shell()
     shell.run_line_magic("load_ext", "claude_magic")
     with pytest.raises(UsageError, match="needs a notebook"):
         shell.run_cell_magic("claude_map", "[1] --out result --background", "Say {{item}}")

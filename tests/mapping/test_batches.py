@@ -166,6 +166,7 @@ def test_rows_in_a_batch_under_way_are_not_asked_one_by_one(notebook: Notebook) 
     assert notebook.server.requests == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["cut", "close"])
 def test_a_submission_that_nobody_confirmed_is_looked_for_and_never_made_twice(notebook: Notebook, kind: Any) -> None:
     notebook.server.batch_faults.append(Fault(kind))
@@ -174,6 +175,7 @@ def test_a_submission_that_nobody_confirmed_is_looked_for_and_never_made_twice(n
     assert set(notebook.submitted.values()) == {1}
 
 
+@pytest.mark.slow
 def test_somebody_elses_batch_of_the_same_size_is_not_taken_for_ours(notebook: Notebook) -> None:
     params = {
         "model": MODEL,

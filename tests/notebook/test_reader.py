@@ -24,6 +24,7 @@ from claude_magic.notebook.cell import Cell, current_cell
 from claude_magic.notebook.lookup import path_holding, reported_path
 from claude_magic.notebook.reader import Saved, read
 from claude_magic.render.turn import answer_outputs, header_output, image_outputs
+from support.shell import ipython_shell
 from support.turns import ASKED_AT, digested, from_the_corpus, image, plain, rich_turn, text, turn_of
 
 Node = dict[str, Any]
@@ -469,7 +470,7 @@ def test_what_is_no_notebook_s_name_is_none(shell: InteractiveShell, told: Any) 
 
 def test_a_real_shell_without_a_frontend_has_no_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JPY_SESSION_NAME", "/somewhere/talk.ipynb")
-    real = InteractiveShell()
+    real = ipython_shell()
     assert reported_path(real, current_cell(real)) is None
 
 

@@ -259,6 +259,7 @@ def test_within_an_exchange_the_cache_is_asked_about_the_request_before(session:
 OVERLOADED = Fault("status", status=529)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["overloaded", "overloaded later"])
 def test_a_fault_between_calls_is_tried_again_and_no_tool_runs_twice(session: Session, kind: str) -> None:
     faults = {"overloaded": OVERLOADED, "overloaded later": Fault("error", after=1)}
@@ -609,6 +610,7 @@ def llmock() -> Iterator[Any]:
         yield server
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", ["none", "overloaded first", "overloaded between", "cut between"])
 def test_a_second_server_has_its_calls_answered_once(
     trouble: str, llmock: Any, monkeypatch: pytest.MonkeyPatch, session: Session

@@ -266,6 +266,7 @@ def test_a_script_says_which_cell_asked_and_what_it_cost() -> None:
     assert "# In [7] · claude-opus-5-5 · 1,200 tokens in · 450 out · $0.0138\nask(" in source
 
 
+@pytest.mark.corpus
 @pytest.mark.parametrize("case", finished_streams(), ids=lambda case: case["id"])
 def test_a_recorded_reply_comes_back_from_json_and_is_written_in_every_form(case: dict[str, Any]) -> None:
     accumulator = Accumulator()
@@ -460,6 +461,7 @@ def test_an_empty_conversation_is_written_too(form: str) -> None:
     assert exported(form).text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_a_block_that_is_nested_too_deeply_is_one_clear_line(form: str) -> None:
     deep: Any = "x"
