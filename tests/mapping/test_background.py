@@ -93,10 +93,11 @@ def test_an_interrupt_ends_the_waiting_and_not_the_map(kernel: Kernel, server: S
     begin(kernel, server, "patient")
 
     def interrupt(message: dict[str, Any]) -> None:
-        if message["msg_type"] == "execute_input":
+        if message["msg_type"] == "stream":  # the cell runs: before that, an Interrupt is the kernel's own
             kernel.interrupt()
 
-    assert "KeyboardInterrupt" in kernel.run("%claude_map --wait", on_message=interrupt).error["ename"]
+    waiting = kernel.run("print('now', flush=True)\n%claude_map --wait", on_message=interrupt)
+    assert waiting.error and "KeyboardInterrupt" in waiting.error["ename"]
     server.release()
     kernel.run("%claude_map --wait")
     assert kernel.evaluate("int(patient.reply.notna().sum())") == ROWS

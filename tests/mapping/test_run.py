@@ -346,7 +346,7 @@ def test_thousand_rows_with_faults_of_every_kind_are_each_answered_once_or_with_
 def test_what_was_answered_is_not_asked_again(notebook: Notebook) -> None:
     notebook.configuration.max_retries = 0
     notebook.server.faults.extend([None, Fault("status", status=500)])
-    first = notebook.map("['a', 'b', 'c']", "Say {{item}}")
+    first = notebook.map("['a', 'b', 'c'] --concurrency 1", "Say {{item}}")  # in their order
     assert list(first["error"].isna()) == [True, False, True]
     assert first["reply"].isna()[1]
     notebook.server.requests.clear()
