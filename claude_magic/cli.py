@@ -141,14 +141,14 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _tour_source() -> Path:
-    """The tour, with the other notebooks beside it: in a checkout beside the package, in a wheel inside it."""
+    """The path of the tour, beside the other notebooks: next to the package in a checkout, inside it in a wheel."""
     package = Path(__file__).parent
     places = (folder / "notebooks" / "tour.ipynb" for folder in (package, package.parent))
     return next(path for path in places if path.exists())
 
 
 def _without_keys() -> dict[str, str]:
-    """The environment of a kernel that can ask nobody: with a key in this one, the tour would be paid for."""
+    """The environment without the API's variables, for a kernel that must not send paid requests."""
     return {name: value for name, value in os.environ.items() if not name.startswith("ANTHROPIC_")}
 
 
@@ -196,7 +196,7 @@ def _cost(options: argparse.Namespace) -> int:
 
 
 def _strip(options: argparse.Namespace) -> int:
-    """Take the records out of files; one without is not touched."""
+    """Remove the records from notebook files; a file without records is not written."""
     return _each(options.notebooks, _strip_file)
 
 

@@ -28,7 +28,7 @@ class Source:
 
 
 def sources(content: Iterable[Block]) -> dict[Source, Mapping[str, Any]]:
-    """What content cites, each place once, in the order of its references; with the citation as the API gave it."""
+    """The cited sources, each once, in the order of their references, with the citation as the API gave it."""
     found: dict[Source, Mapping[str, Any]] = {}
     for citation in (each for block in content for each in _citations(block)):
         found.setdefault(_source(citation), citation)
@@ -49,12 +49,12 @@ def text_with_references(content: Sequence[Block]) -> str:
 
 
 def list_of_sources(content: Iterable[Block]) -> str:
-    """The sources as a numbered list of inert Markdown; empty, where nothing is cited."""
+    """The sources as a numbered list in inert Markdown; empty if nothing is cited."""
     return "\n".join(f"{number}. {_line(source)}" for number, source in enumerate(sources(content), 1))
 
 
 def sources_in_words(content: Iterable[Block]) -> str:
-    """The same list as plain text."""
+    """The list of sources as plain text."""
     lines = []
     for number, source in enumerate(sources(content), 1):
         at = "".join(f", {part}" for part in (source.where, source.url) if part)
@@ -113,7 +113,7 @@ _PLACES = {
 
 
 def _where(citation: Mapping[str, Any]) -> str:
-    """The place in a document as people count; empty, where none is given."""
+    """The place in a document, counted from 1: `pages 2–3`; empty if the citation gives none."""
     unit, start, end, origin = _PLACES.get(str(citation.get("type")), ("", "", "", 0))
     if not all(isinstance(citation.get(name), int) for name in (start, end)):
         return ""

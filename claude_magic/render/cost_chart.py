@@ -59,7 +59,7 @@ class Bar:
 
 
 def bundle(title: str, bars: Sequence[Bar]) -> Bundle:
-    """The bars in their order, which is the running sum's: as HTML, and as text."""
+    """The chart as HTML and text; the order of the bars is that of the running sum."""
     safe = [replace(bar, label=printable(bar.label).replace("\n", " ")) for bar in bars]
     with localcontext(EXACT):  # whatever precision the notebook has set
         return {"text/html": _html(title, safe), "text/plain": _text(title, safe)}
@@ -92,7 +92,7 @@ def _shared(bars: Sequence[Bar], most: int) -> list[Bar]:
 
 
 def _groups(bars: Sequence[Bar], most: int) -> list[Sequence[Bar]]:
-    """Bars in at most so many groups of neighbours."""
+    """Bars in at most `most` groups of neighbours."""
     each = max(1, -(-len(bars) // most))
     return [bars[at : at + each] for at in range(0, len(bars), each)]
 
@@ -107,7 +107,7 @@ def _together(bars: Sequence[Bar]) -> Bar:
 
 
 def _by_kind(bars: Sequence[Bar]) -> Iterator[tuple[str, str]]:
-    """Each kind that there is, with its tokens and dollars in words."""
+    """Each token kind in use, with its cost and count as text."""
     for kind, amount in _known_dollars(bars).items():
         count = sum(bar.tokens.get(kind, 0) for bar in bars if bar.dollars is not None)
         if count:
@@ -116,7 +116,7 @@ def _by_kind(bars: Sequence[Bar]) -> Iterator[tuple[str, str]]:
 
 
 def _known_dollars(bars: Sequence[Bar]) -> dict[str, Decimal]:
-    """What is known to have been spent, in USD by kind."""
+    """The sum of all known costs, in USD by kind."""
     return {kind: sum((each[kind] for each in _known(bars)), Decimal(0)) for kind in KINDS}
 
 
@@ -156,14 +156,14 @@ def _rows(bars: Sequence[Bar]) -> Iterator[str]:
 
 
 def _row(name: str, drawn: str, *figures: str) -> str:
-    """A name, its bar, and figures that share what is left of the width."""
+    """A table row: a name, its bar, and figures that share the remaining columns."""
     span = f' colspan="{(len(COLUMNS) - 2) // len(figures)}"'
     cells = "".join(f'<td{span} style="text-align: right">{figure}</td>' for figure in figures)
     return f'<tr><th scope="row" style="{_NAME}">{html.escape(name)}</th><td>{drawn}</td>{cells}</tr>'
 
 
 def _stack(dollars: Mapping[str, Decimal], highest: Decimal) -> str:
-    """Amounts by kind, one after the other; any that is no zero can be seen."""
+    """A stacked bar of amounts by kind; each that is not zero is at least 2 pixels wide."""
     parts = "".join(
         f'<div style="width: {amount / highest * 100:.2f}%; min-width: 2px; background: {COLOURS[kind]}"></div>'
         for kind, amount in dollars.items()

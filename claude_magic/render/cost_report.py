@@ -101,7 +101,7 @@ class NotebookSpending:
 
     @cached_property
     def models(self) -> dict[str, Spending]:
-        """Each model's part."""
+        """The sum for each model."""
         return _by_model(cell.models for cell in self.cells)
 
     @property
@@ -111,7 +111,7 @@ class NotebookSpending:
 
 
 def of(notebook: str, shown: Iterable[Shown], mapped: Iterable[tuple[int, Mapped]] = ()) -> NotebookSpending:
-    """What the turns cost that a notebook's file shows, and its maps, each with the number of its cell."""
+    """The cost of the turns and maps in a notebook's file; each map comes with the position of its cell."""
     cells: dict[int, list[dict[str, Spending]]] = {}
     for each in shown:
         cells.setdefault(each.cell, []).extend({call.model: _of_call(call)} for call in each.turn.calls)
@@ -156,8 +156,8 @@ def table(notebooks: Sequence[NotebookSpending], *, cells: bool) -> str:
 
 
 def session_table(ledger: Sequence[Entry], budget: Budget | None = None) -> Bundle:
-    """What a session spent: each cell of the notebook, what stands in none, each model, the total, the cache's part,
-    and what is left of the budget."""
+    """The table of a session's cost: rows for each cell, for calls in no cell, for each model, for the total, for what
+    caching saved, and for what is left of the budget."""
     cells = _by_cell(ledger)
     later = cells[-MAX_CELL_ROWS:]
     earlier = [each for cell in cells[: -len(later)] for each in cell]
@@ -197,7 +197,7 @@ def session_bars(ledger: Sequence[Entry]) -> tuple[str, list[Bar]]:
 
 
 def _label(turn: Turn, what: str) -> str:
-    """A cell's number, or how its prompt begins; and what it is, where it is no answer that stands."""
+    """The label of a bar: a cell's number and what its calls were, or the start of its prompt."""
     number = cell_number(turn)
     return f"{number} {what}".strip() or excerpt(turn) or "(no number)"
 
@@ -214,12 +214,12 @@ def _what(entry: Entry, standing: Set[tuple[str | None, int | None, str]]) -> st
 
 
 def _run(entry: Entry) -> tuple[str | None, int | None, str]:
-    """The run of a cell in a chat: one that compares models makes several turns, of which one stands."""
+    """The key of a cell's run in a chat: a comparison makes several turns in one run, of which one is kept."""
     return entry.turn.cell_id, entry.turn.execution_count, entry.turn.chat
 
 
 def _by_cell(ledger: Iterable[Entry]) -> list[list[Entry]]:
-    """What stands in the notebook, cell by cell, and each run of a map."""
+    """The entries of the ledger that are in the notebook, by cell, and those of each run of a map."""
     cells: dict[str, list[Entry]] = {}
     for each in ledger:
         if each.standing in ("stands", "mapped"):
@@ -245,7 +245,7 @@ def _session_row(cell: str, label: str, ledger: Sequence[Entry]) -> list[str]:
 
 
 def _cache_row(ledger: Sequence[Entry]) -> list[list[str]]:
-    """What caching saved, or cost, where there was any."""
+    """A row with what caching saved or cost; no row if there was no caching."""
     calls = [each.call for each in ledger if not each.call.replayed]
     tokens = pricing.tokens(calls)
     if not tokens.cached and not tokens.written:
@@ -256,7 +256,7 @@ def _cache_row(ledger: Sequence[Entry]) -> list[list[str]]:
 
 
 def _of_caching(saved: Cost) -> tuple[str, str]:
-    """What caching saved in words and dollars; where writing cost more than reading saved, what it cost."""
+    """The label and dollars of what caching saved, or of what it cost if writing cost more than reading saved."""
     amount = saved.dollars
     label = "caching cost" if amount is not None and amount < 0 else "caching saved"
     return label, pricing.dollars(amount and abs(amount))
@@ -272,7 +272,7 @@ def _bar(label: str, calls: Sequence[Call]) -> Bar:
 
 
 def as_csv(notebooks: Iterable[NotebookSpending]) -> str:
-    """A header line, and a line a cell; dollars with all their digits, `n/a` where no price is known."""
+    """CSV with a header and a line for each cell; dollars with all digits, `n/a` if no price is known."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["notebook", "cell", "models", *FIELDS])
@@ -287,7 +287,7 @@ def as_csv(notebooks: Iterable[NotebookSpending]) -> str:
 
 
 def as_json(notebooks: Sequence[NotebookSpending]) -> str:
-    """Notebooks with their cells and models, all models, and the total; dollars are strings, or null."""
+    """JSON of notebooks with their cells and models, all models, and the total; dollars are strings or null."""
     document = {
         "notebooks": [_notebook_data(each) for each in notebooks],
         "models": _models_data(_by_model(each.models for each in notebooks)),
@@ -311,7 +311,7 @@ def _of_map(run: Mapped) -> Spending:
 
 
 def _by_model(parts: Iterable[Mapping[str, Spending]]) -> dict[str, Spending]:
-    """The sums of parts, each model in the order in which it comes first."""
+    """The sums by model, in the order of first appearance."""
     sums: dict[str, Spending] = {}
     for part in parts:
         for model, spent in part.items():
@@ -365,7 +365,7 @@ def _notebook_data(each: NotebookSpending) -> dict[str, Any]:
 
 
 def _csv_text(text: str) -> str:
-    """Text that a spreadsheet takes for text: a name from a stranger's notebook can be written as a formula."""
+    """Text that a spreadsheet does not run: a name in an untrusted notebook may begin like a formula."""
     shown = printable(text).replace("\n", " ").replace("\t", " ")
     return f"'{shown}" if shown.startswith(("=", "+", "-", "@")) else shown
 

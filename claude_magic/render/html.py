@@ -77,7 +77,7 @@ def _coloured(code: str, language: str) -> str:
 
 @functools.lru_cache(maxsize=64)
 def _lexer(language: str) -> Any:
-    """Pygments' lexer for a language; `None` where it knows none."""
+    """The Pygments lexer for a language; None if there is none."""
     from pygments.lexers import get_lexer_by_name
     from pygments.util import ClassNotFound
 

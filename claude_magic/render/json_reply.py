@@ -22,7 +22,7 @@ def asked_for(params: Mapping[str, Any]) -> bool:
 
 
 def shown(text: str) -> str:
-    """JSON as inert Markdown: tables, or, where it is not whole, as it is written."""
+    """JSON as inert Markdown: as tables, or as its source if it is incomplete."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -33,7 +33,7 @@ def shown(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """JSON as indented text."""
+    """JSON as indented text; as it is if it is incomplete."""
     try:
         return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):
@@ -54,7 +54,7 @@ def _value(value: Any) -> str:
 
 
 def _record(value: Mapping[str, Any]) -> str:
-    """What is flat in an object as a table, then its tables under their names, then the rest."""
+    """An object: its flat values as a table, then its lists of objects as tables, then the rest as JSON."""
     tables = {key: each for key, each in value.items() if _is_table(each)}
     flat = {key: each for key, each in value.items() if key not in tables and _is_brief(each)}
     rest = {key: each for key, each in value.items() if key not in tables and key not in flat}
@@ -67,7 +67,7 @@ def _record(value: Mapping[str, Any]) -> str:
 
 
 def _is_table(value: Any) -> bool:
-    """Whether a value is a list of objects that a table can hold."""
+    """Whether a value is a list of objects that fits into a table."""
     if not isinstance(value, list) or not value or not all(isinstance(row, dict) for row in value):
         return False
     return 0 < len(_keys(value)) <= MAX_COLUMNS and all(_is_brief(each) for row in value for each in row.values())

@@ -41,24 +41,23 @@ _PYTHON = ("", "python", "py", "python3", "ipython")
 
 
 def inert(text: str) -> str:
-    """Markdown that shows the same as `text` does and can do nothing. Linear in its length."""
+    """Inert Markdown that looks the same as `text`; in time linear in its length."""
     return Inert().render(text)
 
 
 def escape(text: str) -> str:
-    """A short untrusted string as plain text on one line of our own Markdown."""
+    """A short untrusted string as plain text on one line of inert Markdown."""
     return _line(_prose(join_line(_clean(text))))
 
 
 def link(label: str, address: str) -> str:
-    """A short untrusted string as our own Markdown, leading to a web page where the address is one's."""
+    """A short untrusted string as inert Markdown, linked if the address is that of a web page."""
     checked = _address(address) if address[:4].lower() == "http" else None
     return f"[{escape(label)}]({checked})" if checked else escape(label)
 
 
 def reference(number: int, title: str, address: str = "") -> str:
-    """A reference to stand in a text that is to be made inert: `[1]`, raised, with a title to be seen by pointing at
-    it, and leading to a web page where the address is one's."""
+    """A superscript reference `[1]` with a tooltip, linked if the address is that of a web page; `inert` keeps it."""
     coded = re.sub(r"[^A-Za-z0-9 .,;()-]", lambda match: f"&#{ord(match[0])};", _clean(join_line(title)))
     mark = f'<sup title="{coded}">&#91;{number}&#93;</sup>'
     checked = _address(address) if address[:4].lower() == "http" else None
@@ -66,14 +65,14 @@ def reference(number: int, title: str, address: str = "") -> str:
 
 
 def unmarked(text: str) -> str:
-    """Text with its references as `[1]`, to be read as it is."""
+    """Text with its references as plain `[1]`."""
     return OWN_REFERENCE.sub(r" [\2]", _LINKED_REFERENCE.sub(r"\1", text))
 
 
 def code_blocks(text: str) -> list[str]:
-    """The Python in a reply: the contents of its fenced code blocks, in order, without the newline at their end.
+    """The fenced Python code blocks of a reply, in order, each without its final newline.
 
-    Python is what says so, and what names no language. Code in lists and quotes counts as well.
+    A block without a language counts as Python; blocks in lists and quotes are included.
     """
     return [
         fence.content.removesuffix("\n") for fence in fences(text) if "".join(fence.info.split()[:1]).lower() in _PYTHON
@@ -99,12 +98,12 @@ class Inert:
         self._start_over()
 
     def render(self, text: str) -> str:
-        """The same as `inert(text)`; fast if `text` begins with the text of the last call."""
+        """The same as `inert(text)`; fast if `text` starts with the text of the last call."""
         return "\n\n".join(part.markdown for part in self.parts(text))
 
     def parts(self, text: str) -> list[Part]:
-        """The same in parts of about `PART_CHARACTERS`. While the text grows only the last part changes,
-        unless a definition comes that gives meaning to links in earlier ones."""
+        """The inert Markdown in parts of about `PART_CHARACTERS`. While the text grows only the last part changes,
+        unless a link definition arrives, which can change links in earlier parts."""
         if not text.startswith(self._source):
             self._start_over()
         nodes, defines_references = parse(_clean(text[len(self._source) :]))
@@ -126,7 +125,7 @@ class Inert:
         self._written: list[str] = []
 
     def _settle(self, text: str, groups: list[list[Node]], written: list[str], count: int) -> None:
-        """Put the first groups away; where they are enough for a part, close it."""
+        """Keep the first `count` groups as final; close a part whenever it is long enough."""
         start = len(self._source)
         for number in range(count):
             self._written.append(written[number])
@@ -151,7 +150,7 @@ _ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-
 
 
 def _visible(match: re.Match[str]) -> str:
-    """A control character as its picture, a bidirectional override by its name."""
+    """A control character as its Unicode picture, a bidirectional override by its code point."""
     code = ord(match[0])
     if code in (0x0B, 0x0C):
         return " "
@@ -161,8 +160,8 @@ def _visible(match: re.Match[str]) -> str:
 
 
 def _clean(text: str) -> str:
-    """`text` with no newline but \\n, and with every control character visible. One character for one,
-    bidirectional overrides aside."""
+    """`text` with \\n as its only newline and every control character visible; one character for one, except for
+    bidirectional overrides."""
     return _ODD.sub(_visible, _NEWLINES.sub("\n", text))
 
 
@@ -191,12 +190,12 @@ def _active(match: re.Match[str]) -> str:
 
 
 def _prose(text: str) -> str:
-    """Plain text as Markdown that shows it; `text` may come from decoded references, so it is cleaned."""
+    """Plain text as inert Markdown. It is cleaned first, since it may come from decoded character references."""
     return _ACTIVE.sub(_active, _clean(text))
 
 
 def _code_as_html(content: str, opening: str = "<code>", closing: str = "</code>") -> str:
-    """Code that no parser of Markdown or math can take for anything else, on one line."""
+    """Code as HTML on one line, in character references that no Markdown or math parser can take for anything else."""
     return opening + re.sub(r"[^A-Za-z0-9 ]", lambda match: f"&#{ord(match[0])};", content) + closing
 
 
@@ -214,7 +213,7 @@ _TRAILING = "?!.,:;*_'\"~"
 
 
 def _address(address: str) -> str | None:
-    """The address as it may stand in a link, or None where it leads somewhere a link must not."""
+    """The address percent-encoded for a link; None unless it is http, https, mailto or a fragment."""
     address = address.strip()
     if not _ADDRESS.match(address):
         return None
@@ -223,7 +222,7 @@ def _address(address: str) -> str | None:
 
 
 def _trim_address(url: str) -> str:
-    """`url` without the punctuation that belongs to the sentence around it."""
+    """`url` without trailing punctuation, which belongs to the sentence."""
     while url:
         if url[-1] in _TRAILING or (url[-1] == ")" and url.count(")") > url.count("(")):
             url = url[:-1]
@@ -249,7 +248,7 @@ def _prose_with_links(text: str) -> str:
 
 
 def _write(group: list[Node]) -> str:
-    """Blocks of the top level as Markdown from which JupyterLab takes no math but theirs."""
+    """Top-level blocks as Markdown from which JupyterLab extracts no math but that of the blocks."""
     written = ""
     for html_code, math_as_text in ((False, False), (True, False), (True, True)):
         writer = _Writer(html_code, math_as_text)
@@ -433,7 +432,7 @@ def _language_of(token: Token) -> str:
 
 
 def _line(line: str) -> str:
-    """One line of written prose that no parser takes for the start of a block."""
+    """One line of inert prose, with its start escaped so that no parser takes it for the start of a block."""
     start = len(line) - len(line.lstrip())
     head = "".join(f"&#{ord(character)};" for character in line[:start])
     stop = len(line.rstrip())

@@ -42,13 +42,13 @@ class Node:
 
 
 def parse(text: str) -> tuple[list[Node], bool]:
-    """The blocks of a text, and whether it defines link references, which give meaning to all of it."""
+    """The blocks of a text, and whether it defines link references, which can change links anywhere in it."""
     env: dict[str, Any] = {}
     return _tree(parser().parse(text, env)), bool(env.get("references"))
 
 
 def fences(text: str) -> list[Token]:
-    """The fenced code of a text, in order, wherever it is nested: `info` and `content` of each."""
+    """The fenced code blocks of a text in order, at any depth, as tokens with `info` and `content`."""
     return [token for token in parser().parse(text) if token.type == "fence" and token.markup]
 
 
@@ -67,14 +67,14 @@ def _tree(tokens: Sequence[Token]) -> list[Node]:
 
 
 def _joined(previous: Node, node: Node) -> bool:
-    """Whether two blocks are one paragraph to JupyterLab: a formula on lines of its own does not end one."""
+    """Whether JupyterLab takes two blocks as one paragraph: a formula on lines of its own does not end a paragraph."""
     types = {previous.token.type, node.token.type}
     touching = bool(previous.token.map) and previous.token.map[1] == node.line  # type: ignore[index]
     return touching and "math_block" in types and types <= {"math_block", "paragraph_open"}
 
 
 def grouped(nodes: list[Node]) -> list[list[Node]]:
-    """Blocks that stand next to each other, those that are one paragraph to JupyterLab together."""
+    """Neighbouring blocks in groups; each group is one paragraph to JupyterLab."""
     groups: list[list[Node]] = []
     for node in nodes:
         if groups and _joined(groups[-1][-1], node):
@@ -135,7 +135,7 @@ def _own_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 
 def _deep_block(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """What is nested too deeply is a paragraph of its source; markdown-it would drop it."""
+    """A markdown-it rule: a block nested too deeply becomes a paragraph of its source; markdown-it would drop it."""
     if silent or state.level < MAX_BLOCK_LEVEL:
         return False
     token = state.push("paragraph_open", "p", 1)

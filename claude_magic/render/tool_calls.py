@@ -24,12 +24,12 @@ _RAN = ("code_execution", "bash_code_execution", "text_editor_code_execution")
 
 
 def is_result(block: Block) -> bool:
-    """Whether a block is what a tool on the API's servers answered: not one of ours."""
+    """Whether a block is the result of a tool on the API's servers, not of one in the notebook."""
     return str(block["type"]).endswith("_tool_result") and block["type"] != "tool_result"
 
 
 def ran_code(content: Sequence[Block]) -> bool:
-    """Whether code ran for a reply in a container, outside of the web tools' own sifting."""
+    """Whether code ran in a container for a reply, other than inside the web tools."""
     return any(block["type"] == "server_tool_use" and block.get("name") in _RAN for block in content)
 
 
@@ -49,7 +49,7 @@ def server_tool_call(call: Block | None, result: Block | None) -> tuple[str, str
 
 
 def files(content: Sequence[Block]) -> Iterator[str]:
-    """The ids of the files that code made, in order, each once."""
+    """The ids of the files that code in a container made, in order, each once."""
     found: dict[str, None] = {}
     for block in content:
         inner = block.get("content") if is_result(block) else None
@@ -142,7 +142,7 @@ def _arguments(call: Block) -> str:
 
 
 def _texts(content: Any) -> str:
-    """The text in a result; of anything else its JSON."""
+    """The text of a result; its JSON if it is not text."""
     if isinstance(content, str):
         return content
     if isinstance(content, list) and all(isinstance(each, Mapping) and "text" in each for each in content):
@@ -151,7 +151,7 @@ def _texts(content: Any) -> str:
 
 
 def _error(content: Any) -> str:
-    """Why a tool failed, in the API's word for it, with spaces."""
+    """The API's error code of a failed tool, with spaces; empty if it did not fail."""
     code = content.get("error_code") if isinstance(content, Mapping) else None
     return _line(str(code).replace("_", " ")) if code else ""
 
@@ -176,7 +176,7 @@ MAX_EXCERPT_CHARACTERS = 60
 
 
 def arguments_text(given: Any) -> str:
-    """The exact arguments: as JSON, but one text of several lines as it is."""
+    """A call's arguments as JSON; a single argument of several lines as its text."""
     if isinstance(given, Mapping) and len(given) == 1:
         ((name, value),) = given.items()
         if isinstance(value, str) and "\n" in value:
@@ -185,7 +185,7 @@ def arguments_text(given: Any) -> str:
 
 
 def result_text(result: Block) -> str:
-    """What Claude was told."""
+    """The text of a tool result that was sent to Claude."""
     content = result.get("content")
     pieces = blocks({"content": content}) if isinstance(content, str | list | tuple) else ()
     return "\n".join(str(block.get("text", f"[{block.get('type')}]")) for block in pieces)

@@ -32,7 +32,7 @@ _HOW_TO = "To run it: `pip install anthropic`, and put your key into ANTHROPIC_A
 
 
 def script(params: Mapping[str, Any]) -> str:
-    """One request's parameters (as `request.build` gives them) as a script that stands alone."""
+    """A complete script for one request, from its parameters (as `request.build` gives them)."""
     constants: dict[str, str] = {}
 
     def constant(source: Mapping[str, Any]) -> Expression:
@@ -53,7 +53,7 @@ def script(params: Mapping[str, Any]) -> str:
 
 
 def write(chats: Mapping[str, Conversation], title: str, stem: str) -> Exported:
-    """All chats, one after the other: a list of messages each, and a call for each turn."""
+    """Export all chats, one after the other: a list of messages for each, and a call for each turn."""
     turns = [turn for chat in chats.values() for turn in chat]
     files: dict[str, bytes] = {}
     systems = _long_systems(turns)
@@ -77,14 +77,14 @@ def _imports(files: bool) -> str:
 
 
 def _long_systems(turns: Iterable[Turn]) -> dict[str, str]:
-    """The system prompts that would hide the calls, and the constants that stand for them."""
+    """The system prompts too long to stand in the calls, each with the name of its constant."""
     found = dict.fromkeys(str(turn.params["system"]) for turn in turns if isinstance(turn.params.get("system"), str))
     long = [each for each in found if len(each) > LONGEST_INLINE_SYSTEM_CHARACTERS or "\n" in each]
     return {each: "SYSTEM" if len(long) == 1 else f"SYSTEM_{number}" for number, each in enumerate(long, 1)}
 
 
 def _names(chats: Iterable[str]) -> dict[str, str]:
-    """A variable for each chat's messages."""
+    """The variable name for each chat's messages."""
     listed = list(chats)
     if len(listed) == 1:
         return {listed[0]: "messages"}
@@ -173,7 +173,7 @@ def _compact(messages: Expression, params: Mapping[str, Any]) -> str:
 
 
 def _settings(params: Mapping[str, Any], betas: Iterable[str]) -> list[tuple[str, Any]]:
-    """The parameters but messages and stream, as arguments; `extra_body` for those that the SDK does not know."""
+    """A call's arguments but `messages`; parameters that the SDK does not know are in `extra_body`."""
     known = [(name, params[name]) for name in _SETTINGS if name in params]
     other = {name: value for name, value in params.items() if name not in (*_SETTINGS, *PASSING)}
     if other:
@@ -259,7 +259,7 @@ def compact(messages, **settings):
 
 
 def _functions(chats: Iterable[Conversation], files: bool) -> list[str]:
-    """What the calls need: no more than this conversation does."""
+    """The sources of the functions that this conversation's calls need."""
     listed = list(chats)
     tools = any(block.get("type") == "tool_use" for chat in listed for turn in chat for block in turn.reply)
     systems = any(len({str(turn.params.get("system") or "") for turn in chat}) > 1 for chat in listed)

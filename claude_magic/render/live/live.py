@@ -53,18 +53,18 @@ class View(Protocol):
     """What watches a reply from its question to its record."""
 
     def begin(self, content: Sequence[Block], *, label: str) -> None:
-        """A question is about to be sent; `label` says who answers where it is not Claude."""
+        """Begin, before a question is sent; `label` names who answers if it is not Claude."""
 
     def grow(self, event: Any, accumulator: Accumulator) -> None:
-        """The reply has grown by an event: show it when it is time to. A view only looks at the accumulator."""
+        """Take note of an event that was added to the accumulator, which a view only reads."""
 
     def wait(self, wait: Wait) -> None:
-        """There is a pause before the next attempt."""
+        """Show that there is a pause before the next attempt."""
 
     def end(self, turn: Turn | None, instead_of: Sequence[str] = ()) -> None:
-        """The reply has ended: with a turn, or with nothing to show.
+        """Show the record of the ended reply; clear the view if there is no turn.
 
-        `instead_of` are the ids of turns of another cell that this one stands instead of.
+        `instead_of` are the ids of turns of another cell that this turn replaces.
         """
 
     def show(self, turn: Turn) -> None:
@@ -75,7 +75,7 @@ class ApprovingView(View, Protocol):
     """A view that can also ask."""
 
     def approve(self, name: str, given: Mapping[str, Any]) -> bool | None:
-        """Ask the reader whether a tool may run with these arguments; `None` where nobody can be asked."""
+        """Ask the reader whether a tool may run with these arguments; None if nobody can be asked."""
 
     @property
     def can_approve(self) -> bool:
@@ -83,7 +83,7 @@ class ApprovingView(View, Protocol):
 
 
 def view_for(shell: InteractiveShell, *, panel: bool) -> ApprovingView:
-    """A view for where this shell shows things: a kernel has a frontend, a terminal has itself."""
+    """The view for a shell: outputs in a kernel, text in a terminal."""
     return NotebookView(shell, panel=panel) if hasattr(shell, "kernel") else TerminalView()
 
 
@@ -144,7 +144,7 @@ class NotebookView:
         threading.Thread(target=context.run, args=(self._tick,), name="claude_magic ticker", daemon=True).start()
 
     def grow(self, event: Any, accumulator: Accumulator) -> None:
-        """Wake the ticker where something new begins."""
+        """Note the event; wake the ticker if a new phase or a tool result begins."""
         self._accumulator = accumulator
         self._wait = None
         if event["type"] == TOOL_RESULT:
@@ -156,12 +156,12 @@ class NotebookView:
             self._wake.set()
 
     def wait(self, wait: Wait) -> None:
-        """Say why, and how long."""
+        """Show the reason and length of a pause."""
         self._wait = wait
         self._wake.set()
 
     def approve(self, name: str, given: Mapping[str, Any]) -> bool | None:
-        """Ask by buttons where clicks arrive, and in words elsewhere."""
+        """Ask with buttons if the frontend's clicks arrive while the cell runs, else by `input()`."""
         if self._panel is None or not clicks_arrive(self._shell):
             return by_input(name, given)
         self._asking = name
@@ -177,13 +177,13 @@ class NotebookView:
         return can_input(self._shell) or (self._wants_panel and clicks_arrive(self._shell))
 
     def _show_images(self, result: Block) -> None:
-        """The pictures that a tool came back with."""
+        """Show the images in a tool's result."""
         content = result.get("content")
         for image in image_outputs(content if isinstance(content, list) else ()):
             _Output(self._shell).show(image)
 
     def end(self, turn: Turn | None, instead_of: Sequence[str] = ()) -> None:
-        """Put the record in place of the panel."""
+        """Replace the panel by the turn's record, or by nothing."""
         with self._drawing:
             self._ended = True
             self._wake.set()
@@ -197,14 +197,14 @@ class NotebookView:
                 self._panel.close()
 
     def show(self, turn: Turn) -> None:
-        """Put a turn's record into the outputs of this cell, wherever it is on the page."""
+        """Replace the outputs of this cell by a turn's record, wherever the cell is on the page."""
         with self._drawing:
             self._header.show(*header_output(turn))
             self._draw(answer_outputs(turn))
             self._show_made(turn)
 
     def _show_made(self, turn: Turn) -> None:
-        """The images that Claude's code made, below the answer; of a turn that had more, the rest is empty."""
+        """Show the images that Claude's code made, below the answer; clear the outputs that are left over."""
         images = made_outputs(turn)
         while len(self._made) < len(images):
             self._made.append(_Output(self._shell))
@@ -245,7 +245,7 @@ class NotebookView:
             self._pace.drew(len(text) + len(thinking), redrawn)
 
     def _draw(self, bundles: list[Bundle]) -> None:
-        """The answer's parts, of which only those that changed are sent."""
+        """Show the answer's parts; only those that changed are sent."""
         while len(self._answer) < len(bundles):
             self._answer.append(_Output(self._shell))
         nothing = [{"text/markdown": "", "text/plain": ""}] * (len(self._answer) - len(bundles))
@@ -277,7 +277,7 @@ class NotebookView:
         return f"{wait.reason}: attempt {wait.attempt + 1} of {wait.attempts + 1} in {seconds} s …{label}"
 
     def _stop(self) -> None:
-        """The Stop button: the same as the kernel's own Interrupt, which also wakes a silent connection."""
+        """Interrupt the cell, as the kernel's own Interrupt does, which also wakes a silent connection."""
         with self._drawing:
             if self._ended:
                 return
@@ -296,7 +296,7 @@ class _Pace:
         self._redrawn = 0
 
     def is_due(self, length: int) -> bool:
-        """Whether to draw, now that so many characters have come."""
+        """Whether a refresh is due, now that `length` characters have arrived."""
         if length == self._length:
             return False
         waited = time.monotonic() - self._at
@@ -347,12 +347,12 @@ class TerminalView:
         self._kind = ""
 
     def begin(self, content: Sequence[Block], *, label: str) -> None:
-        """Name the images that go along."""
+        """Print a line for each attached image."""
         for image in image_outputs(content):
             _write(image["text/plain"] + "\n")
 
     def grow(self, event: Any, accumulator: Accumulator) -> None:
-        """Write the text of an event."""
+        """Print the text of an event."""
         if event["type"] == "content_block_start":
             before, self._kind = self._kind, event["content_block"]["type"]
             if self._written and self._kind == "text" != before:
@@ -367,11 +367,11 @@ class TerminalView:
             _write(printable("\n\n[{}]\n{}\n".format(*tool_calls.notebook_tool_call(*done))))
 
     def wait(self, wait: Wait) -> None:
-        """Say why, and how long."""
+        """Print the reason and length of a pause."""
         _write(f"[{wait.reason}: attempt {wait.attempt + 1} of {wait.attempts + 1} in {wait.seconds:.0f} s]\n")
 
     def end(self, turn: Turn | None, instead_of: Sequence[str] = ()) -> None:
-        """Write the footer; and the reply, if it came in one piece."""
+        """Print the footer, and before it the reply if it was not streamed."""
         if turn is not None:
             text = "" if self._written else printable(reply_text(turn))
             listed = printable(citations.sources_in_words(turn.reply))
@@ -380,15 +380,15 @@ class TerminalView:
             _write(f"{text}{made}\n\n[{footer(turn)}]\n")
 
     def show(self, turn: Turn) -> None:
-        """What is written in a terminal stays."""
+        """Print nothing: terminal output cannot be replaced."""
 
     def approve(self, name: str, given: Mapping[str, Any]) -> bool | None:
-        """Ask in words."""
+        """Ask by `input()`."""
         return by_input(name, given)
 
     @property
     def can_approve(self) -> bool:
-        """Whether a person is at the terminal."""
+        """Whether standard input is a terminal."""
         return can_input(None)
 
 
@@ -398,7 +398,7 @@ def _write(text: str) -> None:
 
 
 def can_input(shell: InteractiveShell | None) -> bool:
-    """Whether `input()` reaches a person: by the frontend of a kernel, or at a terminal."""
+    """Whether `input()` reaches a person, by a kernel's frontend or at a terminal."""
     kernel = getattr(shell, "kernel", None)
     if kernel is not None:
         return bool(getattr(kernel, "_allow_stdin", False))
@@ -406,7 +406,7 @@ def can_input(shell: InteractiveShell | None) -> bool:
 
 
 def by_input(name: str, given: Mapping[str, Any]) -> bool | None:
-    """Ask in words whether a tool may run; `None` where nobody can answer."""
+    """Ask by `input()` whether a tool may run; None if nobody can answer."""
     _write(f"\nClaude calls {printable(name)} with\n{printable(tool_calls.arguments_text(given))}\n")
     try:
         return input(f"May {printable(name)} run? [y/N] ").strip().lower() in ("y", "yes")

@@ -24,7 +24,7 @@ _BAR = "accent-color: var(--jp-brand-color1); width: 14em; height: 1em; margin-r
 
 
 def clicks_arrive(shell: InteractiveShell) -> bool:
-    """Whether a click is heard while a cell runs: where the frontend has opened a subshell (ipykernel 7)."""
+    """Whether clicks arrive while a cell runs: they do if the frontend has opened a subshell (ipykernel 7)."""
     thread = getattr(getattr(shell, "kernel", None), "shell_channel_thread", None)
     manager = getattr(thread, "manager", None)
     return bool(manager is not None and manager.list_subshell())
@@ -55,14 +55,14 @@ class Panel:
 
     @property
     def bundle(self) -> dict[str, Any]:
-        """What to display."""
+        """The MIME bundle to display."""
         shown: dict[str, Any] = self._all._repr_mimebundle_()
         return {**shown, "text/plain": "Claude is answering …"}
 
     def say(self, state: str, *, stoppable: bool, share: float | None = None) -> None:
-        """Say what is happening; and how to end it, the button or the kernel's own Interrupt.
+        """Show the state, and how to stop: by the button if `stoppable`, else by the kernel's Interrupt.
 
-        `share`, from 0 to 1, is how much of it is done, as a bar.
+        `share`, from 0 to 1, is shown as a progress bar.
         """
         if stoppable is not self._stoppable:
             self._stoppable = stoppable
@@ -119,7 +119,7 @@ class Panel:
         return answers[0]
 
     def close(self) -> None:
-        """Take all models away, those of layouts and styles too."""
+        """Close all widget models, those of layouts and styles too."""
         for widget in list(_models(self._all)):
             widget.close()
 
@@ -134,7 +134,7 @@ def _hear_at_once(button: Any) -> None:
 
 
 def _models(widget: Any) -> Iterator[Any]:
-    """A widget and all that hang on it."""
+    """A widget's models: its children's, its layout, its style, and its own."""
     for child in getattr(widget, "children", ()):
         yield from _models(child)
     for name in ("layout", "style"):
@@ -144,7 +144,7 @@ def _models(widget: Any) -> Iterator[Any]:
 
 
 def _thumbnail(block: Block) -> dict[str, Any]:
-    """A small picture of an image block, as the arguments of an Image widget."""
+    """The arguments of an Image widget for a thumbnail of an image block."""
     from PIL import Image
 
     with Image.open(io.BytesIO(base64.b64decode(block["source"]["data"]))) as image:
