@@ -17,7 +17,7 @@ from support.jupyterlab import CHROMIUM, LOAD, NAME, Lab, Page, chromium
 from support.steered_server import KEY, SteeredServer
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)("there is no chromium on the PATH")
@@ -25,7 +25,7 @@ def browser() -> Iterator[Browser]:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def steered() -> Iterator[SteeredServer]:
     with SteeredServer() as running:
         yield running
@@ -41,18 +41,18 @@ def server(steered: SteeredServer) -> Iterator[SteeredServer]:
     steered.lies = {}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def environment(steered: SteeredServer) -> dict[str, str]:
     return {"ANTHROPIC_BASE_URL": steered.url, "ANTHROPIC_API_KEY": KEY}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def lab(browser: Browser, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     with Lab(browser, tmp_path_factory.mktemp("lab"), "lab", environment) as running:
         yield running.open(NAME, [LOAD])
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def notebook(browser: Browser, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     with Lab(browser, tmp_path_factory.mktemp("notebook"), "notebook", environment) as running:
         yield running.open(NAME, [LOAD])
@@ -64,7 +64,7 @@ def either(request: pytest.FixtureRequest) -> Page:
     return request.getfixturevalue(request.param)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where screenshots go."""
     return Path(os.environ.get("CLAUDE_MAGIC_SCREENSHOTS") or tmp_path_factory.mktemp("screenshots"))
