@@ -407,6 +407,7 @@ def test_an_interrupt_keeps_what_is_done(notebook: Notebook) -> None:
     done = int((result["reply"] == "yes").sum())
     assert 20 <= done < 200
     notebook.server.script = lambda body: [{"type": "text", "text": "yes"}]
+    notebook.wait_unasked()
     notebook.server.requests.clear()
     notebook.map("list(range(200))", "Say {{item}}")
     assert len(notebook.server.requests) <= 200 - done

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import time
 from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
@@ -46,3 +47,8 @@ class OfflineShell(Shell):
         super().__init__()
         self.configuration.provider = "offline"
         self.server: offline.Server = self.kernel.session.client.offline
+
+    def wait_unasked(self) -> None:
+        """Wait until the stand-in has noticed that nobody asks it any more: until then it may note another request."""
+        while self.server._connections:
+            time.sleep(0.01)
