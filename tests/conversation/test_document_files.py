@@ -4,24 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-
-import pytest
 
 from claude_magic.conversation import document_files
 from support.kernel import Page
 from support.pdf_files import pdf_of
 
 GONE = "no longer there, or has changed"
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    running = Page(tmp_path_factory.mktemp("lesson") / "lesson.ipynb")
-    yield running
-    running.kernel.stop()
 
 
 def blocks(page: Page) -> list[dict[str, Any]]:
@@ -73,6 +63,8 @@ def test_a_record_reads_plain_files_only_and_only_with_its_digest(tmp_path: Path
 
 
 def test_a_pdf_whose_file_is_not_known_stays_in_the_record(page: Page) -> None:
+    (page.path.parent / "report.pdf").write_bytes(pdf_of(1))
+    page.load()
     page.run("value", "data = open('report.pdf', 'rb').read() + b'%' + b'x' * 20_000")
     page.run("four", "%%claude --chat other -f data\nwhat is in it?")
     page.save()

@@ -66,9 +66,13 @@ def test_a_reply_that_goes_on_and_one_that_is_replayed_do_not_say_what_was_left_
     assert again is not None and again.replayed and " left" not in turn.footer(again)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def notebook(kernel: Kernel) -> Kernel:
+    """A kernel in which no dollar is spent, and no warning was given."""
     kernel.run("%load_ext claude_magic\n%config ClaudeMagic.provider = 'offline'")
+    kernel.run("%config ClaudeMagic.budget = None\n%config ClaudeMagic.warn_above = None\n%claude_reset")
+    kernel.run("ours = __import__('claude_magic').magics.kernel_of(get_ipython())")
+    kernel.run("ours.session.spent.clear(); ours.alarm.rang = False")
     return kernel
 
 
@@ -80,7 +84,6 @@ def test_a_cell_says_what_is_left_of_the_kernels_budget_or_of_its_own(notebook: 
     assert "$0.09" in notebook.run("%%claude --budget 0.10\nhello", "c").shown("text/plain")[0]
     last = notebook.run("%claude_cost --no-chart").shown("text/plain")[0].splitlines()[-1].split()
     assert last[:5] == ["left", "of", "the", "budget", "$1.99"] and last[-1] == "$2.00"
-    notebook.run("%config ClaudeMagic.budget = None")
 
 
 def test_a_cell_that_costs_more_than_the_amount_is_warned_of_once_with_the_figure(notebook: Kernel) -> None:
@@ -89,11 +92,9 @@ def test_a_cell_that_costs_more_than_the_amount_is_warned_of_once_with_the_figur
     first = notebook.run("%%claude --once\nhello", "d")
     assert first.text.count("This cell cost $0.0") == 1 and "warn_above" in first.text
     assert notebook.run(cells, "e").text == ""
-    notebook.run("%config ClaudeMagic.warn_above = None")
 
 
 def test_all_that_a_cell_asks_counts_towards_the_warning(notebook: Kernel) -> None:
-    notebook.run("__import__('claude_magic').magics.kernel_of(get_ipython()).alarm.rang = False")
     cost = float(str(notebook.run("%%claude\nhello", "f").turn()["calls"][0]["usage"]["output_tokens"])) * 20e-6
     notebook.run(f"%config ClaudeMagic.warn_above = {cost * 2.5}")
     assert notebook.run("%%claude\nhello", "f").text == ""

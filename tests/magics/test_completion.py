@@ -13,10 +13,15 @@ from support.kernel import Kernel
 
 @pytest.fixture(scope="module")
 def notebook(kernel: Kernel) -> Kernel:
-    kernel.run("%load_ext claude_magic\n%config ClaudeMagic.provider = 'offline'")
     kernel.run("owls = [1]; owl_count = 2; _hidden = 3")
-    kernel.run("%%claude --chat birds\nHi", "a")
+    load(kernel)
     return kernel
+
+
+def load(kernel: Kernel) -> None:
+    """Load the extension, with a chat beside the main one."""
+    kernel.run("%load_ext claude_magic\n%config ClaudeMagic.provider = 'offline'")
+    kernel.run("%%claude --chat birds\nHi", "a")
 
 
 def offered(notebook: Kernel, code: str) -> tuple[list[str], str]:
@@ -105,3 +110,4 @@ def test_reloading_leaves_one_matcher_and_unloading_none(notebook: Kernel) -> No
     assert notebook.evaluate(count) == 1
     notebook.run("%unload_ext claude_magic")
     assert notebook.evaluate(count) == 0
+    load(notebook)

@@ -36,7 +36,8 @@ def kernel(server: SteeredServer, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 def begin(kernel: Kernel, server: SteeredServer, out: str) -> Any:
-    """Begin a map that stands still after a few rows."""
+    """Begin a map that stands still after a few rows, where none was paid for before."""
+    kernel.run("__import__('claude_magic').magics.kernel_of(get_ipython()).session.spent.clear()")
     server.requests.clear()
     server.hold(SOME_EVENTS)
     run = kernel.run(MAP.format(rows=ROWS, out=out), f"map-{out}")

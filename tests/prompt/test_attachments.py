@@ -239,22 +239,27 @@ def test_secrets_in_a_file_are_masked(folder: Path) -> None:
     assert "a1B2a1B2" not in json.dumps(made.content) and made.attached[0].masked == 1
 
 
-def test_a_cell_sends_attachments_before_its_text_and_names_them(kernel: Kernel, site: str) -> None:
+@pytest.fixture(scope="module")
+def notebook(kernel: Kernel) -> Kernel:
     kernel.run("%load_ext claude_magic\n%config ClaudeMagic.provider = 'offline'")
-    (kernel.folder / "a file.txt").write_text("some notes")
-    ran = kernel.run(f'%%claude -i {site}/plot.png -f "a file.txt"\nwhat are these?')
+    return kernel
+
+
+def test_a_cell_sends_attachments_before_its_text_and_names_them(notebook: Kernel, site: str) -> None:
+    (notebook.folder / "a file.txt").write_text("some notes")
+    ran = notebook.run(f'%%claude -i {site}/plot.png -f "a file.txt"\nwhat are these?')
     assert ran.error is None
     shown = json.dumps([output.get("data", {}) for output in ran.outputs], ensure_ascii=False)
     assert "plot.png" in shown and "a file.txt, 10 bytes" in shown and '"image/png"' in shown
-    printed = kernel.run(f'%%claude --once --show-request -f "a file.txt" -i {site}/plot.png\nwhat are these?').text
+    printed = notebook.run(f'%%claude --once --show-request -f "a file.txt" -i {site}/plot.png\nwhat are these?').text
     (message,) = json.loads(printed)["messages"]
     assert [block["type"] for block in message["content"]] == ["image", "document", "text"]
 
 
-def test_a_cell_with_a_panel_sends_an_address_and_names_it(kernel: Kernel, site: str) -> None:
-    ran = kernel.run(f"%%claude --once --by-url -i {site}/plot.png\nwhat is it?", cell_id="by-url")
+def test_a_cell_with_a_panel_sends_an_address_and_names_it(notebook: Kernel, site: str) -> None:
+    ran = notebook.run(f"%%claude --once --by-url -i {site}/plot.png\nwhat is it?", cell_id="by-url")
     assert ran.error is None and any("plot.png" in shown for shown in ran.shown("text/html"))
-    kernel.run("%config ClaudeMagic.provider = 'bedrock'")
-    refused = kernel.run(f"%%claude --once --by-url -i {site}/plot.png\nwhat is it?").error
-    kernel.run("%config ClaudeMagic.provider = 'offline'")
+    notebook.run("%config ClaudeMagic.provider = 'bedrock'")
+    refused = notebook.run(f"%%claude --once --by-url -i {site}/plot.png\nwhat is it?").error
+    notebook.run("%config ClaudeMagic.provider = 'offline'")
     assert refused is not None and "as bytes only" in refused["evalue"]

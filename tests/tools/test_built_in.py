@@ -46,12 +46,19 @@ def steps(kernel: Kernel, *calls: tuple[str, dict[str, Any]]) -> None:
 
 
 @pytest.fixture(scope="module")
-def notebook(kernel: Kernel) -> Kernel:
+def loaded(kernel: Kernel) -> Kernel:
     assert kernel.run(IN_A_NOTEBOOK).error is None
     (kernel.folder / "data.csv").write_text("a,b\n1,2\n")
     (kernel.folder / ".env").write_text("KEY=1")
     (kernel.folder / "out").symlink_to("/etc")
     return kernel
+
+
+@pytest.fixture
+def notebook(loaded: Kernel) -> Kernel:
+    """A kernel in which the reader is asked, as it is unless set otherwise."""
+    loaded.run("%config ClaudeMagic.approve = 'ask'")
+    return loaded
 
 
 def told(kernel: Kernel, cell: str) -> tuple[Any, list[Any]]:
