@@ -35,13 +35,21 @@ def script(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"type": "text", "text": "It will be fine."}]
 
 
+def ask(lab: Page, server: SteeredServer) -> None:
+    """Run the cell, whose reply goes on once clicks arrive; where they do not yet, the reader is asked by `input()`."""
+    server.hold(1)
+    lab.run(1)
+    lab.panel(1).get_by_role("button", name="Stop").wait_for()
+    server.release()
+
+
 def test_a_reader_approves_one_call_by_button_and_refuses_another(
     lab: Page, server: SteeredServer, pictures: Path
 ) -> None:
     server.script = script
     begin(lab, ["%%claude --tools weather\nWhat will the weather be?", DEFINED, MODELS_LEFT])
     lab.finish(2)
-    lab.run(1)
+    ask(lab, server)
     run = lab.panel(1).get_by_role("button", name="Run")
     run.wait_for()
     assert "May weather run?" in lab.text(1) and '"city": "Oslo <img' in lab.text(1)
@@ -72,7 +80,7 @@ def test_an_interrupt_while_the_reader_is_asked_runs_nothing(lab: Page, server: 
     server.script = script
     begin(lab, ["%%claude --tools weather\nWhat will the weather be?", DEFINED, MODELS_LEFT])
     lab.finish(2)
-    lab.run(1)
+    ask(lab, server)
     lab.wait_text(1, "May weather run?")
     lab.interrupt()
     lab.wait_done(1)
