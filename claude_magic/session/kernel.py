@@ -204,9 +204,10 @@ class Kernel:
         path = self.path_of(cell)
         if path is None:
             return
-        may_have_lost = has_turns(path) or journal_folder_of(path).exists()
-        has_lost = self._setting("journal", True) and may_have_lost and self._has_lost(path, cell)
-        if not has_lost and not (is_new and has_turns(path)):
+        holds_turns = has_turns(path)
+        may_have_lost = self._setting("journal", True) and (holds_turns or journal_folder_of(path).exists())
+        has_lost = may_have_lost and self._has_lost(path, cell, holds_turns=holds_turns)
+        if not has_lost and not (is_new and holds_turns):
             return
         from . import restore
 
@@ -220,11 +221,11 @@ class Kernel:
         is_bare = "configuration" not in vars(self) and "ClaudeMagic" not in self.shell.config
         return default if is_bare else getattr(self.configuration, name)
 
-    def _has_lost(self, path: Path, cell: Cell) -> bool:
+    def _has_lost(self, path: Path, cell: Cell, *, holds_turns: bool) -> bool:
         """Whether the journal may have a reply that the notebook lacks, by the turn ids in the file's bytes."""
         ids = ids_in(path) or set()
         return any(
             entry.begun and not entry.dismissed and entry.turn_id not in ids and entry.cell_id != cell.id
-            for entry in self._journal.entries(path, ids if has_turns(path) else frozenset())
+            for entry in self._journal.entries(path, ids if holds_turns else frozenset())
             if (entry.kernel, entry.page) != (self._journal.kernel, cell.page)
         )
