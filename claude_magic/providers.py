@@ -32,7 +32,8 @@ class Provider:
 
     `title` is what people call it. `sdk_classes` are the SDK's names of its clients: the first is made here, the
     others are known when a user gives one. `setup` says what to set, `credentials` where those come from, and
-    `extra` which of the anthropic package's extras it takes. `address` is the variable for another base URL.
+    `extra` which of the anthropic package's extras it takes. `address` is the variable for another base URL: the
+    SDK's client reads it, here it is only named in advice.
     `price_list` is the provider in genai-prices whose list prices its calls; `None`: they cost `n/a`.
     `prefix` opens its model ids, and `ids` says in a sentence how they look. `imports` are the packages that its
     credentials take: imported beforehand, where an Interrupt cannot leave them half done. `whole_body`: its requests

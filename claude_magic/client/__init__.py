@@ -1,7 +1,7 @@
 """The network, and nothing else: requests out, events in, and each failure as one of our errors.
 
 The only package that imports `anthropic`, and not before the first request needs it. A new provider is a row in
-`claude_magic/providers.py`.
+`claude_magic/providers.py`, whose client `connection.py` makes.
 """
 
 from __future__ import annotations
