@@ -1,1 +1,1 @@
-"""Turns → what is shown: live, at rest, exported."""
+"""Turns → their outputs: live while a reply streams, as a static record, and as exported files."""

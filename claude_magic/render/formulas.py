@@ -1,8 +1,8 @@
-"""Formulas in Markdown: where they are, which may be typeset, and what JupyterLab would take for one.
+"""Math in Markdown: find formulas, decide which are safe to typeset, and predict what JupyterLab takes as math.
 
-JupyterLab 4.6 (rendermime/src/latex.ts) takes math out before its parser sees the text, by rules that
-know little of code: `jupyterlab_math` says what it will take. MathJax can do more than typeset: a formula
-with a command that could is not `written`.
+JupyterLab 4.6 (rendermime/src/latex.ts) extracts math before its Markdown parser runs, by rules that know little of
+code; `jupyterlab_math` reproduces them. MathJax commands can do more than typeset (links, styles, code loading): a
+formula with such a command has no `written` form and is shown as text.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ MAX_MATH_CHARACTERS = 4_000
 MAX_MATH_BRACES = 32
 """Deepest nesting of braces in math: MathJax recurses."""
 
-# Macros of MathJax 3.2 (AllPackages and `require`, as JupyterLab loads it, with its Safe extension) that
-# make links, set HTML attributes or styles, load code, last beyond their formula, or move what they set.
+# Macros of MathJax 3.2 (AllPackages and `require`, as JupyterLab loads it, with its Safe extension) that make links,
+# set HTML attributes or styles, load code, keep their effect beyond the formula, or move their content on the page.
 _MACROS = re.compile(
     r"\\(?:href|url|class|style|cssId|data|require|html\w*|unicode|[egx]?def|let|newcommand|renewcommand"
     r"|providecommand|newenvironment|renewenvironment|global|begingroup|endgroup|Declare\w*|definecolor"
@@ -31,7 +31,7 @@ _MACROS = re.compile(
     r"(?![A-Za-z])",
     re.IGNORECASE,
 )
-_ADDRESS = re.compile(r"(?<![a-z])url\s*\(", re.IGNORECASE)  # colours of boxes are put into a style as they are
+_ADDRESS = re.compile(r"(?<![a-z])url\s*\(", re.IGNORECASE)  # MathJax copies colours of boxes into a style unchecked
 _FAR = re.compile(r"(?:\d{3,}|-\s*\d{2,})[\d.]*\s*(?:em|ex|pt|px|mu|pc|in|cm|mm)", re.IGNORECASE)
 _COMMENT = re.compile(r"(?<!\\)%[^\n]*")
 _LABEL = re.compile(r"\\label\s*\{[^{}]*\}")
@@ -43,7 +43,7 @@ _WORD = re.compile(r"(?<![A-Za-z\\{])[A-Za-z]{3,}")
 
 @dataclass(frozen=True)
 class Formula:
-    """A formula as the text has it: what opens it, what is in it, and where the text goes on."""
+    """A formula in a text: its opening delimiter, its body, and the position after it."""
 
     opening: str
     body: str
@@ -51,13 +51,13 @@ class Formula:
 
     @property
     def written(self) -> str | None:
-        """The formula as it may be typeset, or None where it does more than show one."""
+        """The formula with its delimiters, safe to typeset; None if it could do more than show a formula."""
         body = join_line(_LABEL.sub("", _COMMENT.sub("", self.body)))
         if not body or not _balanced(body) or _MACROS.search(body) or _FAR.search(body) or _ADDRESS.search(body):
             return None
         if re.search(r"[`]|@@|\$", body) or len(body) > MAX_MATH_CHARACTERS:
             return None
-        # For other parsers than JupyterLab's, which may look for HTML and links in math.
+        # Other parsers than JupyterLab's may find HTML and links in math.
         body = re.sub(r"<(?=[A-Za-z/!?])", "< ", body).replace("](", "] (")
         if self.opening.startswith("\\begin"):
             return f"{self.opening}{body}{self.opening.replace('begin', 'end', 1)}"
@@ -76,7 +76,7 @@ def _balanced(body: str) -> bool:
 
 
 def formula_at(text: str, position: int) -> Formula | None:
-    """The formula that begins at `position` of `text`, or None. A formula has no blank line in it."""
+    """The formula that begins at `position` of `text`, or None. A formula contains no blank line."""
     match = _OPENING.match(text, position)
     if match is None:
         return None
@@ -115,7 +115,7 @@ def _is_inline_math(before: str, body: str, after: str) -> bool:
 
 
 def inline_rule(state: StateInline, silent: bool) -> bool:
-    """A formula amid prose: a rule of markdown-it."""
+    """A markdown-it rule: a formula within a line of prose."""
     if state.src[state.pos] not in "$\\":
         return False
     math = formula_at(state.src, state.pos)
@@ -130,7 +130,7 @@ def inline_rule(state: StateInline, silent: bool) -> bool:
 
 
 def block_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
-    """A formula that fills lines of its own, whatever lists or headings its lines look like: a rule of markdown-it."""
+    """A markdown-it rule: a formula on lines of its own, even if its lines look like lists or headings."""
     position = state.bMarks[start] + state.tShift[start]
     if state.is_code_block(start) or state.src[position : position + 1] not in ("$", "\\"):
         return False
@@ -161,9 +161,9 @@ _CODE_SPANS = re.compile(r"(^|[^\\])(`+)([^\n]*?[^`\n])\2(?!`)", re.MULTILINE)
 
 
 def jupyterlab_math(text: str) -> list[str]:
-    """What JupyterLab 4.6 takes out of `text` as math, in order (`removeMath` of rendermime/src/latex.ts).
+    """The pieces that JupyterLab 4.6 extracts from `text` as math, in order (`removeMath`, rendermime/src/latex.ts).
 
-    A dollar that it hides because it sees code is a NUL here.
+    A dollar that it protects as part of code is a NUL here.
     """
     if "$" not in text and "\\" not in text and "@@" not in text:
         return []
@@ -184,7 +184,7 @@ def jupyterlab_math(text: str) -> list[str]:
         elif piece == closing:
             last = index
         elif piece.count("\n") > 1:
-            # JupyterLab resumes after `last`; what matters here is that it took something unplanned.
+            # JupyterLab resumes after `last`; here it is enough to know that it took something.
             found += ["".join(pieces[start : last + 1])] if last > 0 else []
             start, last, braces = -1, -1, 0
         else:
@@ -193,7 +193,7 @@ def jupyterlab_math(text: str) -> list[str]:
 
 
 def _without_dollars_in_code(text: str) -> str:
-    """What JupyterLab takes for code is not always what its parser takes for it."""
+    """Replace dollars by NUL in what JupyterLab's own patterns take as code, which its parser may see differently."""
     if "`" in text or "~~~" in text:
         for code in (_FENCES, _CODE_SPANS):
             text = code.sub(lambda match: match[0].replace("$", "\0"), text)

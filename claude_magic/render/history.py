@@ -1,4 +1,4 @@
-"""A conversation as a table, in full, or as wire JSON; and the table of a token count."""
+"""A conversation as a table, as full text, or as wire JSON; and the table of a token count."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from .turn import answer_outputs, figures_of, marks
 
 FIGURES = ("model", "tokens in", "out", "cost")
 MAX_HISTORY_OUTPUTS = 40  # JupyterLab shows 50 outputs of a cell (RENDERING.md §1)
-# The same, but for the line breaks of indented JSON; and halves of characters, which cannot be printed at all.
+# Unprintable characters, and lone surrogates, which cannot be encoded: escaped in JSON.
 _UNSAFE_IN_JSON = re.compile(f"{_UNPRINTABLE.pattern}|[\ud800-\udfff]")
 
 
 def history_table(name: str, chat: Conversation) -> Bundle:
-    """A conversation, a row a turn; `when` is local time. What is sent as a summary stands back."""
+    """The table of a conversation, one row for each turn; `when` is local time. Turns in a summary are faint."""
     stale, summarised = chat.stale(), chat.summarised()
     rows = [
         [
@@ -37,10 +37,9 @@ def history_table(name: str, chat: Conversation) -> Bundle:
 
 
 def history_in_full(name: str, chat: Conversation) -> list[Bundle]:
-    """A conversation to read: each prompt as a quote, each reply as its cell shows it; images are named. Without a
-    name it has no title.
+    """A conversation in full: each prompt as a quote, each reply as its cell shows it; images by name only.
 
-    At most `MAX_HISTORY_OUTPUTS` and one outputs, however long it is.
+    With an empty `name` there is no title. At most `MAX_HISTORY_OUTPUTS` + 1 outputs, however long it is.
     """
     stale, summarised = chat.stale(), chat.summarised()
     title = {"text/markdown": f"### Conversation {markdown.escape(name)}", "text/plain": f"Conversation {name}"}
@@ -52,26 +51,26 @@ def history_in_full(name: str, chat: Conversation) -> list[Bundle]:
 
 
 def history_json(chat: Conversation) -> str:
-    """A conversation's messages as they go on the wire, as indented JSON that drives no terminal."""
+    """A conversation's messages in wire form, as indented JSON with control characters escaped."""
     messages = [message for turn in chat for message in build.messages_to_send(turn)]
     plain = json.dumps(messages, indent=2, ensure_ascii=False)
     return _UNSAFE_IN_JSON.sub(lambda match: f"\\u{ord(match.group()):04x}", plain)
 
 
 def _prompt_in_full(turn: Turn, stale: Set[str], summarised: Set[str]) -> Bundle:
-    """What was asked, when, and what the reply came to."""
+    """A turn's heading, its prompt as a quote, and its figures."""
     head = " · ".join(
         part for part in (cell_number(turn), _when(turn), *_history_marks(turn, stale, summarised)) if part
     )
-    pieces = [block["text"] if block["type"] == "text" else _named(block) for block in turn.prompt]
+    pieces = [block["text"] if block["type"] == "text" else _block_label(block) for block in turn.prompt]
     quoted = "\n".join(f"> {line}".rstrip() for line in printable("\n\n".join(pieces)).splitlines())
     spent = " · ".join(figures_of(turn))
     shown = ["---", f"**{markdown.escape(head)}**", markdown.inert(quoted), markdown.escape(spent)]
     return {"text/markdown": "\n\n".join(shown), "text/plain": "\n\n".join([head, quoted, f"[{spent}]"])}
 
 
-def _named(block: Block) -> str:
-    """A block that is not text, in a few words."""
+def _block_label(block: Block) -> str:
+    """A short label for a block that is not text."""
     source = block.get("source")
     if isinstance(source, Mapping) and source.get("type") == "base64":
         size = len(str(source.get("data"))) * 3 // 4  # base64 makes four characters of three bytes
@@ -80,7 +79,7 @@ def _named(block: Block) -> str:
 
 
 def _joined(bundles: Iterable[Bundle], characters: int) -> list[Bundle]:
-    """Bundles in a row as fewer ones, each of at least so many characters but the last."""
+    """Neighbouring bundles joined into ones of at least `characters` characters; the last may be shorter."""
     groups: list[list[Bundle]] = [[]]
     for bundle in bundles:
         if sum(len(each["text/markdown"]) for each in groups[-1]) >= characters:
@@ -109,7 +108,7 @@ def _history_marks(turn: Turn, stale: Set[str], summarised: Set[str]) -> list[st
 
 
 def count_table(counted: Counted, attached: Sequence[Attached] = ()) -> Bundle:
-    """Tokens by part, and what they would cost as input that is not cached; what would go along, roughly, by name."""
+    """The table of a token count: tokens by part with their cost as uncached input, and estimates for attachments."""
     rows = [[part, f"{tokens:,}", ""] for part, tokens in counted.parts.items() if tokens]
     rows += [[f"  with {each.name}", f"≈{each.tokens:,}", ""] for each in attached]
     rows.append(["total", f"{counted.total:,}", f"≈{counted.cost}"])

@@ -1,4 +1,4 @@
-"""A JSON reply to `--schema`, for reading: flat data as tables, the rest as JSON."""
+"""A JSON reply to `--schema` as Markdown: flat data as tables, the rest as JSON."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ MAX_COLUMNS = 12
 MAX_CELL_CHARACTERS = 200
 
 
-def asked_for(params: Mapping[str, Any]) -> bool:
-    """Whether a request asked for JSON."""
+def is_requested(params: Mapping[str, Any]) -> bool:
+    """Whether a request's parameters ask for JSON (`output_config.format`)."""
     config = params.get("output_config")
     return isinstance(config, Mapping) and isinstance(config.get("format"), Mapping)
 
 
 def shown(text: str) -> str:
-    """JSON as inert Markdown: tables, or, where it is not whole, as it is written."""
+    """JSON as inert Markdown: as tables, or as its source if it is incomplete."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -33,7 +33,7 @@ def shown(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """JSON as indented text."""
+    """JSON as indented text; as it is if it is incomplete."""
     try:
         return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):
@@ -54,7 +54,7 @@ def _value(value: Any) -> str:
 
 
 def _record(value: Mapping[str, Any]) -> str:
-    """What is flat in an object as a table, then its tables under their names, then the rest."""
+    """An object: its flat values as a table, then its lists of objects as tables, then the rest as JSON."""
     tables = {key: each for key, each in value.items() if _is_table(each)}
     flat = {key: each for key, each in value.items() if key not in tables and _is_brief(each)}
     rest = {key: each for key, each in value.items() if key not in tables and key not in flat}
@@ -67,7 +67,7 @@ def _record(value: Mapping[str, Any]) -> str:
 
 
 def _is_table(value: Any) -> bool:
-    """Whether a value is a list of objects that a table can hold."""
+    """Whether a value is a list of objects that fits into a table."""
     if not isinstance(value, list) or not value or not all(isinstance(row, dict) for row in value):
         return False
     return 0 < len(_keys(value)) <= MAX_COLUMNS and all(_is_brief(each) for row in value for each in row.values())

@@ -1,19 +1,18 @@
-"""Claude's Markdown → Markdown that shows the same and can run nothing.
+"""Claude's Markdown → inert Markdown, which looks the same and cannot run anything.
 
-A live JupyterLab cell does not sanitize `text/markdown`, so what Claude writes would run in the
-reader's page. Here the text is parsed by markdown-it and written anew in a small, plain subset of
-Markdown. Every character of its prose that could mean something is written as a character reference:
-prose cannot turn into structure, whichever parser reads it. Only this module's own constructs are left:
+A live JupyterLab cell does not sanitize `text/markdown`, so HTML or scripts in Claude's text would run in the reader's
+page. Here the text is parsed by markdown-it and written anew in a small, plain subset of Markdown. Every character of
+prose that has a meaning in Markdown is written as a character reference, so that prose cannot become structure in any
+parser. The only constructs left are this module's own:
 
-- raw HTML of ours has no attribute but `class="language-…"`: `<span>`, which keeps a dollar or a
-  backslash from MathJax, and `<code>`/`<pre>` for code that Markdown's own code could not carry; and a `title`
-  of plain characters on the `<sup>` of a reference;
-- links are inline and lead to http, https, mailto or `#fragment`;
-- images are links; diagrams that could reach out are shown as their source.
+- raw HTML without attributes but `class="language-…"`: `<span>`, which hides a dollar or a backslash from MathJax, and
+  `<code>`/`<pre>` for code that Markdown cannot hold; and a `title` of plain characters on the `<sup>` of a reference;
+- inline links to http, https, mailto or `#fragment`;
+- images become links; diagrams that could load something are shown as their source.
 
-JupyterLab 4.6 (rendermime/src/latex.ts) takes math out before its parser sees the text, by rules that
-know little of code: `formulas.jupyterlab_math` says what it will take, and a block from which it would take
-anything but our own math is written again, more defensively.
+JupyterLab 4.6 (rendermime/src/latex.ts) extracts math before its Markdown parser runs, by rules that know little of
+code. `formulas.jupyterlab_math` predicts what it extracts; a block from which it would take anything but this module's
+own math is written again, more defensively.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 MAX_EMPHASIS = 8
-# JupyterLab renders about 7 ms of Markdown a kilobyte: so much is redrawn when a reply grows (RENDERING.md §1).
+# The size of the part that is redrawn while a reply grows: JupyterLab takes about 7 ms a kilobyte (RENDERING.md §1).
 PART_CHARACTERS = 16_000
 MAX_DIAGRAM_CHARACTERS = 10_000
 
@@ -41,24 +40,23 @@ _PYTHON = ("", "python", "py", "python3", "ipython")
 
 
 def inert(text: str) -> str:
-    """Markdown that shows the same as `text` does and can do nothing. Linear in its length."""
+    """Inert Markdown that looks the same as `text`; in time linear in its length."""
     return Inert().render(text)
 
 
 def escape(text: str) -> str:
-    """A short untrusted string as plain text on one line of our own Markdown."""
+    """A short untrusted string as plain text on one line of inert Markdown."""
     return _line(_prose(join_line(_clean(text))))
 
 
 def link(label: str, address: str) -> str:
-    """A short untrusted string as our own Markdown, leading to a web page where the address is one's."""
+    """A short untrusted string as inert Markdown, linked if the address is that of a web page."""
     checked = _address(address) if address[:4].lower() == "http" else None
     return f"[{escape(label)}]({checked})" if checked else escape(label)
 
 
 def reference(number: int, title: str, address: str = "") -> str:
-    """A reference to stand in a text that is to be made inert: `[1]`, raised, with a title to be seen by pointing at
-    it, and leading to a web page where the address is one's."""
+    """A superscript reference `[1]` with a tooltip, linked if the address is that of a web page; `inert` keeps it."""
     coded = re.sub(r"[^A-Za-z0-9 .,;()-]", lambda match: f"&#{ord(match[0])};", _clean(join_line(title)))
     mark = f'<sup title="{coded}">&#91;{number}&#93;</sup>'
     checked = _address(address) if address[:4].lower() == "http" else None
@@ -66,14 +64,14 @@ def reference(number: int, title: str, address: str = "") -> str:
 
 
 def unmarked(text: str) -> str:
-    """Text with its references as `[1]`, to be read as it is."""
+    """Text with its references as plain `[1]`."""
     return OWN_REFERENCE.sub(r" [\2]", _LINKED_REFERENCE.sub(r"\1", text))
 
 
 def code_blocks(text: str) -> list[str]:
-    """The Python in a reply: the contents of its fenced code blocks, in order, without the newline at their end.
+    """The fenced Python code blocks of a reply, in order, each without its final newline.
 
-    Python is what says so, and what names no language. Code in lists and quotes counts as well.
+    A block without a language counts as Python; blocks in lists and quotes are included.
     """
     return [
         fence.content.removesuffix("\n") for fence in fences(text) if "".join(fence.info.split()[:1]).lower() in _PYTHON
@@ -82,14 +80,14 @@ def code_blocks(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Part:
-    """A run of whole blocks: as Claude wrote it, and made inert."""
+    """A run of whole blocks: Claude's source, and the inert Markdown."""
 
     source: str
     markdown: str
 
 
 class Inert:
-    """`inert` for a text that grows: finished blocks are not done again.
+    """An incremental `inert` for a growing text: finished blocks are not rendered again.
 
     >>> Inert().render("a <b>")
     'a &lt;b>'
@@ -99,12 +97,12 @@ class Inert:
         self._start_over()
 
     def render(self, text: str) -> str:
-        """The same as `inert(text)`; fast if `text` begins with the text of the last call."""
+        """The same as `inert(text)`; fast if `text` starts with the text of the last call."""
         return "\n\n".join(part.markdown for part in self.parts(text))
 
     def parts(self, text: str) -> list[Part]:
-        """The same in parts of about `PART_CHARACTERS`. While the text grows only the last part changes,
-        unless a definition comes that gives meaning to links in earlier ones."""
+        """The inert Markdown in parts of about `PART_CHARACTERS`. While the text grows only the last part changes,
+        unless a link definition arrives, which can change links in earlier parts."""
         if not text.startswith(self._source):
             self._start_over()
         nodes, defines_references = parse(_clean(text[len(self._source) :]))
@@ -126,7 +124,7 @@ class Inert:
         self._written: list[str] = []
 
     def _settle(self, text: str, groups: list[list[Node]], written: list[str], count: int) -> None:
-        """Put the first groups away; where they are enough for a part, close it."""
+        """Keep the first `count` groups as final; close a part whenever it is long enough."""
         start = len(self._source)
         for number in range(count):
             self._written.append(written[number])
@@ -151,7 +149,7 @@ _ODD = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-
 
 
 def _visible(match: re.Match[str]) -> str:
-    """A control character as its picture, a bidirectional override by its name."""
+    """A control character as its Unicode picture, a bidirectional override by its code point."""
     code = ord(match[0])
     if code in (0x0B, 0x0C):
         return " "
@@ -161,8 +159,8 @@ def _visible(match: re.Match[str]) -> str:
 
 
 def _clean(text: str) -> str:
-    """`text` with no newline but \\n, and with every control character visible. One character for one,
-    bidirectional overrides aside."""
+    """`text` with \\n as its only newline and every control character visible; one character for one, except for
+    bidirectional overrides."""
     return _ODD.sub(_visible, _NEWLINES.sub("\n", text))
 
 
@@ -184,19 +182,19 @@ def _reference(character: str) -> str:
 
 
 def _active(match: re.Match[str]) -> str:
-    # A string of text that MathJax searches ends at an element: so the character gets one of its own.
+    # MathJax searches text only up to the next element: so the character gets an element of its own.
     if match.lastgroup == "mark":
         return _reference(match[0])
     return f"<span>{_reference(match[0])}</span>"
 
 
 def _prose(text: str) -> str:
-    """Plain text as Markdown that shows it; `text` may come from decoded references, so it is cleaned."""
+    """Plain text as inert Markdown. It is cleaned first, since it may come from decoded character references."""
     return _ACTIVE.sub(_active, _clean(text))
 
 
 def _code_as_html(content: str, opening: str = "<code>", closing: str = "</code>") -> str:
-    """Code that no parser of Markdown or math can take for anything else, on one line."""
+    """Code as HTML on one line, in character references that no Markdown or math parser can take for anything else."""
     return opening + re.sub(r"[^A-Za-z0-9 ]", lambda match: f"&#{ord(match[0])};", content) + closing
 
 
@@ -214,7 +212,7 @@ _TRAILING = "?!.,:;*_'\"~"
 
 
 def _address(address: str) -> str | None:
-    """The address as it may stand in a link, or None where it leads somewhere a link must not."""
+    """The address percent-encoded for a link; None unless it is http, https, mailto or a fragment."""
     address = address.strip()
     if not _ADDRESS.match(address):
         return None
@@ -223,7 +221,7 @@ def _address(address: str) -> str | None:
 
 
 def _trim_address(url: str) -> str:
-    """`url` without the punctuation that belongs to the sentence around it."""
+    """`url` without trailing punctuation, which belongs to the sentence."""
     while url:
         if url[-1] in _TRAILING or (url[-1] == ")" and url.count(")") > url.count("(")):
             url = url[:-1]
@@ -249,7 +247,7 @@ def _prose_with_links(text: str) -> str:
 
 
 def _write(group: list[Node]) -> str:
-    """Blocks of the top level as Markdown from which JupyterLab takes no math but theirs."""
+    """Top-level blocks as Markdown from which JupyterLab extracts no math but that of the blocks."""
     written = ""
     for html_code, math_as_text in ((False, False), (True, False), (True, True)):
         writer = _Writer(html_code, math_as_text)
@@ -261,9 +259,9 @@ def _write(group: list[Node]) -> str:
 
 _LANGUAGE = re.compile(r"[A-Za-z0-9_+#.-]{1,32}(?!\S)")
 _MATH_IN_CODE = re.compile(r"\$|\\begin|\\end|\\\\[()\[\]]|@@")
-# Mermaid runs with securityLevel "strict" in JupyterLab, but its labels, shapes and themes can still load
-# things while a diagram is laid out in the page.
-_REACHING = re.compile(
+# Mermaid runs with securityLevel "strict" in JupyterLab, but labels, shapes and themes can still load resources while
+# a diagram is laid out.
+_LOADING = re.compile(
     r"%%\s*\{|^\s*---|\bclick\b|\bcallback\b|\bhref\b|\blinks?\b|://|\bimg\b|\bicon|<(?!br\s*/?>|-|=|\|)|url\s*\("
     r"|@|javascript|data:|\bstyle\b|classDef|linkStyle|&|#\w+;|\\u|C4|architecture|\bproperties\b|\$\$",
     re.IGNORECASE | re.MULTILINE,
@@ -272,7 +270,7 @@ _REACHING = re.compile(
 
 @dataclass
 class _Writer:
-    """Nodes → Markdown. `math` is what was written as math, in order."""
+    """A writer of nodes as inert Markdown; `math` collects the formulas that it wrote as math, in order."""
 
     html_code: bool
     math_as_text: bool
@@ -425,15 +423,15 @@ def _language_of(token: Token) -> str:
         return ""
     language = match[0]
     if language.lower() == "mermaid":
-        # One that is still being written would be drawn as an error.
+        # JupyterLab would draw an unfinished diagram as an error.
         closed = token.map is not None and token.map[1] - token.map[0] == token.content.count("\n") + 2
-        reaching = len(token.content) > MAX_DIAGRAM_CHARACTERS or _REACHING.search(token.content)
-        return "mermaid" if closed and not reaching else "text"
+        loading = len(token.content) > MAX_DIAGRAM_CHARACTERS or _LOADING.search(token.content)
+        return "mermaid" if closed and not loading else "text"
     return language
 
 
 def _line(line: str) -> str:
-    """One line of written prose that no parser takes for the start of a block."""
+    """One line of inert prose, with its start escaped so that no parser takes it for the start of a block."""
     start = len(line) - len(line.lstrip())
     head = "".join(f"&#{ord(character)};" for character in line[:start])
     stop = len(line.rstrip())

@@ -1,4 +1,4 @@
-"""A table as HTML and as aligned text."""
+"""Tables as HTML and as aligned text."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def table_output(
     groups: Sequence[tuple[str, int]] = (),
     faint: Set[int] = frozenset(),
 ) -> Bundle:
-    """A table as HTML and as aligned text; a column of figures stands to the right.
+    """A table as HTML and as aligned text; columns of figures are right-aligned.
 
-    `groups` are titles above the heads, each with the number of columns that it spans; the text has none. `faint` are
-    the rows, from 0, that stand back.
+    `groups` are titles above the heads, in HTML only, each with the number of columns that it spans. `faint` are the
+    indexes of rows, from 0, in a lighter colour.
     """
     cells = [[printable(cell).replace("\n", " ") for cell in row] for row in rows]
     caption = printable(caption)
@@ -35,7 +35,7 @@ _HYPHENATED = re.compile(r"(?=[a-z].{1,40}$)[\w.]+([-–][\w.]+)+")
 
 
 def _sides(rows: Sequence[Sequence[str]], columns: int) -> list[str]:
-    """Where each column stands: figures to the right."""
+    """The alignment of each column: right for figures, else left."""
     return ["right" if all(_FIGURE.fullmatch(row[each]) for row in rows) else "left" for each in range(columns)]
 
 
@@ -54,14 +54,14 @@ def _html_table(
         return f"<tr{style}>{''.join(parts)}</tr>"
 
     body = "".join(line(row, "td", ' style="opacity: 0.6"' if at in faint else "") for at, row in enumerate(rows))
-    wrapped = "" if len(caption) > MAX_LINE_CHARACTERS else "; white-space: nowrap"  # though the table is narrower
+    wrapped = "" if len(caption) > MAX_LINE_CHARACTERS else "; white-space: nowrap"  # even above a narrower table
     title = f'<caption style="text-align: left{wrapped}">{html.escape(caption)}</caption>'
     head = _html_groups(groups) + line(heads, 'th scope="col"')
     return f"{BOX}<table>{title}<thead>{head}</thead><tbody>{body}</tbody></table></div>"
 
 
 def _cell_style(cell: str, side: str) -> str:
-    """A model's name stays on one line: browsers break it at its hyphens."""
+    """The style of a cell; a model's name stays on one line, since browsers break it at its hyphens."""
     return f"text-align: {side}" + ("; white-space: nowrap" if _HYPHENATED.fullmatch(cell) else "")
 
 

@@ -1,4 +1,4 @@
-"""Text that is safe to print, and the short forms of a turn that several outputs share."""
+"""Text that is safe to print, and short forms of a turn that several outputs share."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e
 
 
 def printable(text: str) -> str:
-    """Text without characters that drive a terminal or turn the direction of what stands around it."""
+    """Text without control characters, and without those that change the direction of the text around them."""
     return _UNPRINTABLE.sub("", whole_text(text).replace("\r\n", "\n"))
 
 
 def printable_line(text: str) -> str:
-    """The same on one line."""
+    """Printable text on one line."""
     return join_line(printable(text))
 
 
 def cell_number(turn: Turn) -> str:
-    """What stands in the cell's `In [ ]`; nothing, where that is not known."""
+    """The number in the cell's `In [ ]`, as `[3]`; empty if not known."""
     return "" if turn.execution_count is None else f"[{turn.execution_count}]"
 
 
 def excerpt(turn: Turn) -> str:
-    """How a prompt begins, on one line."""
+    """The start of a turn's prompt on one line."""
     words = " ".join(block["text"] if block["type"] == "text" else f"[{block['type']}]" for block in turn.prompt)
     return short_line(words, PROMPT_EXCERPT_CHARACTERS)

@@ -1,4 +1,4 @@
-"""A turn at rest: the static outputs of its cell, and its text for a terminal.
+"""A turn's record: the static outputs of its cell, and its text for a terminal.
 
 A new kind of block is a function here and a row in `_FOLDS`.
 """
@@ -41,14 +41,14 @@ _STOPS = {
 
 
 def who_answers(provider: str) -> str:
-    """The label of who answers, where it is not Claude."""
+    """The label of the stand-in, if it answers instead of Claude; else empty."""
     return OFFLINE if provider == "offline" else ""
 
 
 def header_output(turn: Turn, instead_of: Sequence[str] = ()) -> tuple[Bundle, Bundle]:
-    """The header's data and metadata: figures, marks, folded thinking and tools, and the turn itself.
+    """The header's data (figures, marks, folded thinking and tools) and its metadata, which has the turn itself.
 
-    `instead_of` are the ids of turns of another cell that it stands instead of.
+    `instead_of` are the ids of turns of another cell that this turn replaces.
     """
     line = " · ".join(map(_figure, figures_of(turn)))
     marked = "".join(f" · <strong>{html.escape(mark)}</strong>" for mark in marks(turn))
@@ -58,12 +58,12 @@ def header_output(turn: Turn, instead_of: Sequence[str] = ()) -> tuple[Bundle, B
 
 
 def _plain_header(turn: Turn) -> str:
-    """Figures and marks on one line, and below it what does not fit there."""
+    """The header as text: figures and marks on one line, and long lists of attachments below it."""
     return "\n".join([footer(turn), *(f"  {line}" for line in printable(attached_list(turn.attached)).splitlines())])
 
 
 def _figure(text: str) -> str:
-    """One figure, not to be broken; that nothing was paid for a replay must not be overlooked."""
+    """One figure as HTML without line breaks; the cost of a replay is bold, so that it is not overlooked."""
     tag = "strong" if text.startswith("replayed, ") else "span"
     return f'<{tag} style="white-space: nowrap">{html.escape(text)}</{tag}>'
 
@@ -74,7 +74,7 @@ def footer(turn: Turn) -> str:
 
 
 def figures_of(turn: Turn) -> list[str]:
-    """Model, tokens, cost and time, as short texts."""
+    """Model, tokens, cost, time, notes and attachments of a turn, as short texts."""
     tokens = pricing.tokens(turn.calls)
     cache = [f"{count:,} {word}" for count, word in ((tokens.cached, "cached"), (tokens.written, "written")) if count]
     of_input = f" ({', '.join(cache)})" if cache else ""
@@ -89,7 +89,7 @@ def figures_of(turn: Turn) -> list[str]:
         _cost(turn),
         f"{sum(call.seconds for call in turn.calls):.1f} s{first}",
         *[printable(note) for note in turn.notes if note != "0 earlier turns"],
-        *_went_along(turn),
+        *_attached_figures(turn),
     ]
 
 
@@ -98,7 +98,7 @@ def _cost(turn: Turn) -> str:
     return f"replayed, {now} now, {pricing.recorded_cost(turn)} when recorded" if turn.replayed else now
 
 
-def _went_along(turn: Turn) -> list[str]:
+def _attached_figures(turn: Turn) -> list[str]:
     images = sum(block.get("type") == "image" for block in turn.prompt)
     counted = [plural(images, "image")] if images and not turn.attached else []
     named = printable(attached_line(turn.attached))
@@ -106,7 +106,7 @@ def _went_along(turn: Turn) -> list[str]:
 
 
 def marks(turn: Turn) -> list[str]:
-    """What the reader must not overlook."""
+    """What the reader must not overlook: stand-in, interrupted, cut off, refused, secrets masked."""
     found = [OFFLINE] if turn.offline else []
     call = turn.calls[-1]
     if turn.status == "interrupted":
@@ -126,12 +126,12 @@ def marks(turn: Turn) -> list[str]:
 def answer_outputs(turn: Turn, inert: markdown.Inert | None = None) -> list[Bundle]:
     """The reply's text as inert Markdown and as plain text: one output, or several for a long one.
 
-    `inert` is what has drawn the reply so far: what it has settled is not done again.
+    `inert` is the renderer of the reply so far: finished blocks are not rendered again.
     """
     cited = whole_text(text_with_references(turn.reply))
     if not cited.strip():
         return []
-    if json_reply.asked_for(turn.params) and (data := whole_text(structured_output.json_text(turn))).strip():
+    if json_reply.is_requested(turn.params) and (data := whole_text(structured_output.json_text(turn))).strip():
         return [_data(cited.removesuffix(data).strip(), data)]
     bundles = [
         {"text/markdown": part.markdown, "text/plain": printable(markdown.unmarked(part.source).strip("\n"))}
@@ -144,7 +144,7 @@ def answer_outputs(turn: Turn, inert: markdown.Inert | None = None) -> list[Bund
 
 
 def _data(before: str, data: str) -> Bundle:
-    """A reply in JSON, behind what was said before a tool was called."""
+    """A JSON reply, behind the text that came before a tool call."""
     lead = [markdown.inert(before)] if before else []
     words = [markdown.unmarked(before)] if before else []
     return {
@@ -159,7 +159,7 @@ def made_outputs(turn: Turn) -> list[Bundle]:
 
 
 def image_outputs(content: Iterable[Block], origin: str = "sent to Claude") -> list[Bundle]:
-    """The images that go along, as outputs, each with a text alternative."""
+    """The images in content as outputs, each with a text alternative; `origin` is a phrase for that text."""
     return [
         {block["source"]["media_type"]: block["source"]["data"], "text/plain": _image_text(block, origin)}
         for block in content
@@ -168,7 +168,7 @@ def image_outputs(content: Iterable[Block], origin: str = "sent to Claude") -> l
 
 
 def is_shown(block: Block) -> bool:
-    """Whether this is an image whose bytes are here to be shown: of one by its address they are not."""
+    """Whether a block is an image with its bytes: an image by URL has none to show."""
     return block.get("type") == "image" and block["source"].get("type") == "base64"
 
 
@@ -182,16 +182,16 @@ def _image_text(block: Block, origin: str) -> str:
 
 
 def reply_text(turn: Turn) -> str:
-    """The reply's text, whole or as far as it came."""
+    """The reply's text, as far as it arrived."""
     return whole_text(text_of(turn.reply))
 
 
 class ReplyText(str):
-    """A reply as a `str`, with what else there is to know of it.
+    """A reply's text as a `str`, with the rest of the reply as attributes.
 
-    `thinking` and `code` are text (`code`: the Python blocks, one after the other); `usage` is the
-    API's, in tokens; `cost` is in USD, `None` if no price is known; `blocks` are the content blocks.
-    `citations` are the API's, by the numbers of the references: `citations[0]` is [1].
+    `thinking` and `code` are text (`code`: the Python blocks, joined); `usage` is the last call's, in tokens, as the
+    API gave it; `cost` is in USD, None if no price is known; `blocks` are the content blocks. `citations` are the API's
+    in the order of the references: `citations[0]` is [1].
     """
 
     thinking: str
@@ -203,7 +203,7 @@ class ReplyText(str):
 
 
 def reply_value(turn: Turn) -> ReplyText:
-    """What `--out` binds."""
+    """The value that `--out` binds."""
     value = ReplyText(reply_text(turn))
     value.thinking = thinking_of(turn.reply)
     value.code = "\n\n".join(markdown.code_blocks(value))
@@ -215,7 +215,7 @@ def reply_value(turn: Turn) -> ReplyText:
 
 
 def folds_of(turn: Turn) -> list[tuple[str, str]]:
-    """Title and text of all that is folded away: what went along, thinking, then each other block that is not text."""
+    """The title and text of each fold: attachments, thinking, then each other block that is not text."""
     thinking, listed = thinking_of(turn.reply), attached_list(turn.attached)
     found = [(f"{ATTACHED_TITLE}: {len(turn.attached)} things", listed)] if listed else []
     found += [(THINKING, thinking)] if thinking else []
@@ -224,7 +224,7 @@ def folds_of(turn: Turn) -> list[tuple[str, str]]:
         if block["type"] in tool_calls.CALLS:
             found.append(tool_calls.server_tool_call(block, results.pop(block.get("id"), None)))
         elif tool_calls.is_result(block):
-            if results.pop(block.get("tool_use_id"), None) is block:  # its call stands in an earlier turn
+            if results.pop(block.get("tool_use_id"), None) is block:  # its call is in an earlier turn
                 found.append(tool_calls.server_tool_call(None, block))
         elif block["type"] == "tool_use":
             found.append(tool_calls.notebook_tool_call(block, turn.results.get(block.get("id", ""))))
@@ -234,7 +234,7 @@ def folds_of(turn: Turn) -> list[tuple[str, str]]:
 
 
 def _files(turn: Turn) -> str:
-    """The files that code made, a line each: the API has them, by their ids."""
+    """A line for each file that code in a container made, with its id at the API."""
     lines = []
     for block in turn.made:
         size = f", {block['size']:,} bytes" if block.get("size") is not None else ""
@@ -267,26 +267,26 @@ def _json(value: Any) -> str:
 
 
 def fold(title: str, body: str) -> str:
-    """What is folded away, as inert HTML; what code printed is open to be seen."""
+    """A fold (`<details>`) as inert HTML; that of code execution is open."""
     shown = printable(body)
     thinking = title == THINKING
     if not thinking and len(shown) > MAX_FOLD_CHARACTERS:
         shown = f"{shown[:MAX_FOLD_CHARACTERS]}\n{shortened_note(MAX_FOLD_CHARACTERS, len(body))}"
     style = _PROSE_STYLE if thinking else _CODE_STYLE
     summary = html.escape(printable(title))
-    body = _linked(html.escape(shown)) if title.startswith(tool_calls.OF_THE_WEB) else html.escape(shown)
+    body = _linked(html.escape(shown)) if title.startswith(tool_calls.WEB_TITLES) else html.escape(shown)
     opened = " open" if title == tool_calls.CODE else ""
     return f'<details{opened}><summary>{summary}</summary><div style="{style}">{body}</div></details>'
 
 
-# Of an address in escaped text, only what can be nothing else.
+# Matches a URL in escaped text, as far as its characters cannot be anything else.
 _ADDRESS = re.compile(
     r"(?<![\w/])https?://[A-Za-z0-9][A-Za-z0-9.-]*(?::\d{1,5})?(?:/(?:[\w\-.~/?#%=+:@!,*]|&amp;)*)?", re.ASCII
 )
 
 
 def _linked(escaped: str) -> str:
-    """Escaped text in which the addresses of web pages lead there."""
+    """Escaped text with its URLs as links."""
     return _ADDRESS.sub(lambda match: _link(match[0].rstrip(".,:!?"), match[0]), escaped)
 
 
@@ -299,7 +299,7 @@ ATTACHED_TITLE = "Went along"
 
 
 def attached_line(attached: Sequence[Attached]) -> str:
-    """A short text for a line: the names, or how many there are. Nothing, where nothing went along."""
+    """A summary of attachments for the header's line: their names, or their number; empty if there are none."""
     if not attached:
         return ""
     if len(attached) <= MAX_ATTACHED_ON_LINE:
@@ -308,14 +308,14 @@ def attached_line(attached: Sequence[Attached]) -> str:
 
 
 def attached_list(attached: Sequence[Attached]) -> str:
-    """A line for each thing, where there are too many for the header's line; else nothing."""
+    """A line for each attachment, if there are too many for the header's line; else empty."""
     if len(attached) <= MAX_ATTACHED_ON_LINE:
         return ""
     return "\n".join(f"{_name(each)}: {each.kind}, ≈{plural(each.tokens, 'token')}{_masked(each)}" for each in attached)
 
 
 def masked_secrets(attached: Sequence[Attached]) -> str:
-    """How many secrets were masked, and where; nothing, where none was."""
+    """How many secrets were masked, and in which attachments; empty if there were none."""
     count = sum(each.masked for each in attached)
     if not count:
         return ""
@@ -327,7 +327,7 @@ def masked_secrets(attached: Sequence[Attached]) -> str:
 
 
 def _name(each: Attached) -> str:
-    """A name on one line: one from a stranger's file may have several."""
+    """A name on one line: that of an untrusted file may have several."""
     return join_line(each.name)
 
 

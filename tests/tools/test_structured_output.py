@@ -409,4 +409,4 @@ def test_schemas_work_in_a_notebook(kernel: Kernel) -> None:
     assert "cities[0].people" in str(failed) and "SchemaError" in str(failed)
     assert "as before" in str(kernel.run("print(cities)"))
     assert "has no" not in str(kernel.run("%claude --schema City --show-request hi"))
-    assert json_reply.asked_for({"output_config": {"format": {}}})
+    assert json_reply.is_requested({"output_config": {"format": {}}})

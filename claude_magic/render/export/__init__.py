@@ -1,7 +1,7 @@
-"""Conversations as files: Markdown, lossless JSON, an HTML page, or a script that makes the same calls.
+"""Conversations → exported files: Markdown, lossless JSON, an HTML page, or a script that makes the same calls.
 
-Nothing is written to disk here: the caller gets the text, and the files that go beside it. A conversation may be a
-stranger's: its text is shown, quoted or escaped, and never becomes markup or code.
+Nothing is written to disk here: the caller gets the text, and the files to write beside it. The text of a conversation
+is untrusted: it is quoted or escaped, and never becomes markup or code.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ FORMS = tuple(_WRITERS)
 
 
 def export(chats: Mapping[str, Conversation], form: str, *, title: str, stem: str) -> Exported:
-    """The chats, by name, in one of `FORMS`.
+    """Export the chats, by name, in one of `FORMS`.
 
     `stem` is the file's name without its suffix: the folder of the files beside it is `<stem>_files`.
-    Raises `UsageError` for a form that there is not, and for turns that cannot be written.
+    Raises `UsageError` for an unknown form, and for turns that cannot be written.
     """
     if form not in _WRITERS:
         raise UsageError(f"There is no export as {form!r}.", advice=f"There are: {', '.join(FORMS)}.")
@@ -41,7 +41,7 @@ def export(chats: Mapping[str, Conversation], form: str, *, title: str, stem: st
 
 
 def form_of(path: str | PurePath) -> str:
-    """The form that a file's suffix asks for. Raises `UsageError` where it is none of `FORMS`."""
+    """The form for a file's suffix. Raises `UsageError` if it is none of `FORMS`."""
     suffix = PurePath(path).suffix.lower()
     if suffix.removeprefix(".") in FORMS and suffix:
         return suffix.removeprefix(".")

@@ -1,4 +1,4 @@
-"""The parts of an export: its text, the files beside it, and the labels of turns and blocks."""
+"""Parts that the exports share: the result, the files beside it, labels of turns and blocks; and the JSON export."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ _DIGEST_CHARACTERS = 12
 
 @dataclass(frozen=True)
 class Exported:
-    """A file's text, and the files that go beside it: bytes by relative path, with `/`."""
+    """An exported file's text, and the files to write beside it: bytes by relative path, with `/`."""
 
     text: str
     files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def is_base64(source: Any) -> bool:
-    """Whether this is the source of an image or a document that carries its bytes."""
+    """Whether a value is the source of an image or document with its bytes in base64."""
     return isinstance(source, Mapping) and source.get("type") == "base64" and isinstance(source.get("data"), str)
 
 
 def bytes_of(source: Any) -> bytes | None:
-    """A source's bytes; `None` where base64 would not bring back the same text, or the media type is unknown."""
+    """A source's bytes; None if encoding them would not give the same base64, or the media type is unknown."""
     if not is_base64(source) or str(source.get("media_type")) not in _SUFFIXES:
         return None
     try:
@@ -52,7 +52,7 @@ def bytes_of(source: Any) -> bytes | None:
 
 
 def path_of(source: Mapping[str, Any], raw: bytes, stem: str) -> str:
-    """Where a source's bytes go: the same bytes to the same file."""
+    """The relative path for a source's bytes, by their digest: the same bytes get the same file."""
     digest = hashlib.sha256(raw).hexdigest()[:_DIGEST_CHARACTERS]
     return f"{stem}_files/{digest}{_SUFFIXES[source['media_type']]}"
 
@@ -61,12 +61,12 @@ STALE = "asked before the change above"
 
 
 def turn_label(turn: Turn, number: int) -> str:
-    """What a turn is called: by its cell's `In [ ]`, or by its place in the chat."""
+    """The label of a turn: its cell's `In [3]`, or its position in the chat."""
     return f"Turn {number}" if turn.execution_count is None else f"In [{turn.execution_count}]"
 
 
 def block_name(block: Block) -> str:
-    """What a block that is not text is called: an image, or a document by its title, and where it comes from."""
+    """The label of a block that is not text: its type, who made it, and its title."""
     kind = text.printable_line(str(block.get("type")).replace("_", " "))
     title = text.printable_line(str(block.get("title") or ""))
     origin = "made by Claude's code" if "file_id" in block else "sent to Claude"
@@ -74,16 +74,16 @@ def block_name(block: Block) -> str:
 
 
 def printable_folds(turn: Turn) -> list[tuple[str, str]]:
-    """Title and text of all in a reply that is not its text, thinking first."""
+    """The title and text of each fold of a turn (`folds_of`), printable."""
     return [(text.printable(title), text.printable(body)) for title, body in folds_of(turn)]
 
 
-# Half of a surrogate pair, as a damaged value may hold: no file can, but as an escape.
+# A lone surrogate, as a damaged value may hold: a file can hold it only as an escape.
 _HALF = re.compile("[\ud800-\udfff]")
 
 
 def write_json(chats: Mapping[str, Conversation], title: str, stem: str) -> Exported:
-    """All turns, chat after chat. A turn knows its chat, and needs neither title nor files."""
+    """Export all turns, chat after chat, as lossless JSON. Title and files are not needed; a turn names its chat."""
     turns = [turn for chat in chats.values() for turn in chat]
     text = json.dumps(record.document(turns), indent=2, ensure_ascii=False)
     return Exported(_HALF.sub(lambda half: f"\\u{ord(half[0]):04x}", text) + "\n")

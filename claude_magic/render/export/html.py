@@ -1,6 +1,7 @@
-"""Conversations as one HTML page: no script, no network, light and dark.
+"""Conversations → one HTML page: no script, no network, light and dark.
 
-Claude's Markdown is made inert, parsed with raw HTML off, and sanitized; the page's own policy forbids the rest.
+Claude's Markdown is made inert, parsed with raw HTML off, and sanitized; the page's content security policy forbids the
+rest.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _LIGHT, _DARK = "default", "github-dark"  # styles of Pygments
 
 
 def write(chats: Mapping[str, Conversation], title: str, stem: str) -> Exported:
-    """All chats on a page of its own; images are in it."""
+    """Export all chats as one page with its images inside."""
     body = "\n".join(_body(chats, printable(title)))
     head = (
         '<meta charset="utf-8">\n'
@@ -54,7 +55,7 @@ def _body(chats: Mapping[str, Conversation], title: str) -> Iterator[str]:
 
 
 def _summary(turns: Sequence[Turn]) -> str:
-    """Day, number of turns, models and cost."""
+    """The page's summary line: day, number of turns, models and cost."""
     if not turns:
         return "An empty conversation"
     day = datetime.fromtimestamp(min(turn.created for turn in turns), UTC).date().isoformat()
@@ -97,7 +98,7 @@ def _fold(title: str, body: str) -> str:
 
 @functools.cache
 def _style() -> str:
-    """The page's style, and that of code in both colours."""
+    """The page's CSS, with highlighting for light and dark."""
     from pygments.formatters import HtmlFormatter
 
     own = Path(__file__).with_name("page.css").read_text(encoding="utf-8")

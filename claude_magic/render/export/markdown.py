@@ -1,4 +1,4 @@
-"""Conversations as Markdown that reads well on GitHub and can do nothing."""
+"""Conversations → one inert Markdown file that reads well on GitHub."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from ..text import printable
 from ..turn import THINKING, answer_outputs, footer
 from .assets import STALE, Exported, block_name, bytes_of, path_of, printable_folds, turn_label
 
-# White space that carries meaning, or a table: to be shown letter for letter in a fixed width.
+# Indentation, runs of spaces, or a table: to be shown in a fixed-width font.
 _LAID_OUT = re.compile(r"^[ \t]|[ \t]{2}|\t|\|", re.MULTILINE)
 
 
 def write(chats: Mapping[str, Conversation], title: str, stem: str) -> Exported:
-    """All chats, each under a heading of its own where there are several."""
+    """Export all chats, each under a heading of its own if there are several."""
     files: dict[str, bytes] = {}
     pieces = [f"# {markdown.escape(printable(title))}"]
     for name, chat in chats.items():
@@ -56,7 +56,7 @@ def _prompt(block: Block, stem: str, files: dict[str, bytes]) -> str:
 
 
 def _quoted(text: str) -> str:
-    """A prompt, letter for letter: code where its layout matters, else lines that may wrap."""
+    """A prompt as a quote: as a code block if its layout matters, else as lines that may wrap."""
     if _LAID_OUT.search(text):
         return "\n".join(f"> {line}".rstrip() for line in _fenced(text).split("\n"))
     lines = [markdown.escape(line) for line in text.split("\n")]

@@ -1,6 +1,6 @@
-"""Conversations as a Python script that makes the same calls with Anthropic's SDK, plain enough to learn from.
+"""Conversations → a Python script that makes the same calls with Anthropic's SDK, plain enough to learn from.
 
-Text of a conversation appears in it only as Python literals and as comments on one line.
+The text of a conversation appears in it only in Python literals and one-line comments.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .assets import Exported, bytes_of, is_base64, path_of, turn_label
 from .script_literals import Expression, escaped, literal
 
 LONGEST_INLINE_SYSTEM_CHARACTERS = 70
-# What `client.messages.stream` takes by name (SDK 2.12, resources/messages/messages.py), in a reader's order.
+# The parameters of `client.messages.stream` (SDK 2.12, resources/messages/messages.py), in the order of the script.
 _SETTINGS = (
     *("model", "max_tokens", "system", "thinking", "output_config", "stop_sequences", "cache_control"),
     *("tools", "tool_choice", "metadata", "service_tier", "inference_geo", "container", "speed"),
@@ -32,7 +32,7 @@ _HOW_TO = "To run it: `pip install anthropic`, and put your key into ANTHROPIC_A
 
 
 def script(params: Mapping[str, Any]) -> str:
-    """One request's parameters (as `request.build` gives them) as a script that stands alone."""
+    """A complete script for one request, from its parameters (as `request.build` gives them)."""
     constants: dict[str, str] = {}
 
     def constant(source: Mapping[str, Any]) -> Expression:
@@ -53,7 +53,7 @@ def script(params: Mapping[str, Any]) -> str:
 
 
 def write(chats: Mapping[str, Conversation], title: str, stem: str) -> Exported:
-    """All chats, one after the other: a list of messages each, and a call for each turn."""
+    """Export all chats, one after the other: a list of messages for each, and a call for each turn."""
     turns = [turn for chat in chats.values() for turn in chat]
     files: dict[str, bytes] = {}
     systems = _long_systems(turns)
@@ -77,14 +77,14 @@ def _imports(files: bool) -> str:
 
 
 def _long_systems(turns: Iterable[Turn]) -> dict[str, str]:
-    """The system prompts that would hide the calls, and the constants that stand for them."""
+    """The system prompts too long to stand in the calls, each with the name of its constant."""
     found = dict.fromkeys(str(turn.params["system"]) for turn in turns if isinstance(turn.params.get("system"), str))
     long = [each for each in found if len(each) > LONGEST_INLINE_SYSTEM_CHARACTERS or "\n" in each]
     return {each: "SYSTEM" if len(long) == 1 else f"SYSTEM_{number}" for number, each in enumerate(long, 1)}
 
 
 def _names(chats: Iterable[str]) -> dict[str, str]:
-    """A variable for each chat's messages."""
+    """The variable name for each chat's messages."""
     listed = list(chats)
     if len(listed) == 1:
         return {listed[0]: "messages"}
@@ -98,8 +98,8 @@ def _names(chats: Iterable[str]) -> dict[str, str]:
 
 
 @dataclass
-class _Said:
-    """What the next turn must know of all messages before it."""
+class _Before:
+    """What the next turn needs from the messages before it: ids of tool calls, and betas."""
 
     calls: set[str] = field(default_factory=set)
     betas: set[str] = field(default_factory=set)
@@ -115,13 +115,13 @@ def _chat(
 ) -> Iterator[str]:
     heading = f"# Chat {printable_line(name)}\n" if variable != "messages" else ""
     yield f"{heading}{variable} = []"
-    said = _Said()
+    before = _Before()
     for number, turn in enumerate(chat, 1):
-        yield f"# {printable_line(_about(turn, number))}\n{_ask(turn, said, variable, systems, stem, files)}"
+        yield f"# {printable_line(_about(turn, number))}\n{_ask(turn, before, variable, systems, stem, files)}"
         if turn.params.get("compaction"):
-            said = _Said()
+            before = _Before()
         if not turn.once:
-            said.add(turn.messages)
+            before.add(turn.messages)
 
 
 def _about(turn: Turn, number: int) -> str:
@@ -132,13 +132,13 @@ def _about(turn: Turn, number: int) -> str:
 
 def _ask(
     turn: Turn,
-    before: _Said,
+    before: _Before,
     variable: str,
     systems: Mapping[str, str],
     stem: str,
     files: dict[str, bytes],
 ) -> str:
-    """The source that makes a turn after what was said `before` it."""
+    """The source of the call that makes a turn, given the messages `before` it."""
 
     def file(source: Mapping[str, Any]) -> Expression | None:
         raw = bytes_of(source)
@@ -149,9 +149,9 @@ def _ask(
         return Expression(f"data_of({literal(path, breaking=False)})")
 
     if turn.results:
-        said = distinct(build.without_thinking(build.messages_to_send(turn)), before.calls)
+        sent = distinct(build.without_thinking(build.messages_to_send(turn)), before.calls)
         return (
-            f"# Its tools ran in the notebook: this is what was said.\n{variable} += {literal(_replaced(said, file))}"
+            f"# Its tools ran in the notebook: this is what was said.\n{variable} += {literal(_replaced(sent, file))}"
         )
     params = {"model": turn.calls[-1].model, "max_tokens": DEFAULT_MAX_TOKENS, **turn.params}
     if isinstance(params.get("system"), str) and params["system"] in systems:
@@ -173,7 +173,7 @@ def _compact(messages: Expression, params: Mapping[str, Any]) -> str:
 
 
 def _settings(params: Mapping[str, Any], betas: Iterable[str]) -> list[tuple[str, Any]]:
-    """The parameters but messages and stream, as arguments; `extra_body` for those that the SDK does not know."""
+    """A call's arguments but `messages`; parameters that the SDK does not know are in `extra_body`."""
     known = [(name, params[name]) for name in _SETTINGS if name in params]
     other = {name: value for name, value in params.items() if name not in (*_SETTINGS, *PASSING)}
     if other:
@@ -192,14 +192,14 @@ def _call(function: str, patterns: Iterable[str], arguments: Iterable[tuple[str,
 
 
 def _replaced(value: Any, source: Callable[[Mapping[str, Any]], Expression | None]) -> Any:
-    """The value with the base64 in it replaced, where `source` has something to stand for it."""
+    """The value with its base64 data replaced by what `source` returns for it, if anything."""
     if isinstance(value, list | tuple):
         return [_replaced(item, source) for item in value]
     if not isinstance(value, Mapping):
         return value
-    stands = source(value) if is_base64(value) else None
-    if stands is not None:
-        return {**value, "data": stands}
+    data = source(value) if is_base64(value) else None
+    if data is not None:
+        return {**value, "data": data}
     return {name: _replaced(item, source) for name, item in value.items()}
 
 
@@ -259,7 +259,7 @@ def compact(messages, **settings):
 
 
 def _functions(chats: Iterable[Conversation], files: bool) -> list[str]:
-    """What the calls need: no more than this conversation does."""
+    """The sources of the functions that this conversation's calls need."""
     listed = list(chats)
     tools = any(block.get("type") == "tool_use" for chat in listed for turn in chat for block in turn.reply)
     systems = any(len({str(turn.params.get("system") or "") for turn in chat}) > 1 for chat in listed)

@@ -1,4 +1,4 @@
-"""JSON data as Python source: exact, readable, and nothing but data."""
+"""JSON data → Python source: exact and readable literals, nothing that runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 LINE_CHARACTERS = 100
-MAX_ESCAPED_LINE_CHARACTERS = 40  # a text so short keeps its line breaks as \n
+MAX_ESCAPED_LINE_CHARACTERS = 40  # a text of at most this length has its line breaks as \n
 _INDENT = 4
 _SPECIAL = re.compile(r"\\|[^\x20-\x7e]")
 _LETTERS = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -16,15 +16,15 @@ _LETTERS = {"\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 @dataclass(frozen=True)
 class Expression:
-    """Source of our own, to stand in the data as it is."""
+    """Trusted Python source to insert into the data unchanged."""
 
     source: str
 
 
 def literal(value: Any, indent: int = 0, before: int = 0, *, breaking: bool = True) -> str:
-    """A value as Python source, over several lines where it would be too long for one.
+    """A value as Python source, over several lines if it is too long for one.
 
-    `indent` is where its line begins, `before` what stands on it already, both in characters;
+    `indent` is the indentation of its line, `before` the length of what is on it already, both in characters;
     `breaking=False` keeps it on one line.
     """
     flat = _flat(value)
@@ -41,14 +41,14 @@ def literal(value: Any, indent: int = 0, before: int = 0, *, breaking: bool = Tr
 
 
 def escaped(text: str) -> str:
-    """Text as it stands between triple quotes, letter for letter, with nothing that cannot be seen."""
+    """Text for a triple-quoted string, with unprintable characters and trailing spaces escaped."""
     shown = _SPECIAL.sub(lambda match: match[0] if match[0] == "\n" else _escape(match), text)
     quoted = re.sub(r'"(?="|\Z)', r"\"", shown)
     return re.sub(r" (?=\n|\Z)", r"\\x20", quoted)
 
 
 def _rows(opening: str, rows: list[tuple[str, Any]], closing: str, indent: int, before: int) -> str:
-    """A row an item; a text of many lines that comes last stands on the line of what is before it."""
+    """A list or dict with a line for each item; if only its last item is a long text, that starts on the first line."""
     name, last = rows[-1]
     opened = opening + "".join(f"{each}{_flat(item)}, " for each, item in rows[:-1]) + name
     if not any(_is_long_text(item) for _, item in rows[:-1]) and _ends_in_lines(last):
@@ -61,7 +61,7 @@ def _rows(opening: str, rows: list[tuple[str, Any]], closing: str, indent: int, 
 
 
 def _is_long_text(value: Any) -> bool:
-    """Whether the value holds a text whose lines ask to be seen as lines."""
+    """Whether a value contains a text of several lines that is long enough for triple quotes."""
     if isinstance(value, str):
         return "\n" in value and len(value) > MAX_ESCAPED_LINE_CHARACTERS
     if isinstance(value, Mapping):
@@ -70,7 +70,7 @@ def _is_long_text(value: Any) -> bool:
 
 
 def _ends_in_lines(value: Any) -> bool:
-    """Whether a value is a text of many lines, or has nothing behind one."""
+    """Whether a value is a long text of several lines, or ends with the only one in it."""
     if isinstance(value, str):
         return _is_long_text(value)
     items = list(value.values()) if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else []
@@ -100,7 +100,7 @@ def _triple(text: str) -> str:
 
 
 def _pieces(text: str, indent: int) -> str:
-    """A long line in pieces, broken behind white space."""
+    """A long line as several adjacent string literals, split after white space."""
     width = max(40, LINE_CHARACTERS - indent - 2 * _INDENT)
     pieces = re.findall(rf"(?s).{{0,{width - 1}}}(?:\s|\Z)|.{{1,{width}}}", text)
     lines = [f"{' ' * (indent + _INDENT)}{_quoted(piece)}\n" for piece in pieces if piece]

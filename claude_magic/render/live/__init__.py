@@ -1,1 +1,1 @@
-"""A reply while it arrives: the panel, the growing answer, the columns of a comparison."""
+"""Live views of a reply while it streams: the panel, the growing answer, the columns of a comparison."""

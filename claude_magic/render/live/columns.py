@@ -1,6 +1,6 @@
-"""The columns of a comparison: several replies side by side while they grow and at rest; in a terminal, in turn.
+"""The columns of a comparison: several replies side by side, live and as a record; in a terminal one after the other.
 
-At rest it is static HTML with literal styles: it reads the same where a notebook is not trusted (RENDERING.md §3).
+The record is static HTML with inline styles, so that it looks the same in an untrusted notebook (RENDERING.md §3).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..turn import answer_outputs, figures_of, fold, folds_of, image_outputs, ma
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-CHARACTERS_PER_SECOND = 25_000  # as in `live.py`: what a browser can follow
+CHARACTERS_PER_SECOND = 25_000  # as in `live.py`: the rate that a browser keeps up with
 GOES_ON = "goes on in the conversation"
 # `tex2jax_ignore`: JupyterLab takes two dollar signs in HTML for a formula (RENDERING.md §3).
 _BOX = (
@@ -41,7 +41,7 @@ _REPLY = "overflow-x: auto"
 
 
 class Column:
-    """One model's reply, as a view of it. It ends its reply at the next sign of life, once all are stopped."""
+    """The view of one model's reply. Once all replies are stopped, its next event or pause raises an interrupt."""
 
     def __init__(self, model: str, changed: threading.Event, stopped: threading.Event) -> None:
         self.model = model
@@ -50,36 +50,36 @@ class Column:
         self._accumulator: Accumulator | None = None
         self._state = "waiting …"
         self._began = time.monotonic()
-        self._seconds: int | None = None  # where it is done: how long it took
+        self._seconds: int | None = None  # how long the reply took, once it is done
 
     def begin(self, content: Sequence[Block], *, label: str) -> None:
-        """The columns begin together."""
+        """Nothing to do: the columns begin together."""
 
     def grow(self, event: Any, accumulator: Accumulator) -> None:
-        """Note how far the reply is. Raises `KeyboardInterrupt` where all are stopped."""
+        """Note the state of the reply. Raises `KeyboardInterrupt` if all replies are stopped."""
         self._check()
         self._accumulator = accumulator
         self._state = f"{accumulator.phase} …"
 
     def wait(self, wait: Wait) -> None:
-        """Say why, and how long. Raises `KeyboardInterrupt` where all are stopped."""
+        """Note the reason and length of a pause. Raises `KeyboardInterrupt` if all replies are stopped."""
         self._check()
         self._state = f"{wait.reason}: attempt {wait.attempt + 1} of {wait.attempts + 1} in {wait.seconds:.0f} s …"
 
     def end(self, turn: Turn | None, instead_of: Sequence[str] = ()) -> None:
-        """The columns end together."""
+        """Nothing to do: the columns end together."""
 
     def show(self, turn: Turn) -> None:
-        """The columns show another turn together."""
+        """Nothing to do: the columns show another turn together."""
 
     def finish(self) -> None:
-        """The reply is done; the others may go on."""
+        """Mark the reply as done while others go on."""
         self._seconds = self._elapsed
         self._state = "done, the others go on:"
         self._changed.set()
 
     def now(self) -> tuple[str, str]:
-        """State, with the seconds so far, and text so far."""
+        """The state with its seconds, and the text so far."""
         state = f"{self._state} {self._elapsed if self._seconds is None else self._seconds} s"
         if self._accumulator is None:
             return state, ""
@@ -96,7 +96,7 @@ class Column:
 
 
 class Columns:
-    """The replies of several models in one output of the running cell, which the cell's own thread draws."""
+    """The replies of several models in one output of the running cell; the cell's own thread draws it."""
 
     REFRESH_SECONDS = 0.1
 
@@ -112,7 +112,7 @@ class Columns:
         self.columns: list[Column] = []
 
     def begin(self, models: Sequence[str], content: Sequence[Block], *, label: str) -> None:
-        """The questions are about to be sent; `label` says who answers where it is not Claude."""
+        """Show the columns, before the questions are sent; `label` names who answers if it is not Claude."""
         self._label = label
         self.columns = [Column(model, self.changed, self._stopped) for model in models]
         self.draw()
@@ -120,11 +120,11 @@ class Columns:
             self._shell.display_pub.publish(image, {})
 
     def stop(self) -> None:
-        """End all replies that are under way."""
+        """Stop all replies in progress."""
         self._stopped.set()
 
     def draw(self) -> None:
-        """Show what has come, if it is time to: traffic stays linear in time."""
+        """Show the replies so far, if a refresh is due, so that the traffic stays linear in time."""
         if time.monotonic() < self._next:
             return
         states = [(column.model, *column.now()) for column in self.columns]
@@ -133,7 +133,7 @@ class Columns:
         self._next = time.monotonic() + max(self.REFRESH_SECONDS, drawn / CHARACTERS_PER_SECOND)
 
     def end(self, results: Mapping[str, Turn | str], chosen: Turn | None) -> None:
-        """All replies have ended: by model, a turn or what went wrong. `chosen` goes on in the conversation."""
+        """Show the record of all replies: by model, a turn or an error message. `chosen` stays in the conversation."""
         self._ended = dict(results)
         if not any(isinstance(result, Turn) for result in results.values()):
             self._publish({"text/html": "", "text/plain": ""}, {})
@@ -141,7 +141,7 @@ class Columns:
             self._publish(*at_rest(self._ended, chosen))
 
     def show(self, turn: Turn) -> None:
-        """Another of the turns goes on in the conversation."""
+        """Show that another of the turns is kept in the conversation."""
         for model, result in self._ended.items():
             if isinstance(result, Turn) and result.calls == turn.calls:
                 self._ended[model] = turn
@@ -154,31 +154,31 @@ class Columns:
 
 
 class TerminalColumns(Columns):
-    """One after the other, as text, when all are there."""
+    """A comparison in a terminal: the replies as text, one after the other, when all have ended."""
 
     def begin(self, models: Sequence[str], content: Sequence[Block], *, label: str) -> None:
-        """Say who is asked."""
+        """Print which models are asked."""
         self.columns = [Column(model, self.changed, self._stopped) for model in models]
         sys.stdout.write(f"Asking {', '.join(printable(model) for model in models)} …\n")
 
     def draw(self) -> None:
-        """What is written in a terminal stays: so nothing is, before it is whole."""
+        """Print nothing: terminal output cannot be replaced, so the replies are printed when complete."""
 
     def _publish(self, data: Bundle, found: dict[str, Any]) -> None:
         sys.stdout.write(f"{data['text/plain']}\n")
         sys.stdout.flush()
 
     def show(self, turn: Turn) -> None:
-        """What is written in a terminal stays."""
+        """Print nothing: terminal output cannot be replaced."""
 
 
 def columns_for(shell: InteractiveShell) -> Columns:
-    """Columns for where this shell shows things: a kernel has a frontend, a terminal has itself."""
+    """The columns for a shell: outputs in a kernel, text in a terminal."""
     return Columns(shell) if hasattr(shell, "kernel") else TerminalColumns(shell)
 
 
 def at_rest(results: Mapping[str, Turn | str], chosen: Turn | None) -> tuple[Bundle, dict[str, Any]]:
-    """Data and metadata of a comparison: the turn that goes on as the cell's own, the others beside it."""
+    """The record of a comparison, data and metadata: the kept turn is the cell's own, with the others beside it."""
     turns = [result for result in results.values() if isinstance(result, Turn)]
     own = chosen or turns[0]
     others = [turn for turn in turns if turn.id != own.id]
@@ -188,12 +188,12 @@ def at_rest(results: Mapping[str, Turn | str], chosen: Turn | None) -> tuple[Bun
 
 
 def _growing(states: Sequence[tuple[str, str, str]], label: str) -> Bundle:
-    said = f" · {label}" if label else ""
+    suffix = f" · {label}" if label else ""
     columns = "".join(
-        _boxed(model, f"<em>{html.escape(state + said)}</em>", f'<div style="{_PROSE}">{_escaped(text)}</div>')
+        _boxed(model, f"<em>{html.escape(state + suffix)}</em>", f'<div style="{_PROSE}">{_escaped(text)}</div>')
         for model, state, text in states
     )
-    plain = "\n\n".join(f"{printable(model)}: {state}{said}" for model, state, _ in states)
+    plain = "\n\n".join(f"{printable(model)}: {state}{suffix}" for model, state, _ in states)
     return {"text/html": f"{_BOX}{columns}</div>", "text/plain": plain}
 
 
@@ -223,7 +223,7 @@ def _plain(model: str, result: Turn | str, chosen: Turn | None) -> str:
 
 
 def _figures(turn: Turn) -> list[str]:
-    """Tokens, cost and time: the model stands above, and what went along is the same for all."""
+    """A column's figures: tokens, cost and time, without the model above it and the count of earlier turns."""
     notes = [note for note in turn.notes if not note.endswith(("earlier turn", "earlier turns"))]
     return figures_of(replace(turn, notes=tuple(notes)))[1:]
 

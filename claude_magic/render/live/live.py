@@ -1,7 +1,7 @@
-"""Views of a growing reply: outputs in a notebook, text in a terminal.
+"""Live views of a streaming reply: outputs in a notebook, text in a terminal.
 
-In a notebook a ticker thread draws, at a rate that keeps the traffic linear in the reply's length and
-the browser able to follow (RENDERING.md §1); the thread that reads the events draws nothing.
+In a notebook a ticker thread draws, at a rate that keeps the traffic linear in the reply's length and that the browser
+keeps up with (RENDERING.md §1); the thread that reads the events draws nothing.
 """
 
 from __future__ import annotations
@@ -46,25 +46,25 @@ if TYPE_CHECKING:
 REFRESH_SECONDS = 0.1
 SLOWEST_REFRESH_SECONDS = 1.0
 CHARACTERS_PER_SECOND = 25_000
-GROWTH = 30  # what is drawn again has grown by a 30th: so a slow reply is not sent over and over
+GROWTH = 30  # redraw after growth by 1/30, so that a slow reply is not sent over and over
 
 
 class View(Protocol):
-    """What watches a reply from its question to its record."""
+    """A view of a reply, from its question to its record."""
 
     def begin(self, content: Sequence[Block], *, label: str) -> None:
-        """A question is about to be sent; `label` says who answers where it is not Claude."""
+        """Begin, before a question is sent; `label` names who answers if it is not Claude."""
 
     def grow(self, event: Any, accumulator: Accumulator) -> None:
-        """The reply has grown by an event: show it when it is time to. A view only looks at the accumulator."""
+        """Take note of an event that was added to the accumulator, which a view only reads."""
 
     def wait(self, wait: Wait) -> None:
-        """There is a pause before the next attempt."""
+        """Show that there is a pause before the next attempt."""
 
     def end(self, turn: Turn | None, instead_of: Sequence[str] = ()) -> None:
-        """The reply has ended: with a turn, or with nothing to show.
+        """Show the record of the ended reply; clear the view if there is no turn.
 
-        `instead_of` are the ids of turns of another cell that this one stands instead of.
+        `instead_of` are the ids of turns of another cell that this turn replaces.
         """
 
     def show(self, turn: Turn) -> None:
@@ -72,10 +72,10 @@ class View(Protocol):
 
 
 class ApprovingView(View, Protocol):
-    """A view that can also ask."""
+    """A view that can also ask the reader for approval."""
 
     def approve(self, name: str, given: Mapping[str, Any]) -> bool | None:
-        """Ask the reader whether a tool may run with these arguments; `None` where nobody can be asked."""
+        """Ask the reader whether a tool may run with these arguments; None if nobody can be asked."""
 
     @property
     def can_approve(self) -> bool:
@@ -83,12 +83,12 @@ class ApprovingView(View, Protocol):
 
 
 def view_for(shell: InteractiveShell, *, panel: bool) -> ApprovingView:
-    """A view for where this shell shows things: a kernel has a frontend, a terminal has itself."""
+    """The view for a shell: outputs in a kernel, text in a terminal."""
     return NotebookView(shell, panel=panel) if hasattr(shell, "kernel") else TerminalView()
 
 
 class Unseen:
-    """A view of a request that has no reply to show."""
+    """A view that shows nothing, for a request without a reply to show."""
 
     def begin(self, content: Sequence[Block], *, label: str) -> None:
         """Nothing is shown."""
@@ -128,23 +128,23 @@ class NotebookView:
         self._phase = ""
         self._tools: list[tuple[Block, Block | None]] = []
         self._asking = ""  # the tool that waits for approval
-        self._said: object = None
-        self._thought = ""
+        self._shown_state: object = None
+        self._shown_thinking = ""
 
     def begin(self, content: Sequence[Block], *, label: str) -> None:
-        """Show the header, and the images that go along."""
+        """Show the header and the attached images, and start the ticker."""
         self._label = label
         if self._wants_panel:
             self._panel = Panel([block for block in content if is_shown(block)], self._stop)
             self._header.show(self._panel.bundle)
-        self._say()
+        self._show_state()
         for image in image_outputs(content):
             _Output(self._shell).show(image)
         context = contextvars.copy_context()
         threading.Thread(target=context.run, args=(self._tick,), name="claude_magic ticker", daemon=True).start()
 
     def grow(self, event: Any, accumulator: Accumulator) -> None:
-        """Wake the ticker where something new begins."""
+        """Note the event; wake the ticker if a new phase or a tool result begins."""
         self._accumulator = accumulator
         self._wait = None
         if event["type"] == TOOL_RESULT:
@@ -156,12 +156,12 @@ class NotebookView:
             self._wake.set()
 
     def wait(self, wait: Wait) -> None:
-        """Say why, and how long."""
+        """Show the reason and length of a pause."""
         self._wait = wait
         self._wake.set()
 
     def approve(self, name: str, given: Mapping[str, Any]) -> bool | None:
-        """Ask by buttons where clicks arrive, and in words elsewhere."""
+        """Ask with buttons if the frontend's clicks arrive while the cell runs, else by `input()`."""
         if self._panel is None or not clicks_arrive(self._shell):
             return by_input(name, given)
         self._asking = name
@@ -177,13 +177,13 @@ class NotebookView:
         return can_input(self._shell) or (self._wants_panel and clicks_arrive(self._shell))
 
     def _show_images(self, result: Block) -> None:
-        """The pictures that a tool came back with."""
+        """Show the images in a tool's result."""
         content = result.get("content")
         for image in image_outputs(content if isinstance(content, list) else ()):
             _Output(self._shell).show(image)
 
     def end(self, turn: Turn | None, instead_of: Sequence[str] = ()) -> None:
-        """Put the record in place of the panel."""
+        """Replace the panel by the turn's record, or by nothing."""
         with self._drawing:
             self._ended = True
             self._wake.set()
@@ -197,14 +197,14 @@ class NotebookView:
                 self._panel.close()
 
     def show(self, turn: Turn) -> None:
-        """Put a turn's record into the outputs of this cell, wherever it is on the page."""
+        """Replace the outputs of this cell by a turn's record, wherever the cell is on the page."""
         with self._drawing:
             self._header.show(*header_output(turn))
             self._draw(answer_outputs(turn))
             self._show_made(turn)
 
     def _show_made(self, turn: Turn) -> None:
-        """The images that Claude's code made, below the answer; of a turn that had more, the rest is empty."""
+        """Show the images that Claude's code made, below the answer; clear the outputs that are left over."""
         images = made_outputs(turn)
         while len(self._made) < len(images):
             self._made.append(_Output(self._shell))
@@ -218,7 +218,7 @@ class NotebookView:
             self._wake.clear()
 
     def _refresh(self) -> None:
-        """Show what has come since the last time, if it is time to."""
+        """Show the state, and what has arrived since the last refresh if one is due."""
         accumulator, text, thinking = self._accumulator, "", ""
         tools: list[tuple[Block, Block | None]] = []
         if accumulator is not None:
@@ -231,40 +231,40 @@ class NotebookView:
             if tools != self._tools:
                 self._tools = tools
                 if self._panel is not None:
-                    self._panel.tell("".join(fold(*tool_calls.notebook_tool_call(*each)) for each in tools))
-            self._say()
+                    self._panel.show_calls("".join(fold(*tool_calls.notebook_tool_call(*each)) for each in tools))
+            self._show_state()
             if not self._pace.is_due(len(text) + len(thinking)):
                 return
             parts = self._inert.parts(text) if text else []
             self._draw([{"text/markdown": part.markdown} for part in parts])
             redrawn = len(parts[-1].markdown) if parts else 0
-            if self._panel is not None and thinking != self._thought:
-                self._thought = thinking
-                self._panel.think(printable(thinking))
+            if self._panel is not None and thinking != self._shown_thinking:
+                self._shown_thinking = thinking
+                self._panel.show_thinking(printable(thinking))
                 redrawn += len(thinking)
-            self._pace.drew(len(text) + len(thinking), redrawn)
+            self._pace.note(len(text) + len(thinking), redrawn)
 
     def _draw(self, bundles: list[Bundle]) -> None:
-        """The answer's parts, of which only those that changed are sent."""
+        """Show the answer's parts; only those that changed are sent."""
         while len(self._answer) < len(bundles):
             self._answer.append(_Output(self._shell))
         nothing = [{"text/markdown": "", "text/plain": ""}] * (len(self._answer) - len(bundles))
         for output, bundle in zip(self._answer, [*bundles, *nothing], strict=True):
             output.show(bundle)
 
-    def _say(self) -> None:
-        """Say what is happening now; how much it is by now, once a second."""
+    def _show_state(self) -> None:
+        """Show the state of the reply; the panel's figures are updated once a second."""
         state = self._state()
         seconds = int(time.monotonic() - self._began)
         if self._panel is None:
-            if (said := (state, self._tools)) != self._said:
+            if (now := (state, self._tools)) != self._shown_state:
                 folded = "".join(fold(*tool_calls.notebook_tool_call(*each)) for each in self._tools)
                 self._header.show({"text/html": f"<em>{html.escape(state)}</em>{folded}", "text/plain": state})
-            self._said = said
-        elif (now := (state, seconds, clicks_arrive(self._shell))) != self._said:
-            figures = " · ".join([f"{seconds} s", *_so_far(self._accumulator, self._label)])
-            self._panel.say(f"{state} · {figures}", stoppable=now[2])
-            self._said = now
+            self._shown_state = now
+        elif (latest := (state, seconds, clicks_arrive(self._shell))) != self._shown_state:
+            figures = " · ".join([f"{seconds} s", *_figures_so_far(self._accumulator, self._label)])
+            self._panel.say(f"{state} · {figures}", stoppable=latest[2])
+            self._shown_state = latest
 
     def _state(self) -> str:
         wait, label = self._wait, f" · {self._label}" if self._label else ""
@@ -277,7 +277,7 @@ class NotebookView:
         return f"{wait.reason}: attempt {wait.attempt + 1} of {wait.attempts + 1} in {seconds} s …{label}"
 
     def _stop(self) -> None:
-        """The Stop button: the same as the kernel's own Interrupt, which also wakes a silent connection."""
+        """Interrupt the cell, as the kernel's own Interrupt does, which also wakes a silent connection."""
         with self._drawing:
             if self._ended:
                 return
@@ -288,7 +288,7 @@ class NotebookView:
 
 
 class _Pace:
-    """When what has come may be drawn: by the time that the last drawing gave the browser to do, and by growth."""
+    """The schedule of refreshes: by the browser's time for the last one, and by the growth since."""
 
     def __init__(self) -> None:
         self._at = float("-inf")
@@ -296,7 +296,7 @@ class _Pace:
         self._redrawn = 0
 
     def is_due(self, length: int) -> bool:
-        """Whether to draw, now that so many characters have come."""
+        """Whether a refresh is due, now that `length` characters have arrived."""
         if length == self._length:
             return False
         waited = time.monotonic() - self._at
@@ -304,13 +304,13 @@ class _Pace:
             return False
         return abs(length - self._length) * GROWTH >= self._redrawn or waited >= SLOWEST_REFRESH_SECONDS
 
-    def drew(self, length: int, redrawn: int) -> None:
-        """So many characters have come by now, and so many were drawn again."""
+    def note(self, length: int, redrawn: int) -> None:
+        """Note a refresh: `length` characters have arrived in all, `redrawn` of them were drawn again."""
         self._at, self._length, self._redrawn = time.monotonic(), length, redrawn
 
 
-def _so_far(accumulator: Accumulator | None, label: str) -> list[str]:
-    """Tokens and dollars so far: those in are the API's figures, those out are estimated by length."""
+def _figures_so_far(accumulator: Accumulator | None, label: str) -> list[str]:
+    """Tokens and cost so far: input tokens are the API's figures, output tokens are estimated by length."""
     if accumulator is None or not accumulator.usage or label == REPLAYED:
         return []
     written = len(accumulator.text) + len(accumulator.thinking)
@@ -325,10 +325,10 @@ def _so_far(accumulator: Accumulator | None, label: str) -> list[str]:
 
 
 class _Output:
-    """One output of the running cell: shown once, then replaced where it changes."""
+    """One output of the running cell: shown once, then replaced when it changes."""
 
     def __init__(self, shell: InteractiveShell) -> None:
-        self._publisher = shell.display_pub  # a tool that runs meanwhile has what it shows captured
+        self._publisher = shell.display_pub  # kept, since a running tool's capture replaces the shell's own
         self._id = uuid.uuid4().hex
         self._shown: object = None
 
@@ -340,19 +340,19 @@ class _Output:
 
 
 class TerminalView:
-    """Plain text as it comes, and a footer."""
+    """A view in a terminal: plain text as it arrives, and a footer."""
 
     def __init__(self) -> None:
         self._written = 0
         self._kind = ""
 
     def begin(self, content: Sequence[Block], *, label: str) -> None:
-        """Name the images that go along."""
+        """Print a line for each attached image."""
         for image in image_outputs(content):
             _write(image["text/plain"] + "\n")
 
     def grow(self, event: Any, accumulator: Accumulator) -> None:
-        """Write the text of an event."""
+        """Print the text of an event."""
         if event["type"] == "content_block_start":
             before, self._kind = self._kind, event["content_block"]["type"]
             if self._written and self._kind == "text" != before:
@@ -367,11 +367,11 @@ class TerminalView:
             _write(printable("\n\n[{}]\n{}\n".format(*tool_calls.notebook_tool_call(*done))))
 
     def wait(self, wait: Wait) -> None:
-        """Say why, and how long."""
+        """Print the reason and length of a pause."""
         _write(f"[{wait.reason}: attempt {wait.attempt + 1} of {wait.attempts + 1} in {wait.seconds:.0f} s]\n")
 
     def end(self, turn: Turn | None, instead_of: Sequence[str] = ()) -> None:
-        """Write the footer; and the reply, if it came in one piece."""
+        """Print the footer, and before it the reply if it was not streamed."""
         if turn is not None:
             text = "" if self._written else printable(reply_text(turn))
             listed = printable(citations.sources_in_words(turn.reply))
@@ -380,15 +380,15 @@ class TerminalView:
             _write(f"{text}{made}\n\n[{footer(turn)}]\n")
 
     def show(self, turn: Turn) -> None:
-        """What is written in a terminal stays."""
+        """Print nothing: terminal output cannot be replaced."""
 
     def approve(self, name: str, given: Mapping[str, Any]) -> bool | None:
-        """Ask in words."""
+        """Ask by `input()`."""
         return by_input(name, given)
 
     @property
     def can_approve(self) -> bool:
-        """Whether a person is at the terminal."""
+        """Whether standard input is a terminal."""
         return can_input(None)
 
 
@@ -398,7 +398,7 @@ def _write(text: str) -> None:
 
 
 def can_input(shell: InteractiveShell | None) -> bool:
-    """Whether `input()` reaches a person: by the frontend of a kernel, or at a terminal."""
+    """Whether `input()` reaches a person, by a kernel's frontend or at a terminal."""
     kernel = getattr(shell, "kernel", None)
     if kernel is not None:
         return bool(getattr(kernel, "_allow_stdin", False))
@@ -406,13 +406,13 @@ def can_input(shell: InteractiveShell | None) -> bool:
 
 
 def by_input(name: str, given: Mapping[str, Any]) -> bool | None:
-    """Ask in words whether a tool may run; `None` where nobody can answer."""
+    """Ask by `input()` whether a tool may run; None if nobody can answer."""
     _write(f"\nClaude calls {printable(name)} with\n{printable(tool_calls.arguments_text(given))}\n")
     try:
         return input(f"May {printable(name)} run? [y/N] ").strip().lower() in ("y", "yes")
     except (EOFError, NotImplementedError):
         return None
-    except Exception as error:  # ipykernel has a class of its own for this
+    except Exception as error:  # ipykernel raises its own StdinNotImplementedError
         if type(error).__name__ != "StdinNotImplementedError":
             raise
         return None
