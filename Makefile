@@ -16,6 +16,8 @@ BIN := .venv/bin
 # As many processes as processors; make check PARALLEL= for one, whose output is seen as it comes.
 PARALLEL ?= -n logical
 QUICK := not browser and not kernel and not slow and not drift
+# Where Python must keep no bytecode, each of a hundred kernels and each process of the tests would compile all anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: demo check test drift bench test-versions pictures reference constraints clean
 

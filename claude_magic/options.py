@@ -29,7 +29,7 @@ BUILT_IN_TOOLS = ("python", "variables", "read_file")
 # The smallest threshold that the API takes for compaction (CLAUDE_API.md §6).
 MIN_COMPACT_TOKENS = 50_000
 REPLAY = ("off", "auto", "only")
-# What an option is about; the reference lists options by it.
+# Topics of options: the reference groups options by topic.
 Group = Literal["model", "attached", "conversation", "reply", "tools", "cost"]
 
 

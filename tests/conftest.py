@@ -6,6 +6,7 @@ is in `browser/conftest.py`.
 
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
 import importlib.util
 import os
@@ -13,7 +14,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -21,6 +22,8 @@ from claude_magic import offline
 from support.recordings import CORPUS
 
 if TYPE_CHECKING:
+    from xdist.scheduler import LoadScopeScheduling
+
     from support.kernel import Kernel, Page
 
 CONSTRAINTS = Path(__file__).parent / "constraints.txt"
@@ -30,7 +33,7 @@ MARKERS = {
     **dict.fromkeys(("kernel", "page", "demo", "replayed"), "kernel"),
     "corpus": "corpus",
 }
-# In this order: what takes long begins first, so that no process waits for another at the end.
+# In this order: what takes long begins first, so that no process waits for others at the end.
 KINDS = ("browser", "slow", "kernel")
 
 
@@ -40,23 +43,35 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark tests by what they ask for. Of several processes, one takes the browser's tests, or a file's of one kind."""
+    """Mark tests by what they ask for. Where several processes run them, files that take long come first."""
     for item in items:
         for name in MARKERS.keys() & set(getattr(item, "fixturenames", ())):
             item.add_marker(MARKERS[name])
-    if not hasattr(config, "workerinput"):
-        return
-    for item in items:
-        kind = _kind(item)
-        item.add_marker(pytest.mark.xdist_group("browser" if kind == "browser" else f"{kind} {item.path}"))
-    items.sort(key=lambda item: (*KINDS, "").index(_kind(item)))
+    if hasattr(config, "workerinput"):
+        longest: dict[Path, int] = {}
+        for item in items:
+            longest[item.path] = min(longest.get(item.path, len(KINDS)), _kind(item))
+        items.sort(key=lambda item: longest[item.path])
 
 
-def _kind(item: pytest.Item) -> str:
-    """The first of `KINDS` that a test is of, if any."""
-    return next((kind for kind in KINDS if item.get_closest_marker(kind)), "")
+def _kind(item: pytest.Item) -> int:
+    """Where the kind of a test is in `KINDS`; past the end if it is of none."""
+    return next((place for place, kind in enumerate(KINDS) if item.get_closest_marker(kind)), len(KINDS))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """A file's tests run in one process, where they share a kernel and servers; all of the browser's in one, too."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Files(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            path = Path(nodeid.partition("::")[0])
+            return path.parent.name if path.parent.name == "browser" else str(path)
+
+    config.option.loadscopereorder = False  # of their order, see above
+    return Files(config, log)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -81,11 +96,23 @@ def no_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Tests start from an environment that knows no key."""
     for name in [name for name in os.environ if name.startswith("ANTHROPIC_")]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("ANTHROPIC_CONFIG_DIR", str(tmp_path / "no-profile"))
+    monkeypatch.setenv("ANTHROPIC_CONFIG_DIR", str(tmp_path_factory.getbasetemp() / "no-profile"))
+
+
+@pytest.fixture(autouse=True)
+def no_running_loop(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Hide Playwright's event loop, which runs in this thread from the first page on, from tests without a browser."""
+    running = None if request.node.get_closest_marker("browser") else asyncio._get_running_loop()
+    if running is None:
+        yield
+        return
+    asyncio._set_running_loop(None)
+    yield
+    asyncio._set_running_loop(running)
 
 
 @pytest.fixture(scope="session")
@@ -98,7 +125,7 @@ def corpus() -> Iterator[str]:
     replay = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(replay)
     server = replay.serve(str(CORPUS / "corpus.jsonl"))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
 

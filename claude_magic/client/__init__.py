@@ -32,7 +32,7 @@ __all__ = ["MODELS_SECONDS", "Client", "Settings", "Stream", "translate"]
 
 
 class Client:
-    """Makes the SDK's client from the environment as it is now, and asks by it."""
+    """The way to Claude: builds the SDK's client from the current environment, and sends requests with it."""
 
     def __init__(self) -> None:
         self._key: str | None = None
@@ -44,90 +44,92 @@ class Client:
         self._starting = threading.Lock()
 
     def use_key(self, key: str) -> None:
-        """Use this API key, in memory only, from now on. Raises `CredentialsError` if it cannot be one."""
+        """Use an API key from now on; it is kept in memory only. Raises `CredentialsError` for text that is no key."""
         if not key:
             raise errors.CredentialsError("No key was entered; nothing changed.")
         self._key = connection.clean_key("the key", key)
 
     def use_token(self, host: str, token: str) -> None:
-        """Use this token for the MCP server at a host, in memory only. Raises `CredentialsError` if it can be none."""
+        """Use a token for the MCP server at `host`; it is kept in memory only. Raises `CredentialsError`."""
         if not token:
             raise errors.CredentialsError("No token was entered; nothing changed.")
         self._tokens[host.lower()] = connection.clean_key("the token", token)
 
     def use_client(self, given: Any) -> None:
-        """Ask by this client of the SDK from now on, whatever the provider, unless that is `offline`.
+        """Send requests with the user's own SDK client from now on, for every provider but `offline`.
 
-        `None` ends it. Raises `UsageError` for an asynchronous client, and for what is no client.
+        `None` goes back to a client of ours. Raises `UsageError` for an asynchronous client, and for any other object.
         """
         self._given = None if given is None else connection.checked(given)
 
     @property
     def keeps_key(self) -> bool:
-        """Whether a key or a client was given to this kernel, which no other process knows of."""
+        """Whether this kernel holds a key or a client in memory, which other processes (Dask's workers) lack."""
         return self._key is not None or self._given is not None
 
     def stream(self, params: Mapping[str, Any], settings: Settings, on_wait: Callable[[Wait], None]) -> Stream:
-        """Send a request. The events come as the stream is iterated; failures are raised there."""
+        """A stream of a request's events. It is sent when the stream is iterated; failures are raised there."""
         return Stream(self, params, settings, on_wait)
 
     def with_tokens(self, params: Mapping[str, Any], settings: Settings) -> Mapping[str, Any]:
-        """The parameters as they are sent: with the tokens of MCP servers. Raises `CredentialsError`."""
+        """The parameters with the tokens of MCP servers added, as they are sent. Raises `CredentialsError`."""
         return with_tokens(params, settings.mcp_tokens, self._tokens)
 
     def file(self, file_id: str, settings: Settings) -> Mapping[str, Any]:
-        """What the API says of a file (SDK 2.12, types/file_metadata.py), as a plain dict: a stranger's data.
+        """The metadata of a file at the API (SDK 2.12, types/file_metadata.py), as a plain dict: untrusted data.
 
-        Empty where it does not come within `lookups.FILE_SECONDS`, or there is no such file.
+        Empty if there is no such file, or no answer within `lookups.FILE_SECONDS`.
         """
         with suppress(Exception):
-            sdk, carried = self.sdk(settings), headers(settings, self.secrets())
-            return lookups.within(lookups.FILE_SECONDS, lambda: lookups.file(sdk, file_id, carried))
+            sdk, extra_headers = self.sdk(settings), headers(settings, self.secrets())
+            return lookups.call_within(lookups.FILE_SECONDS, lambda: lookups.file(sdk, file_id, extra_headers))
         return {}
 
     def file_bytes(self, file_id: str, settings: Settings, limit: int) -> bytes:
-        """What is in a file that Claude's code made; nothing where it is larger than the limit, or cannot be had."""
+        """The bytes of a file that Claude's code made; empty if there are more than `limit`, or the download fails."""
         with suppress(Exception):
-            sdk, carried = self.sdk(settings), headers(settings, self.secrets())
-            return lookups.within(lookups.FILE_SECONDS, lambda: lookups.file_bytes(sdk, file_id, carried, limit))
+            sdk, extra_headers = self.sdk(settings), headers(settings, self.secrets())
+            return lookups.call_within(
+                lookups.FILE_SECONDS, lambda: lookups.file_bytes(sdk, file_id, extra_headers, limit)
+            )
         return b""
 
     def count_tokens(self, params: Mapping[str, Any], settings: Settings) -> int:
-        """The tokens that a request holds, as the API counts them: an estimate, and free of charge.
+        """The number of input tokens of a request, by the API's token counting: an estimate, free of charge.
 
-        One attempt, of `lookups.COUNT_SECONDS` at most. Raises `ClaudeError`.
+        One attempt, with a time limit of `lookups.COUNT_SECONDS`. Raises `ClaudeError`.
         """
         if self._given is None and (lacking := self.lacks(settings.provider, "count_tokens")):
             raise errors.UsageError(lacking)
         try:
-            carried = headers(settings, self.secrets())
+            extra_headers = headers(settings, self.secrets())
             sdk = self.sdk(settings)
             sent = self.with_tokens(params, settings)
-            return lookups.within(lookups.COUNT_SECONDS, lambda: lookups.counted(sdk, sent, carried))
+            return lookups.call_within(lookups.COUNT_SECONDS, lambda: lookups.count_tokens(sdk, sent, extra_headers))
         except Exception as error:
             failed = error
         raise self.failure(failed, settings, model=str(params.get("model")))
 
     def models(self, settings: Settings, *, retired: bool = False) -> list[dict[str, Any]] | None:
-        """The models as the API lists them (SDK 2.12, types/model_info.py), as plain dicts: a stranger's data.
+        """The API's list of models (SDK 2.12, types/model_info.py), as plain dicts: untrusted data.
 
-        `None` where no such list comes within `MODELS_SECONDS`: there is no key or no network, the provider has
-        none, or the answer is something else. The stand-in is not asked: it knows what `models.py` says.
+        `None` if no such list arrives within `MODELS_SECONDS`: there is no key or no network, the provider has no
+        list, or the answer is something else. The stand-in is not asked: it has the models of `models.py`.
         """
         if settings.provider == "offline" or self.lacks(self.provider(settings), "models"):
             return None
         with suppress(Exception):
             sdk = self.sdk(settings)
-            return lookups.within(MODELS_SECONDS, lambda: lookups.listed(sdk, retired))
+            return lookups.call_within(MODELS_SECONDS, lambda: lookups.list_models(sdk, retired))
         return None
 
     @staticmethod
     def lacks(provider: str, feature: str) -> str | None:
-        """That a provider lacks one of `providers.FEATURES`, as a sentence; `None` where it has it."""
+        """A sentence that says that a provider lacks one of `providers.FEATURES`; `None` if it has the feature."""
         return providers.lacks(provider, feature)
 
     def provider(self, settings: Settings) -> str:
-        """Whose prices and limits hold: the provider that is set, or that of the client which the user gave."""
+        """The provider whose prices and limits apply: that of the user's own client, else that of the settings."""
         if self._given is None or settings.provider == "offline":
             return settings.provider
         return providers.name_of(self._given) or settings.provider
@@ -143,24 +145,24 @@ class Client:
         return self._offline
 
     def sdk(self, settings: Settings) -> anthropic.Anthropic:
-        """The SDK's client for these settings and the environment as it is now.
+        """The SDK's client for these settings and the current environment; cached until one of them changes.
 
-        Made in a thread of its own: an Interrupt then ends the waiting at once, and cannot leave
-        the import of `anthropic` (over a second) half done.
+        It is built in a thread of its own: an Interrupt then ends the wait at once, and cannot break off
+        the import of `anthropic` (over a second) half-way.
         """
-        to_reach = (settings.provider, settings.base_url, settings.timeout)
-        made_from = (to_reach, self._key, self._given, connection.environment())
-        sdk = self._sdk  # another thread may forget it meanwhile
+        endpoint = (settings.provider, settings.base_url, settings.timeout)
+        made_from = (endpoint, self._key, self._given, connection.environment())
+        sdk = self._sdk  # read once: another thread may call `forget` meanwhile
         if sdk is None or self._made_from != made_from:
             pool = ThreadPoolExecutor(1, "claude_magic client")
-            making = pool.submit(self._build, settings)
+            building = pool.submit(self._build, settings)
             pool.shutdown(wait=False)
-            sdk = self._sdk = making.result()
+            sdk = self._sdk = building.result()
             self._made_from = made_from
         return sdk
 
     def asynchronous(self, settings: Settings) -> anthropic.AsyncAnthropic | None:
-        """A new client for one event loop; `None` where the user gave a client: it has no asynchronous sister."""
+        """A new asynchronous SDK client, for one event loop; `None` if the user gave a client, which is synchronous."""
         if settings.provider == "offline":
             made: Any = connection.stand_in(self.offline.url, settings, "Async")
         elif self._given is not None:
@@ -171,17 +173,17 @@ class Client:
         return asynchronous
 
     def forget(self) -> None:
-        """Build the SDK's client anew next time: credentials in files may have changed."""
+        """Drop the cached SDK client, so that the next attempt reads credentials in files again."""
         self._sdk = None
 
     def secrets(self) -> tuple[str, ...]:
-        """What must never be shown."""
+        """The keys and tokens in use, which must never be shown."""
         given = getattr(self._given, "api_key", None), getattr(self._given, "auth_token", None)
         strings = (each for each in (self._key, *given, *self._tokens.values()) if isinstance(each, str))
         return (*secrets_of(*strings), *environment_secrets())
 
     def key_source(self) -> str:
-        """Where the key comes from, in words."""
+        """The source of the key, as a phrase for error messages."""
         if self._given is not None:
             return "the client in ClaudeMagic.client"
         if self._key:
@@ -200,14 +202,17 @@ class Client:
         request_id: str | None = None,
         answered: bool = False,
     ) -> errors.ClaudeError:
-        """What ended a request, as one of ours, with no secret in it. `answered`: a reply had begun."""
+        """Translate any exception of a request into one of our errors, without secrets.
+
+        `answered` says whether a reply had begun.
+        """
         if isinstance(error, errors.ClaudeError):
             return error
         row, secrets = PROVIDERS[self.provider(settings)], self.secrets()
         if isinstance(error, TimeoutError):
             return errors.ConnectionFailedError("The API did not answer in time.")
-        if not answered and (unmade := setup_error(error, row, secrets)):
-            return unmade
+        if not answered and (missing := setup_error(error, row, secrets)):
+            return missing
         request_id = getattr(error, "request_id", None) or request_id
         failure = translate(error, self.key_source(), settings.timeout, request_id, row)
         if isinstance(failure, errors.NotFoundError) and "model" in failure.message.lower():

@@ -1,8 +1,8 @@
-"""Message Batches: created of a body that is written as it is sent, looked at, cancelled, and their results read line
-by line, so that memory stays flat whatever their size.
+"""Client of the Message Batches API: create, retrieve, cancel, list, and read results.
 
-Answers are plain dicts, as the API gives them (SDK 2.12, types/messages/message_batch.py). One attempt each, but
-where asking again changes nothing: those are asked again as any request is (`retry.py`).
+Bodies are streamed out and results are streamed in, line by line, so that memory use does not grow with a batch.
+Batches are plain dicts, as the API gives them (SDK 2.12, types/messages/message_batch.py). `create` and `retrieve` make
+one attempt; requests that can be repeated without harm are retried by the rules of `retry.py`.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 
 PATH = "/v1/messages/batches"
 PAGE = 100
-# A body of many megabytes takes its time to be taken in.
+# The upload of up to 256 MB takes its time.
 CREATE_SECONDS = 600.0
 
-# What makes the SDK give a body piece by piece (SDK 2.12, _constants.py).
+# The header that makes the SDK return a response that is not yet read (SDK 2.12, _constants.py).
 _RAW_RESPONSE = "X-Stainless-Raw-Response"
 
 _Found = TypeVar("_Found")
 
 
 class Batches:
-    """The batches of one provider. All that fails raises `ClaudeError`."""
+    """The batches of one provider. Each failure is raised as a `ClaudeError`."""
 
     def __init__(self, client: Client, settings: Settings) -> None:
-        """Raises `UsageError` where the provider takes no batches."""
+        """Raises `UsageError` if the provider has no batches."""
         self._client = client
         self._settings = settings
         self._provider = client.provider(settings)
@@ -45,43 +45,43 @@ class Batches:
             raise errors.UsageError(lacking, advice="Leave out --batch, which asks the rows one by one.")
 
     def create(self, body: Iterator[bytes], length: int, betas: tuple[str, ...]) -> dict[str, Any]:
-        """Submit a batch, whose body is of this length in bytes; once, for whatever fails may have been taken in."""
+        """Submit a batch whose body has `length` bytes. One attempt: one that failed may have been accepted."""
         import httpx2
 
         settings = replace(self._settings, betas=(*self._settings.betas, *betas))
-        carried = {**headers(settings, self._client.secrets()), "content-type": "application/json"}
+        extra_headers = {**headers(settings, self._client.secrets()), "content-type": "application/json"}
         row = PROVIDERS.get(self._provider)
         content: Any = b"".join(body) if row and row.whole_body else body
-        carried["content-length"] = str(length)
-        options: Any = {"headers": carried, "timeout": CREATE_SECONDS}
+        extra_headers["content-length"] = str(length)
+        options: Any = {"headers": extra_headers, "timeout": CREATE_SECONDS}
 
         def created() -> dict[str, Any]:
             sdk = self._client.sdk(self._settings)
             answer = sdk.post(PATH, cast_to=httpx2.Response, content=content, options=options)
             return _batch(answer.json())
 
-        return self._translated(created)
+        return self._call(created)
 
     def retrieve(self, batch: str) -> dict[str, Any]:
-        """A batch as it stands, in one attempt."""
-        return self._translated(lambda: _batch(self._get(f"{PATH}/{batch}").json()))
+        """The current state of a batch, in one attempt."""
+        return self._call(lambda: _batch(self._get(f"{PATH}/{batch}").json()))
 
     def cancel(self, batch: str) -> dict[str, Any]:
-        """End a batch early: what was done by then has results."""
+        """Cancel a batch: the requests that were done by then have results. Returns its state."""
         import httpx2
 
         def cancelled() -> dict[str, Any]:
             sdk = self._client.sdk(self._settings)
             return _batch(sdk.post(f"{PATH}/{batch}/cancel", cast_to=httpx2.Response).json())
 
-        return self.again(lambda: self._translated(cancelled))
+        return self.with_retries(lambda: self._call(cancelled))
 
     def newest(self) -> Iterator[dict[str, Any]]:
-        """All batches of this key, the newest first, page by page."""
+        """All batches of this key, newest first, fetched page by page."""
         after = ""
         while True:
             path = f"{PATH}?limit={PAGE}" + (f"&after_id={after}" if after else "")
-            page = self.again(lambda path=path: self._translated(lambda: self._get(path).json()))  # type: ignore[misc]
+            page = self.with_retries(lambda path=path: self._call(lambda: self._get(path).json()))  # type: ignore[misc]
             data = page.get("data") if isinstance(page, dict) else None
             if not isinstance(data, list):
                 raise errors.StreamError("The list of batches is unreadable.")
@@ -91,11 +91,11 @@ class Batches:
             after = str(data[-1]["id"])
 
     def results(self, batch: str) -> Iterator[dict[str, Any]]:
-        """The results of a batch that has ended, in any order, as they arrive; a line that is none is passed over."""
+        """The results of a batch that has ended, as they arrive, in any order; unreadable lines are skipped."""
         found = self._lines(batch)
         while True:
             try:
-                line = self._translated(lambda: next(found, None))
+                line = self._call(lambda: next(found, None))
             except errors.ClaudeError:
                 found.close()
                 raise
@@ -104,7 +104,8 @@ class Batches:
             yield line
 
     def _lines(self, batch: str) -> Generator[dict[str, Any], None, None]:
-        """By our own address: the `results_url` is another's word, and the key goes to no other host."""
+        """The lines of results, from our own address: the API's `results_url` may name another host, which must not
+        get the key."""
         import httpx2
 
         options: Any = {"headers": {_RAW_RESPONSE: "stream"}}
@@ -121,8 +122,8 @@ class Batches:
 
         return self._client.sdk(self._settings).get(path, cast_to=httpx2.Response)
 
-    def again(self, ask: Callable[[], _Found]) -> _Found:
-        """What an attempt gives, over as many as any request gets. Raises `ClaudeError`."""
+    def with_retries(self, ask: Callable[[], _Found]) -> _Found:
+        """The result of `ask`, which is called again after failures that may pass. Raises `ClaudeError`."""
         retries = 0
         while True:
             try:
@@ -134,7 +135,8 @@ class Batches:
             retries += 1
             time.sleep(delay)
 
-    def _translated(self, ask: Callable[[], _Found]) -> _Found:
+    def _call(self, ask: Callable[[], _Found]) -> _Found:
+        """The result of `ask`. Raises any failure as a `ClaudeError`."""
         try:
             return ask()
         except errors.ClaudeError:
@@ -145,7 +147,7 @@ class Batches:
 
 
 def _batch(answer: Any) -> dict[str, Any]:
-    """A batch, if the answer is one. Raises `StreamError`."""
+    """The answer, checked to be a batch. Raises `StreamError` if it is not."""
     if isinstance(answer, dict) and isinstance(answer.get("id"), str) and "processing_status" in answer:
         return answer
     raise errors.StreamError("The answer is no batch.")

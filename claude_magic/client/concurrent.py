@@ -1,6 +1,6 @@
-"""Many requests side by side on one event loop: each is a single attempt, and its outcome is a value.
+"""Concurrent requests on one event loop: each is a single attempt, and its outcome is a value.
 
-There are no retries here, nor the SDK's own: the caller decides on them, by `retry.py`.
+There are no retries here, and the SDK's own are off: the caller decides, with `retry.py`.
 """
 
 from __future__ import annotations
@@ -26,17 +26,18 @@ from .stream import Stream, events_of
 if TYPE_CHECKING:
     from . import Client
 
-# The API says `ping` while it thinks, however long that takes. After so many timeouts of nothing else, it is a stall.
+# The API sends `ping` events while Claude thinks, which reset a timeout. After so many timeouts with nothing else, the
+# reply counts as stalled.
 PINGED_TIMEOUTS = 5
 
-Heard = Callable[[Mapping[str, str]], None]
+OnHeaders = Callable[[Mapping[str, str]], None]
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """What came of one request: the events so far, folded, and what went wrong.
+    """The outcome of one request: the reply as far as it was received, and the failure, if any.
 
-    `started` is in seconds since the epoch, `seconds` is how long it took.
+    `started` is in seconds since the epoch, `seconds` is the duration.
     """
 
     accumulator: Accumulator
@@ -46,14 +47,14 @@ class Attempt:
     failure: errors.ClaudeError | None = None
 
 
-class Many:
-    """One event loop's connections. `limit` is how many requests go side by side at most."""
+class ConcurrentClient:
+    """The connections of one event loop. `limit` is the maximum number of concurrent requests."""
 
     def __init__(self, client: Client, settings: Settings, limit: int) -> None:
-        """Raises `ClaudeError` where the client cannot be made."""
+        """Raises `ClaudeError` if the SDK's client cannot be built."""
         self._client = client
         self._settings = settings
-        self._carried = headers(settings, client.secrets())
+        self._headers = headers(settings, client.secrets())
         self._sdk = client.asynchronous(settings)
         self._create = self._sdk and self._sdk.messages.with_streaming_response.create
         self._threads = ThreadPoolExecutor(limit, "claude_magic asking")
@@ -64,8 +65,8 @@ class Many:
         if self._sdk is not None:
             await self._sdk.close()
 
-    async def attempt(self, params: Mapping[str, Any], heard: Heard) -> Attempt:
-        """Ask once. `heard` is given the headers of each answer, the refusals included."""
+    async def attempt(self, params: Mapping[str, Any], on_headers: OnHeaders) -> Attempt:
+        """Send a request once. `on_headers` is called with the headers of each response, error responses included."""
         started, clock = time.time(), time.monotonic()
         accumulator = Accumulator()
         ids: list[str | None] = [None]
@@ -73,34 +74,34 @@ class Many:
         silence = PINGED_TIMEOUTS * self._settings.timeout
         try:
             async with asyncio.timeout(silence) as stalled:
-                async for event in self._events(params, ids, heard):
+                async for event in self._events(params, ids, on_headers):
                     stalled.reschedule(asyncio.get_running_loop().time() + silence)
                     accumulator.add(event)
         except TimeoutError:
             broken = errors.StreamError(
                 f"The reply stalled: nothing of it came for {silence:.0f} s.", request_id=ids[0]
             )
-        except asyncio.CancelledError:  # what had come was paid for
+        except asyncio.CancelledError:  # what was received is kept: it is paid for
             broken = errors.ReplyInterrupted("interrupted")
         except Exception as error:
             broken = error
         seconds = time.monotonic() - clock
         failure = None
         if broken is not None:
-            failure = await self._failure(broken, str(params.get("model")), ids[0], bool(accumulator.model), heard)
+            failure = await self._failure(broken, str(params.get("model")), ids[0], bool(accumulator.model), on_headers)
         elif not accumulator.complete:
             failure = errors.StreamError("The reply ended before it was finished.", request_id=ids[0])
         return Attempt(accumulator, started, seconds, ids[0], failure)
 
     async def _failure(
-        self, error: Exception, model: str, request_id: str | None, answered: bool, heard: Heard
+        self, error: Exception, model: str, request_id: str | None, answered: bool, on_headers: OnHeaders
     ) -> errors.ClaudeError:
-        """In a thread: to name the nearest models, the API may be asked which there are."""
+        """Translate an exception, in a thread, since the advice may need the API's list of models."""
         if isinstance(error, errors.ClaudeError):
             return error
         response = getattr(error, "response", None)
         if response is not None:
-            heard(response.headers)
+            on_headers(response.headers)
 
         def translated() -> errors.ClaudeError:
             return self._client.failure(error, self._settings, model=model, request_id=request_id, answered=answered)
@@ -108,20 +109,21 @@ class Many:
         return await asyncio.get_running_loop().run_in_executor(self._threads, translated)
 
     async def _events(
-        self, params: Mapping[str, Any], ids: list[str | None], heard: Heard
+        self, params: Mapping[str, Any], ids: list[str | None], on_headers: OnHeaders
     ) -> AsyncIterator[Mapping[str, Any]]:
         if self._sdk is None:
-            for event in await asyncio.get_running_loop().run_in_executor(self._threads, self._in_a_thread, params):
+            loop = asyncio.get_running_loop()
+            for event in await loop.run_in_executor(self._threads, self._stream_in_thread, params):
                 yield event
             return
         create: Any = self._create
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of old models and settings
             sent = self._client.with_tokens(params, self._settings)
-            opened = create(**create_arguments(create, sent, self._carried))
+            opened = create(**create_arguments(create, sent, self._headers))
         async with opened as response:
             ids[0] = id_in(response.headers)
-            heard(response.headers)
+            on_headers(response.headers)
             if response.headers.get("content-type", "").startswith("application/json"):
                 await response.read()
                 for event in events_of(await response.json(), check_address(PROVIDERS[self._settings.provider])):
@@ -130,18 +132,18 @@ class Many:
             async for event in await response.parse(to=_events_class()):
                 yield event
 
-    def _in_a_thread(self, params: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-        """All events of a reply, by the client that the user gave, which is synchronous."""
+    def _stream_in_thread(self, params: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """All events of a reply, by the user's own client, which is synchronous."""
         once = replace(self._settings, max_retries=0)
         return list(Stream(self._client, params, once, lambda _wait: None))
 
 
 @functools.cache
 def _events_class() -> Any:
-    """The SDK's stream with the events as the dicts that came; made once, for the SDK looks into it each time."""
+    """A subclass of the SDK's stream that yields events as plain dicts; cached, since the SDK inspects each new one."""
     import anthropic
 
     class Events(anthropic.AsyncStream[object]):
-        """Events as they came, nothing lost or renamed."""
+        """Events as received, no field lost or renamed."""
 
     return Events

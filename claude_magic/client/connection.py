@@ -1,7 +1,7 @@
 """The SDK's client for a provider: made from settings and the environment, or the reader's own.
 
-Signing in is left to the SDK (profiles, tokens, workload identity, boto3, google-auth): nothing is looked up in the
-environment beforehand that the SDK looks up itself.
+Authentication is left to the SDK (profiles, tokens, workload identity, boto3, google-auth): what it reads from the
+environment itself is not read here.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import httpx2
 
 CONNECT_SECONDS = 10.0
-# What a client is built from: when one of these changes, the next cell has a new one.
+# The environment variables that a client depends on: when one of them changes, the next cell gets a new client.
 ENVIRONMENT = re.compile(
     r"ANTHROPIC_|AWS_|GOOGLE_|CLOUD_ML_|CLOUDSDK_|(?:https?|all|no)_proxy$|SSL_CERT_", re.IGNORECASE
 )
@@ -32,20 +32,20 @@ _SOCKETS = "Look at HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE."
 
 
 def environment() -> dict[str, str]:
-    """What of the environment a client is made from."""
+    """The environment variables that a client depends on, with their values."""
     return {name: value for name, value in os.environ.items() if ENVIRONMENT.match(name)}
 
 
 def connect(settings: Settings, key: str | None, secrets: tuple[str, ...], kind: str = "") -> anthropic.Anthropic:
-    """A client of the settings' provider, which waits for no retry. Raises `CredentialsError` or `UsageError`.
+    """The SDK's client for the provider of the settings, with its own retries off.
 
-    `kind` is `Async` for its asynchronous sister.
+    `kind` is `Async` for an asynchronous one. Raises `CredentialsError` or `UsageError`.
     """
     import anthropic
 
     row = PROVIDERS[settings.provider]
     for name in row.imports:
-        with suppress(ImportError):  # it may not be needed: with a bearer token, boto3 is not
+        with suppress(ImportError):  # the package may not be needed: a bearer token works without boto3
             importlib.import_module(name)
     given = {"base_url": checked_address("ClaudeMagic.base_url", settings.base_url)} if settings.base_url else {}
     if settings.provider == "anthropic":
@@ -71,7 +71,7 @@ def _unconnected(error: Exception, row: Provider, secrets: tuple[str, ...]) -> e
 
 
 def stand_in(url: str, settings: Settings, kind: str = "") -> anthropic.Anthropic:
-    """A client of the offline stand-in at this address. `kind` as for `connect`."""
+    """The SDK's client for the offline stand-in at `url`. `kind` as for `connect`."""
     import anthropic
 
     made: anthropic.Anthropic = getattr(anthropic, f"{kind}Anthropic")(
@@ -81,13 +81,13 @@ def stand_in(url: str, settings: Settings, kind: str = "") -> anthropic.Anthropi
 
 
 def adopt(given: Any, settings: Settings) -> anthropic.Anthropic:
-    """The user's own client, with our timeout, and without retries of its own."""
+    """The user's own client with our timeout, and with its own retries off."""
     adopted: anthropic.Anthropic = given.with_options(max_retries=0, timeout=_timeout(settings))
     return adopted
 
 
 def checked(given: Any) -> Any:
-    """The same object, if it is a client that a cell can ask. Raises `UsageError` for any other."""
+    """The same object, checked to be a synchronous client of the SDK. Raises `UsageError` for any other."""
     name = type(given).__name__
     if name.startswith("Async"):
         raise errors.UsageError(
@@ -104,14 +104,14 @@ def checked(given: Any) -> Any:
 
 
 def address(sdk: anthropic.Anthropic) -> str:
-    """Scheme, host and port of where requests go: not the user part, which can hold a password."""
+    """Scheme, host and port that requests go to; without the user part, which can hold a password."""
     parts = urlsplit(str(sdk.base_url))
     port = f":{parts.port}" if parts.port else ""
     return f"{parts.scheme}://{parts.hostname}{port}"
 
 
 def checked_address(name: str, value: str) -> str:
-    """A base URL without white space around it. Raises `UsageError`, without showing it, if it is none."""
+    """A base URL, stripped of white space. Raises `UsageError`, without showing the value, if it is no URL."""
     value = value.strip()
     with suppress(ValueError):
         parts = urlsplit(value)
@@ -121,7 +121,7 @@ def checked_address(name: str, value: str) -> str:
 
 
 def clean_key(name: str, value: str) -> str:
-    """A key without white space around it. Raises `CredentialsError`, without showing it, if it cannot be one."""
+    """A key, stripped of white space. Raises `CredentialsError`, without showing the value, if it cannot be a key."""
     value, given = value.strip(), value
     if given and not value:
         raise errors.CredentialsError(f"{name[0].upper()}{name[1:]} holds nothing but white space.")
@@ -140,7 +140,7 @@ def _timeout(settings: Settings) -> httpx2.Timeout:
 
 
 def _credentials(key: str | None) -> dict[str, Any]:
-    """What to give the SDK beside what it finds itself: only where a variable holds stray white space."""
+    """The credentials to pass to the SDK: a key given by hand, or a variable's value stripped of stray white space."""
     if key:
         return {"api_key": key}
     for name, argument in (("ANTHROPIC_API_KEY", "api_key"), ("ANTHROPIC_AUTH_TOKEN", "auth_token")):
@@ -151,6 +151,6 @@ def _credentials(key: str | None) -> dict[str, Any]:
 
 
 def _base_url() -> dict[str, Any]:
-    """ANTHROPIC_BASE_URL without stray white space. Raises `UsageError` if it is no address."""
+    """ANTHROPIC_BASE_URL, stripped of stray white space. Raises `UsageError` if it is no address."""
     given = os.environ.get("ANTHROPIC_BASE_URL", "").strip()
     return {"base_url": checked_address("ANTHROPIC_BASE_URL", given)} if given else {}

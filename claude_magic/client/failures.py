@@ -1,6 +1,6 @@
-"""Failures of the SDK, of its providers' packages and of httpx2, each as one of our errors.
+"""Translation of exceptions (of the SDK, its providers' packages, httpx2) into our errors.
 
-The text of most network errors is not passed on: it can hold the key (CLAUDE_API.md §9).
+The text of most network errors is left out: it can hold the key (CLAUDE_API.md §9).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from .refusals import status_error
 if TYPE_CHECKING:
     import anthropic
 
-# Packages that sign requests in: their exceptions can come out of any request.
+# Packages that authenticate requests: any request can raise their exceptions.
 _SIGNING = ("botocore", "boto3", "google.auth")
 _VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
 _THE_API = PROVIDERS["anthropic"]
@@ -25,7 +25,7 @@ _THE_API = PROVIDERS["anthropic"]
 def translate(
     error: Exception, key_source: str, timeout: float, request_id: str | None, row: Provider = _THE_API
 ) -> errors.ClaudeError:
-    """Any failure of the SDK or of httpx2 as one of ours."""
+    """Translate an exception of the SDK or of httpx2. `timeout` is in seconds, as it was set for the request."""
     import anthropic
     import httpx2
 
@@ -44,14 +44,14 @@ def translate(
 
 
 def setup_error(error: Exception, row: Provider, secrets: tuple[str, ...] = ()) -> errors.ClaudeError | None:
-    """What kept a request from being made, before anything was sent; `None` if the error tells of nothing missing.
+    """The error for a missing package or setting, before anything was sent; `None` if the exception is of another kind.
 
-    The SDK's own words name arguments of its constructors: of them, the variables are passed on.
+    The SDK's message names arguments of its constructors; only the environment variables in it are passed on.
     """
     import anthropic
 
-    words = redact(one_line(error), secrets)
-    if row.extra and (isinstance(error, ImportError) or "pip install" in words):
+    message = redact(one_line(error), secrets)
+    if row.extra and (isinstance(error, ImportError) or "pip install" in message):
         install = f'pip install "anthropic[{row.extra}]"'
         return errors.UsageError(f"{row.title} needs a package that is not installed.", advice=install)
     if type(error).__module__.startswith(_SIGNING):
@@ -59,18 +59,18 @@ def setup_error(error: Exception, row: Provider, secrets: tuple[str, ...] = ()) 
     is_the_sdks = isinstance(error, anthropic.AnthropicError) and not isinstance(error, anthropic.APIError)
     if row is _THE_API or not (is_the_sdks or type(error) in (RuntimeError, ValueError)):
         return None
-    if variables := list(dict.fromkeys(_VARIABLE.findall(words))):
+    if variables := list(dict.fromkeys(_VARIABLE.findall(message))):
         missing = " or ".join(variables)
         return errors.CredentialsError(f"{row.title} is not set up: there is no {missing}.", advice=row.setup)
-    if "not supported" in words:
-        return errors.UsageError(f"{row.title}: {words}.")
-    if type(error) is ValueError:  # its words can hold the value
+    if "not supported" in message:
+        return errors.UsageError(f"{row.title}: {message}.")
+    if type(error) is ValueError:  # its message can hold the value
         return errors.CredentialsError(f"{row.title} is not set up.", advice=row.setup)
-    return errors.CredentialsError(f"{row.title} is not set up: {words.rstrip('.')}.", advice=row.setup)
+    return errors.CredentialsError(f"{row.title} is not set up: {message.rstrip('.')}.", advice=row.setup)
 
 
 def _network_error(error: Exception, timeout: float, request_id: str | None, row: Provider) -> errors.ClaudeError:
-    """What went wrong between here and the API: before the reply began, or in the middle of it."""
+    """Translate a network failure: before the reply began, or in the middle of it."""
     import anthropic
     import httpx2
 
@@ -91,7 +91,7 @@ CHECK_HEADERS = "Look at the key, and at ANTHROPIC_CUSTOM_HEADERS if it is set."
 
 
 def check_address(row: Provider) -> str:
-    """What to look at when nobody answers, or somebody who should not."""
+    """The advice for an address where nothing answers, or something that is not the API."""
     variable = f" or {row.address}" if row.address else ""
     return f"Check the network, a proxy, and the address, where ClaudeMagic.base_url{variable} sets it."
 

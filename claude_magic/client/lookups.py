@@ -1,4 +1,4 @@
-"""Small requests: the list of models, the tokens of a request, and a file by its address."""
+"""Small requests beside the messages: list models, count tokens, get a file from the API or from any URL."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ MAX_MODELS_BYTES = 10_000_000
 _Answer = TypeVar("_Answer")
 
 
-def within(seconds: float, ask: Callable[[], _Answer]) -> _Answer:
-    """What `ask` returns or raises. Raises `TimeoutError` if it takes longer.
+def call_within(seconds: float, ask: Callable[[], _Answer]) -> _Answer:
+    """The result of `ask`, or what it raises. Raises `TimeoutError` after so many seconds.
 
-    In a thread that may be left behind: looking up an address, and a slow answer, know no timeout.
+    It runs in a thread, which is left behind on a timeout: DNS lookups and slow bodies have no timeout of their own.
     """
     answers: SimpleQueue[tuple[_Answer | None, Exception | None]] = SimpleQueue()
 
@@ -50,11 +50,14 @@ def within(seconds: float, ask: Callable[[], _Answer]) -> _Answer:
         raise TimeoutError from None
     if failed is not None:
         raise failed
-    return found  # type: ignore[return-value]  # where nothing failed, it is the answer
+    return found  # type: ignore[return-value]  # `None` only stands beside an exception
 
 
-def listed(sdk: anthropic.Anthropic, retired: bool) -> list[dict[str, Any]] | None:
-    """The entries of `GET /v1/models` that name a model, nothing lost or renamed; `None` for any other answer."""
+def list_models(sdk: anthropic.Anthropic, retired: bool) -> list[dict[str, Any]] | None:
+    """The entries of `GET /v1/models` that have an id, as received; `None` for any other answer.
+
+    `retired` includes retired models.
+    """
     given: dict[str, Any] = {"lifecycle": ["active", "deprecated", "retired"]} if retired else {}
     with suppress(Exception):
         body, end = bytearray(), time.monotonic() + MODELS_SECONDS
@@ -69,12 +72,12 @@ def listed(sdk: anthropic.Anthropic, retired: bool) -> list[dict[str, Any]] | No
 
 
 def _names_a_model(entry: Any) -> bool:
-    """Whether an entry of the list can be one: a stranger's list is taken for what is right in it."""
+    """Whether an entry of the list has a model's id; the others, of untrusted data, are skipped."""
     return isinstance(entry, dict) and isinstance(entry.get("id"), str) and bool(entry["id"])
 
 
-def counted(sdk: anthropic.Anthropic, params: Mapping[str, Any], headers: Mapping[str, str]) -> int:
-    """The tokens of a request. Raises what the SDK raises, and `StreamError` for an answer that is no number."""
+def count_tokens(sdk: anthropic.Anthropic, params: Mapping[str, Any], headers: Mapping[str, str]) -> int:
+    """The number of input tokens of a request. Raises what the SDK raises, and `StreamError` for no number."""
     count: Any = sdk.messages.count_tokens
     answer = count(**count_arguments(count, params, headers), timeout=COUNT_SECONDS)
     tokens = getattr(answer, "input_tokens", None)
@@ -84,13 +87,13 @@ def counted(sdk: anthropic.Anthropic, params: Mapping[str, Any], headers: Mappin
 
 
 def file(sdk: anthropic.Anthropic, file_id: str, headers: Mapping[str, str]) -> dict[str, Any]:
-    """What the API says of a file. Raises what the SDK raises."""
+    """The API's metadata of a file. Raises what the SDK raises."""
     found = sdk.files.retrieve_metadata(file_id, extra_headers=dict(headers), timeout=FILE_SECONDS)
     return found.to_dict(mode="json", warnings=False)
 
 
 def file_bytes(sdk: anthropic.Anthropic, file_id: str, headers: Mapping[str, str], limit: int) -> bytes:
-    """A file's bytes; none, where there are more than `limit`. Raises what the SDK raises."""
+    """The bytes of a file; empty if there are more than `limit`. Raises what the SDK raises."""
     received = bytearray()
     downloading = sdk.files.with_streaming_response.download(file_id, extra_headers=dict(headers), timeout=FILE_SECONDS)
     with downloading as response:
@@ -110,7 +113,7 @@ NOTHING_SENT = "Nothing was sent."
 
 @dataclass(frozen=True)
 class Fetched:
-    """What came: the bytes, the name that the address ends in, and the type that the server gave."""
+    """A downloaded file: its bytes, its name (the end of the URL), and the server's media type."""
 
     data: bytes
     name: str
@@ -118,20 +121,20 @@ class Fetched:
 
 
 def shown_address(url: str) -> str:
-    """An address without what may be a secret in it: no user, no query."""
+    """A URL without the parts that may hold a secret: user and query."""
     parts = urlsplit(url)
     port = f":{parts.port}" if parts.port else ""
     return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
 
 
 def name_in(url: str) -> str:
-    """The name of the file that an address ends in; else its host."""
+    """The file name at the end of a URL, else its host."""
     parts = urlsplit(url)
     return unquote(parts.path.rstrip("/").rpartition("/")[2]) or parts.hostname or "file"
 
 
 def fetch(url: str, max_bytes: int) -> Fetched:
-    """Get what is at an http or https address. Raises `UsageError` in one line, whatever goes wrong."""
+    """Download from an http or https URL. Raises `UsageError`, in one line, for any failure."""
     import httpx2
 
     try:
@@ -147,20 +150,21 @@ def fetch(url: str, max_bytes: int) -> Fetched:
         ):
             return _body(response, url, max_bytes)
     except httpx2.TooManyRedirects:
-        failure = f"leads on more than {MAX_REDIRECTS} times"
+        problem = f"leads on more than {MAX_REDIRECTS} times"
     except httpx2.TimeoutException:
-        failure = f"did not answer within {SILENCE_SECONDS:.0f} s"
+        problem = f"did not answer within {SILENCE_SECONDS:.0f} s"
     except (httpx2.InvalidURL, httpx2.UnsupportedProtocol):
-        failure = "is, or leads to, no http or https address"
-    except httpx2.HTTPError:  # its words may hold the address, with what is secret in it
-        failure = "cannot be reached"
-    raise errors.UsageError(f"{shown_address(url)} {failure}.", advice=NOTHING_SENT)
+        problem = "is, or leads to, no http or https address"
+    except httpx2.HTTPError:  # its message may hold the URL, with a secret in it
+        problem = "cannot be reached"
+    raise errors.UsageError(f"{shown_address(url)} {problem}.", advice=NOTHING_SENT)
 
 
 def _body(response: httpx2.Response, url: str, max_bytes: int) -> Fetched:
+    """Read a response. Raises `UsageError` for an error status, too many bytes, or after `FETCH_SECONDS`."""
     if not response.is_success:
-        said = f"{response.status_code} {response.reason_phrase}".strip()
-        raise errors.UsageError(f"{shown_address(url)} answered {said}.", advice=NOTHING_SENT)
+        status = f"{response.status_code} {response.reason_phrase}".strip()
+        raise errors.UsageError(f"{shown_address(url)} answered {status}.", advice=NOTHING_SENT)
     received, end = bytearray(), time.monotonic() + FETCH_SECONDS
     for piece in response.iter_bytes():
         received += piece

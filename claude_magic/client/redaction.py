@@ -1,4 +1,4 @@
-"""Remove keys from text that is shown, and bound its length."""
+"""Redaction of text that is shown: keys removed, length limited."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ _SECRET = re.compile(r"(?:ANTHROPIC|AWS|AZURE|GOOGLE)_.*(?:KEY|TOKEN|SECRET)", r
 
 
 def redact(text: str, secrets: tuple[str, ...] = ()) -> str:
-    """Text with keys taken out, and the user part of addresses."""
+    """Text with keys, and the user part of URLs, replaced by `…`."""
     for secret in secrets:
         text = text.replace(secret, "…")
     return _USER_IN_ADDRESS.sub("…@", _KEY_LIKE.sub("sk-ant-…", text))
 
 
 def one_line(message: object) -> str:
-    """Somebody else's words on one line of bounded length."""
-    words = join_line(str(message or ""))
-    return words if len(words) <= MAX_MESSAGE_CHARACTERS else words[:MAX_MESSAGE_CHARACTERS] + " …"
+    """A message of another library or server on one line, of `MAX_MESSAGE_CHARACTERS` at most."""
+    text = join_line(str(message or ""))
+    return text if len(text) <= MAX_MESSAGE_CHARACTERS else text[:MAX_MESSAGE_CHARACTERS] + " …"
 
 
 def environment_secrets() -> tuple[str, ...]:
-    """The keys and tokens that the environment holds, and what its extra headers say."""
+    """Keys and tokens in environment variables, and the values of ANTHROPIC_CUSTOM_HEADERS."""
     values = [value for name, value in os.environ.items() if _SECRET.match(name)]
     lines = os.environ.get("ANTHROPIC_CUSTOM_HEADERS", "").splitlines()
     return secrets_of(*values, *(line.partition(":")[2] for line in lines))
 
 
 def secrets_of(*values: str | None) -> tuple[str, ...]:
-    """Those values that are long enough to be a secret, without white space around them."""
+    """The values that are long enough to be a secret, stripped of white space."""
     return tuple(each.strip() for each in values if each and len(each.strip()) >= MIN_SECRET_CHARACTERS)

@@ -1,4 +1,4 @@
-"""Error responses of the API, each as one of our errors, chosen by type, status or wording."""
+"""Translation of the API's error responses into our errors, by type, status or wording."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 LONGEST_WAIT_SECONDS = 1e7
 RETRIED_STATUS = (408, 409, 429)
-# Errors of a status that is retried, but that no waiting clears (SDK 2.12, types/shared/*_error.py).
+# Error codes that come with a retryable status, but do not pass (SDK 2.12, types/shared/*_error.py).
 LASTING = ("enforced_spend_limit_reached", "contract_spend_limit_reached", "ramp_limit_exceeded")
-# Of these and of 402, those that somebody has to raise.
+# Error codes of spend limits, which somebody has to raise.
 SPENT = ("enforced_spend_limit_reached", "contract_spend_limit_reached", "linked_organization_spend_limit_reached")
 # A workspace without human review takes no batches (SDK 2.14, types/shared/workspace_human_review_disabled_error.py).
 NO_REVIEW = "workspace_human_review_disabled"
-# A request's id, by the header that the provider or gateway gives it in.
+# The headers in which the API, a cloud or a gateway gives the request's id.
 _REQUEST_IDS = ("request-id", "x-amzn-requestid", "apim-request-id", "x-request-id")
 
 
 @dataclass(frozen=True)
 class _Kind:
-    """What to make of an API error: our class, what to say before the API's own words, what to do."""
+    """A kind of API error: our class for it, and the advice to the reader."""
 
     error: type[errors.APIError]
     advice: str = ""
@@ -69,7 +69,7 @@ _BY_STATUS = {
     429: "rate_limit_error",
     529: "overloaded_error",
 }
-# By the words of an invalid_request_error, which has no code of its own for these.
+# By the wording of an `invalid_request_error`, where the API has no type of its own.
 _BY_WORDS = (
     (re.compile(r"credit balance|billing", re.I), _BILLING),
     (
@@ -98,11 +98,11 @@ _BY_WORDS = (
 def status_error(
     error: anthropic.APIStatusError, key_source: str, request_id: str | None, row: Provider
 ) -> errors.APIError:
-    """An error that the API sent, with a status or in the middle of a stream (then the status is 200)."""
-    said = _said(error) or f"HTTP {error.status_code} without an explanation"
-    kind = _kind(error, said)
+    """Translate an error that the API sent as a response, or in the middle of a stream (then its status is 200)."""
+    message = _message(error) or f"HTTP {error.status_code} without an explanation"
+    kind = _kind(error, message)
     return kind.error(
-        said,
+        message,
         advice=_advice(error, kind, key_source, row),
         request_id=request_id or id_in(error.response.headers) or _id_in_body(error.body),
         status=error.status_code,
@@ -113,19 +113,19 @@ def status_error(
 
 
 def error_in(body: Mapping[str, Any]) -> errors.APIError:
-    """An error that came as the whole answer, with a status that says all is well."""
+    """Translate an error body that came with status 200."""
     kind = _BY_TYPE.get(str(body.get("type")), _Kind(errors.InvalidRequestError))
     retryable = kind.error is errors.OverloadedError
     return kind.error(one_line(body.get("message")), advice=kind.advice, retryable=retryable)
 
 
 def id_in(headers: httpx2.Headers) -> str | None:
-    """The request's id: the API's own, or what a cloud or a gateway calls it."""
+    """The request's id, from the API's header or that of a cloud or gateway."""
     return next((headers[name] for name in _REQUEST_IDS if name in headers), None)
 
 
-def _said(error: anthropic.APIStatusError) -> str:
-    """The explanation: Google puts its errors into a list, AWS says `message` and nothing else."""
+def _message(error: anthropic.APIStatusError) -> str:
+    """The error's message: Google wraps errors in a list, AWS sends nothing but `message`."""
     body = error.body[0] if isinstance(error.body, list) and error.body else error.body
     inner = body.get("error", body) if isinstance(body, dict) else None
     message = inner.get("message") or inner.get("Message") if isinstance(inner, dict) else inner
@@ -149,7 +149,7 @@ def _advice(error: anthropic.APIStatusError, kind: _Kind, key_source: str, row: 
     return kind.advice
 
 
-def _kind(error: anthropic.APIStatusError, said: str) -> _Kind:
+def _kind(error: anthropic.APIStatusError, message: str) -> _Kind:
     code = error.error_code or ""
     if code == "image_dimensions_too_large":
         return _BY_WORDS[2][1]
@@ -158,7 +158,7 @@ def _kind(error: anthropic.APIStatusError, said: str) -> _Kind:
         return _BY_TYPE[name]
     if error.status_code >= 500:
         return _SERVER
-    return next((kind for words, kind in _BY_WORDS if words.search(said)), _Kind(errors.InvalidRequestError))
+    return next((kind for words, kind in _BY_WORDS if words.search(message)), _Kind(errors.InvalidRequestError))
 
 
 def _id_in_body(body: object) -> str | None:
@@ -167,19 +167,19 @@ def _id_in_body(body: object) -> str | None:
 
 
 def _retryable(error: anthropic.APIStatusError) -> bool:
-    """As the SDK decides (`_base_client.py`), and in the middle of a stream only an overload."""
+    """Whether to retry, by the SDK's rules (`_base_client.py`); in the middle of a stream, only an overload."""
     if error.error_code in LASTING:
         return False
     if error.status_code == 200:
         return error.type == "overloaded_error"
-    told = error.response.headers.get("x-should-retry")
-    if told in ("true", "false"):
-        return told == "true"
+    should_retry = error.response.headers.get("x-should-retry")
+    if should_retry in ("true", "false"):
+        return should_retry == "true"
     return error.status_code in RETRIED_STATUS or error.status_code >= 500
 
 
 def _retry_after(headers: httpx2.Headers) -> float | None:
-    """Seconds that the API asks to wait: `retry-after-ms`, or `retry-after` as a number or a date."""
+    """Seconds to wait, by the headers `retry-after-ms` or `retry-after` (a number or a date)."""
     with suppress(KeyError, ValueError):
         return _seconds(float(headers["retry-after-ms"]) / 1000)
     with suppress(KeyError, ValueError):
@@ -189,7 +189,7 @@ def _retry_after(headers: httpx2.Headers) -> float | None:
     return None
 
 
-def _seconds(asked: float) -> float:
-    if math.isnan(asked):
-        raise ValueError(asked)
-    return min(asked, LONGEST_WAIT_SECONDS)
+def _seconds(requested: float) -> float:
+    if math.isnan(requested):
+        raise ValueError(requested)
+    return min(requested, LONGEST_WAIT_SECONDS)

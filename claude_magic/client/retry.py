@@ -1,4 +1,4 @@
-"""When a failed request is sent again, after how long, and how many requests may run side by side."""
+"""Retry rules (whether, after how long), and the pace of concurrent requests."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def is_retryable(failure: errors.ClaudeError) -> bool:
 
 
 def delay_before(attempt: int, failure: errors.ClaudeError, max_wait: float) -> float:
-    """Seconds until the next attempt: what the API asks for, else the SDK's own backoff (`_base_client.py`).
+    """Seconds until the next attempt: the API's `retry-after`, else the SDK's backoff (`_base_client.py`).
 
-    `attempt` counts the retries so far. Raises the failure where that is longer than `max_wait` seconds.
+    `attempt` is the number of retries so far. Raises the failure if the delay is longer than `max_wait` seconds.
     """
-    asked = getattr(failure, "retry_after", None)
-    delay = asked if asked is not None and asked > 0 else min(0.5 * 2.0**attempt, 8.0) * (1 - 0.25 * random.random())
+    wait = getattr(failure, "retry_after", None)
+    delay = wait if wait is not None and wait > 0 else min(0.5 * 2.0**attempt, 8.0) * (1 - 0.25 * random.random())
     if delay > max_wait:
         form = "%H:%M:%S" if delay < 3600 else "%Y-%m-%d %H:%M"
         clock = time.strftime(form, time.localtime(time.time() + delay))
@@ -37,7 +37,7 @@ def delay_before(attempt: int, failure: errors.ClaudeError, max_wait: float) -> 
 
 
 def retry_reason(failure: errors.ClaudeError) -> str:
-    """Why there is a pause, in two words."""
+    """The reason for a pause, in two words."""
     reasons = {
         errors.RateLimitError: "rate limit",
         errors.OverloadedError: "overloaded",
@@ -50,9 +50,10 @@ _KINDS = ("requests", "tokens", "input-tokens", "output-tokens")
 
 
 class Pace:
-    """Who may ask now. Of one event loop, and of its thread.
+    """Adaptive limit on concurrent requests, for one event loop and its thread.
 
-    It begins with one request: what that writes to the cache, the others read. `longest_wait` is in seconds.
+    It starts at one request, which writes the shared prefix to the prompt cache for the others; then it allows
+    `limit`, halved after rate limits and overloads. `longest_wait` is in seconds.
     """
 
     def __init__(self, limit: int, longest_wait: float) -> None:
@@ -67,7 +68,7 @@ class Pace:
         self._waiting: deque[asyncio.Future[None]] = deque()
 
     async def enter(self) -> float:
-        """Wait until another request may go out. Returns when that was (`time.monotonic`)."""
+        """Wait until another request may be sent. Returns the time of that (`time.monotonic`)."""
         while True:
             pause = self._not_before - time.monotonic()
             if pause > 0:
@@ -82,12 +83,12 @@ class Pace:
                 await waiter
 
     def leave(self) -> None:
-        """A request has ended."""
+        """Note that a request has ended."""
         self.running -= 1
         self._wake()
 
     def answered(self) -> None:
-        """A reply came whole."""
+        """Note a complete reply: raise the limit."""
         if not self._opened:
             self._opened, self.allowed = True, float(self.limit)
         else:
@@ -95,7 +96,10 @@ class Pace:
         self._wake()
 
     def failed(self, failure: ClaudeError, entered: float) -> None:
-        """A request that went out at `entered` failed: too much at once slows down, once for those of one moment."""
+        """Note the failure of a request that was sent at `entered`.
+
+        A rate limit or an overload halves the limit, once for all requests that were sent before it did.
+        """
         if not isinstance(failure, RateLimitError | OverloadedError):
             return
         if entered >= self._slowed:
@@ -104,8 +108,11 @@ class Pace:
         if isinstance(failure, APIError) and failure.retry_after:
             self._pause(failure.retry_after)
 
-    def heard(self, headers: Mapping[str, str]) -> None:
-        """What an answer's headers say of the limits. Source: the API's page on rate limits."""
+    def note_headers(self, headers: Mapping[str, str]) -> None:
+        """Pause until a rate limit resets, if a response's headers say that it is used up.
+
+        Source of the headers: the API's page on rate limits.
+        """
         for kind in _KINDS:
             name = f"anthropic-ratelimit-{kind}"
             with suppress(KeyError, ValueError, OverflowError):

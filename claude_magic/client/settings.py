@@ -1,4 +1,4 @@
-"""Settings of how Claude is reached, the request headers that follow from them, and tokens for MCP servers."""
+"""Connection settings, the request headers made of them, and tokens for MCP servers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .. import errors
 from .redaction import redact
 
 BETA = "anthropic-beta"
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # a header's: RFC 9110, "token"
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # the name of a header: RFC 9110, "token"
 _BETA_NAME = re.compile(r"[\w.-]+", re.ASCII)
 _CREDENTIALS = ("authorization", "proxy-authorization", "x-api-key", "api-key", "x-goog-api-key", "cookie")
 _OF_THE_CONNECTION = ("host", "connection", "content-type", "content-length", "content-encoding", "transfer-encoding")
@@ -21,11 +21,11 @@ _OF_THE_CONNECTION = ("host", "connection", "content-type", "content-length", "c
 
 @dataclass(frozen=True)
 class Settings:
-    """How to reach Claude. `timeout` and `max_retry_wait` are in seconds.
+    """Connection settings. `timeout` and `max_retry_wait` are in seconds.
 
-    `base_url` is a gateway's address instead of the provider's own. `headers` and `betas` (the values of
-    `anthropic-beta`) go with each request. `mcp_tokens` are hosts of MCP servers, each with the NAME of the variable
-    that holds its token.
+    `base_url` is the address of a gateway, in place of the provider's own. `headers` and `betas` (values of
+    `anthropic-beta`) are sent with each request. `mcp_tokens` are hosts of MCP servers, each with the NAME of the
+    environment variable that holds its token.
     """
 
     provider: str = "anthropic"
@@ -39,24 +39,24 @@ class Settings:
 
 
 def headers(settings: Settings, secrets: tuple[str, ...] = ()) -> dict[str, str]:
-    """The headers that a request carries beside the SDK's own.
+    """The headers of a request besides the SDK's own.
 
-    Raises `UsageError` for one that cannot be sent, and for one that holds a credential: those settings stand in a
-    notebook. The message never holds a value.
+    Raises `UsageError` for a header that cannot be sent, and for one that holds a credential: these settings are
+    saved in notebooks. The message never contains a header's value.
     """
     betas = list(settings.betas)
-    carried: dict[str, str] = {}
+    extra_headers: dict[str, str] = {}
     for name, value in settings.headers:
         _check(name, value, secrets)
         if name.lower() == BETA:
             betas += [each.strip() for each in value.split(",")]
         else:
-            carried[name] = value
+            extra_headers[name] = value
     if any(not _BETA_NAME.fullmatch(each) for each in betas):
         raise errors.UsageError(
             "A beta's name is made of letters, digits and dashes.", advice="Look at ClaudeMagic.betas."
         )
-    return {**carried, BETA: ",".join(dict.fromkeys(betas))} if betas else carried
+    return {**extra_headers, BETA: ",".join(dict.fromkeys(betas))} if betas else extra_headers
 
 
 def _check(name: str, value: str, secrets: tuple[str, ...]) -> None:
@@ -74,13 +74,15 @@ def _check(name: str, value: str, secrets: tuple[str, ...]) -> None:
         raise errors.UsageError(f"The header {name} holds a line break, or a sign that no header has.", advice=advice)
 
 
-# A variable's name. What looks otherwise may be the token itself, and is not shown.
+# The name of an environment variable. Any other text may be the token itself, and is not shown.
 VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]*")
 
 
 def token_variables(given: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
-    """Host and variable of each row of `ClaudeMagic.mcp_tokens`. Raises `UsageError`, without showing it, for a value
-    that is no variable's name."""
+    """`ClaudeMagic.mcp_tokens` as pairs of host and variable name.
+
+    Raises `UsageError` for a value that is no variable name, without showing it.
+    """
     for host, variable in given.items():
         if not VARIABLE.fullmatch(variable):
             raise errors.UsageError(
@@ -93,9 +95,10 @@ def token_variables(given: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 def with_tokens(
     params: Mapping[str, Any], named: tuple[tuple[str, str], ...], kept: Mapping[str, str]
 ) -> Mapping[str, Any]:
-    """The parameters with the token of each MCP server that has one: `named` by host and variable, `kept` by host.
+    """The parameters with the tokens of their MCP servers.
 
-    Raises `CredentialsError` for a variable that is not set.
+    `named` are pairs of host and environment variable; `kept` are tokens by host, which go first. Raises
+    `CredentialsError` for a variable that is not set.
     """
     servers = params.get("mcp_servers")
     if not servers:

@@ -1,6 +1,6 @@
-"""The events of one request, over as many attempts as it takes; retries are visible and interruptible.
+"""The event stream of one request, with visible, interruptible retries.
 
-The SDK's own retries are off: they wait silently, for as long as the server says.
+The SDK's own retries are off: they wait silently, for as long as the server asks.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
 
 
 class Stream:
-    """One request's events, as plain dicts, over as many attempts as it takes.
+    """The events of one request, as plain dicts, with retries.
 
-    `request_id` and `retries` are those of the attempt under way, `sent` is when the first one went
-    out (`time.monotonic`). A `message_start` event begins the reply anew. The iteration ends with
-    `message_stop`; any other end raises a `ClaudeError`.
+    `request_id` and `retries` are those of the current attempt; `sent` is when the first one was sent
+    (`time.monotonic`). After a retry, a `message_start` event starts the reply over. The iteration ends
+    with `message_stop`; any other end raises a `ClaudeError`.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class Stream:
                         return
             except Exception as error:
                 broken = error
-            failure = self._failure(broken)  # outside of `except`: a cause can hold the key
+            failure = self._failure(broken)  # outside of `except`: the exception's context can hold the key
             self._client.forget()
             if visible or self.retries >= self._settings.max_retries or not is_retryable(failure):
                 raise failure
@@ -65,20 +65,20 @@ class Stream:
 
     def _attempt(self) -> Iterator[Any]:
         self.request_id, self._answered = None, False
-        carried = headers(self._settings, self._client.secrets())
+        extra_headers = headers(self._settings, self._client.secrets())
         sdk = self._client.sdk(self._settings)
         import anthropic
 
         class Events(anthropic.Stream[object]):
-            """The SDK's stream with the events as the dicts that came, nothing lost or renamed."""
+            """The SDK's stream, with events as plain dicts as received, no field lost or renamed."""
 
         create: Any = sdk.messages.with_streaming_response.create
-        arguments = create_arguments(create, self._client.with_tokens(self._params, self._settings), carried)
+        arguments = create_arguments(create, self._client.with_tokens(self._params, self._settings), extra_headers)
         if not self.retries:
-            self.sent = time.monotonic()  # making the SDK's client, the first time, is not Claude's doing
+            self.sent = time.monotonic()  # the time to build the SDK's client is not counted as Claude's
         with ExitStack() as stack:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of old models and settings: ours to say, not in the cell's stderr
+                warnings.simplefilter("ignore")  # the SDK's, of old models and settings: we say so ourselves
                 response = stack.enter_context(create(**arguments))
             self._answered = True
             self.request_id = id_in(response.headers)
@@ -98,7 +98,7 @@ class Stream:
         return check_address(PROVIDERS[self._client.provider(self._settings)])
 
     def _wait(self, failure: errors.ClaudeError) -> None:
-        """Pause before the next attempt, telling so each second. Raises the failure if the pause is too long."""
+        """Pause before the next attempt, and report it each second. Raises the failure if the pause is too long."""
         delay = delay_before(self.retries, failure, self._settings.max_retry_wait)
         self.retries += 1
         end = time.monotonic() + delay
@@ -107,7 +107,7 @@ class Stream:
             time.sleep(min(left, 1.0))
 
     def _failure(self, error: Exception | None) -> errors.ClaudeError:
-        """What ended the attempt, as one of ours; `None` is an end without `message_stop`."""
+        """Translate the exception that ended an attempt; `None` stands for an end without `message_stop`."""
         if error is None:
             return errors.StreamError("The reply ended before it was finished.", request_id=self.request_id)
         return self._client.failure(
@@ -120,7 +120,7 @@ class Stream:
 
 
 def events_of(message: Any, advice: str) -> Iterator[dict[str, Any]]:
-    """A reply that came in one piece (some gateways do not stream), as events. Raises what else it is."""
+    """A reply that was not streamed (some gateways do not), as events. Raises `ClaudeError` if it is no message."""
     error = message.get("error") if isinstance(message, dict) else None
     if isinstance(error, dict):
         raise error_in(error)
@@ -131,7 +131,7 @@ def events_of(message: Any, advice: str) -> Iterator[dict[str, Any]]:
 
 
 def _is_visible(event: Any) -> bool:
-    """Whether an event brings something that a reader sees: from then on a retry would be a second reply."""
+    """Whether an event adds something that the reader sees: after that, a retry would show a second reply."""
     if not isinstance(event, dict) or event.get("type") != "content_block_delta":
         return False
     delta = event.get("delta") or {}

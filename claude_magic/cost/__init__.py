@@ -1,1 +1,1 @@
-"""Tokens and money: count, price, budget, ledger, context window."""
+"""Tokens and money: counts, prices, budget, ledger, context window."""

@@ -1,7 +1,7 @@
-"""Check that a question fits into its model's context window before it is sent, and say what to do if not.
+"""Check of a request against its model's context window, before it is sent.
 
-The API counts exactly, but a count is a request of its own: short conversations, which are nearly all, pass by an upper
-bound that is computed here.
+The API counts tokens exactly, but by a request of its own. So an upper bound is computed here first, which lets nearly
+all conversations pass.
 """
 
 from __future__ import annotations
@@ -19,39 +19,40 @@ from ..errors import ClaudeError, RequestTooLargeError, UsageError
 from ..request.build import Request, messages_to_send
 from . import count, pricing
 
-# The most that an image can be (CLAUDE_API.md §3).
+# The most tokens that an image can have (CLAUDE_API.md §3).
 MAX_IMAGE_TOKENS = 4_784
-# What the API itself writes about a tool, and about all tools of an MCP server: generous guesses.
+# What the API adds to the prompt for a tool, and for all tools of an MCP server: generous guesses.
 MAX_TOOL_TOKENS = 5_000
 MAX_SERVER_TOKENS = 50_000
-# A page of a PDF is read as text and as a picture: its file can be smaller than that is in tokens.
+# A PDF page is sent to the model as text and as an image: it can have more tokens than its file has bytes.
 TOKENS_PER_PDF_CHARACTER = 3
-# What only points at something, whose length is not known here.
+# Kinds of sources that only name their content, so that its length is not known here.
 _POINTERS = ("url", "file")
 
 
-def check(client: Client, asked: Request, history: Conversation, settings: Settings) -> None:
-    """Raise `UsageError` where the question, with all that goes along, is longer than the model's window.
+def check(client: Client, request: Request, history: Conversation, settings: Settings) -> None:
+    """Raise `UsageError` if a request is longer than the model's context window.
 
-    Nothing is checked where the model is not known, the API cannot count, or it is told to shorten the conversation.
+    Nothing is checked if the model is unknown, if the API cannot count, or if the request has `context_management`,
+    with which the API shortens the conversation itself.
     """
-    model = models.lookup(str(asked.params["model"]))
-    if model is None or "context_management" in asked.params:
+    model = models.lookup(str(request.params["model"]))
+    if model is None or "context_management" in request.params:
         return
-    if most_tokens(asked.params) <= model.context or _expected(asked, history) <= model.context:
+    if most_tokens(request.params) <= model.context or _expected(request, history) <= model.context:
         return
-    tokens = _counted(client, asked, settings)
+    tokens = _counted(client, request, settings)
     if tokens > model.context:
         raise UsageError(
             f"The question has {tokens:,} tokens with all that goes along, and {model.id} reads {model.context:,} at "
             "most. Nothing was sent.",
-            advice=_ways_out(tokens, model, bool(len(history))),
+            advice=_advice(tokens, model, bool(len(history))),
         )
 
 
 def most_tokens(params: Mapping[str, Any]) -> float:
-    """An upper bound of a request's tokens: no token is shorter than a byte. Infinite, where it only points at what is
-    long."""
+    """An upper bound of a request's tokens, since no token is shorter than a byte; infinite if a document is only named
+    (by URL or file id)."""
     most = _bytes([params.get("system"), params.get("tools")])
     most += MAX_TOOL_TOKENS * len(params.get("tools") or ()) + MAX_SERVER_TOKENS * len(params.get("mcp_servers") or ())
     return most + sum(_most(block) for message in params["messages"] for block in blocks(message))
@@ -76,26 +77,26 @@ def _bytes(value: Any) -> int:
     return byte_length(json.dumps(value, ensure_ascii=False))
 
 
-def _expected(asked: Request, history: Conversation) -> float:
-    """What is to be expected after the last reply: its own count, and at most so much for what is new."""
+def _expected(request: Request, history: Conversation) -> float:
+    """An upper bound by the last reply: its usage, plus an upper bound for the new prompt; infinite if not known."""
     last = next((turn for turn in reversed(history.turns) if messages_to_send(turn)), None)
-    if last is None or not last.calls or last.calls[-1].model != asked.params["model"]:
+    if last is None or not last.calls or last.calls[-1].model != request.params["model"]:
         return float("inf")
     call = last.calls[-1]
     before = pricing.tokens([call])
     if call.stop_reason is None or not before.all_input:
         return float("inf")
-    return before.all_input + before.output + sum(map(_most, _prompt(asked)))
+    return before.all_input + before.output + sum(map(_most, _prompt(request)))
 
 
-def _prompt(asked: Request) -> Iterable[Block]:
-    return blocks(asked.params["messages"][-1])
+def _prompt(request: Request) -> Iterable[Block]:
+    return blocks(request.params["messages"][-1])
 
 
-def _counted(client: Client, asked: Request, settings: Settings) -> int:
-    """The API's count; of one that it refuses as too long, the number that it says; 0 where it cannot count."""
+def _counted(client: Client, request: Request, settings: Settings) -> int:
+    """The API's count; if it refuses the request as too long, the number in its message; 0 if it cannot count."""
     try:
-        return count.total(client, asked, settings)
+        return count.total(client, request, settings)
     except RequestTooLargeError as error:
         found = re.search(r"(\d[\d,]*) tokens", error.message)
         return int(found.group(1).replace(",", "")) if found else 0
@@ -103,7 +104,7 @@ def _counted(client: Client, asked: Request, settings: Settings) -> int:
         return 0
 
 
-def _ways_out(tokens: int, model: models.Model, has_history: bool) -> str:
+def _advice(tokens: int, model: models.Model, has_history: bool) -> str:
     wider = [each for each in models.MODELS if each.context >= tokens and not each.retires]
     near = next((each for each in wider if each.line == model.line), wider[0] if wider else None)
     ways = [f"--model {near.id} reads {near.context:,}"] if near else []

@@ -1,4 +1,4 @@
-"""Tokens of a question before it is sent, part by part, and their cost as input."""
+"""Token counts of a request before it is sent, in total or by part, and their cost as input."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _NOTHING: Message = {"role": "user", "content": [{"type": "text", "text": "."}]}
 
 @dataclass(frozen=True)
 class Counted:
-    """Tokens by part, in order, and what they would cost as input that nothing of is cached.
+    """Tokens by part, in order, and their cost as uncached input.
 
-    `exact` says whether the API counted, or the length was measured here.
+    `exact` says whether the API counted them; else they are estimated from the length.
     """
 
     parts: Mapping[str, int]
@@ -35,36 +35,36 @@ class Counted:
         return sum(self.parts.values())
 
 
-def total(client: Client, asked: Request, settings: Settings) -> int:
-    """What a request holds in all, counted by the API. Raises what that raises."""
-    return client.count_tokens(asked.params, _with_betas(settings, asked))
+def total(client: Client, request: Request, settings: Settings) -> int:
+    """The tokens of a request, counted by the API. Raises `ClaudeError`."""
+    return client.count_tokens(request.params, _with_betas(settings, request))
 
 
-def estimate(client: Client, asked: Request, settings: Settings) -> Counted:
-    """What a request holds in all: counted by the API, or by length where that fails."""
+def estimate(client: Client, request: Request, settings: Settings) -> Counted:
+    """The tokens of a request: counted by the API, or estimated from the length if that fails."""
     try:
-        counted, exact = total(client, asked, settings), True
+        counted, exact = total(client, request, settings), True
     except ClaudeError:
-        counted, exact = _by_length(asked.params), False
-    return Counted({"all": counted}, _cost(asked, counted, client.provider(settings)), exact)
+        counted, exact = _by_length(request.params), False
+    return Counted({"all": counted}, _cost(request, counted, client.provider(settings)), exact)
 
 
 def count(
-    client: Client, asked: Request, content: Sequence[Block], settings: Settings, pins: Sequence[Block] = ()
+    client: Client, request: Request, content: Sequence[Block], settings: Settings, pins: Sequence[Block] = ()
 ) -> Counted:
-    """What a request holds by part: system, tools, pins, history, prompt, attachments.
+    """The tokens of a request by part: system, tools, pins, history, prompt, attachments.
 
-    Raises what the API's count raises.
+    `content` is the prompt with its attachments. Raises `ClaudeError` if the API cannot count.
     """
-    model, settings = asked.params["model"], _with_betas(settings, asked)
+    model, settings = request.params["model"], _with_betas(settings, request)
 
     def tokens(messages: Sequence[Message], **others: Any) -> int:
         return client.count_tokens({"model": model, "messages": list(messages), **others}, settings)
 
-    whole = client.count_tokens(asked.params, settings)
+    whole = client.count_tokens(request.params, settings)
     of_system, of_tools = (
         tokens([_NOTHING], **part) - tokens([_NOTHING]) if part else 0
-        for part in (_only(asked, "system"), _only(asked, "tools", "mcp_servers"))
+        for part in (_only(request, "system"), _only(request, "tools", "mcp_servers"))
     )
     of_pins = tokens([{"role": "user", "content": list(pins)}]) if pins else 0
     text = [block for block in content if block["type"] == "text"]
@@ -78,29 +78,29 @@ def count(
         "prompt": of_text,
         "attachments": prompt - of_text,
     }
-    return Counted(parts, _cost(asked, whole, client.provider(settings)), True)
+    return Counted(parts, _cost(request, whole, client.provider(settings)), True)
 
 
-def _with_betas(settings: Settings, asked: Request) -> Settings:
-    """The settings with the headers that the request's parameters need, to be counted too."""
-    return replace(settings, betas=(*settings.betas, *asked.betas))
+def _with_betas(settings: Settings, request: Request) -> Settings:
+    """The settings with the beta headers that the request needs."""
+    return replace(settings, betas=(*settings.betas, *request.betas))
 
 
-def _only(asked: Request, *names: str) -> dict[str, Any]:
-    return {name: asked.params[name] for name in names if name in asked.params}
+def _only(request: Request, *names: str) -> dict[str, Any]:
+    return {name: request.params[name] for name in names if name in request.params}
 
 
-def _cost(asked: Request, tokens: int, provider: str) -> Cost:
-    usage = {"input_tokens": tokens, "output_tokens": 0, "speed": asked.params.get("speed")}
-    return pricing.call_cost(Call(asked.params["model"], usage, stop_reason="end_turn", provider=provider))
+def _cost(request: Request, tokens: int, provider: str) -> Cost:
+    usage = {"input_tokens": tokens, "output_tokens": 0, "speed": request.params.get("speed")}
+    return pricing.call_cost(Call(request.params["model"], usage, stop_reason="end_turn", provider=provider))
 
 
 def _by_length(params: Mapping[str, Any]) -> int:
-    """A rough count: text by its length, each image at its most."""
+    """A rough count: text by its length, each image at the maximum."""
     images, characters = 0, sum(len(json.dumps(params.get(name) or "")) for name in ("system", "tools"))
     sent = [block for message in params["messages"] for block in message["content"]]
     inside = [block["content"] if isinstance(block.get("content"), list) else [block] for block in sent]
-    for block in (block for each in inside for block in each):  # a picture in a tool's result is a picture
+    for block in (block for each in inside for block in each):  # images in tool results count as images
         if block["type"] == "image":
             images += 1
         else:

@@ -1,7 +1,7 @@
-"""The ledger: a row for each call, with its tokens and exact dollars.
+"""The ledger: a row for each API call, with its tokens and exact cost in USD.
 
-A call counts once. A continued reply (`%claude_continue`) includes the calls of the reply it continues; a
-replay lists the recorded call once more, marked, at no cost.
+Each call counts once, although a continued reply (`%claude_continue`) also holds the calls of the reply it continues. A
+replay lists the recorded call once more, marked as replayed, at no cost.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from ..conversation.turns import Call, Turn
 from ..request import build
 from . import pricing
 
-# Whether the call's turn stands in the notebook, and if not, why: it was outside of the conversation, nothing of it
-# could be kept, or it left (its cell ran again, was deleted, or its chat started over). Or it only filled the cache.
+# Whether the turn of a call is in the conversation ("stands"); if not, why: it filled the prompt cache, it was outside
+# of the conversation, nothing of it could be kept, or it left (its cell ran again or was deleted, its chat was reset).
 Standing = Literal["stands", "warmed", "asked once", "mapped", "failed", "left"]
 
-# Each column, and its type in a data frame of pandas.
+# The columns, with their types in a pandas DataFrame.
 COLUMNS = {
     "cell": "Int64",
     "chat": "str",
@@ -43,13 +43,13 @@ COLUMNS = {
     "replayed": "bool",
     "standing": "str",
 }
-# What holds any price of a call with all its digits, in polars.
+# The polars type that holds any call's price with all its digits.
 _DECIMAL_PRECISION, _DECIMAL_SCALE = 38, 18
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One call, the turn that it was made for, and whether that turn stands in the notebook."""
+    """One call, its turn, and whether that turn stands in the conversation."""
 
     turn: Turn
     call: Call
@@ -57,15 +57,15 @@ class Entry:
 
 
 def entries(standing: Iterable[Turn], elsewhere: Iterable[Turn] = ()) -> list[Entry]:
-    """The calls of turns that stand in the notebook, then of those that do not."""
+    """The calls of the turns that stand in the conversation, then those of other turns; each call once."""
     calls = [Entry(turn, call) for turn in standing for call in turn.calls]
-    calls += [Entry(turn, call, _why(turn)) for turn in elsewhere for call in turn.calls]
+    calls += [Entry(turn, call, _standing(turn)) for turn in elsewhere for call in turn.calls]
     seen: set[tuple[str, bool]] = set()
-    return [each for each in calls if not _again(each.call, seen)]
+    return [each for each in calls if not _is_repeat(each.call, seen)]
 
 
-def _again(call: Call, seen: set[tuple[str, bool]]) -> bool:
-    """Whether a call was seen before; now it is."""
+def _is_repeat(call: Call, seen: set[tuple[str, bool]]) -> bool:
+    """Whether a call is in `seen`; adds it."""
     if call.request_id is None:
         return False
     key = (call.request_id, call.replayed)
@@ -74,7 +74,7 @@ def _again(call: Call, seen: set[tuple[str, bool]]) -> bool:
     return known
 
 
-def _why(turn: Turn) -> Standing:
+def _standing(turn: Turn) -> Standing:
     if turn.params.get("max_tokens") == 0:
         return "warmed"
     if MAPPED in turn.notes:
@@ -85,8 +85,11 @@ def _why(turn: Turn) -> Standing:
 
 
 def row(entry: Entry) -> dict[str, Any]:
-    """One call as a row: `started` in UTC, `seconds` the call took, tokens by kind (of the output, some were thought),
-    `dollars` as a float and exactly; where no price is known, `None`."""
+    """One call as a row of `COLUMNS`.
+
+    `started` is in UTC, `seconds` is the duration; `thinking_tokens` are a part of `output_tokens`. `dollars` (a float)
+    and `exact_dollars` (a `Decimal`) are `None` if no price is known.
+    """
     turn, call = entry.turn, entry.call
     tokens, cost = pricing.tokens([call]), pricing.call_cost(call)
     values = (
@@ -108,7 +111,7 @@ def row(entry: Entry) -> dict[str, Any]:
 
 
 def frame(rows: Sequence[dict[str, Any]]) -> tuple[Any, str]:
-    """Rows as a data frame of pandas, else of polars, else as they are; and what that is, in words."""
+    """Rows as a pandas DataFrame, else a polars DataFrame, else a list of dicts; and the name of that type."""
     for library, make in (("pandas", _pandas_frame), ("polars", _polars_frame)):
         try:
             module = importlib.import_module(library)

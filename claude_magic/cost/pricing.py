@@ -1,8 +1,8 @@
-"""Model and usage → tokens and cost, by genai-prices: exact `Decimal`, or `n/a` where a price is not known.
+"""Prices: model and usage → tokens and cost, as exact `Decimal` in USD, or `None` if a price is not known.
 
-The rules that genai-prices leaves to its caller (CLAUDE_API.md §6 and §8) are here: usage that comes
-in iterations, US inference, batch and fast rates, unbilled refusals, a stale split of cache writes.
-No network: prices are those of the installed genai-prices.
+Prices are those of the installed genai-prices; no network. The rules that genai-prices leaves to its caller
+(CLAUDE_API.md §6 and §8) are here: usage with iterations, US inference, batch and fast rates, unbilled
+refusals, an outdated split of cache writes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from ..models import lookup
 if TYPE_CHECKING:
     from genai_prices.types import PriceCalculation
 
-# Models that Bedrock's price list has only by their full ids there (genai-prices 0.2.3, AWS's list of models).
+# Models that Bedrock's price list has only under their full ids (genai-prices 0.2.3, AWS's list of models).
 _DATED_ON_BEDROCK = {"claude-haiku-4-5": "-20251001-v1:0", "claude-sonnet-4-5": "-20250929-v1:0"}
 
 # `inference_geo: "us"` costs 1.1 times the list price on every kind of token, from this version on
@@ -31,16 +31,16 @@ _DATED_ON_BEDROCK = {"claude-haiku-4-5": "-20251001-v1:0", "claude-sonnet-4-5": 
 _US_FACTOR = Decimal("1.1")
 _US_FACTOR_SINCE = (4, 6)
 
-# Usage fields of the request that hold for each of its iterations.
+# Usage fields of the whole request, which apply to each of its iterations.
 _REQUEST_WIDE = ("inference_geo", "service_tier", "speed")
 
-# What a call pays for: tokens by kind (as in `Tokens`), and web searches.
+# The kinds of cost of a call: tokens by kind (as in `Tokens`), and web searches.
 KINDS = ("input", "cached", "written", "thinking", "output", "searches")
 
-# What a price list asks for tokens: those written to the cache are kept for five minutes, or for an hour.
+# The kinds of token price in a price list; cache writes have one for five minutes and one for an hour.
 TOKEN_PRICES = ("input", "output", "cached", "written", "written_for_an_hour")
 
-# Whatever precision a notebook sets with `decimal.getcontext()`, money stays exact.
+# The decimal context of all sums, so that a precision set in the notebook (`decimal.getcontext()`) has no effect here.
 EXACT = Context(prec=50, rounding=ROUND_HALF_UP)
 MILLION = 1_000_000
 _FINEST = Decimal("1e-12")  # USD: finer than the price of any token
@@ -48,8 +48,8 @@ _FINEST = Decimal("1e-12")  # USD: finer than the price of any token
 
 @dataclass(frozen=True)
 class Tokens:
-    """Tokens by kind: `input` was not cached, `cached` was read from the cache, `written` was written
-    to it (for five minutes or an hour), `thinking` is the part of `output` that was thought."""
+    """Tokens by kind: uncached `input`, `cached` (read from the cache), `written` (to the cache, for five minutes or an
+    hour), `output`, and `thinking`, which is a part of `output`."""
 
     input: int = 0
     cached: int = 0
@@ -59,7 +59,7 @@ class Tokens:
 
     @property
     def all_input(self) -> int:
-        """The tokens that went in, by whichever way."""
+        """All input tokens: uncached, cached and written."""
         return self.input + self.cached + self.written
 
     def __add__(self, other: Tokens) -> Tokens:
@@ -74,9 +74,9 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Cost:
-    """US dollars, exactly; `None` where no price is known. `at_least` marks a lower bound.
+    """An exact cost in USD; `None` if no price is known. `at_least` marks a lower bound.
 
-    Costs add up: a sum with an unknown part is unknown, one with a lower bound is a lower bound.
+    A sum with an unknown part is unknown; a sum with a lower bound is a lower bound.
     """
 
     dollars: Decimal | None
@@ -96,11 +96,11 @@ FREE = Cost(Decimal(0))
 
 
 def call_cost(call: Call) -> Cost:
-    """What one request cost, at the prices of the day on which it started.
+    """The cost of one call, at the prices of the day on which it started.
 
-    A call that broke off is a lower bound: `output_tokens` is a placeholder until the reply ends, and
-    where not even the usage arrived the bound is zero. A finished call without usage has no known cost.
-    A refusal before any output is not billed, and neither is a replay.
+    For a call that broke off it is a lower bound: `output_tokens` is a placeholder until the reply ends; without any
+    usage the bound is zero. The cost of a finished call without usage is unknown. A refusal before any output is not
+    billed, nor is a replay.
     """
     if not _is_billed(call):
         return FREE
@@ -110,9 +110,9 @@ def call_cost(call: Call) -> Cost:
 
 
 def cost_by_kind(call: Call) -> dict[str, Decimal] | None:
-    """What one request cost for each of `KINDS`, in USD; `None` if no price is known.
+    """The cost of one call for each of `KINDS`, in USD; `None` if no price is known.
 
-    Thinking costs what any output does: its part of the output's tokens is its part of the cost.
+    Thinking has the price of output: its share of the output tokens is its share of their cost.
     """
     if not _is_billed(call):
         return dict.fromkeys(KINDS, Decimal(0))
@@ -127,8 +127,10 @@ def cost_by_kind(call: Call) -> dict[str, Decimal] | None:
 
 
 def saved_by_caching(calls: Iterable[Call]) -> Decimal | None:
-    """What the tokens read from the cache and written to it would have cost as plain input, less what they cost, in
-    USD. Negative where writing cost more than reading saved; `None` if no price is known."""
+    """Savings by the prompt cache, in USD: cached and written tokens at the input price, minus their actual cost.
+
+    Negative if writing cost more than reading saved; `None` if no price is known.
+    """
     with localcontext(EXACT):
         parts = [_saved(call, entry) for call in calls if _is_billed(call) for entry in _iterations(call.usage)]
         known = [part for part in parts if part is not None]
@@ -136,8 +138,9 @@ def saved_by_caching(calls: Iterable[Call]) -> Decimal | None:
 
 
 def list_prices(model: str, provider: str = "anthropic") -> dict[int, dict[str, Decimal]]:
-    """Today's list prices in USD per million tokens, by kind (`TOKEN_PRICES`), for prompts of more than so many
-    tokens: 0, and where all prices step up. Empty if no price is known.
+    """Today's list prices in USD per million tokens, by prompt size and kind (`TOKEN_PRICES`).
+
+    A prompt size is the number of tokens above which its prices apply; the first is 0. Empty if no price is known.
     """
     call = Call(model, provider=provider)
     plain = _find_rates(call, model, (), 0)
@@ -147,17 +150,17 @@ def list_prices(model: str, provider: str = "anthropic") -> dict[int, dict[str, 
 
 
 def turn_cost(turn: Turn) -> Cost:
-    """What a turn cost: all its calls."""
+    """The cost of a turn: the sum over its calls."""
     return total(call_cost(call) for call in turn.calls)
 
 
 def recorded_cost(turn: Turn) -> Cost:
-    """What a turn cost when it was recorded: for one that is replayed, not what it costs now."""
+    """The cost of a turn when it was recorded, which a replayed turn does not cost again."""
     return total(call_cost(dataclasses.replace(call, replayed=False)) for call in turn.calls)
 
 
 def summary_cost(turn: Turn) -> Cost:
-    """What having the conversation summarised cost in a turn: a call of its own, or a part of one."""
+    """The cost of compaction (a summary of the conversation) in a turn: of a whole call, or of a part of one."""
     return total(_summary_cost(call, whole=bool(turn.params.get("compaction"))) for call in turn.calls)
 
 
@@ -169,29 +172,29 @@ def _summary_cost(call: Call, *, whole: bool) -> Cost:
 
 
 def total(costs: Iterable[Cost]) -> Cost:
-    """The sum of costs; of none, nothing."""
+    """The sum of costs; zero if there are none."""
     return sum(costs, FREE)
 
 
 def tokens(calls: Iterable[Call]) -> Tokens:
-    """The tokens of calls, by kind: those that `call_cost` prices, so iterations count one by one."""
+    """The tokens of calls, by kind, as `call_cost` prices them: the sum over iterations where there are any."""
     return sum((_tokens_of(call.usage) for call in calls), Tokens())
 
 
 def counts_by_kind(calls: Iterable[Call]) -> dict[str, int]:
-    """How many of each of `KINDS` calls took: tokens (`output` without thinking), and web searches."""
-    taken = list(calls)
-    sums = tokens(taken)
-    searches = sum(_count(_part(call.usage, "server_tool_use"), "web_search_requests") for call in taken)
-    said = max(0, sums.output - sums.thinking)
-    counts = (sums.input, sums.cached, sums.written, sums.thinking, said, searches)
+    """The counts of calls for each of `KINDS`: tokens (here `output` excludes thinking), and web searches."""
+    listed = list(calls)
+    sums = tokens(listed)
+    searches = sum(_count(_part(call.usage, "server_tool_use"), "web_search_requests") for call in listed)
+    output = max(0, sums.output - sums.thinking)
+    counts = (sums.input, sums.cached, sums.written, sums.thinking, output, searches)
     return dict(zip(KINDS, counts, strict=True))
 
 
 def dollars(amount: Decimal | None, at_least: bool = False) -> str:
-    """US dollars as text: `$1,234.50`; below a dollar four decimals and at least two significant digits.
+    """US dollars as text: `$1,234.50`; below a dollar with four decimals, or more for two significant digits.
 
-    A lower bound is marked `≥`, an unknown amount is `n/a`.
+    A lower bound is marked `≥`; an unknown amount is `n/a`.
     """
     if amount is None:
         return "n/a"
@@ -207,7 +210,7 @@ def _is_billed(call: Call) -> bool:
 
 
 def _parts(call: Call) -> dict[str, Decimal] | None:
-    """The price by kind: a sum over a usage's iterations, plus its web searches; `None` if a part has no price."""
+    """The cost by kind, summed over the iterations, plus web searches; `None` if a part has no known price."""
     if not call.usage:
         return {"output": Decimal(0)} if call.stop_reason is None else None
     parts = {"input": Decimal(0), "cached": Decimal(0), "written": Decimal(0), "output": Decimal(0)}
@@ -223,11 +226,11 @@ def _parts(call: Call) -> dict[str, Decimal] | None:
 
 
 def _entry_prices(rates: _Rates, entry: Usage) -> dict[str, Decimal]:
-    counts, for_an_hour = _tokens_of(entry), _written_for_an_hour(entry)
+    counts, for_hour = _tokens_of(entry), _written_for_hour(entry)
     return {
         "input": rates.input * counts.input / MILLION,
         "cached": rates.cached * counts.cached / MILLION,
-        "written": (rates.written * (counts.written - for_an_hour) + rates.written_for_an_hour * for_an_hour) / MILLION,
+        "written": (rates.written * (counts.written - for_hour) + rates.written_for_an_hour * for_hour) / MILLION,
         "output": rates.output * counts.output / MILLION,
     }
 
@@ -244,8 +247,8 @@ def _saved(call: Call, entry: Usage) -> Decimal | None:
 
 
 def _iterations(usage: Usage) -> Iterator[Usage]:
-    """The entries that are billed: `iterations` where there are any (the top level leaves compaction
-    and advisors out of its sums), else the usage itself."""
+    """The billed entries of a usage: its `iterations` if there are any (the sums at the top level leave out compaction
+    and advisors), else the usage itself."""
     entries = [entry for entry in usage.get("iterations") or () if isinstance(entry, Mapping)]
     if not entries:
         yield usage
@@ -255,9 +258,9 @@ def _iterations(usage: Usage) -> Iterator[Usage]:
 
 @dataclass(frozen=True)
 class _Rates:
-    """US dollars a million tokens of each kind, and a web search.
+    """Rates in USD: per million tokens of each kind, and per web search.
 
-    `tiers` are the prompts, in tokens, above which all rates are others: a price list's cliffs.
+    `tiers` are prompt sizes in tokens; above each of them, other rates apply to the whole prompt.
     """
 
     model_id: str = ""
@@ -270,7 +273,7 @@ class _Rates:
     search: Decimal = Decimal(0)
 
     def times(self, factor: Decimal) -> _Rates:
-        """The rates of tokens in another place: a search costs the same everywhere."""
+        """The rates with all token prices multiplied; the price of a search does not depend on the region."""
         tokens = ("input", "cached", "written", "written_for_an_hour", "output")
         return dataclasses.replace(self, **{name: getattr(self, name) * factor for name in tokens})
 
@@ -279,7 +282,7 @@ _NO_RATES = _Rates()
 
 
 def _entry_rates(call: Call, entry: Usage) -> _Rates | None:
-    """The rates for one entry's tokens, at its own model if it names one; `None` if they are not known."""
+    """The rates of one entry: of its own model if it names one, else of the call's; `None` if not known."""
     context = _price_context(entry)
     if context is None:
         return None
@@ -290,7 +293,7 @@ def _entry_rates(call: Call, entry: Usage) -> _Rates | None:
 
 
 def _find_rates(call: Call, model: str, context: tuple[tuple[str, str], ...], prompt: int) -> _Rates | None:
-    """The rates of a model for a prompt of so many tokens, on the day of the call; without a start, of today."""
+    """The rates of a model for a prompt of `prompt` tokens, on the day of the call (today if it has no start)."""
     day = datetime.fromtimestamp(call.started or datetime.now(UTC).timestamp(), UTC).date()
     price_list = providers.price_list(call.provider)
     for name in _spellings(model, price_list) if price_list else ():
@@ -303,12 +306,11 @@ def _find_rates(call: Call, model: str, context: tuple[tuple[str, str], ...], pr
 
 @functools.lru_cache(maxsize=1_000)
 def _rates(price_list: str, name: str, day: date, context: tuple[tuple[str, str], ...], above: int) -> _Rates | None:
-    """What genai-prices asks for one thing of each kind, in a prompt of more than `above` tokens.
+    """The rates of genai-prices for prompts of more than `above` tokens; `None` if it does not know the model.
 
-    It takes a quarter of a millisecond for each question, so each is asked once: a list price changes from day to
-    day, not from call to call, and is so much a token within a tier. `None` if it does not know the model.
+    Cached, since a lookup takes 0.25 ms: a list price is constant for a day, and linear within a tier.
     """
-    from genai_prices import calc_price  # not before a price is needed: a quarter of a second
+    from genai_prices import calc_price  # imported when a price is needed: it takes 0.25 s
     from genai_prices.types import TieredPrices
     from genai_prices.types import Usage as PricedUsage
 
@@ -329,14 +331,14 @@ def _rates(price_list: str, name: str, day: date, context: tuple[tuple[str, str]
             plain = price(input_tokens=prompt)
         except LookupError:
             return None
-        # Where it has no batch or fast rate for a model, genai-prices silently takes the standard one.
+        # If it has no batch or fast rate for a model, genai-prices silently uses the standard one.
         if context and plain.model_price == plain.model.get_prices(started):
             return None
         tiered = [each for each in vars(plain.model_price).values() if isinstance(each, TieredPrices)]
         cached = price(input_tokens=prompt, cache_read_tokens=prompt)
         written = price(input_tokens=prompt, cache_write_tokens=prompt)
-        for_an_hour = price(input_tokens=prompt, cache_write_tokens=prompt, cache_write_1h_tokens=prompt)
-        in_all = [each.input_price * MILLION / prompt for each in (plain, cached, written, for_an_hour)]
+        for_hour = price(input_tokens=prompt, cache_write_tokens=prompt, cache_write_1h_tokens=prompt)
+        in_all = [each.input_price * MILLION / prompt for each in (plain, cached, written, for_hour)]
         output = price(input_tokens=prompt, output_tokens=1).output_price * MILLION
         search = price(web_searches=1).total_price
         tiers = {tier.start for each in tiered for tier in each.tiers}
@@ -344,7 +346,8 @@ def _rates(price_list: str, name: str, day: date, context: tuple[tuple[str, str]
 
 
 def _spellings(model: str, price_list: str) -> Iterator[str]:
-    """A model's names, best first. The bare id is no substitute in a cloud's list: regions differ in price."""
+    """Names of a model in a price list, best first. In a cloud's list the bare id is no substitute for a regional
+    one: regions differ in price."""
     yield model
     row = lookup(model)
     if row and price_list == "anthropic" and model.startswith("claude-"):
@@ -354,7 +357,7 @@ def _spellings(model: str, price_list: str) -> Iterator[str]:
 
 
 def _price_context(usage: Usage) -> tuple[tuple[str, str], ...] | None:
-    """What genai-prices wants to be told of a request; `None` for a tier that has no price per token."""
+    """The `price_context` of genai-prices for a request; `None` for a service tier that has no price per token."""
     tier = usage.get("service_tier")
     if tier == "priority":  # bought as a commitment
         return None
@@ -376,22 +379,22 @@ def _tokens_of(usage: Usage) -> Tokens:
         cached=sum(_count(entry, "cache_read_input_tokens") for entry in entries),
         written=sum(_written(entry) for entry in entries),
         output=sum(_count(entry, "output_tokens") for entry in entries),
-        # Only the top level tells thinking from the rest.
+        # Only the top level has a count of thinking tokens.
         thinking=_count(_part(usage, "output_tokens_details"), "thinking_tokens"),
     )
 
 
 def _written(usage: Usage) -> int:
-    """Tokens written to the cache. The total is right where the split by lifetime disagrees with it:
-    only the total is brought up to date while a reply streams."""
+    """Tokens written to the cache: the total, which goes before the sum of the split by TTL, since only the total is
+    updated while a reply streams."""
     split = _part(usage, "cache_creation")
     if usage.get("cache_creation_input_tokens") is None:
         return _count(split, "ephemeral_5m_input_tokens") + _count(split, "ephemeral_1h_input_tokens")
     return _count(usage, "cache_creation_input_tokens")
 
 
-def _written_for_an_hour(usage: Usage) -> int:
-    """Tokens written to the cache for an hour; the rest is for five minutes."""
+def _written_for_hour(usage: Usage) -> int:
+    """Tokens written to the cache for an hour; the others are for five minutes."""
     return min(_count(_part(usage, "cache_creation"), "ephemeral_1h_input_tokens"), _written(usage))
 
 

@@ -1,1 +1,1 @@
-"""`%%claude_map`: one prompt for each row of a frame, asked now or as batches, and the answers as columns."""
+"""`%%claude_map`: one prompt for each row of a data frame, sent now or as batches; the answers become columns."""

@@ -1,4 +1,4 @@
-"""The answer of one row: text or error, and its calls; stored as JSON, checked against `--schema`, summed up."""
+"""Answers of rows: text or error, with the API calls; as JSON data, checked against `--schema`, and in sums."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..tools import structured_output
 from ..tools.structured_output import Shape
 
 _CALL_FIELDS = frozenset(field.name for field in dataclasses.fields(Call))
-# Why a reply is not the whole answer, where the API says that it stopped.
+# Stop reasons that leave an answer unfinished, with the error text for the row.
 _UNFINISHED = {
     "max_tokens": "cut off at max_tokens: --max-tokens allows more",
     "model_context_window_exceeded": "cut off: the context window is full",
@@ -29,11 +29,11 @@ _UNFINISHED = {
 
 @dataclass(frozen=True)
 class RowAnswer:
-    """What became of one exact request, known by its key.
+    """The outcome of one exact request, which `key` identifies.
 
-    `text` is what Claude said, if anything; `error` why that is no answer, or not a whole one (empty: it is).
-    `settled` says that asking the same again would bring the same: it is kept, and not asked again. `value` is what a
-    `--schema` makes of the text.
+    `text` is the reply, if any; `error` says why it is missing or incomplete (empty if it is complete). `settled` is
+    true if the same request need not be sent again: such an answer goes into the store. `value` is the text parsed by
+    `--schema`.
     """
 
     key: str
@@ -45,13 +45,13 @@ class RowAnswer:
 
 
 def answer_of(key: str, reply: Reply, *calls: Call) -> RowAnswer:
-    """The answer that a whole reply makes; the last call is its own."""
+    """The answer of a complete reply. `calls` are its API calls; the last one brought the reply."""
     text = whole_text(text_of(reply.content)) if reply.content else None
     return RowAnswer(key, text, _why_unfinished(reply), calls, settled=True)
 
 
 def failed_answer(key: str, failure: ClaudeError, *calls: Call) -> RowAnswer:
-    """A row that got no answer: it can be asked again."""
+    """The outcome of a failed request, which can be sent again."""
     request = f" (request {failure.request_id})" if failure.request_id else ""
     return RowAnswer(key, None, f"{failure.message}{request}", calls)
 
@@ -72,7 +72,7 @@ def as_data(answer: RowAnswer) -> dict[str, Any]:
 
 
 def from_data(key: str, data: Any) -> RowAnswer | None:
-    """An answer that a file holds; `None` where it is damaged."""
+    """An answer from the store's JSON data; `None` if the data is damaged."""
     try:
         calls = tuple(Call(**{name: each[name] for name in each if name in _CALL_FIELDS}) for each in data["calls"])
         text, error = data["text"], data["error"]
@@ -84,7 +84,7 @@ def from_data(key: str, data: Any) -> RowAnswer | None:
 
 
 def checked_answer(shape: Shape, answer: RowAnswer) -> RowAnswer:
-    """The answer with its value as plain JSON, or with what of it does not fit."""
+    """The answer with its `value` as plain JSON data, or with an `error` if it does not match the schema."""
     if answer.error or answer.text is None or not answer.calls:
         return answer
     reply = {"role": "assistant", "content": [{"type": "text", "text": answer.text}]}
@@ -98,20 +98,20 @@ def checked_answer(shape: Shape, answer: RowAnswer) -> RowAnswer:
 
 
 def schema_fields(shape: Shape | None) -> Sequence[str]:
-    """The columns that a reply becomes: those of an object, else one."""
+    """The names of the columns that a reply becomes: the fields of an object, else `reply`."""
     properties = () if shape is None or shape.holder else tuple(shape.schema.get("properties", ()))
     return properties or ("reply",)
 
 
 def field_of(shape: Shape | None, answer: RowAnswer, name: str) -> Any:
-    """One column's value; `None` where there is none."""
+    """An answer's value for one column; `None` if it has none."""
     if shape is None:
         return answer.text
     return answer.value.get(name) if name != "reply" and isinstance(answer.value, dict) else answer.value
 
 
 class Tally:
-    """Of one run, as it goes on. `done` counts requests with an answer or an error; `calls` are those paid for."""
+    """Running totals of a map. `done` counts requests with an answer or an error; `calls` are the billed API calls."""
 
     def __init__(self) -> None:
         self.done = 0
@@ -121,7 +121,7 @@ class Tally:
         self.calls: list[Call] = []
 
     def add(self, answers: Iterable[RowAnswer]) -> None:
-        """Take answers in."""
+        """Add answers to the totals."""
         for answer in answers:
             self.done += 1
             self.failed += bool(answer.error)

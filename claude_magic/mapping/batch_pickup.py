@@ -1,4 +1,4 @@
-"""Pick up batches under way: find a missing id, wait for the end, keep each result exactly once."""
+"""Pickup of batches under way: find a missing id, wait for the end, store each result exactly once."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from .store import Part, Results
 POLL_SECONDS = 2.0
 SLOWEST_POLL_SECONDS = 60.0
 TICK_SECONDS = 0.1
-# So long after a submission that nobody heard of, it is in the list, or never was.
+# The time in which a submission of unknown outcome appears in the list of batches, if it was accepted.
 SETTLE_SECONDS = 15.0
-# How often the results are read where lines are missing in them.
+# How often the results are read if lines are missing.
 READINGS = 3
 LONGEST_ASKED_SECONDS = 3_600.0
-# What two clocks may differ by.
+# The largest difference between our clock and the API's that is allowed for.
 SKEW_SECONDS = 3_600.0
 _Found = TypeVar("_Found")
-_LEFT = {
+_NOT_PROCESSED = {
     "canceled": "the batch was cancelled before this row: run the cell again",
     "expired": "the batch expired after 24 hours, before this row: run the cell again",
 }
@@ -50,7 +50,8 @@ GOES_ON = (
 
 @dataclass(frozen=True)
 class Collected:
-    """What a batch brought: its answers; and whether this was the `first` time, for only then is it paid for."""
+    """The answers of a batch. `first` says whether they were collected for the first time, so that they count as
+    spending."""
 
     part: Part
     answers: Sequence[RowAnswer]
@@ -58,7 +59,7 @@ class Collected:
 
 
 class Pickup:
-    """The batches of a notebook: found again where their id is missing, waited for, and their results kept."""
+    """Waits for a notebook's batches and stores their results; finds the id of a batch where it is missing."""
 
     def __init__(self, batches: Batches, results: Results, settings: Settings, progress: Progress) -> None:
         self._batches = batches
@@ -68,14 +69,15 @@ class Pickup:
         self._began = time.monotonic()
 
     def settle(self, part: Part, interrupts: Noticed) -> Part | None:
-        """The part with its batch's id, where its submission is in doubt; `None` where it was never taken in.
+        """The part with its batch's id, searched for if the outcome of the submission is unknown; `None` if the API
+        never accepted it.
 
         Raises `ReplyInterrupted`.
         """
         if part.batch is not None:
             return part
-        with self.submitting(interrupts):  # whoever is at it may be alive
-            now = self._results.again(part)
+        with self.submitting(interrupts):  # another kernel may be submitting it at this moment
+            now = self._results.reload(part)
         if now is None or now.batch is not None:
             return now
         until = time.monotonic() + SETTLE_SECONDS
@@ -84,7 +86,7 @@ class Pickup:
             for batch in self._candidates(part):
                 if batch["processing_status"] != "ended":
                     pending.append(batch["id"])
-                elif self._is_of(batch, part):
+                elif self._matches(batch, part):
                     self._results.submitted(part, batch["id"])
                     return replace(part, batch=batch["id"])
             if not pending and time.monotonic() >= until:
@@ -95,30 +97,31 @@ class Pickup:
             self.wait(POLL_SECONDS if pending else min(POLL_SECONDS, 1.0), interrupts)
 
     def collect(self, part: Part, number: str, interrupts: Noticed) -> Collected:
-        """Wait for a batch, and keep its results. Raises `ReplyInterrupted`, and what the API raises."""
+        """Wait for a batch to end, and store its results. Raises `ReplyInterrupted` and other `ClaudeError`s."""
         assert part.batch is not None
         try:
-            found = self._ended(part.batch, number, interrupts)
-            answers = self._read(part, found, interrupts)
+            found = self._wait_for_end(part.batch, number, interrupts)
+            answers = self._read_results(part, found, interrupts)
         except errors.NotFoundError as gone:
             gone.message = f"{part.batch}: {gone.message}"
             gone.advice = _NOT_FOUND
             raise
         return Collected(part, answers, self._results.close_part(part, answers))
 
-    def _ended(self, batch: str, number: str, interrupts: Noticed) -> Mapping[str, Any]:
-        """A batch that has come to its end."""
+    def _wait_for_end(self, batch: str, number: str, interrupts: Noticed) -> Mapping[str, Any]:
+        """The state of a batch once it has ended."""
         while True:
-            found = self._patiently(lambda: self._batches.retrieve(batch), interrupts)
+            found = self._poll(lambda: self._batches.retrieve(batch), interrupts)
             if found["processing_status"] == "ended":
                 return found
             waited = time.monotonic() - self._began
-            said = f"{number} · {_status(found)} · {duration(waited)}"
-            self._progress.say(said, _share(found), at_once=True)
+            text = f"{number} · {_status(found)} · {duration(waited)}"
+            self._progress.say(text, _share(found), at_once=True)
             self.wait(min(SLOWEST_POLL_SECONDS, max(POLL_SECONDS, waited / 20)), interrupts)
 
-    def _patiently(self, ask: Callable[[], _Found], interrupts: Noticed) -> _Found:
-        """What an attempt gives, over as many as it takes: a network may be gone for hours, the batch goes on."""
+    def _poll(self, ask: Callable[[], _Found], interrupts: Noticed) -> _Found:
+        """The result of `ask`, repeated without limit after failures that may pass: the batch goes on meanwhile, even
+        if the network is down for hours."""
         failed = 0
         while True:
             try:
@@ -133,8 +136,8 @@ class Pickup:
             self._progress.say(f"{why}: the batch goes on, and is looked at again in {duration(pause)}", at_once=True)
             self.wait(pause, interrupts)
 
-    def _read(self, part: Part, found: Mapping[str, Any], interrupts: Noticed) -> list[RowAnswer]:
-        """The results of a batch that has ended: each row's once, whole; what is no row of it is passed over."""
+    def _read_results(self, part: Part, found: Mapping[str, Any], interrupts: Noticed) -> list[RowAnswer]:
+        """The results of a batch that has ended, one answer per row; lines of other requests are skipped."""
         batch, keys = str(part.batch), self._results.keys_of(part)
         count = sum((found.get("request_counts") or {}).values())
         answers: dict[str, RowAnswer] = {}
@@ -146,7 +149,7 @@ class Pickup:
 
         for left in reversed(range(READINGS if found.get("results_url") else 0)):
             try:
-                self._patiently(read, interrupts)
+                self._poll(read, interrupts)
             except errors.StreamError:
                 if not left:
                     raise
@@ -158,7 +161,7 @@ class Pickup:
 
     @contextmanager
     def submitting(self, interrupts: Noticed) -> Iterator[None]:
-        """Nobody else on this machine submits meanwhile. Raises `ReplyInterrupted`."""
+        """Hold the lock that allows one submission at a time on this machine. Raises `ReplyInterrupted`."""
 
         def wait() -> None:
             self._progress.say("another kernel is submitting a batch")
@@ -168,7 +171,7 @@ class Pickup:
             yield
 
     def wait(self, seconds: float, interrupts: Noticed) -> None:
-        """Let time pass. Raises `ReplyInterrupted` where the reader does not want to wait."""
+        """Sleep for some seconds. Raises `ReplyInterrupted` on an Interrupt or Stop."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             time.sleep(min(TICK_SECONDS, left))
@@ -176,6 +179,7 @@ class Pickup:
                 raise errors.ReplyInterrupted("The waiting was interrupted.", advice=GOES_ON)
 
     def _candidates(self, part: Part) -> Iterator[dict[str, Any]]:
+        """The batches of the API's list that may be this part: unknown here, with its age and number of requests."""
         known = self._results.batches()
         for batch in self._batches.newest():
             if _seconds(batch.get("created_at")) < part.created - SKEW_SECONDS:
@@ -184,19 +188,20 @@ class Pickup:
             if batch["id"] not in known and sum(counts.values()) == part.count:
                 yield batch
 
-    def _is_of(self, batch: Mapping[str, Any], part: Part) -> bool:
+    def _matches(self, batch: Mapping[str, Any], part: Part) -> bool:
+        """Whether a batch is this part, by the digest in its first result's `custom_id`."""
         if not batch.get("results_url"):
             return False
-        first = self._batches.again(lambda: next(self._batches.results(batch["id"]), {}))
+        first = self._batches.with_retries(lambda: next(self._batches.results(batch["id"]), {}))
         return str(first.get("custom_id")).startswith(f"{part.digest}-")
 
     def _answer(self, key: str, line: Mapping[str, Any], part: Part) -> RowAnswer:
-        """One line of the results as an answer, at a batch's price."""
+        """A line of the results as an answer, with the price of a batch."""
         result = line.get("result")
         result = result if isinstance(result, Mapping) else {}
         kind = str(result.get("type"))
         if kind != "succeeded":
-            return RowAnswer(key, error=_LEFT.get(kind) or _said(result))
+            return RowAnswer(key, error=_NOT_PROCESSED.get(kind) or _error_message(result))
         accumulator = Accumulator()
         try:
             for event in events_of(result["message"], ""):
@@ -210,7 +215,7 @@ class Pickup:
 
 
 def _key_in(line: Mapping[str, Any], part: Part) -> str | None:
-    """The request that a line of results answers; `None` where it is none of this batch."""
+    """The key of the request that a line of results answers; `None` if it is not of this batch."""
     name = str(line.get("custom_id"))
     return name[13:] if _CUSTOM_ID.fullmatch(name) and name.startswith(part.digest) else None
 
@@ -218,9 +223,10 @@ def _key_in(line: Mapping[str, Any], part: Part) -> str | None:
 def resume(
     batches: Batches, results: Results, settings: Settings, progress: Progress, provider: str
 ) -> Iterator[Collected]:
-    """Pick up all batches of a notebook, one after the other. Raises `ClaudeError`; what is picked up by then stays.
+    """Pick up all batches of a notebook, one after the other.
 
-    One that is not found is told of when the others are picked up.
+    Raises `ClaudeError`; results stored before that stay. A batch that the API does not find is raised as an error
+    after the others have been picked up.
     """
     gone: errors.ClaudeError | None = None
     pickup = Pickup(batches, results, settings, progress)
@@ -237,9 +243,9 @@ def resume(
 
 
 def cancel(batches: Batches, results: Results, provider: str) -> Iterator[tuple[str, dict[str, Any] | None]]:
-    """End all batches of a notebook that are under way: the id of each, and how it stands then. Raises `ClaudeError`.
+    """Cancel all batches of a notebook. Yields the id of each, and its state; raises `ClaudeError`.
 
-    One that is not found is forgotten, and given as `None`.
+    A batch that the API does not find is removed from the store; its state is `None`.
     """
     for part in results.own_parts(provider):
         if part.batch is None:
@@ -252,7 +258,7 @@ def cancel(batches: Batches, results: Results, provider: str) -> Iterator[tuple[
 
 
 def cancel_all(batches: Batches, results: Results, provider: str) -> Iterator[str]:
-    """`cancel`, with a line for each batch."""
+    """Cancel all batches of a notebook. Yields a line of text for each."""
     for name, batch in cancel(batches, results, provider):
         if batch is None:
             yield f"{name}: there is no such batch for this key; it is forgotten"
@@ -261,19 +267,19 @@ def cancel_all(batches: Batches, results: Results, provider: str) -> Iterator[st
 
 
 def status(batches: Batches, batch: str | None) -> str:
-    """How a batch stands, in a line."""
+    """The state of a batch, as a line of text."""
     if batch is None:
         return "a batch that may have been submitted"
     try:
-        return _line(batches.again(lambda: batches.retrieve(batch)))
+        return _line(batches.with_retries(lambda: batches.retrieve(batch)))
     except errors.NotFoundError:
         return f"{batch}: there is no such batch for this key; %claude_map --cancel forgets it"
 
 
 def _line(batch: Mapping[str, Any]) -> str:
     counts = batch.get("request_counts") or {}
-    said = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
-    return f"{batch['id']}: {_status(batch)}, {said}"
+    figures = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    return f"{batch['id']}: {_status(batch)}, {figures}"
 
 
 def _status(batch: Mapping[str, Any]) -> str:
@@ -281,14 +287,14 @@ def _status(batch: Mapping[str, Any]) -> str:
 
 
 def _share(batch: Mapping[str, Any]) -> float:
-    """How many of a batch's requests are done with, from 0 to 1."""
+    """The share of a batch's requests that have been processed, from 0 to 1."""
     counts = batch.get("request_counts") or {}
     total = sum(counts.values())
     return 1 - counts.get("processing", 0) / total if total else 0.0
 
 
-def _said(result: Mapping[str, Any]) -> str:
-    """The API's words for a request that failed in a batch."""
+def _error_message(result: Mapping[str, Any]) -> str:
+    """The API's error message for a failed request of a batch."""
     error = result.get("error")
     inner = error.get("error", error) if isinstance(error, Mapping) else {}
     message = inner.get("message") if isinstance(inner, Mapping) else None
@@ -296,7 +302,7 @@ def _said(result: Mapping[str, Any]) -> str:
 
 
 def _seconds(text: Any) -> float:
-    """A moment that the API gives, in seconds since the epoch; now, where it is none."""
+    """A timestamp of the API in seconds since the epoch; the current time if it is unreadable."""
     try:
         return datetime.fromisoformat(str(text).replace("Z", "+00:00")).timestamp()
     except ValueError:

@@ -1,4 +1,4 @@
-"""Ask rows now: many requests side by side, each with its own retries; a failed row costs no other row.
+"""Concurrent requests of a map: each row has its own retries, and a failed row does not affect the others.
 
 The requests are sent from an event loop in a thread of its own. The rows' expressions are evaluated in the cell's
 thread, which waits for the answers and can be interrupted.
@@ -15,25 +15,25 @@ from queue import Empty, SimpleQueue
 
 from .. import errors
 from ..client import Client, Settings, retry
-from ..client.concurrent import Attempt, Many
+from ..client.concurrent import Attempt, ConcurrentClient
 from ..client.retry import Pace
 from ..conversation.accumulator import call_of
 from ..conversation.turns import Call
 from ..interrupts import Noticed
 from .answers import RowAnswer, answer_of, failed_answer
-from .prompts import Ask
+from .prompts import RowRequest
 from .spending import SpendLimit
 
 TICK_SECONDS = 0.2
-# Answers are taken in by the handful: each time costs a commit, and the thread that asks its turn.
+# Answers are collected for this time and stored together: each commit takes time from the thread that sends.
 GATHER_SECONDS = 0.05
-# So many rows may wait beside those that are asked, so that none is waited for.
+# How many rows are queued per concurrent request, so that the loop does not run out of rows.
 WAITING_PER_REQUEST = 8
-# What is wrong with one is wrong with all: so many failures in a row, and the rest is not asked.
+# The number of failures in a row after which the remaining rows are not sent, since they would fail as well.
 SAME_FAILURES = 20
 SAME_FAILURES_AT_FIRST = 5
 UNREACHED_AT_FIRST = 2
-_OF_ALL = (
+_AFFECTING_ALL = (
     errors.AuthenticationError,
     errors.BillingError,
     errors.PermissionDeniedError,
@@ -41,15 +41,15 @@ _OF_ALL = (
     errors.RateLimitError,
     errors.ConnectionFailedError,
 )
-_AT_ONCE = (errors.CredentialsError, errors.UsageError)
+_FATAL = (errors.CredentialsError, errors.UsageError)
 
 
-# Takes some answers, none where only time has passed, and says whether to go on asking.
+# A callback that takes new answers (maybe none), and returns whether to go on.
 Watch = Callable[[list[RowAnswer]], bool]
 
 
 class Failures:
-    """How many requests in a row failed in a way that the others will, too."""
+    """Counts failures in a row, to detect one that affects all rows: then `fatal` is set."""
 
     def __init__(self) -> None:
         self.fatal: errors.ClaudeError | None = None
@@ -57,25 +57,25 @@ class Failures:
         self._succeeded = False
 
     def note(self, failure: errors.ClaudeError | None) -> None:
-        """What became of a row."""
+        """Count the outcome of a row; `None` is a success."""
         if failure is None:
             self._succeeded, self._in_a_row = True, 0
-        elif not self._succeeded or isinstance(failure, _OF_ALL):
+        elif not self._succeeded or isinstance(failure, _AFFECTING_ALL):
             self._in_a_row += 1
-            if isinstance(failure, _AT_ONCE) or self._in_a_row >= self._limit(failure):
+            if isinstance(failure, _FATAL) or self._in_a_row >= self._limit(failure):
                 self.fatal = failure
 
     def _limit(self, failure: errors.ClaudeError) -> int:
-        if self._succeeded or not isinstance(failure, _OF_ALL):
+        if self._succeeded or not isinstance(failure, _AFFECTING_ALL):
             return SAME_FAILURES
         return UNREACHED_AT_FIRST if isinstance(failure, errors.ConnectionFailedError) else SAME_FAILURES_AT_FIRST
 
 
 class ConcurrentRun:
-    """One map's requests. `limit` is how many go side by side at most."""
+    """One run of a map's requests. `limit` is the maximum number of concurrent requests."""
 
-    def __init__(self, client: Client, settings: Settings, limit: int, purse: SpendLimit) -> None:
-        self._purse = purse
+    def __init__(self, client: Client, settings: Settings, limit: int, spend_limit: SpendLimit) -> None:
+        self._spend_limit = spend_limit
         self._client = client
         self._settings = settings
         self._limit = limit
@@ -83,66 +83,69 @@ class ConcurrentRun:
         self._failures = Failures()
         self._loop = asyncio.new_event_loop()
         self._answers: SimpleQueue[RowAnswer | None] = SimpleQueue()
-        self._todo: asyncio.Queue[Ask] = asyncio.Queue()
+        self._todo: asyncio.Queue[RowRequest] = asyncio.Queue()
         self._workers: list[asyncio.Task[None]] = []
         self._ending = False
         self._broken_off = False
 
     @property
     def peak(self) -> int:
-        """How many requests were under way at once, at most."""
+        """The largest number of requests that were under way at once."""
         return self._pace.peak
 
-    def run(self, asks: Iterable[Ask], watch: Watch) -> errors.ClaudeError | None:
-        """Ask, and tell of each answer once. Returns why it ended early: an Interrupt, or what fails for all rows.
+    def run(self, requests: Iterable[RowRequest], watch: Watch) -> errors.ClaudeError | None:
+        """Send requests; `watch` is called with each answer once.
 
-        Raises `ClaudeError` where there is no way to ask at all.
+        Returns the failure that ended it early, if any: an Interrupt, or a failure that affects all rows. Raises
+        `ClaudeError` if the client cannot be built.
         """
-        self._client.sdk(self._settings)  # the import, and what can be wrong with it, come here
+        self._client.sdk(self._settings)  # builds the client here, so that its errors are raised here
         thread = threading.Thread(target=self._serve, name="claude_magic map", daemon=True)
         thread.start()
         with Noticed() as interrupts:
             try:
-                self._feed(iter(asks), thread, watch, interrupts)
+                self._feed(iter(requests), thread, watch, interrupts)
             finally:
                 self._end(thread, watch)
         if interrupts.pressed:
             return errors.ReplyInterrupted("The map was interrupted.")
         return self._failures.fatal
 
-    def _feed(self, asks: Iterator[Ask], thread: threading.Thread, watch: Watch, interrupts: Noticed) -> None:
-        """Hand out rows as there is room, and take answers as they come, until there are no more."""
+    def _feed(
+        self, requests: Iterator[RowRequest], thread: threading.Thread, watch: Watch, interrupts: Noticed
+    ) -> None:
+        """Queue rows as there is room, and pass answers on as they arrive, until all are done."""
         under_way, more = 0, True
         while under_way or more:
-            handed: list[Ask] = []
+            handed: list[RowRequest] = []
             while more and under_way < self._limit * (1 + WAITING_PER_REQUEST):
-                ask = _next(asks, interrupts)
-                if ask is None:
+                request = _next(requests, interrupts)
+                if request is None:
                     more = False
                 else:
-                    handed.append(ask)
+                    handed.append(request)
                     under_way += 1
             self._hand_out(handed)
-            received = self._come(under_way)
+            received = self._receive(under_way)
             goes_on = watch([each for each in received if each is not None])
             under_way -= len(received)
             if interrupts.pressed or not (received or thread.is_alive()):
                 return
-            if not goes_on or self._failures.fatal or self._purse.closed:
-                more, self._ending = False, True  # what waits comes back unasked; what is asked is waited for
+            if not goes_on or self._failures.fatal or self._spend_limit.closed:
+                more, self._ending = False, True  # queued rows return unsent; requests under way are waited for
 
-    def _hand_out(self, asks: list[Ask]) -> None:
-        """Give rows to the loop. Where it has ended already, nobody waits for them."""
+    def _hand_out(self, requests: list[RowRequest]) -> None:
+        """Queue rows in the loop; does nothing if the loop has ended already."""
 
         def take() -> None:
-            for ask in asks:
-                self._todo.put_nowait(ask)
+            for request in requests:
+                self._todo.put_nowait(request)
 
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(take)
 
-    def _come(self, under_way: int) -> list[RowAnswer | None]:
-        """The answers that have come; waits a moment for the first, and a blink for those beside it."""
+    def _receive(self, under_way: int) -> list[RowAnswer | None]:
+        """The answers that have arrived: waits up to `TICK_SECONDS` for the first, then `GATHER_SECONDS` for more."""
         received: list[RowAnswer | None] = []
         with suppress(Empty):
             received.append(self._answers.get(timeout=TICK_SECONDS))
@@ -153,7 +156,7 @@ class ConcurrentRun:
         return received
 
     def _end(self, thread: threading.Thread, watch: Watch) -> None:
-        """Break off what is under way; what had come by then is told of."""
+        """Cancel the requests under way, and pass on the answers that have arrived."""
         self._ending = True
         with suppress(RuntimeError):  # the loop has ended
             self._loop.call_soon_threadsafe(self._break_off)
@@ -181,69 +184,69 @@ class ConcurrentRun:
 
     async def _work(self) -> None:
         try:
-            many = Many(self._client, self._settings, self._limit)
+            client = ConcurrentClient(self._client, self._settings, self._limit)
         except errors.ClaudeError as failure:
             self._failures.note(failure)
             self._failures.fatal = failure
             return
-        self._workers = [asyncio.ensure_future(self._worker(many)) for _ in range(self._limit)]
+        self._workers = [asyncio.ensure_future(self._worker(client)) for _ in range(self._limit)]
         await asyncio.gather(*self._workers, return_exceptions=True)
-        await many.close()
+        await client.close()
 
-    async def _worker(self, many: Many) -> None:
+    async def _worker(self, client: ConcurrentClient) -> None:
         while not self._broken_off:
-            ask = await self._todo.get()
+            request = await self._todo.get()
             if self._ending:
                 self._answers.put(None)
                 continue
             calls: list[Call] = []
             answer: RowAnswer | None
             try:
-                answer = await self._answer(ask, many, calls)
+                answer = await self._answer(request, client, calls)
             except asyncio.CancelledError:
-                answer = failed_answer(ask.key, errors.ReplyInterrupted("interrupted"), *calls)
-            except Exception as error:  # of a row that nobody foresaw, the others know nothing
+                answer = failed_answer(request.key, errors.ReplyInterrupted("interrupted"), *calls)
+            except Exception as error:  # an unexpected failure of one row must not end the others
                 answer = failed_answer(
-                    ask.key, errors.StreamError(f"The reply is unreadable ({type(error).__name__})."), *calls
+                    request.key, errors.StreamError(f"The reply is unreadable ({type(error).__name__})."), *calls
                 )
             if answer is not None:
-                self._purse.paid(answer.calls)
+                self._spend_limit.paid(answer.calls)
             self._answers.put(answer)
 
-    async def _answer(self, ask: Ask, many: Many, calls: list[Call]) -> RowAnswer | None:
-        """One row's answer, over as many attempts as it takes; `calls` are added to as they end.
+    async def _answer(self, request: RowRequest, client: ConcurrentClient, calls: list[Call]) -> RowAnswer | None:
+        """One row's answer, with retries; each API call is appended to `calls`.
 
-        `None` where it was not asked: the budget is used up, or what is wrong is wrong for all.
+        `None` if the row was not sent, since the budget is used up or another failure affects all rows.
         """
         retries = 0
         while True:
             entered = await self._pace.enter()
             try:
-                if not calls and (self._failures.fatal or not self._purse.allows(self._pace.running)):
+                if not calls and (self._failures.fatal or not self._spend_limit.allows(self._pace.running)):
                     return None
-                attempt = await many.attempt({**ask.params, "stream": True}, self._pace.heard)
+                attempt = await client.attempt({**request.params, "stream": True}, self._pace.note_headers)
             finally:
                 self._pace.leave()
             failure = attempt.failure
             if attempt.accumulator.model or failure is None:
-                calls.append(self._call(attempt, str(ask.params["model"])))
+                calls.append(self._call(attempt, str(request.params["model"])))
             if failure is None:
                 self._pace.answered()
                 self._failures.note(None)
-                return answer_of(ask.key, attempt.accumulator.reply(), *calls)
+                return answer_of(request.key, attempt.accumulator.reply(), *calls)
             self._pace.failed(failure, entered)
             if retries >= self._settings.max_retries or self._ending or not _may_help(failure):
-                return self._failed(ask, failure, calls)
+                return self._failed(request, failure, calls)
             try:
                 delay = retry.delay_before(retries, failure, self._settings.max_retry_wait)
             except errors.ClaudeError as too_long:
-                return self._failed(ask, too_long, calls)
+                return self._failed(request, too_long, calls)
             retries += 1
             await asyncio.sleep(delay)
 
-    def _failed(self, ask: Ask, failure: errors.ClaudeError, calls: list[Call]) -> RowAnswer:
+    def _failed(self, request: RowRequest, failure: errors.ClaudeError, calls: list[Call]) -> RowAnswer:
         self._failures.note(failure)
-        return failed_answer(ask.key, failure, *calls)
+        return failed_answer(request.key, failure, *calls)
 
     def _call(self, attempt: Attempt, model: str) -> Call:
         return call_of(
@@ -256,17 +259,17 @@ class ConcurrentRun:
         )
 
 
-def _next(asks: Iterator[Ask], interrupts: Noticed) -> Ask | None:
-    """The next row's request; none after an Interrupt, which breaks an expression of the reader's off."""
+def _next(requests: Iterator[RowRequest], interrupts: Noticed) -> RowRequest | None:
+    """The next row's request; `None` at the end, or after an Interrupt, which may break off a row's expression."""
     if interrupts.pressed:
         return None
     try:
         with interrupts.raised():
-            return next(asks, None)
+            return next(requests, None)
     except KeyboardInterrupt:
         return None
 
 
 def _may_help(failure: errors.ClaudeError) -> bool:
-    """Whether to ask again: of a reply that broke off nobody has seen anything, so it can begin anew."""
+    """Whether to retry. Unlike in a cell, a reply that broke off is retried too, since nothing of it was shown."""
     return retry.is_retryable(failure) or isinstance(failure, errors.StreamError)

@@ -1,7 +1,7 @@
-"""Map a Dask frame partition by partition, where its scheduler runs them; the frame is never collected.
+"""Map a Dask DataFrame lazily, one partition at a time, in Dask's workers; it is never collected.
 
-The task graph carries the prompt, the values it names, and the settings, but no key: a worker takes its key from its
-own environment. Answers are kept in the worker's data folder, so that computing again asks nothing.
+The task graph holds the prompt, the values that it names, and the settings, but no key: a worker takes its key from its
+own environment. Answers are stored in the worker's data folder, so that a second computation sends nothing.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from ..prompt.expressions import Expression, split
 from ..request.build import Request
 from ..tools.structured_output import Shape
 from . import rows, store, table
-from .job import Job, MapContext, Unwatched, survey
+from .job import Job, MapContext, SilentProgress, survey
 from .prompts import RowRequests, Template, names_in
 
-# Partitions of one process are asked one after the other: together they would pass the limit of requests at once.
+# The partitions of one process are mapped one after the other, to keep the limit on concurrent requests.
 _ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
 class Spec:
-    """What each partition is asked, as it travels to where the partition is. `kept` says whether answers are."""
+    """The parameters of a map, as they are sent to the workers. `kept` says whether answers are stored."""
 
     name: str
     body: str
@@ -44,33 +44,33 @@ class Spec:
 
 
 def is_partitioned(value: Any) -> bool:
-    """Whether this is a frame or a column of Dask."""
+    """Whether a value is a Dask DataFrame or Series."""
     return is_from_library(value, "dask") and hasattr(value, "map_partitions")
 
 
 def values_of(body: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """The notebook's values that a prompt names: those, and no others, travel."""
+    """The notebook's variables that a prompt names: the only ones that are sent to the workers."""
     expressions = [piece for piece in split(body) if isinstance(piece, Expression)]
     names = {name for each in expressions for name in names_in(each.code)} - {*rows.NAMES}
     return {name: namespace[name] for name in sorted(names) if name in namespace}
 
 
 def mapped(value: Any, spec: Spec) -> Any:
-    """The lazy frame of the answers. Nothing is asked before it is computed."""
+    """The lazy frame with the answers' columns. Nothing is sent before Dask computes it."""
     frame = value if hasattr(value, "columns") else value.to_frame(name="item" if value.name is None else value.name)
     empty = rows.rows_of(frame._meta)
     columns = table.empty_columns(empty.taken, spec.shape)
     return frame.map_partitions(ask_partition, spec, meta=empty.result(columns))
 
 
-def bind(asked: MapOptions, body: str, value: Any, shape: Shape | None, context: MapContext) -> None:
-    """Bind a lazy frame: its partitions are asked where and when Dask computes them. Raises `UsageError`."""
-    options = asked.options
-    if asked.batch or asked.background or options.budget is not None or context.budget is not None:
-        what = "--batch" if asked.batch else "--background" if asked.background else "A budget"
+def bind(map_options: MapOptions, body: str, value: Any, shape: Shape | None, context: MapContext) -> None:
+    """Bind the lazy result to its name: partitions are mapped when Dask computes them. Raises `UsageError`."""
+    options = map_options.options
+    if map_options.batch or map_options.background or options.budget is not None or context.budget is not None:
+        what = "--batch" if map_options.batch else "--background" if map_options.background else "A budget"
         raise UsageError(
             f"{what} does not go together with a Dask frame, which is mapped when it is computed.",
-            advice=f"{asked.over}.compute() makes a pandas DataFrame of it.",
+            advice=f"{map_options.over}.compute() makes a pandas DataFrame of it.",
         )
     if context.client.keeps_key:
         raise UsageError(
@@ -78,13 +78,13 @@ def bind(asked: MapOptions, body: str, value: Any, shape: Shape | None, context:
             advice="Set ANTHROPIC_API_KEY before Dask starts, and leave out ClaudeMagic.client and %claude_key.",
         )
     spec = Spec(
-        name=asked.over,
+        name=map_options.over,
         body=body,
         values=values_of(body, context.namespace),
         built=context.base(options),
         options=options,
         settings=context.settings,
-        concurrency=asked.concurrency,
+        concurrency=map_options.concurrency,
         kept=context.keeps,
         shape=shape,
     )
@@ -97,17 +97,17 @@ def bind(asked: MapOptions, body: str, value: Any, shape: Shape | None, context:
 
 
 def ask_partition(frame: Any, spec: Spec) -> Any:
-    """One partition with its answers."""
+    """Map one partition: its rows with the answers' columns. Runs in a worker."""
     data = rows.rows_of(frame)
     client = Client()
     secrets = Secrets(known_secrets(spec.values, client.secrets()), spec.options.allow_secrets)
     template = Template(spec.body, spec.values, secrets, Limits(spec.options.value_tokens, spec.options.cell_tokens))
-    asking = RowRequests(template, data, spec.built, spec.options, spec.settings.provider)
+    requests = RowRequests(template, data, spec.built, spec.options, spec.settings.provider)
     job = Job(
         name=spec.name,
         count=data.count,
-        asking=asking,
-        surveyed=survey(asking, lambda _count: None),
+        requests=requests,
+        surveyed=survey(requests, lambda _count: None),
         client=client,
         settings=spec.settings,
         provider=client.provider(spec.settings),
@@ -119,7 +119,7 @@ def ask_partition(frame: Any, spec: Spec) -> Any:
         kept = store.Results(store.file() if spec.kept else None)
         try:
             if missing := job.missing(kept):
-                job.ask_now(missing, kept, Unwatched())
+                job.ask_now(missing, kept, SilentProgress())
         finally:
             kept.close()
     return data.result(table.columns(job, data.taken))

@@ -1,4 +1,4 @@
-"""One map from its rows to their answers: survey the rows, estimate, ask what is missing, keep what arrives."""
+"""One map: survey the rows, estimate the cost, send the missing requests, store the answers."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from ..tools.structured_output import Shape
 from .answers import RowAnswer, Tally, checked_answer
 from .concurrent import ConcurrentRun
 from .progress import Progress, line
-from .prompts import Ask, RowRequests
+from .prompts import RowRequest, RowRequests
 from .spending import Estimate, SpendLimit, check_budget, estimate
 from .store import Results
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-# Requests of so many bytes in all are built once and kept; more are built again when they are asked.
+# Requests of up to so many bytes in total stay in memory after the survey; more are built again when they are sent.
 MAX_KEPT_BYTES = 64_000_000
 
 
 @dataclass(frozen=True)
 class MapContext:
-    """What a map needs of the notebook that runs it.
+    """The notebook that runs a map.
 
-    `base` makes the request with no prompt in it, as it is sent; `spend` takes a turn of what was paid for; `path` is
-    the notebook's file, `cell` the `In [ ]` that runs. `keeps` says whether answers are kept on the disk, `panel`
-    whether the page shows widgets.
+    `base` builds a request without a prompt, as it is sent; `spend` adds a turn to the ledger; `path` is the notebook's
+    file, `cell` the number in `In [ ]`. `keeps` says whether answers are stored on disk, `panel` whether the page shows
+    widgets.
     """
 
     shell: InteractiveShell
@@ -56,21 +56,22 @@ class MapContext:
 
     @property
     def namespace(self) -> dict[str, Any]:
-        """The reader's variables."""
+        """The notebook's variables."""
         variables: dict[str, Any] = self.shell.user_ns
         return variables
 
     @property
     def provider(self) -> str:
-        """Who is asked, as prices know it."""
+        """The provider whose prices apply."""
         return self.client.provider(self.settings)
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What the rows ask, before any is asked: each row's key, the first row of each key, and its tokens and bytes.
+    """The requests of all rows, before any is sent: each row's key, and the first row, tokens and bytes of each key.
 
-    `failures` says of rows that cannot be asked why not; `kept` are the requests, where they are few.
+    `failures` are error texts, by key, of rows whose request cannot be built. `kept` are the requests, if they are
+    few enough to stay in memory.
     """
 
     keys: Sequence[str]
@@ -78,55 +79,59 @@ class Survey:
     tokens: Mapping[str, int]
     sizes: Mapping[str, int]
     failures: Mapping[str, str]
-    kept: Sequence[Ask] | None
+    kept: Sequence[RowRequest] | None
 
     @property
     def shared(self) -> int:
-        """How many rows are the same as one above them."""
+        """The number of rows whose request is the same as that of a row above."""
         return len(self.keys) - len(self.first) - len(self.failures)
 
 
-def survey(asking: RowRequests, tell: Callable[[int], None], most_kept: float = MAX_KEPT_BYTES) -> Survey:
-    """Go through all rows once. `tell` is told how many it were, each time. `most_kept` is in bytes."""
+def survey(requests: RowRequests, tell: Callable[[int], None], most_kept: float = MAX_KEPT_BYTES) -> Survey:
+    """Build all requests once. `tell` is called with the number of rows so far; `most_kept` is in bytes."""
     keys: list[str] = []
     first: dict[str, int] = {}
     tokens: dict[str, int] = {}
     failures: dict[str, str] = {}
-    kept: list[Ask] | None = []
+    kept: list[RowRequest] | None = []
     sizes: dict[str, int] = {}
     size = 0
-    for ask in asking:
-        keys.append(ask.key)
-        if ask.failure:
-            failures[ask.key] = ask.failure
-        elif ask.key not in first:
-            first[ask.key], tokens[ask.key], sizes[ask.key] = ask.position, ask.tokens, ask.size
-            size += ask.size
+    for request in requests:
+        keys.append(request.key)
+        if request.failure:
+            failures[request.key] = request.failure
+        elif request.key not in first:
+            first[request.key], tokens[request.key], sizes[request.key] = request.position, request.tokens, request.size
+            size += request.size
             if size > most_kept:
                 kept = None
             if kept is not None:
-                kept.append(ask)
+                kept.append(request)
         tell(len(keys))
     return Survey(keys, first, tokens, sizes, failures, kept)
 
 
-class Unwatched:
-    """The progress of a map that nobody watches."""
+class SilentProgress:
+    """A progress that shows nothing, for maps in Dask's workers."""
 
     def __init__(self) -> None:
         self.stopped = threading.Event()
 
     def say(self, text: str, share: float | None = None, *, at_once: bool = False) -> None:
-        """Nothing is shown."""
+        """Show nothing."""
 
 
 @dataclass
 class Job:
-    """One map: what is asked, of whom, and within which limits. `name` is what its data is called."""
+    """One map: its requests, the client that sends them, limits, and the answers so far.
+
+    `name` is the data's expression in the cell's line; `count` is the number of rows; `earlier` is the number of rows
+    that an earlier run has answered; `began` is a time of `time.monotonic`.
+    """
 
     name: str
     count: int
-    asking: RowRequests
+    requests: RowRequests
     surveyed: Survey
     client: Client
     settings: Settings
@@ -142,48 +147,52 @@ class Job:
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
     def missing(self, results: Results) -> list[str]:
-        """The keys that are still to be asked; the answers to the others are taken from earlier runs."""
+        """The keys without a stored answer, which have to be sent; takes the stored answers of the others."""
         known = {} if self.fresh else results.found(self.surveyed.first)
         self.answers.update({key: self._checked(answer) for key, answer in known.items()})
         self.earlier = sum(key in known for key in self.surveyed.keys)
         return [key for key in self.surveyed.first if key not in known]
 
     def expected(self, missing: Sequence[str], *, batch: bool = False) -> Estimate:
-        """What asking these will cost. Raises `UsageError` where that passes the budget."""
+        """The estimated cost of these keys' requests. Raises `UsageError` if it exceeds the budget."""
         tokens = sum(self.surveyed.tokens[key] for key in missing)
-        shared = self.asking.shared_tokens
-        found = estimate(self.asking.base, tokens, len(missing), shared, provider=self.provider, batch=batch)
+        shared = self.requests.shared_tokens
+        found = estimate(self.requests.base, tokens, len(missing), shared, provider=self.provider, batch=batch)
         check_budget(found, self.budget)
         return found
 
-    def asks(self, missing: Sequence[str]) -> Iterator[Ask]:
-        """The requests of these keys, in the order of their rows; each with the key that the survey gave it."""
+    def requests_of(self, missing: Sequence[str]) -> Iterator[RowRequest]:
+        """The requests of these keys, in row order, each under its key of the survey."""
         wanted = {self.surveyed.first[key]: key for key in missing}
-        for ask in self.asking.at(wanted) if self.surveyed.kept is None else self.surveyed.kept:
-            if ask.position in wanted and not ask.failure:
-                yield replace(ask, key=wanted[ask.position])
+        for request in self.requests.at(wanted) if self.surveyed.kept is None else self.surveyed.kept:
+            if request.position in wanted and not request.failure:
+                yield replace(request, key=wanted[request.position])
 
-    def ask_now(self, missing: Sequence[str], results: Results, progress: Progress | Unwatched) -> ClaudeError | None:
-        """Ask these now. Returns why it ended early, if it did; what had come is kept."""
+    def ask_now(
+        self, missing: Sequence[str], results: Results, progress: Progress | SilentProgress
+    ) -> ClaudeError | None:
+        """Send these keys' requests now. Returns the failure that ended it early, if any; answers so far are stored."""
         began = time.monotonic()
-        purse = SpendLimit(None if self.budget is None else self.budget.left)
+        spend_limit = SpendLimit(None if self.budget is None else self.budget.left)
 
         def watch(received: list[RowAnswer]) -> bool:
             self.take(received)
             results.keep(received)
-            said = line(self.tally, len(missing), str(self.tally.cost), time.monotonic() - began)
-            progress.say(said, self.tally.done / len(missing))
+            text = line(self.tally, len(missing), str(self.tally.cost), time.monotonic() - began)
+            progress.say(text, self.tally.done / len(missing))
             return not progress.stopped.is_set()
 
-        settings = replace(self.settings, betas=(*self.settings.betas, *self.asking.betas))
-        failure = ConcurrentRun(self.client, settings, self.concurrency, purse).run(self.asks(missing), watch)
+        settings = replace(self.settings, betas=(*self.settings.betas, *self.requests.betas))
+        failure = ConcurrentRun(self.client, settings, self.concurrency, spend_limit).run(
+            self.requests_of(missing), watch
+        )
         if failure is None and self.tally.done < len(missing):
-            why = "the budget is used up" if purse.closed else "Stop was pressed"
+            why = "the budget is used up" if spend_limit.closed else "Stop was pressed"
             failure = errors.ReplyInterrupted(f"The map was stopped: {why}.")
         return failure
 
     def take(self, received: Sequence[RowAnswer], *, paid: bool = True) -> None:
-        """Add answers to what there is; what another run `paid` for is not counted again."""
+        """Add answers. With `paid=False`, for answers that another run paid for, they do not count as spending."""
         checked = [self._checked(each) for each in received]
         self.answers.update({each.key: each for each in checked})
         if paid:
@@ -196,7 +205,7 @@ class Job:
         return answer if self.shape is None else checked_answer(self.shape, answer)
 
     def mapped(self, model: str, batches: Sequence[str] = ()) -> Mapped:
-        """The run so far, as its record."""
+        """The record of the run so far."""
         tally, cost = self.tally, self.tally.cost
         found = [self.answers.get(key) for key in self.surveyed.keys]
         bad = sum(each is not None and bool(each.error) for each in found) + len(self.surveyed.failures)
@@ -220,5 +229,5 @@ class Job:
             at_least=cost.at_least,
             seconds=round(time.monotonic() - self.began, 3),
             batches=tuple(batches),
-            about=self.asking.about,
+            about=self.requests.about,
         )

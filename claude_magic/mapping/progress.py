@@ -1,4 +1,4 @@
-"""The output of a map under way: a line of progress, a few times a second at most, then the record in its place."""
+"""Progress output of a map: a line that is refreshed a few times a second, and then replaced by the record."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 REFRESH_SECONDS = 0.25
 BAR_CELLS = 20
-# A rate is worth saying once so many seconds of it are known.
+# The rate is shown after so many seconds.
 RATE_AFTER_SECONDS = 1.0
 STOPPING = " · stopping: the replies under way are paid for, and waited for"
 
@@ -25,8 +25,10 @@ Bundle = Mapping[str, Any]
 
 
 class Progress:
-    """One map's output: a panel with Stop where a browser is, a line of text in a terminal. `said` is what it said
-    last; in the `background` the cell has ended."""
+    """One map's output: a panel with Stop in a browser, a line of text in a terminal.
+
+    `said` is the last line shown. With `background`, the map goes on after its cell has ended.
+    """
 
     def __init__(self, shell: InteractiveShell, *, panel: bool, background: bool = False) -> None:
         self.stopped = threading.Event()
@@ -35,17 +37,17 @@ class Progress:
         self._shell = shell
         self._id = uuid.uuid4().hex
         self._shown = False
-        self._told = time.monotonic()  # what is over at once shows no progress
+        self._shown_at = time.monotonic()  # so that a map that ends at once shows no progress
         self._metadata: Mapping[str, Any] = {}
         self._panel = Panel([], self.stopped.set) if panel else None
         self._kernel = hasattr(shell, "kernel")
 
     def say(self, text: str, share: float | None = None, *, at_once: bool = False) -> None:
-        """Show a line, if the last one has stood long enough. `share`, from 0 to 1, is how much is done."""
+        """Show a line, unless the last one is younger than `REFRESH_SECONDS`. `share` is the part done, from 0 to 1."""
         now = time.monotonic()
-        if not at_once and now - self._told < REFRESH_SECONDS:
+        if not at_once and now - self._shown_at < REFRESH_SECONDS:
             return
-        self._told = now
+        self._shown_at = now
         if self.stopped.is_set():
             text += STOPPING if self._background else f"{STOPPING}; Interrupt breaks them off"
         self.said = text
@@ -61,13 +63,14 @@ class Progress:
             print(f"\r\x1b[K{said}", end="", file=sys.stderr, flush=True)
 
     def note(self, metadata: Mapping[str, Any], line: str) -> None:
-        """Put what must not be lost into the notebook now, with a line that stands where the map was broken off."""
+        """Put metadata that must not be lost (ids of batches) into the output now; `line` is shown if the map breaks
+        off."""
         self._metadata = metadata
         if self._kernel:
             self._show(self._panel.bundle if self._panel is not None else {"text/plain": line})
 
     def rest(self, bundle: Bundle | None, metadata: Mapping[str, Any]) -> None:
-        """Put the record in place of the progress; `None` where there is nothing to show."""
+        """Replace the progress by the record; `None` shows nothing."""
         self._metadata = metadata
         if self._kernel:
             if bundle is not None or self._shown:
@@ -89,27 +92,27 @@ class Progress:
 
 
 def line(tally: Tally, total: int, cost: str, seconds: float) -> str:
-    """How far a map is: rows, rate, dollars, what failed, and the time that is left."""
+    """A line of progress: rows, rate, cost, failures, and the estimated time left."""
     done = tally.done
-    said = [f"{done:,} of {total:,} rows"]
+    parts = [f"{done:,} of {total:,} rows"]
     if seconds >= RATE_AFTER_SECONDS and done:
-        said.append(f"{done / seconds:,.1f}/s")
-    said.append(cost)
+        parts.append(f"{done / seconds:,.1f}/s")
+    parts.append(cost)
     if tally.failed:
-        said.append(f"{tally.failed:,} failed")
+        parts.append(f"{tally.failed:,} failed")
     if seconds >= RATE_AFTER_SECONDS and 0 < done < total:
-        said.append(f"{duration(seconds / done * (total - done))} left")
-    return " · ".join(said)
+        parts.append(f"{duration(seconds / done * (total - done))} left")
+    return " · ".join(parts)
 
 
 def bar(share: float) -> str:
-    """How much is done, from 0 to 1, in characters."""
+    """A progress bar in characters, for a share from 0 to 1."""
     filled = int(BAR_CELLS * share)
     return "█" * filled + "░" * (BAR_CELLS - filled)
 
 
 def duration(seconds: float) -> str:
-    """A time in words: `12 s`, `3 min 20 s`, `2 h 5 min`."""
+    """A duration as text: `12 s`, `3 min 20 s`, `2 h 5 min`."""
     whole = round(seconds)
     if whole < 60:
         return f"{seconds:.1f} s" if seconds < 10 else f"{whole} s"

@@ -1,6 +1,7 @@
-"""A prompt with `{{row.…}}` → the exact request of each row, one at a time, with a key that identifies it.
+"""Prompt template with `{{row.…}}` → the exact request of each row, built one at a time, with its key.
 
-Expressions without a row are evaluated once; if they are long enough to be cached, they go first, with a breakpoint.
+Expressions that do not use the row are evaluated once. What stands before the first row's value is the same in all
+requests; if it is long enough for the prompt cache, it gets a breakpoint.
 """
 
 from __future__ import annotations
@@ -26,10 +27,10 @@ from .rows import NAMES, Rows
 
 
 @dataclass(frozen=True)
-class Ask:
-    """One row's question: its place, the key of its exact request, and the request; or why there is none.
+class RowRequest:
+    """One row's request: its position, the key that identifies it, and its parameters; or the `failure` to build it.
 
-    `size` is the length of the request as JSON, in bytes; `tokens` what it weighs, roughly.
+    `size` is the length of the request's JSON in bytes; `tokens` is an estimate.
     """
 
     position: int
@@ -41,10 +42,10 @@ class Ask:
 
 
 class Template:
-    """A prompt for many rows. `base` are the parameters that all requests share.
+    """A prompt for many rows.
 
-    Raises `PromptError` where the prompt is the same for all rows, or an expression in it is not Python or fails
-    without a row.
+    Raises `PromptError` if it is the same for all rows, or if an expression is not valid Python, or if one that does
+    not use the row fails.
     """
 
     def __init__(self, body: str, namespace: Mapping[str, Any], secrets: Secrets, limits: Limits) -> None:
@@ -57,22 +58,22 @@ class Template:
                 advice="Write {{row.NAME}} where a column's value belongs, or {{item}} for an item of a list.",
             )
         self._pieces: list[Expression | Sequence[Part]] = [
-            each if isinstance(each, Expression) and _uses_row(each.code) else self._settled(each, namespace)
+            each if isinstance(each, Expression) and _uses_row(each.code) else self._evaluate(each, namespace)
             for each in found
         ]
 
-    def _settled(self, piece: Text | Expression, namespace: Mapping[str, Any]) -> Sequence[Part]:
+    def _evaluate(self, piece: Text | Expression, namespace: Mapping[str, Any]) -> Sequence[Part]:
         if isinstance(piece, Text):
             return [piece]
         return prompt.parts_of(expressions.evaluated(piece, namespace), piece.source, self._secrets, self._limits)
 
     @property
-    def settled(self) -> list[list[dict[str, Any]]]:
-        """What no row changes, as blocks, piece by piece."""
+    def constant_blocks(self) -> list[list[dict[str, Any]]]:
+        """The content blocks that are the same for all rows, one list for each piece of the template."""
         return [prompt.joined(list(piece)) for piece in self._pieces if not isinstance(piece, Expression)]
 
-    def leading(self) -> list[Part]:
-        """What stands before the first value of a row."""
+    def leading_parts(self) -> list[Part]:
+        """The parts before the first value of a row."""
         parts: list[Part] = []
         for piece in self._pieces:
             if isinstance(piece, Expression):
@@ -80,8 +81,8 @@ class Template:
             parts += piece
         return parts
 
-    def following(self, scope: Mapping[str, Any]) -> list[Part]:
-        """All that comes after, with a row's values. Raises `PromptError` where one fails."""
+    def row_parts(self, scope: Mapping[str, Any]) -> list[Part]:
+        """The parts from the first row value on, for one row. Raises `PromptError` if an expression fails."""
         self._namespace.update(scope)
         first = next(at for at, piece in enumerate(self._pieces) if isinstance(piece, Expression))
         parts: list[Part] = []
@@ -96,7 +97,7 @@ class Template:
 
 
 def names_in(code: CodeType) -> set[str]:
-    """The names that an expression speaks of; those inside a lambda or a comprehension are among them."""
+    """The names that an expression uses, including those inside lambdas and comprehensions."""
     inner = (each for each in code.co_consts if isinstance(each, CodeType))
     return {*code.co_names}.union(*map(names_in, inner))
 
@@ -106,68 +107,69 @@ def _uses_row(code: CodeType) -> bool:
 
 
 class RowRequests:
-    """The requests of a map, built one at a time, as often as they are wanted. `provider` is part of each key."""
+    """The requests of a map, built one at a time at each iteration. `provider` is part of each key."""
 
     def __init__(self, template: Template, rows: Rows, built: Request, options: Options, provider: str) -> None:
-        """`built` is a request with no prompt in it, as it is sent to the provider."""
+        """`built` is a request without a prompt, as it is sent to the provider."""
         self._template = template
         self._rows = rows
         self._provider = provider
         self.betas = built.betas
         self.base = {name: each for name, each in built.params.items() if name not in build.PASSING}
-        if self.base.get("thinking", {}).get("display"):  # nobody reads it
+        if self.base.get("thinking", {}).get("display"):  # a map shows no thinking
             self.base["thinking"] = {name: each for name, each in self.base["thinking"].items() if name != "display"}
-        self._lead = prompt.joined(template.leading())
+        self._lead = prompt.joined(template.leading_parts())
         always: dict[str, Any] = {name: self.base[name] for name in ("system", "tools") if name in self.base}
-        self._weight = token_estimate.of_text(wire(always).decode()) if always else 0
+        self._base_tokens = token_estimate.of_text(wire(always).decode()) if always else 0
         mark = _breakpoint(options)
-        self.shares = bool(mark) and self._weight + token_estimate.of_blocks(self._lead) >= _least_cached(options.model)
-        if mark and self.shares:
+        prefix_tokens = self._base_tokens + token_estimate.of_blocks(self._lead)
+        self.shares_prefix = bool(mark) and prefix_tokens >= _least_cached(options.model)
+        if mark and self.shares_prefix:
             if self._lead:
                 self._lead = [*self._lead[:-1], {**self._lead[-1], "cache_control": mark}]
             elif self.base.get("system"):
                 system = [{"type": "text", "text": self.base["system"], "cache_control": mark}]
                 self.base = {**self.base, "system": system}
             else:
-                self.shares = False
+                self.shares_prefix = False
 
     @property
     def about(self) -> str:
-        """A digest of what all requests share: maps that differ in it have no request in common."""
-        shared = wire({"base": self.base, "prompt": self._template.settled})
+        """A digest of all that the requests share: maps with different digests have no request in common."""
+        shared = wire({"base": self.base, "prompt": self._template.constant_blocks})
         return hashlib.sha256(self._provider.encode() + b"\n" + shared).hexdigest()[:16]
 
     @property
     def shared_tokens(self) -> int:
-        """How many tokens are read from the cache for each row but the first, by their length."""
-        return self._weight + token_estimate.of_blocks(self._lead) if self.shares else 0
+        """The estimated number of tokens that each row but the first reads from the prompt cache."""
+        return self._base_tokens + token_estimate.of_blocks(self._lead) if self.shares_prefix else 0
 
-    def __iter__(self) -> Iterator[Ask]:
+    def __iter__(self) -> Iterator[RowRequest]:
         return self.at()
 
-    def at(self, positions: Container[int] | None = None) -> Iterator[Ask]:
-        """The requests of these rows, or of all: of the others nothing is evaluated."""
+    def at(self, positions: Container[int] | None = None) -> Iterator[RowRequest]:
+        """The requests of the rows at these positions, or of all rows; other rows are not evaluated."""
         for position, scope in enumerate(self._rows.scopes()):
             if positions is None or position in positions:
-                yield self._ask(position, scope)
+                yield self._build(position, scope)
 
-    def _ask(self, position: int, scope: Mapping[str, Any]) -> Ask:
+    def _build(self, position: int, scope: Mapping[str, Any]) -> RowRequest:
         try:
-            following = self._template.following(scope)
-            lead = self._lead if self.shares else self._template.leading()
-            content = [*lead, *prompt.joined(following)] if self.shares else prompt.joined([*lead, *following])
+            row_parts = self._template.row_parts(scope)
+            lead = self._lead if self.shares_prefix else self._template.leading_parts()
+            content = [*lead, *prompt.joined(row_parts)] if self.shares_prefix else prompt.joined([*lead, *row_parts])
         except PromptError as error:
-            return Ask(position, f"failed {position}", {}, failure=error.message)
-        if len(content) <= (len(self._lead) if self.shares else 0):
-            return Ask(position, f"empty {position}", {}, failure="The prompt is empty for this row.")
+            return RowRequest(position, f"failed {position}", {}, failure=error.message)
+        if len(content) <= (len(self._lead) if self.shares_prefix else 0):
+            return RowRequest(position, f"empty {position}", {}, failure="The prompt is empty for this row.")
         params = {**self.base, "messages": [{"role": "user", "content": content}]}
         text = wire(params)
-        tokens = self._weight + token_estimate.of_blocks(content)
-        return Ask(position, _key(self._provider, text), params, len(text), tokens)
+        tokens = self._base_tokens + token_estimate.of_blocks(content)
+        return RowRequest(position, _key(self._provider, text), params, len(text), tokens)
 
 
 def wire(params: Mapping[str, Any]) -> bytes:
-    """A request as JSON, as it goes into a batch."""
+    """The JSON of a request, as it is sent in a batch."""
     return json.dumps(params, ensure_ascii=False, separators=(",", ":")).encode()
 
 

@@ -1,6 +1,6 @@
-"""Data of any kind → its rows, one at a time; and answers → a result of the same kind, aligned with the data.
+"""Data of any type → its rows, one at a time; and new columns → a result of the same type, aligned with the data.
 
-Frames are read by narwhals; pandas and its like by their own methods, where an index has to be kept.
+Data frames are read by narwhals; those of pandas and GeoPandas by their own methods, since their index has to be kept.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from ..prompt.values import dataframes
 
 MAX_ROWS = 10_000_000
 MAX_NAMES_SHOWN = 8
-# What a row's own values are called in a prompt.
+# The names of a row's values in a prompt.
 NAMES = ("row", "item", "key")
-_GIVE = "Give a DataFrame, a column, or a list."
+_EXPECTED = "Give a DataFrame, a column, or a list."
 _ONE_PROCESS = ("pandas", "geopandas")
 
 
 @dataclass(frozen=True)
 class Column:
-    """Values for the result, one a row: `kind` is text, count (whole numbers), dollars (floats) or any."""
+    """A column for the result, one value per row. `kind` is text, count (integers), dollars (floats, USD) or any."""
 
     values: Sequence[Any]
     kind: str = "any"
@@ -37,10 +37,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Rows:
-    """What is mapped over. `scopes` gives, each time anew, the names that each row has in a prompt.
+    """The rows of a value. `scopes` starts a new iteration over the rows: the names and values of each in a prompt.
 
-    `taken` are the names of the columns that it has; `result` makes the answer of new columns; `kind` says in words
-    what that is.
+    `taken` are the names of its columns; `result` adds new columns to the data; `kind` is a phrase for the type of
+    that result.
     """
 
     count: int
@@ -51,7 +51,7 @@ class Rows:
 
 
 class Row:
-    """One row in a prompt: `{{row.name}}`, or `{{row["a name"]}}` for any column."""
+    """One row, as the prompt sees it: `{{row.name}}`, or `{{row["a name"]}}` for any column."""
 
     __slots__ = ("_positions", "_values")
 
@@ -66,7 +66,7 @@ class Row:
 
     def __getitem__(self, name: Any) -> Any:
         position = try_or_none(partial(self._positions.get, name))
-        if position is None:  # a column that is called by a number can be asked for by its digits
+        if position is None:  # a column whose label is a number is also found by its digits
             position = next((at for label, at in self._positions.items() if str(label) == name), None)
         if position is None:
             raise LookupError(_no_column(name, self._positions))
@@ -90,34 +90,34 @@ def _no_column(name: Any, columns: Iterable[Any]) -> str:
 
 
 def rows_of(value: Any) -> Rows:
-    """The rows of a frame, a column, a mapping or any iterable. Raises `UsageError` for what has none."""
+    """The rows of a data frame, a column, a mapping or any iterable. Raises `UsageError` for any other value."""
     if isinstance(value, str | bytes | bytearray):
-        raise UsageError("Text has no rows to map over.", advice=_GIVE)
+        raise UsageError("Text has no rows to map over.", advice=_EXPECTED)
     if dataframes.is_frame(value):
         if is_from_library(value, *_ONE_PROCESS):
-            return _of_pandas(value)
-        return _of_narwhals(value)
+            return _pandas_rows(value)
+        return _narwhals_rows(value)
     if isinstance(value, Mapping):
         scopes = [{"item": item, "row": _row_of(item), "key": key} for key, item in value.items()]
-        return _of_items(scopes, "dict", {"key": list(value), "item": list(value.values())})
+        return _item_rows(scopes, "dict", {"key": list(value), "item": list(value.values())})
     try:
         iterator = iter(value)
     except TypeError:
         kind = type(value).__name__
     else:
-        return _of_iterable(iterator, type(value).__name__)
-    raise UsageError(f"A value of type {kind} has no rows to map over.", advice=_GIVE)
+        return _iterable_rows(iterator, type(value).__name__)
+    raise UsageError(f"A value of type {kind} has no rows to map over.", advice=_EXPECTED)
 
 
 # pandas
 
 
-def _of_pandas(value: Any) -> Rows:
+def _pandas_rows(value: Any) -> Rows:
     frame = value if hasattr(value, "columns") else value.to_frame("item" if value.name is None else value.name)
     labels = list(frame.columns)
     positions: dict[Any, int] = {}
     for at, label in enumerate(labels):
-        positions.setdefault(label, at)  # of two of the same name, the first
+        positions.setdefault(label, at)  # of two columns with the same label, the first
     is_column = frame is not value
 
     def scopes() -> Iterator[dict[str, Any]]:
@@ -146,25 +146,25 @@ def _pandas_array(column: Column) -> Any:
     if column.kind == "dollars":
         return pandas.array([numpy.nan if each is None else each for each in column.values], dtype="float64")
     if column.kind == "text":
-        own = "str" if int(pandas.__version__.partition(".")[0]) >= 3 else "object"  # pandas 3's own type of text
-        return pandas.array(list(map(_whole, column.values)), dtype=own)
+        own = "str" if int(pandas.__version__.partition(".")[0]) >= 3 else "object"  # pandas 3 has a string dtype
+        return pandas.array(list(map(_encodable, column.values)), dtype=own)
     objects = numpy.empty(len(column.values), dtype=object)
-    objects[:] = [_whole(each) for each in column.values]
+    objects[:] = [_encodable(each) for each in column.values]
     series = pandas.Series(objects)
     plain = all(each is None or isinstance(each, bool | int | float | str) for each in column.values)
     inferred = series.infer_objects().convert_dtypes() if plain else series
     return inferred.array
 
 
-def _whole(value: Any) -> Any:
-    """A text that any library takes: half a pair of surrogates is replaced."""
+def _encodable(value: Any) -> Any:
+    """The value; text without lone surrogates, which some libraries reject."""
     return whole_text(value) if isinstance(value, str) else value
 
 
 # Other frames
 
 
-def _of_narwhals(value: Any) -> Rows:
+def _narwhals_rows(value: Any) -> Rows:
     import narwhals as nw
 
     native = nw.from_native(value, allow_series=True)
@@ -196,7 +196,10 @@ def _identity(value: Any) -> Any:
 
 
 def _collected(lazy: Any, kind: str) -> tuple[Any, Callable[[Any], Any], str]:
-    """A lazy frame, computed, and how to make one of its kind again: of the big engines' frames, an Arrow table."""
+    """A lazy frame's collected rows, a function back to its own type, and a phrase for the type of the result.
+
+    Types without such a function (Spark, for one) get an Arrow table.
+    """
     implementation = lazy.implementation
     if implementation.is_polars():
         return lazy.collect(), lambda frame: frame.lazy(), kind
@@ -213,31 +216,31 @@ def _narwhals_series(name: str, column: Column, backend: Any) -> Any:
 
     types: dict[str, Any] = {"count": nw.Int64(), "dollars": nw.Float64(), "text": nw.String()}
     if column.kind in types:
-        return nw.new_series(name, list(map(_whole, column.values)), types[column.kind], backend=backend)
+        return nw.new_series(name, list(map(_encodable, column.values)), types[column.kind], backend=backend)
     kinds = {type(each) for each in column.values if each is not None}
-    if len(kinds) < 2 or kinds == {int, float}:  # of others, polars makes something that they are not
+    if len(kinds) < 2 or kinds == {int, float}:  # polars would convert other mixtures
         found = try_or_none(lambda: nw.new_series(name, list(column.values), backend=backend))
         if found is not None:
             return found
     texts = [None if each is None else json.dumps(each, ensure_ascii=False, default=str) for each in column.values]
-    return nw.new_series(name, list(map(_whole, texts)), nw.String(), backend=backend)
+    return nw.new_series(name, list(map(_encodable, texts)), nw.String(), backend=backend)
 
 
 # Any iterable
 
 
-def _of_iterable(iterator: Iterator[Any], kind: str) -> Rows:
+def _iterable_rows(iterator: Iterator[Any], kind: str) -> Rows:
     items = _all_of(iterator, kind)
     if items and all(isinstance(item, Mapping) for item in items):
         names = dict.fromkeys(str(name) for item in items for name in item)
         table = {name: [item.get(name) for item in items] for name in names}
     else:
         table = {"item": items}
-    return _of_items([{"item": item, "row": _row_of(item)} for item in items], kind, table)
+    return _item_rows([{"item": item, "row": _row_of(item)} for item in items], kind, table)
 
 
 def _all_of(iterator: Iterator[Any], kind: str) -> list[Any]:
-    """The items. Raises `UsageError` where the reader's code fails, or goes on for ever."""
+    """The items of an iterator. Raises `UsageError` if it fails, or yields more than `MAX_ROWS`."""
     items: list[Any] = []
     try:
         for item in iterator:
@@ -254,13 +257,13 @@ def _all_of(iterator: Iterator[Any], kind: str) -> list[Any]:
 
 
 def _row_of(item: Any) -> Any:
-    """A mapping as a row; anything else is itself."""
+    """A mapping as a `Row`; any other value unchanged."""
     if not isinstance(item, Mapping):
         return item
     return Row({name: at for at, name in enumerate(item)}, list(item.values()))
 
 
-def _of_items(scopes: list[dict[str, Any]], kind: str, table: Mapping[str, list[Any]]) -> Rows:
+def _item_rows(scopes: list[dict[str, Any]], kind: str, table: Mapping[str, list[Any]]) -> Rows:
     def result(columns: Mapping[str, Column]) -> Any:
         if has_pandas:
             import pandas

@@ -1,4 +1,4 @@
-"""The cost of a map before its first request, and the limit on what it may spend."""
+"""Cost estimate of a map, the check against its budget, and the spending limit while it runs."""
 
 from __future__ import annotations
 
@@ -14,13 +14,16 @@ from ..cost.budget import Budget, amount
 from ..cost.pricing import EXACT, Cost
 from ..errors import UsageError
 
-# Nobody knows how long the replies will be: what so many tokens of each would cost is said beside.
+# The length of the replies is unknown: the estimate states the cost for so many tokens of each.
 REPLY_TOKENS = 100
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """`requests` to send, with `tokens` in all; what they cost as they go in, and a reply of `REPLY_TOKENS` to each."""
+    """An estimate for `requests` requests of `tokens` input tokens in total.
+
+    `prompts` is their cost as input; `replies` is the cost of `REPLY_TOKENS` output tokens for each.
+    """
 
     requests: int
     tokens: int
@@ -28,20 +31,21 @@ class Estimate:
     replies: Cost
 
     def line(self) -> str:
-        """The estimate in a sentence."""
+        """The estimate as a sentence."""
         if not self.requests:
             return "Nothing is left to ask."
-        asked = plural(self.requests, "request")
-        said = f"{asked}, ≈{self.tokens:,} tokens in"
+        requests = plural(self.requests, "request")
+        text = f"{requests}, ≈{self.tokens:,} tokens in"
         if self.prompts.dollars is None:
-            return f"{said}. The price of the model is not known."
-        return f"{said}: ≈{self.prompts}, and {self.replies} for each {REPLY_TOKENS} tokens that the replies have."
+            return f"{text}. The price of the model is not known."
+        return f"{text}: ≈{self.prompts}, and {self.replies} for each {REPLY_TOKENS} tokens that the replies have."
 
 
 def estimate(
     base: Mapping[str, Any], tokens: int, requests: int, shared: int, *, provider: str, batch: bool
 ) -> Estimate:
-    """The cost of so many requests, of `tokens` in all, of which each shares the first `shared` with the others."""
+    """Estimate the cost of `requests` requests of `tokens` input tokens in total, `shared` of which each request reads
+    from the prompt cache."""
     cached = shared if requests > 1 else 0
     each = max(0, tokens // max(1, requests) - cached)
     wide = {"speed": base.get("speed"), "inference_geo": base.get("inference_geo")}
@@ -58,7 +62,7 @@ def estimate(
 
 
 def check_budget(expected: Estimate, budget: Budget | None) -> None:
-    """Raises `UsageError` where the prompts alone would pass the budget, or no budget can be kept."""
+    """Raise `UsageError` if the prompts alone exceed the budget, or if it cannot be kept for lack of a price."""
     if budget is None or not expected.requests:
         return
     if expected.prompts.dollars is None:
@@ -75,7 +79,7 @@ def check_budget(expected: Estimate, budget: Budget | None) -> None:
 
 
 class SpendLimit:
-    """`left` is in USD; `None` where nothing limits it. Once `closed`, it stays so."""
+    """A limit on what a map may spend. `left` is in USD, `None` for no limit. Once `closed`, it stays closed."""
 
     def __init__(self, left: Decimal | None) -> None:
         self.closed = False
@@ -84,13 +88,16 @@ class SpendLimit:
         self._rows = 0
 
     def paid(self, calls: Iterable[Call]) -> None:
-        """A row was asked, by these calls."""
+        """Add the cost of one row's calls."""
         if self._left is not None:
             self._rows += 1
             self._spent = EXACT.add(self._spent, pricing.total(map(pricing.call_cost, calls)).dollars or Decimal(0))
 
     def allows(self, under_way: int) -> bool:
-        """Whether one more may go out, which is among those under way: each at what a row has cost so far."""
+        """Whether another request may be sent.
+
+        `under_way` includes it; each request under way is expected to cost as much as a row has cost on average.
+        """
         if self._left is None:
             return True
         each = self._spent / self._rows if self._rows else Decimal(0)

@@ -1,7 +1,7 @@
 """The store of paid answers and of batches under way: one SQLite file, which outlives the kernels.
 
-It is in Jupyter's data folder, readable by its owner only. A `kill -9` at any moment undoes nothing that was
-committed. What is read back is data, and checked.
+It is in Jupyter's data folder, readable by its owner only. A `kill -9` at any moment loses nothing that was committed.
+What is read back is validated as untrusted data.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from ..notebook.journal import MAX_AGE_SECONDS, make_private, private
 from .answers import RowAnswer, as_data, from_data
 
 BUSY_SECONDS = 30.0
-# The API gives a batch's results out for 29 days; where the notebook's word on its age is off by hours, for less.
+# The API keeps a batch's results for 29 days; one day less, since the age that a notebook records may be hours off.
 RESULTS_SECONDS = 28 * 86_400
 MAX_ANSWERS_BYTES = 1_000_000_000
-_AT_ONCE = 500  # keys in one question: SQLite takes 999 in older versions
+_KEYS_PER_QUERY = 500  # older versions of SQLite take at most 999 parameters
 _TABLES = """
 CREATE TABLE IF NOT EXISTS answers (key TEXT PRIMARY KEY, at REAL, data TEXT);
 CREATE TABLE IF NOT EXISTS parts (
@@ -38,9 +38,10 @@ CREATE TABLE IF NOT EXISTS adopted (part INTEGER PRIMARY KEY, about TEXT);
 
 @dataclass(frozen=True)
 class Part:
-    """One batch: from the intent to submit it (then it has no `batch` id) until its results are collected.
+    """One batch, from before its submission (`batch`, its id at the API, is `None` then) until its results are stored.
 
-    `digest` opens the ids of its requests; `created` is in seconds since the epoch; `count` is how many they are.
+    The `custom_id`s of its requests begin with `digest`; `created` is in seconds since the epoch; `count` is the number
+    of requests.
     """
 
     id: int
@@ -53,14 +54,14 @@ class Part:
 
 
 class Results:
-    """The file, as one notebook sees it; without a path, what this kernel knows.
+    """The store, opened for one notebook; in memory if there is no path.
 
-    An answer is known by its exact request, whichever notebook asked: one that was renamed, or whose name is not
-    known yet, finds its own.
+    Answers are stored by their exact request, whichever notebook sent it: so a notebook that was renamed, or whose
+    name is unknown, finds its answers.
     """
 
     def __init__(self, path: Path | None, notebook: Path | None = None) -> None:
-        """Raises `UsageError` where the file cannot be written."""
+        """Raises `UsageError` if the file cannot be written."""
         self._notebook = "" if notebook is None else os.path.realpath(notebook)
         self.kept = path is not None
         self._path = path
@@ -69,7 +70,7 @@ class Results:
                 make_private(path.parent)
                 os.close(private(str(path), os.O_CREAT | os.O_RDWR))
             self._file = sqlite3.connect(path or ":memory:", timeout=BUSY_SECONDS, isolation_level=None)
-            self._file.execute("PRAGMA journal_mode=WAL")  # without waiting for the disk, but where that matters
+            self._file.execute("PRAGMA journal_mode=WAL")  # then only durable commits wait for the disk
             self._file.executescript(_TABLES)
             self._file.execute("DELETE FROM answers WHERE at < ?", (time.time() - MAX_AGE_SECONDS,))
             self._shrink()
@@ -82,29 +83,29 @@ class Results:
         )
 
     def _shrink(self) -> None:
-        """Let go of the oldest answers where the file is too large; of none that came since a batch under way began."""
+        """Delete the oldest answers if the file is too large, but none since the oldest batch under way began."""
         if self._bytes() <= MAX_ANSWERS_BYTES:
             return
         (began,) = self._file.execute("SELECT min(created) FROM parts WHERE state = 'open'").fetchone()
         until = time.time() if began is None else began
         oldest = self._file.execute("SELECT key FROM answers WHERE at < ? ORDER BY at", (until,)).fetchall()
         with self._committed(durable=False):
-            for at in range(0, len(oldest), _AT_ONCE):
+            for at in range(0, len(oldest), _KEYS_PER_QUERY):
                 if self._bytes() <= MAX_ANSWERS_BYTES:
                     return
-                self._file.executemany("DELETE FROM answers WHERE key = ?", oldest[at : at + _AT_ONCE])
+                self._file.executemany("DELETE FROM answers WHERE key = ?", oldest[at : at + _KEYS_PER_QUERY])
 
     def _bytes(self) -> int:
-        """What is in the file; what was let go of is written over, and not counted."""
+        """The bytes in use; pages of deleted answers are reused, and do not count."""
         names = ("page_count", "freelist_count", "page_size")
         pages, free, size = (self._file.execute(f"PRAGMA {name}").fetchone()[0] for name in names)
         return int((pages - free) * size)
 
     @contextmanager
     def submitting(self, wait: Callable[[], None]) -> Iterator[None]:
-        """Only one process of this machine submits at a time; `wait` is called while another does.
+        """Hold a lock, so that one process of this machine submits at a time; `wait` is called while another does.
 
-        A lock of the system's, by a file of its own: it ends with the process that holds it, however that dies.
+        It is a lock on a file of its own, which the operating system releases when the process dies.
         """
         beside = ":memory:" if self._path is None else self._path.with_name("maps.submitting.sqlite")
         with closing(sqlite3.connect(beside, timeout=0, isolation_level=None)) as gate:
@@ -119,13 +120,13 @@ class Results:
             yield
 
     def close(self) -> None:
-        """Nothing more comes."""
+        """Close the file."""
         self._file.close()
 
     def found(self, keys: Iterable[str]) -> dict[str, RowAnswer]:
-        """The answers that there are already, by key."""
+        """The stored answers, by key."""
         known = {}
-        for some in _some(keys):
+        for some in _chunks(keys):
             marks = ",".join("?" * len(some))
             for key, data in self._file.execute(f"SELECT key, data FROM answers WHERE key IN ({marks})", some):
                 with suppress(ValueError):
@@ -134,7 +135,7 @@ class Results:
         return known
 
     def keep(self, answers: Iterable[RowAnswer]) -> None:
-        """Write answers down: those that need not be asked again."""
+        """Store the answers that are `settled`."""
         now = time.time()
         rows = [(each.key, now, json.dumps(as_data(each))) for each in answers if each.settled]
         if rows:
@@ -144,10 +145,9 @@ class Results:
     def intend(
         self, digest: str, keys: Sequence[str], provider: str, model: str, *, fresh: bool = False
     ) -> Part | None:
-        """Note that a batch is about to be submitted: on the disk before the first byte of it goes out.
+        """Store the intent to submit a batch; it is on disk before the first byte is sent.
 
-        `None` where another kernel was faster: some of the requests are in a batch, or answered; `fresh` asks all the
-        same.
+        `None` if another kernel was faster: some of the requests are in a batch, or answered. `fresh` skips that check.
         """
         now = time.time()
         with self._committed():
@@ -163,12 +163,12 @@ class Results:
         return Part(part, digest, now, len(keys), provider, model, None)
 
     def submitted(self, part: Part, batch: str) -> None:
-        """Note the id of a batch."""
+        """Store the id of a submitted batch."""
         with self._committed():
             self._file.execute("UPDATE parts SET batch = ? WHERE id = ?", (batch, part.id))
 
     def adopt(self, run: Mapped) -> None:
-        """Note the batches that the notebook knows and this file does not: it was lost, or is another machine's."""
+        """Store the batches of a notebook's record that this file lacks (it was lost, or is on another machine)."""
         if run.created < time.time() - RESULTS_SECONDS:
             return
         for batch in set(run.batches) - self.batches():
@@ -182,19 +182,20 @@ class Results:
                     self._file.execute("INSERT INTO adopted VALUES (?, ?)", (cursor.lastrowid, run.about))
 
     def adopted(self, about: str) -> list[Part]:
-        """The adopted batches under way that may hold requests of such a map: which ones, nobody here knows."""
+        """The adopted batches under way that may hold requests of a map, which `about` is the digest of. Their exact
+        requests are unknown here."""
         found = self._file.execute("SELECT part FROM adopted WHERE about IN ('', ?)", (about,))
         ids = {part for (part,) in found}
         return [part for part in self.open_parts() if part.id in ids]
 
     def batches(self) -> set[str]:
-        """The ids of all batches that this file knows, those done with included."""
+        """The ids of all batches in the store, finished ones included."""
         return {batch for (batch,) in self._file.execute("SELECT batch FROM parts WHERE batch IS NOT NULL")}
 
     def close_part(self, part: Part, answers: Iterable[RowAnswer] = ()) -> bool:
-        """A batch is done with, or was never submitted: what it answered is kept, the rest can be asked again.
+        """Close a batch that has ended, or was never submitted: store its answers; other requests can be sent again.
 
-        False where another kernel had done so before.
+        False if another kernel has closed it before.
         """
         now = time.time()
         with self._committed():
@@ -205,42 +206,42 @@ class Results:
         return closed.rowcount > 0
 
     def open_parts(self) -> list[Part]:
-        """The batches under way, and those of which nobody knows whether they were submitted; oldest first."""
+        """The batches under way, including those whose submission is of unknown outcome; oldest first."""
         rows = self._file.execute(
             "SELECT id, digest, created, count, provider, model, batch FROM parts WHERE state = 'open' ORDER BY id"
         )
         return [Part(*row) for row in rows]
 
     def own_parts(self, provider: str) -> list[Part]:
-        """Those of this notebook, or of one whose name was not known."""
+        """The batches under way of this notebook, or of one whose name was unknown, at this provider."""
         own = self._file.execute("SELECT id FROM parts WHERE notebook IN ('', ?)", (self._notebook,))
         ids = {row[0] for row in own}
         return [part for part in self.open_parts() if part.id in ids and part.provider == provider]
 
     def under_way(self, keys: Iterable[str]) -> dict[str, int]:
-        """Which of these requests are in a batch under way: the part's id, by key."""
+        """The requests that are in a batch under way: ids of `Part`s, by key."""
         found: dict[str, int] = {}
-        for some in _some(keys):
+        for some in _chunks(keys):
             marks = ",".join("?" * len(some))
             found.update(self._file.execute(f"SELECT key, part FROM asked WHERE key IN ({marks})", some))
         return found
 
-    def again(self, part: Part) -> Part | None:
-        """A batch as it is noted now; `None` where it is done with."""
+    def reload(self, part: Part) -> Part | None:
+        """The batch as stored now; `None` if it is closed."""
         return next((each for each in self.open_parts() if each.id == part.id), None)
 
     def keys_of(self, part: Part) -> set[str]:
-        """The requests of a batch."""
+        """The keys of a batch's requests."""
         return {key for (key,) in self._file.execute("SELECT key FROM asked WHERE part = ?", (part.id,))}
 
     def _committed(self, *, durable: bool = True) -> _Transaction:
-        """What is committed outlives the process; where it is `durable`, a power cut, too."""
+        """A transaction. Once committed, it survives the end of the process; if `durable`, also a power cut."""
         self._file.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
         return _Transaction(self._file)
 
 
 class _Transaction:
-    """All or nothing."""
+    """A transaction as a context manager: commits at the end, rolls back on an exception."""
 
     def __init__(self, file: sqlite3.Connection) -> None:
         self._file = file
@@ -253,13 +254,13 @@ class _Transaction:
 
 
 def file() -> Path:
-    """Where the file is."""
+    """The path of the store's file."""
     from jupyter_core.paths import jupyter_data_dir
 
     return Path(jupyter_data_dir()) / "claude_magic" / "maps.sqlite"
 
 
-def _some(keys: Iterable[str]) -> Iterator[list[str]]:
+def _chunks(keys: Iterable[str]) -> Iterator[list[str]]:
     every = list(keys)
-    for at in range(0, len(every), _AT_ONCE):
-        yield every[at : at + _AT_ONCE]
+    for at in range(0, len(every), _KEYS_PER_QUERY):
+        yield every[at : at + _KEYS_PER_QUERY]

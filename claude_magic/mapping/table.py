@@ -1,4 +1,4 @@
-"""The answers of a map as columns of its data, and its record: a static table with the failures."""
+"""The answers of a map as columns for its data, and its record: static tables of figures and errors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .rows import Column
 
 NOT_ASKED = "not asked yet: run the cell again"
 _BOX = '<div class="claude-magic tex2jax_ignore mathjax_ignore" style="font-size: 0.9em; line-height: 1.5">'
-# The columns that each result has beside the reply, and what they hold.
+# The columns of each result besides the reply, with their kinds.
 _FIGURES = {"input_tokens": "count", "output_tokens": "count", "cost": "dollars", "error": "text"}
 MAX_ERRORS_SHOWN = 8
 MAX_ERROR_CHARACTERS = 160
@@ -30,9 +30,9 @@ _HEADS = ("model", "rows", "answered", "failed", "tokens in", "cached", "out", "
 
 
 def columns(job: Job, taken: frozenset[str]) -> dict[str, Column]:
-    """The new columns, one value a row, each under a name that the data does not have.
+    """The new columns, one value per row, each under a name that the data does not have yet.
 
-    Rows that are the same were asked once: the first of them has the tokens and the cost, the others have none.
+    Rows with the same request were sent once: the first of them has the tokens and the cost, the others have none.
     """
     found = [_answer(job, key) for key in job.surveyed.keys]
     own = [job.surveyed.first.get(key) == at for at, key in enumerate(job.surveyed.keys)]
@@ -53,7 +53,7 @@ def columns(job: Job, taken: frozenset[str]) -> dict[str, Column]:
 
 
 def empty_columns(taken: frozenset[str], shape: Shape | None) -> dict[str, Column]:
-    """The same columns of no rows."""
+    """The same columns, for no rows."""
     made = {name: _replies(shape, [], name) for name in answers.schema_fields(shape)}
     return _named(made, {name: Column([], kind) for name, kind in _FIGURES.items()}, taken)
 
@@ -74,14 +74,14 @@ def _answer(job: Job, key: str) -> RowAnswer:
 
 
 def free_name(name: str, taken: frozenset[str]) -> str:
-    """A column's name that is not taken: what the data has stays as it is."""
+    """A free column name: `name`, with prefixes `claude_` as long as the data has such a column."""
     while name in taken:
         name = f"claude_{name}"
     return name
 
 
 def bundle(mapped: Mapped, job: Job, notes: Sequence[str]) -> text.Bundle:
-    """The record: figures, remarks, and the errors by how often they came."""
+    """The record's output: figures, errors by frequency, and remarks."""
     cost = str(Cost(mapped.amount, mapped.at_least))
     tokens = mapped.input_tokens + mapped.cached_tokens + mapped.written_tokens
     rate = f"{mapped.calls / mapped.seconds:,.1f}/s" if mapped.seconds and mapped.calls else ""
@@ -107,21 +107,21 @@ def bundle(mapped: Mapped, job: Job, notes: Sequence[str]) -> text.Bundle:
 
 
 def _remarks(notes: Sequence[str]) -> text.Bundle:
-    said = [text.printable(note) for note in notes]
-    return {"text/html": f"{_BOX}{'<br>'.join(map(html.escape, said))}</div>", "text/plain": "\n".join(said)}
+    lines = [text.printable(note) for note in notes]
+    return {"text/html": f"{_BOX}{'<br>'.join(map(html.escape, lines))}</div>", "text/plain": "\n".join(lines)}
 
 
 def _errors(job: Job) -> list[tuple[str, str]]:
-    said = Counter(
+    counts = Counter(
         short(error.partition(" (request ")[0], MAX_ERROR_CHARACTERS)
         for error in (_answer(job, key).error for key in job.surveyed.keys)
         if error
     )
-    most = said.most_common(MAX_ERRORS_SHOWN)
-    rest = sum(said.values()) - sum(count for _, count in most)
+    most = counts.most_common(MAX_ERRORS_SHOWN)
+    rest = sum(counts.values()) - sum(count for _, count in most)
     return [(f"{count:,}", error) for error, count in most] + ([(f"{rest:,}", "other errors")] if rest else [])
 
 
 def metadata(mapped: Mapped) -> Mapping[str, Any]:
-    """The record's metadata: what a notebook's file keeps of the run."""
+    """The record's metadata, from which a notebook's file is read again."""
     return {"claude_magic": {"version": VERSION, "map": as_data(mapped)}}

@@ -1,1 +1,1 @@
-"""Which cell of which file is running, what the file holds, and the recovery journal."""
+"""The running cell, its notebook and its file, the notebook's executions, and the recovery journal."""

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of a cell. `id` is the frontend's; without one, each run is a cell of its own.
+    """One run of a cell. `id` is the frontend's cell id; without one, each run counts as a cell of its own.
 
-    `run` tells runs of the same cell apart; `source` is what stands in the cell, byte for byte;
-    `page` is the frontend's session: a notebook that is opened or reloaded has a new one.
+    `run` distinguishes runs of the same cell; `source` is the cell's text, unchanged; `execution_count` is the number
+    in its `In [ ]`; `page` is the frontend's session id, which changes when the notebook is reopened or reloaded.
     """
 
     id: str | None = None
@@ -30,7 +30,7 @@ class Cell:
 def current_cell(shell: InteractiveShell, source: str = "") -> Cell:
     """The cell that is running: JupyterLab, Notebook and VS Code send its id with each execution.
 
-    `source` is what a terminal knows of it.
+    `source` is the text to use where no frontend sent one, as in a terminal.
     """
     parent = _parent(shell)
     header = parent.get("header") or {}
@@ -41,11 +41,11 @@ def current_cell(shell: InteractiveShell, source: str = "") -> Cell:
 
 
 def deleted_cells(shell: InteractiveShell) -> frozenset[str]:
-    """The ids of cells that the reader deleted since the last execution, as the frontend tells them once."""
+    """The ids of cells deleted since the last execution; the frontend sends each of them once."""
     return frozenset((_parent(shell).get("metadata") or {}).get("deletedCells") or ())
 
 
 def _parent(shell: InteractiveShell) -> Mapping[str, Any]:
-    """The execute request: a terminal has none."""
+    """The execute request that is being answered; empty in a terminal."""
     get_parent = getattr(shell, "get_parent", None)
     return (get_parent() or {}) if get_parent else {}

@@ -1,7 +1,7 @@
-"""What ran in this kernel: source, outputs and error of each execution, bounded in memory.
+"""Executions of this kernel: source, outputs and error of each, bounded in memory.
 
-IPython keeps sources, results and (from 9 on) what was printed; what was displayed, and which error ended an execution,
-is noted here as it happens. Of that, the oldest goes first.
+IPython keeps sources, results and (from 9 on) what was printed. Displayed outputs and errors are recorded here as they
+happen; beyond a limit, the oldest are dropped.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ Bundle = Mapping[str, Any]
 
 
 @dataclass
-class Noted:
-    """What was seen of one execution: when it began (seconds since the epoch), what it displayed, how it failed."""
+class ExecutionNotes:
+    """Notes on one execution: its start (seconds since the epoch), its displayed outputs (MIME bundles), its error."""
 
     number: int
     cell_id: str | None = None
@@ -40,82 +40,82 @@ class Noted:
 
 @dataclass(frozen=True)
 class Failure:
-    """An error that ended an execution; `number` is `None` where it is not known which."""
+    """An error that ended an execution; `number` is the execution's, `None` where it is unknown."""
 
     error: BaseException
     number: int | None = None
 
 
 class Executions:
-    """The executions of one kernel. `loaded` is when it began to watch, in seconds since the epoch."""
+    """The executions of one kernel. `loaded` is when the extension was loaded, in seconds since the epoch."""
 
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
-        self._noted: OrderedDict[int, Noted] = OrderedDict()
+        self._noted: OrderedDict[int, ExecutionNotes] = OrderedDict()
         self._bytes = 0
         self._failure: Failure | None = None
         self.loaded = time.time()
 
     def watch(self) -> None:
-        """Note what is displayed from now on, and how executions end."""
-        self._shell.events.register("post_run_cell", self._ended)
+        """Start to record displayed outputs and errors."""
+        self._shell.events.register("post_run_cell", self._note_error)
         if hasattr(self._shell.display_pub, "register_hook"):
-            self._shell.display_pub.register_hook(self._displayed)
+            self._shell.display_pub.register_hook(self._note_output)
 
     def unwatch(self) -> None:
-        """No longer."""
-        if self._ended in self._shell.events.callbacks["post_run_cell"]:
-            self._shell.events.unregister("post_run_cell", self._ended)
+        """Stop recording."""
+        if self._note_error in self._shell.events.callbacks["post_run_cell"]:
+            self._shell.events.unregister("post_run_cell", self._note_error)
         if hasattr(self._shell.display_pub, "unregister_hook"):
-            self._shell.display_pub.unregister_hook(self._displayed)
+            self._shell.display_pub.unregister_hook(self._note_output)
 
     def begin(self, cell_id: str | None) -> None:
-        """An execution begins."""
+        """Start the notes of a new execution."""
         number = number_of(self._shell)
         self._forget(number)
-        self._noted[number] = Noted(number, cell_id, time.time())
+        self._noted[number] = ExecutionNotes(number, cell_id, time.time())
         while len(self._noted) > MAX_NOTED:
             self._forget(next(iter(self._noted)))
 
     @property
     def last_failure(self) -> Failure | None:
-        """The last error that is the reader's own, not one of ours."""
+        """The last error of the user's own code; errors of this package (`ClaudeError`) do not count."""
         if self._failure is not None:
             return self._failure
         error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)  # before we were loaded
         return Failure(error) if isinstance(error, BaseException) and not isinstance(error, ClaudeError) else None
 
     def source(self, number: int) -> str | None:
-        """What stood in the cell that ran as `In [number]`; `None` where there is none in this kernel."""
+        """The source of the cell that ran as `In [number]`; `None` where this kernel ran none."""
         history = getattr(self._shell.history_manager, "input_hist_raw", None) or []
         return history[number] if 0 < number < len(history) else None
 
     def numbers(self) -> list[int]:
-        """All executions so far, the one that runs now aside."""
+        """The numbers of all executions so far, without the current one."""
         history = getattr(self._shell.history_manager, "input_hist_raw", None) or []
         return [number for number in range(1, len(history)) if number != number_of(self._shell)]
 
     def since(self, moment: float | None) -> list[int]:
-        """The executions after a moment (seconds since the epoch), or all: the last run of each cell, without our own.
+        """Numbers of executions after a moment (seconds since the epoch), or all: the last run of each cell.
 
-        What ran before we were loaded counts as run then.
+        Cells of this package are left out (`is_own_cell`). Executions from before loading count as run at loading.
         """
         last_runs: dict[object, int] = {}
         for number in self.numbers():
-            noted = self._noted.get(number, Noted(number, started=self.loaded))
+            noted = self._noted.get(number, ExecutionNotes(number, started=self.loaded))
             source = self.source(number) or ""
             if source.strip() and not is_own_cell(source) and (moment is None or noted.started > moment):
                 last_runs[noted.cell_id or number] = number
         return sorted(last_runs.values())
 
     def printed(self, number: int) -> str:
-        """What was written to stdout and stderr."""
+        """The text that an execution wrote to stdout and stderr."""
         outputs = getattr(self._shell.history_manager, "outputs", None) or {}
         streams = [each for each in outputs.get(number, ()) if str(each.output_type).endswith("_stream")]
         return "".join(str(text) for each in streams for text in each.bundle.get("stream", ()))
 
     def displayed(self, number: int) -> list[Bundle]:
-        """What was displayed, as MIME bundles."""
+        """The outputs that an execution displayed, as MIME bundles."""
         return list(self._noted[number].displayed) if number in self._noted else []
 
     def has_result(self, number: int) -> bool:
@@ -127,20 +127,20 @@ class Executions:
         return self._shell.user_ns["_oh"][number]
 
     def error(self, number: int) -> BaseException | None:
-        """What ended an execution, if it failed."""
+        """The error that ended an execution; `None` where it did not fail."""
         return self._noted[number].error if number in self._noted else None
 
-    def _ended(self, result: Any) -> None:
+    def _note_error(self, result: Any) -> None:
         error = result.error_in_exec or result.error_before_exec
         number = next(reversed(self._noted), None)
         if not isinstance(error, BaseException) or isinstance(error, ClaudeError):
             return
         self._failure = Failure(error, number)
-        for noted in self._noted.values():  # a traceback holds its frames, and all that is in them: one is enough
-            noted.error = error if noted.number == number else _bare(noted.error)
+        for noted in self._noted.values():  # a traceback keeps its frames and their variables alive: keep only one
+            noted.error = error if noted.number == number else _without_traceback(noted.error)
 
-    def _displayed(self, message: Any) -> Any:
-        """A hook of ipykernel's display publisher: it gets each message, and gives it on."""
+    def _note_output(self, message: Any) -> Any:
+        """Hook of ipykernel's display publisher, which gets each message and must return it."""
         number = next(reversed(self._noted), None)
         if number is None or message.get("msg_type") != "display_data" or is_own_cell(self.source(number) or ""):
             return message
@@ -155,10 +155,10 @@ class Executions:
             self._drop(noted)
         return message
 
-    def _older(self, number: int) -> Iterable[Noted]:
+    def _older(self, number: int) -> Iterable[ExecutionNotes]:
         return [noted for noted in self._noted.values() if noted.number != number and noted.displayed]
 
-    def _drop(self, noted: Noted) -> None:
+    def _drop(self, noted: ExecutionNotes) -> None:
         self._bytes -= sum(len(v) for bundle in noted.displayed for v in bundle.values() if isinstance(v, str))
         noted.displayed = []
 
@@ -168,22 +168,22 @@ class Executions:
 
 
 def number_of(shell: InteractiveShell) -> int:
-    """The number of the execution that runs now: `execution_count` is, depending on IPython's version, the next one."""
+    """The number of the current execution (in some versions of IPython, `execution_count` is already the next one)."""
     return int(shell.displayhook.prompt_count)
 
 
-def _bare(error: BaseException | None) -> BaseException | None:
+def _without_traceback(error: BaseException | None) -> BaseException | None:
     return error.with_traceback(None) if error is not None else None
 
 
 def is_own_cell(source: str) -> bool:
-    """Whether a cell is a question to Claude, or only about that."""
+    """Whether a cell starts with `%%claude`, or has only lines that call or configure this package."""
     lines = [line for line in source.splitlines() if line.strip()]
     return bool(lines) and (lines[0].lstrip().startswith("%%claude") or all(map(_OWN_LINE.match, lines)))
 
 
 def of_file(cells: Iterable[Mapping[str, Any]]) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """The code cells of a notebook's file that have run, each with its number."""
+    """The executed code cells of a notebook's file, each with its execution count."""
     for cell in cells:
         number = cell.get("execution_count")
         if cell.get("cell_type") == "code" and isinstance(number, int) and number > 0:

@@ -1,4 +1,4 @@
-"""Notebooks' files on the disk: which there are, and how one is put in its place."""
+"""Notebook files on disk: finding them below folders, reading errors in one line, atomic writing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MAX_WHY_CHARACTERS = 100
 
 
 def notebooks(paths: Iterable[Path]) -> Iterator[Path]:
-    """The files, each once; a folder stands for all notebooks below it, but those in hidden folders."""
+    """The files, each once; a folder stands for all notebooks below it, except those in hidden folders."""
     seen: set[Path] = set()
     for given in paths:
         for path in _below(given) if given.is_dir() else [given]:
@@ -26,20 +26,20 @@ def notebooks(paths: Iterable[Path]) -> Iterator[Path]:
 
 @contextmanager
 def reading_notebook(path: Path) -> Iterator[None]:
-    """Whatever goes wrong where a notebook is read, a stranger's perhaps, is one line. Raises `UsageError`."""
+    """Turn any failure to read a notebook into a `UsageError` of one line."""
     try:
         yield
         return
     except UsageError:
         raise
     except OSError as error:
-        said = f"{path} cannot be read: {error.strerror}."
+        message = f"{path} cannot be read: {error.strerror}."
     except RecursionError:
-        said = f"{path} cannot be read as a notebook: it is nested too deeply."
+        message = f"{path} cannot be read as a notebook: it is nested too deeply."
     except Exception as error:  # nbformat can fail in any way
         why = " ".join(str(error).split())[:MAX_WHY_CHARACTERS] or type(error).__name__
-        said = f"{path} cannot be read as a notebook: {why}."
-    raise UsageError(said)
+        message = f"{path} cannot be read as a notebook: {why}."
+    raise UsageError(message)
 
 
 def _below(folder: Path) -> Iterator[Path]:
@@ -49,10 +49,10 @@ def _below(folder: Path) -> Iterator[Path]:
 
 
 def write_atomically(path: Path, content: bytes, beside: Mapping[str, bytes] = MappingProxyType({})) -> None:
-    """Put a file in its place, whole or not at all; one that was there keeps its mode bits.
+    """Write a file completely or not at all; a file that it replaces keeps its mode bits.
 
-    `beside` are files that it refers to, by relative path: they are there before it is. Folders that are needed are
-    made. Raises `UsageError` where one cannot be written.
+    `beside` are files that it refers to, by relative path: they are written first. Missing folders are created. Raises
+    `UsageError` where a file cannot be written.
     """
     for name, file_content in beside.items():
         write_atomically(path.parent / name, file_content)

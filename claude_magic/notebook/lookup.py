@@ -1,4 +1,4 @@
-"""Where the file of a notebook is, and what a look at its bytes says of it: no JSON is read."""
+"""Notebook files: their paths, and quick checks of their bytes (ids, turn records) without parsing JSON."""
 
 from __future__ import annotations
 
@@ -21,54 +21,54 @@ NO_NOTEBOOK = "no-notebook"
 RECORD_MARK = re.compile(rb'"claude_magic"\s*:')
 
 
-def told_path(shell: InteractiveShell, cell: Cell) -> Path | None:
-    """The notebook's file by the name that Jupyter (an absolute path, in the kernel's environment, from the kernel's
-    start) or VS Code (in the namespace) has told.
+def reported_path(shell: InteractiveShell, cell: Cell) -> Path | None:
+    """The notebook's path as the frontend reports it; `None` where it does not.
 
-    Only for a cell of a frontend: nbclient and papermill run in processes that may have inherited another
-    notebook's name.
+    Jupyter sets it in the kernel's environment (`JPY_SESSION_NAME`, an absolute path from the kernel's start), VS Code
+    in the namespace. Only for cells with an id: nbclient and papermill run in processes that may have inherited
+    another notebook's name.
     """
-    told = os.environ.get("JPY_SESSION_NAME") or shell.user_ns.get("__vsc_ipynb_file__")
-    if cell.id is None or not isinstance(told, str) or not told.endswith(".ipynb"):
+    reported = os.environ.get("JPY_SESSION_NAME") or shell.user_ns.get("__vsc_ipynb_file__")
+    if cell.id is None or not isinstance(reported, str) or not reported.endswith(".ipynb"):
         return None
-    return Path(told)
+    return Path(reported)
 
 
-def path_holding(told: Path, cells: Set[str]) -> Path | None:
-    """The file that has one of these cells: the one that was told, or a neighbour, for notebooks are renamed."""
-    return next((each for each in (told, *_neighbours(told)) if holds(each, cells)), None)
+def path_holding(reported: Path, cells: Set[str]) -> Path | None:
+    """The file that has one of these cells: the reported one, or another in its folder, in case it was renamed."""
+    return next((each for each in (reported, *_neighbours(reported)) if holds(each, cells)), None)
 
 
 def holds(path: Path, cells: Set[str]) -> bool:
-    """Whether a notebook's file has one of these cells."""
+    """Whether a notebook's file has one of these cell ids."""
     return not cells.isdisjoint(_ids(content_of(path)))
 
 
 def has_turns(path: Path) -> bool:
-    """Whether a notebook's file may hold turns: a look at its bytes."""
+    """Whether a notebook's file may hold turn records, by a search of its bytes."""
     return RECORD_MARK.search(content_of(path)) is not None
 
 
 def journal_folder() -> Path:
-    """Where the recovery journal is: a folder in Jupyter's data folder, with one folder for each notebook."""
+    """The folder of the recovery journal, in Jupyter's data folder; it has one folder per notebook."""
     from jupyter_core.paths import jupyter_data_dir
 
     return Path(jupyter_data_dir()) / "claude_magic" / "journal"
 
 
 def journal_folder_of(notebook: Path | None, journal: Path | None = None) -> Path:
-    """Where the journal keeps what a notebook asks; `None` is a notebook whose file is not known."""
+    """The journal's folder for a notebook; `None` is a notebook whose file is not known."""
     name = NO_NOTEBOOK if notebook is None else digest(os.path.realpath(notebook))
     return (journal or journal_folder()) / name
 
 
 def digest(text: str) -> str:
-    """A file name for a text that may be none."""
+    """A digest of a text that is safe as a file name: 24 hexadecimal digits."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
 def written(path: Path) -> float | None:
-    """When a file was written, in seconds since the epoch; `None` where there is none."""
+    """A file's modification time, in seconds since the epoch; `None` where there is no file."""
     try:
         return path.stat().st_mtime
     except OSError:
@@ -76,17 +76,17 @@ def written(path: Path) -> float | None:
 
 
 def ids_in(path: Path) -> set[str] | None:
-    """The ids of the cells and turns that a notebook's file has; `None` where it is not a whole one."""
+    """The ids of all cells and turns in a notebook's file; `None` where the file is incomplete or no notebook."""
     content = content_of(path)
-    whole = content.rstrip().endswith(b"}") and b'"cells"' in content
-    return _ids(content) if whole else None
+    complete = content.rstrip().endswith(b"}") and b'"cells"' in content
+    return _ids(content) if complete else None
 
 
 _ID = re.compile(rb'"id"\s*:\s*"([^"\\]{1,300})"')
 
 
 def _ids(content: bytes) -> set[str]:
-    """All ids in a notebook's file: a look at its bytes."""
+    """All values of `"id"` in a notebook's file, by a search of its bytes."""
     return {found.decode("utf-8", "replace") for found in _ID.findall(content)}
 
 
@@ -99,7 +99,7 @@ def _neighbours(path: Path) -> list[Path]:
 
 
 def content_of(path: Path) -> bytes:
-    """A file's bytes; nothing, where there is none that can be read."""
+    """A file's bytes; empty where it is missing, unreadable or too large."""
     try:
         return path.read_bytes() if path.stat().st_size <= MAX_NOTEBOOK_BYTES else b""
     except OSError:

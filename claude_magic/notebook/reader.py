@@ -1,7 +1,7 @@
-"""Which cell of which notebook is running, and the turns that its file holds.
+"""Reader of a notebook's file: the turns, pins, system prompts and maps that its outputs carry.
 
-A file is data: it is looked into before `nbformat` is imported, each record is checked
-(`conversation/record.py`), and one that is not whole is skipped with a line that says which.
+Files without records are recognised before `nbformat` is imported (which is slow). Each record is checked
+(`conversation/record.py`); a damaged one is skipped, with a line that says which.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
     from ..conversation.map_run import Mapped
 
 
-# What nbformat takes ten seconds and half a gigabyte for: a notebook with as many is none that people made.
+# nbformat takes ten seconds and half a gigabyte for so many; no notebook that people make has them.
 MAX_OBJECTS = 5_000_000
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A turn that a cell shows; `cell` is the cell's number in the notebook, from 1."""
+    """A turn that a cell shows; `cell` is the cell's position in the notebook, from 1."""
 
     cell: int
     turn: Turn
@@ -38,14 +38,14 @@ class Shown:
 
 @dataclass(frozen=True)
 class Saved:
-    """What a notebook's file holds.
+    """The records of a notebook's file.
 
     `turns` are those of the conversations, in cell order, each with the id of the cell that it stands in. `shown` are
-    all that have a footer, those asked once included; `guests` are those that another cell brought back. `skipped` has
-    a line for each record that is not whole; `cells` are the ids of all cells, in order; `pins` is what was
-    pinned or taken away, and `systems` are the chats' system prompts, each with its cell. `compared` are the turns of
-    each cell that compared models, its own first. `mapped` are the maps, each once, with the number
-    of the cell that shows it, from 1.
+    all turns that cells show as their own, those with `--once` included; `guests` are those that another cell brought
+    back. `skipped` has a line for each damaged record; `cells` are the ids of all cells, in order; `pins` are pins made
+    or taken away, and `systems` the chats' system prompts, each with its cell. `compared` has, for each cell that
+    compared models, its turns, its own first. `mapped` are the maps, each once, with the position (from 1) of the
+    cell that shows it. `gone` are the paths of documents that are missing or have changed.
     """
 
     turns: tuple[Turn, ...] = ()
@@ -61,13 +61,13 @@ class Saved:
 
     @property
     def recorded(self) -> list[Turn]:
-        """All turns whose record the file holds."""
+        """All turns recorded in the file."""
         compared = (turn for turns in self.compared for turn in turns)
         return [*(each.turn for each in self.shown), *compared, *self.guests]
 
 
 def read(path: Path) -> Saved:
-    """The turns of a notebook's file. Raises `UsageError` where it cannot be read as one."""
+    """Read the records of a notebook's file. Raises `UsageError` where it cannot be read as a notebook."""
     try:
         size = path.stat().st_size
         content = path.read_bytes() if size <= MAX_NOTEBOOK_BYTES else b""
@@ -85,7 +85,7 @@ def read(path: Path) -> Saved:
 
 
 def cells(path: Path) -> list[Mapping[str, Any]]:
-    """The cells of a notebook's file, as nbformat has them. Raises `UsageError` where it cannot be read as one."""
+    """The cells of a notebook's file, in nbformat 4. Raises `UsageError` where it cannot be read as a notebook."""
     return _cells(path, content_of(path))
 
 
@@ -104,7 +104,7 @@ def _cells(path: Path, content: bytes) -> list[Mapping[str, Any]]:
 
 
 class _Reading:
-    """From a notebook's cells to the conversations that they show."""
+    """One pass over a notebook's cells, which assigns each recorded turn to its cell."""
 
     def __init__(self, cells: list[Mapping[str, Any]], folder: Path) -> None:
         self._cells = cells
@@ -112,23 +112,25 @@ class _Reading:
         self._skipped: list[str] = []
         self._gone: list[str] = []
         self._records = [list(self._read(number, cell)) for number, cell in enumerate(cells, 1)]
-        # Before nbformat 4.5 cells have no ids: then it is the one that the frontend had given.
+        # Before nbformat 4.5 cells have no ids in the file: use the id that the frontend had sent, from the record.
         self._ids = [_id(cell) or _recorded_id(records) for cell, records in zip(cells, self._records, strict=True)]
 
     def saved(self) -> Saved:
         own = self._own()
         shown = tuple(Shown(number, turn) for number, turns in enumerate(own, 1) for turn in turns)
         guests = self._seat_guests(own, {each.turn.id for each in shown})
-        started = self._started_over()
+        reset_times = self._reset_times()
         turns = [
             turn
             for each in own
             for turn in each
-            if not turn.once and _is_whole(turn) and turn.created >= started.get(turn.chat, 0)
+            if not turn.once and _is_usable(turn) and turn.created >= reset_times.get(turn.chat, 0)
         ]
         known = tuple(cell_id for cell_id in self._ids if cell_id)
         skipped, compared, gone = tuple(self._skipped), self._compared(), tuple(self._gone)
-        return Saved(tuple(turns), shown, guests, skipped, known, *self._standing(), compared, self._maps(), gone)
+        return Saved(
+            tuple(turns), shown, guests, skipped, known, *self._pins_and_systems(), compared, self._maps(), gone
+        )
 
     def _read(self, number: int, cell: Mapping[str, Any]) -> Iterator[Record]:
         for data in _metadata(cell):
@@ -138,7 +140,7 @@ class _Reading:
                 self._skipped.append(f"cell {number}: {error}")
 
     def _document(self, digest: str, path: str) -> str | None:
-        """A document's bytes, as base64, from the file that it came from, if that still has them."""
+        """A document, as base64, from the file that it was read from, if that is unchanged; else `None`."""
         found = document_files.read(digest, path, self._folder)
         if found is None and path not in self._gone:
             self._gone.append(path)
@@ -151,7 +153,7 @@ class _Reading:
         return {digest_of(image): image for image in map(canonical_base64, shown) if image}
 
     def _own(self) -> list[list[Turn]]:
-        """Each cell's own turns. A cell that was pasted, and has not run since, has none of its own."""
+        """Each cell's own turns. A pasted copy of a cell has none until it runs: its records are the original's."""
         homes: dict[str, int] = {}
         at_home: set[str] = set()
         for at, records in enumerate(self._records):
@@ -170,8 +172,8 @@ class _Reading:
         return own
 
     def _seat_guests(self, own: list[list[Turn]], seated: set[str]) -> tuple[Turn, ...]:
-        """Put the turns that another cell brought back where they belong: in the place of their own cell, if that
-        shows nothing newer, else with the cell that brought them."""
+        """Assign turns that a cell brought back: to their own cell, in place of its turns unless those are newer, or,
+        where their cell is gone, to the cell that brought them back. Returns these turns."""
         found: list[Turn] = []
         for at, records in enumerate(self._records):
             for record in (record for record in records if record.guests):
@@ -200,7 +202,7 @@ class _Reading:
             if record.others
         )
 
-    def _standing(self) -> tuple[tuple[Pin, ...], tuple[SystemPrompt, ...]]:
+    def _pins_and_systems(self) -> tuple[tuple[Pin, ...], tuple[SystemPrompt, ...]]:
         placed = [(each, home) for each, home in zip(self._records, self._ids, strict=True)]
         held = [(record, home) for records, home in placed for record in records]
         pins = [dataclasses.replace(record.pin, cell_id=home) for record, home in held if record.pin is not None]
@@ -210,15 +212,15 @@ class _Reading:
         return tuple(pins), tuple(systems)
 
     def _maps(self) -> tuple[tuple[int, Mapped], ...]:
-        """The maps; of a cell that was pasted, the first."""
+        """The maps, each with the position of its first cell (a pasted copy shows it again)."""
         found: dict[str, tuple[int, Mapped]] = {}
         for number, records in enumerate(self._records, 1):
             for run in (record.mapped for record in records if record.mapped is not None):
                 found.setdefault(run.id, (number, run))
         return tuple(found.values())
 
-    def _started_over(self) -> dict[str, float]:
-        """When each chat was last started over."""
+    def _reset_times(self) -> dict[str, float]:
+        """The last time each chat was reset_times over (seconds since the epoch)."""
         resets = [record for records in self._records for record in records if record.reset is not None]
         return {record.reset or "": record.created for record in sorted(resets, key=lambda each: each.created)}
 
@@ -227,8 +229,8 @@ def _gives_way(turn: Turn, record: Record, guests: Iterable[Turn]) -> bool:
     return turn.id in record.instead_of or turn.created < min(guest.created for guest in guests)
 
 
-def _is_whole(turn: Turn) -> bool:
-    """Whether the turn is one to go on from: not a reply of which nothing came."""
+def _is_usable(turn: Turn) -> bool:
+    """Whether the turn can be part of a conversation: not interrupted before any content arrived."""
     return turn.status != "interrupted" or bool(turn.messages[-1]["content"])
 
 

@@ -1,4 +1,4 @@
-"""A notebook from top to bottom in a kernel of its own, by nbclient."""
+"""Run a notebook from top to bottom in a new kernel, by nbclient."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from . import files
 if TYPE_CHECKING:
     from nbformat import NotebookNode
 
-# ipykernel warns of each kernel that is reached by TCP, which a reader of ours cannot act on.
+# ipykernel warns about each kernel that is reached by TCP: our users cannot do anything about it.
 _QUIET = "--log-level=ERROR"
 
 
 def load(path: Path) -> NotebookNode:
-    """A notebook's file, in format 4. Raises `UsageError` where it cannot be read as one, or run."""
+    """Read a notebook's file, in nbformat 4. Raises `UsageError` where it cannot be read, or nbclient is missing."""
     check_installed("nbclient")
     import nbformat
 
@@ -36,9 +36,9 @@ def run(
     kernel_arguments: Sequence[str] = (),
     environment: Mapping[str, str] | None = None,
 ) -> None:
-    """Run all cells, in a folder; their outputs are in the notebook then.
+    """Run all cells with `folder` as the working directory; write their outputs into `notebook`.
 
-    `cell_seconds` is the longest that a cell may take; `environment` is the kernel's, instead of this process's.
+    `cell_seconds` is the time limit of a cell; `environment` replaces this process's environment in the kernel.
     Raises `UsageError` where a cell fails, with its number and the error in one line.
     """
     from jupyter_client.kernelspec import NoSuchKernel
@@ -77,14 +77,14 @@ def run(
 
 
 def dump(notebook: NotebookNode) -> bytes:
-    """The notebook as its file holds it."""
+    """The notebook as the bytes of its file."""
     import nbformat
 
     return f"{nbformat.writes(notebook)}\n".encode()
 
 
 def check_installed(*modules: str) -> None:
-    """Raise `UsageError` where one of these modules, of the `demo` extra, is not installed."""
+    """Raise `UsageError` if one of these modules (of the `demo` extra) is not installed."""
     missing = [module for module in modules if importlib.util.find_spec(module) is None]
     if missing:
         raise UsageError(f"This needs more packages ({', '.join(missing)}): pip install 'claude_magic[demo]'")

@@ -1,6 +1,6 @@
-"""A notebook's file without its turn records: the same bytes, but for them.
+"""Strip turn records from a notebook's file, and leave all other bytes as they are.
 
-The records are cut out of the text, which is not written anew: whatever wrote the file, a diff shows nothing else.
+Records are cut out of the text, instead of writing the JSON anew, so that a diff shows nothing else.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from dataclasses import dataclass
 from ..errors import UsageError
 
 KEY = "claude_magic"
-# Where records are, in a notebook of format 4; `None` is any item of an array.
-_WAY = ("cells", None, "outputs", None, "metadata")
+# The path to records in a notebook of nbformat 4; `None` is any item of an array.
+_PATH = ("cells", None, "outputs", None, "metadata")
 _BLANKS = re.compile(r"[ \t\r\n]*")
-# Numbers are passed over as they stand: the longest are not turned into integers.
+# Numbers are not converted: a very long one would take long, or fail.
 _DECODER = json.JSONDecoder(parse_int=str, parse_float=str)
 
 
 def stripped(content: bytes) -> tuple[bytes, int]:
-    """A notebook's bytes without turn records, and how many there were.
+    """A notebook's bytes without turn records, and the number of records removed.
 
     A record is the member `claude_magic` of an output's metadata, whatever it holds. Raises `UsageError` where the
-    content is not that of a notebook.
+    content is not JSON.
     """
     if KEY.encode() not in content:
         return content, 0
@@ -32,7 +32,7 @@ def stripped(content: bytes) -> tuple[bytes, int]:
         text = content.decode()
         root = _after_blanks(text, 1 if text.startswith("\ufeff") else 0)
         _check_whole(text, root)
-        cuts = [cut for metadata in _places(text, root) for cut in _cuts(text, metadata)]
+        cuts = [cut for metadata in _metadata_offsets(text, root) for cut in _cuts(text, metadata)]
     except RecursionError:
         raise UsageError("it is nested too deeply") from None
     except ValueError:
@@ -48,7 +48,7 @@ def _check_whole(text: str, root: int) -> None:
 
 @dataclass(frozen=True)
 class _Member:
-    """A part of an object or an array: where it starts, and its value starts and ends. An item has no key."""
+    """A member of an object, or an item of an array (no key), with offsets: its start, its value's start and end."""
 
     key: str | None
     start: int
@@ -56,23 +56,23 @@ class _Member:
     end: int
 
 
-def _places(text: str, root: int) -> Iterable[int]:
-    """Where the metadata of outputs begin."""
-    places: Iterable[int] = [root]
-    for key in _WAY:
-        places = _below(text, places, key)
-    return places
+def _metadata_offsets(text: str, root: int) -> Iterable[int]:
+    """The offsets of the outputs' metadata objects."""
+    offsets: Iterable[int] = [root]
+    for key in _PATH:
+        offsets = _below(text, offsets, key)
+    return offsets
 
 
-def _below(text: str, places: Iterable[int], key: str | None) -> Iterator[int]:
+def _below(text: str, offsets: Iterable[int], key: str | None) -> Iterator[int]:
     opening = "[" if key is None else "{"
-    for at in places:
+    for at in offsets:
         if text.startswith(opening, at):
             yield from (member.value for member in _members(text, at) if member.key == key)
 
 
 def _members(text: str, at: int) -> Iterator[_Member]:
-    """The members of what begins here, which is known to be JSON; none, where it is no object and no array."""
+    """The members of the object or array at an offset of valid JSON; none for any other value."""
     if text[at] not in "{[":
         return
     is_object = text[at] == "{"
@@ -90,9 +90,9 @@ def _members(text: str, at: int) -> Iterator[_Member]:
 
 
 def _cuts(text: str, metadata: int) -> list[tuple[int, int, int]]:
-    """What to cut out of the metadata that begin here: from, to, and how many records that is.
+    """The parts to cut out of the metadata object at an offset: start, end, and number of records.
 
-    A record goes with the comma before it; where nothing stays before it, with the one behind it.
+    The comma before a record is cut with it; for records before the first kept member, the comma after it.
     """
     members = list(_members(text, metadata))
     kept = [at for at, member in enumerate(members) if member.key != KEY]

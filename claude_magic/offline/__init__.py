@@ -1,9 +1,9 @@
-"""The offline stand-in: the Messages API on loopback, with no key and no network, and no Claude.
+"""The offline stand-in: a Messages API server on 127.0.0.1, with scripted replies, no key and no network.
 
-    server = offline.start()        # ANTHROPIC_BASE_URL may now be server.url
+    server = offline.start()        # set ANTHROPIC_BASE_URL to server.url
 
-Real HTTP and real SSE for the real SDK: for demos, classes and tests. It is strict where the API is
-strict, so that what passes here passes there. Its replies are scripted, and say so.
+It serves the real SDK over real HTTP and SSE: for demos, classes and tests. It refuses what the API
+refuses, so that a request that passes here passes there. Every reply says that it is not Claude's.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ __all__ = ["Draft", "Fault", "Server", "start"]
 
 
 def start(port: int = 0) -> Server:
-    """A server that listens on 127.0.0.1 and answers from daemon threads; port 0 takes a free one."""
+    """Start a server on 127.0.0.1 that answers from daemon threads; port 0 takes a free port."""
     from .server import Server
 
     return Server(port)
 
 
 def __getattr__(name: str) -> Any:
-    # `http.server` takes longer to import than all the rest: only who serves pays for it.
+    # Import on first use: `http.server` takes longer to import than all the rest.
     if name == "Server":
         from .server import Server
 

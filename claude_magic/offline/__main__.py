@@ -10,7 +10,7 @@ from . import start
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Serve; print where."""
+    """Start the stand-in, print its address, and serve until interrupted."""
     parser = argparse.ArgumentParser(prog="python -m claude_magic.offline", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
     parser.add_argument("--pace", type=float, metavar="EVENTS_PER_SECOND", help="stream no faster than this")

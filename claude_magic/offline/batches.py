@@ -1,7 +1,7 @@
-"""Message Batches on the stand-in: created in one piece, processed after a while, with results as JSON lines.
+"""Message Batches of the stand-in: created, processed after a given time, results as JSON lines.
 
-As the API does it: the shape is checked when a batch is created, each request when it is processed; results come in
-another order; a batch that is cancelled, or 24 hours old, ends with what was done by then.
+As with the API, a batch's shape is checked when it is created, each request only when it is processed; results come in
+another order than the requests; a batch that is cancelled, or 24 hours old, ends with the results so far.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Answer = Callable[[Any], Mapping[str, Any]]
 
 @dataclass
 class Batch:
-    """One batch: its requests, who sent it, and when; times are in seconds since the epoch."""
+    """One batch: its requests, the sender's key and beta header, its results; times are in seconds since the epoch."""
 
     id: str
     key: str
@@ -44,7 +44,7 @@ class Batch:
 
 
 class Batches:
-    """The batches of a server. `seconds` is how long one takes; `clock` gives seconds since the epoch."""
+    """The batches of a server. `seconds` is the processing time of one; `clock` gives seconds since the epoch."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
@@ -54,7 +54,7 @@ class Batches:
         self._lock = threading.Lock()
 
     def create(self, body: Mapping[str, Any], key: str, header: str) -> Batch:
-        """Take a batch in. Raises `Rejected` for a shape that the API refuses."""
+        """Create a batch. Raises `Rejected` for a shape that the API refuses."""
         _check(body)
         with self._lock:
             number = next(self._numbers)
@@ -63,7 +63,7 @@ class Batches:
         return batch
 
     def find(self, name: str, key: str, answer: Answer) -> Batch:
-        """A batch as it stands now. Raises `Rejected` where this key has none of that id."""
+        """The current state of a batch. Raises `Rejected` where this key has no batch of that id."""
         batch = self.all.get(name)
         if batch is None or batch.key != key:
             raise Rejected(f"No message batch found for id {name}", status=404)
@@ -76,14 +76,14 @@ class Batches:
             batch.cancelled = self.clock()
 
     def delete(self, batch: Batch) -> dict[str, Any]:
-        """Forget a batch that has ended. Raises `Rejected` for one that has not."""
+        """Delete a batch that has ended. Raises `Rejected` for one that has not."""
         if batch.ended is None:
             raise Rejected("Message batches can only be deleted once they have finished processing")
         del self.all[batch.id]
         return {"id": batch.id, "type": "message_batch_deleted"}
 
     def page(self, query: Mapping[str, list[str]], key: str, answer: Answer) -> dict[str, Any]:
-        """The list of a key's batches, newest first."""
+        """One page of the list of a key's batches, newest first."""
         found = [batch for batch in reversed(self.all.values()) if batch.key == key]
         for batch in found:
             self._process(batch, answer)
@@ -97,7 +97,7 @@ class Batches:
         return {"data": shown, "has_more": len(found) > limit, "first_id": ids[0], "last_id": ids[-1]}
 
     def described(self, batch: Batch, url: str) -> dict[str, Any]:
-        """A batch as the API shows it."""
+        """A batch in the API's form."""
         counts = dict.fromkeys(("processing", "succeeded", "errored", "canceled", "expired"), 0)
         for each in batch.results:
             counts[each["result"]["type"]] += 1
@@ -118,13 +118,13 @@ class Batches:
 
     @staticmethod
     def lines(batch: Batch) -> Iterator[bytes]:
-        """The results, in another order than the requests. Raises `Rejected` before the end."""
+        """The results, in another order than the requests. Raises `Rejected` until the batch has ended."""
         if batch.ended is None:
             raise Rejected("This message batch has no results yet", status=404)
         return (json.dumps(each, ensure_ascii=False).encode() + b"\n" for each in reversed(batch.results))
 
     def _process(self, batch: Batch, answer: Answer) -> None:
-        """Let time have done its work: a part of the requests for a part of the time."""
+        """End a batch whose time is over. One that ends early has results for the same share of its requests."""
         with self._lock:
             now = self.clock()
             ends = batch.created + min(self.seconds, EXPIRES_SECONDS)
@@ -134,15 +134,15 @@ class Batches:
                 return
             share = 1.0 if not self.seconds else (ends - batch.created) / self.seconds
             done = int(len(batch.requests) * share)
-            left = "canceled" if batch.cancelled is not None else "expired"
+            unfinished = "canceled" if batch.cancelled is not None else "expired"
             for at, each in enumerate(batch.requests):
-                result = _result(each["params"], answer) if at < done else {"type": left}
+                result = _result(each["params"], answer) if at < done else {"type": unfinished}
                 batch.results.append({"custom_id": each["custom_id"], "result": result})
             batch.ended = ends
 
 
 def _result(params: Any, answer: Answer) -> dict[str, Any]:
-    """What became of one request: a message at the batch's price, or the error that it would have got."""
+    """The result of one request: a message with the service tier `batch`, or the API's error."""
     try:
         message = dict(answer(params))
     except Rejected as rejected:

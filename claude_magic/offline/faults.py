@@ -1,6 +1,6 @@
-"""How the stand-in is told to fail, and the bodies in which the API says so.
+"""Faults that the stand-in can be told to simulate, and the API's error bodies.
 
-Source of the bodies and statuses: the API's errors page, and `anthropic/_exceptions.py`.
+Source of statuses and bodies: the API's errors page, and `anthropic/_exceptions.py`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _RETRYABLE = frozenset({408, 409, 429})
 
 @dataclass(frozen=True)
 class Fault:
-    """One failure, for one request.
+    """A simulated failure of one request.
 
     | kind | what happens |
     |---|---|
@@ -50,8 +50,8 @@ class Fault:
     | `broken` | an event whose JSON is broken after `after` events |
     | `slow` | `seconds` pass before each event |
 
-    Events are counted as they go out, pings included. `message` replaces the error's own text; `details` are those of
-    the error of a `status`, such as its `error_code`.
+    `after` counts the events sent, pings included. `message` replaces the error's own text; `details` are the `details`
+    of a `status` error, such as its `error_code`.
     """
 
     kind: Kind = "slow"
@@ -65,7 +65,7 @@ class Fault:
 
 
 class Rejected(Exception):
-    """The API says no to a request: an HTTP status, the error's type and message, and its details."""
+    """The API refuses a request: the HTTP status, the error's type (`kind`), message and details."""
 
     def __init__(
         self, message: str, *, status: int = 400, kind: str | None = None, details: Mapping[str, Any] | None = None
@@ -84,7 +84,7 @@ def rejection(fault: Fault) -> Rejected:
 
 
 def error_body(kind: str, message: str, request_id: str, details: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """An error as the API writes it: in a response, and in `event: error`."""
+    """An error in the API's form, as in a response and in `event: error`."""
     error: dict[str, Any] = {"type": kind, "message": message}
     if details is not None:
         error["details"] = dict(details)
@@ -92,16 +92,16 @@ def error_body(kind: str, message: str, request_id: str, details: Mapping[str, A
 
 
 def stream_error_message(fault: Fault) -> str:
-    """What `event: error` says for the fault's error type."""
+    """The message of `event: error` for a fault."""
     known = dict(STATUS_ERRORS.values())
     return fault.message or known.get(fault.error, "Internal server error")
 
 
 def status_of(error: str) -> int:
-    """The HTTP status that goes with an error type; 500 for one that is not known."""
+    """The HTTP status of an error type; 500 for an unknown one."""
     return next((status for status, (kind, _) in STATUS_ERRORS.items() if kind == error), 500)
 
 
 def should_retry(status: int) -> str:
-    """The API's `x-should-retry` header."""
+    """The value of the API's `x-should-retry` header for an HTTP status."""
     return "true" if status in _RETRYABLE or status >= 500 else "false"

@@ -1,4 +1,4 @@
-"""`GET /v1/models`: the table of models in the API's shape (`anthropic/types/model_info.py`)."""
+"""The list of models, `GET /v1/models`, in the API's form (`anthropic/types/model_info.py`)."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from .rules.context_editing import compacts
 from .rules.parameters import known_model
 
 _THINKING_TYPES = ("adaptive", "between_tools", "disabled", "enabled")
-_LISTED = ("active", "deprecated")  # where the query does not say (SDK 2.12, `model_list_params.py`)
+_LISTED = ("active", "deprecated")  # where the query names none (SDK 2.12, `model_list_params.py`)
 _MAX_PAGE = 1000
 _PAGE = 20
 
 
 def entry(model_id: str) -> dict[str, Any]:
-    """One model. Raises the API's 404 for a name that it does not know."""
+    """One model. Raises the API's 404 for an unknown name."""
     return _info(known_model({"model": model_id}), model_id)
 
 
 def page(query: Mapping[str, Sequence[str]]) -> dict[str, Any]:
-    """The models, newest first, by the query's `limit`, `after_id`, `before_id` and `lifecycle`."""
+    """One page of models, newest first, by the query's `limit`, `after_id`, `before_id` and `lifecycle`."""
     lifecycle = query.get("lifecycle", query.get("lifecycle[]", _LISTED))
     found = [_info(model, model.id) for model in MODELS if model.lifecycle in lifecycle]
     ids = [info["id"] for info in found]
@@ -53,7 +53,7 @@ def _info(model: Model, model_id: str) -> dict[str, Any]:
         "type": "model",
         "id": model_id,
         "display_name": " ".join(["Claude", model.line.capitalize(), ".".join(model.id.split("-")[2:])]),
-        "created_at": "1970-01-01T00:00:00Z",  # what the API says where it does not know
+        "created_at": "1970-01-01T00:00:00Z",  # the API's value for an unknown date
         "lifecycle": model.lifecycle,
         "line": model.line,
         "deprecated_at": None,

@@ -1,4 +1,4 @@
-"""The HTTP side: reads requests, answers as the API does, streams, and fails when told to."""
+"""The HTTP server of the stand-in: routes, responses, streams and simulated faults."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..models import Model
 from . import batches, models_list, rules
 from .batches import Batches
 from .faults import Fault, Rejected, error_body, rejection, should_retry, status_of, stream_error_message
-from .replies.answer import Asked, Memory, Script, answer, count
+from .replies.answer import Memory, Request, Script, answer, count
 from .replies.containers import File
 from .replies.message import Message, events
 
@@ -34,12 +34,11 @@ _READ_BYTES = 1 << 16
 class Server:
     """A running stand-in.
 
-    `requests` are the bodies that came to `/v1/messages`, in order, the refused ones included; `replies` the whole
-    messages that it answered with. One of `faults` (`Fault` or `None`) is used up by each of these requests; of
-    `batch_faults`, by each batch that is created, `look_faults` by each that is looked at, or whose results
-    are read. `pace` is in events per second, `None` for as fast as can be.
-    `script` may dictate a reply, its content blocks or a whole `Draft`; where it gives `None`, the stand-in answers
-    itself. `clock` gives seconds, for what the prompt cache still holds.
+    `requests` are the bodies received at `/v1/messages`, in order, also the refused ones; `replies` are the complete
+    messages sent. Each request to `/v1/messages` takes one of `faults` (`Fault`, or `None` for no fault); each creation
+    of a batch one of `batch_faults`; each read of a batch or its results one of `look_faults`. `pace` is in events per
+    second, `None` for no limit. `script` may return a reply, as content blocks or as a `Draft`, or `None` for the
+    stand-in's own. `clock` gives seconds, for the expiry of prompt cache and containers.
     """
 
     def __init__(self, port: int = 0) -> None:
@@ -59,18 +58,23 @@ class Server:
         self._listener = _Listener(("127.0.0.1", port), _Handler)
         self._listener.stand_in = self
         self.url = f"http://127.0.0.1:{self._listener.server_address[1]}"
-        self._thread = threading.Thread(target=self._listener.serve_forever, args=(0.05,), daemon=True)
+        self._thread = threading.Thread(target=self._listen, daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
-        """Stop listening, and break every connection off, the stalled ones too."""
+        """Stop listening, and close all connections, also those that stall."""
         self._stopped.set()
-        self._listener.shutdown()
-        self._listener.server_close()
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", self._listener.server_port)).close()  # wakes the listener at once
         self._thread.join()
+        self._listener.server_close()
         for connection in tuple(self._connections):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
+
+    def _listen(self) -> None:
+        while not self._stopped.is_set():
+            self._listener.handle_request()
 
     def __enter__(self) -> Server:
         return self
@@ -79,21 +83,21 @@ class Server:
         self.stop()
 
     def answer(self, body: dict[str, Any], model: Model, key: str) -> Message:
-        """The whole message for a request that the rules let through."""
-        return answer(Asked(body, model, key, next(self._numbers)), self._memory, self.script)
+        """The complete message for a request that has passed the rules."""
+        return answer(Request(body, model, key, next(self._numbers)), self._memory, self.script)
 
     def file(self, id: str) -> File:
-        """A file that a program made. Raises the API's 404 for one that is not there."""
+        """A file that code execution made. Raises the API's 404 for an unknown id."""
         return self._memory.containers.file(id)
 
     def wait(self, seconds: float) -> None:
-        """Let time pass; no longer than until the server stops."""
+        """Sleep. Raises `ConnectionAbortedError` when the server stops meanwhile."""
         if seconds > 0 and self._stopped.wait(seconds):
             raise ConnectionAbortedError
 
     @contextlib.contextmanager
     def open(self, connection: socket.socket) -> Iterator[None]:
-        """Know of a connection while it lives, so that `stop` can end it."""
+        """Register a connection while it is open, so that `stop` can close it."""
         self._connections.add(connection)
         try:
             yield
@@ -104,18 +108,19 @@ class Server:
 class _Listener(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
+    timeout = 0.5  # seconds between looks whether it is to stop
     request_queue_size = 64
     stand_in: Server
 
     def server_bind(self) -> None:
-        # HTTPServer's own asks the resolver for this machine's name, which can take seconds.
+        # The inherited method resolves this machine's name, which can take seconds.
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = "127.0.0.1", self.server_address[1]
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        pass  # the client went away, or the server stops: neither is worth a traceback in a notebook
+        pass  # the client closed the connection, or the server stops: no traceback in a notebook
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -140,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._respond(self._post)
 
     def _respond(self, route: Callable[[str], None]) -> None:
-        """Answer, whatever happens. A bug in the stand-in is a 500 that says so."""
+        """Route a request and answer it in any case. A bug in the stand-in gives a 500 that says so."""
         seed = f"{id(self.server)}{next(self.server.stand_in._numbers)}"
         self.request_id = "req_offline_" + hashlib.sha256(seed.encode()).hexdigest()[:20]
         try:
@@ -185,7 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise Rejected("Not found", status=404)
 
     def _create_batch(self, raw: bytes) -> None:
-        """Take a batch in. A `cut` comes after it was taken in, and before that is said; the others, before."""
+        """Create a batch. A `cut` fault comes between creation and response, other faults before the creation."""
         stand_in, key = self.server.stand_in, self._key()
         fault = stand_in.batch_faults.popleft() if stand_in.batch_faults else None
         if fault and fault.kind == "close":
@@ -200,23 +205,23 @@ class _Handler(BaseHTTPRequestHandler):
                 self._json(200, stand_in.batches.described(batch, stand_in.url))
 
     def _batch(self, method: str, path: str) -> None:
-        """All that can be asked of batches that are there."""
+        """Answer requests about existing batches: list, read, results, cancel, delete."""
         stand_in, key = self.server.stand_in, self._key()
         kept = stand_in.batches
 
-        def answered(params: Any, header: str = "") -> Message:
+        def answer_request(params: Any, header: str = "") -> Message:
             if not isinstance(params, dict) or params.get("stream") or params.get("speed") == "fast":
                 raise Rejected("stream and speed: not supported in a batch")
             return stand_in.answer(params, rules.check(params, header=header), key)
 
         if path == batches.PATH:
-            self._json(200, kept.page(parse_qs(urlsplit(self.path).query), key, answered))
+            self._json(200, kept.page(parse_qs(urlsplit(self.path).query), key, answer_request))
             return
         fault = stand_in.look_faults.popleft() if stand_in.look_faults and method == "GET" else None
-        if self._fails(fault):
+        if self._fail_before_answer(fault):
             return
         name, _, what = path.removeprefix(f"{batches.PATH}/").partition("/")
-        batch = kept.find(name, key, answered)
+        batch = kept.find(name, key, answer_request)
         if (method, what) == ("GET", "results"):
             self._results(b"".join(kept.lines(batch)), fault)
         elif (method, what) == ("DELETE", ""):
@@ -229,7 +234,7 @@ class _Handler(BaseHTTPRequestHandler):
             raise Rejected("Not found", status=404)
 
     def _results(self, data: bytes, fault: Fault | None) -> None:
-        """The results; by a `cut`, half of them."""
+        """Send the results of a batch; with a `cut` fault, half of them."""
         if not fault:
             self._bytes(data, "application/x-jsonl")
             return
@@ -237,8 +242,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(data[: len(data) // 2])
         self._break_off()
 
-    def _fails(self, fault: Fault | None) -> bool:
-        """Whether a fault took the place of the answer."""
+    def _fail_before_answer(self, fault: Fault | None) -> bool:
+        """Simulate a `close` or `status` fault in place of the answer; whether there was one."""
         if fault and fault.kind == "close":
             self._break_off()
         elif fault and fault.kind == "status":
@@ -252,7 +257,7 @@ class _Handler(BaseHTTPRequestHandler):
         fault = stand_in.faults.popleft() if stand_in.faults else None
         with contextlib.suppress(Rejected):
             stand_in.requests.append(_parsed(raw))
-        if self._fails(fault):
+        if self._fail_before_answer(fault):
             return
         key, body = self._key(), _parsed(raw)
         message = stand_in.answer(body, rules.check(body, header=self._betas), key)
@@ -264,14 +269,16 @@ class _Handler(BaseHTTPRequestHandler):
     def _read(self, most: int = rules.MAX_REQUEST_BYTES) -> bytes:
         length = int(self.headers.get("content-length") or 0)
         if length > most:
-            for _ in range(0, length, _READ_BYTES):  # read to the end, or the client sees a reset, not the answer
+            for _ in range(
+                0, length, _READ_BYTES
+            ):  # read it all, or the client sees a reset connection instead of the answer
                 self.rfile.read(min(_READ_BYTES, length))
                 length -= _READ_BYTES
             raise Rejected("Request exceeds the maximum size", status=413)
         return self.rfile.read(length)
 
     def _key(self) -> str:
-        """The caller's key. Raises the API's 401 without one."""
+        """The caller's key. Raises the API's 401 where it is missing or invalid."""
         bearer = self.headers.get("authorization", "")
         key = self.headers.get("x-api-key") or bearer.removeprefix("Bearer ").strip()
         if not key:
@@ -313,7 +320,7 @@ class _Handler(BaseHTTPRequestHandler):
         return headers
 
     def _whole(self, message: Message, fault: Fault | None) -> None:
-        """The answer to a request without `stream`. Faults that need events happen in the middle of the body."""
+        """Answer a request without `stream`. Faults that need events happen in the middle of the body."""
         stand_in = self.server.stand_in
         kind = fault.kind if fault else None
         if fault and kind == "error":
@@ -356,7 +363,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._chunk(b"")
 
     def _fail(self, fault: Fault, event: Mapping[str, Any]) -> None:
-        """What happens in the place of an event."""
+        """Simulate a fault in place of an event of the stream."""
         whole = _sse(event)
         match fault.kind:
             case "cut":
@@ -383,7 +390,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
 
     def _break_off(self) -> None:
-        """Close the connection in the middle of what it was saying."""
+        """Close the connection without finishing the response."""
         self.close_connection = True
         with contextlib.suppress(OSError):
             self.connection.shutdown(socket.SHUT_RDWR)
@@ -394,7 +401,7 @@ def _sse(event: Mapping[str, Any]) -> bytes:
 
 
 def _parsed(raw: bytes) -> dict[str, Any]:
-    """The request body. Raises the API's 400 for what is not JSON, half a surrogate pair included."""
+    """The parsed request body. Raises the API's 400 for invalid JSON and for lone surrogates."""
     try:
         body = json.loads(raw)
         if b"\\ud" in raw.lower():

@@ -1,1 +1,1 @@
-"""Conversation + content + options → the parameters of the API. Pure: no network, no files, no clock."""
+"""Conversation + content + options → the API's parameters. Pure: no network, no files, no clock."""

@@ -1,6 +1,6 @@
-"""Limits on images, PDF pages and the size of a request, checked before it is sent.
+"""The API's limits on images, PDF pages and request size, checked before a request is sent.
 
-The numbers are those of CLAUDE_API.md §3. Earlier turns, pins and tool results count as well.
+Source of the numbers: CLAUDE_API.md §3. Earlier turns, pins and tool results count as well.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from ..conversation.turns import Block, blocks
 from ..errors import UsageError
 
 MAX_REQUEST_BYTES = 32 * 1024 * 1024
-# Of a model with a context of 1M tokens, and of one with less.
+# For models with a context of 1M tokens, and for those with less.
 MAX_IMAGES, MAX_IMAGES_BELOW_1M = 600, 100
 MAX_PDF_PAGES, MAX_PDF_PAGES_BELOW_1M = 600, 100
 CONTEXT_1M_TOKENS = 1_000_000
-# Of Bedrock and Google; the API's own is 10 MB.
+# On Bedrock and Google Cloud; the API's own limit is 10 MB.
 MAX_CLOUD_IMAGE_BASE64_BYTES = 5_000_000
 MANY_IMAGES = 20
 MAX_SIDE_OF_MANY_PIXELS = 2_000
-# How many of the largest parts are named where a request is too large, and from which size on.
+# A message about a request that is too large names so many of its parts, of that size or more.
 NAMED_PARTS = 3
 MIN_NAMED_BYTES = 100_000
-LESS = "Send less, smaller or fewer of them; %claude_reset starts over, --once asks without the conversation."
+SEND_LESS = "Send less, smaller or fewer of them; %claude_reset starts over, --once asks without the conversation."
 
 
 def check(params: Mapping[str, Any], only_bytes: str | None = None) -> None:
-    """Raise `UsageError` where a request holds more than the API takes. Nothing was sent.
+    """Raise `UsageError` for a request beyond the API's limits.
 
-    `only_bytes` says, in a sentence, that the provider takes no addresses of images and documents, and only smaller
-    images; `None` where it takes them.
+    `only_bytes` is a sentence that says that the provider takes no URLs of images and documents, for a provider that
+    also has the smaller limit on images; `None` for any other.
     """
-    held = [block for message in params["messages"] for block in _with_inner(blocks(message))]
+    held = [block for message in params["messages"] for block in _with_nested(blocks(message))]
     if not any(block["type"] in ("image", "document") for block in held) and _is_small(params):
         return
     row = models.lookup(str(params.get("model")))
@@ -51,7 +51,7 @@ def check(params: Mapping[str, Any], only_bytes: str | None = None) -> None:
     _check_size(params, held)
 
 
-def _with_inner(content: Iterable[Block]) -> Iterator[Block]:
+def _with_nested(content: Iterable[Block]) -> Iterator[Block]:
     for block in content:
         yield block
         inner = block.get("content")
@@ -60,7 +60,7 @@ def _with_inner(content: Iterable[Block]) -> Iterator[Block]:
 
 
 def _is_small(params: Mapping[str, Any]) -> bool:
-    """Whether there is so little text that nobody needs to measure it."""
+    """Whether the text is so short that its size in bytes need not be measured."""
     texts = (block.get("text") for message in params["messages"] for block in blocks(message))
     return sum(len(text) for text in texts if isinstance(text, str)) < MAX_REQUEST_BYTES // 8
 
@@ -87,13 +87,13 @@ def _check_cloud(held: list[Block], only_bytes: str) -> None:
             )
 
 
-def _check_images(held: list[Block], most: int) -> None:
+def _check_images(held: list[Block], limit: int) -> None:
     images = _images(held)
-    if len(images) > most:
+    if len(images) > limit:
         raise UsageError(
-            f"There are {len(images):,} images with all that goes along, and the model takes {most} at most. "
+            f"There are {len(images):,} images with all that goes along, and the model takes {limit} at most. "
             "Nothing was sent.",
-            advice=LESS,
+            advice=SEND_LESS,
         )
     if len(images) <= MANY_IMAGES:
         return
@@ -102,24 +102,24 @@ def _check_images(held: list[Block], most: int) -> None:
         raise UsageError(
             f"Among more than {MANY_IMAGES} images none may have more than {MAX_SIDE_OF_MANY_PIXELS:,} pixels a side, "
             f"and one has {max(large):,}. Nothing was sent.",
-            advice=LESS,
+            advice=SEND_LESS,
         )
 
 
-def _check_pages(held: list[Block], most: int) -> None:
+def _check_pages(held: list[Block], limit: int) -> None:
     pages = {}
     for number, block in enumerate(held):
         data = _source(block).get("data")
         if block["type"] == "document" and _source(block).get("type") == "base64" and isinstance(data, str):
             pages[number] = _pages(data) or 0
     total = sum(pages.values())
-    if total > most:
+    if total > limit:
         named = ", ".join(f"{held[number].get('title') or 'a PDF'} ({count:,})" for number, count in pages.items())
         raise UsageError(
-            f"The PDFs have {total:,} pages with all that goes along, and the model takes {most} at most: {named}. "
+            f"The PDFs have {total:,} pages with all that goes along, and the model takes {limit} at most: {named}. "
             "Nothing was sent.",
             advice="Send only the pages that matter, or take a model with a context of 1M tokens."
-            if most < MAX_PDF_PAGES
+            if limit < MAX_PDF_PAGES
             else "Send only the pages that matter.",
         )
 
@@ -133,7 +133,7 @@ def _check_size(params: Mapping[str, Any], held: list[Block]) -> None:
     raise UsageError(
         f"The request has {_megabytes(size)} with all that goes along, and the API takes 32 MB at most. Nothing was "
         "sent.",
-        advice=f"The largest: {named}. {LESS}" if named else LESS,
+        advice=f"The largest: {named}. {SEND_LESS}" if named else SEND_LESS,
     )
 
 
@@ -143,7 +143,7 @@ def _name(block: Block) -> str:
 
 
 def _bytes(value: Any) -> int:
-    """As many bytes as the SDK sends of it."""
+    """The length in bytes of a value's JSON, as the SDK sends it."""
     return byte_length(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
@@ -151,10 +151,10 @@ def _megabytes(size: int) -> str:
     return f"{size / 1024**2:.1f} MB"
 
 
-# A conversation is checked again with each question: what does not change is not looked at again.
+# Cached, since each question sends the earlier ones again.
 @functools.lru_cache(maxsize=64)
 def _pages(data: str) -> int | None:
-    """The pages of a PDF in base64; `None` where they are not known."""
+    """The number of pages of a PDF in base64; `None` if it is not known."""
     try:
         return pdf.look(base64.b64decode(data)).pages
     except ValueError:
@@ -168,7 +168,7 @@ def _side_pixels(data: str) -> int:
     try:
         with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
             return max(picture.size)
-    except Exception:  # each of Pillow's decoders fails in its own way; the API will say
+    except Exception:  # each of Pillow's decoders fails in its own way; the API says what is wrong
         return 0
 
 

@@ -1,4 +1,4 @@
-"""Options → the API's parameters other than the messages, by what the model takes; and the beta headers they need."""
+"""Options → the API's parameters besides the messages, checked against the model; and the beta headers they need."""
 
 from __future__ import annotations
 
@@ -11,25 +11,28 @@ from ..errors import UsageError
 from ..options import Options
 from . import server_tools
 
-# The edits of a conversation that have the API summarise it, and leave out old results of tools or old thinking.
+# Types of context edits: summarise the conversation, clear old tool results, clear old thinking.
 COMPACT = "compact_20260112"
 CLEAR_TOOL_USES = "clear_tool_uses_20250919"
 CLEAR_THINKING = "clear_thinking_20251015"
-# Which parameters the API knows only with a beta header (CLAUDE_API.md §0, §6).
+# Beta headers (CLAUDE_API.md §0, §6).
 COMPACTS_AT_THRESHOLD = "compact-2026-01-12"
 EDITS_CONTEXT = "context-management-2025-06-27"
 COMPACTS_ON_DEMAND = "compact-2026-09-04"
 FAST = "fast-mode-2026-02-01"
-# From which version on a model takes `speed` without that header, and which it needs for these parameters at all
-# (the SDK's `message_create_params.py`, and `offline/parameters.py`, which is as strict as the documentation).
-WITHOUT_HEADER = (5, 2)
-SINCE = (4, 6)
+# The first model version that takes `speed` without a beta header, and the first that takes `inference_geo` and
+# compaction at all (the SDK's `message_create_params.py`; `offline/rules/parameters.py` checks the same).
+FIRST_WITHOUT_HEADER = (5, 2)
+FIRST_VERSION = (4, 6)
 
 
 def settings_of(
     options: Options, model: models.Model | None, schema: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """All parameters but model, max_tokens and messages; those that are not asked for are left out."""
+    """All parameters but `model`, `max_tokens` and `messages`, without those that are unset.
+
+    Raises `UsageError` for options that the model does not take.
+    """
     if model is not None and options.max_tokens > model.max_output:
         raise UsageError(
             f"{options.model} replies with at most {model.max_output:,} tokens, not {options.max_tokens:,}.",
@@ -54,35 +57,35 @@ def settings_of(
 
 
 def with_extra(params: Mapping[str, Any], extra: Mapping[str, Any], options: Options) -> dict[str, Any]:
-    """A request's parameters with those of `ClaudeMagic.extra_body`, which go before what is sent unasked.
+    """A request's parameters with those of `ClaudeMagic.extra_body`, which replace defaults of ours.
 
-    Raises `UsageError` where they would silently replace what an option of the cell asks for.
+    Raises `UsageError` if they would replace what an option of the cell sets.
     """
-    unasked = settings_of(Options(model=options.model, max_tokens=options.max_tokens), models.lookup(options.model))
-    unasked["container"] = params.get("container")
-    both = [name for name in extra if name in params and params[name] not in (unasked.get(name), extra[name])]
-    if both:
+    defaults = settings_of(Options(model=options.model, max_tokens=options.max_tokens), models.lookup(options.model))
+    defaults["container"] = params.get("container")
+    clashes = [name for name in extra if name in params and params[name] not in (defaults.get(name), extra[name])]
+    if clashes:
         raise UsageError(
-            f"ClaudeMagic.extra_body sets {', '.join(both)}, and so does an option of this cell. Nothing was sent.",
+            f"ClaudeMagic.extra_body sets {', '.join(clashes)}, and so does an option of this cell. Nothing was sent.",
             advice="Leave out the option, or take it out of %config ClaudeMagic.extra_body.",
         )
     return {**params, **extra}
 
 
 def _thinking(options: Options, model: models.Model | None) -> dict[str, Any] | None:
-    """The `thinking` parameter. Unset, it only asks for what the model thinks anyway to be shown."""
+    """The `thinking` parameter. Without the option it only asks for a summary of the model's default thinking."""
     wanted = options.thinking
     if wanted is None:
         return {"type": "adaptive", "display": "summarized"} if model and model.thinks else None
     kind = wanted if not wanted[0].isdigit() else "enabled"
     if model is not None and kind not in model.thinking:
-        raise UsageError(f"{options.model} does not take --thinking {wanted}.", advice=_instead(model, kind))
+        raise UsageError(f"{options.model} does not take --thinking {wanted}.", advice=_alternatives(model, kind))
     if kind == "enabled":
         return _budget(int(wanted), options)
     return {"type": kind, "display": "summarized"} if kind == "adaptive" else {"type": kind}
 
 
-def _instead(model: models.Model, kind: str) -> str:
+def _alternatives(model: models.Model, kind: str) -> str:
     others = ", ".join("a number of tokens" if each == "enabled" else each for each in model.thinking)
     how = " How much it thinks is set with --effort." if kind == "enabled" else ""
     return f"It takes: {others}.{how}"
@@ -127,14 +130,14 @@ def _effort(options: Options, model: models.Model | None, thinking: dict[str, An
 
 
 def _cache_control(options: Options) -> dict[str, Any] | None:
-    """Nothing of a question that is asked once is read again."""
+    """The `cache_control` parameter; `None` with `--once`, since nothing of that question is sent again."""
     if options.once or options.cache == "off":
         return None
     return {"type": "ephemeral", "ttl": "1h"} if options.cache == "1h" else {"type": "ephemeral"}
 
 
 def _context_management(options: Options, model: models.Model | None) -> dict[str, Any] | None:
-    """Which edits the API makes, and from how many tokens on, where that is not left to it."""
+    """The `context_management` parameter: the API's edits, each with its trigger in tokens unless it is automatic."""
     clears = _edit(CLEAR_TOOL_USES, options.clear_tools)
     compacts = _since(model, "--compact", _edit(COMPACT, options.compact))
     edits = [edit for edit in (clears, compacts) if edit is not None]
@@ -148,8 +151,8 @@ def _edit(kind: str, when: str | None) -> dict[str, Any] | None:
 
 
 def _since(model: models.Model | None, flag: str, value: Any) -> Any:
-    """A parameter that older models do not take."""
-    if value is not None and model is not None and model.version < SINCE:
+    """The value of a parameter that models before `FIRST_VERSION` do not take. Raises `UsageError` for those."""
+    if value is not None and model is not None and model.version < FIRST_VERSION:
         raise UsageError(f"{model.id} does not take {flag}.", advice="Models from 4.6 on do.")
     return value
 
@@ -163,16 +166,16 @@ def _speed(options: Options, model: models.Model | None) -> str | None:
 
 def _bare_version(model_id: str) -> tuple[int, ...]:
     model = models.lookup(model_id)
-    return model.version if model else WITHOUT_HEADER
+    return model.version if model else FIRST_WITHOUT_HEADER
 
 
 def betas(params: Mapping[str, Any]) -> tuple[str, ...]:
-    """What the API wants in its `anthropic-beta` header for these parameters."""
+    """The values of the `anthropic-beta` header that a request needs."""
     return betas_after(betas_of(params.get("messages", ())), params)
 
 
 def betas_of(messages: Iterable[Message]) -> set[str]:
-    """What messages want in that header."""
+    """The values of the `anthropic-beta` header that messages need."""
     needed = set()
     for block in (block for message in messages for block in blocks(message)):
         if block["type"] == "compaction":
@@ -183,9 +186,9 @@ def betas_of(messages: Iterable[Message]) -> set[str]:
 
 
 def betas_after(messages: Set[str], params: Mapping[str, Any]) -> tuple[str, ...]:
-    """What the header is to say where the messages want that much, and the other parameters are these."""
+    """The values of the `anthropic-beta` header: those that the messages need, and those of the other parameters."""
     edits = {edit.get("type") for edit in (params.get("context_management") or {}).get("edits", ())}
-    is_fast = "speed" in params and _bare_version(str(params.get("model"))) < WITHOUT_HEADER
+    is_fast = "speed" in params and _bare_version(str(params.get("model"))) < FIRST_WITHOUT_HEADER
     needed = {
         COMPACTS_ON_DEMAND: "compaction" in params,
         COMPACTS_AT_THRESHOLD: COMPACT in edits,

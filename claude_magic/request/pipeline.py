@@ -1,8 +1,8 @@
-"""From the bare request to the one that is sent: a list of pure steps, each a request in and a request out.
+"""The steps from a built request to the one that is sent: pure functions from request to request.
 
-    build → container → spelled model → extra body → limits → diagnostics
+    build → features → container → model's spelling → extra body → limits → diagnostics
 
-A new thing that every request needs is a function here and a place in `STEPS`.
+To add a step that every request takes, write a function and put it into `STEPS`.
 """
 
 from __future__ import annotations
@@ -18,93 +18,98 @@ from . import limits, parameters, server_tools
 from .build import TTL_SECONDS, Request, messages_to_send
 
 
-def _takes_all(feature: str) -> str | None:
+def _lacks_nothing(feature: str) -> str | None:
     return None
 
 
 @dataclass(frozen=True)
 class Target:
-    """Where a request goes: what it has to know of the provider, the reader's additions, and the time.
+    """The target of a request: provider, `ClaudeMagic.extra_body`, and time.
 
-    `model` is the id as the provider spells it; `lacks` says in a sentence what the provider does not have of a
-    feature, `None` where it has it. `now` is in seconds since the epoch.
+    `model` is the model's id as the provider spells it. `lacks` takes one of `providers.FEATURES`, and returns a
+    sentence that the provider lacks it, or `None`. `now` is in seconds since the epoch.
     """
 
     model: str
-    lacks: Callable[[str], str | None] = _takes_all
+    lacks: Callable[[str], str | None] = _lacks_nothing
     extra_body: Mapping[str, Any] = field(default_factory=dict)
     now: float = 0.0
 
 
 @dataclass(frozen=True)
 class _Context:
-    """What the steps look at, and do not change."""
+    """The input that all steps share."""
 
     history: Conversation
     options: Options
     target: Target
 
 
-def complete(asked: Request, history: Conversation, options: Options, target: Target) -> Request:
-    """The request as it is sent to a target. Raises `UsageError` where it cannot be."""
+def complete(request: Request, history: Conversation, options: Options, target: Target) -> Request:
+    """Complete a built request for its target. Raises `UsageError` if it cannot be sent there."""
     context = _Context(history, options, target)
     for step in STEPS:
-        asked = step(asked, context)
-    return asked
+        request = step(request, context)
+    return request
 
 
-def in_container(asked: Request, history: Conversation, now: float) -> Request:
-    """The request in the container in which the last code ran, while that lives. `now` is in seconds since the
-    epoch."""
-    container, note = server_tools.container(history.turns, asked.params.get("tools", ()), now)
+def in_container(request: Request, history: Conversation, now: float) -> Request:
+    """The request with the `container` of the last code execution, unless that has expired.
+
+    `now` is in seconds since the epoch.
+    """
+    container, note = server_tools.container(history.turns, request.params.get("tools", ()), now)
     if container:
-        return replace(asked, params={**asked.params, "container": container})
-    return replace(asked, notes=(*asked.notes, note)) if note else asked
+        return replace(request, params={**request.params, "container": container})
+    return replace(request, notes=(*request.notes, note)) if note else request
 
 
-def diagnosed(asked: Request, history: Conversation, now: float) -> Request:
-    """The request with the question why the cache was missed, where a hit is to be expected: the last reply is of the
-    same model, and not older than the cache keeps. `now` is in seconds since the epoch."""
-    control = asked.params.get("cache_control")
+def diagnosed(request: Request, history: Conversation, now: float) -> Request:
+    """The request with `diagnostics`, which asks for the reason of a cache miss, if a hit is to be expected.
+
+    It is where the last reply is of the same model, and younger than the cache's TTL. `now` is in seconds since the
+    epoch.
+    """
+    control = request.params.get("cache_control")
     before = next((turn for turn in reversed(history.turns) if messages_to_send(turn)), None)
-    if control is None or before is None or before.params.get("model") != asked.params["model"]:
-        return asked
+    if control is None or before is None or before.params.get("model") != request.params["model"]:
+        return request
     last = before.calls[-1]
     if last.message_id is None or last.replayed:
-        return asked
+        return request
     if now - last.started - last.seconds > TTL_SECONDS[control.get("ttl", "5m")]:
-        return asked
-    return replace(asked, params={**asked.params, "diagnostics": {"previous_message_id": last.message_id}})
+        return request
+    return replace(request, params={**request.params, "diagnostics": {"previous_message_id": last.message_id}})
 
 
-def _with_features_of_the_provider(asked: Request, context: _Context) -> Request:
-    for feature in server_tools.needs(asked.params.get("tools", ())):
+def _with_features_of_the_provider(request: Request, context: _Context) -> Request:
+    for feature in server_tools.needs(request.params.get("tools", ())):
         if lacking := context.target.lacks(feature):
             raise UsageError(lacking, advice="Nothing was sent.")
-    return asked
+    return request
 
 
-def _in_container(asked: Request, context: _Context) -> Request:
-    return in_container(asked, context.history, context.target.now)
+def _in_container(request: Request, context: _Context) -> Request:
+    return in_container(request, context.history, context.target.now)
 
 
-def _with_spelled_model(asked: Request, context: _Context) -> Request:
-    return replace(asked, params={**asked.params, "model": context.target.model})
+def _with_spelled_model(request: Request, context: _Context) -> Request:
+    return replace(request, params={**request.params, "model": context.target.model})
 
 
-def _with_extra_body(asked: Request, context: _Context) -> Request:
-    params = parameters.with_extra(asked.params, context.target.extra_body, context.options)
-    return replace(asked, params=params)
+def _with_extra_body(request: Request, context: _Context) -> Request:
+    params = parameters.with_extra(request.params, context.target.extra_body, context.options)
+    return replace(request, params=params)
 
 
-def _within_limits(asked: Request, context: _Context) -> Request:
-    limits.check(asked.params, context.target.lacks("urls"))
-    return asked
+def _within_limits(request: Request, context: _Context) -> Request:
+    limits.check(request.params, context.target.lacks("urls"))
+    return request
 
 
-def _diagnosed(asked: Request, context: _Context) -> Request:
+def _diagnosed(request: Request, context: _Context) -> Request:
     is_known = context.target.lacks("diagnostics") is None
-    return diagnosed(asked, context.history, context.target.now) if is_known else asked
+    return diagnosed(request, context.history, context.target.now) if is_known else request
 
 
 STEPS: tuple[Callable[[Request, _Context], Request], ...] = (

@@ -1,7 +1,7 @@
-"""Tools that run on the API's servers: options → `tools` and `mcp_servers`, and the container to continue in.
+"""Server tools: options → `tools` and `mcp_servers`, and the container in which code execution continues.
 
-Versions and rules: CLAUDE_API.md §10 and the SDK's `*_tool_2026*_param.py`. The token of an MCP server is not part of
-a request: the client adds it when it sends (`client/settings.py`).
+Source of versions and rules: CLAUDE_API.md §10 and the SDK's `*_tool_2026*_param.py`. The token of an MCP server is not
+part of a request: the client adds it when it sends (`client/settings.py`).
 """
 
 from __future__ import annotations
@@ -21,46 +21,46 @@ SEARCH = {"type": "web_search_20260318", "name": "web_search"}
 FETCH = {"type": "web_fetch_20260318", "name": "web_fetch"}
 CODE = {"type": "code_execution_20260521", "name": "code_execution"}
 MCP_BETA = "mcp-client-2025-11-20"
-# From which version on a model sifts what it finds by code of its own, which is the web tools' default; older ones
-# are to call them directly, or get a 400 (the web search tool's page, "dynamic filtering").
-SIFTING_SINCE = (4, 6)
-# A container that is about to expire could be gone when Claude gets to use it.
+# The first model version that filters web results by code of its own, the default of the web tools. Older models need
+# `allowed_callers: ["direct"]`, or the API answers 400 (the web search tool's page, "dynamic filtering").
+FILTERING_SINCE = (4, 6)
+# A container that expires within this time could be gone by the time Claude uses it.
 MARGIN_SECONDS = 30
 _HOSTED = ("web_search_", "web_fetch_", "code_execution_", "mcp_toolset", "tool_search_", "advisor_")
 EXPIRED = "a new container: the last one expired, and its files are gone"
-_NOT_A_NAME = ("mcp", "www", "api", "server")
+_GENERIC_LABELS = ("mcp", "www", "api", "server")
 
 
 def tools(options: Options, model: Model | None) -> list[dict[str, Any]]:
-    """The server tools that the options ask for. Raises `UsageError` where the model takes none."""
+    """Definitions of the server tools that the options ask for. Raises `UsageError` if the model takes none."""
     wanted = {"--web-search": options.web_search, "--web-fetch": options.web_fetch, "--mcp": options.mcp}
     given = [flag for flag, asked in {**wanted, "--code-execution": options.code_execution}.items() if asked]
     if given and model is not None and "server_tools" not in model.capabilities:
         raise UsageError(f"{model.id} does not take {given[0]}.")
     found: list[dict[str, Any]] = []
     if options.web_search:
-        found.append(_of_the_web(SEARCH, options, model))
+        found.append(_web_tool(SEARCH, options, model))
     if options.web_fetch:
         cited = {"citations": {"enabled": True}} if options.citations else {}
-        found.append({**_of_the_web(FETCH, options, model), **cited})
+        found.append({**_web_tool(FETCH, options, model), **cited})
     if options.code_execution:
         found.append(dict(CODE))
     return [*found, *({"type": "mcp_toolset", "mcp_server_name": each["name"]} for each in mcp_servers(options.mcp))]
 
 
-def _of_the_web(tool: Mapping[str, Any], options: Options, model: Model | None) -> dict[str, Any]:
+def _web_tool(tool: Mapping[str, Any], options: Options, model: Model | None) -> dict[str, Any]:
     limits: dict[str, Any] = dict(tool)
     if options.web_domains:
         limits["allowed_domains"] = options.web_domains.split(",")
     if options.web_max_uses:
         limits["max_uses"] = options.web_max_uses
-    if model is not None and model.version < SIFTING_SINCE:
+    if model is not None and model.version < FILTERING_SINCE:
         limits["allowed_callers"] = ["direct"]
     return limits
 
 
 def mcp_servers(urls: Iterable[str]) -> list[dict[str, Any]]:
-    """The `mcp_servers` parameter: each URL with a name made of its host."""
+    """The `mcp_servers` parameter: each URL with a distinct name made of its host."""
     found: dict[str, dict[str, Any]] = {}
     for url in dict.fromkeys(urls):
         plain = name = _name(url)
@@ -73,29 +73,29 @@ def mcp_servers(urls: Iterable[str]) -> list[dict[str, Any]]:
 
 
 def _name(url: str) -> str:
-    """`https://mcp.deepwiki.com/mcp` is `deepwiki`."""
+    """The name of an MCP server: `deepwiki` for `https://mcp.deepwiki.com/mcp`."""
     labels = (urlsplit(url).hostname or "").split(".")
-    telling = [label for label in labels[:-1] if label not in _NOT_A_NAME]
-    return re.sub(r"[^A-Za-z0-9_-]", "_", (telling or labels)[-1]) or "mcp"
+    distinctive = [label for label in labels[:-1] if label not in _GENERIC_LABELS]
+    return re.sub(r"[^A-Za-z0-9_-]", "_", (distinctive or labels)[-1]) or "mcp"
 
 
 def is_hosted(tool: Mapping[str, Any]) -> bool:
-    """Whether a definition is of a tool that runs on the API's servers."""
+    """Whether a tool definition is that of a server tool."""
     return str(tool.get("type") or "").startswith(_HOSTED)
 
 
-def needs(asked: Iterable[Mapping[str, Any]]) -> list[str]:
-    """Of `providers.FEATURES`, those that these tools need."""
-    kinds = {str(tool.get("type") or "").rpartition("_")[0]: tool for tool in asked}
+def needs(definitions: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The `providers.FEATURES` that these tools need."""
+    kinds = {str(tool.get("type") or "").rpartition("_")[0]: tool for tool in definitions}
     return [kind for kind in ("web_search", "web_fetch", "code_execution", "mcp") if kind in kinds]
 
 
-def container(turns: Sequence[Turn], asked: Iterable[Mapping[str, Any]], now: float) -> tuple[str | None, str]:
-    """The container in which code goes on running, and a note where the last one is gone.
+def container(turns: Sequence[Turn], definitions: Iterable[Mapping[str, Any]], now: float) -> tuple[str | None, str]:
+    """The id of the container in which code execution continues, and a note if the last one has expired.
 
-    `now` is in seconds since the epoch. Nothing, where no tool of the request runs code.
+    `None` and no note if no tool of the request runs code. `now` is in seconds since the epoch.
     """
-    if not any(_runs_code(tool) for tool in asked):
+    if not any(_runs_code(tool) for tool in definitions):
         return None, ""
     last = next((call.container for turn in reversed(turns) for call in reversed(turn.calls) if call.container), None)
     if last is None:
@@ -113,7 +113,7 @@ def _runs_code(tool: Mapping[str, Any]) -> bool:
 
 
 def _ends(last: Mapping[str, Any]) -> float:
-    """When a container expires, in seconds since the epoch; long ago, where that is not readable."""
+    """The time at which a container expires, in seconds since the epoch; 0 if it is unreadable."""
     try:
         return datetime.fromisoformat(str(last.get("expires_at")).replace("Z", "+00:00")).timestamp()
     except (ValueError, OverflowError):

@@ -1,1 +1,1 @@
-"""The conversations of this kernel, and a question with its answer under way."""
+"""The conversations of this kernel: a question, its answer under way, replay, comparison, restore."""

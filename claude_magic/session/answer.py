@@ -1,4 +1,4 @@
-"""A reply under way: streamed, journaled, resumed after pauses and tool calls, stopped at the budget; and its turn."""
+"""A reply under way: streamed, journaled, continued after pauses and tool calls, stopped at the budget."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from ..request.parameters import CLEAR_THINKING, CLEAR_TOOL_USES
 from ..tools.calls import ToolCalls
 from . import container_files
 
-# How often a reply that pauses (`pause_turn`: its server tools take long) is asked to go on.
+# How often a reply that pauses (stop reason `pause_turn`, when server tools take long) is continued.
 MAX_PAUSES = 10
-# The usage does not say how long code ran, nor how much of it is free (CLAUDE_API.md §8).
+# The usage has neither the time that code ran nor the free part of it (CLAUDE_API.md §8).
 UNPRICED = "the container's time is not in the cost"
 REPEATED = "The API sent a reply again that it had sent: its tools were not run twice."
 THINKING_LEFT_OUT = "earlier thinking left out: the API refused it"
 
 
 class Answer:
-    """A reply with the calls that it takes, as it comes.
+    """A reply under way, over all API calls that it takes.
 
-    `draft` is the turn that it will make, with only the prompt. `budget` is what it may cost at most; `None` where
-    there is none. `made` is the turn that came of it.
+    `draft` is its turn so far, with only the prompt; `turn` is its finished turn, `None` before `conclude`. `budget` is
+    the limit of its cost; `None` for no limit.
     """
 
     def __init__(
@@ -55,10 +55,10 @@ class Answer:
     ) -> None:
         self.accumulator = Accumulator()
         self.draft = draft
-        self.made: Turn | None = None
-        self.unbound = False  # whether the API refused earlier thinking
+        self.turn: Turn | None = None
+        self.thinking_refused = False  # whether the API refused thinking of earlier turns
         self.calls: list[Call] = []
-        self.files: tuple[Block, ...] = ()  # that Claude's code made
+        self.files: tuple[Block, ...] = ()  # made by Claude's code
         self.notes: list[str] = []
         self._began = time.time()
         self._client = client
@@ -67,43 +67,46 @@ class Answer:
         self._writer = writer
         self._budget = budget
         self._tools = tools or ToolCalls()
-        self._done: tuple[Block, ...] = ()  # the exchange up to the last result of a tool: it is never begun anew
+        self._done: tuple[Block, ...] = ()  # the exchange up to the last tool result: never asked for again
         self._without_thinking = False
-        self._earlier: Accumulator | None = None  # what there was before this request went on with it
-        self._limit: int | None = None  # characters that the budget allows
+        self._earlier: Accumulator | None = None  # the reply before the current request, which continues it
+        self._limit: int | None = None  # the characters that the budget allows
 
     @property
     def reply(self) -> Reply:
-        """What has arrived."""
+        """The reply as received so far."""
         return self.accumulator.reply()
 
-    def ask(self, asked: Request, unbound: Callable[[], Request]) -> ClaudeError | None:
-        """`stream`, and once more without earlier thinking where the API refuses that: it is of another account, or
-        there is a rule that we do not know; a conversation can always go on. `unbound` makes that request. The same
-        in a new container, where the last one is gone."""
-        failure = self.stream(asked)
+    def ask(self, request: Request, without_thinking: Callable[[], Request]) -> ClaudeError | None:
+        """Stream the reply to a request. Returns the failure, if any.
+
+        The request is sent once more if the API refuses the thinking of earlier turns (it is of another account, or by
+        a rule that we do not know): without that thinking, as `without_thinking` builds it, so that a conversation can
+        always go on. Likewise if its container is gone: in a new one.
+        """
+        failure = self.stream(request)
         if self._done:
             return failure
-        if "container" in asked.params and isinstance(failure, APIError) and "container" in failure.message.lower():
-            params = {name: value for name, value in asked.params.items() if name != "container"}
-            return self.again(dataclasses.replace(asked, params=params), server_tools.EXPIRED)
+        if "container" in request.params and isinstance(failure, APIError) and "container" in failure.message.lower():
+            params = {name: value for name, value in request.params.items() if name != "container"}
+            return self.ask_again(dataclasses.replace(request, params=params), server_tools.EXPIRED)
         if not isinstance(failure, ThinkingRefusedError):
             return failure
-        self.unbound = True
-        return self.again(unbound(), THINKING_LEFT_OUT)
+        self.thinking_refused = True
+        return self.ask_again(without_thinking(), THINKING_LEFT_OUT)
 
-    def again(self, asked: Request, note: str) -> ClaudeError | None:
-        """`stream` the same question, put in another way; the note says in which."""
+    def ask_again(self, request: Request, note: str) -> ClaudeError | None:
+        """Stream the reply to another form of the same question, which `note` describes to the reader."""
         notes = (*self.draft.notes, note)
-        self.draft = dataclasses.replace(self.draft, prefix=asked.prefix, params=asked.settings, notes=notes)
+        self.draft = dataclasses.replace(self.draft, prefix=request.prefix, params=request.settings, notes=notes)
         if self._writer is not None:
             self._writer.redraft(self.draft)
-        return self.stream(asked)
+        return self.stream(request)
 
     def conclude(self, continues: Turn | None = None) -> Turn:
-        """The turn that came of it, with what had arrived where the connection is still silent.
+        """The finished turn, with the reply as received so far.
 
-        `continues` is a turn that was cut off, whose blocks are at the front of this reply.
+        `continues` is a turn that was cut off, whose blocks are the first of this reply.
         """
         reply, before = self.reply, continues.calls if continues else ()
         if continues is not None:
@@ -114,71 +117,73 @@ class Answer:
             notes = (*notes, left)
         if self._writer is not None and self._writer.failed:
             notes = (*notes, self._writer.failed)
-        self.made = concluded(dataclasses.replace(self.draft, notes=notes, made=self.files), reply, *before, *calls)
+        self.turn = concluded(dataclasses.replace(self.draft, notes=notes, made=self.files), reply, *before, *calls)
         if self._writer is not None:
-            self._writer.end(self.made)
-        return self.made
+            self._writer.end(self.turn)
+        return self.turn
 
     def close(self) -> None:
-        """Nothing more comes."""
+        """Close the journal's file."""
         if self._writer is not None:
             self._writer.close()
 
-    def stream(self, asked: Request, before: Sequence[Block] = ()) -> ClaudeError | None:
-        """Ask, and have a reply go on that pauses or calls tools. Returns what went wrong.
+    def stream(self, request: Request, before: Sequence[Block] = ()) -> ClaudeError | None:
+        """Stream a reply, continued after pauses and tool calls. Returns the failure, if any.
 
-        `before` are the blocks of a reply that was cut off, and that this one continues.
+        `before` are the blocks of a reply that was cut off, which this one continues.
         """
         self.accumulator, self._earlier = Accumulator([*before, *self._done]), None
         try:
-            return self._rounds(asked, before)
+            return self._rounds(request, before)
         except KeyboardInterrupt:
             with uninterrupted(swallow=True):
                 if self._earlier is not None:
-                    self._brought_nothing(self._earlier)
+                    self._added_nothing(self._earlier)
         return ReplyInterrupted("The reply was interrupted.")
 
-    def _rounds(self, asked: Request, before: Sequence[Block]) -> ClaudeError | None:
-        """Request after request, until nothing is left to go on with."""
-        settings = dataclasses.replace(self._settings, betas=(*self._settings.betas, *asked.betas))
-        params = {**asked.params, "messages": build.messages_so_far(asked, self._done)}
+    def _rounds(self, request: Request, before: Sequence[Block]) -> ClaudeError | None:
+        """Send requests until the reply is complete. Returns the failure, if any."""
+        settings = dataclasses.replace(self._settings, betas=(*self._settings.betas, *request.betas))
+        params = {**request.params, "messages": build.messages_so_far(request, self._done)}
         pauses = 0
         while True:
-            failure = self._once(params, settings)
+            failure = self._send(params, settings)
             if isinstance(failure, ThinkingRefusedError) and self._done and not self._without_thinking:
-                params = self._forget_thinking(params)
+                params = self._drop_thinking(params)
                 continue
-            if self._earlier is not None and self._brought_nothing(self._earlier):
+            if self._earlier is not None and self._added_nothing(self._earlier):
                 return failure or (StreamError(REPEATED) if self._done else None)
             reason = self.reply.stop_reason if failure is None else None
             pauses += reason == "pause_turn"
             calls = open_calls(self.reply.content) if reason == "tool_use" and self._tools.definitions else []
             if not calls and (reason != "pause_turn" or pauses > MAX_PAUSES):
                 if failure is None:
-                    self._look_at_files(self.reply, settings)
+                    self._fetch_files(self.reply, settings)
                 return failure
-            if calls and (failure := self._use_tools(calls, len(before))):
+            if calls and (failure := self._run_tools(calls, len(before))):
                 return failure
-            params = self._going_on(asked, params, self.reply.content[len(before) :])
-            if calls and (failure := self._over_budget(asked, params, settings)):
+            params = self._continuation(request, params, self.reply.content[len(before) :])
+            if calls and (failure := self._over_budget(request, params, settings)):
                 return failure
             self._earlier, self.accumulator = self.accumulator, Accumulator(self.reply.content)
             self._fold(GOES_ON)
 
-    def _brought_nothing(self, earlier: Accumulator) -> bool:
-        """Whether the rest of a reply did not come: it broke off at once, or is the same message again, of a server
-        that only replays. Then the reply is what it was."""
+    def _added_nothing(self, earlier: Accumulator) -> bool:
+        """Whether a continuation brought nothing, so that the reply is reset to `earlier`: it broke off at once, or it
+        is the same message again, from a server that replays recordings."""
         reply = self.reply
         calls = [block["id"] for block in reply.content if block["type"] == "tool_use"]
-        again = reply.message.get("id") == earlier.reply().message.get("id") or len(calls) > len({*calls})
-        if reply.message and not again:
+        repeated = reply.message.get("id") == earlier.reply().message.get("id") or len(calls) > len({*calls})
+        if reply.message and not repeated:
             return False
         self.accumulator = earlier
         return True
 
-    def _use_tools(self, calls: Sequence[Block], before: int) -> ClaudeError | None:
-        """Have the notebook's tools answer; `before` blocks are not of this exchange. An Interrupt leaves no call
-        without a result."""
+    def _run_tools(self, calls: Sequence[Block], before: int) -> ClaudeError | None:
+        """Run the notebook's tools; the first `before` blocks are not of this exchange.
+
+        After an Interrupt each remaining call gets a result that says so.
+        """
         try:
             for call in calls:
                 self._fold({"type": TOOL_RESULT, "content": self._tools.answer(call)})
@@ -186,16 +191,16 @@ class Answer:
         except KeyboardInterrupt:
             with uninterrupted(swallow=True):
                 for call in open_calls(self.reply.content):
-                    self._take({"type": TOOL_RESULT, "content": self._tools.leave(call)})
+                    self._fold_unseen({"type": TOOL_RESULT, "content": self._tools.leave(call)})
         finally:
             self._done = self.reply.content[before:]
         return ReplyInterrupted("Interrupted at a tool.", advice="Claude is told so with the next prompt.")
 
-    def _going_on(self, asked: Request, params: Mapping[str, Any], content: Sequence[Block]) -> dict[str, Any]:
-        """The parameters that ask for the rest of a reply."""
-        messages = build.messages_so_far(asked, content)
+    def _continuation(self, request: Request, params: Mapping[str, Any], content: Sequence[Block]) -> dict[str, Any]:
+        """The parameters of the request for the rest of a reply."""
+        messages = build.messages_so_far(request, content)
         further = {**params, "messages": build.without_thinking(messages) if self._without_thinking else messages}
-        if self.calls and self.calls[-1].container:  # what is pending there goes on there
+        if self.calls and self.calls[-1].container:  # pending code continues in its container
             further["container"] = self.calls[-1].container["id"]
         if self.calls and "diagnostics" in further:  # the cache holds what this exchange has just sent
             further["diagnostics"] = {"previous_message_id": self.calls[-1].message_id}
@@ -203,37 +208,38 @@ class Answer:
             further["tool_choice"] = build.NO_TOOL
         return further
 
-    def _forget_thinking(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """The parameters without earlier thinking, which the API refused in the middle of an exchange."""
-        self._without_thinking = self.unbound = True
+    def _drop_thinking(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """The parameters without the thinking of earlier turns, which the API refused in the middle of an exchange."""
+        self._without_thinking = self.thinking_refused = True
         self.draft = dataclasses.replace(self.draft, prefix="", notes=(*self.draft.notes, THINKING_LEFT_OUT))
         return {**params, "messages": build.without_thinking(params["messages"])}
 
-    def _over_budget(self, asked: Request, params: Mapping[str, Any], settings: Settings) -> ClaudeError | None:
-        """That what comes next would pass the budget, by what it costs as input alone."""
+    def _over_budget(self, request: Request, params: Mapping[str, Any], settings: Settings) -> ClaudeError | None:
+        """A failure if the input of the next request alone would exceed the budget; else `None`."""
         if self._budget is None:
             return None
-        further = estimate(self._client, dataclasses.replace(asked, params=dict(params)), settings).cost
+        further = estimate(self._client, dataclasses.replace(request, params=dict(params)), settings).cost
         left = self._budget.after(pricing.total([*map(pricing.call_cost, self.calls), further]))
         if left is None or left.left >= 0:
             return None
         self.notes.append("stopped: the budget is used up")
         return ReplyInterrupted("Stopped after a tool: to go on would pass the budget.")
 
-    def _look_at_files(self, reply: Reply, settings: Settings) -> None:
-        """Fetch what Claude's code made. An Interrupt ends the fetching, and loses nothing of the reply."""
+    def _fetch_files(self, reply: Reply, settings: Settings) -> None:
+        """Fetch the files that Claude's code made. An Interrupt ends the fetching, without harm to the reply."""
         with suppress(KeyboardInterrupt):
             self.files = container_files.fetch(self._client, settings, reply.content)
         if tool_calls.ran_code(reply.content) and UNPRICED not in self.notes:
             self.notes.append(UNPRICED)
 
-    def _once(self, params: Mapping[str, Any], settings: Settings) -> ClaudeError | None:
+    def _send(self, params: Mapping[str, Any], settings: Settings) -> ClaudeError | None:
+        """Send one request, and fold its events into the reply. Returns the failure, if any."""
         stream = self._client.stream(params, settings, self._view.wait)
         started, first = time.time(), None
         failure: ClaudeError | None = None
         try:
-            with closing(iter(stream)) as arriving:
-                for event in arriving:
+            with closing(iter(stream)) as stream_events:
+                for event in stream_events:
                     self._fold(event)
                     if first is None and self.accumulator.visible:
                         first = time.monotonic() - stream.sent
@@ -246,10 +252,10 @@ class Answer:
             failure = ReplyInterrupted("The reply was interrupted.")
         except ClaudeError as error:
             failure = error
-        except Exception as error:  # what nobody foresaw must not lose what was paid for
+        except Exception as error:  # an unexpected failure must not lose a reply that is paid for
             broken = type(error).__name__
             failure = StreamError(f"The reply is unreadable ({broken}).", request_id=stream.request_id)
-        self._note(stream, str(params["model"]), started, first)
+        self._record_call(stream, str(params["model"]), started, first)
         return failure
 
     def _fold(self, event: Any) -> None:
@@ -258,14 +264,14 @@ class Answer:
         self.accumulator.add(event)
         self._view.grow(event, self.accumulator)
 
-    def _take(self, event: Any) -> None:
-        """Fold an event in that nobody needs to see come."""
+    def _fold_unseen(self, event: Any) -> None:
+        """Fold an event into the reply without updating the view."""
         if self._writer is not None:
             self._writer.add(event)
         self.accumulator.add(event)
 
-    def _note(self, stream: Stream, model: str, started: float, first: float | None) -> None:
-        """Write down the call, if a reply began."""
+    def _record_call(self, stream: Stream, model: str, started: float, first: float | None) -> None:
+        """Record the call and its notes, if a reply began."""
         reply = self.reply
         if stream.retries:
             self.notes.append(f"retried {stream.retries}×")
@@ -275,22 +281,24 @@ class Answer:
             self.calls.append(call)
             if missed := _cache_miss(reply.message):
                 self.notes.append(missed)
-            self.notes += _left_out(reply.message)
+            self.notes += _cleared_context(reply.message)
 
     def _call(self, reply: Reply, model: str, started: float, first: float | None, **facts: Any) -> Call:
         facts = {"seconds": time.time() - started, "provider": self._client.provider(self._settings), **facts}
         return call_of(reply, model=model, started=started, first_token=first, **facts)
 
     def _characters_left(self) -> int | None:
-        """How long the reply may get, by a rough length of its tokens; `None` where nothing limits it."""
+        """The length that the budget allows the reply, by the rough length of a token; `None` for no limit."""
         if self._budget is None:
             return None
         spent = pricing.total(pricing.call_cost(call) for call in self.calls)
         provider, model = self._client.provider(self._settings), self.accumulator.model
         usage = {**self.accumulator.usage, "output_tokens": 0}
-        asked = pricing.call_cost(Call(model, usage, stop_reason="end_turn", provider=provider))
-        each = pricing.call_cost(Call(model, {"output_tokens": 1_000_000}, stop_reason="end_turn", provider=provider))
-        left, per_million = (spent + asked).dollars, each.dollars
+        input_cost = pricing.call_cost(Call(model, usage, stop_reason="end_turn", provider=provider))
+        output_cost = pricing.call_cost(
+            Call(model, {"output_tokens": 1_000_000}, stop_reason="end_turn", provider=provider)
+        )
+        left, per_million = (spent + input_cost).dollars, output_cost.dollars
         if left is None or not per_million:
             return None
         tokens = max(Decimal(0), self._budget.left - left) / per_million * 1_000_000
@@ -306,7 +314,7 @@ _MISSES = {
 
 
 def _cache_miss(message: Mapping[str, Any]) -> str | None:
-    """Why the cache was missed, where it was asked and the API knows (CLAUDE_API.md §4)."""
+    """A note with the reason of a cache miss, from the reply's `diagnostics` (CLAUDE_API.md §4)."""
     found = message.get("diagnostics")
     reason = found.get("cache_miss_reason") if isinstance(found, Mapping) else None
     why = _MISSES.get(str(reason.get("type"))) if isinstance(reason, Mapping) else None
@@ -319,10 +327,10 @@ _CLEARED = {
 }
 
 
-def _left_out(message: Mapping[str, Any]) -> list[str]:
-    """What the API left out of what Claude read (CLAUDE_API.md §6)."""
-    said = message.get("context_management")
-    applied = said.get("applied_edits") if isinstance(said, Mapping) else None
+def _cleared_context(message: Mapping[str, Any]) -> list[str]:
+    """Notes on what the API's context editing cleared from the input (CLAUDE_API.md §6)."""
+    management = message.get("context_management")
+    applied = management.get("applied_edits") if isinstance(management, Mapping) else None
     found = []
     for edit in (each for each in applied or () if isinstance(each, Mapping)):
         name, one, many = _CLEARED.get(str(edit.get("type")), ("", "", ""))

@@ -1,7 +1,7 @@
-"""Fill the prompt cache ahead of a question, with a request that asks for no reply (CLAUDE_API.md §4).
+"""Cache warming: fill the prompt cache ahead of a question, by a request with `max_tokens` 0 (CLAUDE_API.md §4).
 
-What is cached is the beginning of the next question: tools, system prompt, pins, conversation. The cache mark stands
-at its end. The API wants a user message last, so a placeholder follows the mark and is not cached.
+The prefix of the next question is cached: tools, system prompt, pins, conversation, with a breakpoint at its end. The
+API wants a user message last, so an uncached placeholder follows the breakpoint.
 """
 
 from __future__ import annotations
@@ -29,23 +29,23 @@ from .session import Session, draft_turn
 
 PLACEHOLDER: list[Block] = [{"type": "text", "text": "."}]
 TOLD: list[Block] = [{"type": "text", "text": "(the cache, filled ahead)"}]
-# What only shapes a reply, or goes in the way of a mark of our own.
+# Parameters that only shape a reply, or that conflict with a breakpoint of our own.
 _LEFT_OUT = {*PASSING, "cache_control", "stop_sequences", "context_management"}
 
 
 @dataclass(frozen=True)
 class Warmed:
-    """The turn that says what it cost, which is in the ledger and in no conversation; and how long what is marked is
-    kept, the longest first."""
+    """A cache that was filled: the turn with its cost, which is in the ledger but in no conversation, and the TTLs of
+    the breakpoints, longest first."""
 
     turn: Turn
     lifetimes: tuple[str, ...]
 
 
 def request(session: Session, options: Options, cell: Cell, provider: str = "anthropic") -> Request:
-    """The request that fills the cache for the next question of a chat.
+    """Build the request that fills the cache for the next question of a chat.
 
-    Raises `UsageError` where there is nothing that the API could keep.
+    Raises `UsageError` if there is nothing that the API could cache.
     """
     if options.cache == "off":
         raise UsageError("--cache off keeps nothing, so there is nothing to fill.", advice="Use --cache 5m or 1h.")
@@ -54,22 +54,22 @@ def request(session: Session, options: Options, cell: Cell, provider: str = "ant
             "The API fills no cache for a thinking budget: it has to be shorter than the reply, and there is none.",
             advice="Use --thinking disabled, for questions that are asked so.",
         )
-    asked = session.request(Question(options, PLACEHOLDER, cell), provider)
-    params = {name: value for name, value in asked.params.items() if name not in _LEFT_OUT}
-    edits = [e for e in (asked.params.get("context_management") or {}).get("edits", ()) if e["type"] != COMPACT]
-    if edits:  # what they leave out is not in the cache either
+    built = session.request(Question(options, PLACEHOLDER, cell), provider)
+    params = {name: value for name, value in built.params.items() if name not in _LEFT_OUT}
+    edits = [e for e in (built.params.get("context_management") or {}).get("edits", ()) if e["type"] != COMPACT]
+    if edits:  # the question's edits, so that the cached prefix is the same
         params["context_management"] = {"edits": edits}
-    params = {**params, **_marked(asked.params), "max_tokens": 0}
-    return Request(params, asked.prefix, betas(params))
+    params = {**params, **_marked(built.params), "max_tokens": 0}
+    return Request(params, built.prefix, betas(params))
 
 
 def _marked(params: dict[str, Any]) -> dict[str, Any]:
-    """The parameter whose last block is the last that is kept, with a mark on it."""
+    """The messages, and the system prompt or tools if need be, with a breakpoint on the last block to cache."""
     mark = {"cache_control": params["cache_control"]}
     *earlier, last = params["messages"]
     if earlier:
         return {"messages": [*earlier[:-1], _with_mark(earlier[-1], mark), last]}
-    if len(last["content"]) > len(PLACEHOLDER):  # what is pinned is marked already
+    if len(last["content"]) > len(PLACEHOLDER):  # pins have a breakpoint already
         return {"messages": [last]}
     if params.get("system"):
         return {"messages": [last], "system": [{"type": "text", "text": params["system"], **mark}]}
@@ -89,34 +89,34 @@ def _with_mark(message: Message, mark: dict[str, Any]) -> Message:
 def warm(session: Session, options: Options, cell: Cell, settings: Settings) -> Warmed:
     """Fill the cache.
 
-    Raises `UsageError` before anything is sent, where the model keeps nothing so short or the budget ends before it;
-    and what the API's answer raises.
+    Raises `UsageError` before anything is sent, if the prefix is too short for the model's cache or the cost exceeds
+    the budget; raises `ClaudeError` if the request fails.
     """
-    asked = request(session, options, cell, settings.provider)
-    budget = session.budget_for(asked, options, settings)
-    _check(session.client, asked, settings, budget)
-    draft = draft_turn(Question(options, TOLD, cell), asked, session.history(options, cell))
+    built = request(session, options, cell, settings.provider)
+    budget = session.budget_for(built, options, settings)
+    _check(session.client, built, settings, budget)
+    draft = draft_turn(Question(options, TOLD, cell), built, session.history(options, cell))
     answer = Answer(session.client, settings, Unseen(), replace(draft, once=True, notes=()), None, budget)
-    failure = answer.ask(asked, lambda: _unbound(session, options, cell, settings))
+    failure = answer.ask(built, lambda: _without_thinking(session, options, cell, settings))
     if answer.reply.message:
         session.spent.append(answer.conclude())
-    if failure is not None or answer.made is None:
+    if failure is not None or answer.turn is None:
         raise failure or UsageError("The API answered with nothing.")
-    return Warmed(answer.made, tuple(_lifetimes(asked.params)))
+    return Warmed(answer.turn, tuple(_lifetimes(built.params)))
 
 
-def _unbound(session: Session, options: Options, cell: Cell, settings: Settings) -> Request:
-    """The request once more, with no earlier thinking: nor have the questions that come."""
+def _without_thinking(session: Session, options: Options, cell: Cell, settings: Settings) -> Request:
+    """Build the request again without thinking of earlier turns, which later questions are sent without as well."""
     session.chats.unbind(options.chat)
     return request(session, options, cell, settings.provider)
 
 
-def _check(client: Client, asked: Request, settings: Settings, budget: Budget | None) -> None:
-    """Refuse what the API would not keep, and what the budget does not allow."""
-    name = str(asked.params["model"])
+def _check(client: Client, built: Request, settings: Settings, budget: Budget | None) -> None:
+    """Raise `UsageError` if the prefix is too short for the cache, or if its cost exceeds the budget."""
+    name = str(built.params["model"])
     model = models.lookup(name)
     bare = Request({"model": name, "messages": [{"role": "user", "content": PLACEHOLDER}]}, "")
-    whole, rest = (count.estimate(client, each, settings) for each in (asked, bare))
+    whole, rest = (count.estimate(client, each, settings) for each in (built, bare))
     tokens = whole.total - rest.total
     if whole.exact and rest.exact and model is not None and tokens < model.min_cache_tokens:
         raise UsageError(
@@ -124,8 +124,8 @@ def _check(client: Client, asked: Request, settings: Settings, budget: Budget | 
             f"{model.min_cache_tokens:,} or more. Nothing was sent.",
             advice="%claude_pin puts a document at the front.",
         )
-    usage = {"cache_creation_input_tokens": tokens, "output_tokens": 0, "speed": asked.params.get("speed")}
-    if "1h" in _lifetimes(asked.params):
+    usage = {"cache_creation_input_tokens": tokens, "output_tokens": 0, "speed": built.params.get("speed")}
+    if "1h" in _lifetimes(built.params):
         usage["cache_creation"] = {"ephemeral_1h_input_tokens": tokens}
     cost = pricing.call_cost(Call(name, usage, stop_reason="max_tokens", provider=client.provider(settings)))
     if budget is not None and cost.dollars is not None and cost.dollars > budget.left:
@@ -137,7 +137,7 @@ def _check(client: Client, asked: Request, settings: Settings, budget: Budget | 
 
 
 def _lifetimes(params: dict[str, Any]) -> list[str]:
-    """How long what is marked is kept, the longest first."""
+    """The TTLs of a request's breakpoints, longest first."""
     system, tools = params.get("system"), params.get("tools", ())
     marked = [*tools, *(system if isinstance(system, list) else ())]
     marked += [block for message in params["messages"] for block in blocks(message)]
@@ -146,21 +146,21 @@ def _lifetimes(params: dict[str, Any]) -> list[str]:
 
 
 def line(warmed: Warmed) -> str:
-    """What filling the cache came to, in one line; times are local."""
+    """The result of cache warming as one line; times are local."""
     turn = warmed.turn
     call, tokens = turn.calls[-1], pricing.tokens(turn.calls)
     cost = pricing.turn_cost(turn)
     counts = f"{tokens.written:,} tokens written, {tokens.cached:,} read"
     offline = [OFFLINE] if turn.offline else []
     if not tokens.written and not tokens.cached:
-        kept = f"Nothing is in the cache of {call.model}: it kept none of {tokens.input:,} tokens"
-        return text.printable(" · ".join([kept, str(cost), *turn.notes, *offline]))
-    kept = f"In the cache of {call.model}: {counts}"
-    return text.printable(" · ".join([kept, str(cost), _until(warmed), *turn.notes, *offline]))
+        result = f"Nothing is in the cache of {call.model}: it kept none of {tokens.input:,} tokens"
+        return text.printable(" · ".join([result, str(cost), *turn.notes, *offline]))
+    result = f"In the cache of {call.model}: {counts}"
+    return text.printable(" · ".join([result, str(cost), _until(warmed), *turn.notes, *offline]))
 
 
 def _until(warmed: Warmed) -> str:
-    """Until when what was written stays, if nobody reads it; each reading begins its time anew."""
+    """The time at which the cache expires; each read restarts its TTL."""
     call, ends = warmed.turn.calls[-1], []
     for ttl in warmed.lifetimes:
         end = call.started + call.seconds + TTL_SECONDS[ttl]

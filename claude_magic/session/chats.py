@@ -1,8 +1,8 @@
-"""The conversations of one notebook in this kernel: which turns stand, and in which order.
+"""The conversations of one notebook in this kernel: which turns are in them, and in which order.
 
-`Chats` is the one owner of this state. The page decides: a cell that runs again has its turn replaced in place, the
-turn of a deleted cell is set aside, and the notebook's file gives the turns from before the kernel began. Where both
-have a turn, the kernel's is newer and wins.
+`Chats` owns this state. It follows the notebook: a cell that runs again has its turn replaced in place, the turn of a
+deleted cell is set aside, and turns from before the start of the kernel are read from the notebook's file. If file and
+kernel both have a turn, the kernel's is newer and wins.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from ..notebook.cell import Cell
 from ..notebook.reader import Saved
 from ..request import build
 
-NOTHING = Conversation()
+EMPTY = Conversation()
 
 
 @dataclass
 class Rerun:
-    """A run of a cell that replaced turns: the conversations before it, and the ids of the new turns."""
+    """A re-run of a cell that replaced turns: the conversations before it, and the ids of the new turns."""
 
     cell_id: str
     before: Mapping[str, Conversation]
@@ -32,7 +32,7 @@ class Rerun:
 
     @property
     def replaced(self) -> list[Turn]:
-        """The turns that it replaced."""
+        """The turns that the re-run replaced."""
         return [turn for chat in self.before.values() for turn in chat if turn.cell_id == self.cell_id]
 
 
@@ -41,13 +41,13 @@ class Chats:
 
     def __init__(self) -> None:
         self.saved = Saved()
-        self._standing: list[Pin | SystemPrompt] = []  # also of deleted cells, and what takes others away
+        self._standing: list[Pin | SystemPrompt] = []  # includes those of deleted cells, and empty ones, which remove
         self._standing_run = ""
-        self._all: dict[str, Conversation] = {}  # turns of deleted cells included
-        self._deleted: dict[str, float] = {}  # cell id → when we were told, in seconds since the epoch
-        self._seen: set[str] = set()  # cells that the file has shown
-        self._looked: float | None = None  # when the file that was looked at last was written
-        self._ran: set[str] = set()  # cells that asked here: what the file says of them is older
+        self._all: dict[str, Conversation] = {}  # includes turns of deleted cells
+        self._deleted: dict[str, float] = {}  # cell id → time of the notice, in seconds since the epoch
+        self._seen: set[str] = set()  # cells that were in the file at some time
+        self._file_time: float | None = None  # the modification time of the file when it was last read
+        self._ran: set[str] = set()  # cells that ran here, of which the file has older turns
         self._resets: dict[str, float] = {}
         self._reruns: list[Rerun] = []
         self._run = ""
@@ -55,7 +55,7 @@ class Chats:
 
     @property
     def shown(self) -> dict[str, Conversation]:
-        """The conversations as the notebook shows them: without the cells that were deleted."""
+        """The conversations as the notebook shows them, without the turns of deleted cells."""
         return {name: chat.without(self._deleted.keys()) for name, chat in self._all.items()}
 
     @property
@@ -65,23 +65,25 @@ class Chats:
 
     @property
     def pins(self) -> dict[str, Pin]:
-        """What is pinned, by name: of the cells that stand."""
-        pins = {each.name: each for each in self._held() if isinstance(each, Pin)}
+        """The pins by name, without those of deleted cells."""
+        pins = {each.name: each for each in self._current() if isinstance(each, Pin)}
         return {name: pin for name, pin in pins.items() if pin.content}
 
     @property
     def systems(self) -> dict[str, str]:
-        """The system prompts of the chats that have one of their own: of the cells that stand."""
-        systems = {each.chat: each.text for each in self._held() if isinstance(each, SystemPrompt)}
+        """The chats' own system prompts by chat name, without those of deleted cells."""
+        systems = {each.chat: each.text for each in self._current() if isinstance(each, SystemPrompt)}
         return {chat: text for chat, text in systems.items() if text}
 
-    def _held(self) -> list[Pin | SystemPrompt]:
+    def _current(self) -> list[Pin | SystemPrompt]:
         stands = [each for each in self._standing if each.cell_id not in self._deleted]
         return sorted(stands, key=lambda each: each.created)
 
     def set_up(self, standing: Pin | SystemPrompt, cell: Cell) -> None:
-        """Pin something, or give a chat its system prompt, from this cell on. What the cell's earlier run had set up
-        gives way; what says nothing takes away what stands under its name."""
+        """Add a pin or a chat's system prompt, set by this cell, in place of those that an earlier run of the cell set.
+
+        An empty one removes what has the same name.
+        """
         if cell.run != self._standing_run:
             self._standing_run = cell.run
             self._standing = [each for each in self._standing if cell.id is None or each.cell_id != cell.id]
@@ -90,27 +92,28 @@ class Chats:
         self._standing.append(dataclasses.replace(standing, cell_id=cell.id))
 
     def before(self, chat: str, cell: Cell) -> Conversation:
-        """What a cell sees of a chat: the turns before its own, and those made in this same run of it."""
+        """The turns of a chat that a cell sees: those before its own, and those made in the same run of the cell."""
         others = self._deleted.keys() - {cell.id}
-        return self._all.get(chat, NOTHING).without(others).before(cell.id, self._siblings_of(cell))
+        return self._all.get(chat, EMPTY).without(others).before(cell.id, self._siblings_of(cell))
 
     def join(self, turn: Turn, cell: Cell) -> None:
-        """Put a turn in its cell's place. A cell whose chat changed, or that asks once, leaves the other one."""
+        """Put a turn at its cell's place in its chat. The cell's turns in other chats are removed; with `--once`, those
+        in all chats."""
         siblings = self._siblings_of(cell)
         if cell.id is not None:
-            if not siblings and any(each.cell_id == cell.id for each in self._every()):
+            if not siblings and any(each.cell_id == cell.id for each in self._all_turns()):
                 self._reruns.append(Rerun(cell.id, dict(self._all)))
             self._ran.add(cell.id)
             self._deleted.pop(cell.id, None)
-            self._leave(cell.id, siblings, stays="" if turn.once else turn.chat)
+            self._remove_cell(cell.id, siblings, stays="" if turn.once else turn.chat)
         if self._reruns and self._reruns[-1].cell_id == cell.id:
             self._reruns[-1].made.append(turn.id)
         if not turn.once:
-            self._all[turn.chat] = self._all.get(turn.chat, NOTHING).with_turn(turn, siblings)
+            self._all[turn.chat] = self._all.get(turn.chat, EMPTY).with_turn(turn, siblings)
             self._siblings.add(turn.id)
 
     def exchange(self, standing: Turn, turn: Turn) -> None:
-        """Put a turn in the place of one that stands, as a re-run of its cell would."""
+        """Replace a turn by another, as a re-run of its cell would."""
         if standing.cell_id is not None:
             self._ran.add(standing.cell_id)
             self._reruns.append(Rerun(standing.cell_id, dict(self._all), [turn.id]))
@@ -118,93 +121,96 @@ class Chats:
             self._all[name] = Conversation(tuple(turn if each.id == standing.id else each for each in chat))
 
     def unbind(self, chat: str) -> None:
-        """Send no thinking of this chat's turns from now on: the API has refused it."""
-        self._all[chat] = self._all.get(chat, NOTHING).without_bound_thinking()
+        """Send this chat's turns without thinking from now on, since the API has refused it."""
+        self._all[chat] = self._all.get(chat, EMPTY).without_bound_thinking()
 
     def reset(self, chat: str) -> int:
-        """Start a chat over. Returns how many turns it had."""
-        count = len(self.shown.get(chat, NOTHING))
+        """Start a chat over. Returns the number of turns that it had."""
+        count = len(self.shown.get(chat, EMPTY))
         self._all.pop(chat, None)
         self._resets[chat] = time.time()
         self._reruns.clear()
         return count
 
     def delete(self, cell_ids: Iterable[str]) -> list[Turn]:
-        """Set these cells' turns aside, and return them: they come back if their cell runs again, or is in the file
-        when it is saved next."""
+        """Set the turns of deleted cells aside, and return them. They come back if the cell runs again, or is in the
+        file when it is saved next."""
         gone = dict.fromkeys(cell_ids, time.time())
         self._deleted.update(gone)
-        return self._of(gone.keys())
+        return self._turns_of(gone.keys())
 
     def undo(self) -> Rerun | None:
-        """Bring back what the last re-run replaced, in place of what replaced it; `None` where there is nothing to."""
+        """Undo the last re-run: remove its turns, and bring back those that it replaced. `None` if there is none."""
         while self._reruns:
             rerun = self._reruns.pop()
-            standing = {turn.id for turn in self._every()}
+            standing = {turn.id for turn in self._all_turns()}
             if rerun.cell_id in self._deleted or any(turn.id in standing for turn in rerun.replaced):
                 continue
             for name, chat in self._all.items():
                 self._all[name] = chat.without_turns(set(rerun.made))
             for name, before in rerun.before.items():
                 order = {turn.cell_id: at for at, turn in enumerate(before) if turn.cell_id}
-                self._seat((turn for turn in rerun.replaced if turn.chat == name), order)
+                self._insert((turn for turn in rerun.replaced if turn.chat == name), order)
             return rerun
         return None
 
     def restore(self, saved: Saved) -> list[Turn]:
-        """Take up the turns of this notebook's file. Returns those that came back, in cell order."""
+        """Add the turns of this notebook's file. Returns those that came back, in cell order."""
         self.saved = saved
         self._seen |= {turn.cell_id for turn in saved.turns if turn.cell_id}
-        known = {turn.id for turn in self._every()}
-        back = [turn for turn in saved.turns if turn.id not in known and self._is_news(turn)]
-        self._seat(back, _order(saved))
+        known = {turn.id for turn in self._all_turns()}
+        back = [turn for turn in saved.turns if turn.id not in known and self._is_new(turn)]
+        self._insert(back, _order(saved))
         held: list[Pin | SystemPrompt] = [*saved.pins, *saved.systems]
         self._standing = [*(each for each in held if each not in self._standing), *self._standing]
         self._seen |= {each.cell_id for each in self._standing if each.cell_id} & set(saved.cells)
         return [turn for turn in back if turn.cell_id not in self._deleted]
 
     def put_back(self, turn: Turn) -> bool:
-        """Put a turn that the notebook does not have in its cell's place. Says whether it was not there yet."""
-        if turn.once or not build.messages_to_send(turn) or any(each.id == turn.id for each in self._every()):
+        """Put a turn that the notebook lacks at its cell's place. Returns false if it cannot be sent, or is there."""
+        if turn.once or not build.messages_to_send(turn) or any(each.id == turn.id for each in self._all_turns()):
             return False
         if turn.cell_id:
-            self._leave(turn.cell_id, set(), stays=turn.chat)
+            self._remove_cell(turn.cell_id, set(), stays=turn.chat)
             self._deleted.pop(turn.cell_id, None)
-        if any(each.cell_id == turn.cell_id for each in self._all.get(turn.chat, NOTHING) if turn.cell_id):
+        if any(each.cell_id == turn.cell_id for each in self._all.get(turn.chat, EMPTY) if turn.cell_id):
             self._all[turn.chat] = self._all[turn.chat].with_turn(turn)
         else:
-            self._seat([turn], _order(self.saved))
+            self._insert([turn], _order(self.saved))
         return True
 
     def adopt(self, turns: Iterable[Turn], cell: Cell) -> list[Turn]:
-        """Take up a conversation from elsewhere, in the place of this cell. Returns the turns that are new here."""
-        elsewhere = {turn.id for turn in self._every() if cell.id is None or turn.cell_id != cell.id}
+        """Add the turns of another notebook's conversation, as turns of this cell. Returns those that are new here."""
+        elsewhere = {turn.id for turn in self._all_turns() if cell.id is None or turn.cell_id != cell.id}
         adopted = [dataclasses.replace(turn, cell_id=cell.id) for turn in turns if turn.id not in elsewhere]
         for turn in adopted:
             self.join(turn, cell)
         return adopted
 
-    def look_again(self, path: Path | None) -> tuple[list[Turn], list[Turn]]:
-        """Look into the file if it was saved since. Returns the turns that left, and those that are back: a cell that
-        was deleted behind our back does not stand there, and one that was cut and pasted does."""
+    def reread_file(self, path: Path | None) -> tuple[list[Turn], list[Turn]]:
+        """Read the cell ids of the file again if it was saved since, and set turns aside or bring them back.
+
+        Returns the turns that left (of cells that were deleted without notice), and those that came back (of cells
+        that were cut and pasted).
+        """
         written = None if path is None else lookup.written(path)
-        stands = None if path is None or written in (None, self._looked) else lookup.ids_in(path)
-        self._looked = written
+        stands = None if path is None or written in (None, self._file_time) else lookup.ids_in(path)
+        self._file_time = written
         if path is None or written is None or stands is None:
             return [], []
-        if any(turn.id in stands and turn.cell_id not in stands for turn in self._every()):
+        if any(turn.id in stands and turn.cell_id not in stands for turn in self._all_turns()):
             self._rename_cells(path)
-        cells = {each.cell_id for each in (*self._every(), *self._standing) if each.cell_id}
+        cells = {each.cell_id for each in (*self._all_turns(), *self._standing) if each.cell_id}
         back = {cell_id for cell_id in cells & stands if self._deleted.get(cell_id, written) < written}
         gone = (cells & self._seen) - stands - self._deleted.keys()
         for cell_id in back:
             del self._deleted[cell_id]
         self._deleted.update(dict.fromkeys(gone, written))
         self._seen |= cells & stands
-        return self._of(gone), self._of(back)
+        return self._turns_of(gone), self._turns_of(back)
 
     def _rename_cells(self, path: Path) -> None:
-        """Follow turns whose cells have other ids in the file than here: jupytext and old formats give new ones."""
+        """Give turns the cell ids that they have in the file: jupytext and old notebook formats assign new ones."""
         saved = reader.read(path)
         homes = {turn.id: turn.cell_id for turn in saved.turns}
         standing: list[Pin | SystemPrompt] = [*saved.pins, *saved.systems]
@@ -217,30 +223,30 @@ class Chats:
             moved = (dataclasses.replace(turn, cell_id=homes.get(turn.id, turn.cell_id)) for turn in chat)
             self._all[name] = Conversation(tuple(moved))
 
-    def _every(self) -> Iterator[Turn]:
+    def _all_turns(self) -> Iterator[Turn]:
         return (turn for chat in self._all.values() for turn in chat)
 
-    def _of(self, cells: Set[str]) -> list[Turn]:
-        return [turn for turn in self._every() if turn.cell_id in cells]
+    def _turns_of(self, cells: Set[str]) -> list[Turn]:
+        return [turn for turn in self._all_turns() if turn.cell_id in cells]
 
-    def _seat(self, turns: Iterable[Turn], order: Mapping[str, int]) -> None:
+    def _insert(self, turns: Iterable[Turn], order: Mapping[str, int]) -> None:
         for turn in turns:
-            self._all[turn.chat] = self._all.get(turn.chat, NOTHING).seated(turn, order)
+            self._all[turn.chat] = self._all.get(turn.chat, EMPTY).seated(turn, order)
 
-    def _leave(self, cell_id: str, siblings: Set[str], *, stays: str) -> None:
-        """Take a cell's turns out of all chats but one."""
+    def _remove_cell(self, cell_id: str, siblings: Set[str], *, stays: str) -> None:
+        """Remove a cell's turns from all chats but `stays`, except the `siblings`."""
         for name, chat in self._all.items():
             if name != stays:
                 self._all[name] = chat.without_turns(
                     {turn.id for turn in chat if turn.cell_id == cell_id and turn.id not in siblings}
                 )
 
-    def _is_news(self, turn: Turn) -> bool:
-        """Whether we know nothing newer of a turn in the file."""
+    def _is_new(self, turn: Turn) -> bool:
+        """Whether to add a turn of the file: unless its cell has run here, or its chat was reset after it."""
         return turn.cell_id not in self._ran and turn.created >= self._resets.get(turn.chat, 0)
 
     def _siblings_of(self, cell: Cell) -> frozenset[str]:
-        """The turns that this same run of the cell has made: a cell may ask several times."""
+        """The ids of the turns that this run of the cell has made so far: a cell may ask several times."""
         if cell.run != self._run:
             self._run = cell.run
             self._siblings = set()

@@ -1,4 +1,4 @@
-"""One question to several models: ask them at once, and choose whose reply continues the conversation."""
+"""Comparison: one question to several models at once, and the choice of the reply that continues the conversation."""
 
 from __future__ import annotations
 
@@ -31,42 +31,42 @@ from .session import Outcome, Session, call_key, draft_turn
 
 @dataclass(frozen=True)
 class _Side:
-    """One of several models: the question as it is put to it, the request, and the turn that it will make."""
+    """One model of a comparison: its question, its request, and the draft of its turn."""
 
     question: Question
-    asked: Request
+    request: Request
     draft: Turn
 
     @property
     def model(self) -> str:
-        """As it is spelled on the wire."""
-        return str(self.asked.params["model"])
+        """The model's id, as the provider spells it."""
+        return str(self.request.params["model"])
 
 
 def compare(
     session: Session, question: Question, names: Sequence[str], settings: Settings, columns: Columns
 ) -> Outcome:
-    """Ask several models the same at once. The first that answers goes on in the conversation.
+    """Ask several models at once. The first of them (in the order of `names`) that answers continues the conversation.
 
     Raises `UsageError` before anything is shown or sent.
     """
     cell = question.cell
     history = session.history(question.options, cell)
     sides = []
-    for name in _distinct(names):
+    for name in _distinct_models(names):
         own = replace(question, options=replace(question.options, model=name))
-        asked = _asked(session, history, own, settings)
-        sides.append(_Side(own, asked, draft_turn(own, asked, history)))
-    recorded = [session.recorded(side.asked, question, settings) for side in sides]
+        request = _build(session, history, own, settings)
+        sides.append(_Side(own, request, draft_turn(own, request, history)))
+    recorded = [session.recorded(side.request, question, settings) for side in sides]
     found: list[Compared] = []
     if all(recorded):
         columns.begin([side.model for side in sides], question.content, label=REPLAYED)
         for side, turn in zip(sides, recorded, strict=True):
             if turn is not None:
-                found.append(Compared(side.model, session.replayed(turn, side.asked, side.draft)))
-        return _concluded(session, found, cell, columns)
+                found.append(Compared(side.model, session.replayed(turn, side.request, side.draft)))
+        return _conclude(session, found, cell, columns)
     for side in sides:
-        context_window.check(session.client, side.asked, history, settings)
+        context_window.check(session.client, side.request, history, settings)
     shares = _shares(session, sides, settings)
     try:
         with uninterrupted():
@@ -79,16 +79,16 @@ def compare(
     finally:
         with uninterrupted(swallow=True):
             session.spent += [each.turn for each in found if each.turn is not None]
-            outcome = _concluded(session, found, cell, columns)
+            outcome = _conclude(session, found, cell, columns)
     return outcome
 
 
 def choose(session: Session, name: str) -> tuple[Turn, Turn]:
-    """Have another model's reply of the last comparison go on in the conversation.
+    """Choose another model's reply of the last comparison, which then continues the conversation.
 
-    Returns it, and the turn whose place it took. Raises `UsageError` where there is nothing to choose.
+    Returns its turn, and the turn that it replaced. Raises `UsageError` if there is nothing to choose.
     """
-    session.look_again()
+    session.reread_file()
     standing = {turn.id: turn for turn in session.chats.turns}
     saved = [(*turns, *_successors(session, turns)) for turns in session.chats.saved.compared]
     for turns in reversed([*saved, *session.comparisons]):
@@ -101,8 +101,8 @@ def choose(session: Session, name: str) -> tuple[Turn, Turn]:
     )
 
 
-def _distinct(names: Sequence[str]) -> list[str]:
-    """The ids of models to compare. Raises `UsageError` where one is there twice."""
+def _distinct_models(names: Sequence[str]) -> list[str]:
+    """The ids of the models to compare. Raises `UsageError` if a model is named twice."""
     found = [models.resolve(name) for name in names]
     for name in found:
         if found.count(name) > 1:
@@ -110,8 +110,8 @@ def _distinct(names: Sequence[str]) -> list[str]:
     return found
 
 
-def _asked(session: Session, history: Conversation, question: Question, settings: Settings) -> Request:
-    """What one of several models is asked. Raises `UsageError`, naming the model, where it would not take it."""
+def _build(session: Session, history: Conversation, question: Question, settings: Settings) -> Request:
+    """Build the request to one model. Raises `UsageError`, which names the model, if it does not take the options."""
     try:
         return session.build(history, question, settings.provider)
     except UsageError as error:
@@ -125,7 +125,7 @@ def _compared_question(
     session: Session, side: _Side, budget: Budget | None, history: Conversation, settings: Settings
 ) -> ComparedQuestion:
     return ComparedQuestion(
-        side.asked,
+        side.request,
         side.draft,
         session.writer(side.draft, side.question.cell, settings),
         budget,
@@ -134,12 +134,13 @@ def _compared_question(
 
 
 def _shares(session: Session, sides: Sequence[_Side], settings: Settings) -> list[Budget | None]:
-    """What each of several replies may cost: together no more than is left. Raises `UsageError`."""
-    budget = tighter(*[session.budget_for(side.asked, side.question.options, settings) for side in sides])
+    """Each reply's share of the budget; together they are what is left of it. Raises `UsageError` if that is less than
+    the cost of the question."""
+    budget = tighter(*[session.budget_for(side.request, side.question.options, settings) for side in sides])
     if budget is None:
         return [None] * len(sides)
     left = budget.left
-    costs = [count.estimate(session.client, side.asked, settings).cost.dollars or Decimal(0) for side in sides]
+    costs = [count.estimate(session.client, side.request, settings).cost.dollars or Decimal(0) for side in sides]
     spare = left - sum(costs)
     if spare < 0:
         raise UsageError(
@@ -147,11 +148,11 @@ def _shares(session: Session, sides: Sequence[_Side], settings: Settings) -> lis
             f"{pricing.dollars(left)} of the budget is left. Nothing was sent.",
             advice="Compare fewer models, or raise the budget.",
         )
-    return [Budget(cost + spare / len(costs), budget.total, told=False) for cost in costs]
+    return [Budget(cost + spare / len(costs), budget.total, is_shown=False) for cost in costs]
 
 
-def _concluded(session: Session, found: Sequence[Compared], cell: Cell, columns: Columns) -> Outcome:
-    """The replies of several models in the output, and the first that can be kept in the conversation."""
+def _conclude(session: Session, found: Sequence[Compared], cell: Cell, columns: Columns) -> Outcome:
+    """End the output with the replies of all models, and put the first one that can be kept into the conversation."""
     kept = [e.turn for e in found if e.turn is not None and (e.failure is None or build.messages_to_send(e.turn))]
     first = next((turn for turn in kept if build.messages_to_send(turn)), kept[0] if kept else None)
     if first is not None:
@@ -159,26 +160,28 @@ def _concluded(session: Session, found: Sequence[Compared], cell: Cell, columns:
         if not first.once:
             session.comparisons.append(tuple(each.turn for each in found if each.turn is not None))
     columns.end({each.model: each.turn or str(each.failure) for each in found}, first)
-    stopped = next((e.failure for e in found if isinstance(e.failure, ReplyInterrupted) and not _over(e)), None)
+    stopped = next(
+        (e.failure for e in found if isinstance(e.failure, ReplyInterrupted) and not _is_over_budget(e)), None
+    )
     failure = stopped if first is not None else next((e.failure for e in found if e.failure is not None), None)
     by_model = {each.model: each.turn for each in found if each.turn is not None}
     return Outcome(first, failure, first is not None and not first.once, by_model)
 
 
-def _over(compared: Compared) -> bool:
-    """Whether a reply was stopped because its budget was used up: its column says so."""
+def _is_over_budget(compared: Compared) -> bool:
+    """Whether a reply was stopped at its budget, which its column shows."""
     return compared.turn is not None and any("budget" in note for note in compared.turn.notes)
 
 
 def _choose(session: Session, name: str, place: Turn, turns: Sequence[Turn]) -> Turn:
-    """The reply of one model, put into the place of another."""
+    """Put one model's reply into the place of another's, and show it there."""
     wanted = models.resolve(name)
     by_model = {turn.params["model"]: turn for turn in turns if build.messages_to_send(turn)}
     if wanted not in by_model:
         raise UsageError(f"{name} has no reply to choose.", advice=f"There are: {', '.join(by_model)}.")
     if place.params["model"] == wanted:
         raise UsageError(f"{wanted} already goes on in the conversation.")
-    chosen = replace(by_model[wanted], id=uuid.uuid4().hex)  # of its own: it may be chosen, undone, chosen again
+    chosen = replace(by_model[wanted], id=uuid.uuid4().hex)  # a new id, since it may be chosen, undone, chosen again
     session.chats.exchange(place, chosen)
     session.comparisons.append((*turns, chosen))
     session.show_instead(chosen, place.id)
@@ -186,34 +189,34 @@ def _choose(session: Session, name: str, place: Turn, turns: Sequence[Turn]) -> 
 
 
 def _successors(session: Session, turns: Sequence[Turn]) -> list[Turn]:
-    """Turns that were chosen among these: the same replies, under ids of their own."""
+    """The turns that were chosen from these: the same replies, with other ids."""
     calls = {call_key(call) for turn in turns for call in turn.calls}
     return [turn for turn in session.chats.turns if calls & {call_key(call) for call in turn.calls}]
 
 
-MAX_MODELS = 6  # side by side: more cannot be read
-# How long a connection that is silent is waited for after an Interrupt: what it brings later is not kept.
+MAX_MODELS = 6  # more columns cannot be read
+# The wait for silent connections after an Interrupt; what arrives later is not kept.
 STOP_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class ComparedQuestion:
-    """What one model is asked: the request, and the turn that it will make.
+    """The question to one model: the request, and the draft of its turn.
 
-    `unbound` makes the same request without earlier thinking. `budget` is what the reply may cost at most;
-    `None` where there is none.
+    `without_thinking` builds the same request without thinking of earlier turns. `budget` is the limit of the reply's
+    cost; `None` for no limit.
     """
 
-    asked: Request
+    request: Request
     draft: Turn
     writer: Writer | None
     budget: Budget | None
-    unbound: Callable[[], Request]
+    without_thinking: Callable[[], Request]
 
 
 @dataclass(frozen=True)
 class Compared:
-    """What became of one model's question: the turn, the failure, or (a reply that broke off) both."""
+    """The outcome of one model's question: the turn, the failure, or (for a reply that broke off) both."""
 
     model: str
     turn: Turn | None = None
@@ -221,7 +224,7 @@ class Compared:
 
 
 def compared_models(given: str) -> list[str]:
-    """The models of `--model opus,sonnet`. Raises `UsageError` for too many, and for one that is missing."""
+    """The model names in `--model opus,sonnet`. Raises `UsageError` for an empty name, and for too many."""
     found = [name.strip() for name in given.split(",")]
     if not all(found):
         raise UsageError(f"--model {given} lacks a model between its commas.")
@@ -233,9 +236,9 @@ def compared_models(given: str) -> list[str]:
 def ask_models(
     client: Client, questions: Sequence[ComparedQuestion], settings: Settings, columns: Columns
 ) -> list[Compared]:
-    """Ask all at once, and show the replies as they come. Each failure is its model's own."""
+    """Ask all models at once, and show the replies as they arrive. A failure concerns only its own model."""
     runs = [_Run(client, each, settings, column) for each, column in zip(questions, columns.columns, strict=True)]
-    with warnings.catch_warnings():  # the streams silence warnings, each in its thread: put back what was before
+    with warnings.catch_warnings():  # the threads change the process's warning filters: this restores them
         try:
             for run in runs:
                 run.thread.start()
@@ -244,13 +247,13 @@ def ask_models(
                 columns.changed.wait(columns.REFRESH_SECONDS)
                 columns.changed.clear()
         except KeyboardInterrupt:
-            with uninterrupted(swallow=True):  # people press it twice
+            with uninterrupted(swallow=True):  # a second Interrupt is common
                 columns.stop()
                 end = time.monotonic() + STOP_SECONDS
                 for run in runs:
                     run.thread.join(max(0.0, end - time.monotonic()))
         with uninterrupted(swallow=True):
-            return [run.concluded() for run in runs]
+            return [run.conclude() for run in runs]
 
 
 class _Run:
@@ -266,13 +269,13 @@ class _Run:
 
     def _stream(self) -> None:
         try:
-            self._failure = self._answer.ask(self._question.asked, self._question.unbound)
-        except Exception as error:  # what nobody foresaw is this model's failure, and no other's
+            self._failure = self._answer.ask(self._question.request, self._question.without_thinking)
+        except Exception as error:  # an unexpected failure concerns only this model
             self._failure = StreamError(f"The reply is unreadable ({type(error).__name__}).")
         self._column.finish()
 
-    def concluded(self) -> Compared:
-        """What came of it: of a connection that was silent when all were stopped, what had arrived."""
+    def conclude(self) -> Compared:
+        """The outcome; of a connection that is still open, the reply as received so far."""
         model = str(self._answer.draft.params["model"])
         if self._answer.reply.message:
             return Compared(model, self._answer.conclude(), self._failure)

@@ -1,4 +1,4 @@
-"""Every default of the magics: the traits that `%config ClaudeMagic` lists and sets, by the name of this class."""
+"""Configuration: the traits that `%config ClaudeMagic` lists and sets. The class's name is part of that command."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_RETRY_SETTING = 20
 
 
 class _Default(TraitType[Any, Any]):
-    """The default of one option: it takes what the option takes."""
+    """A trait for the default of one option, which accepts the same values as the option."""
 
     def __init__(self, option_field: dataclasses.Field[Any]) -> None:
         super().__init__(
@@ -47,7 +47,7 @@ OptionDefaults: Any = type(
 
 
 class ClaudeMagic(OptionDefaults):  # type: ignore[misc]  # the defaults of the options are read off `Options`
-    """The defaults of all cells: those of the options, and what is no option of a cell."""
+    """The defaults of the options of cells, and settings that are no option of a cell."""
 
     provider = Enum(
         tuple(PROVIDERS),
@@ -99,7 +99,7 @@ class ClaudeMagic(OptionDefaults):  # type: ignore[misc]  # the defaults of the 
 
     @validate("headers", "betas", "mcp_tokens")
     def _texts(self, proposal: Any) -> Any:
-        """Text, and nothing else: what a header can hold is looked at when it is sent."""
+        """Accept only text; whether a header can be sent is checked when a request is sent."""
         given = proposal["value"]
         parts = [*given, *given.values()] if isinstance(given, dict) else given
         if not all(isinstance(each, str) for each in parts):
@@ -116,7 +116,7 @@ class ClaudeMagic(OptionDefaults):  # type: ignore[misc]  # the defaults of the 
 
     @validate("extra_body")
     def _unknown(self, proposal: Any) -> Any:
-        """Parameters that have no option of their own."""
+        """Accept only parameters that have no option of their own."""
         known = {"model", "max_tokens", "messages", "stream", "system"} & proposal["value"].keys()
         if known:
             raise TraitError(f"extra_body does not take {', '.join(sorted(known))}: there are options for them.")
@@ -131,8 +131,8 @@ class ClaudeMagic(OptionDefaults):  # type: ignore[misc]  # the defaults of the 
         return float(proposal["value"])
 
     def update_config(self, config: Config) -> None:
-        """What `%config` sets: a client as it is. Of all else traitlets takes a copy, and a client has locks and
-        sockets, of which there is none."""
+        """Apply what `%config` sets. The client is set as it is: traitlets copies all values, and a client has locks
+        and sockets, which cannot be copied."""
         sections = [config[name] for name in self.section_names() if name in config]
         given = [section.pop("client") for section in sections if "client" in section]
         super().update_config(config)
@@ -140,6 +140,6 @@ class ClaudeMagic(OptionDefaults):  # type: ignore[misc]  # the defaults of the 
             self.client = client
 
     def defaults(self) -> Options:
-        """What a cell asks with that has no options."""
+        """The options of a cell whose line has none."""
         settings = {each.name: getattr(self, each.name) for each in options.FIELDS if each.metadata["setting"]}
         return Options(**settings)

@@ -1,7 +1,7 @@
-"""Files that Claude's code made in its container: fetched, to be shown beside the reply.
+"""Files that Claude's code made in its container, fetched to be shown beside the reply.
 
-An image becomes an image block; any other file becomes a block of kind `file` with the API's description of it.
-Neither is ever sent.
+An image becomes an image block; any other file becomes a block of type `file` with the API's metadata. Neither is ever
+sent.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from ..conversation.turns import Block
 from ..render import tool_calls
 
 MAX_FILES = 20
-MAX_SECONDS = 30.0  # for all of them: the reply is there already, and the reader waits
+MAX_SECONDS = 30.0  # for all files: the reply is complete, and the reader waits
 MAX_IMAGE_BYTES = 10_000_000
 
 
 def fetch(client: Client, settings: Settings, content: Sequence[Block]) -> tuple[Block, ...]:
-    """The files that a reply tells of. What cannot be fetched is named all the same."""
+    """Blocks for the files that a reply names. A file that cannot be fetched still gets a block with its name."""
     found: list[Block] = []
     end = time.monotonic() + MAX_SECONDS
     for file_id in list(tool_calls.files(content))[:MAX_FILES]:
@@ -39,7 +39,7 @@ def _named(named: Mapping[str, str], about: Mapping[str, Any]) -> Block:
 
 
 def _image(client: Client, settings: Settings, named: Mapping[str, str], about: Mapping[str, Any]) -> Block | None:
-    """An image as a block, within the API's limits; `None` if it is none, or none that Pillow reads."""
+    """A file as an image block, within the API's limits; `None` if Pillow cannot read it as an image."""
     size = about.get("size_bytes")
     is_image = str(about.get("mime_type")).startswith("image/")
     if not is_image or not isinstance(size, int) or size > MAX_IMAGE_BYTES:
@@ -52,5 +52,5 @@ def _image(client: Client, settings: Settings, named: Mapping[str, str], about: 
     try:
         with Image.open(io.BytesIO(data)) as opened:
             return {**images.image_block(opened), **named}
-    except Exception:  # a stranger's bytes: each of Pillow's decoders fails in its own way
+    except Exception:  # untrusted bytes: each of Pillow's decoders fails in its own way
         return None

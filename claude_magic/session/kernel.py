@@ -1,7 +1,6 @@
-"""One kernel's state: its client, its conversations by notebook, what ran in it, its budget and its journal.
+"""`Kernel`: the state of one kernel, that is client, sessions by notebook, executions, budget and journal.
 
-`%load_ext` makes one for each shell, and each magic works by way of it. It imports only what is light: the rest comes
-with the first question.
+`%load_ext` makes one for each shell, and all magics use it. Heavy modules are imported with the first question.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ if TYPE_CHECKING:
     from .configuration import ClaudeMagic
     from .session import Session
 
-_LOOKS = re.compile(r"^\s*%claude_", re.MULTILINE)
+_CONVERSATION_MAGIC = re.compile(r"^\s*%claude_", re.MULTILINE)
 
 
 class Kernel:
-    """What the magics of one shell share.
+    """The state that the magics of one shell share.
 
-    It owns the client, the sessions, the executions and the notebooks; a session owns its conversations and what was
-    spent on them.
+    It owns the client, the sessions, the executions and the notebooks; a session owns its conversations and the record
+    of its spending.
     """
 
     def __init__(self, shell: InteractiveShell) -> None:
@@ -45,27 +44,27 @@ class Kernel:
         self.notebooks = Notebooks()
         self._source = ""
         self._sessions: dict[Notebook, Session] = {}
-        self._spent_before: dict[Session, int] = {}  # how many turns each had paid for before this cell
+        self._spent_before: dict[Session, int] = {}  # the length of each session's `spent` before this cell
         self._restored: set[Notebook] = set()
         self._pages: set[str] = set()
 
     @cached_property
     def configuration(self) -> ClaudeMagic:
-        """What `%config ClaudeMagic` sets."""
+        """The settings of `%config ClaudeMagic`."""
         from .configuration import ClaudeMagic
 
         return ClaudeMagic(parent=self.shell)
 
     @cached_property
     def client(self) -> Client:
-        """The one way to Claude of this kernel."""
+        """The kernel's only client."""
         from ..client import Client
 
         return Client()
 
     @cached_property
     def alarm(self) -> Alarm:
-        """What warns, once a kernel, of a cell that cost much."""
+        """The warning about an expensive cell, shown once per kernel."""
         from ..cost.budget import Alarm
 
         return Alarm()
@@ -78,11 +77,11 @@ class Kernel:
 
     @property
     def cell(self) -> Cell:
-        """The cell that runs now."""
+        """The running cell."""
         return current_cell(self.shell, self._source)
 
     def session_for(self, cell: Cell) -> Session:
-        """The conversations of the notebook that a cell stands in, set up as the kernel is configured now."""
+        """The session of a cell's notebook, with the current configuration."""
         from .session import Session
 
         running = self.notebooks.current
@@ -100,15 +99,16 @@ class Kernel:
 
     @property
     def session(self) -> Session:
-        """The conversations of the notebook that runs now."""
+        """The session of the running cell's notebook."""
         return self.session_for(self.cell)
 
     def path_of(self, cell: Cell) -> Path | None:
-        """The file of the notebook that runs now; `None` where it is not known."""
+        """The file of the running notebook; `None` if it is not known."""
         return self.notebooks.find(cell, self.shell, self._setting("notebook_path", ""))
 
     def budget_left(self) -> Budget | None:
-        """What is left of the budget for all notebooks of this kernel. What has no price does not count."""
+        """The budget left for all notebooks of this kernel; `None` if none is set. Turns without a known price do not
+        count."""
         if self.configuration.budget is None:
             return None
         from decimal import Decimal
@@ -122,14 +122,14 @@ class Kernel:
         return Budget(total - (pricing.total(known).dollars or 0), total)
 
     def warning(self) -> str | None:
-        """A line, once a kernel, where this cell cost more than the amount that is set."""
+        """The warning about this cell's cost, shown once per kernel; empty if there is none."""
         from ..cost import pricing
 
         spent = (turn for session, number in self._spent_before.items() for turn in session.spent[number:])
         return self.alarm.line(pricing.total(map(pricing.turn_cost, spent)), self.configuration.warn_above)
 
     def settings(self) -> Settings:
-        """How Claude is reached, as it is configured now."""
+        """The connection settings of the current configuration. Raises `UsageError` for a bad client or token name."""
         from ..client.settings import Settings, token_variables
 
         configured = self.configuration
@@ -146,18 +146,18 @@ class Kernel:
         )
 
     def resolve(self, typed: Options) -> Options:
-        """Options as they are sent: the values in the system prompt, the newest model of a line."""
+        """Options as they are sent: with values in the system prompt, and with the id of the newest model of a line."""
         from .. import models
 
         own = None if typed.once else self.session.chats.systems.get(typed.chat)
-        if own is not None and typed.system == self.configuration.system:  # the cell says nothing else
+        if own is not None and typed.system == self.configuration.system:  # the cell has no --system of its own
             typed = replace(typed, system=own)
         elif typed.system and not typed.raw:
             typed = replace(typed, system=self.system_text(typed.system))
         return replace(typed, model=models.resolve(typed.model))
 
     def system_text(self, text: str) -> str:
-        """A system prompt with the values of the notebook. Raises `PromptError`."""
+        """A system prompt with the values of its `{{…}}`. Raises `PromptError`."""
         from ..errors import PromptError
         from ..prompt.prompt import prompt_content
 
@@ -167,7 +167,7 @@ class Kernel:
         return "".join(block["text"] for block in content)
 
     def secrets(self, options: Options) -> Secrets:
-        """What is masked in all that a cell sends besides what the reader typed."""
+        """The secrets that are masked in all that a cell sends besides the typed text."""
         from ..content.secrets import Secrets, known_secrets
 
         return Secrets(known_secrets(self.shell.user_ns, self.client.secrets()), options.allow_secrets)
@@ -175,8 +175,10 @@ class Kernel:
     # Before each cell
 
     def begin_cell(self, source: str | None = None) -> Iterator[str]:
-        """Note a cell's source (`None`: the extension was just loaded), which notebook it is of, and which of its
-        cells were deleted. In a notebook that is new to this kernel, its turns come back; yields what to tell of it.
+        """Note the cell that begins: its source, its notebook, and the cells that were deleted since.
+
+        `source` is `None` if the extension was just loaded. In a notebook that is new to this kernel, its turns are
+        restored. Yields lines that say so.
         """
         self._source = source or ""
         self._spent_before = {session: len(session.spent) for session in self._sessions.values()}
@@ -187,16 +189,18 @@ class Kernel:
         if deleted := deleted_cells(self.shell):
             self.session.delete(deleted)
         is_new = running not in self._restored
-        # A page that was opened again is told where it looks at the conversation: other cells' outputs are not ours
-        # to write into, and a question's are its record.
-        if cell.id is not None and (is_new or (cell.page not in self._pages and _LOOKS.search(cell.source))):
+        # In a page that was opened again, the notice comes only with magics that show the conversation: the outputs of
+        # other cells are not ours, and those of a question are its record.
+        if cell.id is not None and (
+            is_new or (cell.page not in self._pages and _CONVERSATION_MAGIC.search(cell.source))
+        ):
             yield from self._restore(cell, is_new=is_new)
             self._restored.add(running)
             self._pages.add(cell.page)
 
     def _restore(self, cell: Cell, *, is_new: bool) -> Iterator[str]:
-        """Take up what the file of a new notebook holds, and say what a new page of it cannot have. Light where there
-        is nothing."""
+        """Restore the turns of a notebook that is new here, and say which replies its page lacks. Imports nothing heavy
+        if there are none."""
         path = self.path_of(cell)
         if path is None:
             return
@@ -212,12 +216,12 @@ class Kernel:
             yield from restore.notice(self.session, path, cell)
 
     def _setting(self, name: str, default: Any) -> Any:
-        """A setting; its default, where nobody has set or asked for any: that imports nothing."""
+        """A setting, or its default if the configuration was never used, which avoids the import."""
         is_bare = "configuration" not in vars(self) and "ClaudeMagic" not in self.shell.config
         return default if is_bare else getattr(self.configuration, name)
 
     def _has_lost(self, path: Path, cell: Cell) -> bool:
-        """Whether the journal may have a reply that the notebook does not: by a look at the file's bytes."""
+        """Whether the journal may have a reply that the notebook lacks, by the turn ids in the file's bytes."""
         ids = ids_in(path) or set()
         return any(
             entry.begun and not entry.dismissed and entry.turn_id not in ids and entry.cell_id != cell.id

@@ -1,4 +1,4 @@
-"""`Question`: all that one cell asks, as a value, which is sent, counted, compared or replayed as a whole."""
+"""`Question`: all input of one request of a cell, as a value that is sent, counted, compared or replayed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..tools.calls import ToolCalls
 
 @dataclass(frozen=True)
 class Replay:
-    """Whether to answer from the record, and how many times faster than recorded; 0 is at once."""
+    """Replay settings: the mode (`off`, `auto`, `only`), and the factor to the recorded speed; 0 is at once."""
 
     mode: str = "off"
     speed: float = 1.0
@@ -25,11 +25,11 @@ NO_REPLAY = Replay()
 
 @dataclass(frozen=True)
 class Question:
-    """A prompt and all that it is asked with.
+    """A prompt, with options, attachments and tools.
 
-    `options` are as they are sent: the model's id, the system prompt with its values. `content` is the prompt as
-    content blocks, `attached` what of it the reader did not type. `schema` is the JSON schema of the reply, `tools`
-    are the notebook's functions that Claude may call; `None` where there are none.
+    `options` are resolved: the model's id, the system prompt with its values. `content` is the prompt as content
+    blocks; `attached` describes the blocks that were not typed. `schema` is the JSON schema of the reply; `tools` are
+    the notebook's functions that Claude may call. Both are `None` if there are none.
     """
 
     options: Options
@@ -42,5 +42,5 @@ class Question:
 
     @property
     def tool_definitions(self) -> Sequence[Mapping[str, Any]]:
-        """The notebook's functions, as the API is told of them."""
+        """The tool definitions of the notebook's functions, as the API takes them."""
         return self.tools.definitions if self.tools is not None else ()

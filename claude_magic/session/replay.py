@@ -1,8 +1,8 @@
-"""Answer a request from the record: find the recorded turn that fits, and stream its reply again.
+"""Replay: find the recorded turn that answers a request, and stream its reply again.
 
-The same request has the same digest of system prompt, tools and messages (`Request.prefix`) and the
-same other parameters; where the cache breakpoints stand does not matter. A record may be a stranger's:
-the pace it sets has limits, and text quoted from it is short and printable.
+Two requests are the same if the digests of system prompt, tools and messages (`Request.prefix`) and all other
+parameters are equal, except cache breakpoints. Records are untrusted data: their pace is limited, and text quoted from
+them is short and printable.
 """
 
 from __future__ import annotations
@@ -18,23 +18,23 @@ from typing import Any
 from ..content.text import join_line, short, whole_text
 from ..conversation.accumulator import TOOL_RESULT
 from ..conversation.turns import Block, Call, Conversation, Message, Turn, blocks, text_of, turns_of
-from ..cost.budget import without_what_was_left
+from ..cost.budget import without_budget_notes
 from ..request import build
 from ..request.build import Request
 
 MAX_FIRST_TOKEN_SECONDS = 3.0
 SLOWEST_CHARACTERS_PER_SECOND = 60.0
 FASTEST_CHARACTERS_PER_SECOND = 1_500.0
-# At recorded speed no reply takes longer: neither a class nor a reader of a hostile record waits for more.
+# The longest replay at recorded speed, also for a hostile record.
 MAX_REPLY_SECONDS = 600.0
-# The API's own pieces have 8 to 10 characters in the middle and 34 at the ninth decile (1,389 recorded deltas).
+# The API's own deltas have 8 to 10 characters in the median and 34 at the ninth decile (1,389 recorded deltas).
 PIECE_CHARACTERS = 24
 LARGE_PIECE_CHARACTERS = 50_000
-SHORTEST_WAIT_SECONDS = 0.01  # where the pace asks for shorter ones, the pieces are larger
+SHORTEST_WAIT_SECONDS = 0.01  # for a faster pace, the pieces are larger
 EXCERPT_CHARACTERS = 60
 SHOWN_DIFFERENCES = 3
 
-# kind of block → kind of the delta that brings its text; the text's field is named as the block
+# type of block → type of its text deltas; the text is in the field that has the name of the block's type
 _DELTAS = {"text": "text_delta", "thinking": "thinking_delta"}
 _FLAGS = {
     "model": "--model",
@@ -48,7 +48,7 @@ _FLAGS = {
 
 
 class Records:
-    """Recorded turns, in notebook order, by what they answer. It does not change.
+    """Recorded turns in notebook order, indexed by the request that they answer; immutable.
 
     A turn that is given twice (from the file and from the kernel) counts once.
     """
@@ -62,16 +62,16 @@ class Records:
         for turn in self.turns:
             self._by_prefix.setdefault(turn.prefix, []).append(turn)
 
-    def find(self, asked: Request, cell_id: str | None, used: Set[str], *, provider: str | None) -> Turn | None:
-        """The recorded turn that answers a request; `None`, if there is none.
+    def find(self, request: Request, cell_id: str | None, used: Set[str], *, provider: str | None) -> Turn | None:
+        """The recorded turn that answers a request; `None` if there is none.
 
-        The cell's own newest; else, in notebook order, the first that is not in `used` (ids of those that this
-        kernel has replayed), else the last. With a `provider`, only its own and no interrupted ones count.
+        It is the cell's own newest turn; else, in notebook order, the first that is not in `used` (the ids of those
+        that this kernel has replayed), else the last. With a `provider`, only its own complete turns count.
         """
         same = [
             turn
-            for turn in self._by_prefix.get(asked.prefix, ())
-            if _compared(turn.params) == _compared(asked.settings) and _counts(turn, provider)
+            for turn in self._by_prefix.get(request.prefix, ())
+            if _comparable(turn.params) == _comparable(request.settings) and _may_answer(turn, provider)
         ]
         own = [turn for turn in same if cell_id is not None and turn.cell_id == cell_id]
         if own:
@@ -80,19 +80,19 @@ class Records:
         return next((turn for turn in originals if turn.id not in used), originals[-1] if originals else None)
 
 
-def _counts(turn: Turn, provider: str | None) -> bool:
-    """Whether a record may answer where `provider` could be asked instead: an interrupted one is better asked anew."""
+def _may_answer(turn: Turn, provider: str | None) -> bool:
+    """Whether a turn may answer although `provider` could be asked: only its own turns, and none interrupted."""
     if provider is None:
         return True
     return turn.status != "interrupted" and all(call.provider == provider for call in turn.calls)
 
 
-def _compared(params: Mapping[str, Any]) -> dict[str, Any]:
+def _comparable(params: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in params.items() if name != "cache_control"}
 
 
 def _without_copies(turns: Iterable[Turn]) -> list[Turn]:
-    """The turns but replays of an answer that is already among them."""
+    """The turns without replays of a turn that is among them."""
     kept: list[Turn] = []
     answers = set()
     for turn in turns:
@@ -103,8 +103,8 @@ def _without_copies(turns: Iterable[Turn]) -> list[Turn]:
     return kept
 
 
-def replayed(recorded: Turn, asked: Request, draft: Turn) -> Turn:
-    """The turn that joins the conversation: `draft` (its prompt, and who asks it now), with the recorded reply."""
+def replayed(recorded: Turn, request: Request, draft: Turn) -> Turn:
+    """The turn that joins the conversation: `draft` with the recorded reply, its calls marked as replayed."""
     return dataclasses.replace(
         draft,
         messages=(*draft.messages[:1], *recorded.messages[1:]),
@@ -112,9 +112,9 @@ def replayed(recorded: Turn, asked: Request, draft: Turn) -> Turn:
         status=recorded.status,
         partial=recorded.partial,
         made=recorded.made,
-        notes=without_what_was_left(recorded.notes),
-        prefix=asked.prefix,
-        params=asked.settings,
+        notes=without_budget_notes(recorded.notes),
+        prefix=request.prefix,
+        params=request.settings,
     )
 
 
@@ -122,10 +122,10 @@ def replayed(recorded: Turn, asked: Request, draft: Turn) -> Turn:
 
 
 def events(turn: Turn, speed: float, sleep: Callable[[float], None]) -> Iterator[dict[str, Any]]:
-    """A recorded reply as the API's streaming events, from which `Accumulator` makes the same blocks and usage.
+    """A recorded reply as the API's streaming events, which `Accumulator` folds into the same blocks and usage.
 
-    `speed` is how many times the recorded speed; at 0 nothing is waited for. `sleep` waits, in seconds. What a
-    block holds beside its text stands in its start.
+    `speed` is a factor to the recorded speed; 0 does not wait. `sleep` takes seconds. The fields of a block besides its
+    text are in its `content_block_start`.
     """
     pace = _Pace.of(turn, speed)
     call = turn.calls[-1]
@@ -145,13 +145,13 @@ def events(turn: Turn, speed: float, sleep: Callable[[float], None]) -> Iterator
         yield {"type": "content_block_stop", "index": index}
         if block["type"] == "tool_use" and (index + 1 == kept or turn.reply[index + 1]["type"] != "tool_use"):
             yield from _results(turn, index)
-    yield {"type": "message_delta", "delta": _ending(call), "usage": dict(call.usage)}
+    yield {"type": "message_delta", "delta": _final_delta(call), "usage": dict(call.usage)}
     if turn.status != "interrupted":
         yield {"type": "message_stop"}
 
 
 def _results(turn: Turn, last: int) -> Iterator[dict[str, Any]]:
-    """What the notebook's tools answered to the calls that end with this block."""
+    """Events for the tool results of the consecutive calls that end with the block at index `last`."""
     before = itertools.takewhile(lambda block: block["type"] == "tool_use", reversed(turn.reply[: last + 1]))
     for call in reversed([*before]):
         if (result := turn.results.get(call.get("id", ""))) is not None:
@@ -160,7 +160,7 @@ def _results(turn: Turn, last: int) -> Iterator[dict[str, Any]]:
 
 @dataclass(frozen=True)
 class _Pace:
-    """How fast a reply comes."""
+    """The pace of a replay."""
 
     first_token_seconds: float
     characters_per_second: float
@@ -168,7 +168,7 @@ class _Pace:
 
     @classmethod
     def of(cls, turn: Turn, speed: float) -> _Pace:
-        """The recorded pace, within what a person believes, times `speed`."""
+        """The recorded pace, limited to a plausible range, times `speed`."""
         if not speed > 0:
             return cls(0.0, float("inf"), LARGE_PIECE_CHARACTERS)
         characters = sum(len(_growing_text(block)) for block in turn.reply)
@@ -182,7 +182,7 @@ class _Pace:
 
 
 def _message(call: Call) -> dict[str, Any]:
-    """The message as it begins."""
+    """The message of a `message_start` event."""
     kind: dict[str, Any] = {
         "id": call.message_id,
         "type": "message",
@@ -193,7 +193,7 @@ def _message(call: Call) -> dict[str, Any]:
     return {**kind, "stop_reason": None, "stop_sequence": None, "usage": dict(call.usage)}
 
 
-def _ending(call: Call) -> dict[str, Any]:
+def _final_delta(call: Call) -> dict[str, Any]:
     return {
         "stop_reason": call.stop_reason,
         "stop_sequence": call.stop_sequence,
@@ -207,14 +207,16 @@ def _start(block: Block) -> dict[str, Any]:
 
 
 def _growing_text(block: Block) -> str:
-    """The text that comes in pieces; none of a block that comes whole. Text that cannot be encoded would not
-    survive being cut and joined: it comes whole too."""
+    """The text of a block that is streamed in pieces; empty for a block that is sent whole.
+
+    Text with lone surrogates is sent whole, since it would change when it is cut and joined.
+    """
     text = block.get(block["type"]) if block["type"] in _DELTAS else ""
     return text if isinstance(text, str) and whole_text(text) == text else ""
 
 
 def _pieces(text: str, characters: int) -> Iterator[str]:
-    """Text cut behind white space, where there is any within so many characters."""
+    """Pieces of a text, of `characters` at most, cut after white space where there is any."""
     at = 0
     while at < len(text):
         end = at + characters
@@ -227,38 +229,40 @@ def _pieces(text: str, characters: int) -> Iterator[str]:
 # --- what changed -------------------------------------------------------------------------------------
 
 
-def difference(asked: Request, records: Records, cell_id: str | None) -> str:
-    """One line: what a request has that its closest record has not.
+def difference(request: Request, records: Records, cell_id: str | None) -> str:
+    """One line of text: how a request differs from its closest recorded turn.
 
-    The closest is the cell's own record, else the newest of the same prompt.
+    The closest is the cell's own turn, else the newest with the same prompt.
     """
-    recorded = _closest(asked, records, cell_id)
+    recorded = _closest(request, records, cell_id)
     if recorded is None:
         return "this question is not in the record"
-    found = list(_changed_settings(recorded.params, asked.settings))
-    found += _changed_prompt("the prompt", _own(recorded.messages[0]), _own(asked.params["messages"][-1]))
+    found = list(_changed_settings(recorded.params, request.settings))
+    found += _changed_prompt(
+        "the prompt", _without_results(recorded.messages[0]), _without_results(request.params["messages"][-1])
+    )
     above = list(itertools.takewhile(lambda turn: turn.id != recorded.id, records.turns))
-    found += _changed_history(recorded, above, asked)
+    found += _changed_history(recorded, above, request)
     if not found:
         return _changed_above(recorded, above)
     more = [f"and {len(found) - SHOWN_DIFFERENCES} more"] if len(found) > SHOWN_DIFFERENCES else []
     return "; ".join(found[:SHOWN_DIFFERENCES] + more)
 
 
-def _closest(asked: Request, records: Records, cell_id: str | None) -> Turn | None:
+def _closest(request: Request, records: Records, cell_id: str | None) -> Turn | None:
     own = [turn for turn in records.turns if cell_id is not None and turn.cell_id == cell_id]
-    text = text_of(_own(asked.params["messages"][-1]))
-    close = own or [turn for turn in records.turns if text_of(_own(turn.messages[0])) == text]
+    text = text_of(_without_results(request.params["messages"][-1]))
+    close = own or [turn for turn in records.turns if text_of(_without_results(turn.messages[0])) == text]
     return max(close, key=lambda turn: turn.created, default=None)
 
 
-def _own(prompt: Message) -> tuple[Block, ...]:
-    """A prompt's own blocks: not the results that `request` puts before it for tools that were not run."""
+def _without_results(prompt: Message) -> tuple[Block, ...]:
+    """A prompt's own blocks, without the tool results that `request.build` puts before them."""
     return tuple(itertools.dropwhile(lambda block: block["type"] == "tool_result", blocks(prompt)))
 
 
 def _changed_settings(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    before, after = _compared(then), _compared(now)
+    before, after = _comparable(then), _comparable(now)
     for name in [*_FLAGS, *sorted((before.keys() | after.keys()) - _FLAGS.keys())]:
         if before.get(name) == after.get(name):
             continue
@@ -266,11 +270,11 @@ def _changed_settings(then: Mapping[str, Any], now: Mapping[str, Any]) -> Iterat
         if name == "system" and isinstance(was, str) and isinstance(is_now, str):
             yield _changed_text(label, was, is_now)
         else:
-            yield _recorded_and_now(label, _setting(was), _setting(is_now))
+            yield _recorded_and_now(label, _setting_text(was), _setting_text(is_now))
 
 
-def _setting(value: Any) -> str:
-    """A parameter's value as one would say it: the values in an object, but how thinking is displayed."""
+def _setting_text(value: Any) -> str:
+    """A parameter's value as text for the reader: of an object, its values except `display`."""
     if value is None:
         return "unset"
     if isinstance(value, list) and all(isinstance(each, Mapping) and each.get("name") for each in value):
@@ -294,32 +298,32 @@ def _changed_prompt(label: str, then: Sequence[Block], now: Sequence[Block]) -> 
     others = [[block for block in prompt if block["type"] != "text"] for prompt in (then, now)]
     if others[0] == others[1]:
         return []
-    return [_recorded_and_now(f"what goes along with {label}", *map(_counted, others))]
+    return [_recorded_and_now(f"what goes along with {label}", *map(_block_counts, others))]
 
 
-def _counted(content: Iterable[Block]) -> str:
+def _block_counts(content: Iterable[Block]) -> str:
     kinds = Counter(_excerpt(block["type"]) for block in content)
     return ", ".join(f"{count} {kind}" for kind, count in list(kinds.items())[:SHOWN_DIFFERENCES]) or "nothing"
 
 
 def _changed_above(recorded: Turn, above: Iterable[Turn]) -> str:
-    """What to say where only the digest differs."""
+    """The text for a request that differs only in its digest."""
     if any(turn.created > recorded.created and turn.chat == recorded.chat and not turn.replayed for turn in above):
         return "this was recorded before a cell above it changed: it has to be asked again"
     return "an earlier cell has another answer than when this was recorded: run the cells above in order"
 
 
-def _changed_history(recorded: Turn, above: Iterable[Turn], asked: Request) -> list[str]:
-    """How the conversation before differs, as far as the record can tell: where the recorded turns above it are
-    still those that it was asked after, which its digest shows."""
+def _changed_history(recorded: Turn, above: Iterable[Turn], request: Request) -> list[str]:
+    """How the conversation before the prompt differs. Empty if that cannot be told: the recorded turns above have to be
+    those that it was asked after, which the digest shows."""
     history = [turn for turn in above if turn.chat == recorded.chat and not (turn.once or recorded.once)]
     try:
-        rebuilt = _built(history, recorded)
-    except RecursionError:  # a stranger's nesting
+        rebuilt = _rebuild(history, recorded)
+    except RecursionError:  # untrusted data may be nested deeply
         return []
     if rebuilt.prefix != recorded.prefix:
         return []
-    then, now = _prompts(rebuilt), _prompts(asked)
+    then, now = _prompts(rebuilt), _prompts(request)
     if len(then) != len(now):
         return [f"the conversation before it: {turns_of(len(then))} when recorded, {turns_of(len(now))} now"]
     for number, (before, after) in enumerate(zip(then, now, strict=True), 1):
@@ -328,19 +332,19 @@ def _changed_history(recorded: Turn, above: Iterable[Turn], asked: Request) -> l
     return []
 
 
-def _built(history: Iterable[Turn], recorded: Turn) -> Request:
-    return build.again(Conversation(tuple(history)), recorded)
+def _rebuild(history: Iterable[Turn], recorded: Turn) -> Request:
+    return build.rebuild(Conversation(tuple(history)), recorded)
 
 
-def _prompts(asked: Request) -> list[tuple[Block, ...]]:
+def _prompts(request: Request) -> list[tuple[Block, ...]]:
     """The prompts before the last one."""
-    sent = [_own(message) for message in asked.params["messages"][:-1] if message["role"] == "user"]
+    sent = [_without_results(message) for message in request.params["messages"][:-1] if message["role"] == "user"]
     return [prompt for prompt in sent if prompt]
 
 
 def _changed_text(label: str, then: str, now: str) -> str:
-    """Both texts from the first word in which they differ."""
-    before, after = _line(then), _line(now)
+    """A phrase with both texts from the first word in which they differ."""
+    before, after = _one_line(then), _one_line(now)
     if before == after:
         return f"{label} differs in spaces, or in characters that do not show"
     same = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False)))
@@ -350,10 +354,10 @@ def _changed_text(label: str, then: str, now: str) -> str:
 
 
 def _excerpt(text: str) -> str:
-    return short(_line(text), EXCERPT_CHARACTERS)
+    return short(_one_line(text), EXCERPT_CHARACTERS)
 
 
-def _line(text: str) -> str:
-    """Text on one line, and nothing in it that drives a terminal or turns the direction of writing."""
+def _one_line(text: str) -> str:
+    """Text on one line, without control characters and marks of writing direction."""
     shown = text if text.isprintable() else "".join(each if each.isprintable() else " " for each in text)
     return join_line(shown)

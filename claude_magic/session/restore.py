@@ -1,4 +1,4 @@
-"""Bring back a notebook's turns: those of its file, and those of the recovery journal that the file lacks."""
+"""Restore a notebook's turns from its file, and find replies in the recovery journal that the file lacks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAX_SKIPPED_LINES = 5
 
 
 def come_back(session: Session, path: Path) -> Iterator[str]:
-    """Take up the turns of the notebook's own file. Yields what to tell of it, as lines."""
+    """Restore the turns of the notebook's own file. Yields lines that say so."""
     try:
         saved = reader.read(path)
     except UsageError as error:
@@ -36,7 +36,7 @@ def come_back(session: Session, path: Path) -> Iterator[str]:
 
 
 def skipped(lines: Sequence[str]) -> Iterator[str]:
-    """Records that are not whole, a line each, as far as that helps."""
+    """A line for each skipped record, up to `MAX_SKIPPED_LINES`, and one for the rest."""
     for line in lines[:MAX_SKIPPED_LINES]:
         yield f"Skipped a record in {text.printable(line)}."
     if len(lines) > MAX_SKIPPED_LINES:
@@ -44,7 +44,8 @@ def skipped(lines: Sequence[str]) -> Iterator[str]:
 
 
 def notice(session: Session, path: Path, cell: Cell) -> Iterator[str]:
-    """Say how many replies the notebook does not have: but of the cell that runs, for it is about to have a new one."""
+    """A line with the number of replies that the notebook lacks, without those of the running cell, which is about to
+    get a new one."""
     count = sum(entry.cell_id != cell.id for entry in lost(session, path, cell.page))
     if count == 1:
         yield "1 reply is not in this notebook: %claude_recover shows it."
@@ -53,8 +54,11 @@ def notice(session: Session, path: Path, cell: Cell) -> Iterator[str]:
 
 
 def lost(session: Session, path: Path | None, page: str, cells: Set[str] = frozenset()) -> list[Entry]:
-    """The replies in the journal that the notebook's file does not have. `cells` are those that the kernel knows of it:
-    with those of the file, they find replies of a notebook that was renamed."""
+    """The replies in the journal that the notebook's file lacks.
+
+    `cells` are ids of the notebook's cells that the kernel knows: with those in the file, they find replies of a
+    notebook that was renamed.
+    """
     standing = (lookup.ids_in(path) if path is not None else None) or set()
     entries = (session.journal or Journal()).entries(path, cells | standing)
     if not entries:
@@ -77,7 +81,7 @@ def _saved(path: Path | None) -> reader.Saved:
 
 
 def summary(turns: Sequence[Turn]) -> str:
-    """How many turns, from when, and what they cost when they were asked."""
+    """A phrase for turns: their number, dates, and recorded cost."""
     days = sorted({time.strftime("%Y-%m-%d", time.localtime(turn.created)) for turn in turns})
     when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
     cost = pricing.total(pricing.recorded_cost(turn) for turn in turns)

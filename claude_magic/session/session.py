@@ -1,7 +1,7 @@
-"""`Session`: one notebook's conversations in this kernel, with its client, journal, budget and what was spent.
+"""`Session`: one notebook's conversations in this kernel, with its client, journal, budget and spending.
 
-A turn joins its conversation when its reply has arrived, whole or interrupted with something kept;
-a failure changes nothing.
+A turn joins its conversation when its reply has arrived, complete or interrupted with something to keep; a failure
+changes nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ..client import Client, Settings
 from ..conversation.accumulator import Accumulator
 from ..conversation.turns import CONTINUE, Call, Conversation, Pin, Turn, turns_of
 from ..cost import context_window, count
-from ..cost.budget import Budget, tighter, without_what_was_left
+from ..cost.budget import Budget, tighter, without_budget_notes
 from ..cost.count import Counted
 from ..errors import ClaudeError, ReplyInterrupted, StreamError, UsageError
 from ..interrupts import uninterrupted
@@ -45,7 +45,7 @@ from .replay import Records, difference, events, replayed
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a question: the turn, the failure, or (a reply that broke off) both.
+    """The outcome of a question: the turn, the failure, or (for a reply that broke off) both.
 
     `joined` says whether the turn is now in the conversation.
     """
@@ -53,11 +53,14 @@ class Outcome:
     turn: Turn | None = None
     failure: ClaudeError | None = None
     joined: bool = False
-    compared: Mapping[str, Turn] = field(default_factory=dict)  # by model, where several were asked
+    compared: Mapping[str, Turn] = field(default_factory=dict)  # the turns of a comparison, by model
 
 
 class Session:
-    """One notebook in this kernel: its conversations, its file, and what was spent on it."""
+    """One notebook in this kernel: its conversations, its file, and its spending.
+
+    `spent` are the turns that were paid for in this kernel, whether or not they are in a conversation.
+    """
 
     def __init__(self, client: Client | None = None) -> None:
         self.client = client or Client()
@@ -67,7 +70,7 @@ class Session:
         self.spent: list[Turn] = []
         self.budget: Budget | None = None
         self.extra_body: Mapping[str, Any] = {}
-        self.comparisons: list[tuple[Turn, ...]] = []  # the replies of several models to one question
+        self.comparisons: list[tuple[Turn, ...]] = []  # the turns of each comparison of models
         self._replayed: set[str] = set()
         self._views: dict[str, View | Columns] = {}
 
@@ -79,52 +82,51 @@ class Session:
         budget: Budget | None,
         extra_body: Mapping[str, Any],
     ) -> None:
-        """Take up how the kernel is set now: the notebook's file, where replies are kept, what is left to spend, and
-        the reader's own parameters."""
+        """Set the notebook's file, the journal (`None`: off), the budget left, and the user's additional parameters."""
         self.path, self.journal, self.budget, self.extra_body = path, journal, budget, extra_body
 
     def request(self, question: Question, provider: str = "anthropic") -> Request:
-        """The exact request that a cell would send now. Raises `UsageError`."""
+        """Build the exact request that a cell would send now. Raises `UsageError`."""
         return self.build(self.history(question.options, question.cell), question, provider)
 
     def ask(self, question: Question, settings: Settings, view: View) -> Outcome:
-        """Send a cell's question, or answer it from the record; show the reply, and put it into the conversation.
-        A record's tools are not run again.
+        """Send a cell's question, or answer it from the record; show the reply, and add its turn to the conversation.
 
-        Raises `UsageError` before anything is shown or sent; all later failures are in the outcome.
+        Tools of a recorded answer are not run again. Raises `UsageError` before anything is shown or sent; all later
+        failures are in the outcome.
         """
         options = question.options
         history = self.history(options, question.cell)
-        asked = self.build(history, question, settings.provider)
-        recorded = self.recorded(asked, question, settings)
+        request = self.build(history, question, settings.provider)
+        recorded = self.recorded(request, question, settings)
         if recorded is not None:
-            return self._replay(recorded, asked, draft_turn(question, asked, history), question, view)
+            return self._replay(recorded, request, draft_turn(question, request, history), question, view)
         if question.tools is not None:
             question.tools.check()
-        context_window.check(self.client, asked, history, settings)
-        budget = self.budget_for(asked, options, settings)
-        draft = draft_turn(question, asked, history)
-        with self._answering(draft, question, settings, view, budget) as answer:
+        context_window.check(self.client, request, history, settings)
+        budget = self.budget_for(request, options, settings)
+        draft = draft_turn(question, request, history)
+        with self._open_answer(draft, question, settings, view, budget) as answer:
             failure = answer.ask(
-                asked, lambda: self.build(history.without_bound_thinking(), question, settings.provider)
+                request, lambda: self.build(history.without_bound_thinking(), question, settings.provider)
             )
-            if answer.unbound:
+            if answer.thinking_refused:
                 self.chats.unbind(options.chat)
                 history = history.without_bound_thinking()
             other = replace(options, model=models.resolve(options.fallback or options.model))
             if other.model != options.model and failure is None and answer.reply.stop_reason == "refusal":
                 fallback = self.build(history, replace(question, options=other), settings.provider)
-                failure = answer.again(fallback, f"{options.model} refused")
+                failure = answer.ask_again(fallback, f"{options.model} refused")
             with uninterrupted(swallow=True):
                 outcome = self._conclude(answer, failure, question.cell, view)
         return outcome
 
     def continue_reply(self, chat: str, cell: Cell, settings: Settings, view: View) -> Outcome:
-        """Have the last reply of a chat go on, if it was cut off: what comes is stitched to it.
+        """Continue the last reply of a chat if it was cut off; the rest is appended to it.
 
-        Raises `UsageError` where there is nothing to continue.
+        Raises `UsageError` if there is nothing to continue.
         """
-        self.look_again()
+        self.reread_file()
         turns = self.chats.shown.get(chat, Conversation()).turns
         cut = turns[-1] if turns else None
         if cut is None or cut.calls[-1].stop_reason not in (None, "max_tokens"):
@@ -134,35 +136,35 @@ class Session:
                 "The last reply was cut off before it said anything: there is nothing to continue.",
                 advice="Run its cell again, with a larger --max-tokens.",
             )
-        asked = build.build_continuation(Conversation(turns[:-1]), cut, self.chats.pins.values())
-        asked = pipeline.in_container(asked, Conversation(turns), time.time())
-        context_window.check(self.client, asked, Conversation(turns), settings)
-        question = Question(Options(model=asked.params["model"]), (), cell)
-        budget = self.budget_for(asked, question.options, settings)
+        request = build.build_continuation(Conversation(turns[:-1]), cut, self.chats.pins.values())
+        request = pipeline.in_container(request, Conversation(turns), time.time())
+        context_window.check(self.client, request, Conversation(turns), settings)
+        question = Question(Options(model=request.params["model"]), (), cell)
+        budget = self.budget_for(request, question.options, settings)
         draft = replace(
             cut,
             id=uuid.uuid4().hex,
             partial=(),
             created=time.time(),
-            notes=(*without_what_was_left(cut.notes), "continued"),
+            notes=(*without_budget_notes(cut.notes), "continued"),
         )
         draft = replace(draft, messages=(*build.messages_to_send(cut), {"role": "user", "content": CONTINUE}))
-        with self._answering(draft, question, settings, view, budget, instead_of=[cut.id]) as answer:
-            failure = answer.stream(asked, before=cut.reply)
+        with self._open_answer(draft, question, settings, view, budget, instead_of=[cut.id]) as answer:
+            failure = answer.stream(request, before=cut.reply)
             with uninterrupted(swallow=True):
-                outcome = self._continued(cut, answer, failure)
+                outcome = self._conclude_continuation(cut, answer, failure)
         return outcome
 
     def compact(self, options: Options, cell: Cell, settings: Settings, view: View) -> Outcome:
-        """Have the API summarise a chat: from then on the summary goes along in place of the turns above this cell."""
+        """Have the API summarise a chat; later requests hold the summary in place of the turns above this cell."""
         history = self.history(options, cell)
         if not any(build.messages_to_send(turn) for turn in history):
             raise UsageError("There is nothing to compact: no turn stands above this cell.")
-        asked = build.build_compaction(history, options, self._pins(options))
+        request = build.build_compaction(history, options, self._pins(options))
         note = [{"type": "text", "text": "(a summary of the conversation above)"}]
-        draft = draft_turn(Question(options, note, cell), asked, history)
-        with self._answering(draft, Question(options, (), cell), settings, view, None) as answer:
-            failure = answer.stream(asked)
+        draft = draft_turn(Question(options, note, cell), request, history)
+        with self._open_answer(draft, Question(options, (), cell), settings, view, None) as answer:
+            failure = answer.stream(request)
             if failure is None and not any(block.get("content") for block in answer.reply.content):
                 failure = StreamError("The API made no summary; the conversation is as it was.")
             with uninterrupted(swallow=True):
@@ -170,7 +172,7 @@ class Session:
         return outcome
 
     @contextmanager
-    def _answering(
+    def _open_answer(
         self,
         draft: Turn,
         question: Question,
@@ -179,7 +181,7 @@ class Session:
         budget: Budget | None,
         instead_of: Sequence[str] = (),
     ) -> Iterator[Answer]:
-        """A reply under way, from the first sign of it in the cell to its record."""
+        """A reply under way, whose output is begun before and ended after."""
         writer = self.writer(draft, question.cell, settings)
         answer = Answer(self.client, settings, view, draft, writer, budget, question.tools)
         try:
@@ -188,11 +190,11 @@ class Session:
             yield answer
         finally:
             with uninterrupted(swallow=True):
-                view.end(answer.made, instead_of)
+                view.end(answer.turn, instead_of)
                 answer.close()
 
     def _conclude(self, answer: Answer, failure: ClaudeError | None, cell: Cell, view: View) -> Outcome:
-        """The turn of a reply that has ended, in the ledger and, if there is anything to keep, in the conversation."""
+        """Add the turn of an ended reply to the ledger and, if there is anything to keep, to its conversation."""
         if failure and not answer.reply.message:
             return Outcome(failure=failure)
         turn = answer.conclude()
@@ -202,8 +204,8 @@ class Session:
             self.join(turn, cell, view)
         return Outcome(turn, failure, keeps and not turn.once)
 
-    def _continued(self, cut: Turn, answer: Answer, failure: ClaudeError | None) -> Outcome:
-        """The turn whose reply went on, in the place of the one that was cut off."""
+    def _conclude_continuation(self, cut: Turn, answer: Answer, failure: ClaudeError | None) -> Outcome:
+        """Put the turn of a continued reply into the place of the one that was cut off."""
         if not answer.reply.message or len(answer.reply.content) <= len(cut.reply):
             return Outcome(failure=failure or StreamError("Claude had nothing to add."))
         turn = answer.conclude(cut)
@@ -213,13 +215,13 @@ class Session:
         return Outcome(turn, failure, joined=True)
 
     def delete(self, cell_ids: frozenset[str]) -> None:
-        """The reader deleted these cells: their turns are set aside."""
+        """Set aside the turns of cells that were deleted."""
         self._dismiss(self.chats.delete(cell_ids), "deleted")
 
     def undo(self) -> tuple[list[Turn], list[str]]:
-        """Bring back what the last re-run replaced. Returns those turns, and the ids of what they stand instead of.
+        """Undo the last re-run. Returns the turns that came back, and the ids of the turns that they replace.
 
-        Where the page still listens, the cell shows its earlier answer again.
+        If the page is still open, the cell shows its earlier answer again.
         """
         rerun = self.chats.undo()
         if rerun is None:
@@ -231,8 +233,8 @@ class Session:
         return rerun.replaced, rerun.made
 
     def spent_elsewhere(self) -> list[Turn]:
-        """What was paid for and stands in no conversation: replaced, failed, reset, or asked once. Turns, with only
-        such calls."""
+        """The spending outside of the conversations: turns, with only those of their calls that are in none, since the
+        turn was replaced, failed, reset, or asked with `--once`."""
         standing = {call_key(call) for turn in self.chats.turns for call in turn.calls}
         spent = (
             replace(turn, calls=tuple(c for c in turn.calls if call_key(c) not in standing)) for turn in self.spent
@@ -240,43 +242,44 @@ class Session:
         return [turn for turn in spent if turn.calls]
 
     def _dismiss(self, turns: Sequence[Turn], why: Why) -> None:
-        """Say in the journal why turns are no longer wanted; nothing, where they are again."""
+        """Note in the journal why turns are no longer wanted; an empty `why` takes that back."""
         if self.journal is not None and turns:
             self.journal.dismiss([turn.id for turn in turns], why)
 
     def count(self, question: Question, settings: Settings) -> Counted:
-        """The tokens of what a cell would send now, by part. Raises `UsageError`, or what the API's count raises."""
+        """The tokens of the request that a cell would send now, by part. Raises `ClaudeError`."""
         pins = [block for pin in self._pins(question.options) for block in pin.content]
-        asked = self.request(question, settings.provider)
-        return count.count(self.client, asked, question.content, settings, pins)
+        request = self.request(question, settings.provider)
+        return count.count(self.client, request, question.content, settings, pins)
 
     def build(self, history: Conversation, question: Question, provider: str) -> Request:
-        """The exact request that asks this after `history`. Raises `UsageError`."""
+        """Build the exact request for a question after `history`. Raises `UsageError`."""
         options, pins = question.options, self._pins(question.options)
-        asked = build.build(history, question.content, options, pins, question.tool_definitions, question.schema)
-        return pipeline.complete(asked, history, options, self._target(options.model, provider))
+        request = build.build(history, question.content, options, pins, question.tool_definitions, question.schema)
+        return pipeline.complete(request, history, options, self._target(options.model, provider))
 
     def _target(self, model: str, provider: str) -> Target:
         spelled = providers.model_id(provider, model)
         return Target(spelled, partial(self.client.lacks, provider), self.extra_body, time.time())
 
     def _pins(self, options: Options) -> list[Pin]:
-        """What stands before the conversation: a question that is asked once has none."""
+        """The pins at the front of a request; none with `--once`."""
         return [] if options.once else list(self.chats.pins.values())
 
-    def look_again(self) -> None:
-        """Look into the notebook's file, if it was saved since: cells may have gone, or come back."""
-        gone, back = self.chats.look_again(self.path)
+    def reread_file(self) -> None:
+        """Read the notebook's file again if it was saved since: cells may have been deleted, or come back."""
+        gone, back = self.chats.reread_file(self.path)
         self._dismiss(gone, "deleted")
         self._dismiss(back, "")
 
     def history(self, options: Options, cell: Cell) -> Conversation:
-        """What a cell sees."""
-        self.look_again()
+        """The turns that a cell sees; none with `--once`."""
+        self.reread_file()
         return Conversation() if options.once else self.chats.before(options.chat, cell)
 
-    def recorded(self, asked: Request, question: Question, settings: Settings) -> Turn | None:
-        """The turn to answer from, if this is to be answered from the record. Raises `UsageError`."""
+    def recorded(self, request: Request, question: Question, settings: Settings) -> Turn | None:
+        """The recorded turn that answers a request, if replay is on. Raises `UsageError` if it is `only`, and there is
+        none."""
         mode, cell_id = question.replay.mode, question.cell.id
         if mode == "off":
             return None
@@ -285,27 +288,27 @@ class Session:
         saved = self.chats.saved
         records = Records([*saved.recorded, *self.chats.turns, *self.spent])
         provider = settings.provider if mode == "auto" else None
-        found = records.find(asked, cell_id, self._replayed, provider=provider)
+        found = records.find(request, cell_id, self._replayed, provider=provider)
         if found is None and mode == "only":
             raise UsageError(
-                f"No recorded answer fits this cell: {difference(asked, records, cell_id)}.",
+                f"No recorded answer fits this cell: {difference(request, records, cell_id)}.",
                 advice="%config ClaudeMagic.replay = 'auto' asks Claude where the record has no answer.",
             )
         return found
 
-    def replayed(self, recorded: Turn, asked: Request, draft: Turn) -> Turn:
-        """A recorded turn as the answer of this cell. The next cell that asks the same gets the next record."""
+    def replayed(self, recorded: Turn, request: Request, draft: Turn) -> Turn:
+        """A recorded turn as the answer of this cell. The next cell with the same request gets the next record."""
         self._replayed.add(recorded.id)
-        return replayed(recorded, asked, draft)
+        return replayed(recorded, request, draft)
 
-    def _replay(self, recorded: Turn, asked: Request, draft: Turn, question: Question, view: View) -> Outcome:
-        """Show a recorded reply as if it came. An Interrupt ends the showing; the reply is whole all the same."""
-        turn = self.replayed(recorded, asked, draft)
+    def _replay(self, recorded: Turn, request: Request, draft: Turn, question: Question, view: View) -> Outcome:
+        """Stream a recorded reply. After an Interrupt the whole reply is shown at once."""
+        turn = self.replayed(recorded, request, draft)
         accumulator, failure = Accumulator(), None
         try:
             with uninterrupted():
                 view.begin(turn.prompt, label=REPLAYED)
-            with suppress(StreamError):  # a record that is odd, but whole, is shown without growing
+            with suppress(StreamError):  # a valid record that cannot be streamed is shown at once
                 for event in events(recorded, question.replay.speed, time.sleep):
                     accumulator.add(event)
                     view.grow(event, accumulator)
@@ -318,7 +321,7 @@ class Session:
         return Outcome(turn, failure, joined=not turn.once)
 
     def writer(self, draft: Turn, cell: Cell, settings: Settings) -> Writer | None:
-        """The journal's file for a reply that is to come; `None` where none is kept."""
+        """The journal's writer for a new reply; `None` if the journal is off."""
         if self.journal is None:
             return None
         model, provider = draft.params["model"], settings.provider
@@ -326,15 +329,15 @@ class Session:
             draft, notebook=self.path, page=cell.page, model=model, provider=provider, run=cell.run
         )
 
-    def budget_for(self, asked: Request, options: Options, settings: Settings) -> Budget | None:
-        """What this cell may cost; `None` where there is no budget.
+    def budget_for(self, request: Request, options: Options, settings: Settings) -> Budget | None:
+        """The budget of a cell; `None` if there is none.
 
-        Raises `UsageError` where the question alone would pass it.
+        Raises `UsageError` if the input alone would exceed it.
         """
         own = Budget(Decimal(options.budget), Decimal(options.budget)) if options.budget is not None else None
         budget = tighter(self.budget, own)
         if budget is not None:
-            cost = count.estimate(self.client, asked, settings).cost
+            cost = count.estimate(self.client, request, settings).cost
             if cost.dollars is None:
                 raise UsageError(
                     f"The price of {options.model} is not known, so a budget cannot be kept.",
@@ -350,33 +353,33 @@ class Session:
         return budget
 
     def join(self, turn: Turn, cell: Cell, view: View | Columns) -> None:
-        """Put a turn into its conversation, with the outputs that show it."""
+        """Add a turn to its conversation, and note the view that shows it."""
         self.chats.join(turn, cell)
         self._views[turn.id] = view
 
     def show_instead(self, turn: Turn, place: str) -> None:
-        """Show a turn in the outputs of the one whose place it took, given by its id, where the page still listens."""
+        """Show a turn in the outputs of the turn with the id `place`, which it replaced, if they were made here."""
         if place in self._views:
             self._views[turn.id] = self._views[place]
             self._views[turn.id].show(turn)
 
 
 def call_key(call: Call) -> tuple[str | None, float]:
-    """What tells one call from all others."""
+    """The key that identifies a call."""
     return call.request_id, call.started
 
 
-def draft_turn(question: Question, asked: Request, history: Conversation) -> Turn:
-    """The turn that is about to be: its prompt, and what it is asked with."""
+def draft_turn(question: Question, request: Request, history: Conversation) -> Turn:
+    """The draft of a question's turn: its prompt and parameters, without a reply."""
     options, cell, content = question.options, question.cell, question.content
     if options.citations:
         content = citations.enabled(content)
     turns = [turn for turn in history if build.messages_to_send(turn)]
-    summed = [at for at, turn in enumerate(turns) if turn.params.get("compaction")]
-    earlier = len(turns) - (summed[-1] + 1 if summed else 0)
+    summaries = [at for at, turn in enumerate(turns) if turn.params.get("compaction")]
+    earlier = len(turns) - (summaries[-1] + 1 if summaries else 0)
     before = [note] if (note := models.retirement_note(options.model, date.today())) else []
-    before += ["a summary"] if summed else []
-    before += asked.notes
+    before += ["a summary"] if summaries else []
+    before += request.notes
     before += [turns_of(earlier, "earlier")] if earlier else []
     return Turn(
         id=uuid.uuid4().hex,
@@ -384,8 +387,8 @@ def draft_turn(question: Question, asked: Request, history: Conversation) -> Tur
         chat=options.chat,
         messages=({"role": "user", "content": list(content)},),
         calls=(),
-        prefix=asked.prefix,
-        params=asked.settings,
+        prefix=request.prefix,
+        params=request.settings,
         created=time.time(),
         execution_count=cell.execution_count,
         once=options.once,

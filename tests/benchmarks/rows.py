@@ -96,7 +96,7 @@ def _batch() -> float:
     from claude_magic.mapping import batches
 
     grown: list[int] = []
-    create = batches.Batching._create
+    create = batches.BatchRun._create
 
     def weighed(self: Any, *given: Any) -> Any:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -104,7 +104,7 @@ def _batch() -> float:
         grown.append(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
         return made
 
-    batches.Batching._create = weighed  # type: ignore[method-assign]
+    batches.BatchRun._create = weighed  # type: ignore[method-assign]
     shell = _shell()
     shell.run_cell_magic("claude_map", f"range({BATCH_ROWS}) --out result --model {MODEL} --batch", PROMPT)
     return sum(grown) / 1024

@@ -223,6 +223,7 @@ def test_a_reply_that_breaks_off_is_our_error(
     assert type(failure(Settings(max_retries=0, timeout=0.5))) is kind
 
 
+@pytest.mark.slow
 def test_an_overload_before_anything_is_visible_is_retried_and_after_that_not(standin: offline.Server, at: Any) -> None:
     at(standin.url)
     standin.faults.append(Fault("error", after=2))
@@ -266,6 +267,7 @@ def test_a_wait_that_is_too_long_fails_with_the_time_to_come_back(standin: offli
     assert "come back in" in error.advice and ":" in error.advice
 
 
+@pytest.mark.slow
 def test_a_wait_is_told_as_it_counts_down(standin: offline.Server, at: Any) -> None:
     at(standin.url)
     standin.faults.append(Fault("status", status=429, headers={"retry-after": "1.2"}))
@@ -292,6 +294,7 @@ def test_a_server_that_cannot_be_reached_is_named_without_its_password(at: Any) 
     assert f"http://127.0.0.1:{port}" in error.message and "hunter2" not in str(error)
 
 
+@pytest.mark.slow
 def test_a_connection_that_closes_at_once_is_retried(standin: offline.Server, at: Any) -> None:
     at(standin.url)
     standin.faults.append(Fault("close"))
@@ -371,6 +374,7 @@ def test_json_that_is_no_message_is_an_error(at: Any, body: bytes, kind: type[er
         assert type(failure()) is kind
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("told", ["inf", "1e20", "nan", "-5", "soon", "Wed, 99 Foo"])
 def test_an_odd_time_to_come_back_is_no_trouble(standin: offline.Server, at: Any, told: str) -> None:
     at(standin.url)

@@ -273,6 +273,7 @@ def test_a_server_error_is_retried_at_each_provider_and_by_us_alone(server: Reco
     assert {wait.attempt for wait in waits} == {1}
 
 
+@pytest.mark.slow
 def test_silence_ends_after_the_timeout_at_each_provider(server: Recorder, ready: str) -> None:
     server.answers.append(SILENCE)
     error = failure(Settings(ready, base_url=server.url, max_retries=0, timeout=0.3))
@@ -359,6 +360,7 @@ def test_what_is_missing_is_named_in_a_line(
     assert names in (error.advice if only_advised else error.message) and PROVIDERS[provider].setup in error.advice
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("provider", "given", "package"),
     [

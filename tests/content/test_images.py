@@ -120,6 +120,7 @@ def test_a_picture_that_lies_on_its_side_is_turned_upright() -> None:
     assert upright.getexif().get(0x0112, 1) == 1
 
 
+@pytest.mark.slow
 def test_noise_that_is_too_much_for_png_goes_as_jpeg_within_the_limit() -> None:
     noise = Image.frombytes("RGBA", (1_900, 1_900), random.Random(0).randbytes(1_900 * 1_900 * 4))
     block = image_block(noise)

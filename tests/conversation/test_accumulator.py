@@ -61,6 +61,7 @@ def plain(block: Any) -> dict[str, Any]:
     return {name: value for name, value in block.items() if value is not None and name != "parsed_output"}
 
 
+@pytest.mark.corpus
 @pytest.mark.parametrize("case", finished_streams(), ids=lambda case: case["id"])
 def test_usage_is_the_last_that_the_api_said_of_each_kind(case: dict[str, Any]) -> None:
     told: dict[str, Any] = {}

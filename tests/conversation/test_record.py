@@ -68,6 +68,8 @@ def test_a_rich_turn_comes_back_equal_images_and_unknown_blocks_included() -> No
     assert PNG not in json.dumps(record.metadata(turn))
 
 
+@pytest.mark.corpus
+@pytest.mark.slow
 @pytest.mark.skipif(not from_the_corpus(), reason="the recordings are not there")
 def test_every_recorded_reply_comes_back_equal() -> None:
     for turn in from_the_corpus():
@@ -459,6 +461,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
 @example(changes=[(("turn", "partial", 0, "id"), [])])
 @given(changes=st.lists(st.tuples(st.sampled_from(PLACES), JSON), min_size=1, max_size=2))

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from claude_magic.cost.budget import Alarm, Budget, amount, tighter, without_what_was_left
+from claude_magic.cost.budget import Alarm, Budget, amount, tighter, without_budget_notes
 from claude_magic.cost.pricing import Cost
 from claude_magic.notebook.cell import Cell
 from claude_magic.render import turn
@@ -29,7 +29,7 @@ from support.sessions import OFFLINE, Reader, ask
 )
 def test_what_is_left_is_said_in_cents_and_never_too_much(left: str, total: str, cost: Cost, said: str) -> None:
     assert Budget(Decimal(left), Decimal(total)).note(cost) == said
-    assert without_what_was_left(["3 earlier turns", said]) == ("3 earlier turns", *([] if said else [""]))
+    assert without_budget_notes(["3 earlier turns", said]) == ("3 earlier turns", *([] if said else [""]))
 
 
 def test_the_budget_that_ends_first_is_the_one_that_counts() -> None:

@@ -52,6 +52,7 @@ def test_a_prompt_past_the_window_is_not_sent_and_the_line_says_how_long_it_is(s
     assert not session.client.offline.requests and not session.spent
 
 
+@pytest.mark.slow
 def test_the_ways_out_of_a_long_conversation_are_named_and_each_leads_out(session: Session) -> None:
     ask(session, HALF, "a", model=SMALL)
     with pytest.raises(errors.UsageError) as raised:

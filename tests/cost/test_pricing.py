@@ -500,6 +500,7 @@ def usages_in(value: Any) -> Iterator[dict[str, Any]]:
             yield from usages_in(part)
 
 
+@pytest.mark.corpus
 def test_every_recorded_usage_has_a_cost_or_is_of_an_unknown_model() -> None:
     unpriced, count = set(), 0
     for model, used in recorded_usages():
@@ -511,6 +512,7 @@ def test_every_recorded_usage_has_a_cost_or_is_of_an_unknown_model() -> None:
     assert not {model for model in unpriced if model.startswith(("claude-opus", "claude-sonnet", "claude-fable"))}
 
 
+@pytest.mark.corpus
 def test_recorded_iterations_cost_what_they_cost_by_hand() -> None:
     """A fallback from Fable 5 to Opus 4.8, and a compaction that the top level leaves out."""
     million = Decimal(1_000_000)

@@ -209,6 +209,7 @@ def test_an_entry_that_is_none_costs_the_list_no_other(monkeypatch: Any) -> None
         assert Client().models(NO_LIST) == [{"id": "claude-a"}]
 
 
+@pytest.mark.slow
 def test_an_answer_without_an_end_is_not_waited_for(monkeypatch: Any) -> None:
     """Not one that is slow to begin, and neither one whose head or whose body comes bit by bit."""
     done = threading.Event()

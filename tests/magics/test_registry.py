@@ -7,10 +7,9 @@ import subprocess
 import sys
 
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
 
 from claude_magic.magics import registry
-from support.shell import Shell
+from support.shell import Shell, ipython_shell
 
 # Loads the extension into a bare shell, runs a line, and prints which of the named modules were imported.
 PROGRAM = """
@@ -77,7 +76,7 @@ def test_help_and_call_of_a_magic_find_it_before_and_after_it_was_used() -> None
 
 
 def test_unloading_takes_all_magics_away_and_reloading_brings_them_back() -> None:
-    shell = InteractiveShell()
+    shell = ipython_shell()
     shell.run_line_magic("load_ext", "claude_magic")
     shell.run_line_magic("claude_undo", "")
     shell.run_line_magic("unload_ext", "claude_magic")

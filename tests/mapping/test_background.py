@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from IPython.core.interactiveshell import InteractiveShell
 
 from claude_magic.errors import ClaudeError, ReplyInterrupted, UsageError
 from claude_magic.mapping.run import Background, kernel_loop
 from support.kernel import Kernel
+from support.shell import ipython_shell
 from support.steered_server import KEY, SteeredServer
 
 ROWS = 30
@@ -93,10 +93,11 @@ def test_an_interrupt_ends_the_waiting_and_not_the_map(kernel: Kernel, server: S
     begin(kernel, server, "patient")
 
     def interrupt(message: dict[str, Any]) -> None:
-        if message["msg_type"] == "execute_input":
+        if message["msg_type"] == "stream":  # the cell runs: before that, an Interrupt is the kernel's own
             kernel.interrupt()
 
-    assert "KeyboardInterrupt" in kernel.run("%claude_map --wait", on_message=interrupt).error["ename"]
+    waiting = kernel.run("print('now', flush=True)\n%claude_map --wait", on_message=interrupt)
+    assert waiting.error and "KeyboardInterrupt" in waiting.error["ename"]
     server.release()
     kernel.run("%claude_map --wait")
     assert kernel.evaluate("int(patient.reply.notna().sum())") == ROWS
@@ -114,7 +115,7 @@ def test_a_budget_of_the_kernel_and_a_batch_are_refused(kernel: Kernel, server: 
 
 
 def test_where_nothing_runs_between_cells_it_is_refused(standin: Any) -> None:
-    shell = InteractiveShell()
+    shell = ipython_shell()
     shell.run_line_magic("load_ext", "claude_magic")
     with pytest.raises(UsageError, match="needs a notebook"):
         shell.run_cell_magic("claude_map", "[1] --out result --background", "Say {{item}}")

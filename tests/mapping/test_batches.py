@@ -166,6 +166,7 @@ def test_rows_in_a_batch_under_way_are_not_asked_one_by_one(notebook: Notebook) 
     assert notebook.server.requests == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["cut", "close"])
 def test_a_submission_that_nobody_confirmed_is_looked_for_and_never_made_twice(notebook: Notebook, kind: Any) -> None:
     notebook.server.batch_faults.append(Fault(kind))
@@ -174,6 +175,7 @@ def test_a_submission_that_nobody_confirmed_is_looked_for_and_never_made_twice(n
     assert set(notebook.submitted.values()) == {1}
 
 
+@pytest.mark.slow
 def test_somebody_elses_batch_of_the_same_size_is_not_taken_for_ours(notebook: Notebook) -> None:
     params = {
         "model": MODEL,
@@ -293,6 +295,7 @@ def test_results_are_taken_over_whole_or_not_at_all(tmp_path: Path) -> None:
 # What can go wrong while one waits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "faults",
     [
@@ -429,7 +432,7 @@ def test_the_file_is_bounded_and_what_a_batch_under_way_brought_stays(
     results.close()
     old, new = [f"old {number}" for number in range(300)], [f"new {number}" for number in range(300)]
     monkeypatch.setattr(stored_answers, "MAX_ANSWERS_BYTES", path.stat().st_size - 100_000)
-    monkeypatch.setattr(stored_answers, "_AT_ONCE", 50)
+    monkeypatch.setattr(stored_answers, "_KEYS_PER_QUERY", 50)
     results = Results(path)
     assert 0 < len(results.found(old)) < 300 and len(results.found(new)) == 300
     monkeypatch.setattr(stored_answers, "MAX_ANSWERS_BYTES", 10_000)
@@ -458,8 +461,8 @@ def test_functions_are_said_to_be_left_out_and_a_token_keeps_a_batch_from_going_
 
 # Where a process dies: the class, the method, and whether before or after it; or after so many pieces of what it gives.
 POINTS: dict[str, tuple[str, str, int | str]] = {
-    "intended, before the first byte": ("Batching", "_create", "before"),
-    "in the middle of the body": ("Batching", "_body", 3),
+    "intended, before the first byte": ("BatchRun", "_create", "before"),
+    "in the middle of the body": ("BatchRun", "_body", 3),
     "after the response, before the id is written": ("Batches", "create", "after"),
     "the id is written, nothing is shown": ("Results", "submitted", "after"),
     "while polling": ("Batches", "retrieve", "after"),
@@ -477,7 +480,7 @@ from claude_magic.client.batches import Batches
 from claude_magic.mapping import batch_pickup, batches, store
 batch_pickup.POLL_SECONDS, batch_pickup.SETTLE_SECONDS = 0.05, 0.4
 batches.MAX_REQUESTS, batches.CHUNK_BYTES = 20, 500
-classes = {"Batching": batches.Batching, "Batches": Batches, "Results": store.Results}
+classes = {"BatchRun": batches.BatchRun, "Batches": Batches, "Results": store.Results}
 
 def dying(kind, name, when):
     act = getattr(classes[kind], name)
@@ -567,6 +570,7 @@ def children() -> Iterator[Children]:
             parent.stdin.close()
 
 
+@pytest.mark.slow
 def test_a_kill_at_any_moment_submits_nothing_twice_and_loses_nothing(children: Children, tmp_path: Path) -> None:
     """Ten times over, a process is killed at a random moment of a run of three batches, and another one goes on."""
     chance, killed = random.Random(), 0
@@ -584,6 +588,7 @@ def test_a_kill_at_any_moment_submits_nothing_twice_and_loses_nothing(children: 
     assert killed >= 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", POINTS)
 def test_a_kill_at_each_step_submits_nothing_twice_and_loses_nothing(
     point: str, children: Children, tmp_path: Path
@@ -594,6 +599,7 @@ def test_a_kill_at_each_step_submits_nothing_twice_and_loses_nothing(
     children.goes_on(tmp_path, point)
 
 
+@pytest.mark.slow
 def test_a_kill_after_the_body_before_the_response_submits_nothing_twice(children: Children, tmp_path: Path) -> None:
     children.server.batches.seconds = 0.0
     children.server.batches.all.clear()

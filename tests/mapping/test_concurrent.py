@@ -85,6 +85,7 @@ def check(notebook: Notebook, server: Unruly, result: Any) -> None:
     assert float(result["cost"].sum()) == pytest.approx(float(cost or 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", [58])
 def test_rows_among_faults_of_every_kind_hold_all_promises(
     notebook: Notebook, monkeypatch: pytest.MonkeyPatch, seed: int
@@ -152,11 +153,11 @@ def test_nobody_waits_for_what_is_further_off_than_the_longest_wait() -> None:
 
 @pytest.mark.parametrize("remaining", ["0", "-1"])
 def test_headers_that_say_that_nothing_is_left_pause_all_but_not_for_ever(remaining: str) -> None:
-    assert 0 < pause_after(lambda pace: pace.heard(limits(remaining, in_seconds(20)))) <= 20
+    assert 0 < pause_after(lambda pace: pace.note_headers(limits(remaining, in_seconds(20)))) <= 20
     for reset in (in_seconds(86_400), in_seconds(-60), "tomorrow", "", "1e9", "0001-01-01T00:00:00"):
-        assert pause_after(lambda pace, reset=reset: pace.heard(limits(remaining, reset))) <= 0
+        assert pause_after(lambda pace, reset=reset: pace.note_headers(limits(remaining, reset))) <= 0
     for nonsense in ("many", "", "1.5", "nan"):
-        assert pause_after(lambda pace, nonsense=nonsense: pace.heard(limits(nonsense, in_seconds(20)))) <= 0
+        assert pause_after(lambda pace, nonsense=nonsense: pace.note_headers(limits(nonsense, in_seconds(20)))) <= 0
 
 
 def limits(remaining: str, reset: str) -> dict[str, str]:

@@ -112,6 +112,7 @@ def test_the_result_is_of_the_callers_own_kind_and_aligned(kind: str) -> None:
     assert frame_of(made) == [("a", "x", 1, 0.1), ("b", None, None, None), ("c", "z", 3, 0.2)]
 
 
+@pytest.mark.slow
 def test_a_relation_of_duckdb_stays_one() -> None:
     """In a process of its own: at its end, DuckDB says on stderr what it has leaked."""
     script = """
@@ -249,6 +250,7 @@ def test_a_column_that_the_data_has_is_never_overwritten(notebook: Notebook) -> 
     assert (result["reply"][0], result["cost"][0], result["claude_reply"][0]) == ("old", 5, "re: Say old")
 
 
+@pytest.mark.slow
 def test_long_instructions_are_written_to_the_cache_once_and_read_by_all_others(notebook: Notebook) -> None:
     notebook.shell.user_ns["manual"] = "Rules of the house. " * 800
     notebook.map("list(range(12))", "{{manual}}\n\nNow {{item}}")
@@ -291,6 +293,7 @@ def test_what_is_wrong_for_all_rows_ends_the_map(notebook: Notebook) -> None:
     assert "result" not in notebook.shell.user_ns
 
 
+@pytest.mark.slow
 def test_thousand_rows_with_faults_of_every_kind_are_each_answered_once_or_with_their_error(
     notebook: Notebook,
 ) -> None:
@@ -343,7 +346,7 @@ def test_thousand_rows_with_faults_of_every_kind_are_each_answered_once_or_with_
 def test_what_was_answered_is_not_asked_again(notebook: Notebook) -> None:
     notebook.configuration.max_retries = 0
     notebook.server.faults.extend([None, Fault("status", status=500)])
-    first = notebook.map("['a', 'b', 'c']", "Say {{item}}")
+    first = notebook.map("['a', 'b', 'c'] --concurrency 1", "Say {{item}}")  # in their order
     assert list(first["error"].isna()) == [True, False, True]
     assert first["reply"].isna()[1]
     notebook.server.requests.clear()
@@ -389,6 +392,7 @@ def test_the_sum_stops_at_the_budget_and_what_is_done_is_kept(notebook: Notebook
     assert spent is not None and Decimal("0.01") < spent < Decimal("0.035"), "a reply costs 1.4 cents"
 
 
+@pytest.mark.slow
 def test_an_interrupt_keeps_what_is_done(notebook: Notebook) -> None:
     def script(body: dict[str, Any]) -> Any:
         if "Say 30" in asked(body):

@@ -124,6 +124,7 @@ def events_of(case: dict[str, Any]) -> list[dict[str, Any]]:
     return [event for event in map(json.loads, data) if event["type"] != "ping"]
 
 
+@pytest.mark.corpus
 @pytest.mark.parametrize("case", finished_streams(), ids=lambda case: case["id"])
 def test_a_recorded_reply_comes_back_byte_for_byte(case: dict[str, Any], kept: Journal) -> None:
     turn = write(kept, draft(), events_of(case))
@@ -132,6 +133,7 @@ def test_a_recorded_reply_comes_back_byte_for_byte(case: dict[str, Any], kept: J
     assert recovered == turn
 
 
+@pytest.mark.corpus
 @pytest.mark.parametrize("case", finished_streams(), ids=lambda case: case["id"])
 def test_a_recorded_reply_that_broke_off_comes_back_as_far_as_it_came(case: dict[str, Any], kept: Journal) -> None:
     """Cut at a dozen places, first events and last included, as if the kernel had died there."""
@@ -681,6 +683,7 @@ def paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield from paths(item, (*path, key))
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_other_json_in_any_place_is_a_turn_or_a_damaged_record(

@@ -21,9 +21,10 @@ from claude_magic.conversation.turns import Turn
 from claude_magic.errors import UsageError
 from claude_magic.notebook import reader
 from claude_magic.notebook.cell import Cell, current_cell
-from claude_magic.notebook.lookup import path_holding, told_path
+from claude_magic.notebook.lookup import path_holding, reported_path
 from claude_magic.notebook.reader import Saved, read
 from claude_magic.render.turn import answer_outputs, header_output, image_outputs
+from support.shell import ipython_shell
 from support.turns import ASKED_AT, digested, from_the_corpus, image, plain, rich_turn, text, turn_of
 
 Node = dict[str, Any]
@@ -425,6 +426,7 @@ print(*sorted({"nbformat", "fastjsonschema", "PIL", "anthropic"} & sys.modules.k
 """
 
 
+@pytest.mark.slow
 def test_a_notebook_without_turns_does_not_import_nbformat(tmp_path: Path) -> None:
     path = written(tmp_path, new_code_cell("print('claude_magic')", id="x"))
     looked = subprocess.run([sys.executable, "-c", LOOK, path], capture_output=True, text=True, check=True)
@@ -450,26 +452,26 @@ def test_jupyter_s_name_is_believed_for_a_cell_of_a_frontend(
     shell: InteractiveShell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("JPY_SESSION_NAME", "/somewhere/talk.ipynb")
-    assert told_path(shell, Cell("a")) == Path("/somewhere/talk.ipynb")
-    assert told_path(shell, Cell(None)) is None
+    assert reported_path(shell, Cell("a")) == Path("/somewhere/talk.ipynb")
+    assert reported_path(shell, Cell(None)) is None
 
 
 def test_vs_code_s_variable_is_believed_for_a_cell_of_a_frontend(shell: InteractiveShell) -> None:
     shell.user_ns["__vsc_ipynb_file__"] = "/somewhere/talk.ipynb"
-    assert told_path(shell, Cell("a")) == Path("/somewhere/talk.ipynb")
-    assert told_path(shell, Cell(None)) is None
+    assert reported_path(shell, Cell("a")) == Path("/somewhere/talk.ipynb")
+    assert reported_path(shell, Cell(None)) is None
 
 
 @pytest.mark.parametrize("told", (5, "", "console-1", None))
 def test_what_is_no_notebook_s_name_is_none(shell: InteractiveShell, told: Any) -> None:
     shell.user_ns["__vsc_ipynb_file__"] = told
-    assert told_path(shell, Cell("a")) is None
+    assert reported_path(shell, Cell("a")) is None
 
 
 def test_a_real_shell_without_a_frontend_has_no_notebook(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JPY_SESSION_NAME", "/somewhere/talk.ipynb")
-    real = InteractiveShell()
-    assert told_path(real, current_cell(real)) is None
+    real = ipython_shell()
+    assert reported_path(real, current_cell(real)) is None
 
 
 def test_a_renamed_notebook_is_found_by_its_cells(tmp_path: Path) -> None:

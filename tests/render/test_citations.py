@@ -271,6 +271,7 @@ def test_exports_have_the_references(form: str) -> None:
 # --- the recordings -------------------------------------------------------------------------------------
 
 
+@pytest.mark.corpus
 @pytest.mark.skipif(not recordings(), reason="the recordings are not there")
 def test_every_recorded_citation_has_its_reference_and_its_line() -> None:
     turns: list[Turn] = [turn for turn in from_the_corpus() if citations.sources(turn.reply)]

@@ -302,6 +302,7 @@ def test_what_it_does_not_take_is_one_clear_line(notebook: Kernel, line: str, sa
     assert len(plain(run.error["traceback"]).splitlines()) <= 2
 
 
+@pytest.mark.slow
 def test_a_long_conversation_over_a_pinned_document_costs_at_most_12_percent_of_what_it_would_uncached() -> None:
     model, limit = next(iter(money.MODELS.items()))
     cached, uncached = (money.conversation_cost(model, caching=caching) for caching in (True, False))

@@ -189,6 +189,7 @@ def test_no_hostile_text_comes_to_life(html: Html) -> None:
     _check(html, [text for _, text in HOSTILE])
 
 
+@pytest.mark.slow
 def test_no_prefix_of_a_hostile_text_comes_to_life(html: Html) -> None:
     """The text is shown while it streams."""
     _check(html, [text[:length] for _, text in HOSTILE for length in range(1, len(text), PREFIX_STEP)])
@@ -234,6 +235,7 @@ _SOUP = st.lists(
 ).map("".join)
 
 
+@pytest.mark.slow
 @settings(max_examples=SOUPS, deadline=None, suppress_health_check=list(HealthCheck))
 @given(texts=st.lists(_SOUP, min_size=8, max_size=8))
 def test_no_soup_of_markdown_comes_to_life(html: Html, texts: list[str]) -> None:
@@ -294,6 +296,7 @@ def _replies() -> list[tuple[str, str]]:
     return list(_reply_texts())
 
 
+@pytest.mark.corpus
 def test_a_recorded_answer_is_changed_in_no_visible_way(html: Html) -> None:
     """Same text, same elements: raw HTML, images and links that lead nowhere good aside."""
     replies = _replies()
@@ -307,6 +310,7 @@ def test_a_recorded_answer_is_changed_in_no_visible_way(html: Html) -> None:
         assert [tag for tag in now.shape if tag != "span"] == was.shape, f"{name}\n{text}"
 
 
+@pytest.mark.corpus
 def test_making_inert_twice_shows_the_same_as_once(html: Html) -> None:
     texts = [text for _, text in HOSTILE] + [text for _, text in _reply_texts()]
     once = [inert(text) for text in texts]
@@ -403,6 +407,7 @@ def _grows_alike(text: str, step: int = 1) -> None:
         assert growing.render(text[:length]) == inert(text[:length]), repr(text[:length])
 
 
+@pytest.mark.slow
 def test_a_growing_text_is_the_same_as_the_text_at_once() -> None:
     for _, text in HOSTILE:
         _grows_alike(
@@ -410,6 +415,7 @@ def test_a_growing_text_is_the_same_as_the_text_at_once() -> None:
         )
 
 
+@pytest.mark.slow
 @settings(max_examples=SOUPS // 2, deadline=None)
 @given(text=st.lists(_SOUP, max_size=6).map("\n\n".join))
 def test_a_growing_soup_is_the_same_as_the_soup_at_once(text: str) -> None:
@@ -438,6 +444,7 @@ def test_a_definition_that_comes_late_makes_links_of_what_was_settled() -> None:
     assert growing.render(text + "[a]: https://a.b/").startswith("[a](https://a.b/)")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(("name", "text"), ENORMOUS, ids=[name for name, _ in ENORMOUS])
 def test_no_enormous_text_takes_long(html: Html, name: str, text: str) -> None:

@@ -183,6 +183,7 @@ def test_every_option_alone_is_taken_by_the_sdks_types_and_the_stand_in(answerin
         assert status == 200, (name, value, answer)
 
 
+@pytest.mark.slow
 def test_every_pair_of_options_is_taken_or_refused_by_ourselves(answering: Any) -> None:
     answered: dict[str, Any] = {}
     wrong, skipped = [], 0

@@ -369,6 +369,7 @@ def served() -> list[Turn]:
     return [turn for turn in from_the_corpus() if any(block["type"] in tool_calls.CALLS for block in turn.reply)]
 
 
+@pytest.mark.corpus
 @pytest.mark.skipif(not recordings(), reason="the recordings are not there")
 def test_every_recorded_call_of_a_server_tool_is_shown_with_its_result_once() -> None:
     assert len(served()) >= 10
@@ -385,6 +386,7 @@ def test_every_recorded_call_of_a_server_tool_is_shown_with_its_result_once() ->
         build.build(Conversation((turn,)), [text("and?")], Options())
 
 
+@pytest.mark.corpus
 def test_the_recordings_hold_containers_that_are_kept() -> None:
     if not recordings():
         pytest.skip("the recordings are not there")

@@ -111,6 +111,7 @@ class Interrupted(Columns):
             raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_one_interrupt_ends_all_and_keeps_what_came(session: Session, shell: Any) -> None:
     session.client.offline.pace = 50
     content = [{"type": "text", "text": "[[long 3000]]"}]
@@ -121,6 +122,7 @@ def test_one_interrupt_ends_all_and_keeps_what_came(session: Session, shell: Any
     assert {turn.status for turn in outcome.compared.values()} == {"interrupted"} and len(outcome.compared) == 3
 
 
+@pytest.mark.slow
 def test_an_interrupt_keeps_what_a_connection_that_went_silent_had_brought(session: Session, shell: Any) -> None:
     session.client.offline.faults.append(Fault("stall", after=40))
     session.client.offline.pace = 50

@@ -87,6 +87,7 @@ def shown_again(turn: Turn, stream: Iterable[dict[str, Any]]) -> None:
 # --- the stream ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.corpus
 @pytest.mark.parametrize("speed", [0, 1, 1000])
 @pytest.mark.parametrize("case", finished_streams(), ids=lambda case: case["id"])
 def test_a_recorded_reply_streams_again_to_the_same_bytes(case: dict[str, Any], speed: float) -> None:
@@ -94,6 +95,7 @@ def test_a_recorded_reply_streams_again_to_the_same_bytes(case: dict[str, Any], 
     shown_again(turn, events(turn, speed, lambda seconds: None))
 
 
+@pytest.mark.corpus
 @pytest.mark.parametrize("case", finished_streams(), ids=lambda case: case["id"])
 def test_a_reply_that_broke_off_breaks_off_again_wherever_it_was(case: dict[str, Any]) -> None:
     lines = [line for line in case["response"]["body"].splitlines() if line.startswith("data:")]
@@ -133,6 +135,7 @@ PARTIAL = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(BLOCKS, min_size=1), st.lists(PARTIAL, max_size=1), st.booleans(), st.sampled_from([0, 1, 1e9]))
 def test_any_blocks_come_through_unchanged(
     content: list[Block], partial: list[Block], broke_off: bool, speed: float

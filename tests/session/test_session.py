@@ -258,7 +258,7 @@ class Notebook(RuleBasedStateMachine):
         nbformat.write(nbformat.v4.new_notebook(cells=cells), self.path)
         now = time.time_ns()
         os.utime(self.path, ns=(now, now))
-        self.session.chats.look_again(self.path)
+        self.session.chats.reread_file(self.path)
         known = {line.cell for lines in self.chats.values() for line in lines}
         self.aside |= (known & self.seen) - shown.keys()
         self.aside -= known & shown.keys()
@@ -412,7 +412,7 @@ def client() -> Client:
     return Client()
 
 
-TestNotebook = Notebook.TestCase
+TestNotebook = pytest.mark.slow(Notebook.TestCase)
 TestNotebook.settings = settings(
     max_examples=60, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -94,7 +94,7 @@ def _framed(event: Mapping[str, Any]) -> bytes:
 def recorder() -> Iterator[Recorder]:
     """A running recorder."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=(0.005,), daemon=True).start()
     server.recorder = Recorder(f"http://127.0.0.1:{server.server_address[1]}")  # type: ignore[attr-defined]
     yield server.recorder  # type: ignore[attr-defined]
     server.recorder.stopped.set()  # type: ignore[attr-defined]

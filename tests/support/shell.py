@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 from typing import Any
 
 from IPython.core.interactiveshell import InteractiveShell
@@ -10,11 +11,18 @@ from claude_magic import offline
 from claude_magic.magics import kernel_of
 
 
+def ipython_shell() -> InteractiveShell:
+    """A shell without IPython's clean-up at exit, which takes a second in a process that has run thousands of tests."""
+    shell = InteractiveShell()
+    atexit.unregister(shell.atexit_operations)
+    return shell
+
+
 class Shell:
     """Maps ask here, with no panel, and bind `result`."""
 
     def __init__(self) -> None:
-        self.shell = InteractiveShell()
+        self.shell = ipython_shell()
         self.shell.run_line_magic("load_ext", "claude_magic")
         self.kernel = kernel_of(self.shell)
         self.configuration = self.kernel.configuration

@@ -259,6 +259,7 @@ def test_within_an_exchange_the_cache_is_asked_about_the_request_before(session:
 OVERLOADED = Fault("status", status=529)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["overloaded", "overloaded later"])
 def test_a_fault_between_calls_is_tried_again_and_no_tool_runs_twice(session: Session, kind: str) -> None:
     faults = {"overloaded": OVERLOADED, "overloaded later": Fault("error", after=1)}
@@ -479,7 +480,7 @@ def test_pictures_that_a_tool_gave_stand_beside_the_record_by_their_digest(sessi
     assert record.record_of(kept).turns[0].messages[2]["content"][0]["content"][1]["text"] == record.GONE
 
 
-@pytest.mark.parametrize("kind", [".py", ".md", ".html", ".json"])
+@pytest.mark.parametrize("kind", [pytest.param(".py", marks=pytest.mark.slow), ".md", ".html", ".json"])
 def test_an_export_holds_what_the_tools_did(session: Session, kind: str, tmp_path: Path) -> None:
     replies(session, [said("I add."), call(1, amount=41)], [said("It is 41.")])
     use(session, Ran(lambda amount: "the sum is 41").tool())
@@ -609,6 +610,7 @@ def llmock() -> Iterator[Any]:
         yield server
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trouble", ["none", "overloaded first", "overloaded between", "cut between"])
 def test_a_second_server_has_its_calls_answered_once(
     trouble: str, llmock: Any, monkeypatch: pytest.MonkeyPatch, session: Session

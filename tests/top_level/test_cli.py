@@ -387,6 +387,7 @@ def test_replay_answers_each_cell_from_its_record_and_says_what_it_cost(
     assert again.turn.replayed and again.turn.reply == recorded.turn.reply
 
 
+@pytest.mark.kernel
 @pytest.mark.parametrize("cell", ["%load_ext claude_magic", "1 / 0", "raise ValueError('\\x1b[31mone\\ntwo')"])
 def test_a_cell_that_fails_ends_a_replay_with_its_number_and_leaves_no_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], cell: str
@@ -454,6 +455,7 @@ def test_export_writes_a_file_beside_the_notebook_or_where_it_is_told(
     assert len(capsys.readouterr().err.splitlines()) == 2
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_is_no_traceback(tmp_path: Path) -> None:
     path = written(tmp_path / "n.ipynb", *(cell_of(turn_of(str(number))) for number in range(900)))
     command = [sys.executable, "-m", "claude_magic.cli", "cost", str(path)]

@@ -33,6 +33,7 @@ def test_two_thousand_deltas_cost_little_and_thirty_two_thousand_cost_no_more_th
     assert many.text > 15 * few.text, "the whole answer is shown"
 
 
+@pytest.mark.slow
 def test_loading_imports_nothing_heavy(tmp_path: Path) -> None:
     assert loading.load(str(tmp_path))["heavy"] == []
 

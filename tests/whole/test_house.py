@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +14,10 @@ import pytest
 
 ROOT = next(folder for folder in Path(__file__).parents if (folder / "pyproject.toml").exists())
 PACKAGE = ROOT / "claude_magic"
+TESTS = ROOT / "tests"
+# Folders of tests that are of no package: the modules at its top, JupyterLab in a browser, and what is of the whole.
+APART = {"top_level", "browser", "whole", "support", "benchmarks"}
+HEAVY = ("anthropic", "hypothesis", "IPython", "jupyter_client", "nbformat", "numpy", "pandas", "playwright")
 FOLDERS = sorted(path.parent for path in PACKAGE.rglob("__init__.py"))
 MAX_TOP_MODULES = 8
 MAX_MODULES = 14
@@ -62,3 +68,16 @@ def test_the_readme_of_the_package_names_each_package_and_only_files_that_exist(
     named = set(re.findall(r"`([a-z_]+(?:/[a-z_]+)*\.py)`", text))
     missing = {name for name in named if not list(PACKAGE.rglob(name))}
     assert named and not missing
+
+
+def test_each_folder_of_tests_is_a_package_or_one_of_those_apart_and_no_test_lies_loose() -> None:
+    packages = {folder.relative_to(PACKAGE) for folder in FOLDERS}
+    folders = {path.parent.relative_to(TESTS) for path in TESTS.rglob("test_*.py")}
+    assert Path() not in folders, "a test lies loose in tests"
+    assert {folder for folder in folders if folder.parts[0] not in APART} <= packages
+
+
+def test_a_start_of_the_tests_imports_nothing_heavy() -> None:
+    program = f"import sys, conftest; print(*sys.modules.keys() & {set(HEAVY)})"
+    started = subprocess.run([sys.executable, "-c", program], cwd=TESTS, capture_output=True, text=True, check=True)
+    assert started.stdout.split() == []

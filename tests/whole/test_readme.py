@@ -44,6 +44,7 @@ def test_the_first_command_shows_it_and_the_second_tests_it() -> None:
     assert [command.split("#")[0].strip() for command in SHELL[:2]] == ["make demo", "make test"]
 
 
+@pytest.mark.slow
 def test_each_command_of_the_package_is_there() -> None:
     said = set(re.findall(r"`claude-magic (\w+)", README)) | {"cost", "replay", "export", "strip"}
     for command in said:

@@ -11,6 +11,8 @@ from typing import Any
 import pexpect
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 60
 
 

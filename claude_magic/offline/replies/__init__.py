@@ -1,1 +1,1 @@
-"""What the stand-in says, and what it counts for it."""
+"""Replies of the stand-in: their content, their tokens, and what a server remembers between requests."""

@@ -1,7 +1,6 @@
-"""From a request that the rules let through to the message that the API would answer with.
+"""The answer to a valid request: context editing, compaction, then a reply, by a fallback where a model refuses.
 
-Context editing, then compaction, then the reply itself, by a fallback where the model refuses; each
-attempt is an iteration in the usage, as CLAUDE_API.md §6 has it.
+Each attempt is an iteration in the usage (CLAUDE_API.md §6).
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from .prompt_cache import Cache, Fingerprints, Input
 Script = Callable[[dict[str, Any]], "list[dict[str, Any]] | Draft | None"]
 Iteration = dict[str, Any]
 
-# Tools whose use takes a container.
+# Tools that run in a container.
 PROGRAMS = ("code_execution", "bash_code_execution", "text_editor_code_execution")
 _TOKENS = (
     *("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens", "cache_creation"),
@@ -31,8 +30,8 @@ _TOKENS = (
 
 
 @dataclass(frozen=True)
-class Asked:
-    """A request: its body, the model's row, the caller's key, and its number on this server."""
+class Request:
+    """A request: its body, the model's row, the caller's key, and a number that is unique on this server."""
 
     body: dict[str, Any]
     model: Model
@@ -41,7 +40,7 @@ class Asked:
 
 
 class Memory:
-    """What a server remembers from one request to the next. `clock` gives seconds."""
+    """State of a server across requests: prompt cache, fingerprints, containers. `clock` gives seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.cache = Cache(clock)
@@ -50,7 +49,7 @@ class Memory:
 
 
 def count(body: dict[str, Any], model: Model) -> dict[str, Any]:
-    """The answer of `count_tokens`: after context editing, where the request asks for it."""
+    """The response of `count_tokens`, after any context editing that the request asks for."""
     edited, _ = context_editing.apply(body, model)
     counted: dict[str, Any] = {"input_tokens": request_tokens(edited, model)}
     if not absent(body, "context_management"):
@@ -58,58 +57,60 @@ def count(body: dict[str, Any], model: Model) -> dict[str, Any]:
     return counted
 
 
-def answer(asked: Asked, memory: Memory, script: Script | None) -> Message:
-    """The whole message."""
-    message = _message(asked, memory, script)
-    if not absent(asked.body, "diagnostics"):
-        message["diagnostics"] = memory.fingerprints.diagnose(asked.body, message, asked.key)
+def answer(request: Request, memory: Memory, script: Script | None) -> Message:
+    """The complete message that answers a request."""
+    message = _message(request, memory, script)
+    if not absent(request.body, "diagnostics"):
+        message["diagnostics"] = memory.fingerprints.diagnose(request.body, message, request.key)
     return message
 
 
-def _message(asked: Asked, memory: Memory, script: Script | None) -> Message:
-    body = asked.body
+def _message(request: Request, memory: Memory, script: Script | None) -> Message:
+    body = request.body
     if not absent(body, "compaction"):
-        block, used = _summary(asked, body, memory, body["compaction"].get("instructions"), on_demand=True)
-        return _only(block, used, asked)
+        block, used = _summary(request, body, memory, body["compaction"].get("instructions"), on_demand=True)
+        return _summary_message(block, used, request)
     if body["max_tokens"] == 0:
-        return finish(Draft([]), body, asked.model, memory.cache.serve(body, asked.model, asked.key), asked.number)
+        return finish(
+            Draft([]), body, request.model, memory.cache.serve(body, request.model, request.key), request.number
+        )
     if absent(body, "context_management"):
-        return _reply(asked, body, memory, script)
-    edited, applied = context_editing.apply(body, asked.model)
-    message = _edited(asked, edited, memory, script)
+        return _reply(request, body, memory, script)
+    edited, applied = context_editing.apply(body, request.model)
+    message = _edited(request, edited, memory, script)
     return {**message, "context_management": {"applied_edits": applied}}
 
 
-def _edited(asked: Asked, edited: dict[str, Any], memory: Memory, script: Script | None) -> Message:
-    """The reply to a request after context editing; behind a summary, where a threshold is reached."""
-    edit = compaction.due(edited, request_tokens(edited, asked.model))
+def _edited(request: Request, edited: dict[str, Any], memory: Memory, script: Script | None) -> Message:
+    """The reply to a request after context editing, with a summary first if it has reached the threshold."""
+    edit = compaction.due(edited, request_tokens(edited, request.model))
     if edit is None:
         compacting = any(each["type"] == context_editing.COMPACT for each in context_editing.edits(edited))
-        return _reply(asked, edited, memory, script, iterated=compacting)
-    block, used = _summary(asked, edited, memory, edit.get("instructions"), on_demand=False)
+        return _reply(request, edited, memory, script, iterated=compacting)
+    block, used = _summary(request, edited, memory, edit.get("instructions"), on_demand=False)
     if edit.get("pause_after_compaction"):
-        return _only(block, used, asked)
+        return _summary_message(block, used, request)
     after = {**edited, "messages": [{"role": "assistant", "content": [block]}]}
-    return _reply(asked, after, memory, script, before=[block], earlier=[used])
+    return _reply(request, after, memory, script, before=[block], earlier=[used])
 
 
 def _summary(
-    asked: Asked, body: dict[str, Any], memory: Memory, instructions: str | None, *, on_demand: bool
+    request: Request, body: dict[str, Any], memory: Memory, instructions: str | None, *, on_demand: bool
 ) -> tuple[dict[str, Any], Iteration]:
-    """The block that stands for the conversation, and what it took to write it."""
-    block = summary.summarize(asked.body, instructions, on_demand=on_demand)
-    read = memory.cache.serve(body, asked.model, asked.key)
+    """The block that summarizes the conversation, and its iteration of the usage."""
+    block = summary.summarize(request.body, instructions, on_demand=on_demand)
+    read = memory.cache.serve(body, request.model, request.key)
     return block, _iteration("compaction", {**read.usage(), "output_tokens": text_tokens(block["content"])})
 
 
-def _only(block: dict[str, Any], used: Iteration, asked: Asked) -> Message:
-    """A summary and nothing else. The top level of the usage has none of its tokens."""
-    message = finish(Draft([], "compaction", before=[block]), asked.body, asked.model, Input(0), asked.number)
+def _summary_message(block: dict[str, Any], used: Iteration, request: Request) -> Message:
+    """A message with only a summary. Its tokens are in an iteration, not at the top level of the usage."""
+    message = finish(Draft([], "compaction", before=[block]), request.body, request.model, Input(0), request.number)
     return _with_iterations(message, [used])
 
 
 def _reply(
-    asked: Asked,
+    request: Request,
     body: dict[str, Any],
     memory: Memory,
     script: Script | None,
@@ -120,24 +121,24 @@ def _reply(
 ) -> Message:
     """The reply of the model, or of the first fallback that does not refuse.
 
-    `body` is what the model reads; `before` and `earlier` are the blocks and iterations of what came first.
+    `body` is what the model reads; `before` and `earlier` are the blocks and iterations that come first.
     """
     blocks, iterations = list(before), list(earlier)
-    container = memory.containers.enter(asked.body)
+    container = memory.containers.enter(request.body)
     held = memory.containers.names(container)
-    attempts = [asked.body, *fallback.attempts(asked.body, asked.model)]
+    attempts = [request.body, *fallback.attempts(request.body, request.model)]
     for hop, attempt in enumerate(attempts):
         model = known_model(attempt)
-        read = memory.cache.serve({**attempt, "messages": body["messages"]}, model, asked.key)
+        read = memory.cache.serve({**attempt, "messages": body["messages"]}, model, request.key)
         draft = replace(_draft(attempt, model, script, hop, held), before=blocks)
-        message = finish(draft, attempt, model, read, asked.number)
+        message = finish(draft, attempt, model, read, request.number)
         if any(block.get("name") in PROGRAMS for block in message["content"]):
             message["container"] = memory.containers.serve(container, list(draft.files))
         if message["stop_reason"] != "refusal" or attempt is attempts[-1]:
             break
         iterations.append(_iteration("message", message["usage"], attempt["model"]))
-        handed = fallback.block(attempt["model"], attempts[hop + 1]["model"], message["stop_details"])
-        blocks = [*message["content"], handed]
+        handover = fallback.block(attempt["model"], attempts[hop + 1]["model"], message["stop_details"])
+        blocks = [*message["content"], handover]
     if not (iterations or iterated):
         return message
     served = hop > 0 and message["stop_reason"] != "refusal"
@@ -146,10 +147,10 @@ def _reply(
 
 
 def _draft(body: dict[str, Any], model: Model, script: Script | None, hop: int, files: Sequence[str]) -> Draft:
-    said = script(body) if script else None
-    if said is None:
+    scripted = script(body) if script else None
+    if scripted is None:
         return compose.draft(body, thinks(body, model), hop, files)
-    return said if isinstance(said, Draft) else Draft(said)
+    return scripted if isinstance(scripted, Draft) else Draft(scripted)
 
 
 def _iteration(kind: str, usage: Mapping[str, Any], model: str | None = None) -> Iteration:

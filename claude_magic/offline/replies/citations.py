@@ -1,4 +1,4 @@
-"""Citations of the stand-in: the first words of each document that may be cited."""
+"""Citations of the stand-in: the first sentence of each document with citations on."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _UNREAD = "The stand-in reads no file."
 
 
 def cite_documents(body: Body) -> list[dict[str, Any]]:
-    """A text block with its citation for each document of the newest message that has any, in order."""
+    """One text block with a citation per document, for the newest message that has documents."""
     placed = [each for each in flatten(body["messages"]) if each.kind == "document"]
     newest = max((each.message for each in placed), default=-1)
     said: list[dict[str, Any]] = []

@@ -1,6 +1,6 @@
-"""What the stand-in says: picked by what stands in the prompt, the same each time, and labelled.
+"""Content of the stand-in's replies: chosen by the prompt, the same each time, and labelled as the stand-in's.
 
-A reply is the label and the sections that fit. A new kind of answer is a function in `SECTIONS`.
+A reply is the label and the sections that fit the prompt. A new kind of section is a function in `SECTIONS`.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _REFUSAL = {
 
 
 def draft(body: Body, thinking: bool, hop: int = 0, files: Sequence[str] = ()) -> Draft:
-    """The reply to a request, whose thinking comes first where the model thinks.
+    """The reply to a request; it begins with a thinking block if `thinking`.
 
-    `hop` counts the models that refused this request before. `files` are the names of those in its container.
+    `hop` is the number of models that have refused this request. `files` are the names of the files in its container.
     """
     prompt = read(body)
     if _refuses(prompt, body, hop):
@@ -42,17 +42,17 @@ def draft(body: Body, thinking: bool, hop: int = 0, files: Sequence[str] = ()) -
     output = body.get("output_config") or {}
     opening = [{"type": "thinking", "thinking": thoughts(prompt, output.get("effort"))}] if thinking else []
     worked = None if output.get("format") else server_tools.work(prompt, body, files)
-    said = _said(f"{LABEL}Let me see.")
+    said = _text_block(f"{LABEL}Let me see.")
     done = [said, *worked.blocks] if worked else []
     return Draft([*opening, *done, *_content(prompt, body, done)], files=worked.files if worked else ())
 
 
 def _refuses(prompt: Prompt, body: Body, hop: int) -> bool:
-    """`[[refuse]]` is for the model that is asked, `[[refuse 2]]` for its fallback too, `[[refuse opus]]` by name."""
-    asked = _REFUSE.search(prompt.text)
-    if not asked:
+    """Whether a model refuses: the first with `[[refuse]]`, the first two with `[[refuse 2]]`, or one by its name."""
+    mark = _REFUSE.search(prompt.text)
+    if not mark:
         return False
-    who = asked[1] or "1"
+    who = mark[1] or "1"
     return hop < int(who) if who.isdecimal() else who in body["model"]
 
 
@@ -60,49 +60,52 @@ def _content(prompt: Prompt, body: Body, worked: Sequence[dict[str, Any]]) -> li
     form = (body.get("output_config") or {}).get("format")
     if form:
         value = example(form["schema"], _MISFIT.sub("", prompt.question))
-        return [_said(json.dumps(misfit(value) if _MISFIT.search(prompt.text) else value))]
+        return [_text_block(json.dumps(misfit(value) if _MISFIT.search(prompt.text) else value))]
     if worked:
         apart = "\n\n" if worked[-1]["type"] == "text" else ""
-        return [_said(f"{apart}That is what I can tell. {closing(prompt)}")]
+        return [_text_block(f"{apart}That is what I can tell. {closing(prompt)}")]
     if pause := _PAUSE.search(prompt.text):
         return _paused(prompt, body, int(pause[1] or 1))
     if (tool := _named_tool(prompt, body)) is not None:
         call = {"type": "tool_use", "id": _call_id(body), "name": tool["name"]}
-        said = _said(f"{LABEL}I call `{tool['name']}` with what you gave me.")
-        return [said, {**call, "input": example(tool["input_schema"], prompt.question)}]
+        lead = _text_block(f"{LABEL}I call `{tool['name']}` with what you gave me.")
+        return [lead, {**call, "input": example(tool["input_schema"], prompt.question)}]
     if wanted := _LONG.search(prompt.text):
-        return [_said(long_text(int(wanted[1])))]
+        return [_text_block(long_text(int(wanted[1])))]
     found = [section for make in SECTIONS if (section := make(prompt))] or [closing(prompt)]
-    told = instructions(prompt)
-    said = _said(LABEL + "\n\n".join([told, *found] if told else found))
+    instructed = instructions(prompt)
+    block = _text_block(LABEL + "\n\n".join([instructed, *found] if instructed else found))
     cited = citations.cite_documents(body)
-    return [{**said, "text": f"{said['text']}\n\n"}, *cited] if cited else [said]
+    return [{**block, "text": f"{block['text']}\n\n"}, *cited] if cited else [block]
 
 
-def _said(text: str) -> dict[str, Any]:
+def _text_block(text: str) -> dict[str, Any]:
     return {"type": "text", "text": text}
 
 
 def _paused(prompt: Prompt, body: Body, times: int) -> list[dict[str, Any]]:
-    """The next part of a turn that pauses so many times: what the last search found, and a search or the end."""
+    """The next part of a turn that pauses `times` times: the last search's result, then a new search or the end."""
     made = paused_calls(body)
     found = [paused_result(made[-1])] if made else []
     if len(made) >= times:
-        return [*found, _said(f"{LABEL}I paused {times} time{'s'[: times != 1]}, and go on.\n\n{closing(prompt)}")]
-    said = [*found, _said(f"{'' if made else LABEL}Let me search ({len(made) + 1} of {times}).")]
+        return [
+            *found,
+            _text_block(f"{LABEL}I paused {times} time{'s'[: times != 1]}, and go on.\n\n{closing(prompt)}"),
+        ]
+    said = [*found, _text_block(f"{'' if made else LABEL}Let me search ({len(made) + 1} of {times}).")]
     return [*said, paused_call(body, said, prompt.question)]
 
 
 def _named_tool(prompt: Prompt, body: Body) -> dict[str, Any] | None:
-    """The tool to call: one that is forced, or that the prompt names; none right after a result."""
+    """The tool to call: one that `tool_choice` forces or the prompt names; none right after a result."""
     choice = body.get("tool_choice") or {}
     own = [tool for tool in body.get("tools") or [] if tool.get("type") in (None, "custom")]
     if prompt.results or choice.get("type") == "none":
         return None
     if choice.get("type") == "tool":
         return next((tool for tool in own if tool["name"] == choice["name"]), None)
-    asked = _words(prompt.question)
-    named = (tool for tool in own if f" {_words(tool['name'])} " in f" {asked} ")
+    words = _words(prompt.question)
+    named = (tool for tool in own if f" {_words(tool['name'])} " in f" {words} ")
     return next(named, own[0] if choice.get("type") == "any" and own else None)
 
 
@@ -111,7 +114,7 @@ def _words(text: str) -> str:
 
 
 def _call_id(body: Body) -> str:
-    """An id that no other call of this conversation has: it comes from all that stands before."""
+    """A tool call id that is unique in the conversation: a digest of everything before it."""
     prefix = Prefix(body)
     for i, message in enumerate(body["messages"]):
         prefix.add(f"{i} {message['role']}", {"content": message["content"]})

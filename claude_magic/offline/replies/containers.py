@@ -1,4 +1,4 @@
-"""The containers in which code seems to run, and the files that it made there: what a server remembers of them."""
+"""Containers of simulated code execution, and the files made in them, as a server remembers them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any
 from ..faults import Rejected
 from ..request.history import Body
 
-# Docs of the code execution tool: "containers expire"; replies recorded in 2026 have an hour or less.
+# The code execution page says that containers expire; in replies recorded in 2026, after an hour or less.
 LIFE_SECONDS = 3_600
 
 
 @dataclass(frozen=True)
 class File:
-    """A file, as the Files API has it."""
+    """A file of the Files API."""
 
     id: str
     name: str
@@ -26,7 +26,7 @@ class File:
     data: bytes
 
     def metadata(self) -> dict[str, Any]:
-        """What `GET /v1/files/{id}` says (SDK 2.12, types/file_metadata.py)."""
+        """The response of `GET /v1/files/{id}` (SDK 2.12, `types/file_metadata.py`)."""
         about = {"filename": self.name, "mime_type": self.media_type, "size_bytes": len(self.data)}
         return {"type": "file", "id": self.id, "created_at": "1970-01-01T00:00:00Z", **about, "downloadable": True}
 
@@ -38,7 +38,7 @@ class _Container:
 
 
 class Containers:
-    """All of them. `clock` gives seconds, for when they expire."""
+    """All containers of a server. `clock` gives seconds, for their expiry."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -47,7 +47,7 @@ class Containers:
         self.files: dict[str, File] = {}
 
     def enter(self, body: Body) -> str | None:
-        """The container that a request names. Raises the API's refusal of one that is not there, or no longer."""
+        """The id of the container that a request names, or `None`. Raises `Rejected` if it is unknown or expired."""
         named = body.get("container")
         wanted = named.get("id") if isinstance(named, dict) else named
         if wanted is None:
@@ -60,28 +60,28 @@ class Containers:
         return str(wanted)
 
     def names(self, id: str | None) -> list[str]:
-        """The names of the files in a container, in the order in which they came."""
+        """The names of the files in a container, oldest first."""
         return list(self._open[id].names) if id in self._open else []
 
     def serve(self, id: str | None, made: list[File]) -> dict[str, str]:
-        """Code ran, in a container that was there or in a new one, and made files: what the reply says of it."""
+        """Add files to a container (a new one for `None`), renew its expiry, and return its entry for the reply."""
         if id is None:
             id = f"container_offline_{next(self._numbers)}"
         container = self._open.setdefault(id, _Container(0))
         container.ends = self._clock() + LIFE_SECONDS
         container.names += [file.name for file in made if file.name not in container.names]
         self.files.update({file.id: file for file in made})
-        # To the reader it is a moment of the day, whatever the clock counts from.
+        # The reply has the expiry as wall-clock time, whatever `clock` counts from.
         until = datetime.now(UTC).timestamp() + LIFE_SECONDS
         return {"id": id, "expires_at": datetime.fromtimestamp(until, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")}
 
     def file(self, id: str) -> File:
-        """A file. Raises the API's 404 for one that is not there."""
+        """A file by its id. Raises the API's 404 for an unknown id."""
         if id not in self.files:
             raise Rejected(f"File not found: {id}", status=404)
         return self.files[id]
 
 
 def file_of(name: str, media_type: str, data: bytes) -> File:
-    """A file with an id of its own: the same bytes have the same."""
+    """A file whose id is made from its bytes."""
     return File(f"file_offline_{hashlib.sha256(data).hexdigest()[:20]}", name, media_type, data)

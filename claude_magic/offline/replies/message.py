@@ -1,4 +1,4 @@
-"""Makes content into the message that the API would answer with, and that message into its events."""
+"""From the content of a reply to the API's message, and from a message to the events of its stream."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from .prompt_cache import Input
 Message = dict[str, Any]
 Event = dict[str, Any]
 
-# Characters in one delta: uneven, as they come, and the same each time.
+# Characters per delta: uneven, as from the API, and the same each time.
 _DELTA_CHARACTERS = (4, 9, 3, 12, 6, 7, 11, 5, 8, 10)
 
 
 @dataclass(frozen=True)
 class Draft:
-    """What is to be said: content blocks, and why it stops where the content does not tell.
+    """The content of a reply: blocks, and a stop reason where it does not follow from them.
 
-    `before` are blocks that stand first and are nobody's output here: a summary, what another model said. `files` are
-    those that programs made.
+    `before` are blocks that come first and do not count as output: a summary, another model's blocks. `files` are those
+    that code execution made.
     """
 
     content: Sequence[dict[str, Any]]
@@ -45,19 +45,19 @@ def thinks(body: Body, model: Model) -> bool:
 
 
 def shows_thinking(body: Body, model: Model) -> bool:
-    """Whether the thinking's text comes along, or its signature only."""
+    """Whether thinking blocks have their text, or only their signature."""
     display = (body.get("thinking") or {}).get("display")
     return model.shows_thinking if display is None else bool(display == "summarized")
 
 
 def finish(draft: Draft, body: Body, model: Model, read: Input, number: int) -> Message:
-    """The whole message: cut at stop sequences, `max_tokens` and the end of the window, thinking signed, usage counted.
+    """The message of a draft: cut at stop sequences, `max_tokens` and the context window, signed, with its usage.
 
-    `number` says the how-manieth message of the server it is: it makes the id.
+    `number` is the request's number on this server, which makes the message's id unique.
     """
     content, stop_reason, stop_sequence = _stopped(draft, body)
     limit = max(0, min(body["max_tokens"], model.context - read.total))
-    content, cut = _within(content, limit)
+    content, cut = _truncated(content, limit)
     if cut:
         filled = limit < body["max_tokens"]
         stop_reason, stop_sequence = "model_context_window_exceeded" if filled else "max_tokens", None
@@ -83,7 +83,7 @@ def finish(draft: Draft, body: Body, model: Model, read: Input, number: int) -> 
 
 
 def _served(content: Sequence[dict[str, Any]], body: Body) -> dict[str, Any]:
-    """How and where it was made: the part of `usage` that is not tokens, but for the searches."""
+    """The part of `usage` besides tokens: service tier, region, speed, and the numbers of searches and page reads."""
     served: dict[str, Any] = {"service_tier": "standard", "inference_geo": body.get("inference_geo") or "global"}
     if not absent(body, "speed"):
         served["speed"] = body["speed"]
@@ -95,7 +95,7 @@ def _served(content: Sequence[dict[str, Any]], body: Body) -> dict[str, Any]:
 
 
 def _stopped(draft: Draft, body: Body) -> tuple[list[dict[str, Any]], str, str | None]:
-    """The content up to the first stop sequence in its text, and the reason to stop."""
+    """The content up to the first stop sequence, the stop reason, and the stop sequence."""
     content: list[dict[str, Any]] = []
     for block in draft.content:
         if block["type"] == "text":
@@ -113,8 +113,11 @@ def _reason(content: Sequence[dict[str, Any]]) -> str:
     return "pause_turn" if content and content[-1]["type"] == "server_tool_use" else "end_turn"
 
 
-def _within(content: Sequence[dict[str, Any]], max_tokens: int) -> tuple[list[dict[str, Any]], bool]:
-    """The content that fits, and whether anything did not. Thinking counts; tool calls are kept or left whole."""
+def _truncated(content: Sequence[dict[str, Any]], max_tokens: int) -> tuple[list[dict[str, Any]], bool]:
+    """The content that fits into `max_tokens`, and whether any was cut.
+
+    The first block that does not fit is shortened if it is text or thinking, else left out; the rest is left out.
+    """
     left, kept = max_tokens - 1, list[dict[str, Any]]()
     for block in content:
         name = {"text": "text", "thinking": "thinking"}.get(block["type"])
@@ -138,7 +141,7 @@ def _text(block: dict[str, Any], text: str, name: str = "text") -> list[dict[str
 
 
 def _signed(content: Sequence[dict[str, Any]], body: Body, model: Model) -> list[dict[str, Any]]:
-    """The content as it is shown, with each thinking block bound to all that stands before it."""
+    """The content with each thinking block signed: bound to everything before it."""
     prefix = prefix_of(body)
     shown = []
     for block in content:
@@ -152,7 +155,7 @@ def _signed(content: Sequence[dict[str, Any]], body: Body, model: Model) -> list
 
 
 def events(message: Message) -> Iterator[Event]:
-    """The message as a stream: the API's events, in the API's order."""
+    """The events of the stream that carries a message, in the API's order."""
     yield {"type": "message_start", "message": _start(message)}
     if not message["content"]:
         yield {"type": "ping"}
@@ -182,10 +185,10 @@ _ENDING = ("stop_reason", "stop_sequence", "stop_details", "container")
 
 
 def _start(message: Message) -> Message:
-    """The message before anything is said.
+    """The message of `message_start`, without content.
 
-    Its `output_tokens` are a placeholder, as the API's are. Its model and its other tokens are those
-    of the first iteration, where there are several: so recorded streams have it.
+    Its `output_tokens` are a placeholder, as from the API. With several iterations, its model and its other tokens are
+    those of the first, as in recorded streams.
     """
     kept = {name: value for name, value in message.items() if name not in (*_AT_THE_END, "container")}
     whole = message["usage"]
@@ -201,7 +204,7 @@ _SUMMARY = ("content", "encrypted_content")
 
 
 def _open(block: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """A block as it starts, and the deltas that complete it."""
+    """A block as `content_block_start` has it, and the deltas that complete it."""
     match block["type"]:
         case "text":
             citations = [{"type": "citations_delta", "citation": each} for each in block.get("citations") or []]
@@ -213,11 +216,11 @@ def _open(block: dict[str, Any]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
             deltas.append({"type": "signature_delta", "signature": block["signature"]})
             return {"type": "thinking", "thinking": "", "signature": ""}, deltas
         case "compaction":
-            said: dict[str, Any] = {name: block[name] for name in _SUMMARY if name in block}
-            compacted: list[dict[str, Any]] = [{"type": "compaction_delta", **said}]
+            fields: dict[str, Any] = {name: block[name] for name in _SUMMARY if name in block}
+            compacted: list[dict[str, Any]] = [{"type": "compaction_delta", **fields}]
             if "signature" in block:
                 compacted.append({"type": "signature_delta", "signature": block["signature"]})
-            return {"type": "compaction", **dict.fromkeys(said)}, compacted
+            return {"type": "compaction", **dict.fromkeys(fields)}, compacted
         case "tool_use" | "server_tool_use" | "mcp_tool_use":
             written = json.dumps(block["input"], ensure_ascii=False)
             parts = ["", *pieces(written)] if block["input"] else [""]

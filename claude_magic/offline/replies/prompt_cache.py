@@ -1,4 +1,4 @@
-"""The prompt cache: which part of a request was read, which was written, and the usage that says so.
+"""The prompt cache: which tokens of a request are read and written, the usage, and the diagnostics of cache misses.
 
 Source: the prompt caching page (minimum lengths, lifetimes, 20 blocks of lookback, order tools →
 system → messages). Entries are made at breakpoints, and found up to 19 blocks before one.
@@ -13,20 +13,20 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ...models import Model
-from ..request.history import Block, Body, canonical, current, flatten, settled, system_blocks, tools
+from ..request.history import Block, Body, canonical, current, flatten, normalized, system_blocks, tools
 from ..request.signatures import readable
 from ..request.tokens import block_tokens, message_tokens, tool_tokens
 
 LOOKBACK_BLOCKS = 20
 TTL_SECONDS: Mapping[str, int] = {"5m": 300, "1h": 3600}
-# What, besides tools and system prompt, decides whether cached messages can be used again.
+# Parameters that, besides tools and system prompt, must be the same for cached messages to be read.
 SETTINGS = ("thinking", "output_config", "tool_choice", "speed")
 _NOT_MARKABLE = ("thinking", "redacted_thinking")
 
 
 @dataclass(frozen=True)
 class Unit:
-    """A cacheable piece of a request: its tokens, the digest of all up to and with it, its mark."""
+    """A cacheable piece of a request: its tokens, the digest up to its end, the `ttl` of its breakpoint, if any."""
 
     tokens: int
     digest: str
@@ -35,7 +35,7 @@ class Unit:
 
 @dataclass(frozen=True)
 class Input:
-    """Where the input tokens of a request came from."""
+    """The input tokens of a request: all, those read from the cache, and those written to it, by `ttl`."""
 
     total: int
     read: int = 0
@@ -59,7 +59,7 @@ class _Entry:
 
 
 class Cache:
-    """All prompt caches of a server, one for each key and model. `clock` gives seconds."""
+    """The prompt caches of a server, one per key and model. `clock` gives seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
@@ -67,13 +67,13 @@ class Cache:
         self._entries: dict[tuple[str, str], dict[str, _Entry]] = {}
 
     def serve(self, body: Body, model: Model, key: str) -> Input:
-        """Look a request up, remember its breakpoints, and say where its tokens came from."""
+        """Look a request up, write entries at its breakpoints, and return the split of its tokens."""
         units = _units(body, model)
         with self._lock:
             entries = self._live(key, model)
             read_to = _longest(units, entries)
             for unit in units[:read_to]:
-                if unit.digest in entries:  # reading keeps an entry alive
+                if unit.digest in entries:  # reading renews an entry
                     entry = entries[unit.digest]
                     entry.expires = self.clock() + TTL_SECONDS[entry.ttl]
             return self._write(units, entries, read_to, model)
@@ -100,7 +100,7 @@ class Cache:
 
 
 def _longest(units: list[Unit], entries: Mapping[str, _Entry]) -> int:
-    """How many units the longest entry covers that a breakpoint can see."""
+    """The number of units that the longest entry covers, within the lookback of a breakpoint; 0 without one."""
     for position in reversed([i for i, unit in enumerate(units) if unit.ttl]):
         for i in range(position, max(-1, position - LOOKBACK_BLOCKS), -1):
             if units[i].digest in entries:
@@ -120,7 +120,7 @@ def _units(body: Body, model: Model) -> list[Unit]:
     for i, (role, block, tokens) in enumerate(pieces):
         if i == opening:
             running.update(canonical([body.get(name) for name in SETTINGS]))
-        running.update(b"\x00" + canonical([role, settled(block)]))
+        running.update(b"\x00" + canonical([role, normalized(block)]))
         units.append(Unit(tokens, running.hexdigest(), marks[i]))
     return units
 
@@ -141,7 +141,7 @@ def _ttl(block: Block) -> str | None:
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What is remembered of a request: digests of its parts, in the order of comparison, and its cached tokens."""
+    """Digests of a request's parts, in the order in which they are compared, and its cached tokens."""
 
     model: str
     system: str
@@ -158,7 +158,7 @@ class Fingerprints:
         self._kept: dict[tuple[str, str], Fingerprint] = {}
 
     def diagnose(self, body: Body, message: Mapping[str, Any], key: str) -> dict[str, Any] | None:
-        """The API's `diagnostics` of an answer; `None` where nothing parts it from the one before."""
+        """The API's `diagnostics` of a message; `None` where the request continues the previous one unchanged."""
         usage = message["usage"]
         own = fingerprint(body, usage["cache_read_input_tokens"] + usage["cache_creation_input_tokens"])
         self._kept[key, message["id"]] = own
@@ -178,10 +178,10 @@ class Fingerprints:
 def fingerprint(body: Body, cached_tokens: int) -> Fingerprint:
     return Fingerprint(
         model=_digest([body["model"], body.get("speed") or "standard"]),
-        system=_digest([settled(block) for block in system_blocks(body)]),
-        tools=_digest([settled(tool) for tool in tools(body)]),
+        system=_digest([normalized(block) for block in system_blocks(body)]),
+        tools=_digest([normalized(tool) for tool in tools(body)]),
         settings=_digest([body.get(name) for name in SETTINGS]),
-        messages=tuple(_digest([each.role, settled(each.block)]) for each in flatten(body["messages"])),
+        messages=tuple(_digest([each.role, normalized(each.block)]) for each in flatten(body["messages"])),
         cached_tokens=cached_tokens,
     )
 

@@ -1,4 +1,4 @@
-"""A value that fits a JSON schema, taken from a prompt's words and numbers where they fit."""
+"""Example values for a JSON schema, made from the words and numbers of a prompt where they fit."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 Schema = Mapping[str, Any]
-# A text of each format: of a moment that nobody takes for today's.
+# A text for each format; dates are obviously not current.
 _FORMATS = {
     "date-time": "1970-01-01T00:00:00Z",
     "time": "00:00:00Z",
@@ -26,7 +26,7 @@ _MAX_DEPTH = 12
 
 @dataclass(frozen=True)
 class _Words:
-    """What a prompt offers: numbers in order, names and quoted words in order, and the whole."""
+    """The words of a prompt: its numbers, its names and quoted words, in order, and its whole text."""
 
     numbers: Iterator[str]
     names: Iterator[str]
@@ -34,7 +34,7 @@ class _Words:
 
 
 def example(schema: Schema, text: str) -> Any:
-    """A value of the schema's type, its required and optional properties filled in."""
+    """A value that fits the schema, with required and optional properties filled in."""
     quoted = re.findall(r"[\"'`“]([^\"'`”]+)[\"'`”]", text)
     named = re.findall(r"\b(?:in|for|of|to|at|from)\s+((?:[A-Z][\w-]*\s?)+)", text)
     words = _Words(iter(re.findall(r"-?\d+(?:\.\d+)?", text)), iter([each.strip() for each in quoted + named]), text)
@@ -42,7 +42,7 @@ def example(schema: Schema, text: str) -> Any:
 
 
 def misfit(value: Any) -> Any:
-    """The value with its last leaf of another type: so it no longer fits."""
+    """The value with the type of its last leaf changed, so that it no longer fits its schema."""
     if isinstance(value, dict) and value:
         *kept, (key, last) = value.items()
         return {**dict(kept), key: misfit(last)}
@@ -83,7 +83,7 @@ def _object(schema: Schema, root: Schema, words: _Words, depth: int) -> dict[str
     wanted = {
         name: inner
         for name, inner in (schema.get("properties") or {}).items()
-        if name in required or depth < 2  # an optional property deep down may be one without an end
+        if name in required or depth < 2  # a deeper optional property may recurse without end
     }
     return {name: _value(inner, root, words, depth + 1) for name, inner in wanted.items()} if depth < _MAX_DEPTH else {}
 
@@ -95,7 +95,7 @@ def _number(schema: Schema, words: _Words, kind: str) -> int | float:
 
 
 def _resolved(schema: Schema, root: Schema) -> Schema:
-    """The schema that a `$ref`, or the first branch of an alternative, stands for."""
+    """The schema behind a `$ref`, or the first branch of `anyOf`, `oneOf` or `allOf` that is not null."""
     for _ in range(_MAX_DEPTH):
         if reference := schema.get("$ref"):
             target: Any = root

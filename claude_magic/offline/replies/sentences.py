@@ -1,4 +1,4 @@
-"""The pieces that replies are made of: each looks at the prompt, and says its piece or nothing."""
+"""Sections of the stand-in's replies: functions that return text for a prompt, or `None` where they do not apply."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _SHOWN_PROMPTS = 6
 
 
 def instructions(prompt: Prompt) -> str | None:
-    """What the system prompt said, so that it can be seen to have arrived."""
+    """A quote of the system prompt, which shows that it has arrived."""
     if not prompt.instructions:
         return None
     said = "; then: ".join(f"“{shorten(each)}”" for each in prompt.instructions)
@@ -53,7 +53,7 @@ def instructions(prompt: Prompt) -> str | None:
 
 
 def tool_results(prompt: Prompt) -> str | None:
-    """What the tools answered."""
+    """The results of tools, one paragraph each."""
     lines = [
         f"The tool {'failed and said' if block.get('is_error') else 'answered'}: {shorten(result_text(block), 400)}"
         for block in prompt.results
@@ -62,7 +62,7 @@ def tool_results(prompt: Prompt) -> str | None:
 
 
 def arithmetic(prompt: Prompt) -> str | None:
-    """The value of a calculation that is asked for."""
+    """The value of a calculation in the question."""
     question = _DATE.sub(" ", prompt.question)
     asked = re.search(r"\b(what|how much|compute|calculate|evaluate|solve|is)\b|=", question, re.I)
     for found in _ARITHMETIC.finditer(question):
@@ -76,7 +76,7 @@ def arithmetic(prompt: Prompt) -> str | None:
 
 
 def calculate(source: str) -> str | None:
-    """The value of an arithmetic expression; `None` where it is none, or too large."""
+    """The value of an arithmetic expression, as text; `None` where it is invalid or too large."""
     spelled = source.replace("×", "*").replace("÷", "/").replace("^", "**").replace(",", "")
     try:
         value = _evaluate(ast.parse(spelled.strip(), mode="eval").body)
@@ -109,7 +109,7 @@ def _evaluate(node: ast.expr) -> float:
 
 
 def recall(prompt: Prompt) -> str | None:
-    """Something that was said earlier in the conversation, when it is asked for."""
+    """A fact or the prompts from earlier in the conversation, if the question asks for them."""
     own = _OWN.search(prompt.question)
     if own and (fact := _fact(own[1], prompt.earlier)):
         return f"{fact}\n\n{_listed(prompt.earlier)}" if _ASKED_WHAT.search(prompt.question) else fact
@@ -123,14 +123,14 @@ def recall(prompt: Prompt) -> str | None:
 
 
 def _listed(earlier: tuple[str, ...]) -> str:
-    """The newest prompts, numbered from the conversation's first."""
+    """The newest of the earlier prompts, with their numbers in the conversation."""
     shown = earlier[-_SHOWN_PROMPTS:]
     lines = [f"{i}. “{shorten(text) or '(data only)'}”" for i, text in enumerate(shown, len(earlier) - len(shown) + 1)]
     return "Earlier you said:\n\n" + "\n".join(lines)
 
 
 def _fact(wanted: str, earlier: tuple[str, ...]) -> str | None:
-    """What `earlier` says of “my …”, the newest first."""
+    """A fact about “my …” from earlier prompts, the newest first."""
     key = _key(wanted)
     for text in reversed(earlier):
         if key.startswith("name") and (named := _NAMED.search(text)):
@@ -145,8 +145,8 @@ def _key(text: str) -> str:
     return " ".join(text.lower().replace("favourite", "favorite").split())
 
 
-def noted(prompt: Prompt) -> str | None:
-    """That a name, or something to remember, has arrived."""
+def acknowledgement(prompt: Prompt) -> str | None:
+    """An acknowledgement of a name, or of something to remember."""
     if named := _NAMED.search(prompt.question):
         return f"Nice to meet you, **{named[1]}**. Ask me later what your name is."
     found = _REMEMBER.search(prompt.question)
@@ -156,7 +156,7 @@ def noted(prompt: Prompt) -> str | None:
 
 
 def data(prompt: Prompt) -> str | None:
-    """The size of each DataFrame, and a remark on the numbers of one of its columns."""
+    """The size of each DataFrame, and a remark on the range of one of its columns."""
     return "\n\n".join(_frame(frame, prompt.question) for frame in prompt.frames) or None
 
 
@@ -201,7 +201,7 @@ def attachments(prompt: Prompt) -> str | None:
 
 
 def failure(prompt: Prompt) -> str | None:
-    """The error that a traceback ends in."""
+    """The last line of a traceback in the prompt."""
     if "Traceback (most recent call last)" not in prompt.text:
         return None
     found = re.findall(r"^(\w[\w.]*(?:Error|Exception|Warning|Interrupt)\b.*)$", prompt.text, re.M)
@@ -209,7 +209,7 @@ def failure(prompt: Prompt) -> str | None:
 
 
 def code(prompt: Prompt) -> str | None:
-    """A piece of Python that fits what is asked."""
+    """A snippet of Python that fits the question."""
     if not _CODE.search(prompt.question):
         return None
     if prompt.frames:
@@ -264,7 +264,7 @@ _SNIPPETS = (
 
 
 def formula(prompt: Prompt) -> str | None:
-    """A formula that fits what is asked."""
+    """A formula that fits the question."""
     if not _MATH.search(prompt.question):
         return None
     return next((text for words, text in _FORMULAS if re.search(words, prompt.question, re.I)), _FORMULAS[-1][1])
@@ -288,7 +288,7 @@ _FORMULAS = (
 
 
 def table(prompt: Prompt) -> str | None:
-    """A Markdown table: of what is compared, of a DataFrame's columns, or of the prompt itself."""
+    """A Markdown table of a DataFrame's columns, of the things compared, or of the prompt's words."""
     if not _TABLE.search(prompt.question):
         return None
     if prompt.frames and (numbers := prompt.frames[0].statistics):
@@ -298,7 +298,7 @@ def table(prompt: Prompt) -> str | None:
     return "What I can tell of them with no model behind me:\n\n" + _markdown_table(["name", "letters", "vowels"], rows)
 
 
-# How the table is asked for, which is none of what it compares.
+# The request for a table at the end of a question, which is not part of what is compared.
 _AS_TABLE = re.compile(r",?\s+(?:in|as|with) (?:a|one) (?:\w+ )?table$", re.I)
 
 
@@ -321,7 +321,7 @@ SECTIONS: tuple[Callable[[Prompt], str | None], ...] = (
     tool_results,
     arithmetic,
     recall,
-    noted,
+    acknowledgement,
     data,
     attachments,
     failure,
@@ -332,13 +332,13 @@ SECTIONS: tuple[Callable[[Prompt], str | None], ...] = (
 
 
 def closing(prompt: Prompt) -> str:
-    """What to say where nothing fits: what was asked, and a piece of Markdown, another one each turn."""
+    """The reply where no section applies: a quote of the question, and a piece of Markdown that changes each turn."""
     asked = f"You asked: “{_asked(prompt)}”"
     return f"{asked}\n\n{_SHOWN[len(prompt.earlier) % len(_SHOWN)]}"
 
 
 def _asked(prompt: Prompt) -> str:
-    """The question in a line; of a long one its last line, since what a question is about stands before it."""
+    """The question on one line; only its last line if it is long, since data usually comes before the question."""
     question = prompt.question or prompt.text
     last = question.rstrip().rpartition("\n")[2]
     return shorten(question if len(question) <= _LINE_CHARACTERS else last)
@@ -356,7 +356,7 @@ _SHOWN = (
 
 
 def thoughts(prompt: Prompt, effort: str | None = None) -> str:
-    """Two to five sentences on what is in the prompt, to be seen before the answer: one at low effort, more at most."""
+    """The text of thinking: two to five sentences about the prompt, one at `low`, repeated at `xhigh` and `max`."""
     count = len(prompt.text.split())
     said = [f"The prompt has {count} word{'s'[: count != 1]}: “{shorten(prompt.question or prompt.text, 80)}”."]
     said += [
@@ -382,7 +382,7 @@ _AGAIN = {"xhigh": ("second",), "max": ("second", "third")}
 
 
 def long_text(length: int) -> str:
-    """About so many characters of varied Markdown."""
+    """Varied Markdown of about `length` characters."""
     parts, written = [LABEL.strip()], len(LABEL)
     for number in itertools.count(1):
         if written >= length:

@@ -1,7 +1,7 @@
-"""What the stand-in's server tools seem to do: searches, pages, programs and MCP calls, labelled as made up.
+"""Simulated server tools: web search, web fetch, code execution and MCP calls, with results labelled as made up.
 
-A request's own tools answer where the prompt names one (`[[search words]]`, `[[fetch URL]]`, `[[run code]]`,
-`[[mcp words]]`) or asks for what it is there for.
+A tool of the request is used where the prompt names it (`[[search words]]`, `[[fetch URL]]`, `[[run code]]`,
+`[[mcp words]]`) or asks for something that it does.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ _CHART_PIXELS = (320, 200)
 
 @dataclass(frozen=True)
 class Work:
-    """What the tools did: blocks, and the files that programs made."""
+    """The output of server tools: content blocks, and the files that code execution made."""
 
     blocks: Blocks
     files: tuple[File, ...] = ()
 
 
 def work(prompt: Prompt, body: Body, files: Sequence[str]) -> Work | None:
-    """What the request's server tools do for a prompt; `None` where none has a part in it.
+    """Run the request's server tools for a prompt; `None` where none is used.
 
-    `files` are the names of those that the container holds.
+    `files` are the names of the files in the container.
     """
     offered = {verb: tool for verb, kind in _KINDS.items() if (tool := _offered(body, kind)) is not None}
     if not offered or prompt.results:
@@ -57,9 +57,9 @@ def work(prompt: Prompt, body: Body, files: Sequence[str]) -> Work | None:
     made: list[File] = []
     for number, (verb, words) in enumerate(asked):
         id = _id(body, number)
-        done = _DO[verb](id, words or prompt.question, offered[verb], [*files, *(file.name for file in made)])
-        blocks += done.blocks
-        made += done.files
+        result = _SIMULATE[verb](id, words or prompt.question, offered[verb], [*files, *(file.name for file in made)])
+        blocks += result.blocks
+        made += result.files
     return Work(blocks, tuple(made)) if blocks else None
 
 
@@ -128,7 +128,7 @@ def _fetch(id: str, words: str, tool: Body, files: Sequence[str]) -> Work:
 
 
 def _run(id: str, words: str, tool: Body, files: Sequence[str]) -> Work:
-    """A program: its sum is done, its chart is drawn, and the rest of it is only shown."""
+    """Simulate code execution: arithmetic is computed, a chart is drawn, all other text is printed."""
     code, printed, made = f"print({words!r})", f"{words}\n", list[File]()
     if (value := calculate(words)) is not None:
         code, printed = f"print({words})", f"{value}\n"
@@ -151,7 +151,7 @@ def _run(id: str, words: str, tool: Body, files: Sequence[str]) -> Work:
 
 
 def _chart(words: str) -> bytes:
-    """Five bars: other words, another chart."""
+    """A PNG of a bar chart with five bars, whose heights depend on the words."""
     from PIL import Image, ImageDraw
 
     height = _CHART_PIXELS[1]
@@ -173,7 +173,7 @@ def _mcp(id: str, words: str, tool: Body, files: Sequence[str]) -> Work:
     return Work([{**call, "input": {"question": shorten(words, 80)}}, result])
 
 
-_DO: dict[str, Callable[[str, str, Body, Sequence[str]], Work]] = {
+_SIMULATE: dict[str, Callable[[str, str, Body, Sequence[str]], Work]] = {
     "search": _search,
     "fetch": _fetch,
     "run": _run,

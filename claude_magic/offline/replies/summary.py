@@ -1,4 +1,4 @@
-"""The summary that stands for a conversation, signed."""
+"""Signed compaction blocks: summaries of a conversation."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _MAX_PROMPTS = 50
 
 
 def summarize(body: Body, instructions: str | None, *, on_demand: bool) -> dict[str, Any]:
-    """The block that stands for all of a request's messages."""
+    """The `compaction` block that summarizes all messages of a request."""
     text = _summary(read(body), instructions)
     prefix = prefix_of(body)
     seal = sign(Summary(text_digest(text), prefix.opening, prefix.digest()))

@@ -1,1 +1,1 @@
-"""A request as rules and replies read it: its messages in order, signatures, tokens, the newest prompt."""
+"""Readers of a request, for rules and replies: its blocks in order, signatures, tokens, the newest prompt."""

@@ -1,4 +1,4 @@
-"""Reads a request as the stand-in understands it: the question, what is attached, what was said before."""
+"""Reader of a request's newest prompt: its question, its attachments, and the prompts before it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ..faults import Rejected
 from .history import Block, Body, Placed, current, runs, summarizes, system_blocks, text_blocks
 from .tokens import Picture, picture
 
-# A DataFrame's summary, as `frames.py` writes it: a title, a line for each column, its first rows.
+# A DataFrame's summary, as `prompt/values/dataframes.py` writes it: a title, a line for each column, its first rows.
 _TITLE = re.compile(
     r"^\w*DataFrame\b ?(?P<name>[^:\n]*): (?P<rows>[\d,]+) rows × (?P<columns>[\d,]+) columns \((?P<library>\w+)\)$"
 )
-# How a summary begins the line of each prompt that it stands for.
+# The start of each line of a summary that quotes a prompt.
 SUMMARIZED = "- "
 _STATISTICS = 3  # mean, min, max
 _HEAD = re.compile(r"^first (?:(\d+) rows|row):$")
@@ -24,7 +24,7 @@ _STATISTIC = re.compile(r"\b(mean|min|max) ([-+]?\d[\d.]*(?:e[-+]?\d+)?)(?=,|$)"
 
 @dataclass(frozen=True)
 class Frame:
-    """A DataFrame, as its summary has it: its numeric columns with mean, min and max, and its other columns."""
+    """A DataFrame, read from its summary: its numeric columns with mean, min and max, and its other columns."""
 
     name: str
     library: str
@@ -36,10 +36,11 @@ class Frame:
 
 @dataclass(frozen=True)
 class Prompt:
-    """The newest prompt, and what the stand-in may know besides.
+    """The newest prompt of a request, and what else a reply may refer to.
 
-    `question` is its text without the data in it, `earlier` the prompts before it, `pictures` has
-    `None` for an image that is not in the request itself.
+    `question` is the prompt's text without DataFrame summaries, `earlier` are the prompts before it, `instructions` the
+    system prompts; `pictures` has `None` for an image whose bytes are not in the request; `documents` are titles,
+    `results` tool results.
     """
 
     text: str
@@ -53,13 +54,13 @@ class Prompt:
 
 
 def read(body: Body) -> Prompt:
-    """What a request asks."""
+    """Read the newest prompt of a request."""
     placed = current(body)
     instructions = [block["text"] for block in system_blocks(body)]
     instructions += [each.block["text"] for each in placed if each.role == "system"]
-    asked = [run for run in runs([each for each in placed if each.role != "system"]) if run[0].role == "user"]
-    now = asked[-1] if asked else []
-    texts = [*_summarized(placed), *(text for run in asked if (text := _text(run)))]
+    user_runs = [run for run in runs([each for each in placed if each.role != "system"]) if run[0].role == "user"]
+    newest = user_runs[-1] if user_runs else []
+    texts = [*_summarized_prompts(placed), *(text for run in user_runs if (text := _text(run)))]
     text = texts[-1] if texts else ""
     return Prompt(
         text=text,
@@ -67,14 +68,14 @@ def read(body: Body) -> Prompt:
         earlier=tuple(_question(each) for each in texts[:-1]),
         instructions=tuple(instructions),
         frames=tuple(_frames(text)),
-        pictures=tuple(_picture(each.block) for each in now if each.kind == "image"),
-        documents=tuple(str(each.block.get("title") or "untitled") for each in now if each.kind == "document"),
-        results=tuple(each.block for each in now if each.kind == "tool_result"),
+        pictures=tuple(_picture(each.block) for each in newest if each.kind == "image"),
+        documents=tuple(str(each.block.get("title") or "untitled") for each in newest if each.kind == "document"),
+        results=tuple(each.block for each in newest if each.kind == "tool_result"),
     )
 
 
-def _summarized(placed: Sequence[Placed]) -> list[str]:
-    """The prompts that a summary stands for."""
+def _summarized_prompts(placed: Sequence[Placed]) -> list[str]:
+    """The prompts that a summary quotes; empty where the conversation starts with none."""
     if not placed or not summarizes(placed[0].block):
         return []
     lines = placed[0].block["content"].splitlines()
@@ -88,7 +89,7 @@ def result_text(block: Block) -> str:
 
 
 def shorten(text: str, length: int = 160) -> str:
-    """One line of it, with its end left out where it is long."""
+    """The text on one line, cut with an ellipsis at `length` characters."""
     line = " ".join(text.split())
     return line if len(line) <= length else line[: length - 1].rstrip() + "…"
 
@@ -106,7 +107,7 @@ def _picture(block: Block) -> Picture | None:
 
 
 def _split(text: str) -> tuple[list[str], list[list[str]]]:
-    """The lines that are somebody's words, and the lines of each DataFrame's summary."""
+    """Split a prompt into its typed lines, and the lines of each DataFrame summary."""
     words: list[str] = []
     summaries: list[list[str]] = []
     lines = deque(text.splitlines())
@@ -119,7 +120,7 @@ def _split(text: str) -> tuple[list[str], list[list[str]]]:
         while lines and (" | " in lines[0] or lines[0].startswith(("index: ", "… and "))):
             summary.append(lines.popleft())
         if lines and (head := _HEAD.match(lines[0])):
-            for _ in range(min(len(lines), 2 + int(head[1] or 1))):  # the line that says so, the names, the rows
+            for _ in range(min(len(lines), 2 + int(head[1] or 1))):  # this line, the column names, the rows
                 lines.popleft()
         summaries.append(summary)
     return words, summaries

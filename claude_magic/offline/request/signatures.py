@@ -1,9 +1,9 @@
-"""Signs what the stand-in makes, and says whether what comes back is whole, and bound to its place.
+"""Signatures of thinking blocks and summaries, and the check that they come back unchanged and in place.
 
 A signature binds a thinking block to its model, to its text as shown, and to everything before it:
 system prompt, tools, and every block, earlier thinking included. A summary's signature binds its text,
-and knows what it stands for: thinking after it is as valid as behind the messages themselves. All of
-it outlives the server: a notebook that was saved can be taken up again.
+and holds the digest of what it replaces, so that thinking after it stays valid. Signatures do not depend
+on the running server: a saved notebook can be continued with another one.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from typing import Any
 
 from ...models import Model, lookup
 from ..faults import Rejected
-from .history import Block, Body, Placed, canonical, current, flatten, settled, summarizes, system_blocks, tools
+from .history import Block, Body, Placed, canonical, current, flatten, normalized, summarizes, system_blocks, tools
 
-# Not a secret: it only makes a damaged signature differ from a whole one.
+# Not a secret: it only serves to detect damaged signatures.
 _KEY = b"claude_magic offline stand-in"
 _MARK = b"offline\x00"
 _SEAL_BYTES = 32
-# Blocks that say what happened on the server: no model reads them.
+# Blocks that report what happened on the server; no model reads them.
 _UNREAD = ("fallback",)
 
 
 @dataclass(frozen=True)
 class Seal:
-    """What a thought's signature says. `tokens` are those of the thinking, which its shown text may not have."""
+    """The content of a thinking block's signature. `tokens` are those of the original, not of the text as shown."""
 
     model: str
     text: str
@@ -41,7 +41,7 @@ class Seal:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a summary's signature says: digests of its text, of system prompt and tools, of what it stands for."""
+    """The content of a summary's signature: digests of its text, of system prompt and tools, of what it replaces."""
 
     text: str
     opening: str
@@ -49,10 +49,10 @@ class Summary:
 
 
 class Prefix:
-    """A running digest of all that stands before a place in a conversation."""
+    """A running digest of everything before a place in a conversation; `opening` is that of system prompt and tools."""
 
     def __init__(self, body: Body) -> None:
-        opening = [[settled(block) for block in system_blocks(body)], [settled(tool) for tool in tools(body)]]
+        opening = [[normalized(block) for block in system_blocks(body)], [normalized(tool) for tool in tools(body)]]
         self.opening = self._digest = hashlib.sha256(canonical(opening)).hexdigest()
 
     def add(self, role: str, block: Block) -> None:
@@ -60,14 +60,14 @@ class Prefix:
         if summary and summary.opening == self.opening:
             self._digest = summary.prefix
         else:
-            self._digest = hashlib.sha256(self._digest.encode() + canonical([role, settled(block)])).hexdigest()
+            self._digest = hashlib.sha256(self._digest.encode() + canonical([role, normalized(block)])).hexdigest()
 
     def digest(self) -> str:
         return self._digest
 
 
 def prefix_of(body: Body) -> Prefix:
-    """The digest of a whole request: what its reply is bound to."""
+    """The digest of a whole request, to which its reply is bound."""
     prefix = Prefix(body)
     for placed in flatten(body["messages"]):
         prefix.add(placed.role, placed.block)
@@ -85,37 +85,37 @@ def sign(seal: Seal | Summary) -> str:
 
 
 def unseal(signature: str) -> Seal | None:
-    """What a thought's signature says; `None` where it is damaged, or none of ours."""
-    said = _opened(signature)
-    return Seal(*said) if said and len(said) == 4 else None
+    """The content of a thinking block's signature; `None` where it is damaged or not the stand-in's."""
+    fields = _fields(signature)
+    return Seal(*fields) if fields and len(fields) == 4 else None
 
 
 def summary_of(block: Block) -> Summary | None:
-    """What a compaction block's signature says; `None` where it has none, or one that is damaged or not ours.
+    """The content of a compaction block's signature; `None` where it is missing, damaged or not the stand-in's.
 
-    The API signs what was asked for on demand; what it makes at a threshold carries `encrypted_content`.
+    In the API, a summary on demand has a `signature`, one made at a threshold has `encrypted_content`.
     """
-    said = _opened(block.get("signature") or block.get("encrypted_content") or "")
-    return Summary(*said) if said and len(said) == 3 else None
+    fields = _fields(block.get("signature") or block.get("encrypted_content") or "")
+    return Summary(*fields) if fields and len(fields) == 3 else None
 
 
-def _opened(signature: str) -> list[Any] | None:
+def _fields(signature: str) -> list[Any] | None:
     try:
         raw = base64.b64decode(signature, validate=True)
     except (binascii.Error, ValueError):
         return None
     seal, payload = raw[len(_MARK) :][:_SEAL_BYTES], raw[len(_MARK) + _SEAL_BYTES :]
-    # Base64 has spellings that decode alike: only the one that was sent is whole.
-    whole = raw.startswith(_MARK) and base64.b64encode(raw).decode() == signature
-    if not whole or not hmac.compare_digest(seal, hmac.digest(_KEY, payload, "sha256")):
+    # Several spellings of base64 decode to the same bytes: only the one that was sent is accepted.
+    intact = raw.startswith(_MARK) and base64.b64encode(raw).decode() == signature
+    if not intact or not hmac.compare_digest(seal, hmac.digest(_KEY, payload, "sha256")):
         return None
     return list(json.loads(payload))
 
 
 def verify(body: Body, model: Model) -> None:
-    """Refuse thinking that is damaged or, where the model binds it, not where it was made.
+    """Refuse thinking that is damaged or, where the model binds it, whose preceding messages have changed.
 
-    Raises `Rejected` with the API's wording. Another model's thinking is left alone: see `readable`.
+    Raises `Rejected` with the API's wording. Another model's thinking is not checked: see `readable`.
     """
     prefix = Prefix(body)
     for placed in current(body):
@@ -134,16 +134,20 @@ def _check(placed: Placed, prefix: str, model: Model) -> None:
 
 
 def readable(placed: Sequence[Placed], model_id: str) -> list[Placed]:
-    """The blocks that the model reads: all but another model's thinking, which is dropped unbilled."""
+    """The blocks that the model reads: all but failed summaries and another model's thinking, which is not billed."""
     model = lookup(model_id)
-    return [each for each in placed if each.kind not in _UNREAD and not _failed(each) and _own(each, model)]
+    return [
+        each
+        for each in placed
+        if each.kind not in _UNREAD and not _is_failed_summary(each) and _is_readable(each, model)
+    ]
 
 
-def _failed(placed: Placed) -> bool:
+def _is_failed_summary(placed: Placed) -> bool:
     return placed.kind == "compaction" and not summarizes(placed.block)
 
 
-def _own(placed: Placed, model: Model | None) -> bool:
+def _is_readable(placed: Placed, model: Model | None) -> bool:
     if placed.kind != "thinking" or model is None:
         return True
     seal = unseal(placed.block["signature"])

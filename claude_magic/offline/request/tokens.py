@@ -1,4 +1,4 @@
-"""Counts tokens: not as Claude's tokenizer would, but of the same size, and the same each time."""
+"""Token counts of the stand-in: estimates of the same size as Claude's, the same each time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 
 from ...models import Model
 from ..faults import Rejected
-from .history import Block, Body, Placed, canonical, current, settled, system_blocks, tools
+from .history import Block, Body, Placed, canonical, current, normalized, system_blocks, tools
 from .signatures import readable, unseal
 
 CHARACTERS_PER_TOKEN = 3.5
@@ -28,12 +28,12 @@ def text_tokens(text: str) -> int:
 
 
 def characters(tokens: int) -> int:
-    """How many characters of text fit into so many tokens."""
+    """The number of characters of text that fit into `tokens` tokens."""
     return math.floor(tokens * CHARACTERS_PER_TOKEN)
 
 
 def block_tokens(block: Block, model: Model) -> int:
-    """The tokens of one content block; of thinking as many as were thought, shown or not."""
+    """The tokens of one content block; for thinking, those of the original, also where its text is not shown."""
     match block["type"]:
         case "text":
             return text_tokens(block["text"])
@@ -49,7 +49,7 @@ def block_tokens(block: Block, model: Model) -> int:
         case "tool_result" if isinstance(block.get("content"), list):
             return _MESSAGE_TOKENS + sum(block_tokens(inner, model) for inner in block["content"])
         case _:
-            return text_tokens(canonical(settled(block)).decode())
+            return text_tokens(canonical(normalized(block)).decode())
 
 
 def _document_tokens(block: Block, model: Model) -> int:
@@ -65,7 +65,7 @@ def _document_tokens(block: Block, model: Model) -> int:
 
 
 def message_tokens(placed: Sequence[Placed], model: Model) -> list[int]:
-    """The tokens of each block, a few more on the first of each message."""
+    """The tokens of each block; the first block of each message has the message's overhead added."""
     first = {each.message: each.path for each in reversed(placed)}
     return [
         block_tokens(each.block, model) + (_MESSAGE_TOKENS if first[each.message] == each.path else 0)
@@ -74,7 +74,7 @@ def message_tokens(placed: Sequence[Placed], model: Model) -> list[int]:
 
 
 def tool_tokens(tool: Block, *, first: bool) -> int:
-    return text_tokens(canonical(settled(tool)).decode()) + (_TOOLS_TOKENS if first else 0)
+    return text_tokens(canonical(normalized(tool)).decode()) + (_TOOLS_TOKENS if first else 0)
 
 
 def request_tokens(body: Body, model: Model) -> int:
@@ -86,7 +86,7 @@ def request_tokens(body: Body, model: Model) -> int:
 
 
 def reply_tokens(content: Iterable[dict[str, Any]], model: Model) -> tuple[int, int]:
-    """Output tokens, and how many of them are thinking."""
+    """The number of output tokens, and the number of thinking tokens among them."""
     blocks = list(content)
     if not blocks:
         return 0, 0
@@ -101,13 +101,13 @@ MAX_SIDE_PIXELS = 8000
 MANY_IMAGES = 20
 MAX_SIDE_OF_MANY_PIXELS = 2000
 _PATCH_PIXELS = 28
-# What an image costs whose bytes are not in the request (a URL, a file).
+# Tokens of an image whose bytes are not in the request (a URL, a file).
 _UNSEEN_TOKENS = 1500
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image's size in pixels, and its media type as its bytes have it."""
+    """An image's size in pixels, and its media type according to its bytes."""
 
     width: int
     height: int
@@ -115,7 +115,7 @@ class Picture:
 
 
 def picture(data: str, path: str) -> Picture:
-    """Read an image's header from its base64. Raises `Rejected` where it is not one that the API takes."""
+    """Read an image's header from base64. Raises `Rejected` for a format that the API does not take."""
     from PIL import Image
 
     try:
@@ -132,7 +132,10 @@ def picture(data: str, path: str) -> Picture:
 
 
 def image_tokens(block: Block, model: Model) -> int:
-    """⌈w/28⌉·⌈h/28⌉ after the downscale: 2576 px and 4784 tokens from 4.7 on, 1568 and 1568 before."""
+    """The tokens of an image: ⌈w/28⌉·⌈h/28⌉ after the API's downscaling (CLAUDE_API.md §3).
+
+    The largest side and the most tokens are 2576 px and 4784 for models from 4.7 on, 1568 px and 1568 before.
+    """
     source = block["source"]
     if source.get("type") != "base64":
         return _UNSEEN_TOKENS

@@ -1,7 +1,7 @@
-"""What the Messages API refuses, in its own words: every rule in turn, those of the conversation here.
+"""Rules by which the Messages API refuses requests, with its error messages; here those for the conversation.
 
-Each rule raises `Rejected`. Source: CLAUDE_API.md's facts, the SDK's parameter types, and public
-reports that quote the API's errors.
+`check` applies all rules, those of the other modules as well. Each rule raises `Rejected`. Source: CLAUDE_API.md, the
+SDK's parameter types, and public reports that quote the API's errors.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ MAX_BREAKPOINTS = 4
 
 
 def check(body: Any, *, header: str = "", counting: bool = False) -> Model:
-    """Go through every rule; the model's row, where all of them hold.
+    """Check a request against all rules, and return its model's row. Raises `Rejected` for the first broken rule.
 
-    `header` is `anthropic-beta`; `counting` is for `count_tokens`, which takes fewer parameters.
+    `header` is the value of `anthropic-beta`; `counting` is for `count_tokens`, which takes fewer parameters.
     """
     given = betas.parsed(header)
     if not isinstance(body, dict):
         raise Rejected("The request body is not a JSON object")
     parameters.check_names(body, given, counting=counting)
     model = parameters.known_model(body)
-    # Shape before meaning: a later rule relies on what an earlier one has made sure of.
+    # Types and fields before meaning: later rules rely on what earlier ones have checked.
     for rule in (*(() if counting else parameters.CREATING), *parameters.ALWAYS, *_SHAPES):
         rule(body, model)
     for check_beta in (parameters.check_speed, context_editing.check, compaction.check_blocks, fallback.check):
@@ -136,7 +136,7 @@ def _content(content: Any, role: str, path: str) -> None:
 
 
 def _order(body: Body, model: Model) -> None:
-    """Begins with a user turn, ends with one; a system message stands where the API allows one."""
+    """The first and the last message are the user's; system messages stand only where the API allows them."""
     roles = [message["role"] for message in body["messages"]]
     if roles[0] == "assistant" and flatten(body["messages"])[0].kind != "compaction":
         raise Rejected('messages: first message must use the "user" role')
@@ -164,7 +164,7 @@ def _system_message(roles: list[str], i: int, model: Model) -> None:
 
 
 def _paused(run: list[Placed]) -> bool:
-    """Whether an assistant turn at the end is one that a pause broke off, which goes on when sent again."""
+    """Whether an assistant turn at the end was paused: it may be sent back, to be continued."""
     last = run[-1].kind
     server = last == "server_tool_use" or (last.endswith("_tool_result") and last != "tool_result")
     return server or summarizes(run[-1].block)
@@ -177,7 +177,7 @@ def _endings(body: Body, model: Model) -> None:
 
 
 def _tool_calls(body: Body, model: Model) -> None:
-    """Each tool_use is answered at the start of the next user turn, and nothing else is."""
+    """Each `tool_use` has its result at the start of the next user turn, and there are no other results."""
     turns = runs([each for each in flatten(body["messages"]) if each.role != "system"])
     seen: set[str] = set()
     for i, turn in enumerate(turns):
@@ -227,10 +227,10 @@ def _tool_results(turn: list[Placed], before: list[Placed]) -> None:
 
 
 def _server_tools(body: Body, model: Model) -> None:
-    """A server tool's call stands with its result in one turn, but where that turn still goes on.
+    """A server tool's call has its result in the same turn, unless that turn is not finished.
 
-    It goes on where a pause broke it off at the very end, and where its own tools are answered: then the server's
-    result is the first that comes after theirs.
+    A turn is unfinished where it was paused at its very end, and where the user answers its client tools: then the
+    server tool's result comes first after theirs.
     """
     turns = runs([each for each in flatten(body["messages"]) if each.role != "system"])
     for i, turn in enumerate(turns):
@@ -249,7 +249,7 @@ def _server_tools(body: Body, model: Model) -> None:
 
 
 def _citations(body: Body, model: Model) -> None:
-    """Documents are cited all or none, and never in JSON (the citations page, and that of structured outputs)."""
+    """Citations are on for all documents or none, and not with JSON output (pages on citations, structured outputs)."""
     documents = [each.block for each in flatten(body["messages"]) if each.kind == "document"]
     cited = [bool((document.get("citations") or {}).get("enabled")) for document in documents]
     if any(cited) and not all(cited):
@@ -259,7 +259,7 @@ def _citations(body: Body, model: Model) -> None:
 
 
 def _breakpoints(body: Body, model: Model) -> None:
-    """At most four cache marks, the long ones first."""
+    """At most four cache breakpoints, those with `ttl: 1h` first."""
     marks = [*_explicit_marks(body), *([body["cache_control"]] if body.get("cache_control") else [])]
     for mark in marks:
         if not isinstance(mark, dict) or mark.get("type") != "ephemeral":
@@ -276,12 +276,12 @@ def _breakpoints(body: Body, model: Model) -> None:
 def _explicit_marks(body: Body) -> list[Any]:
     system = body.get("system")
     marked = [*body.get("tools", []), *(system if isinstance(system, list) else [])]
-    marked += [block for _, block in blocks.everywhere(flatten(body["messages"]))]
+    marked += [block for _, block in blocks.all_blocks(flatten(body["messages"]))]
     return [block["cache_control"] for block in marked if block.get("cache_control")]
 
 
 def _warming(body: Body, model: Model) -> None:
-    """`max_tokens: 0` fills the cache: it wants a breakpoint on a block, and nothing that shapes a reply.
+    """`max_tokens: 0` (fill the cache) needs a breakpoint on a block, and takes no parameters that shape a reply.
 
     Source: CLAUDE_API.md §4, and the prompt caching page, "pre-warming the cache".
     """

@@ -1,4 +1,4 @@
-"""The `anthropic-beta` header: which values the API knows, and which parameters it takes with them only.
+"""The `anthropic-beta` header: its known values, and the parameters that need one of them.
 
 Source: the SDK's `types/anthropic_beta_param.py` (2.14), and the parameters' own pages (CLAUDE_API.md §0.2,
 §4, §6, §9, §10).
@@ -84,7 +84,7 @@ KNOWN = frozenset(
     ]
 )
 
-# parameter → the headers with which it is known: any one of them will do
+# parameter → beta headers, any one of which the parameter needs
 PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "billing_policy": ("user-profiles-billing-2026-10-01",),
     "compaction": (COMPACTS_ON_DEMAND,),
@@ -98,7 +98,7 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
 
 
 def parsed(header: str) -> frozenset[str]:
-    """The header's values. Raises the API's 400 for those that it does not know."""
+    """The header's values. Raises the API's 400 for unknown ones."""
     given = [value.strip() for value in header.split(",") if value.strip()]
     if unknown := [value for value in given if value not in KNOWN]:
         raise Rejected(
@@ -109,11 +109,11 @@ def parsed(header: str) -> frozenset[str]:
 
 
 def allows(name: str, given: frozenset[str]) -> bool:
-    """Whether a parameter that is in beta is known with these headers."""
+    """Whether the API takes a beta parameter with these header values."""
     return any(header in given for header in PARAMETERS.get(name, ()))
 
 
 def require(header: str, given: frozenset[str], what: str) -> None:
-    """Refuse `what` where its header is not there: to the API it is an input that it does not know."""
+    """Refuse `what` without its beta header: the API treats it as an unknown parameter then."""
     if header not in given:
         raise Rejected(f"{what}: Extra inputs are not permitted")

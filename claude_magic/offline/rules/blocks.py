@@ -1,4 +1,4 @@
-"""Which content blocks the API takes, from whom, and with which fields.
+"""Rules for content blocks: the types that each role may send, and their fields.
 
 Source: the SDK's `*_block_param.py`.
 """
@@ -22,11 +22,11 @@ from ..request.tokens import (
     picture,
 )
 
-# How many images, and how many pages of PDFs, by the model's context.
+# The most images, and the most PDF pages, of a request, by the model's context window.
 MAX_COUNT, MAX_COUNT_BELOW_1M = 600, 100
 CONTEXT_1M_TOKENS = 1_000_000
 _MARK = {"type", "cache_control"}
-# kind → its fields; `None` where the stand-in takes the block as it is
+# type of block → its fields; `None` where the stand-in does not check the fields
 FIELDS: Mapping[str, set[str] | None] = {
     "text": _MARK | {"text", "citations"},
     "image": _MARK | {"source", "transformations"},
@@ -75,7 +75,7 @@ _IN_TOOL_RESULT = ("text", "image", "document", "search_result", "tool_reference
 
 
 def check(block: Any, role: str, path: str) -> None:
-    """Refuse a block that its role may not send, or that is not as its kind should be."""
+    """Refuse a block that its role may not send, or whose fields are wrong for its type."""
     kind = block.get("type") if isinstance(block, dict) else None
     if kind is None:
         raise Rejected(
@@ -105,7 +105,7 @@ def _fields(block: Block, kind: str, path: str) -> None:
 
 
 def check_text(block: Block, path: str) -> None:
-    """Refuse text that is empty, or nothing but space."""
+    """Refuse text that is empty or white space only."""
     if not isinstance(block.get("text"), str):
         raise Rejected(f"{path}.text: Input should be a valid string")
     if not block["text"]:
@@ -231,15 +231,15 @@ _CHECKS: Mapping[str, Callable[[Block, str], None]] = {
 }
 
 
-def everywhere(placed: Iterable[Placed]) -> Iterator[tuple[str, Block]]:
-    """Every block with its path, those in tool results included."""
+def all_blocks(placed: Iterable[Placed]) -> Iterator[tuple[str, Block]]:
+    """All blocks with their paths, also those in tool results."""
     for each in placed:
         yield from nested(each)
 
 
 def check_sizes(placed: Iterable[Placed]) -> None:
-    """Refuse images that are not what they say, or too large for as many as there are."""
-    images = [(path, block) for path, block in everywhere(placed) if block["type"] == "image"]
+    """Refuse images of another format than declared, and images that are too large for a request with so many."""
+    images = [(path, block) for path, block in all_blocks(placed) if block["type"] == "image"]
     limit_pixels = MAX_SIDE_OF_MANY_PIXELS if len(images) > MANY_IMAGES else MAX_SIDE_PIXELS
     large = []
     for path, block in images:
@@ -259,9 +259,9 @@ def check_sizes(placed: Iterable[Placed]) -> None:
 
 
 def check_counts(placed: Iterable[Placed], context_tokens: int) -> None:
-    """Refuse more images, or more pages of PDFs, than a model with this context takes (CLAUDE_API.md §3)."""
+    """Refuse more images, or more PDF pages, than a model with this context window takes (CLAUDE_API.md §3)."""
     most = MAX_COUNT if context_tokens >= CONTEXT_1M_TOKENS else MAX_COUNT_BELOW_1M
-    found = list(everywhere(placed))
+    found = list(all_blocks(placed))
     images = sum(block["type"] == "image" for _, block in found)
     if images > most:
         raise Rejected(f"messages: too many images: {images} > {most} maximum")

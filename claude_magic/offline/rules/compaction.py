@@ -1,4 +1,4 @@
-"""Compaction: summaries that stand for a conversation, made at a threshold or on demand, and what comes back of them.
+"""Rules for compaction: requests for summaries, at a threshold or on demand, and summaries that are sent back.
 
 Source: CLAUDE_API.md §6, the SDK's `beta_compaction_*` types and `compaction_*_error.py`.
 """
@@ -15,7 +15,7 @@ DEFAULT_TRIGGER_TOKENS = 150_000
 
 
 def check_blocks(body: Body, model: Model, given: frozenset[str]) -> None:
-    """Refuse compaction blocks that are not whole, not in their place, or not known with these beta headers."""
+    """Refuse compaction blocks that are damaged, misplaced, or sent without their beta header."""
     found = [each for each in flatten(body["messages"]) if each.kind == "compaction"]
     for placed in found:
         header = betas.COMPACTS_ON_DEMAND if placed.block.get("signature") else betas.COMPACTS_AT_THRESHOLD
@@ -57,7 +57,7 @@ def _refused(placed: Placed, code: str, message: str) -> Rejected:
 
 
 def check_demand(body: Body, model: Model) -> None:
-    """Refuse a request for a summary that cannot be made."""
+    """Refuse an invalid `compaction` parameter, and models that cannot summarize."""
     if absent(body, "compaction"):
         return
     wanted = body["compaction"]
@@ -74,7 +74,7 @@ def check_demand(body: Body, model: Model) -> None:
 
 
 def check_whole(body: Body, model: Model) -> None:
-    """Refuse to summarize nothing, or a turn that still waits for its tools."""
+    """Refuse to summarize an empty conversation, or a turn that still waits for tool results."""
     if absent(body, "compaction"):
         return
     placed = [each for each in flatten(body["messages"]) if each.role != "system"]
@@ -92,7 +92,7 @@ def check_whole(body: Body, model: Model) -> None:
 
 
 def due(body: Body, tokens: int) -> Block | None:
-    """The edit that asks to compact at a threshold, where the request has reached it."""
+    """The edit that asks for compaction, if the request has reached its threshold; else `None`."""
     edit = next((each for each in context_editing.edits(body) if each["type"] == context_editing.COMPACT), None)
     if edit is None:
         return None

@@ -1,7 +1,7 @@
-"""Context editing: old tool results and old thinking, left out of what the model reads.
+"""Context editing: old tool results and old thinking are removed from what the model reads.
 
-The history stays as it was sent, and so does what thinking is bound to: only the tokens, the cache
-and the reply's `applied_edits` tell. Source: CLAUDE_API.md §6, and the SDK's `beta_clear_*_edit_param.py`.
+The history stays as it was sent, and so do the prefixes that thinking is bound to: edits only change token counts,
+the cache, and the reply's `applied_edits`. Source: CLAUDE_API.md §6, and the SDK's `beta_clear_*_edit_param.py`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MIN_COMPACT_TOKENS = 50_000
 DEFAULT_TOOL_TRIGGER_TOKENS = 100_000
 DEFAULT_TOOL_USES_KEPT = 3
 
-# kind of edit → its beta header, its fields
+# type of edit → its beta header, its fields
 _KINDS: Mapping[str, tuple[str, frozenset[str]]] = {
     COMPACT: (
         betas.COMPACTS_AT_THRESHOLD,
@@ -35,7 +35,7 @@ _KINDS: Mapping[str, tuple[str, frozenset[str]]] = {
     ),
     CLEAR_THINKING: (betas.EDITS_CONTEXT, frozenset({"type", "keep"})),
 }
-# field → the types of its object
+# field of an edit → the types that its value may have
 _COUNTS = {
     "trigger": ("input_tokens", "tool_uses"),
     "keep": ("tool_uses", "thinking_turns", "all"),
@@ -49,7 +49,7 @@ def edits(body: Body) -> list[Block]:
 
 
 def check(body: Body, model: Model, given: frozenset[str]) -> None:
-    """Refuse edits that are not the API's, or not with these beta headers."""
+    """Refuse invalid edits, and edits without their beta header."""
     if absent(body, "context_management"):
         return
     wanted = body["context_management"]
@@ -90,7 +90,7 @@ def _check(edit: Any, path: str, given: frozenset[str]) -> None:
 
 
 def _check_count(count: Any, types: tuple[str, ...], path: str) -> None:
-    """A number of something: `{"type": "input_tokens", "value": 50000}`; of thinking turns also `all`."""
+    """Check a count such as `{"type": "input_tokens", "value": 50000}`; for thinking turns also `all`."""
     if count == "all" and "all" in types:
         return
     if not isinstance(count, dict) or count.get("type") not in types:
@@ -113,7 +113,7 @@ def _check_compact(edit: Block, path: str) -> None:
 
 
 def apply(body: Body, model: Model) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The request as the model reads it, and the API's `applied_edits`."""
+    """The request after its edits, as the model reads it, and the API's `applied_edits`."""
     edited, applied = dict(body), []
     for edit in edits(body):
         clear = _CLEARS.get(edit["type"])
@@ -147,7 +147,7 @@ def _clear_tool_uses(body: Body, model: Model, edit: Block) -> tuple[dict[str, A
 
 
 def _tool_uses(body: Body, edit: Block) -> list[Block]:
-    """The tool calls that have an answer, oldest first, those left out that the edit excludes."""
+    """The tool calls that have a result, oldest first, without those that the edit excludes."""
     placed = current(body)
     answered = {each.block["tool_use_id"] for each in placed if each.kind == "tool_result"}
     excluded = edit.get("exclude_tools") or ()
@@ -169,7 +169,7 @@ def _clear_thinking(body: Body, model: Model, edit: Block) -> tuple[dict[str, An
 
 
 def _replaced(body: Body, change: Callable[[Placed], Block | None]) -> dict[str, Any]:
-    """The request with each block changed, or left out."""
+    """The request with each block changed; a block for which `change` returns `None` is removed."""
     messages = [
         {**message, "content": [new for place in _places(message, i) if (new := change(place)) is not None]}
         for i, message in enumerate(body["messages"])

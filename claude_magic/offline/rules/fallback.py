@@ -1,4 +1,4 @@
-"""Fallbacks: who is asked instead, on the server, where a model refuses.
+"""Fallbacks: the models that the server asks instead when a model refuses.
 
 Source: CLAUDE_API.md §9, the SDK's `beta_fallback_param.py` (what an attempt inherits) and the
 refusals and fallback page.
@@ -23,7 +23,7 @@ _FIELDS = {"model", "max_tokens", "thinking", "output_config", "speed"}
 
 
 def check(body: Body, model: Model, given: frozenset[str]) -> None:
-    """Refuse fallbacks that are none. Models before 5 have no classifiers, and take no list of fallbacks."""
+    """Refuse invalid fallbacks. Models before 5 have no classifiers, and take no list of fallbacks."""
     if absent(body, "fallbacks"):
         return
     wanted = body["fallbacks"]
@@ -62,7 +62,7 @@ def _check(entry: Any, body: Body, path: str) -> None:
 
 
 def attempts(body: Body, model: Model) -> list[dict[str, Any]]:
-    """The requests to make, one after the other, once the model that was asked has refused."""
+    """The requests to fallback models, in order, for when the first model has refused."""
     wanted = body.get("fallbacks") or []
     if wanted == DEFAULT:
         wanted = [{"model": DEFAULT_MODEL}] if _falls_back(model) else []
@@ -70,7 +70,7 @@ def attempts(body: Body, model: Model) -> list[dict[str, Any]]:
 
 
 def block(declined: str, to: str, details: Mapping[str, Any] | None) -> dict[str, Any]:
-    """What stands in the reply where one model's output gives way to the next one's."""
+    """The `fallback` block, which stands in a reply between two models' output."""
     trigger = {"type": "refusal", "category": (details or {}).get("category")}
     return {"type": "fallback", "from": {"model": declined}, "to": {"model": to}, "trigger": trigger}
 

@@ -1,7 +1,6 @@
-"""What the Messages API refuses of the parameters beside the conversation, in its own words.
+"""Rules for the parameters of a request besides its conversation, with the API's error messages.
 
-Source: the SDK's `message_create_params.py`, CLAUDE_API.md's facts, and public reports that quote
-the API's errors.
+Source: the SDK's `message_create_params.py`, CLAUDE_API.md, and public reports that quote the API's errors.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from . import betas
 
 MIN_BUDGET_TOKENS = 1024
 MAX_USER_ID_CHARACTERS = 256
-# The fast mode page: these take `speed: "fast"`, the second row with its beta header only.
+# Models that take `speed: "fast"`; those of the second tuple need the beta header (the fast mode page).
 FAST_MODELS = ("claude-fable-5-2", "claude-mythos-5-2", "claude-opus-5-5")
 FAST_IN_BETA = ("claude-opus-5", "claude-opus-4-8")
 INFERENCE_GEOS = ("global", "us")
@@ -35,7 +34,7 @@ _CREATED = _COUNTED | {
     *("max_tokens", "container", "diagnostics", "inference_geo", "metadata", "service_tier"),
     *("stop_sequences", "stream"),
 }
-# `count_tokens` knows these beta parameters too (CLAUDE_API.md §7).
+# Beta parameters that `count_tokens` takes as well (CLAUDE_API.md §7).
 _COUNTED_IN_BETA = ("billing_policy", "compaction", "context_management", "mcp_servers", "output_format")
 _SAMPLING = ("temperature", "top_p", "top_k")
 _THINKING_KEYS = {
@@ -47,7 +46,7 @@ _THINKING_KEYS = {
 
 
 def check_names(body: Body, given: frozenset[str], *, counting: bool) -> None:
-    """Refuse parameters that do not exist, or not with these beta headers; miss those that must be there."""
+    """Refuse unknown parameters, beta parameters without their header, and requests without required parameters."""
     for name in _SAMPLING:
         if name in body:
             raise Rejected(f"`{name}` is deprecated for this model.")
@@ -61,11 +60,11 @@ def check_names(body: Body, given: frozenset[str], *, counting: bool) -> None:
 
 
 def known_model(body: Body) -> Model:
-    """The model's row. Raises the API's 404 for a name that it does not know."""
+    """The model's row. Raises the API's 404 for an unknown model."""
     name = body["model"]
     if not isinstance(name, str):
         raise Rejected("model: Input should be a valid string")
-    # Only the API's own spellings: those of other providers, and `-latest`, do not work there.
+    # Only ids as the API spells them: other providers' spellings, and `-latest`, do not work there.
     own = re.fullmatch(r"claude-[a-z]+-\d+(-\d{1,2})?(-\d{8})?", name)
     if not own or not (model := lookup(name)):
         raise Rejected(f"model: {name}", status=404)
@@ -156,8 +155,10 @@ _UNKNOWN_KEYWORDS = {
 
 
 def _format(body: Body, model: Model) -> None:
-    """JSON by a schema, of the keywords that the API keeps to (the structured outputs page, and the SDK's
-    `lib/_parse/_transform.py`)."""
+    """Structured output: the format, and the JSON schema keywords that the API supports.
+
+    Source: the structured outputs page, and the SDK's `lib/_parse/_transform.py`.
+    """
     config = (body.get("output_config") or {}).get("format")
     if config is None:
         return
@@ -221,13 +222,13 @@ def _choices(body: Body, model: Model) -> None:
         if name in body and not (absent(body, name) and name != "service_tier") and body[name] not in choices:
             allowed = " or ".join(f"'{each}'" for each in choices)
             raise Rejected(f"{name}: Input should be {allowed}")
-    # Data residency: Opus 4.6 and what came after it (CLAUDE_API.md §8).
+    # Data residency: models from 4.6 on (CLAUDE_API.md §8).
     if not absent(body, "inference_geo") and version(model) < (4, 6):
         raise Rejected("inference_geo is not supported for this model.")
 
 
 def check_speed(body: Body, model: Model, given: frozenset[str]) -> None:
-    """Refuse `fast` on a model that has only one speed, or has two in beta (SDK 2.12, `speed`)."""
+    """Refuse `fast` on models without it, and any speed without the beta header where it is in beta (SDK 2.12)."""
     if absent(body, "speed"):
         return
     if model.id in FAST_IN_BETA:
@@ -253,7 +254,7 @@ def _stream(body: Body, model: Model) -> None:
         raise Rejected("stream: Input should be a valid boolean")
 
 
-# Of a message only: `count_tokens` knows none of what they check, but for `speed`.
+# Rules for messages only: `count_tokens` does not take the parameters that they check.
 CREATING: tuple[Callable[[Body, Model], None], ...] = (
     check_max_tokens,
     _stop_sequences,

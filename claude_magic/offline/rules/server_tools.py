@@ -1,4 +1,4 @@
-"""What the API refuses of server tools, MCP servers and containers, in its own words.
+"""Rules for server tools, MCP servers and containers, with the API's error messages.
 
 Source: the SDK's `*_tool_2*_param.py`, `beta_mcp_toolset_param.py`, `beta_request_mcp_server_url_definition_param.py`,
 CLAUDE_API.md §10, and public reports that quote the API's errors.
@@ -19,7 +19,7 @@ _ANY = {"type", "name", "allowed_callers", "cache_control", "defer_loading", "st
 _WEB = _ANY | {"allowed_domains", "blocked_domains", "max_uses"}
 _SEARCH = _WEB | {"user_location"}
 _FETCH = _WEB | {"citations", "max_content_tokens"}
-# type → name, and the fields that it takes
+# type of tool → its name, and the fields that it takes
 TOOLS: Mapping[str, tuple[str, set[str]]] = {
     "web_search_20250305": ("web_search", _SEARCH),
     "web_search_20260209": ("web_search", _SEARCH),
@@ -33,20 +33,20 @@ TOOLS: Mapping[str, tuple[str, set[str]]] = {
     "code_execution_20260120": ("code_execution", _ANY),
     "code_execution_20260521": ("code_execution", _ANY),
 }
-# Tools that the caller runs, with schemas of the API's own: their fields are not looked at.
+# Tools that the client runs, with schemas defined by the API: their fields are not checked.
 _CLIENT = re.compile(
     r"(bash|text_editor|memory|computer|computer_toolset|browser_toolset|advisor|tool_search_tool_\w+?)_\d+"
 )
 _CALLERS = ("direct", "code_execution_20250825", "code_execution_20260120", "code_execution_20260521")
-# These sift what they find by code, where they are not told to be called directly.
-_SIFTING = ("web_search_202602", "web_search_202603", "web_fetch_2026")
+# Tools that filter their results by code execution, unless `allowed_callers` says `direct`.
+_FILTERS_BY_CODE = ("web_search_202602", "web_search_202603", "web_fetch_2026")
 WITHOUT_PROGRAMS = ("claude-haiku-4-5",)
 _SERVER = {"type", "url", "name", "authorization_token", "tool_configuration"}
 _TOOLSET = {"type", "mcp_server_name", "cache_control", "configs", "default_config", "tools"}
 
 
 def check_tool(tool: Body, path: str, model: Model) -> None:
-    """Refuse a tool of a kind that there is not, or that is not as its kind should be."""
+    """Refuse a tool of an unknown type, or whose fields are wrong for its type."""
     kind = str(tool["type"])
     if kind == "mcp_toolset" or _CLIENT.fullmatch(kind):
         return
@@ -81,7 +81,7 @@ def _check_callers(tool: Body, kind: str, path: str, model: Model) -> None:
         raise Rejected(
             f"{path}.{kind}.allowed_callers.0: Input should be " + ", ".join(f"'{each}'" for each in _CALLERS)
         )
-    by_program = any(each != "direct" for each in callers) if callers else kind.startswith(_SIFTING)
+    by_program = any(each != "direct" for each in callers) if callers else kind.startswith(_FILTERS_BY_CODE)
     if by_program and model.id in WITHOUT_PROGRAMS:
         raise Rejected(
             f"'{model.id}' does not support programmatic tool calling. The following tools have `allowed_callers` that "
@@ -90,7 +90,7 @@ def _check_callers(tool: Body, kind: str, path: str, model: Model) -> None:
 
 
 def check_servers(body: Body, model: Model) -> None:
-    """Each MCP server has one toolset, and each toolset its server."""
+    """Each MCP server has exactly one toolset, and each toolset names an MCP server."""
     servers = body.get("mcp_servers") or []
     if not isinstance(servers, list):
         raise Rejected("mcp_servers: Input should be a valid list")
@@ -127,7 +127,7 @@ def _check_server(server: Any, path: str) -> None:
 
 
 def check_container(body: Body, model: Model) -> None:
-    """The shape of `container`: whether there is such a one, `containers.py` knows."""
+    """Check the form of `container`; `replies/containers.py` checks that it exists."""
     container = body.get("container")
     if container is None or isinstance(container, str):
         return

@@ -174,6 +174,7 @@ quick = settings(
 )
 
 
+@pytest.mark.slow
 @quick
 @given(conversations(), st.data())
 def test_an_unchanged_history_is_never_refused(shared: offline.Server, plan: dict[str, Any], data: Any) -> None:
@@ -182,6 +183,7 @@ def test_an_unchanged_history_is_never_refused(shared: offline.Server, plan: dic
     assert verdict(shared, rewritten(body, data.draw)) == "accepted"
 
 
+@pytest.mark.slow
 @quick
 @given(conversations(), st.data())
 def test_thinking_after_a_change_is_refused_and_thinking_before_it_is_not(
@@ -196,6 +198,7 @@ def test_thinking_after_a_change_is_refused_and_thinking_before_it_is_not(
     assert verdict(shared, changed) == wanted
 
 
+@pytest.mark.slow
 @quick
 @given(conversations(), st.data())
 def test_thinking_that_is_left_out_breaks_the_thinking_after_it_only(

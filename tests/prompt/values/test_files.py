@@ -99,6 +99,7 @@ def test_of_an_animation_the_first_frame_goes_and_that_is_said(format: str) -> N
     assert made.about == ["the first of 3 frames"]
 
 
+@pytest.mark.slow
 def test_a_decompression_bomb_is_refused_in_one_line() -> None:
     buffer = io.BytesIO()
     Image.new("1", (20_000, 20_000)).save(buffer, "PNG")

@@ -200,6 +200,7 @@ def test_a_frame_with_shapes_tells_its_projection() -> None:
     assert shown.endswith("n,geometry\na,POINT (1 2)")
 
 
+@pytest.mark.slow
 def test_a_model_of_scikit_learn_is_its_plain_form() -> None:
     from sklearn.linear_model import Ridge
 
@@ -218,6 +219,7 @@ def test_a_grid_of_seaborn_is_an_image() -> None:
     assert [block["type"] for block in prompt_content("{{grid}}", {"grid": grid})] == ["image"]
 
 
+@pytest.mark.slow
 def test_a_chart_of_altair_is_an_image_and_one_whose_data_is_elsewhere_is_told() -> None:
     import altair
 
@@ -237,6 +239,7 @@ def test_a_chart_of_too_much_data_is_told_with_a_summary_of_it() -> None:
     assert "DataFrame data: 100,001 rows × 1 columns (pandas)" in shown
 
 
+@pytest.mark.slow
 def test_a_figure_of_plotly_that_nothing_draws_is_its_layout_and_data(monkeypatch: pytest.MonkeyPatch) -> None:
     import importlib.util
 
@@ -256,13 +259,13 @@ def test_a_dict_shows_each_value_by_its_key() -> None:
     shown = {
         "a": pandas.DataFrame({"n": [1]}),
         "deep": [1, numpy.zeros(2)],
-        "f": test_a_model_of_scikit_learn_is_its_plain_form,
+        "f": test_a_dict_shows_each_value_by_its_key,
     }
     lines = text("{{shown}}", shown=shown).splitlines()
     assert lines[0] == "DataFrame shown['a']: 1 rows × 1 columns (pandas)"
     assert "shown['deep'][0]: 1" in lines
     assert "ndarray shown['deep'][1]: shape (2,), float64" in lines
-    assert lines[lines.index("shown['f']:") + 1].startswith("    def test_a_model")
+    assert lines[lines.index("shown['f']:") + 1].startswith("    def test_a_dict")
 
 
 def test_no_element_can_pass_for_another() -> None:
@@ -277,6 +280,7 @@ def test_elements_share_the_room_of_one_value() -> None:
     assert byte_length(text("{{shown}}", shown=shown)) < room_for(2_500) + 20 * 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tokens", [1, 100, 1_000])
 def test_a_value_keeps_to_its_tokens_and_says_so(tokens: int) -> None:
     values: dict[str, Any] = {
@@ -464,6 +468,7 @@ def test_representations_have_no_addresses() -> None:
     assert "0x" not in text("{{value}}", value=[Plain(), print, object()])
 
 
+@pytest.mark.slow
 @given(
     st.recursive(
         st.text() | st.integers() | st.none(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)

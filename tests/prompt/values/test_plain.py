@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import base64
 import datetime
 from collections.abc import Iterator
@@ -123,7 +124,9 @@ def test_an_object_shows_its_image_else_its_markdown_else_its_text() -> None:
 
 @pytest.fixture
 def shell() -> Iterator[InteractiveShell]:
-    yield InteractiveShell.instance()
+    running = InteractiveShell.instance()
+    atexit.unregister(running.atexit_operations)
+    yield running
     InteractiveShell.clear_instance()
 
 

@@ -146,6 +146,7 @@ def asked_again(notebook: Notebook, folder: Path) -> str:
     return printed
 
 
+@pytest.mark.slow
 def test_a_script_makes_the_same_requests_as_the_notebook(notebook: Notebook, tmp_path: Path) -> None:
     notebook.ask(text("Describe the owls in a table, and group them in Python code."))
     notebook.ask(text(ODD), picture("red"), options=Options(model="claude-opus-5-5", effort="low"))
@@ -160,6 +161,7 @@ def test_a_script_makes_the_same_requests_as_the_notebook(notebook: Notebook, tm
     assert len(list((tmp_path / "owls_files").iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_thinking_goes_back_only_under_the_system_prompt_that_it_came_under(notebook: Notebook, tmp_path: Path) -> None:
     notebook.standin.script = lambda body: [THOUGHT, text("One."), THOUGHT, text("Two."), THOUGHT]
     for system in ("Be brief.", None, "Be brief.", "Be brief.", None):
@@ -172,6 +174,7 @@ def test_thinking_goes_back_only_under_the_system_prompt_that_it_came_under(note
     asked_again(notebook, tmp_path)
 
 
+@pytest.mark.slow
 def test_refusals_empty_replies_and_tools_go_back_as_the_notebook_sends_them(
     notebook: Notebook, tmp_path: Path
 ) -> None:
@@ -190,6 +193,7 @@ def test_refusals_empty_replies_and_tools_go_back_as_the_notebook_sends_them(
     asked_again(notebook, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("systems", [(None, None), ("Be brief.", None)])
 def test_a_script_has_a_conversation_summarised_and_goes_on_from_the_summary(
     notebook: Notebook, tmp_path: Path, systems: tuple[str | None, str | None]
@@ -206,6 +210,7 @@ def test_a_script_has_a_conversation_summarised_and_goes_on_from_the_summary(
     assert [block["type"] for message in last for block in message["content"]] == ["compaction", "text"]
 
 
+@pytest.mark.slow
 def test_show_code_is_a_script_that_sends_the_request_as_it_stands(standin: offline.Server, tmp_path: Path) -> None:
     history = Conversation((turn(text("Before."), prompt=[picture("red"), text("See?")]),))
     asked = build.build(history, [text(ODD), picture("red"), picture("blue")], OPUS)
@@ -261,6 +266,7 @@ def test_a_script_says_which_cell_asked_and_what_it_cost() -> None:
     assert "# In [7] · claude-opus-5-5 · 1,200 tokens in · 450 out · $0.0138\nask(" in source
 
 
+@pytest.mark.corpus
 @pytest.mark.parametrize("case", finished_streams(), ids=lambda case: case["id"])
 def test_a_recorded_reply_comes_back_from_json_and_is_written_in_every_form(case: dict[str, Any]) -> None:
     accumulator = Accumulator()
@@ -455,6 +461,7 @@ def test_an_empty_conversation_is_written_too(form: str) -> None:
     assert exported(form).text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_a_block_that_is_nested_too_deeply_is_one_clear_line(form: str) -> None:
     deep: Any = "x"
