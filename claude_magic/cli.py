@@ -1,4 +1,4 @@
-"""`claude-magic`: the shell's side. Each command reads files, and says in a line what came of it."""
+"""The shell command `claude-magic`: demo, cost, export, replay and strip of notebook files."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from .render import cost_report, export
 from .render.text import printable_line
 
 DEMO_CELL_SECONDS = 120
-INTERRUPTED = 130  # what shells say of a process that SIGINT ended
+INTERRUPTED = 130  # the exit code of a process that SIGINT ended, as shells report it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command. Returns the exit code: 1 where something could not be done, which stderr says in a line."""
+    """Run a command. Returns the exit code: 1 for a failure, which is one line on stderr."""
     for stream in (sys.stdout, sys.stderr):
         if reconfigure := getattr(stream, "reconfigure", None):
-            reconfigure(errors="replace")  # a terminal that cannot show ≥
+            reconfigure(errors="replace")  # for a terminal whose encoding lacks ≥
     options = _parser().parse_args(arguments)
     try:
         code: int = options.run(options)
         sys.stdout.flush()
         return code
     except ClaudeError as error:
-        _complain(str(error))
-    except BrokenPipeError:  # the reader has gone, as `head` does; nobody is left to tell at the interpreter's end
+        _print_error(str(error))
+    except BrokenPipeError:  # a reader such as `head` has ended; avoid a second error when the interpreter flushes
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 
 class _Parser(argparse.ArgumentParser):
-    """Its complaints repeat what was typed, which may be a stranger's file name."""
+    """An argument parser with printable errors: they repeat the arguments, which may be untrusted file names."""
 
     def error(self, message: str) -> NoReturn:
         super().error(printable_line(message))
@@ -63,18 +63,18 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_demo(commands: _Commands) -> None:
-    says = "run the tour on the offline stand-in, then open it in JupyterLab"
+    summary = "run the tour on the offline stand-in, then open it in JupyterLab"
     more = "It needs no key and no network. With ANTHROPIC_API_KEY set, what you run in JupyterLab then asks Claude."
-    demo = commands.add_parser("demo", help=says, description=f"{_sentence(says)} {more}")
+    demo = commands.add_parser("demo", help=summary, description=f"{_sentence(summary)} {more}")
     demo.add_argument("--to", type=Path, metavar="FOLDER", help="where the result goes (default: a temporary folder)")
     demo.add_argument("--no-open", action="store_true", help="only run it")
     demo.set_defaults(run=_demo)
 
 
 def _add_cost(commands: _Commands) -> None:
-    says = "say what notebooks cost, without running them"
+    summary = "say what notebooks cost, without running them"
     more = "Per notebook, model and in total; of one notebook, per cell. A folder stands for all notebooks in it."
-    cost = commands.add_parser("cost", help=says, description=f"{_sentence(says)} {more}")
+    cost = commands.add_parser("cost", help=summary, description=f"{_sentence(summary)} {more}")
     cost.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK", help="a notebook, or a folder of them")
     cost.add_argument("--cells", action="store_true", help="a line a cell, of several notebooks too")
     form = cost.add_mutually_exclusive_group()
@@ -84,9 +84,9 @@ def _add_cost(commands: _Commands) -> None:
 
 
 def _add_export(commands: _Commands) -> None:
-    says = "write a notebook's conversations as Markdown, JSON, HTML or Python"
+    summary = "write a notebook's conversations as Markdown, JSON, HTML or Python"
     more = "The JSON loses nothing; the Python makes the same calls with the official SDK."
-    command = commands.add_parser("export", help=says, description=f"{_sentence(says)} {more}")
+    command = commands.add_parser("export", help=summary, description=f"{_sentence(summary)} {more}")
     command.add_argument("notebook", type=Path, metavar="NOTEBOOK", help="where the conversations are")
     command.add_argument("file", nargs="?", type=Path, metavar="FILE", help="default: NAME.md beside the notebook")
     command.add_argument("--form", choices=export.FORMS, help="default: what FILE's name ends in")
@@ -94,26 +94,26 @@ def _add_export(commands: _Commands) -> None:
 
 
 def _add_replay(commands: _Commands) -> None:
-    says = "run a notebook, each reply taken from its own record"
+    summary = "run a notebook, each reply taken from its own record"
     more = "It needs no key and no network, and costs nothing. The notebook's other code does run: know its author."
-    replay = commands.add_parser("replay", help=says, description=f"{_sentence(says)} {more}")
+    replay = commands.add_parser("replay", help=summary, description=f"{_sentence(summary)} {more}")
     replay.add_argument("notebook", type=Path, metavar="NOTEBOOK", help="where the records are")
     replay.add_argument("--to", type=Path, metavar="FILE", help="the result (default: NAME-replayed.ipynb beside it)")
     replay.set_defaults(run=_replay)
 
 
 def _add_strip(commands: _Commands) -> None:
-    says = "take the records of turns out of notebooks"
+    summary = "take the records of turns out of notebooks"
     more = "In place, and only those: what the cells show stays. Such a notebook cannot be resumed or replayed."
-    strip = commands.add_parser("strip", help=says, description=f"{_sentence(says)} {more}")
+    strip = commands.add_parser("strip", help=summary, description=f"{_sentence(summary)} {more}")
     strip.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK", help="the file to change")
     strip.set_defaults(run=_strip)
 
 
 def _demo(options: argparse.Namespace) -> int:
-    """Run the tour from top to bottom in a kernel of its own; say what came of it; open it.
+    """Run the tour from top to bottom in a kernel of its own, print its cost, and open it in JupyterLab.
 
-    Notebooks that are in the folder already stay as their reader left them.
+    Notebooks that are already in the folder are not changed.
     """
     run.check_installed("nbclient", "matplotlib", "pandas", *([] if options.no_open else ["jupyterlab"]))
     source = _tour_source()
@@ -130,8 +130,8 @@ def _demo(options: argparse.Namespace) -> int:
     for other in source.parent.glob("*.ipynb"):
         if not (folder / other.name).exists():
             files.write_atomically(folder / other.name, other.read_bytes())
-    _say_result(result)
-    # In a container one is root, and JupyterLab wants to be told that this is meant.
+    _print_result(result)
+    # In a container the user is root, which JupyterLab must be told to allow.
     as_root = ["--allow-root"] if getattr(os, "geteuid", lambda: None)() == 0 else []
     opening = [sys.executable, "-m", "jupyterlab", *as_root, str(result)]
     if options.no_open:
@@ -153,7 +153,7 @@ def _without_keys() -> dict[str, str]:
 
 
 def _replay(options: argparse.Namespace) -> int:
-    """Run a notebook in a kernel that knows no key, and that may only look into the notebook's own records."""
+    """Run a notebook in a kernel without a key, which answers only from the notebook's own records."""
     path = options.notebook
     arguments = {"replay": "only", "replay_speed": 0, "notebook_path": path.resolve()}
     document = run.load(path)
@@ -165,24 +165,24 @@ def _replay(options: argparse.Namespace) -> int:
     )
     result = options.to or path.with_name(f"{path.stem}-replayed.ipynb")
     files.write_atomically(result, run.dump(document))
-    _say_result(result)
+    _print_result(result)
     return 0
 
 
-def _say_result(path: Path) -> None:
+def _print_result(path: Path) -> None:
     saved = reader.read(path)
-    _complain_of(path, saved.skipped)
+    _print_skipped(path, saved.skipped)
     print(printable_line(str(path.resolve())))
     print(printable_line(cost_report.line(saved.shown)))
 
 
 def _cost(options: argparse.Namespace) -> int:
-    """Read the notebooks, and show what their cells' footers add up to."""
+    """Print the cost of notebooks, as the sum of the figures in their cells' headers."""
     found: list[cost_report.NotebookSpending] = []
 
     def add(path: Path) -> None:
         saved = reader.read(path)
-        _complain_of(path, saved.skipped)
+        _print_skipped(path, saved.skipped)
         found.append(cost_report.of(str(path), saved.shown, saved.mapped))
 
     code = _each(files.notebooks(options.notebooks), add)
@@ -213,14 +213,14 @@ def _strip_file(path: Path) -> None:
 
 
 def _export(options: argparse.Namespace) -> int:
-    """Write the conversations of a notebook, and the images that go beside them."""
+    """Write the conversations of a notebook to a file, and their images beside it."""
     source = options.notebook
     form = options.form or (export.form_of(options.file) if options.file else "md")
     target = options.file or source.with_name(f"{source.stem}.{form}")
     if target.resolve() == source.resolve():
         raise UsageError(f"{target} is the notebook itself: name another file.")
     saved = reader.read(source)
-    _complain_of(source, saved.skipped)
+    _print_skipped(source, saved.skipped)
     chats: dict[str, Conversation] = {}
     for turn in saved.turns:
         chats[turn.chat] = Conversation((*chats.get(turn.chat, Conversation()), turn))
@@ -231,23 +231,23 @@ def _export(options: argparse.Namespace) -> int:
 
 
 def _each(paths: Iterable[Path], act: Callable[[Path], None]) -> int:
-    """Go through files; of one that fails, say so and go on. Returns the exit code."""
+    """Call `act` for each path; print a failure and go on. Returns the exit code."""
     code = 0
     for path in paths:
         try:
             act(path)
         except UsageError as error:
-            _complain(str(error))
+            _print_error(str(error))
             code = 1
     return code
 
 
-def _complain_of(path: Path, skipped: Iterable[str]) -> None:
+def _print_skipped(path: Path, skipped: Iterable[str]) -> None:
     for why in skipped:
-        _complain(f"{path}: {why}")
+        _print_error(f"{path}: {why}")
 
 
-def _complain(text: str) -> None:
+def _print_error(text: str) -> None:
     print(printable_line(text), file=sys.stderr)
 
 

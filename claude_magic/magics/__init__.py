@@ -1,6 +1,7 @@
-"""The magics: read the line, ask, show; one file a family.
+"""The magics, one module for each family, and the extension that loads them into a shell.
 
-`%load_ext` registers their names and one hook (`registry.py`), and imports the rest when it is first used.
+`%load_ext` registers the names of the magics (`registry.py`) and a few hooks; a family's module is imported when one of
+its magics is first used.
 """
 
 from __future__ import annotations
@@ -22,33 +23,36 @@ _CELL = re.compile(r"%%(claude\w*)(?![\w?])[ \t]*(.*)")
 
 
 def exact_cells(lines: list[str]) -> list[str]:
-    """An input transformer that takes `%%claude` cells before IPython's own: those strip prompts and indents."""
+    """An input transformer that passes the body of a `%%claude` cell on unchanged.
+
+    It runs before IPython's own transformers, which strip prompts and indents.
+    """
     first = next((at for at, line in enumerate(lines) if line.strip()), len(lines))
     found = _CELL.match(lines[first].rstrip()) if first < len(lines) else None
     if found is None or found.group(2).endswith("?"):
         return lines
     name, line = found.groups()
-    body = "".join(lines[first + 1 :]) or "\n"  # IPython has words of its own for an empty body
+    body = "".join(lines[first + 1 :]) or "\n"  # for an empty body IPython would print its own message
     return [f"get_ipython().run_cell_magic({name!r}, {line!r}, {body!r})\n"]
 
 
-# IPython asks transformers whether a cell is complete, and this one would make of `%%claude` alone a
-# line that is; those that are marked so are not asked.
+# IPython also runs transformers to check whether a cell is complete, and would take `%%claude` alone as complete;
+# transformers with this mark are left out of that check.
 exact_cells.has_side_effects = True  # type: ignore[attr-defined]
 
 
 class Extension:
-    """What is loaded into one shell, and how it is taken out again."""
+    """The extension in one shell: its kernel and magics, loading and unloading."""
 
     def __init__(self, shell: InteractiveShell) -> None:
         self.shell = shell
         self.kernel = Kernel(shell)
         self.configuration = DeferredInstance(lambda: self.kernel.configuration)
         self.families = Families(self.kernel)
-        self.matcher = context_matcher(identifier="claude_magic")(lambda asked: self._complete(asked))
+        self.matcher = context_matcher(identifier="claude_magic")(lambda context: self._complete(context))
 
     def load(self) -> None:
-        """Register the magics, once, and take up what the notebook's file holds."""
+        """Register magics and hooks, and restore the conversation in the notebook's file."""
         self.unload()
         shell = self.shell
         self.families.register()
@@ -62,7 +66,7 @@ class Extension:
         self.begin_cell()
 
     def unload(self) -> None:
-        """Take away all that `load` put there."""
+        """Remove all that `load` registered."""
         shell = self.shell
         self.families.unregister()
         configurables: list[Any] = shell.configurables
@@ -76,18 +80,18 @@ class Extension:
             shell.events.unregister("pre_run_cell", self.begin_cell)
 
     def begin_cell(self, info: Any = None) -> None:
-        """Before each cell: the kernel takes note, and says what came back."""
+        """The hook before each cell: tell the kernel, and print its messages, such as restored turns."""
         for line in self.kernel.begin_cell(None if info is None else info.raw_cell or ""):
             print(line)
 
-    def _complete(self, asked: CompletionContext) -> SimpleMatcherResult:
+    def _complete(self, context: CompletionContext) -> SimpleMatcherResult:
         from . import completion
 
-        return completion.match(asked, self.shell, lambda: list(self.kernel.session.chats.shown))
+        return completion.match(context, self.shell, lambda: list(self.kernel.session.chats.shown))
 
 
-# The one unavoidable global: what was loaded into which shell. It outlives `%unload_ext`, so that
-# `%reload_ext` keeps the conversation.
+# The one unavoidable global: the extension of each shell. It outlives `%unload_ext`, so that `%reload_ext` keeps the
+# conversation.
 _LOADED: WeakKeyDictionary[Any, Extension] = WeakKeyDictionary()
 
 
@@ -99,11 +103,11 @@ def load(shell: InteractiveShell) -> None:
 
 
 def unload(shell: InteractiveShell) -> None:
-    """Take the extension out of a shell."""
+    """Unload the extension from a shell."""
     if shell in _LOADED:
         _LOADED[shell].unload()
 
 
 def kernel_of(shell: InteractiveShell) -> Kernel:
-    """The kernel behind the magics of a shell. Raises `KeyError` where the extension was not loaded."""
+    """The kernel behind the magics of a shell. Raises `KeyError` if the extension was not loaded."""
     return _LOADED[shell].kernel

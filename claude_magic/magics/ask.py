@@ -1,4 +1,4 @@
-"""Ask a question from a cell, and show the reply: what `%claude`, `%claude_fix` and `%claude_continue` share."""
+"""Ask a question from a cell and show the reply: shared by `%claude`, `%claude_fix` and `%claude_continue`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 
 def ask(kernel: Kernel, typed: Options, body: str, cell: Cell) -> Turn | None:
-    """Ask, and show the reply. Returns its turn; `None` where nothing was asked, or several models were."""
+    """Ask the question of a cell and show the reply. Returns its turn; None if nothing or several models were asked.
+
+    `typed` are the options as typed, `body` the prompt.
+    """
     shape = cell_inputs.shape(kernel, typed)
     options = kernel.resolve(typed)
     secrets, limits = kernel.secrets(options), Limits(options.value_tokens, options.cell_tokens)
@@ -51,20 +54,20 @@ def ask(kernel: Kernel, typed: Options, body: str, cell: Cell) -> Turn | None:
 
 
 def continue_reply(kernel: Kernel, chat: str) -> None:
-    """Have the last reply of a chat go on."""
+    """Continue the last reply of a chat."""
     outcome = kernel.session.continue_reply(chat, kernel.cell, kernel.settings(), _view(kernel))
     _conclude(kernel, outcome, kernel.configuration.defaults())
 
 
 def compact(kernel: Kernel, chat: str) -> None:
-    """Have a chat summarised."""
+    """Have the API summarise a chat."""
     options = kernel.resolve(dataclasses.replace(kernel.configuration.defaults(), chat=chat))
     outcome = kernel.session.compact(options, kernel.cell, kernel.settings(), _view(kernel))
     _conclude(kernel, outcome, options)
 
 
 def _show_unsent(kernel: Kernel, question: Question) -> None:
-    """The request as JSON or as a script, or the count of its tokens."""
+    """Show the token count, or the request as JSON or as a script, without sending it."""
     options, session = question.options, kernel.session_for(question.cell)
     if options.count and not options.show_request:
         counted = session.count(question, kernel.settings())
@@ -77,7 +80,10 @@ def _show_unsent(kernel: Kernel, question: Question) -> None:
 
 
 def _compare(kernel: Kernel, question: Question) -> None:
-    """Ask several models the same, side by side. What is for one model only is refused."""
+    """Ask several models the same question and show the replies side by side.
+
+    Raises `UsageError` for options that are for one model only.
+    """
     options = question.options
     names = comparison.compared_models(options.model)
     single = {"--show-request": options.show_request, "--count": options.count, "--show-code": options.show_code}
@@ -92,15 +98,17 @@ def _compare(kernel: Kernel, question: Question) -> None:
 
 
 def _view(kernel: Kernel) -> ApprovingView:
-    """Only a frontend that sends the cell's id can be trusted to show widgets; and a panel over a replay that is
-    done at once would be gone before the page could draw it."""
+    """The view for this cell, with a panel only if the frontend sends cell ids, as those that show widgets do.
+
+    An instant replay gets no panel: it would be closed before the page could draw it.
+    """
     configured = kernel.configuration
     at_once = configured.replay == "only" and configured.replay_speed == 0
     return live.view_for(kernel.shell, panel=configured.panel and kernel.cell.id is not None and not at_once)
 
 
 def _conclude(kernel: Kernel, outcome: Outcome, options: Options, shape: Shape | None = None) -> None:
-    """Bind what the cell asked to have bound, warn of what it cost, and raise what went wrong."""
+    """Bind the reply or its value to `--out`, print a warning about the budget, and raise the failure, if any."""
     turn = outcome.turn
     if turn is not None and shape is not None and outcome.failure is None:
         _bind(kernel, shape, turn, options.out)
@@ -109,11 +117,11 @@ def _conclude(kernel: Kernel, outcome: Outcome, options: Options, shape: Shape |
     if warning := kernel.warning():
         print(warning)
     if outcome.failure is not None:
-        raise outcome.failure if turn is None else _with_what_is_kept(outcome.failure, outcome)
+        raise outcome.failure if turn is None else _with_advice(outcome.failure, outcome)
 
 
 def _bind(kernel: Kernel, shape: Shape, turn: Turn, name: str | None) -> None:
-    """Bind the value of a reply that is what it was to be."""
+    """Bind the validated value of a structured reply. Raises `SchemaError` if the reply does not fit."""
     value, about = structured_output.bound(shape, structured_output.read(shape, turn, name or "reply"))
     if name:
         kernel.shell.user_ns[name] = value
@@ -121,8 +129,8 @@ def _bind(kernel: Kernel, shape: Shape, turn: Turn, name: str | None) -> None:
             print(f"{name} is {about}.")
 
 
-def _with_what_is_kept(failure: ClaudeError, outcome: Outcome) -> ClaudeError:
-    """The failure of a reply that began, with what has become of the conversation."""
+def _with_advice(failure: ClaudeError, outcome: Outcome) -> ClaudeError:
+    """The failure of a reply that had begun, with whether its part was kept added to the advice."""
     if outcome.turn is None or outcome.turn.replayed:
         return failure
     kept = "What had arrived is kept." if outcome.joined else "The conversation is as it was."

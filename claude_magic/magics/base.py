@@ -1,4 +1,4 @@
-"""What the families of magics share: the shell and the kernel."""
+"""The base class of all families of magics."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class KernelMagics(Magics):
-    """Magics that work by way of a kernel: its sessions, its settings, what ran in it."""
+    """Magics with access to the kernel: its sessions, settings and executions."""
 
     shell: InteractiveShell
 

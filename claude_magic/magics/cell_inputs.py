@@ -1,4 +1,4 @@
-"""What a cell sends besides its prompt: files, cells, the last error, tools, and the schema of the reply."""
+"""The inputs of a cell besides its prompt: attached files and cells, the last error, tools, the reply's schema."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 def pieces(kernel: Kernel, wanted: Options, running: Cell, secrets: Secrets) -> list[Piece]:
-    """What goes along by the options of a cell. Raises `UsageError`."""
-    return [*_attached(kernel, wanted), *_surroundings(kernel, wanted, running, secrets)]
+    """The pieces attached by the options of a cell. Raises `UsageError` if one cannot be found or sent."""
+    return [*_attached(kernel, wanted), *_context(kernel, wanted, running, secrets)]
 
 
 def _attached(kernel: Kernel, wanted: Options) -> Sequence[Piece]:
-    """What `--image` and `--file` name."""
+    """The pieces for `--image` and `--file`."""
     if not (wanted.image or wanted.file or wanted.by_url):
         return ()
     from ..prompt import attachments
@@ -33,7 +33,7 @@ def _attached(kernel: Kernel, wanted: Options) -> Sequence[Piece]:
 
 
 def tool_calls(kernel: Kernel, wanted: Options, view: ApprovingView, secrets: Secrets) -> ToolCalls | None:
-    """What Claude may call in a cell; `secrets` is what is masked in the results. Raises `UsageError`."""
+    """The tools of a cell's `--tools`; `secrets` are masked in their results. Raises `UsageError` for unknown tools."""
     if wanted.tools is None:
         return None
     from ..tools import approval
@@ -54,7 +54,7 @@ def tool_calls(kernel: Kernel, wanted: Options, view: ApprovingView, secrets: Se
 
 
 def shape(kernel: Kernel, wanted: Options) -> Shape | None:
-    """What the reply is to be, where that is asked for."""
+    """The type of the reply for `--schema`; None without one."""
     if not wanted.schema:
         return None
     from ..tools import structured_output
@@ -62,8 +62,8 @@ def shape(kernel: Kernel, wanted: Options) -> Shape | None:
     return structured_output.shape_of(wanted.schema, kernel.shell.user_ns)
 
 
-def _surroundings(kernel: Kernel, wanted: Options, running: Cell, secrets: Secrets) -> list[Piece]:
-    """What of the notebook goes along. Light where nothing does."""
+def _context(kernel: Kernel, wanted: Options, running: Cell, secrets: Secrets) -> list[Piece]:
+    """The pieces for `--cells`, `--context` and `--error`; imports are done only if one of them is given."""
     if not (wanted.cells or wanted.error or wanted.context != "none"):
         return []
     from ..prompt.notebook_cells import Surroundings

@@ -1,4 +1,4 @@
-"""`%claude`: read the line and the body, and ask; and `%claude_key`."""
+"""The magics `%claude` and `%%claude` (ask a question) and `%claude_key` (enter a key)."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from .base import KernelMagics
 if TYPE_CHECKING:
     from ..notebook.cell import Cell
 
-# A host has a top-level domain of letters, and no key has a dot.
+# A host name ends in letters behind a dot; no API key has a dot.
 _HOST = re.compile(r"(?:[a-z0-9-]{1,63}\.)+[a-z]{2,24}", re.IGNORECASE)
 _NO_KEY = "Set ANTHROPIC_API_KEY in the environment before the kernel starts."
 
 
 def _siblings() -> str:
-    """The other magics, as `%%claude?` lists them."""
+    """The line of `%%claude?` that lists the other magics."""
     others = ", ".join(f"%{name}" for name in registry.names() if name != "claude")
     return textwrap.fill(f"Beside it: {others}. Defaults: %config ClaudeMagic.", 119)
 
@@ -57,7 +57,7 @@ class AskMagics(KernelMagics):
         if host:
             raise UsageError(
                 "%claude_key takes nothing on its line: a key in a cell is a key in the file.",
-                advice="Run it bare, and paste the key where it asks. The key on this line should be revoked.",
+                advice="Run it alone, and paste the key where it asks. Revoke the key that was on this line.",
             )
         self.kernel.client.use_key(_hidden_input("Anthropic API key: ", _NO_KEY))
         print("The key is kept in memory, for this kernel only.")
@@ -90,7 +90,10 @@ Options:
 
 
 def _body(cell: str, rest: str, running: Cell) -> str:
-    """The cell's lines below the first, byte for byte: IPython adds a newline at the end."""
+    """The lines below the first, byte for byte, without the newline that IPython adds at the end.
+
+    Raises `UsageError` for `rest`, the words on the first line that are not options.
+    """
     if rest.strip():
         raise UsageError(
             f"%%claude takes only options on its first line, not {rest.strip()!r}.",
@@ -99,11 +102,11 @@ def _body(cell: str, rest: str, running: Cell) -> str:
     return cell[:-1] if cell.endswith("\n") and running.source.endswith(cell[:-1]) else cell
 
 
-def _hidden_input(asked: str, otherwise: str) -> str:
+def _hidden_input(question: str, otherwise: str) -> str:
     import getpass
 
     try:
-        return getpass.getpass(asked)
-    except Exception:  # a kernel without a person: nbclient, papermill
+        return getpass.getpass(question)
+    except Exception:  # a kernel without a frontend: nbclient, papermill
         message = "There is nobody to ask for a key here."
     raise UsageError(message, advice=otherwise)

@@ -1,4 +1,4 @@
-"""Offer Claude's code as a new cell below, and show its changes as a diff; it never runs by itself."""
+"""Claude's code as a new cell below, which does not run by itself, and its changes as a diff."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 NO_CODE = "The reply has no Python code: there is no new cell."
-# Seen on light and on dark pages.
+# Visible on light and dark pages.
 _COLOURS = {"+": "rgba(46, 160, 67, 0.25)", "-": "rgba(248, 81, 73, 0.25)", "@": "rgba(56, 139, 253, 0.15)"}
 _LINE_STYLE = "white-space: pre-wrap; overflow-wrap: anywhere; font-family: monospace"
 
 
 def offer(shell: InteractiveShell, code: str) -> bool:
-    """Put code into a new cell below this one (in a terminal, at the next prompt). Says whether there was any."""
+    """Put code into a new cell below this one (in a terminal: at the next prompt). Returns False for empty code."""
     if not code.strip():
         return False
     shell.set_next_input(code, replace=False)
@@ -27,7 +27,7 @@ def offer(shell: InteractiveShell, code: str) -> bool:
 
 
 def diff(before: str, after: str) -> Bundle:
-    """What changes from one text to the other, as static HTML and as text."""
+    """The unified diff of two texts, as static HTML and as text."""
     lines = list(difflib.unified_diff(before.splitlines(), after.splitlines(), "the cell", "corrected", lineterm=""))
     shown = [printable(line) for line in lines]
     return {"text/html": f"{BOX}{''.join(map(_html_line, shown))}</div>", "text/plain": "\n".join(shown)}
@@ -41,12 +41,12 @@ def _html_line(line: str) -> str:
 
 
 def closest(blocks: list[str], source: str) -> str:
-    """The block that is most like the source: the corrected cell, where a reply has other code as well."""
+    """The code block most similar to the source: the corrected cell, if a reply has other code too."""
     return max(blocks, key=lambda block: difflib.SequenceMatcher(None, source, block).quick_ratio(), default="")
 
 
 def with_secrets(code: str, source: str, secrets: Secrets) -> str:
-    """Code with the masked lines of the source as they were; a mask in a line that Claude changed stays."""
+    """Code with the secrets put back into the unchanged lines of the source; a changed line keeps its mask."""
     masked = secrets.masked(source, is_code=True)[0]
     if MASK not in code or len(masked.splitlines()) != len(source.splitlines()):
         return code

@@ -1,7 +1,7 @@
-"""Completion with <TAB> in `%claude` lines and `%%claude` cells: options, their values, and values in `{{…}}`.
+"""Completion with <TAB> in `%claude` lines and `%%claude` cells: options, their values, and Python in `{{…}}`.
 
-Prose gets nothing. IPython passes over a matcher that offers nothing and asks the next, which would
-offer Python names in the middle of a sentence; so in prose the word itself is offered, alone.
+There is no completion in prose: the word itself is offered, alone, since IPython would ask its other matchers if this
+one offered nothing, and they would offer Python names in the middle of a sentence.
 """
 
 from __future__ import annotations
@@ -22,61 +22,63 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 MAX_FILES = 200
-# `%claude_fix` takes the same options; `%%claude_map` has a few of its own, and data before them.
+# `%claude_fix` has the same options; `%%claude_map` has some of its own, and an expression before them.
 _LINE = re.compile(r"\s*(%%?)claude(_fix|_map)?[ \t]+")
 _WORD = re.compile(r"""(?:"[^"]*"?|'[^']*'?|\{\{.*?(?:\}\}|$)|[^\s"'])+""")
 _NAME = re.compile(r"[^\W\d][\w.]*$|$")
 
 
-def match(asked: CompletionContext, shell: InteractiveShell, chats: Callable[[], Sequence[str]]) -> SimpleMatcherResult:
-    """What to offer at the cursor; nothing at all where the cell is none of ours."""
-    lines = asked.full_text.split("\n")
-    before = lines[asked.cursor_line][: len(asked.text_until_cursor)] if asked.cursor_line < len(lines) else ""
+def match(
+    context: CompletionContext, shell: InteractiveShell, chats: Callable[[], Sequence[str]]
+) -> SimpleMatcherResult:
+    """The completions at the cursor; none in a cell without these magics. `chats` lists the names of chats."""
+    lines = context.full_text.split("\n")
+    before = lines[context.cursor_line][: len(context.text_until_cursor)] if context.cursor_line < len(lines) else ""
     opening = _LINE.match(before)
-    if opening is not None and (opening[1] == "%" or asked.cursor_line == 0):
+    if opening is not None and (opening[1] == "%" or context.cursor_line == 0):
         text = before[opening.end() :]
         if opening[2] == "_map":
-            return _on_a_map_line(text, opening[1], shell, chats)
-        return _on_the_line(text, shell, chats)
-    if asked.cursor_line and re.match(r"%%claude(_map)?(\s|$)", asked.full_text.lstrip()):
-        return _in_text(before, shell)
+            return _complete_map_line(text, opening[1], shell, chats)
+        return _complete_line(text, shell, chats)
+    if context.cursor_line and re.match(r"%%claude(_map)?(\s|$)", context.full_text.lstrip()):
+        return _complete_text(before, shell)
     return {"completions": []}
 
 
-def _on_the_line(text: str, shell: InteractiveShell, chats: Callable[[], Sequence[str]]) -> SimpleMatcherResult:
-    """Options, then their values; behind them is prose."""
-    words, fragment = _apart(text)
-    awaited, others = _awaited(words)
+def _complete_line(text: str, shell: InteractiveShell, chats: Callable[[], Sequence[str]]) -> SimpleMatcherResult:
+    """Completions of options and their values; behind them those of a prompt."""
+    words, fragment = _split_words(text)
+    awaited, others = _awaited_option(words)
     if others:
-        return _in_text(text, shell)
+        return _complete_text(text, shell)
     flags = [flag for field in options.FIELDS for flag in field.metadata["flags"]]
-    return _option(text, fragment, awaited, flags, shell, chats)
+    return _complete_option(text, fragment, awaited, flags, shell, chats)
 
 
-def _on_a_map_line(
+def _complete_map_line(
     text: str, percent: str, shell: InteractiveShell, chats: Callable[[], Sequence[str]]
 ) -> SimpleMatcherResult:
-    """Options and their values; what is mapped over is Python."""
+    """Completions of options and their values, and of the Python expression to map over."""
     from . import line
 
-    words, fragment = _apart(text)
+    words, fragment = _split_words(text)
     if percent == "%":
         return _offer(fragment, () if words else line.MAP_ACTIONS)
-    awaited, _ = _awaited(words)
+    awaited, _ = _awaited_option(words)
     if awaited is None and not fragment.startswith("-"):
-        return _in_python(text, shell)
-    return _option(text, fragment, awaited, line.map_flags(), shell, chats)
+        return _complete_python(text, shell)
+    return _complete_option(text, fragment, awaited, line.map_flags(), shell, chats)
 
 
-def _apart(text: str) -> tuple[list[str], str]:
-    """The words before the cursor, and what has been typed of the next."""
+def _split_words(text: str) -> tuple[list[str], str]:
+    """The complete words before the cursor, and the fragment of a word at the cursor."""
     words = _WORD.findall(text)
     fragment = words.pop() if text[-1:].strip() and words else ""
     return words, fragment
 
 
-def _awaited(words: Sequence[str]) -> tuple[Field[Any] | None, bool]:
-    """The option whose value comes next, if one does; and whether there are words that belong to no option."""
+def _awaited_option(words: Sequence[str]) -> tuple[Field[Any] | None, bool]:
+    """The option whose value comes next, or None; and whether there are words that belong to no option."""
     awaited, others = None, False
     for word in words:
         if awaited is not None:
@@ -89,7 +91,7 @@ def _awaited(words: Sequence[str]) -> tuple[Field[Any] | None, bool]:
     return awaited, others
 
 
-def _option(
+def _complete_option(
     text: str,
     fragment: str,
     awaited: Field[Any] | None,
@@ -97,14 +99,14 @@ def _option(
     shell: InteractiveShell,
     chats: Callable[[], Sequence[str]],
 ) -> SimpleMatcherResult:
-    """An option, or the value of the one before."""
+    """Completions of an option, or of the value of the option before (`awaited`)."""
     if awaited is None and fragment.startswith("-") and "=" in fragment:
         flag, _, fragment = fragment.partition("=")
         awaited = options.BY_FLAG.get(flag)
     if awaited is None:
         return _offer(fragment, flags if fragment.startswith("-") else [])
     if "{{" in fragment:
-        return _in_text(text, shell)
+        return _complete_text(text, shell)
     if awaited.metadata["commas"]:
         fragment = fragment.rpartition(",")[2]
     return _offer(fragment, _choices(awaited.metadata["choices"], fragment, shell, chats))
@@ -113,7 +115,7 @@ def _option(
 def _choices(
     choices: Sequence[str] | str, fragment: str, shell: InteractiveShell, chats: Callable[[], Sequence[str]]
 ) -> Sequence[str]:
-    """The values of an option: those that it has, or those of the sources that it names."""
+    """The values of an option: a fixed list, or those from the sources that it names, such as `files`."""
     if not isinstance(choices, str):
         return choices
     sources: Mapping[str, Callable[[], Sequence[str]]] = {
@@ -127,15 +129,15 @@ def _choices(
     return [choice for source in choices.split() for choice in sources[source]()]
 
 
-def _in_text(text: str, shell: InteractiveShell) -> SimpleMatcherResult:
-    """Python inside of `{{…}}`, nothing in prose."""
+def _complete_text(text: str, shell: InteractiveShell) -> SimpleMatcherResult:
+    """Completions of Python inside `{{…}}`; in prose only the word itself."""
     if text.rfind("{{") <= text.rfind("}}"):
         return _offer(text.split()[-1] if text[-1:].strip() else "", [])
-    return _in_python(text, shell)
+    return _complete_python(text, shell)
 
 
-def _in_python(text: str, shell: InteractiveShell) -> SimpleMatcherResult:
-    """The names, or an object's attributes, that go on at the end of an expression."""
+def _complete_python(text: str, shell: InteractiveShell) -> SimpleMatcherResult:
+    """Completions of the name or attribute at the end of an expression."""
     found = _NAME.search(text)
     fragment = found[0] if found else ""
     if shell.Completer is None:
@@ -145,7 +147,7 @@ def _in_python(text: str, shell: InteractiveShell) -> SimpleMatcherResult:
 
 
 def _variables(shell: InteractiveShell, fits: Callable[[Any], bool]) -> list[str]:
-    """The reader's own names, whose value is of a kind."""
+    """The names of the reader's own variables with a fitting value."""
     own = {name: value for name, value in shell.user_ns.items() if name not in shell.user_ns_hidden and name[:1] != "_"}
     return sorted(name for name, value in own.items() if fits(value))
 
@@ -155,7 +157,7 @@ def _is_typed_dict(value: Any) -> bool:
 
 
 def _files(fragment: str) -> list[str]:
-    """The files that a path may go on to, folders with a `/`; in quotes, where there is a space in it."""
+    """The paths that begin with a fragment; folders end in `/`, paths with a space are in quotes."""
     typed = fragment.lstrip("\"'")
     quote = fragment[: len(fragment) - len(typed)]
     folder, name = os.path.split(typed)

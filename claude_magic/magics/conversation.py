@@ -1,4 +1,4 @@
-"""Magics of the conversation: show it, start it over, undo, recover, export, resume, pin, set its system prompt."""
+"""The magics of the conversation: history, reset, undo, recover, export, resume, pins, system prompt."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ class ConversationMagics(KernelMagics):
         """
         from ..render import history
 
-        asked = read(line, "%claude_history [CHAT] [--full | --json]")
-        form = asked.one_of("--full", "--json")
-        for name, chat in self._chats(asked.words).items():
+        typed = read(line, "%claude_history [CHAT] [--full | --json]")
+        form = typed.one_of("--full", "--json")
+        for name, chat in self._chats(typed.words).items():
             if form == "--json":
                 print(history.history_json(chat))
             elif form == "--full":
@@ -62,8 +62,8 @@ class ConversationMagics(KernelMagics):
 
         chat = self._chat(line, "%claude_reset [CHAT]")
         count = self._session.chats.reset(chat)
-        said = f"The conversation {chat!r} starts over; {turns_of(count)} left it."
-        self._show({"text/plain": said}, reset_metadata(chat, time.time()))
+        message = f"The conversation {chat!r} starts over; {turns_of(count)} left it."
+        self._show({"text/plain": message}, reset_metadata(chat, time.time()))
 
     @line_magic
     def claude_continue(self, line: str) -> None:
@@ -151,7 +151,7 @@ class ConversationMagics(KernelMagics):
         read(line, "%claude_undo")
         turns, instead_of = self._session.undo()
         if not turns:
-            print("Nothing to bring back: no cell that stands here was run again.")
+            print("Nothing to bring back: no cell of this notebook was run again.")
             return
         self._show_guests(f"Brought back {_cells(turns)}, as before its last run.", turns, instead_of)
 
@@ -165,8 +165,8 @@ class ConversationMagics(KernelMagics):
 
         (model,) = read(line, "%claude_choose MODEL").words
         chosen, place = comparison.choose(self._session, model)
-        said = f"{chosen.params['model']} goes on in the conversation, instead of {place.params['model']}."
-        self._show({"text/plain": said}, _guests([chosen], [place.id]))
+        message = f"{chosen.params['model']} goes on in the conversation, instead of {place.params['model']}."
+        self._show({"text/plain": message}, _guests([chosen], [place.id]))
 
     @line_magic
     def claude_recover(self, line: str) -> None:
@@ -194,8 +194,8 @@ class ConversationMagics(KernelMagics):
             return
         put_back = sum(session.chats.put_back(turn) for turn in found)
         now = f"{put_back} put back into the conversation" if put_back else "the conversation is as it was"
-        said = f"{restore.summary(found)} recovered; {now}."
-        self._show_guests(said, found)
+        message = f"{restore.summary(found)} recovered; {now}."
+        self._show_guests(message, found)
 
     @line_magic
     def claude_export(self, line: str) -> None:
@@ -234,23 +234,23 @@ class ConversationMagics(KernelMagics):
             )
         if session.path is not None and path.resolve() == session.path.resolve():
             lines = list(restore.come_back(session, path))
-            print("\n".join(lines) or f"{path.name} has no turns that are not here.")
+            print("\n".join(lines) or f"{path.name} has no turns beyond those here.")
             return
         turns, skipped = _turns_in(path)
         adopted = session.chats.adopt(turns, cell)
-        for told in restore.skipped(skipped):
-            print(told)
+        for message in restore.skipped(skipped):
+            print(message)
         if not adopted:
-            print(f"{path} has no turns that are not here.")
+            print(f"{path} has no turns beyond those here.")
             return
         self._show({"text/plain": f"{restore.summary(adopted)} taken up from {path}."}, _guests(adopted))
 
     def _chat(self, line: str, usage: str) -> str:
-        """The conversation that a line names, else that of `%config`."""
+        """The name of the chat on the line, else the default chat of `%config`."""
         return " ".join(read(line, usage, joined=True).words) or self.kernel.configuration.chat
 
     def _chats(self, words: Sequence[str]) -> dict[str, Conversation]:
-        """The named conversation, or all. Raises `UsageError` if there is none."""
+        """The named conversation, or all of them, by name. Raises `UsageError` if there is none."""
         chats = {name: chat for name, chat in self._session.chats.shown.items() if len(chat)}
         there_are = ", ".join(chats) or "none yet"
         if words and words[0] not in chats:
@@ -259,11 +259,11 @@ class ConversationMagics(KernelMagics):
             raise UsageError("There is no conversation yet.", advice="A %%claude cell begins one.")
         return {words[0]: chats[words[0]]} if words else chats
 
-    def _show_guests(self, said: str, turns: Sequence[Turn], instead_of: Sequence[str] = ()) -> None:
-        """Say what came back, and show it. The first output carries the turns, so that the file has them."""
+    def _show_guests(self, message: str, turns: Sequence[Turn], instead_of: Sequence[str] = ()) -> None:
+        """Show a message and the turns that came back; the message's metadata has them, so that the file does."""
         from ..render import history
 
-        self._show({"text/plain": said}, _guests(turns, instead_of))
+        self._show({"text/plain": message}, _guests(turns, instead_of))
         by_chat: dict[str, list[Turn]] = {}
         for turn in turns:
             by_chat.setdefault(turn.chat, []).append(turn)
@@ -288,7 +288,10 @@ def _guests(turns: Sequence[Turn], instead_of: Sequence[str] = ()) -> dict[str, 
 
 
 def _turns_in(path: Path) -> tuple[tuple[Turn, ...], tuple[str, ...]]:
-    """The turns of a notebook, or of a JSON export, and a line for each record that is not whole."""
+    """The turns in a notebook or a JSON export, and a message for each damaged record.
+
+    Raises `UsageError` if the file cannot be read.
+    """
     from ..conversation import record
     from ..notebook import reader
 
@@ -308,7 +311,7 @@ def _turns_in(path: Path) -> tuple[tuple[Turn, ...], tuple[str, ...]]:
 
 
 def _pinned(line: str) -> tuple[str, str]:
-    """The expression of a line, and `--ttl`. Raises `UsageError` for a time that there is not."""
+    """The expression on a line, and its `--ttl`. Raises `UsageError` for a ttl other than 5m or 1h."""
     given, expression = cut(line, "--ttl")
     ttl = "5m" if given is None else given
     if ttl not in ("5m", "1h"):
@@ -317,7 +320,7 @@ def _pinned(line: str) -> tuple[str, str]:
 
 
 def _file(expression: str) -> Path | None:
-    """The file of this name, if there is one."""
+    """The path in an expression (quotes are removed), if it is a file; else None."""
     with suppress(OSError, ValueError, RuntimeError):
         path = Path(expression.strip("'\"")).expanduser()
         return path if path.is_file() else None
@@ -342,20 +345,20 @@ class SystemMagics(KernelMagics):
         %claude_system [--chat NAME] TEXT
         %claude_system [--chat NAME] --none
         """
-        chat, text = _asked(line, cell, self.kernel.configuration.chat)
+        chat, text = _system_options(line, cell, self.kernel.configuration.chat)
         chats = self.kernel.session.chats
         if not text:
             print(chats.systems.get(chat) or f"The conversation {chat!r} has no system prompt of its own.")
             return
-        takes_away = cell is None and text == "--none"
-        system = SystemPrompt(chat, "" if takes_away else self.kernel.system_text(text), time.time())
+        removes = cell is None and text == "--none"
+        system = SystemPrompt(chat, "" if removes else self.kernel.system_text(text), time.time())
         chats.set_up(system, self.kernel.cell)
-        said = f"The conversation {chat!r} has {'no' if takes_away else 'a'} system prompt of its own from here on."
-        self.shell.display_pub.publish({"text/plain": said}, system_metadata(system))
+        message = f"The conversation {chat!r} has {'no' if removes else 'a'} system prompt of its own from here on."
+        self.shell.display_pub.publish({"text/plain": message}, system_metadata(system))
 
 
-def _asked(line: str, cell: str | None, chat: str) -> tuple[str, str]:
-    """The chat, and the text or `--none`. Raises `UsageError`."""
+def _system_options(line: str, cell: str | None, chat: str) -> tuple[str, str]:
+    """The chat, and the text or `--none`. Raises `UsageError` for other options or a misplaced text."""
     named, rest = cut(line.strip(), "--chat", "-c", leading=True)
     chat = chat if named is None else named
     if cell is not None and rest:

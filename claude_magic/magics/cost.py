@@ -1,4 +1,4 @@
-"""`%claude_cost`: what was spent; `%claude_warm`: fill the prompt cache."""
+"""The magics `%claude_cost` (tokens and dollars spent) and `%claude_warm` (fill the prompt cache)."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class CostMagics(KernelMagics):
         --out binds the ledger to a name, one row per request: a pandas DataFrame, else a polars one, else a list of
         dicts. A terminal shows the chart only with --chart, in characters.
         """
-        name, charted = _asked(line)
+        name, charted = _cost_options(line)
         from ..cost import ledger
         from ..render import cost_chart, cost_report
 
@@ -60,7 +60,7 @@ class CostMagics(KernelMagics):
 
         kernel = self.kernel
         wanted, words = options.parse(line, kernel.configuration.defaults())
-        wanted = kernel.resolve(_to_warm(wanted, options.words(words)))
+        wanted = kernel.resolve(_warm_options(wanted, options.words(words)))
         session, cell, settings = kernel.session, kernel.cell, kernel.settings()
         if wanted.show_request:
             print(cache_warming.request(session, wanted, cell, settings.provider).as_json())
@@ -72,8 +72,8 @@ class CostMagics(KernelMagics):
         self.shell.display_pub.publish({"text/plain": cache_warming.line(warmed)}, record.metadata(warmed.turn))
 
 
-def _to_warm(wanted: Options, chats: Sequence[str]) -> Options:
-    """The options with the chat that the line names. Raises `UsageError` for those that no cache goes with."""
+def _warm_options(wanted: Options, chats: Sequence[str]) -> Options:
+    """The options with the chat that the line names. Raises `UsageError` for options that do not fit a cache."""
     for name in ("once", "count", "show_code", "out"):
         if getattr(wanted, name):
             raise refusal(_WARM, f"--{name.replace('_', '-')}")
@@ -84,16 +84,16 @@ def _to_warm(wanted: Options, chats: Sequence[str]) -> Options:
     return dataclasses.replace(wanted, chat=chats[0]) if chats else wanted
 
 
-def _asked(line: str) -> tuple[str | None, bool | None]:
-    """The name after `--out`, and whether a chart is wanted, where the line says so. Raises `UsageError`."""
-    asked = read(line, "%claude_cost [--out NAME] [--chart | --no-chart]")
-    charts = [flag == "--chart" for flag in asked.flags if flag != "--out"]
-    name = asked.values.get("--out")
+def _cost_options(line: str) -> tuple[str | None, bool | None]:
+    """The name after `--out`, and whether a chart is wanted (None: not said). Raises `UsageError`."""
+    typed = read(line, "%claude_cost [--out NAME] [--chart | --no-chart]")
+    charts = [flag == "--chart" for flag in typed.flags if flag != "--out"]
+    name = typed.values.get("--out")
     return name if name is None else _variable(name), charts[-1] if charts else None
 
 
 def _variable(name: str) -> str:
-    """A name that `--out` of a cell takes, too. Raises `UsageError`."""
+    """The name, checked like `--out` of a cell. Raises `UsageError` if it is not a valid name."""
     parse = next(each.metadata["parse"] for each in options.FIELDS if each.name == "out")
     try:
         return str(parse(name))

@@ -1,4 +1,4 @@
-"""`%claude_fix`: ask for a corrected version of the cell that failed, and offer it."""
+"""The magic `%claude_fix`: ask for a corrected version of the cell that failed, and offer it as a new cell."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .. import options
 from ..errors import UsageError
 from .base import KernelMagics
 
-ASKS = (
+REQUEST = (
     "Correct the cell that failed. Reply with the whole corrected cell as one Python code block, changed no more than "
     "it takes, and say in a sentence or two what was wrong."
 )
@@ -41,7 +41,7 @@ class FixMagics(KernelMagics):
         if failure is None or source is None:
             raise UsageError("There is no failed cell to correct: none has failed since claude_magic was loaded.")
         wanted = dataclasses.replace(wanted, error=True)
-        turn = ask(self.kernel, wanted, f"{ASKS}\n\n{words}".strip(), self.kernel.cell)
+        turn = ask(self.kernel, wanted, f"{REQUEST}\n\n{words}".strip(), self.kernel.cell)
         if turn is None:
             return
         from ..render.markdown import code_blocks

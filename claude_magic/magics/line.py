@@ -1,8 +1,8 @@
-"""Read the line of a magic by its usage: words, switches, options with a value; one wording for what does not fit.
+"""Parsing of a magic's line by its usage text (words, switches, options with a value), with uniform errors.
 
-A usage is what help and messages show: `%claude_export FILE [CHAT]`, `%claude_history [CHAT] [--full | --json]`.
-Capitals are words, or values of the option before them; words in brackets may be left out; what follows a comma is for
-the reader only. The options of `%%claude` are read by `options.parse`; `read_map` reads those of `%%claude_map`.
+A usage is the text in help and messages: `%claude_export FILE [CHAT]`, `%claude_history [CHAT] [--full | --json]`.
+Capitals are words, or the value of the option before them; words in brackets are optional; text after a comma is not
+parsed. The options of `%%claude` are read by `options.parse`, those of `%%claude_map` by `read_map`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _WORD = re.compile(r"\[?\b[A-Z]{2,}\b\]?")
 
 @dataclass(frozen=True)
 class Line:
-    """What a line holds. `flags` are in the order given; `values` has those that take a value."""
+    """A parsed line. `flags` are in the order given; `values` are the values of options by flag."""
 
     usage: str
     words: tuple[str, ...]
@@ -31,7 +31,7 @@ class Line:
     values: dict[str, str]
 
     def one_of(self, *choices: str) -> str | None:
-        """The one of these flags that is given, or `None`. Raises `UsageError` where there are several."""
+        """The one of these flags that is given, or None. Raises `UsageError` if there are several."""
         given = [flag for flag in choices if flag in self.flags]
         if len(given) > 1:
             raise UsageError(f"{' and '.join(given)} do not go together.", advice=f"Write {self.usage}.")
@@ -39,10 +39,10 @@ class Line:
 
 
 def read(line: str, usage: str, *, joined: bool = False) -> Line:
-    """Take a line apart by its usage.
+    """Parse a line by its usage.
 
-    `joined`: the words are one name, with spaces in it. Raises `UsageError` for an option that is not known, for a
-    value or a word that is missing, and for a word too many.
+    With `joined`, the words are one name with spaces. Raises `UsageError` for an unknown option, for a missing value or
+    word, and for a word too many.
     """
     known, allowed = _grammar(usage)
     words, flags, values = [], [], {}
@@ -69,16 +69,16 @@ def read(line: str, usage: str, *, joined: bool = False) -> Line:
 
 
 def refusal(usage: str, word: str) -> UsageError:
-    """The error for an option that a magic does not have, or for a word too many."""
+    """The error for an unknown option of a magic, or for a word too many."""
     _, allowed = _grammar(usage)
     quotes = " A name with spaces goes in quotes." if allowed and not word.startswith("-") else ""
     return UsageError(f"{_magic(usage)} does not take {word}.", advice=f"Write {usage}.{quotes}")
 
 
 def cut(text: str, *flags: str, leading: bool = False) -> tuple[str | None, str]:
-    """The value of an option in a text, and the text without it, byte for byte but for white space around it.
+    """The value of an option in a text (None if not given), and the text without the option, stripped.
 
-    `leading`: only where the text opens with the option, so that the same words may stand in the text.
+    With `leading`, the option counts only at the start of the text, so that the text itself may contain its name.
     """
     names = "|".join(flags)
     option = re.compile(rf"""(?:^|\s)(?:{names})(?:\s+|=)("[^"]+"|'[^']+'|\S+)""")
@@ -90,7 +90,7 @@ def cut(text: str, *flags: str, leading: bool = False) -> tuple[str | None, str]
 
 
 def _grammar(usage: str) -> tuple[dict[str, str], list[str]]:
-    """The options, each with the name of its value or nothing, and the words."""
+    """The options of a usage, each with the name of its value or an empty text, and its words."""
     usage = usage.partition(",")[0]
     return dict(_OPTION.findall(usage)), _WORD.findall(_OPTION.sub("", usage))
 
@@ -100,8 +100,8 @@ def _magic(usage: str) -> str:
 
 
 MAX_CONCURRENCY = 200
-# Options of a cell that mean nothing for many rows.
-_OF_ONE = (
+# Options of a cell that a map does not take.
+_SINGLE_QUESTION_OPTIONS = (
     *("chat", "compact", "fallback", "once", "count", "show_code", "raw"),
     *("image", "file", "by_url", "citations", "clear_tools"),
 )
@@ -114,25 +114,25 @@ def _concurrency(text: str) -> int:
     return int(text)
 
 
-# flag → (name, what reads its value; `None` for a switch)
+# flag → (field, parser of its value; None for a switch)
 MAP_FLAGS: dict[str, tuple[str, Callable[[str], Any] | None]] = {
     "--concurrency": ("concurrency", _concurrency),
     "--batch": ("batch", None),
     "--background": ("background", None),
     "--fresh": ("fresh", None),
 }
-# What `%claude_map` does with what is under way.
+# The actions of `%claude_map` on maps and batches in progress.
 MAP_ACTIONS = ("--wait", "--resume", "--status", "--cancel")
 
 
 def map_flags() -> list[str]:
-    """The options that a map takes."""
-    fields = [field for field in options.FIELDS if field.name not in _OF_ONE]
+    """The flags that a map takes."""
+    fields = [field for field in options.FIELDS if field.name not in _SINGLE_QUESTION_OPTIONS]
     return [*MAP_FLAGS, *(flag for field in fields for flag in field.metadata["flags"])]
 
 
 def read_map(line: str, defaults: Options) -> MapOptions:
-    """Take a line apart. Raises `UsageError` for what does not fit."""
+    """Parse the line of `%%claude_map`. Raises `UsageError` for an unknown option or a wrong value."""
     own: dict[str, Any] = {}
     rest, over = [], []
     words = iter(options.spans(line))
@@ -163,13 +163,13 @@ def _own_value(flag: str, parse: Callable[[str], Any], text: str) -> Any:
     raise UsageError(f"{flag} wants {wanted}, not {text!r}.")
 
 
-def _check_map(asked: Options) -> None:
-    """Refuse what a map does not take: only what differs from its default was asked for."""
+def _check_map(parsed: Options) -> None:
+    """Raise `UsageError` for an option that a map does not take: only one that differs from its default was given."""
     plain = Options()
-    for field in dataclasses.fields(asked):
-        given = getattr(asked, field.name) != getattr(plain, field.name)
-        if given and field.name in _OF_ONE and not field.metadata["setting"]:
+    for field in dataclasses.fields(parsed):
+        given = getattr(parsed, field.name) != getattr(plain, field.name)
+        if given and field.name in _SINGLE_QUESTION_OPTIONS and not field.metadata["setting"]:
             flag = field.metadata["flags"][0]
             raise UsageError(f"%%claude_map does not take {flag}.", advice="It is for one question, not for many rows.")
-    if "," in asked.model:
+    if "," in parsed.model:
         raise UsageError("%%claude_map asks one model, not several.", advice="Name one after --model.")

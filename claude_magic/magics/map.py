@@ -1,4 +1,4 @@
-"""`%%claude_map`: a prompt over data, asked row by row, now or as batches."""
+"""The magic `%%claude_map`: one prompt for each row of data, asked now or as batches."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..options import Options
     from ..request.build import Request
 
-_UNDER_WAY = f"%claude_map {' | '.join(MAP_ACTIONS)}, or %%claude_map FRAME --out NAME with the prompt below it"
+_USAGE = f"%claude_map {' | '.join(MAP_ACTIONS)}, or %%claude_map FRAME --out NAME with the prompt below it"
 
 
 @magics_class
@@ -63,7 +63,7 @@ class MapMagics(KernelMagics):
         --show-request prints the first row's request and sends nothing.
         """
         if cell is None:
-            self._look_after(line)
+            self._run_action(line)
             return
         try:
             self._map(line, cell.removesuffix("\n"))
@@ -73,7 +73,7 @@ class MapMagics(KernelMagics):
         raise failure
 
     def _map(self, line: str, body: str) -> None:
-        """Read the line, and map, or show the first request."""
+        """Parse the line, and start the map or print its first request."""
         from ..mapping import run
         from ..mapping.rows import rows_of
         from ..tools.structured_output import shape_of
@@ -92,15 +92,15 @@ class MapMagics(KernelMagics):
         else:
             self._maps.begin(asked, body, value, shape, context)
 
-    def _look_after(self, line: str) -> None:
-        """`%claude_map --wait`, `--resume`, `--cancel`, `--status`: what of this notebook is under way."""
-        wanted = read(line, _UNDER_WAY).one_of(*MAP_ACTIONS)
-        if wanted is None:
-            raise UsageError("%claude_map wants an option, for what is under way.", advice=f"Write {_UNDER_WAY}.")
-        self._maps.look_after(wanted, self._context())
+    def _run_action(self, line: str) -> None:
+        """Run `%claude_map --wait`, `--resume`, `--cancel` or `--status` on this notebook's maps and batches."""
+        action = read(line, _USAGE).one_of(*MAP_ACTIONS)
+        if action is None:
+            raise UsageError("%claude_map wants an option, for maps in progress.", advice=f"Write {_USAGE}.")
+        self._maps.look_after(action, self._context())
 
     def _context(self, schema: Any = None) -> MapContext:
-        """What a map needs of this notebook; `schema` is the JSON schema of each reply."""
+        """What a map needs from this notebook; `schema` is the JSON schema of each reply."""
         from ..conversation.turns import Conversation
         from ..mapping.job import MapContext
         from ..session.question import Question
@@ -127,11 +127,13 @@ class MapMagics(KernelMagics):
 
 
 def _value_of(source: str, namespace: dict[str, Any]) -> Any:
-    """The data that the line names. Raises `UsageError`."""
+    """The value of the expression to map over. Raises `UsageError` if it is missing or fails."""
     from ..content.safely import one_line
 
     if not source:
-        raise UsageError("What is to be mapped over?", advice="Write %%claude_map FRAME --out NAME.")
+        raise UsageError(
+            "%%claude_map wants FRAME, the data to map over.", advice="Write %%claude_map FRAME --out NAME."
+        )
     try:
         return eval(compile(source, "<%%claude_map>", "eval"), namespace)
     except (Exception, SystemExit) as error:
@@ -140,8 +142,8 @@ def _value_of(source: str, namespace: dict[str, Any]) -> Any:
 
 
 def _first_request(requests: RowRequests) -> str:
-    for ask in requests:
-        if ask.failure:
-            raise UsageError(f"The first row cannot be asked: {ask.failure}")
-        return json.dumps(ask.params, indent=2, ensure_ascii=False)
+    for request in requests:
+        if request.failure:
+            raise UsageError(f"The first row cannot be asked: {request.failure}")
+        return json.dumps(request.params, indent=2, ensure_ascii=False)
     raise UsageError("There are no rows.")

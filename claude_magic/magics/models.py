@@ -1,4 +1,4 @@
-"""`%claude_models`: the table of models, as the API lists them or from the shipped table."""
+"""The magic `%claude_models`: the table of models, from the API's list or from the shipped table."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class ModelMagics(KernelMagics):
 
 MAX_ROWS = 100
 MAX_NAME_CHARACTERS = 80
-MAX_KINDS = 8  # of thinking or effort, beside those that we know
-MAX_TOKENS = 10**9  # of what can be believed
+MAX_KINDS = 8  # of unknown kinds of thinking or effort that are shown
+MAX_TOKENS = 10**9  # a larger number from the API is not believed
 UNKNOWN = "n/a"
 LINES = (*models.LINES, "mythos")
 LIFECYCLES = ("active", "deprecated", "retired")
@@ -52,15 +52,15 @@ HEADS: tuple[str, ...] = (
     *("input", "output", "cache read", "write 5m", "write 1h"),
     *("thinking", "effort", "state"),
 )
-# What stands above the heads, and above how many of them.
+# Titles above the heads, each with the number of columns that it spans.
 GROUPS: tuple[tuple[str, int], ...] = (("", 2), ("tokens", 2), ("USD per million tokens", 5), ("", 3))
 
 
 @dataclass(frozen=True)
 class Listing:
-    """One model as it is listed; `None` is what is not said. Sizes are in tokens.
+    """One model of the table; None is unknown. Sizes are in tokens.
 
-    `capabilities` says of each of `models.CAPABILITIES` whether the model has it, as far as that is said.
+    `capabilities` has whether the model has each of `models.CAPABILITIES`, as far as known.
     """
 
     id: str
@@ -75,7 +75,7 @@ class Listing:
 
 
 def models_table(answer: Sequence[Mapping[str, Any]] | None, provider: str, retired: bool = False) -> Bundle:
-    """The table of models: those of the API's answer, or without one those of the shipped table."""
+    """The table of models: those in the API's answer, or of the shipped table without an answer."""
     from ..render import table
 
     listings, source = _listings(answer, retired, asked=provider != "offline")
@@ -96,19 +96,19 @@ def models_table(answer: Sequence[Mapping[str, Any]] | None, provider: str, reti
 
 
 def _labels(listings: Sequence[Listing]) -> list[str]:
-    """Each line's name, where the line begins."""
+    """The name of each line of models, in its first row only."""
     lines = [listing.line or "" for listing in listings]
     return [line if line != before else "" for before, line in zip(["", *lines], lines, strict=False)]
 
 
 def _listings(answer: Sequence[Mapping[str, Any]] | None, retired: bool, *, asked: bool) -> tuple[list[Listing], str]:
-    """The models, by line and the newest first, and where they are from, in words."""
+    """The models, by line and the newest first, and a phrase for their source."""
     shipped = f"the table shipped with claude_magic {__version__}"
     if answer is None:
         return _in_order(listings_from_table(retired)), f"{shipped} (the API gave no list)" if asked else shipped
-    said = [listings_from_api(entry) for entry in answer]
-    found = [completed(listing) for listing in said]
-    source = "the API" if found == said else f"the API; what it does not say, from {shipped}"
+    received = [listings_from_api(entry) for entry in answer]
+    found = [completed(listing) for listing in received]
+    source = "the API" if found == received else f"the API; what it does not say, from {shipped}"
     return _in_order(each for each in found if retired or each.lifecycle != "retired"), source
 
 
@@ -121,7 +121,7 @@ def _in_order(listings: Iterable[Listing]) -> list[Listing]:
 
 
 def listings_from_table(retired: bool) -> list[Listing]:
-    """The models of the shipped table; of those that have retired it knows only when."""
+    """The models of the shipped table; retired ones have only their date."""
     gone = [Listing(name, _line(name), lifecycle="retired", retires=day) for name, day in models.RETIRED.items()]
     return [*(_shipped(row) for row in models.MODELS), *(gone if retired else ())]
 
@@ -145,7 +145,7 @@ def _shipped(row: models.Model) -> Listing:
 
 
 def completed(listing: Listing) -> Listing:
-    """The listing, with what it does not say from the shipped table: gateways tell little more than names."""
+    """The listing, with unknown fields from the shipped table: gateways give little more than names."""
     row = models.lookup(listing.id)
     if row is None:
         return listing
@@ -158,9 +158,9 @@ def completed(listing: Listing) -> Listing:
 
 
 def listings_from_api(entry: Mapping[str, Any]) -> Listing:
-    """One entry of the API's list (SDK 2.12, types/model_info.py). What does not fit counts as not said."""
+    """One entry of the API's list (SDK 2.12, types/model_info.py). A field of another type counts as unknown."""
     has = _part(entry, "capabilities")
-    said = {name: _supported(has, name) for name in models.CAPABILITIES}
+    supported = {name: _supported(has, name) for name in models.CAPABILITIES}
     lifecycle = entry.get("lifecycle") if entry.get("lifecycle") in LIFECYCLES else None
     return Listing(
         str(entry["id"])[:MAX_NAME_CHARACTERS],
@@ -169,7 +169,7 @@ def listings_from_api(entry: Mapping[str, Any]) -> Listing:
         _tokens(entry.get("max_tokens")),
         _kinds(_part(_part(has, "thinking"), "types"), tuple(THINKING)),
         _kinds(_part(has, "effort"), models.EFFORTS),
-        {name: each for name, each in said.items() if each is not None},
+        {name: each for name, each in supported.items() if each is not None},
         lifecycle,
         _day(entry.get("retires_at")) if lifecycle else None,
     )
@@ -186,7 +186,7 @@ def _supported(has: Mapping[str, Any], name: str) -> bool | None:
 
 
 def _kinds(has: Mapping[str, Any], known: tuple[str, ...]) -> tuple[str, ...] | None:
-    """The kinds that are supported, those that we know first; `None` where not one is mentioned."""
+    """The supported kinds, known ones first; None if no kind is mentioned."""
     mentioned = [name for name in has if _supported(has, name) is not None]
     others = [name for name in mentioned if name not in known and len(name) <= MAX_NAME_CHARACTERS]
     order = [*known, *others[:MAX_KINDS]]
@@ -209,7 +209,7 @@ def _day(text: object) -> date | None:
 
 
 def _prices(listing: Listing, provider: str) -> dict[int, dict[str, Decimal]]:
-    """Today's prices, for all prompts that the model can be sent."""
+    """Today's list prices, by the prompt size in tokens above which they hold, within the model's context."""
     from ..cost import pricing
 
     prices = pricing.list_prices(listing.id, provider)
@@ -236,19 +236,19 @@ def _takes(listing: Listing) -> str:
 
 
 def _takes_all(listing: Listing) -> bool:
-    """Whether it takes all that a model can; of a retired one it no longer matters."""
+    """Whether a model takes all kinds of input; true for a retired one, where it no longer matters."""
     return listing.lifecycle == "retired" or all(listing.capabilities.get(name) for name in TAKES)
 
 
 def _notes(listing: Listing, prices: Mapping[int, Mapping[str, Decimal]]) -> list[str]:
-    """What stands behind a range of prices."""
+    """Notes that explain a range of prices."""
     return [
         f"{listing.id}: the higher prices are for prompts of more than {above:,} tokens." for above in prices if above
     ]
 
 
 def _size(tokens: int | None) -> str:
-    """A number of tokens, in short where it is round: 1M, 128k."""
+    """A number of tokens, round ones in short: 1M, 128k."""
     if tokens is None:
         return UNKNOWN
     for unit, sign in ((1_000_000, "M"), (1_000, "k")):
@@ -264,7 +264,7 @@ def _range(prices: Sequence[Decimal]) -> str:
 
 
 def _amount(price: Decimal) -> str:
-    """A price as short as it can be written: 4, 0.20, 6.25, 0.125."""
+    """A price in its shortest form: 4, 0.20, 6.25, 0.125."""
     whole, _, cents = f"{price.normalize():f}".partition(".")
     return f"{whole}.{cents:0<2}" if cents else whole
 
@@ -274,7 +274,7 @@ def _list(words: Iterable[str] | None) -> str:
 
 
 def _runs(efforts: Sequence[str]) -> list[str]:
-    """Efforts with each unbroken run of more than two in short: low–max; or low–high, max."""
+    """Efforts with each run of more than two shortened: low–max; or low–high, max."""
     runs: list[list[str]] = []
     for effort in efforts:
         follows = runs and effort in models.EFFORTS and models.EFFORTS.index(effort) > 0

@@ -1,7 +1,7 @@
-"""The table of magics and their modules; each is imported when one of its magics is first used.
+"""The table of magics and their modules, each imported when one of its magics is first used.
 
-A new magic is a method in a file of this folder, and its name in `FAMILIES`: the help of `%%claude` and the reference
-follow.
+A new magic is a method in a module of this package and its name in `FAMILIES`; the help of `%%claude` and the reference
+are made from these.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ..session.kernel import Kernel
     from .base import KernelMagics
 
-# module.Class → its magics; `%%` is a magic of a cell, `%` of a line
+# module.Class → its magics; `%%` is a cell magic, `%` a line magic
 FAMILIES: Mapping[str, tuple[str, ...]] = {
     "claude.AskMagics": ("%claude", "%%claude", "%claude_key"),
     "conversation.ConversationMagics": (
@@ -33,12 +33,12 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
 
 
 def names() -> list[str]:
-    """All magics by their names without `%`, each once, in the order of the table."""
+    """The names of all magics without `%`, each once, in the order of the table."""
     return list(dict.fromkeys(magic.lstrip("%") for magics in FAMILIES.values() for magic in magics))
 
 
 class Deferred:
-    # An object that is made when something of it is first asked for. (No docstring: it has that of what it makes.)
+    # A proxy for an object that is made on first use. (No docstring: `__doc__` is that of the object.)
     __slots__ = ("_made", "_make")
 
     def __init__(self, make: Callable[[], Any]) -> None:
@@ -65,7 +65,7 @@ class Deferred:
 
 
 class DeferredInstance(Deferred):
-    # The same, of the class of what it makes: `%config` asks for that.
+    # A proxy with the class of its object, which `%config` checks.
     __slots__ = ()
 
     @property  # type: ignore[misc]
@@ -74,14 +74,14 @@ class DeferredInstance(Deferred):
 
 
 class Families:
-    """The magics of one shell: registered at once, made when they are first used."""
+    """The families of magics of one shell: their names are registered at once, their classes made on first use."""
 
     def __init__(self, kernel: Kernel) -> None:
         self._kernel = kernel
         self._made: dict[str, KernelMagics] = {}
 
     def register(self) -> None:
-        """Make all magics known to the shell."""
+        """Register the names of all magics in the shell."""
         manager = self._shell.magics_manager
         for family, magics in FAMILIES.items():
             if family in self._made:
@@ -92,7 +92,7 @@ class Families:
                 manager.magics[kind][name] = Deferred(partial(self._find, family, kind, name))
 
     def unregister(self) -> None:
-        """Take them away again."""
+        """Remove all magics from the shell."""
         manager = self._shell.magics_manager
         for family, magics in FAMILIES.items():
             for magic in magics:
@@ -107,7 +107,7 @@ class Families:
         return self._kernel.shell
 
     def _find(self, family: str, kind: str, name: str) -> Any:
-        """A magic's own function; its family is imported and registered, in place of what stood for it."""
+        """Import and register a magic's family, in place of its proxies, and return the magic's function."""
         if family not in self._made:
             module, _, kind_of_magics = family.partition(".")
             found = getattr(importlib.import_module(f".{module}", __package__), kind_of_magics)

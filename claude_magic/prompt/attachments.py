@@ -213,7 +213,7 @@ def _check_type(made: Attachment, received: lookups.Fetched, url: str) -> None:
         received.media_type == "application/pdf" and kind != "PDF"
     ):
         raise UsageError(
-            f"{lookups.shown_address(url)} says that it is {received.media_type}, and its bytes are not.",
+            f"{lookups.shown_address(url)} came as {received.media_type}, but its bytes are something else.",
             advice=NOTHING_SENT,
         )
 

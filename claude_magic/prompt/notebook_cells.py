@@ -154,7 +154,7 @@ def _within(numbers: Sequence[int], first: int, last: int | None) -> list[int]:
 def _no_cell(first: int, last: int | None, known: Sequence[int], is_own: bool) -> str:
     cells = f"cell [{first}]" if last == first else f"cell from [{first}]" + (f" to [{last}]" if last else " on")
     if is_own:
-        return f"There is no {cells} but %%claude cells: they are in the conversation."
+        return f"There is no {cells} to send: %%claude cells are in the conversation already."
     ran_so_far = f"[{known[0]}] to [{known[-1]}]" if known else "none so far"
     return f"There is no {cells}: a cell's number is the one in its In [ ], and those that ran are {ran_so_far}."
 

@@ -1,6 +1,6 @@
-"""A reply's citations as numbered references and their list.
+"""A reply's citations as numbered references and a list of sources.
 
-Shapes: the SDK's `citation_*_location.py` and `citations_*_location.py`.
+The wire forms are those of the SDK's `citation_*_location.py` and `citations_*_location.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _FENCES = ("```", "~~~")
 
 @dataclass(frozen=True)
 class Source:
-    """One place that a reply cites: `title` of what, `where` in it, and the words there. `url` is as it came."""
+    """One cited place: the document's `title`, the place in it (`where`), the quoted text; `url` is not checked."""
 
     title: str
     where: str
@@ -36,7 +36,7 @@ def sources(content: Iterable[Block]) -> dict[Source, Mapping[str, Any]]:
 
 
 def text_with_references(content: Sequence[Block]) -> str:
-    """The text of content blocks with a reference behind what is cited: `markdown.Inert` shows it, and its title."""
+    """The text of content blocks with a reference behind each cited passage, for `markdown.Inert` to render."""
     numbers = {source: number for number, source in enumerate(sources(content), 1)}
     if not numbers:
         return text_of(tuple(content))
@@ -44,7 +44,7 @@ def text_with_references(content: Sequence[Block]) -> str:
     for block in content:
         found = dict.fromkeys(_source(citation) for citation in _citations(block))
         marks = "".join(_mark(numbers[source], source) for source in found)
-        blocks.append({**block, "text": _behind(block["text"], marks)} if marks else block)
+        blocks.append({**block, "text": _with_marks(block["text"], marks)} if marks else block)
     return text_of(tuple(blocks))
 
 
@@ -72,16 +72,16 @@ def _mark(number: int, source: Source) -> str:
     return markdown.reference(number, short(about, MAX_QUOTE_CHARACTERS), source.url)
 
 
-def _behind(text: str, marks: str) -> str:
-    """Text with marks behind its last word: not on the line that closes code, and inside of a table's last cell."""
-    said = text.rstrip()
-    space = text[len(said) :]
-    last = said.rpartition("\n")[2].lstrip()
+def _with_marks(text: str, marks: str) -> str:
+    """Text with marks behind its last word: below a closing code fence, and inside the last cell of a table."""
+    body = text.rstrip()
+    space = text[len(body) :]
+    last = body.rpartition("\n")[2].lstrip()
     if last.startswith(_FENCES):
-        return f"{said}\n\n{marks}{space}"
+        return f"{body}\n\n{marks}{space}"
     if last.startswith("|") and last.endswith("|") and len(last) > 1:
-        return f"{said[:-1].rstrip()} {marks} |{space}"
-    return f"{said}{marks}{space}"
+        return f"{body[:-1].rstrip()} {marks} |{space}"
+    return f"{body}{marks}{space}"
 
 
 def _line(source: Source) -> str:
@@ -103,7 +103,7 @@ def _source(citation: Mapping[str, Any]) -> Source:
     )
 
 
-# kind of place → its unit, the names of its first and of what is behind its last, and what its first counts from
+# citation type → unit, field of the first unit, field of the end (exclusive), and whether units count from 0 or 1
 _PLACES = {
     "char_location": ("character", "start_char_index", "end_char_index", 0),
     "page_location": ("page", "start_page_number", "end_page_number", 1),

@@ -1,7 +1,7 @@
-"""The cost chart: a bar for each cell, the running sum, and sums by kind of token; as HTML and as text.
+"""The cost chart as HTML and as text: a bar for each cell with its cost and the running sum, and sums by token kind.
 
-The HTML has literal styles and no colour of its own for text, so that it reads in light, in dark, and where a notebook
-is not trusted (RENDERING.md §3); each bar has its figures beside it. An unknown price is a gap, never a zero.
+The HTML has inline styles and no text colours, so that it works in light and dark themes and in untrusted notebooks
+(RENDERING.md §3). An unknown price is a gap, never a zero.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from ..cost import pricing
 from ..cost.pricing import EXACT, KINDS
 from .text import BOX, Bundle, printable
 
-# More cells than these share bars.
+# If there are more cells, neighbouring cells share a bar.
 MAX_BARS = 100
 MAX_TEXT_BARS = 40
 TEXT_BAR_CHARACTERS = 30
 
-# Okabe and Ito's palette, which colour-blind readers tell apart (jfly.uni-koeln.de/color); their order in a stack
-# keeps neighbours of different lightness.
+# The palette of Okabe and Ito, which is safe for colour-blind readers (jfly.uni-koeln.de/color), ordered so that
+# neighbours in a stack differ in lightness.
 COLOURS = {
     "input": "#0072b2",
     "cached": "#56b4e9",
@@ -32,7 +32,7 @@ COLOURS = {
     "searches": "#666666",
 }
 NAMES = {"cached": "cache read", "written": "cache write", "searches": "web searches"}
-# Each column's head, share of the width, and side.
+# Column heading → percent of the width, alignment.
 COLUMNS = {"cell": (32, "left"), "cost by kind": (36, "left"), "cost": (16, "right"), "running sum": (16, "right")}
 _TABLE = "table-layout: fixed; width: 100%; max-width: 60em"
 _NAME = "text-align: left; font-weight: normal; overflow-wrap: break-word"
@@ -41,10 +41,10 @@ _GAP = '<div style="background: rgba(128, 128, 128, 0.3); padding: 0 0.4em; text
 
 @dataclass(frozen=True)
 class Bar:
-    """What one cell cost, in USD by kind (of `pricing.KINDS`); `None` where no price is known.
+    """The cost of one cell in USD by kind (of `pricing.KINDS`); None if no price is known.
 
-    `tokens` are by kind, too; searches are counted there as what they are. `label` is the cell's number, or
-    says what it is. `at_least` marks a lower bound: a reply broke off.
+    `tokens` are counts by the same kinds; for `searches`, of searches. `label` is the cell's number or a description.
+    `at_least` marks a lower bound, when a reply broke off.
     """
 
     label: str
@@ -66,13 +66,13 @@ def bundle(title: str, bars: Sequence[Bar]) -> Bundle:
 
 
 def _text(title: str, bars: Sequence[Bar]) -> str:
-    """The same in characters: a line a cell, or for several cells where there are many; then a line a kind."""
-    shown = _shared(bars, MAX_TEXT_BARS)
+    """The chart as text: a line for each cell (or group of cells), then a line for each token kind."""
+    shown = _merged_bars(bars, MAX_TEXT_BARS)
     highest = _highest(shown)
     rows = [(bar.label, pricing.dollars(bar.total), _blocks(bar.total, highest)) for bar in shown]
     widths = [max((len(row[column]) for row in rows), default=0) for column in (0, 1)]
     lines = [f"{label:<{widths[0]}}  {cost:>{widths[1]}}  {blocks}".rstrip() for label, cost, blocks in rows]
-    kinds = (f"{NAMES.get(kind, kind)}: {said}" for kind, said in _by_kind(bars))
+    kinds = (f"{NAMES.get(kind, kind)}: {amount}" for kind, amount in _by_kind(bars))
     return "\n".join([title, *lines, _sum_title(bars), f"By kind{_gap_note(bars)}", *kinds])
 
 
@@ -86,9 +86,9 @@ def _highest(bars: Iterable[Bar]) -> Decimal:
     return max((bar.total or Decimal(0) for bar in bars), default=Decimal(0))
 
 
-def _shared(bars: Sequence[Bar], most: int) -> list[Bar]:
-    """At most so many bars: neighbours that share one are added up, and one with an unknown part is unknown."""
-    return [_together(group) for group in _groups(bars, most)]
+def _merged_bars(bars: Sequence[Bar], most: int) -> list[Bar]:
+    """At most `most` bars: neighbours are added up; a sum with an unknown price in it is unknown."""
+    return [_sum_of_bars(group) for group in _groups(bars, most)]
 
 
 def _groups(bars: Sequence[Bar], most: int) -> list[Sequence[Bar]]:
@@ -97,7 +97,7 @@ def _groups(bars: Sequence[Bar], most: int) -> list[Sequence[Bar]]:
     return [bars[at : at + each] for at in range(0, len(bars), each)]
 
 
-def _together(bars: Sequence[Bar]) -> Bar:
+def _sum_of_bars(bars: Sequence[Bar]) -> Bar:
     known = [bar.dollars for bar in bars if bar.dollars is not None]
     dollars = {kind: sum((each[kind] for each in known), Decimal(0)) for kind in KINDS}
     label = bars[0].label if len(bars) == 1 else f"{bars[0].label}–{bars[-1].label}"
@@ -125,8 +125,8 @@ def _known(bars: Iterable[Bar]) -> list[Mapping[str, Decimal]]:
 
 
 def _html(title: str, bars: Sequence[Bar]) -> str:
-    """A row a cell, or for several cells where there are many: what it cost, and all up to it; then a row a kind, which
-    is the legend."""
+    """The chart as an HTML table: a row for each cell (or group of cells) with its cost and the running sum, then a row
+    for each token kind, which is the legend."""
     heads = "".join(
         f'<th scope="col" style="width: {share}%; text-align: {side}">{name}</th>'
         for name, (share, side) in COLUMNS.items()
@@ -134,7 +134,7 @@ def _html(title: str, bars: Sequence[Bar]) -> str:
     amounts = _known_dollars(bars)
     most = max(amounts.values())
     kinds = "".join(
-        _row(NAMES.get(kind, kind), _stack({kind: amounts[kind]}, most), said) for kind, said in _by_kind(bars)
+        _row(NAMES.get(kind, kind), _stack({kind: amounts[kind]}, most), amount) for kind, amount in _by_kind(bars)
     )
     by_kind = f'<th scope="colgroup" colspan="{len(COLUMNS)}" style="text-align: left">By kind{_gap_note(bars)}</th>'
     return (
@@ -145,8 +145,8 @@ def _html(title: str, bars: Sequence[Bar]) -> str:
 
 
 def _rows(bars: Sequence[Bar]) -> Iterator[str]:
-    """Each bar with its cost and the running sum; behind a gap that is the sum of what is known."""
-    shown = _shared(bars, MAX_BARS)
+    """A row for each bar, with its cost and the running sum of known costs."""
+    shown = _merged_bars(bars, MAX_BARS)
     highest, running, at_least = _highest(shown), Decimal(0), False
     for bar, group in zip(shown, _groups(bars, MAX_BARS), strict=True):
         running += sum(each.total or 0 for each in group)

@@ -1,6 +1,6 @@
-"""Cost reports: of notebooks' files, as a table, CSV and JSON; of a session, as a table and a chart.
+"""Cost reports: of notebook files as table, CSV and JSON; of a session as table and chart data.
 
-Each figure is the sum of the figures in the cells' headers; nothing runs, and nothing is asked.
+Each figure is the sum of the figures in the cells' headers; nothing is run, and no request is sent.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .turn import OFFLINE
 NO_TOKENS = Tokens()
 HEADS = ("", "model", "calls", "tokens in", "cached", "written", "out", "cost", "")
 SESSION_HEADS = ("cell", "prompt", "model", "tokens in", "cached", "written", "out", "cost", "marks")
-# More cells than these share rows; `%claude_cost --out` has them all.
+# If there are more cells, the earlier ones share a row; `%claude_cost --out` has a row for each call.
 MAX_CELL_ROWS = 100
 ELSEWHERE: dict[Standing, str] = {
     "warmed": "(the cache, filled ahead)",
@@ -38,7 +38,7 @@ ELSEWHERE: dict[Standing, str] = {
     "failed": "(failed)",
     "left": "(replaced, deleted or reset)",
 }
-# Of the tokens in, some were read from the cache and some written to it; of those out, some were thought.
+# The columns of CSV and JSON; tokens are counts, dollars and saved_by_caching are USD.
 FIELDS = (
     "calls",
     "tokens_in",
@@ -56,9 +56,9 @@ FIELDS = (
 
 @dataclass(frozen=True)
 class Spending:
-    """What some calls used and cost; `offline` and `replayed` say how many of them were so.
+    """The usage and cost of some calls; `offline` and `replayed` count those of the stand-in and the replays.
 
-    `saved` is what caching saved, in USD, and below zero what it cost; of no known price, it is unknown.
+    `saved` is what caching saved, in USD: negative if it cost more, unknown without a known price.
     """
 
     calls: int = 0
@@ -81,7 +81,7 @@ class Spending:
 
 @dataclass(frozen=True)
 class CellSpending:
-    """What one cell's turns cost, by model. `cell` is its number in the notebook, from 1."""
+    """The cost of one cell's turns by model. `cell` is its position in the notebook, from 1."""
 
     cell: int
     models: Mapping[str, Spending]
@@ -94,7 +94,7 @@ class CellSpending:
 
 @dataclass(frozen=True)
 class NotebookSpending:
-    """What one notebook's turns cost, by cell."""
+    """The cost of one notebook's turns by cell."""
 
     notebook: str
     cells: tuple[CellSpending, ...]
@@ -121,10 +121,10 @@ def of(notebook: str, shown: Iterable[Shown], mapped: Iterable[tuple[int, Mapped
 
 
 def line(shown: Sequence[Shown]) -> str:
-    """All of a notebook in one line: its replies, their tokens, and what they cost, or cost when recorded."""
+    """A notebook's replies, tokens and cost on one line; for replays also the cost when recorded."""
     turns = [each.turn for each in shown]
     tokens = pricing.tokens(call for turn in turns for call in turn.calls)
-    said = [
+    figures = [
         plural(len(turns), "reply", "replies"),
         f"{tokens.all_input:,} tokens in",
         f"{tokens.output:,} out",
@@ -132,23 +132,23 @@ def line(shown: Sequence[Shown]) -> str:
     ]
     replayed = len({each.cell for each in shown if each.turn.replayed})
     if replayed:
-        said[0] = f"{plural(replayed, 'cell')} replayed: {said[0]}"
-        said[-1] += f" now, {pricing.total(map(pricing.recorded_cost, turns))} when recorded"
-    return ", ".join(said) + _offline(any(turn.offline for turn in turns))
+        figures[0] = f"{plural(replayed, 'cell')} replayed: {figures[0]}"
+        figures[-1] += f" now, {pricing.total(map(pricing.recorded_cost, turns))} when recorded"
+    return ", ".join(figures) + _offline(any(turn.offline for turn in turns))
 
 
 def table(notebooks: Sequence[NotebookSpending], *, cells: bool) -> str:
-    """The figures for people: of each cell or of each notebook, of each model, in total."""
-    asked = [each for each in notebooks if each.cells]
-    rows = [row for each in asked for row in (_cell_rows(each, len(notebooks) > 1) if cells else [_notebook_row(each)])]
-    rows += [_row(f"all of {model}", "", spent) for model, spent in _by_model(each.models for each in asked).items()]
-    total = _total(asked)
+    """The text table for people: a row for each cell or each notebook, for each model, and the total."""
+    used = [each for each in notebooks if each.cells]
+    rows = [row for each in used for row in (_cell_rows(each, len(notebooks) > 1) if cells else [_notebook_row(each)])]
+    rows += [_row(f"all of {model}", "", spent) for model, spent in _by_model(each.models for each in used).items()]
+    total = _total(used)
     rows.append(_row("total", "", total))
     if total.saved.dollars != 0:
         label, saved = _of_caching(total.saved)
         rows.append([label, "", "", "", "", "", "", saved, ""])
     of_what = notebooks[0].notebook if len(notebooks) == 1 else plural(len(notebooks), "notebook")
-    without = len(notebooks) - len(asked)
+    without = len(notebooks) - len(used)
     silent = f", {without:,} of them without replies" if without and len(notebooks) > 1 else ""
     caption = printable(f"Cost of {of_what}{silent}{_offline(total.offline > 0)}").replace("\n", " ")
     text: str = table_output(caption, HEADS, rows)["text/plain"]
@@ -178,8 +178,8 @@ def session_table(ledger: Sequence[Entry], budget: Budget | None = None) -> Bund
 
 
 def session_bars(ledger: Sequence[Entry]) -> tuple[str, list[Bar]]:
-    """What a chart of a session shows: its title, and a bar for each cell of the notebook and for each run that stands
-    in none, in the order in which they were first asked."""
+    """The title and bars of a session's chart: one bar for each cell, and for each run that is in no cell, in the order
+    of their first calls."""
     title = "Cost per cell"
     if any(each.call.provider == "offline" for each in ledger):
         title += f" · {OFFLINE}: what Claude would have cost"
@@ -189,7 +189,7 @@ def session_bars(ledger: Sequence[Entry]) -> tuple[str, list[Bar]]:
     bars: dict[tuple[object, ...], list[Call]] = {}
     labels: dict[tuple[object, ...], str] = {}
     for each in sorted(ledger, key=lambda each: each.call.started):
-        what = _what(each, standing)
+        what = _call_note(each, standing)
         key = (each.turn.cell_id or each.turn.id, what, each.standing in ELSEWHERE and each.turn.execution_count)
         bars.setdefault(key, []).append(each.call)
         labels.setdefault(key, _label(each.turn, what))
@@ -202,8 +202,8 @@ def _label(turn: Turn, what: str) -> str:
     return f"{number} {what}".strip() or excerpt(turn) or "(no number)"
 
 
-def _what(entry: Entry, standing: Set[tuple[str | None, int | None, str]]) -> str:
-    """What a call was, where it does not just stand in its cell: in the words of the table."""
+def _call_note(entry: Entry, standing: Set[tuple[str | None, int | None, str]]) -> str:
+    """What a call was, if it is not simply a cell's reply: `(replayed)`, `(failed)` and the like; else empty."""
     if entry.call.replayed:
         return "(replayed)"
     if entry.standing == "mapped":
@@ -305,7 +305,8 @@ def _of_call(call: Call) -> Spending:
 def _of_map(run: Mapped) -> Spending:
     tokens = Tokens(run.input_tokens, run.cached_tokens, run.written_tokens, run.output_tokens, run.thinking_tokens)
     offline = run.calls if run.provider == "offline" else 0
-    # The record of a map has sums, not the calls that tiers of price go by: with cached tokens, nobody can say.
+    # The record of a map has only sums, and prices may depend on the size of each call: with cached tokens, the saving
+    # is unknown.
     saved = FREE if not run.cached_tokens and not run.written_tokens else Cost(None)
     return Spending(run.calls, tokens, Cost(run.amount, run.at_least), offline, saved=saved)
 

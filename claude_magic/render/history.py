@@ -1,4 +1,4 @@
-"""A conversation as a table, in full, or as wire JSON; and the table of a token count."""
+"""A conversation as a table, as full text, or as wire JSON; and the table of a token count."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .turn import answer_outputs, figures_of, marks
 
 FIGURES = ("model", "tokens in", "out", "cost")
 MAX_HISTORY_OUTPUTS = 40  # JupyterLab shows 50 outputs of a cell (RENDERING.md §1)
-# The same, but for the line breaks of indented JSON; and halves of characters, which cannot be printed at all.
+# Unprintable characters, and lone surrogates, which cannot be encoded: escaped in JSON.
 _UNSAFE_IN_JSON = re.compile(f"{_UNPRINTABLE.pattern}|[\ud800-\udfff]")
 
 
@@ -58,19 +58,19 @@ def history_json(chat: Conversation) -> str:
 
 
 def _prompt_in_full(turn: Turn, stale: Set[str], summarised: Set[str]) -> Bundle:
-    """What was asked, when, and what the reply came to."""
+    """A turn's heading, its prompt as a quote, and its figures."""
     head = " · ".join(
         part for part in (cell_number(turn), _when(turn), *_history_marks(turn, stale, summarised)) if part
     )
-    pieces = [block["text"] if block["type"] == "text" else _named(block) for block in turn.prompt]
+    pieces = [block["text"] if block["type"] == "text" else _block_label(block) for block in turn.prompt]
     quoted = "\n".join(f"> {line}".rstrip() for line in printable("\n\n".join(pieces)).splitlines())
     spent = " · ".join(figures_of(turn))
     shown = ["---", f"**{markdown.escape(head)}**", markdown.inert(quoted), markdown.escape(spent)]
     return {"text/markdown": "\n\n".join(shown), "text/plain": "\n\n".join([head, quoted, f"[{spent}]"])}
 
 
-def _named(block: Block) -> str:
-    """A block that is not text, in a few words."""
+def _block_label(block: Block) -> str:
+    """A short label for a block that is not text."""
     source = block.get("source")
     if isinstance(source, Mapping) and source.get("type") == "base64":
         size = len(str(source.get("data"))) * 3 // 4  # base64 makes four characters of three bytes

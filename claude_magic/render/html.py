@@ -1,4 +1,4 @@
-"""Claude's Markdown as sanitized HTML, with code in colours."""
+"""Inert Markdown → sanitized HTML, with syntax highlighting."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from markdown_it.utils import OptionsDict
 
 
-MAX_HIGHLIGHTED_CHARACTERS = 50_000  # what is longer is shown in one colour: lexers can be slow
+MAX_HIGHLIGHTED_CHARACTERS = 50_000  # longer code is not highlighted: lexers can be slow
 _TAGS = {
     *("a", "blockquote", "br", "code", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre", "s"),
     *("span", "strong", "sup", "table", "tbody", "td", "th", "thead", "tr", "ul"),
@@ -45,12 +45,12 @@ def _renderer() -> Any:
     from markdown_it.renderer import RendererHTML
 
     class Renderer(RendererHTML):
-        """Markdown-it's own, with code in colours, formulas as they are written, and no images."""
+        """Markdown-it's HTML renderer, with highlighted code, formulas as source text, and no images."""
 
         def fence(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
             token = tokens[at]
             language = (token.info.split() or [""])[0]
-            return f"<pre><code>{_coloured(token.content, language)}</code></pre>\n"
+            return f"<pre><code>{_highlighted(token.content, language)}</code></pre>\n"
 
         def math(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
             return f"<code>{html.escape(tokens[at].content)}</code>"
@@ -67,8 +67,8 @@ def _renderer() -> Any:
     return Renderer()
 
 
-def _coloured(code: str, language: str) -> str:
-    """Code as HTML, in spans where Pygments knows the language."""
+def _highlighted(code: str, language: str) -> str:
+    """Code as HTML, highlighted if Pygments knows the language."""
     from pygments import highlight
 
     lexer = _lexer(language) if language and len(code) <= MAX_HIGHLIGHTED_CHARACTERS else None

@@ -1,4 +1,4 @@
-"""A JSON reply to `--schema`, for reading: flat data as tables, the rest as JSON."""
+"""A JSON reply to `--schema` as Markdown: flat data as tables, the rest as JSON."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ MAX_COLUMNS = 12
 MAX_CELL_CHARACTERS = 200
 
 
-def asked_for(params: Mapping[str, Any]) -> bool:
-    """Whether a request asked for JSON."""
+def is_requested(params: Mapping[str, Any]) -> bool:
+    """Whether a request's parameters ask for JSON (`output_config.format`)."""
     config = params.get("output_config")
     return isinstance(config, Mapping) and isinstance(config.get("format"), Mapping)
 

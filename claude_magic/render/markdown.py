@@ -1,19 +1,18 @@
-"""Claude's Markdown → Markdown that shows the same and can run nothing.
+"""Claude's Markdown → inert Markdown, which looks the same and cannot run anything.
 
-A live JupyterLab cell does not sanitize `text/markdown`, so what Claude writes would run in the
-reader's page. Here the text is parsed by markdown-it and written anew in a small, plain subset of
-Markdown. Every character of its prose that could mean something is written as a character reference:
-prose cannot turn into structure, whichever parser reads it. Only this module's own constructs are left:
+A live JupyterLab cell does not sanitize `text/markdown`, so HTML or scripts in Claude's text would run in the reader's
+page. Here the text is parsed by markdown-it and written anew in a small, plain subset of Markdown. Every character of
+prose that has a meaning in Markdown is written as a character reference, so that prose cannot become structure in any
+parser. The only constructs left are this module's own:
 
-- raw HTML of ours has no attribute but `class="language-…"`: `<span>`, which keeps a dollar or a
-  backslash from MathJax, and `<code>`/`<pre>` for code that Markdown's own code could not carry; and a `title`
-  of plain characters on the `<sup>` of a reference;
-- links are inline and lead to http, https, mailto or `#fragment`;
-- images are links; diagrams that could reach out are shown as their source.
+- raw HTML without attributes but `class="language-…"`: `<span>`, which hides a dollar or a backslash from MathJax, and
+  `<code>`/`<pre>` for code that Markdown cannot hold; and a `title` of plain characters on the `<sup>` of a reference;
+- inline links to http, https, mailto or `#fragment`;
+- images become links; diagrams that could load something are shown as their source.
 
-JupyterLab 4.6 (rendermime/src/latex.ts) takes math out before its parser sees the text, by rules that
-know little of code: `formulas.jupyterlab_math` says what it will take, and a block from which it would take
-anything but our own math is written again, more defensively.
+JupyterLab 4.6 (rendermime/src/latex.ts) extracts math before its Markdown parser runs, by rules that know little of
+code. `formulas.jupyterlab_math` predicts what it extracts; a block from which it would take anything but this module's
+own math is written again, more defensively.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 MAX_EMPHASIS = 8
-# JupyterLab renders about 7 ms of Markdown a kilobyte: so much is redrawn when a reply grows (RENDERING.md §1).
+# The size of the part that is redrawn while a reply grows: JupyterLab takes about 7 ms a kilobyte (RENDERING.md §1).
 PART_CHARACTERS = 16_000
 MAX_DIAGRAM_CHARACTERS = 10_000
 
@@ -81,14 +80,14 @@ def code_blocks(text: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Part:
-    """A run of whole blocks: as Claude wrote it, and made inert."""
+    """A run of whole blocks: Claude's source, and the inert Markdown."""
 
     source: str
     markdown: str
 
 
 class Inert:
-    """`inert` for a text that grows: finished blocks are not done again.
+    """An incremental `inert` for a growing text: finished blocks are not rendered again.
 
     >>> Inert().render("a <b>")
     'a &lt;b>'
@@ -183,7 +182,7 @@ def _reference(character: str) -> str:
 
 
 def _active(match: re.Match[str]) -> str:
-    # A string of text that MathJax searches ends at an element: so the character gets one of its own.
+    # MathJax searches text only up to the next element: so the character gets an element of its own.
     if match.lastgroup == "mark":
         return _reference(match[0])
     return f"<span>{_reference(match[0])}</span>"
@@ -260,9 +259,9 @@ def _write(group: list[Node]) -> str:
 
 _LANGUAGE = re.compile(r"[A-Za-z0-9_+#.-]{1,32}(?!\S)")
 _MATH_IN_CODE = re.compile(r"\$|\\begin|\\end|\\\\[()\[\]]|@@")
-# Mermaid runs with securityLevel "strict" in JupyterLab, but its labels, shapes and themes can still load
-# things while a diagram is laid out in the page.
-_REACHING = re.compile(
+# Mermaid runs with securityLevel "strict" in JupyterLab, but labels, shapes and themes can still load resources while
+# a diagram is laid out.
+_LOADING = re.compile(
     r"%%\s*\{|^\s*---|\bclick\b|\bcallback\b|\bhref\b|\blinks?\b|://|\bimg\b|\bicon|<(?!br\s*/?>|-|=|\|)|url\s*\("
     r"|@|javascript|data:|\bstyle\b|classDef|linkStyle|&|#\w+;|\\u|C4|architecture|\bproperties\b|\$\$",
     re.IGNORECASE | re.MULTILINE,
@@ -271,7 +270,7 @@ _REACHING = re.compile(
 
 @dataclass
 class _Writer:
-    """Nodes → Markdown. `math` is what was written as math, in order."""
+    """A writer of nodes as inert Markdown; `math` collects the formulas that it wrote as math, in order."""
 
     html_code: bool
     math_as_text: bool
@@ -424,10 +423,10 @@ def _language_of(token: Token) -> str:
         return ""
     language = match[0]
     if language.lower() == "mermaid":
-        # One that is still being written would be drawn as an error.
+        # JupyterLab would draw an unfinished diagram as an error.
         closed = token.map is not None and token.map[1] - token.map[0] == token.content.count("\n") + 2
-        reaching = len(token.content) > MAX_DIAGRAM_CHARACTERS or _REACHING.search(token.content)
-        return "mermaid" if closed and not reaching else "text"
+        loading = len(token.content) > MAX_DIAGRAM_CHARACTERS or _LOADING.search(token.content)
+        return "mermaid" if closed and not loading else "text"
     return language
 
 

@@ -1,6 +1,6 @@
-"""Markdown → a tree of its blocks, by markdown-it: CommonMark with tables, strikethrough and formulas.
+"""Markdown → a tree of blocks, by markdown-it: CommonMark with tables, strikethrough and formulas.
 
-The tree is shallow and its parts are short for any text: what is nested too deeply or has too many marks becomes code.
+Depth and cost are bounded for any text: blocks nested too deeply and paragraphs with too many marks become code.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from markdown_it.token import Token
 
 MAX_MARKS = 1_500
-"""A paragraph with more marks than this is shown as it is written, as code: inline parsers are quadratic in them."""
+"""A paragraph with more marks is shown as its source, as code: inline parsers take quadratic time in them."""
 MAX_BLOCK_LEVEL = 24
-"""Lists count two, quotes one; what lies deeper is shown as it is written, as code."""
+"""A list counts two levels, a quote one; deeper blocks are shown as their source, as code."""
 
 
 @dataclass(frozen=True)
 class Node:
-    """A block with the blocks in it; its text is the children of its `inline` token."""
+    """A block and its child blocks; its text is the children of its `inline` token."""
 
     token: Token
     children: list[Node] = field(default_factory=list)
@@ -86,7 +86,7 @@ def grouped(nodes: list[Node]) -> list[list[Node]]:
 
 _MARKS = re.compile(r"[\[\]*_~`$\\<!&:@]")
 
-# What `inert` has written is shown the same when it goes through `inert` again.
+# The constructs that `inert` writes are parsed again here, so that `inert` twice is the same as once.
 _OWN_CHARACTER = re.compile(r"<span>&#(36|92);</span>")
 _OWN_CODE = re.compile(r"<code>([A-Za-z0-9 ]*&#\d{1,7};(?:[A-Za-z0-9 ]|&#\d{1,7};)*)</code>")
 _OWN_FENCE = re.compile(
@@ -94,7 +94,7 @@ _OWN_FENCE = re.compile(
 )
 
 
-# A reference to a source, as `markdown.reference` makes it.
+# A reference to a source, written by `markdown.reference`.
 OWN_REFERENCE = re.compile(r'<sup title="((?:[A-Za-z0-9 .,;()-]|&#\d{1,7};)*)">&#91;(\d{1,4})&#93;</sup>')
 
 
@@ -166,7 +166,7 @@ def _parse_inline(state: StateCore) -> None:
 
 @cache
 def parser() -> MarkdownIt:
-    from markdown_it import MarkdownIt  # not before there is a reply: `%load_ext` pays for nothing
+    from markdown_it import MarkdownIt  # imported with the first reply, to keep `%load_ext` fast
 
     parser = MarkdownIt("commonmark", {"html": False, "maxNesting": 2 * MAX_BLOCK_LEVEL})
     parser.enable(["table", "strikethrough"])
@@ -178,6 +178,6 @@ def parser() -> MarkdownIt:
     parser.block.ruler.after("fence", "own", _own_block, interrupts)
     parser.block.ruler.after("fence", "math", formulas.block_rule, interrupts)
     parser.core.ruler.at("inline", _parse_inline)
-    # A link that leads nowhere good is parsed as one all the same, so that its text can be kept.
+    # Links to forbidden addresses are parsed as links too, so that their text is kept.
     parser.validateLink = lambda url: True  # type: ignore[method-assign]
     return parser

@@ -1,7 +1,7 @@
-"""Calls of tools with their results, each as one title and one text: those on the API's servers, and the notebook's.
+"""Tool calls with their results as a title and a text: tools on the API's servers, and those of the notebook.
 
-Shapes: the SDK's `web_search_tool_result_block.py`, `web_fetch_block.py`, `*_code_execution_*_block.py`,
-`beta_mcp_tool_result_block.py`. The text may be a stranger's: callers escape it.
+The wire forms are those of the SDK's `web_search_tool_result_block.py`, `web_fetch_block.py`,
+`*_code_execution_*_block.py`, `beta_mcp_tool_result_block.py`. The text is untrusted: callers escape it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ MAX_TITLE_CHARACTERS = 100
 MAX_PAGE_CHARACTERS = 1_000
 CODE = "Code execution"
 _SEARCH, _PAGE = "Web search: ", "Web page: "
-OF_THE_WEB = (_SEARCH, _PAGE)  # how the titles begin where the text has addresses to go to
+WEB_TITLES = (_SEARCH, _PAGE)  # the starts of titles whose text has URLs to link
 NO_RESULT = "(no result came)"
 _RAN = ("code_execution", "bash_code_execution", "text_editor_code_execution")
 
@@ -34,13 +34,13 @@ def ran_code(content: Sequence[Block]) -> bool:
 
 
 def server_tool_call(call: Block | None, result: Block | None) -> tuple[str, str]:
-    """Title and text of a call with its result; either may be missing."""
+    """The title and text of a server tool's call and result; either block may be missing."""
     name = str((call or {}).get("name") or str((result or {}).get("type")).removesuffix("_tool_result"))
-    asked = _object(call.get("input") if call else None)
+    given = _object(call.get("input") if call else None)
     broken = str(call.get("partial_json") or "") if call else ""
     content = result.get("content") if result else None
-    tell = _SAID.get(name, _any_tool) if (call or {}).get("type") != "mcp_tool_use" else _mcp
-    title, text = tell({**(call or {}), "name": name, "input": asked}, content)
+    describe = _DESCRIPTIONS.get(name, _any_tool) if (call or {}).get("type") != "mcp_tool_use" else _mcp
+    title, text = describe({**(call or {}), "name": name, "input": given}, content)
     if failed := _error(content):
         text = f"{text}\nfailed: {failed}".strip()
     elif result is None:
@@ -60,7 +60,7 @@ def files(content: Sequence[Block]) -> Iterator[str]:
     yield from found
 
 
-def _searched(call: Block, content: Any) -> tuple[str, str]:
+def _search(call: Block, content: Any) -> tuple[str, str]:
     results = [each for each in content if isinstance(each, Mapping)] if isinstance(content, list) else []
     count = f" ({plural(len(results), 'result')})" if results else ""
     lines = []
@@ -88,34 +88,34 @@ def _fetch(call: Block, content: Any) -> tuple[str, str]:
 
 
 def _code(call: Block, content: Any) -> tuple[str, str]:
-    asked = call["input"]
-    code = asked.get("code") or asked.get("command") or ""
-    return CODE, f"{code}\n{_ran(content)}".strip("\n")
+    given = call["input"]
+    code = given.get("code") or given.get("command") or ""
+    return CODE, f"{code}\n{_program_output(content)}".strip("\n")
 
 
 def _editor(call: Block, content: Any) -> tuple[str, str]:
-    """A file that was written or looked at in the container."""
-    asked = call["input"]
-    done = {"create": "written", "str_replace": "changed", "view": "looked at"}.get(str(asked.get("command")), "used")
-    text = asked.get("file_text") or ""
-    if asked.get("old_str"):
-        old = [f"- {line}" for line in str(asked["old_str"]).splitlines()]
-        text = "\n".join([*old, *(f"+ {line}" for line in str(asked.get("new_str") or "").splitlines())])
+    """A file written, changed or viewed in the container."""
+    given = call["input"]
+    done = {"create": "written", "str_replace": "changed", "view": "looked at"}.get(str(given.get("command")), "used")
+    text = given.get("file_text") or ""
+    if given.get("old_str"):
+        old = [f"- {line}" for line in str(given["old_str"]).splitlines()]
+        text = "\n".join([*old, *(f"+ {line}" for line in str(given.get("new_str") or "").splitlines())])
     seen = content.get("content") if isinstance(content, Mapping) else None
-    return f"File {done}: {asked.get('path') or '…'}", str(text or (seen if isinstance(seen, str) else ""))
+    return f"File {done}: {given.get('path') or '…'}", str(text or (seen if isinstance(seen, str) else ""))
 
 
-def _ran(content: Any) -> str:
-    """What a program printed, and how it ended."""
+def _program_output(content: Any) -> str:
+    """A program's output and errors, and its exit code if not 0."""
     if not isinstance(content, Mapping):
         return ""
     parts = [("output", content.get("stdout")), ("errors", content.get("stderr"))]
     if content.get("encrypted_stdout"):
         parts.append(("output", "(encrypted: it came from the web search)"))
-    said = [f"── {name} ──\n{str(text).rstrip()}" for name, text in parts if str(text or "").strip()]
+    shown = [f"── {name} ──\n{str(text).rstrip()}" for name, text in parts if str(text or "").strip()]
     if content.get("return_code"):
-        said.append(f"── ended with code {content['return_code']} ──")
-    return "\n".join(said)
+        shown.append(f"── ended with code {content['return_code']} ──")
+    return "\n".join(shown)
 
 
 def _mcp(call: Block, content: Any) -> tuple[str, str]:
@@ -124,12 +124,12 @@ def _mcp(call: Block, content: Any) -> tuple[str, str]:
 
 
 def _any_tool(call: Block, content: Any) -> tuple[str, str]:
-    said = _ran(content) or _texts(content)
-    return f"Tool call: {call['name']}", f"{_arguments(call)}\n{said}".strip()
+    output = _program_output(content) or _texts(content)
+    return f"Tool call: {call['name']}", f"{_arguments(call)}\n{output}".strip()
 
 
-_SAID: Mapping[str, Callable[[Block, Any], tuple[str, str]]] = {
-    "web_search": _searched,
+_DESCRIPTIONS: Mapping[str, Callable[[Block, Any], tuple[str, str]]] = {
+    "web_search": _search,
     "web_fetch": _fetch,
     "code_execution": _code,
     "bash_code_execution": _code,
@@ -192,12 +192,12 @@ def result_text(result: Block) -> str:
 
 
 def notebook_tool_call(call: Block, result: Block | None) -> tuple[str, str]:
-    """Title and text of a call; of one that broke off, as much as came."""
-    asked = call.get("partial_json") or arguments_text(call.get("input"))
+    """The title and text of a notebook tool's call and result; of an incomplete call, its JSON so far."""
+    given = call.get("partial_json") or arguments_text(call.get("input"))
     title = f"Tool call: {call.get('name')}"
     if result is None:
-        return title, str(asked)
-    said = result_text(result)
+        return title, str(given)
+    text = result_text(result)
     failed = "failed: " if result.get("is_error") else ""
-    outcome = "not run" if said == NOT_RUN else f"{failed}{short_line(said, MAX_EXCERPT_CHARACTERS)}"
-    return f"{title} → {outcome}", f"{asked}\n\n→ {said}"
+    outcome = "not run" if text == NOT_RUN else f"{failed}{short_line(text, MAX_EXCERPT_CHARACTERS)}"
+    return f"{title} → {outcome}", f"{given}\n\n→ {text}"

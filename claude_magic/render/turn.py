@@ -1,4 +1,4 @@
-"""A turn at rest: the static outputs of its cell, and its text for a terminal.
+"""A turn's record: the static outputs of its cell, and its text for a terminal.
 
 A new kind of block is a function here and a row in `_FOLDS`.
 """
@@ -74,7 +74,7 @@ def footer(turn: Turn) -> str:
 
 
 def figures_of(turn: Turn) -> list[str]:
-    """Model, tokens, cost and time, as short texts."""
+    """Model, tokens, cost, time, notes and attachments of a turn, as short texts."""
     tokens = pricing.tokens(turn.calls)
     cache = [f"{count:,} {word}" for count, word in ((tokens.cached, "cached"), (tokens.written, "written")) if count]
     of_input = f" ({', '.join(cache)})" if cache else ""
@@ -89,7 +89,7 @@ def figures_of(turn: Turn) -> list[str]:
         _cost(turn),
         f"{sum(call.seconds for call in turn.calls):.1f} s{first}",
         *[printable(note) for note in turn.notes if note != "0 earlier turns"],
-        *_went_along(turn),
+        *_attached_figures(turn),
     ]
 
 
@@ -98,7 +98,7 @@ def _cost(turn: Turn) -> str:
     return f"replayed, {now} now, {pricing.recorded_cost(turn)} when recorded" if turn.replayed else now
 
 
-def _went_along(turn: Turn) -> list[str]:
+def _attached_figures(turn: Turn) -> list[str]:
     images = sum(block.get("type") == "image" for block in turn.prompt)
     counted = [plural(images, "image")] if images and not turn.attached else []
     named = printable(attached_line(turn.attached))
@@ -126,12 +126,12 @@ def marks(turn: Turn) -> list[str]:
 def answer_outputs(turn: Turn, inert: markdown.Inert | None = None) -> list[Bundle]:
     """The reply's text as inert Markdown and as plain text: one output, or several for a long one.
 
-    `inert` is what has drawn the reply so far: what it has settled is not done again.
+    `inert` is the renderer of the reply so far: finished blocks are not rendered again.
     """
     cited = whole_text(text_with_references(turn.reply))
     if not cited.strip():
         return []
-    if json_reply.asked_for(turn.params) and (data := whole_text(structured_output.json_text(turn))).strip():
+    if json_reply.is_requested(turn.params) and (data := whole_text(structured_output.json_text(turn))).strip():
         return [_data(cited.removesuffix(data).strip(), data)]
     bundles = [
         {"text/markdown": part.markdown, "text/plain": printable(markdown.unmarked(part.source).strip("\n"))}
@@ -187,11 +187,11 @@ def reply_text(turn: Turn) -> str:
 
 
 class ReplyText(str):
-    """A reply as a `str`, with what else there is to know of it.
+    """A reply's text as a `str`, with the rest of the reply as attributes.
 
-    `thinking` and `code` are text (`code`: the Python blocks, one after the other); `usage` is the
-    API's, in tokens; `cost` is in USD, `None` if no price is known; `blocks` are the content blocks.
-    `citations` are the API's, by the numbers of the references: `citations[0]` is [1].
+    `thinking` and `code` are text (`code`: the Python blocks, joined); `usage` is the last call's, in tokens, as the
+    API gave it; `cost` is in USD, None if no price is known; `blocks` are the content blocks. `citations` are the API's
+    in the order of the references: `citations[0]` is [1].
     """
 
     thinking: str
@@ -224,7 +224,7 @@ def folds_of(turn: Turn) -> list[tuple[str, str]]:
         if block["type"] in tool_calls.CALLS:
             found.append(tool_calls.server_tool_call(block, results.pop(block.get("id"), None)))
         elif tool_calls.is_result(block):
-            if results.pop(block.get("tool_use_id"), None) is block:  # its call stands in an earlier turn
+            if results.pop(block.get("tool_use_id"), None) is block:  # its call is in an earlier turn
                 found.append(tool_calls.server_tool_call(None, block))
         elif block["type"] == "tool_use":
             found.append(tool_calls.notebook_tool_call(block, turn.results.get(block.get("id", ""))))
@@ -267,19 +267,19 @@ def _json(value: Any) -> str:
 
 
 def fold(title: str, body: str) -> str:
-    """What is folded away, as inert HTML; what code printed is open to be seen."""
+    """A fold (`<details>`) as inert HTML; that of code execution is open."""
     shown = printable(body)
     thinking = title == THINKING
     if not thinking and len(shown) > MAX_FOLD_CHARACTERS:
         shown = f"{shown[:MAX_FOLD_CHARACTERS]}\n{shortened_note(MAX_FOLD_CHARACTERS, len(body))}"
     style = _PROSE_STYLE if thinking else _CODE_STYLE
     summary = html.escape(printable(title))
-    body = _linked(html.escape(shown)) if title.startswith(tool_calls.OF_THE_WEB) else html.escape(shown)
+    body = _linked(html.escape(shown)) if title.startswith(tool_calls.WEB_TITLES) else html.escape(shown)
     opened = " open" if title == tool_calls.CODE else ""
     return f'<details{opened}><summary>{summary}</summary><div style="{style}">{body}</div></details>'
 
 
-# Of an address in escaped text, only what can be nothing else.
+# Matches a URL in escaped text, as far as its characters cannot be anything else.
 _ADDRESS = re.compile(
     r"(?<![\w/])https?://[A-Za-z0-9][A-Za-z0-9.-]*(?::\d{1,5})?(?:/(?:[\w\-.~/?#%=+:@!,*]|&amp;)*)?", re.ASCII
 )

@@ -174,7 +174,7 @@ def _parameters(function: Callable[..., Any], name: str) -> list[inspect.Paramet
     else:
         if any(each.kind is inspect.Parameter.VAR_POSITIONAL for each in found):
             raise UsageError(
-                f"--tools {name}: Claude gives arguments by name, and it takes any number (*args).",
+                f"--tools {name}: it takes *args, but Claude gives arguments by name.",
                 advice=f"Write a function around it with a list as its parameter. {_ADVICE}",
             )
         return [_typed(each, name) for each in found if each.kind is not inspect.Parameter.VAR_KEYWORD]
@@ -249,7 +249,7 @@ def _schema(model: Any, name: str) -> dict[str, Any]:
 
 def _not_json(name: str, failure: str) -> UsageError:
     return UsageError(
-        f"--tools {name}: one of its parameters is nothing that JSON can hold ({failure}).",
+        f"--tools {name}: one of its parameters has a type that JSON cannot hold ({failure}).",
         advice=f"Claude gives text, numbers, lists and objects. {_ADVICE}",
     )
 

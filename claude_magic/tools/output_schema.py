@@ -112,7 +112,7 @@ def _take_object(schema: Mapping[str, Any], left: Schema, made: Schema, where: s
     properties = _mapping(left.pop("properties", None))
     if not properties and (schema.get("additionalProperties", True) is not False or "patternProperties" in left):
         raise UsageError(
-            f"--schema: {where} has keys of its own choice, and the API takes only keys that are named.",
+            f"--schema: {where} allows any keys, and the API takes only keys that are named.",
             advice="Name them, or ask for a list of objects with a key and a value.",
         )
     made["properties"] = {key: _transformed(inner, f"{where}.{key}") for key, inner in properties.items()}

@@ -76,7 +76,7 @@ def test_a_range_that_is_open_leaves_our_own_cells_out(notebook: Kernel, shared:
     ("wanted", "told"),
     [
         ("900", r"There is no cell [900]: a cell's number is the one in its In [ ]"),
-        ("1", "There is no cell [1] but %%claude cells"),
+        ("1", "There is no cell [1] to send: %%claude cells"),
         ("900-", "There is no cell from [900] on"),
         ("x", "--cells wants numbers of cells, such as 3-7 or 3,5,8-"),
         ("7-3", "--cells wants numbers of cells from 1 on, the lower first"),

@@ -92,7 +92,7 @@ def test_renaming_the_notebook_while_it_runs_is_survived(page: Page) -> None:
     page.path = moved
     page.run("two", "%%claude\nsecond")
     page.save()
-    assert "no turns that are not here" in page.run("resume", "%claude_resume").text
+    assert "no turns beyond those here" in page.run("resume", "%claude_resume").text
     assert texts(page.requests()[-1])[::2] == ["first", "second"]
     assert "session.path" and page.kernel.evaluate(
         "str(__import__('claude_magic').magics.kernel_of(get_ipython()).session.path)"

@@ -215,7 +215,7 @@ def größe(x: int) -> None: ...
         ("number", r"of type int, and cannot be called"),
         ("annotated", r"parameter x has no annotation"),
         ("any_number", r"\*args"),
-        ("of_a_frame", r"nothing that JSON can hold.*Thread"),
+        ("of_a_frame", r"a type that JSON cannot hold.*Thread"),
         ("größe", r"no such name"),
         ("f,f", r"two tools of the name f"),
         ("f.nope", r"has no attribute 'nope'"),

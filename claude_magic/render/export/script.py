@@ -1,6 +1,6 @@
-"""Conversations as a Python script that makes the same calls with Anthropic's SDK, plain enough to learn from.
+"""Conversations → a Python script that makes the same calls with Anthropic's SDK, plain enough to learn from.
 
-Text of a conversation appears in it only as Python literals and as comments on one line.
+The text of a conversation appears in it only in Python literals and one-line comments.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .assets import Exported, bytes_of, is_base64, path_of, turn_label
 from .script_literals import Expression, escaped, literal
 
 LONGEST_INLINE_SYSTEM_CHARACTERS = 70
-# What `client.messages.stream` takes by name (SDK 2.12, resources/messages/messages.py), in a reader's order.
+# The parameters of `client.messages.stream` (SDK 2.12, resources/messages/messages.py), in the order of the script.
 _SETTINGS = (
     *("model", "max_tokens", "system", "thinking", "output_config", "stop_sequences", "cache_control"),
     *("tools", "tool_choice", "metadata", "service_tier", "inference_geo", "container", "speed"),
@@ -98,8 +98,8 @@ def _names(chats: Iterable[str]) -> dict[str, str]:
 
 
 @dataclass
-class _Said:
-    """What the next turn must know of all messages before it."""
+class _Before:
+    """What the next turn needs from the messages before it: ids of tool calls, and betas."""
 
     calls: set[str] = field(default_factory=set)
     betas: set[str] = field(default_factory=set)
@@ -115,13 +115,13 @@ def _chat(
 ) -> Iterator[str]:
     heading = f"# Chat {printable_line(name)}\n" if variable != "messages" else ""
     yield f"{heading}{variable} = []"
-    said = _Said()
+    before = _Before()
     for number, turn in enumerate(chat, 1):
-        yield f"# {printable_line(_about(turn, number))}\n{_ask(turn, said, variable, systems, stem, files)}"
+        yield f"# {printable_line(_about(turn, number))}\n{_ask(turn, before, variable, systems, stem, files)}"
         if turn.params.get("compaction"):
-            said = _Said()
+            before = _Before()
         if not turn.once:
-            said.add(turn.messages)
+            before.add(turn.messages)
 
 
 def _about(turn: Turn, number: int) -> str:
@@ -132,13 +132,13 @@ def _about(turn: Turn, number: int) -> str:
 
 def _ask(
     turn: Turn,
-    before: _Said,
+    before: _Before,
     variable: str,
     systems: Mapping[str, str],
     stem: str,
     files: dict[str, bytes],
 ) -> str:
-    """The source that makes a turn after what was said `before` it."""
+    """The source of the call that makes a turn, given the messages `before` it."""
 
     def file(source: Mapping[str, Any]) -> Expression | None:
         raw = bytes_of(source)
@@ -149,9 +149,9 @@ def _ask(
         return Expression(f"data_of({literal(path, breaking=False)})")
 
     if turn.results:
-        said = distinct(build.without_thinking(build.messages_to_send(turn)), before.calls)
+        sent = distinct(build.without_thinking(build.messages_to_send(turn)), before.calls)
         return (
-            f"# Its tools ran in the notebook: this is what was said.\n{variable} += {literal(_replaced(said, file))}"
+            f"# Its tools ran in the notebook: this is what was said.\n{variable} += {literal(_replaced(sent, file))}"
         )
     params = {"model": turn.calls[-1].model, "max_tokens": DEFAULT_MAX_TOKENS, **turn.params}
     if isinstance(params.get("system"), str) and params["system"] in systems:
@@ -192,14 +192,14 @@ def _call(function: str, patterns: Iterable[str], arguments: Iterable[tuple[str,
 
 
 def _replaced(value: Any, source: Callable[[Mapping[str, Any]], Expression | None]) -> Any:
-    """The value with the base64 in it replaced, where `source` has something to stand for it."""
+    """The value with its base64 data replaced by what `source` returns for it, if anything."""
     if isinstance(value, list | tuple):
         return [_replaced(item, source) for item in value]
     if not isinstance(value, Mapping):
         return value
-    stands = source(value) if is_base64(value) else None
-    if stands is not None:
-        return {**value, "data": stands}
+    data = source(value) if is_base64(value) else None
+    if data is not None:
+        return {**value, "data": data}
     return {name: _replaced(item, source) for name, item in value.items()}
 
 

@@ -1,6 +1,6 @@
-"""The columns of a comparison: several replies side by side while they grow and at rest; in a terminal, in turn.
+"""The columns of a comparison: several replies side by side, live and as a record; in a terminal one after the other.
 
-At rest it is static HTML with literal styles: it reads the same where a notebook is not trusted (RENDERING.md §3).
+The record is static HTML with inline styles, so that it looks the same in an untrusted notebook (RENDERING.md §3).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ..turn import answer_outputs, figures_of, fold, folds_of, image_outputs, ma
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-CHARACTERS_PER_SECOND = 25_000  # as in `live.py`: what a browser can follow
+CHARACTERS_PER_SECOND = 25_000  # as in `live.py`: the rate that a browser keeps up with
 GOES_ON = "goes on in the conversation"
 # `tex2jax_ignore`: JupyterLab takes two dollar signs in HTML for a formula (RENDERING.md §3).
 _BOX = (
@@ -41,7 +41,7 @@ _REPLY = "overflow-x: auto"
 
 
 class Column:
-    """One model's reply, as a view of it. It ends its reply at the next sign of life, once all are stopped."""
+    """The view of one model's reply. Once all replies are stopped, its next event or pause raises an interrupt."""
 
     def __init__(self, model: str, changed: threading.Event, stopped: threading.Event) -> None:
         self.model = model
@@ -50,7 +50,7 @@ class Column:
         self._accumulator: Accumulator | None = None
         self._state = "waiting …"
         self._began = time.monotonic()
-        self._seconds: int | None = None  # where it is done: how long it took
+        self._seconds: int | None = None  # how long the reply took, once it is done
 
     def begin(self, content: Sequence[Block], *, label: str) -> None:
         """Nothing to do: the columns begin together."""
@@ -96,7 +96,7 @@ class Column:
 
 
 class Columns:
-    """The replies of several models in one output of the running cell, which the cell's own thread draws."""
+    """The replies of several models in one output of the running cell; the cell's own thread draws it."""
 
     REFRESH_SECONDS = 0.1
 
@@ -154,7 +154,7 @@ class Columns:
 
 
 class TerminalColumns(Columns):
-    """One after the other, as text, when all are there."""
+    """A comparison in a terminal: the replies as text, one after the other, when all have ended."""
 
     def begin(self, models: Sequence[str], content: Sequence[Block], *, label: str) -> None:
         """Print which models are asked."""
@@ -188,12 +188,12 @@ def at_rest(results: Mapping[str, Turn | str], chosen: Turn | None) -> tuple[Bun
 
 
 def _growing(states: Sequence[tuple[str, str, str]], label: str) -> Bundle:
-    said = f" · {label}" if label else ""
+    suffix = f" · {label}" if label else ""
     columns = "".join(
-        _boxed(model, f"<em>{html.escape(state + said)}</em>", f'<div style="{_PROSE}">{_escaped(text)}</div>')
+        _boxed(model, f"<em>{html.escape(state + suffix)}</em>", f'<div style="{_PROSE}">{_escaped(text)}</div>')
         for model, state, text in states
     )
-    plain = "\n\n".join(f"{printable(model)}: {state}{said}" for model, state, _ in states)
+    plain = "\n\n".join(f"{printable(model)}: {state}{suffix}" for model, state, _ in states)
     return {"text/html": f"{_BOX}{columns}</div>", "text/plain": plain}
 
 

@@ -1,7 +1,7 @@
-"""Views of a growing reply: outputs in a notebook, text in a terminal.
+"""Live views of a streaming reply: outputs in a notebook, text in a terminal.
 
-In a notebook a ticker thread draws, at a rate that keeps the traffic linear in the reply's length and
-the browser able to follow (RENDERING.md §1); the thread that reads the events draws nothing.
+In a notebook a ticker thread draws, at a rate that keeps the traffic linear in the reply's length and that the browser
+keeps up with (RENDERING.md §1); the thread that reads the events draws nothing.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ if TYPE_CHECKING:
 REFRESH_SECONDS = 0.1
 SLOWEST_REFRESH_SECONDS = 1.0
 CHARACTERS_PER_SECOND = 25_000
-GROWTH = 30  # what is drawn again has grown by a 30th: so a slow reply is not sent over and over
+GROWTH = 30  # redraw after growth by 1/30, so that a slow reply is not sent over and over
 
 
 class View(Protocol):
-    """What watches a reply from its question to its record."""
+    """A view of a reply, from its question to its record."""
 
     def begin(self, content: Sequence[Block], *, label: str) -> None:
         """Begin, before a question is sent; `label` names who answers if it is not Claude."""
@@ -72,7 +72,7 @@ class View(Protocol):
 
 
 class ApprovingView(View, Protocol):
-    """A view that can also ask."""
+    """A view that can also ask the reader for approval."""
 
     def approve(self, name: str, given: Mapping[str, Any]) -> bool | None:
         """Ask the reader whether a tool may run with these arguments; None if nobody can be asked."""
@@ -88,7 +88,7 @@ def view_for(shell: InteractiveShell, *, panel: bool) -> ApprovingView:
 
 
 class Unseen:
-    """A view of a request that has no reply to show."""
+    """A view that shows nothing, for a request without a reply to show."""
 
     def begin(self, content: Sequence[Block], *, label: str) -> None:
         """Nothing is shown."""
@@ -128,16 +128,16 @@ class NotebookView:
         self._phase = ""
         self._tools: list[tuple[Block, Block | None]] = []
         self._asking = ""  # the tool that waits for approval
-        self._said: object = None
-        self._thought = ""
+        self._shown_state: object = None
+        self._shown_thinking = ""
 
     def begin(self, content: Sequence[Block], *, label: str) -> None:
-        """Show the header, and the images that go along."""
+        """Show the header and the attached images, and start the ticker."""
         self._label = label
         if self._wants_panel:
             self._panel = Panel([block for block in content if is_shown(block)], self._stop)
             self._header.show(self._panel.bundle)
-        self._say()
+        self._show_state()
         for image in image_outputs(content):
             _Output(self._shell).show(image)
         context = contextvars.copy_context()
@@ -218,7 +218,7 @@ class NotebookView:
             self._wake.clear()
 
     def _refresh(self) -> None:
-        """Show what has come since the last time, if it is time to."""
+        """Show the state, and what has arrived since the last refresh if one is due."""
         accumulator, text, thinking = self._accumulator, "", ""
         tools: list[tuple[Block, Block | None]] = []
         if accumulator is not None:
@@ -231,18 +231,18 @@ class NotebookView:
             if tools != self._tools:
                 self._tools = tools
                 if self._panel is not None:
-                    self._panel.tell("".join(fold(*tool_calls.notebook_tool_call(*each)) for each in tools))
-            self._say()
+                    self._panel.show_calls("".join(fold(*tool_calls.notebook_tool_call(*each)) for each in tools))
+            self._show_state()
             if not self._pace.is_due(len(text) + len(thinking)):
                 return
             parts = self._inert.parts(text) if text else []
             self._draw([{"text/markdown": part.markdown} for part in parts])
             redrawn = len(parts[-1].markdown) if parts else 0
-            if self._panel is not None and thinking != self._thought:
-                self._thought = thinking
-                self._panel.think(printable(thinking))
+            if self._panel is not None and thinking != self._shown_thinking:
+                self._shown_thinking = thinking
+                self._panel.show_thinking(printable(thinking))
                 redrawn += len(thinking)
-            self._pace.drew(len(text) + len(thinking), redrawn)
+            self._pace.note(len(text) + len(thinking), redrawn)
 
     def _draw(self, bundles: list[Bundle]) -> None:
         """Show the answer's parts; only those that changed are sent."""
@@ -252,19 +252,19 @@ class NotebookView:
         for output, bundle in zip(self._answer, [*bundles, *nothing], strict=True):
             output.show(bundle)
 
-    def _say(self) -> None:
-        """Say what is happening now; how much it is by now, once a second."""
+    def _show_state(self) -> None:
+        """Show the state of the reply; the panel's figures are updated once a second."""
         state = self._state()
         seconds = int(time.monotonic() - self._began)
         if self._panel is None:
-            if (said := (state, self._tools)) != self._said:
+            if (now := (state, self._tools)) != self._shown_state:
                 folded = "".join(fold(*tool_calls.notebook_tool_call(*each)) for each in self._tools)
                 self._header.show({"text/html": f"<em>{html.escape(state)}</em>{folded}", "text/plain": state})
-            self._said = said
-        elif (now := (state, seconds, clicks_arrive(self._shell))) != self._said:
-            figures = " · ".join([f"{seconds} s", *_so_far(self._accumulator, self._label)])
-            self._panel.say(f"{state} · {figures}", stoppable=now[2])
-            self._said = now
+            self._shown_state = now
+        elif (latest := (state, seconds, clicks_arrive(self._shell))) != self._shown_state:
+            figures = " · ".join([f"{seconds} s", *_figures_so_far(self._accumulator, self._label)])
+            self._panel.say(f"{state} · {figures}", stoppable=latest[2])
+            self._shown_state = latest
 
     def _state(self) -> str:
         wait, label = self._wait, f" · {self._label}" if self._label else ""
@@ -288,7 +288,7 @@ class NotebookView:
 
 
 class _Pace:
-    """When what has come may be drawn: by the time that the last drawing gave the browser to do, and by growth."""
+    """The schedule of refreshes: by the browser's time for the last one, and by the growth since."""
 
     def __init__(self) -> None:
         self._at = float("-inf")
@@ -304,13 +304,13 @@ class _Pace:
             return False
         return abs(length - self._length) * GROWTH >= self._redrawn or waited >= SLOWEST_REFRESH_SECONDS
 
-    def drew(self, length: int, redrawn: int) -> None:
-        """So many characters have come by now, and so many were drawn again."""
+    def note(self, length: int, redrawn: int) -> None:
+        """Note a refresh: `length` characters have arrived in all, `redrawn` of them were drawn again."""
         self._at, self._length, self._redrawn = time.monotonic(), length, redrawn
 
 
-def _so_far(accumulator: Accumulator | None, label: str) -> list[str]:
-    """Tokens and dollars so far: those in are the API's figures, those out are estimated by length."""
+def _figures_so_far(accumulator: Accumulator | None, label: str) -> list[str]:
+    """Tokens and cost so far: input tokens are the API's figures, output tokens are estimated by length."""
     if accumulator is None or not accumulator.usage or label == REPLAYED:
         return []
     written = len(accumulator.text) + len(accumulator.thinking)
@@ -325,10 +325,10 @@ def _so_far(accumulator: Accumulator | None, label: str) -> list[str]:
 
 
 class _Output:
-    """One output of the running cell: shown once, then replaced where it changes."""
+    """One output of the running cell: shown once, then replaced when it changes."""
 
     def __init__(self, shell: InteractiveShell) -> None:
-        self._publisher = shell.display_pub  # a tool that runs meanwhile has what it shows captured
+        self._publisher = shell.display_pub  # kept, since a running tool's capture replaces the shell's own
         self._id = uuid.uuid4().hex
         self._shown: object = None
 
@@ -340,7 +340,7 @@ class _Output:
 
 
 class TerminalView:
-    """Plain text as it comes, and a footer."""
+    """A view in a terminal: plain text as it arrives, and a footer."""
 
     def __init__(self) -> None:
         self._written = 0
@@ -412,7 +412,7 @@ def by_input(name: str, given: Mapping[str, Any]) -> bool | None:
         return input(f"May {printable(name)} run? [y/N] ").strip().lower() in ("y", "yes")
     except (EOFError, NotImplementedError):
         return None
-    except Exception as error:  # ipykernel has a class of its own for this
+    except Exception as error:  # ipykernel raises its own StdinNotImplementedError
         if type(error).__name__ != "StdinNotImplementedError":
             raise
         return None

@@ -1,6 +1,6 @@
-"""The panel above a growing reply in a browser: its state, Stop, and thinking as it arrives.
+"""The widget panel above a streaming reply: its state, a Stop button, thinking and tool calls as they arrive.
 
-Core ipywidgets, no JavaScript of ours. The panel is gone when the reply is done: `close` leaves no
+Core ipywidgets only, without own JavaScript. The panel is removed when the reply is done: `close` leaves no widget
 model behind.
 """
 
@@ -31,7 +31,7 @@ def clicks_arrive(shell: InteractiveShell) -> bool:
 
 
 class Panel:
-    """The widgets, and what they say. `stop` is called from another thread than the cell's."""
+    """The widgets of the panel. A click on Stop calls `stop` in another thread than the cell's."""
 
     def __init__(self, images: Iterable[Block], stop: Callable[[], None]) -> None:
         import ipywidgets as widgets
@@ -40,7 +40,7 @@ class Panel:
         self._stop.layout.width = "auto"
         self._stop.layout.display = "none"
         self._stop.on_click(lambda _button: stop())
-        _hear_at_once(self._stop)
+        _route_clicks_to_subshell(self._stop)
         self._state = widgets.HTML()
         thumbnails = [widgets.Image(**_thumbnail(block)) for block in images]
         self._thinking = widgets.HTML()
@@ -73,20 +73,23 @@ class Panel:
         if value != self._state.value:
             self._state.value = value
 
-    def think(self, text: str) -> None:
-        """Show the thinking so far, in a fold that stays as its reader left it."""
+    def show_thinking(self, text: str) -> None:
+        """Show the thinking so far, in a fold that stays open or closed as the reader left it."""
         if not text:
             return
         style = "white-space: pre-wrap; overflow-wrap: anywhere; max-height: 20em; overflow-y: auto; line-height: 1.5"
         self._thinking.value = f'<div class="tex2jax_ignore mathjax_ignore" style="{style}">{html.escape(text)}</div>'
         self._fold.layout.display = None
 
-    def tell(self, calls: str) -> None:
-        """Show the calls of tools so far, as HTML that is inert."""
+    def show_calls(self, calls: str) -> None:
+        """Show the tool calls so far, given as inert HTML."""
         self._tools.value = calls
 
     def ask(self, question: str, details: str) -> bool:
-        """Wait for a click. `details` are shown as they are. An Interrupt ends the waiting."""
+        """Ask a question with buttons and wait for a click; `details` are shown below it, escaped.
+
+        An Interrupt raises `KeyboardInterrupt`.
+        """
         import ipywidgets as widgets
 
         answered, answers = threading.Event(), list[bool]()
@@ -98,7 +101,7 @@ class Panel:
 
             made = widgets.Button(description=label, button_style=style)
             made.on_click(clicked)
-            _hear_at_once(made)
+            _route_clicks_to_subshell(made)
             return made
 
         style = "white-space: pre-wrap; overflow-wrap: anywhere; max-height: 20em; overflow-y: auto; line-height: 1.4"
@@ -108,7 +111,7 @@ class Panel:
         )
         self._buttons.children = (button("Run", "primary", True), button("Refuse", "", False))
         try:
-            while not answered.wait(WAIT_SECONDS):  # on Windows, only a wait that ends lets an Interrupt through
+            while not answered.wait(WAIT_SECONDS):  # on Windows an Interrupt arrives only between waits
                 pass
         finally:
             self._question.value = ""
@@ -124,11 +127,11 @@ class Panel:
             widget.close()
 
 
-def _hear_at_once(button: Any) -> None:
-    """Let the button's clicks go to the subshell that the frontend sends them to.
+def _route_clicks_to_subshell(button: Any) -> None:
+    """Send a button's clicks to the subshell that the frontend names.
 
-    ipykernel 7.4 sends a comm's messages to the shell that published last on it: the one that is
-    busy with the cell (RENDERING.md §7). Versions without this hook never look it up.
+    ipykernel 7.4 sends a comm's messages to the shell that published on it last, which is busy with the cell
+    (RENDERING.md §7). Versions without this hook ignore the attribute.
     """
     button.comm._reply_subshell_for = lambda _data, default: default
 
