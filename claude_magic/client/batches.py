@@ -150,4 +150,4 @@ def _batch(answer: Any) -> dict[str, Any]:
     """The answer, checked to be a batch. Raises `StreamError` if it is not."""
     if isinstance(answer, dict) and isinstance(answer.get("id"), str) and "processing_status" in answer:
         return answer
-    raise errors.StreamError("The answer is no batch.")
+    raise errors.StreamError("The API's answer is not a batch.")

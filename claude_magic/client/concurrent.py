@@ -79,7 +79,7 @@ class ConcurrentClient:
                     accumulator.add(event)
         except TimeoutError:
             broken = errors.StreamError(
-                f"The reply stalled: nothing of it came for {silence:.0f} s.", request_id=ids[0]
+                f"The reply stalled: nothing of it arrived for {silence:.0f} s.", request_id=ids[0]
             )
         except asyncio.CancelledError:  # what was received is kept: it is paid for
             broken = errors.ReplyInterrupted("interrupted")

@@ -150,11 +150,11 @@ def fetch(url: str, max_bytes: int) -> Fetched:
         ):
             return _body(response, url, max_bytes)
     except httpx2.TooManyRedirects:
-        problem = f"leads on more than {MAX_REDIRECTS} times"
+        problem = f"redirects more than {MAX_REDIRECTS} times"
     except httpx2.TimeoutException:
         problem = f"did not answer within {SILENCE_SECONDS:.0f} s"
     except (httpx2.InvalidURL, httpx2.UnsupportedProtocol):
-        problem = "is, or leads to, no http or https address"
+        problem = "is no http or https address, or redirects to one that is not"
     except httpx2.HTTPError:  # its message may hold the URL, with a secret in it
         problem = "cannot be reached"
     raise errors.UsageError(f"{shown_address(url)} {problem}.", advice=NOTHING_SENT)

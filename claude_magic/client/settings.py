@@ -64,14 +64,16 @@ def _check(name: str, value: str, secrets: tuple[str, ...]) -> None:
     if not _NAME.fullmatch(name):
         raise errors.UsageError("A header's name is made of letters, digits and dashes.", advice=advice)
     if name.lower() in _OF_THE_CONNECTION:
-        raise errors.UsageError(f"The header {name} is the connection's own.", advice=advice)
+        raise errors.UsageError(f"The header {name} is set by the connection itself.", advice=advice)
     if name.lower() in _CREDENTIALS or redact(value, secrets) != value or redact(name, secrets) != name:
         raise errors.UsageError(
             "A header in ClaudeMagic.headers holds a credential, which the notebook would keep.",
             advice="Put it into ANTHROPIC_CUSTOM_HEADERS, in the environment, before Jupyter starts.",
         )
     if not value.isascii() or not value.isprintable():
-        raise errors.UsageError(f"The header {name} holds a line break, or a sign that no header has.", advice=advice)
+        raise errors.UsageError(
+            f"The header {name} holds a line break, or a character that no header has.", advice=advice
+        )
 
 
 # The name of an environment variable. Any other text may be the token itself, and is not shown.
@@ -116,8 +118,8 @@ def _with_token(server: Mapping[str, Any], named: Mapping[str, str], kept: Mappi
         token = os.environ.get(named[host], "").strip()
         if not token:
             raise errors.CredentialsError(
-                f"There is no {named[host]} in the environment, where ClaudeMagic.mcp_tokens says that the token for "
-                f"{host} is.",
+                f"The environment variable {named[host]} is not set; ClaudeMagic.mcp_tokens names it for the token of "
+                f"{host}.",
                 advice=f"Set it before Jupyter starts, or run %claude_key {host}, which asks with hidden input.",
             )
     return {**server, "authorization_token": token} if token else server

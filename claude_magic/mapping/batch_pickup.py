@@ -92,8 +92,8 @@ class Pickup:
             if not pending and time.monotonic() >= until:
                 self._results.close_part(part)
                 return None
-            of = f": {pending[0]} may be it, which is seen when it has ended" if pending else ""
-            self._progress.say(f"looking for a batch that may have been submitted before a break-off{of}")
+            of = f": {pending[0]} may be it; its results tell when it has ended" if pending else ""
+            self._progress.say(f"looking for a batch that an interrupted submission may have left{of}")
             self.wait(POLL_SECONDS if pending else min(POLL_SECONDS, 1.0), interrupts)
 
     def collect(self, part: Part, number: str, interrupts: Noticed) -> Collected:

@@ -250,7 +250,7 @@ def _all_of(iterator: Iterator[Any], kind: str) -> list[Any]:
         else:
             return items
     except Exception as error:
-        why = f"Item {len(items) + 1:,} of the {kind} cannot be had: {one_line(error)}."
+        why = f"Item {len(items) + 1:,} of the {kind} cannot be read: {one_line(error)}."
     else:
         why = f"There are more than {MAX_ROWS:,} items: no end is in sight."
     raise UsageError(why, advice="Nothing was sent.")

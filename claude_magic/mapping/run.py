@@ -296,7 +296,9 @@ def _run_batches(run: Run, results: Results) -> tuple[ClaudeError | None, list[s
     missing = [key for key in missing if key not in job.answers]
     under_way = {} if job.fresh else results.under_way(missing)
     new = [key for key in missing if key not in under_way]
-    run.context.tell(job.expected(new, batch=True).line() if new or not missing else "All is in batches under way.")
+    run.context.tell(
+        job.expected(new, batch=True).line() if new or not missing else "All rows are in batches under way."
+    )
     return (batch_run.run(missing) if missing else None), batch_run.ids
 
 

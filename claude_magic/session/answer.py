@@ -32,7 +32,7 @@ from . import container_files
 MAX_PAUSES = 10
 # The usage has neither the time that code ran nor the free part of it (CLAUDE_API.md §8).
 UNPRICED = "the container's time is not in the cost"
-REPEATED = "The API sent a reply again that it had sent: its tools were not run twice."
+REPEATED = "The API sent the same reply a second time: its tools were not run again."
 THINKING_LEFT_OUT = "earlier thinking left out: the API refused it"
 
 

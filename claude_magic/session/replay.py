@@ -288,7 +288,7 @@ def _setting_text(value: Any) -> str:
 
 
 def _recorded_and_now(label: str, then: str, now: str) -> str:
-    return f"{label}: recorded {then}, now {now}" if then != now else f"{label} is another one"
+    return f"{label}: recorded {then}, now {now}" if then != now else f"{label} has changed"
 
 
 def _changed_prompt(label: str, then: Sequence[Block], now: Sequence[Block]) -> list[str]:

@@ -176,7 +176,7 @@ def test_of_two_columns_of_one_name_the_first_is_meant() -> None:
 
 
 def test_a_generator_that_fails_or_never_ends_is_told_in_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match="Item 3 of the generator cannot be had: ZeroDivisionError"):
+    with pytest.raises(UsageError, match="Item 3 of the generator cannot be read: ZeroDivisionError"):
         rows.rows_of(1 / (2 - each) for each in range(3))
     monkeypatch.setattr(rows, "MAX_ROWS", 1_000)
     with pytest.raises(UsageError, match="more than 1,000 items: no end is in sight"):

@@ -349,7 +349,7 @@ IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png"
         ([text("?")], "what goes along with the prompt: recorded 1 image, now nothing"),
         (
             [{**IMAGE, "source": {**IMAGE["source"], "data": "AAAA"}}, text("?")],
-            "what goes along with the prompt is another one",
+            "what goes along with the prompt has changed",
         ),
     ],
 )
