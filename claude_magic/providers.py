@@ -32,8 +32,11 @@ class Provider:
 
     `title` is what people call it. `sdk_classes` are the SDK's names of its clients: the first is made here, the
     others are known when a user gives one. `setup` says what to set, `credentials` where those come from, and
-    `extra` which of the anthropic package's extras it takes. `address` is the variable for another base URL: the
-    SDK's client reads it, here it is only named in advice.
+    `extra` which of the anthropic package's extras it takes. `address` is the environment variable with the base URL.
+    `key` is the one with the API key of a provider that speaks the Claude API as it is, through the SDK's `Anthropic`:
+    that client knows ANTHROPIC_API_KEY only. The other clients read their variables themselves, and `address` is only
+    named in advice. `variables` are the prefixes of all that is read: a change there makes a new client, and keys
+    there are kept out of messages.
     `price_list` is the provider in genai-prices whose list prices its calls; `None`: they cost `n/a`.
     `prefix` opens its model ids, and `ids` says in a sentence how they look. `imports` are the packages that its
     credentials take: imported beforehand, where an Interrupt cannot leave them half done. `whole_body`: its requests
@@ -52,11 +55,15 @@ class Provider:
     ids: str = ""
     imports: tuple[str, ...] = ()
     whole_body: bool = False
+    key: str = ""
+    variables: tuple[str, ...] = ("ANTHROPIC_",)
 
 
 # What runs on Anthropic's own servers (the pages of these tools, "availability"; on Vertex AI there is web search of
 # 2025 only, and its tool is another one).
 _SERVER_TOOLS = ("web_search", "web_fetch", "code_execution", "mcp")
+_AWS_VARIABLES = ("ANTHROPIC_", "AWS_")
+_GOOGLE_VARIABLES = ("ANTHROPIC_", "GOOGLE_", "CLOUD_ML_", "CLOUDSDK_")
 _AWS_IMPORTS = ("boto3", "botocore.auth", "botocore.awsrequest")
 _GOOGLE_IMPORTS = ("google.auth", "google.auth.transport.requests")
 _GOOGLE_LOGIN = "`gcloud auth application-default login` signs you in."
@@ -94,6 +101,7 @@ PROVIDERS = {
         prefix="anthropic.",
         ids="Its model ids look like anthropic.claude-opus-5-5.",
         imports=_AWS_IMPORTS,
+        variables=_AWS_VARIABLES,
     ),
     "aws": Provider(
         title="Claude Platform on AWS",
@@ -106,6 +114,7 @@ PROVIDERS = {
         extra="aws",
         lacks=frozenset({"diagnostics"}),
         imports=_AWS_IMPORTS,
+        variables=_AWS_VARIABLES,
         whole_body=True,
     ),
     "vertex": Provider(
@@ -119,6 +128,7 @@ PROVIDERS = {
         lacks=frozenset({"models", "batches", "files", "diagnostics", "urls", *_SERVER_TOOLS}),
         ids="Its ids of older models end in a date, as claude-opus-4-5@20251101.",
         imports=_GOOGLE_IMPORTS,
+        variables=_GOOGLE_VARIABLES,
     ),
     "google-cloud": Provider(
         title="Claude on Google Cloud",
@@ -130,6 +140,7 @@ PROVIDERS = {
         extra="google-cloud",
         lacks=frozenset({"diagnostics"}),
         imports=_GOOGLE_IMPORTS,
+        variables=_GOOGLE_VARIABLES,
         whole_body=True,
     ),
     "foundry": Provider(
@@ -142,6 +153,7 @@ PROVIDERS = {
         price_list="azure",
         lacks=frozenset({"models", "batches", "diagnostics"}),
         ids="Its model ids are the names of your deployments.",
+        variables=("ANTHROPIC_", "AZURE_"),
     ),
 }
 
@@ -167,7 +179,14 @@ def model_id(provider: str, model: str) -> str:
     return f"{row.prefix}{model}" if row and model.startswith("claude-") else model
 
 
-def name_of(client: object) -> str | None:
-    """Which provider an SDK client is of, by its class; `None` if it is of none that has a row."""
+def name_of(client: object, expected: str) -> str:
+    """Which provider an SDK client is of, by its class; `expected` where that one or no row has the class."""
     classes = [each.__name__ for each in type(client).__mro__]
-    return next((name for each in classes for name, row in PROVIDERS.items() if each in row.sdk_classes), None)
+    rows = [[name for name, row in PROVIDERS.items() if each in row.sdk_classes] for each in classes]
+    nearest = next((found for found in rows if found), [expected])
+    return expected if expected in nearest else nearest[0]
+
+
+def variable_prefixes() -> tuple[str, ...]:
+    """The prefixes of the environment variables that the providers' clients read."""
+    return tuple(sorted({prefix for row in PROVIDERS.values() for prefix in row.variables}))

@@ -132,7 +132,7 @@ class Client:
         """The provider whose prices and limits apply: that of the user's own client, else that of the settings."""
         if self._given is None or settings.provider == "offline":
             return settings.provider
-        return providers.name_of(self._given) or settings.provider
+        return providers.name_of(self._given, settings.provider)
 
     @property
     def offline(self) -> Server:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from .. import errors
-from ..providers import PROVIDERS, Provider
+from ..providers import PROVIDERS, Provider, variable_prefixes
 from .failures import setup_error
 from .redaction import one_line, redact
 from .settings import Settings
@@ -24,16 +24,14 @@ if TYPE_CHECKING:
     import httpx2
 
 CONNECT_SECONDS = 10.0
-# The environment variables that a client depends on: when one of them changes, the next cell gets a new client.
-ENVIRONMENT = re.compile(
-    r"ANTHROPIC_|AWS_|GOOGLE_|CLOUD_ML_|CLOUDSDK_|(?:https?|all|no)_proxy$|SSL_CERT_", re.IGNORECASE
-)
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_")
 _SOCKETS = "Look at HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE."
 
 
 def environment() -> dict[str, str]:
-    """The environment variables that a client depends on, with their values."""
-    return {name: value for name, value in os.environ.items() if ENVIRONMENT.match(name)}
+    """The environment variables that a client depends on, with their values: when one changes, a new one is made."""
+    prefixes = (*variable_prefixes(), *_PROXIES)
+    return {name: value for name, value in os.environ.items() if name.upper().startswith(prefixes)}
 
 
 def connect(settings: Settings, key: str | None, secrets: tuple[str, ...], kind: str = "") -> anthropic.Anthropic:
@@ -48,8 +46,8 @@ def connect(settings: Settings, key: str | None, secrets: tuple[str, ...], kind:
         with suppress(ImportError):  # the package may not be needed: a bearer token works without boto3
             importlib.import_module(name)
     given = {"base_url": checked_address("ClaudeMagic.base_url", settings.base_url)} if settings.base_url else {}
-    if settings.provider == "anthropic":
-        given = {**_credentials(key), **_base_url(), **given}
+    if row.sdk_classes[0] == "Anthropic":
+        given = {**_credentials(row, key), **_base_url(row), **given}
     try:
         made: anthropic.Anthropic = getattr(anthropic, kind + row.sdk_classes[0])(
             **given, max_retries=0, timeout=_timeout(settings)
@@ -139,10 +137,17 @@ def _timeout(settings: Settings) -> httpx2.Timeout:
     return httpx2.Timeout(settings.timeout, connect=CONNECT_SECONDS)
 
 
-def _credentials(key: str | None) -> dict[str, Any]:
-    """The credentials to pass to the SDK: a key given by hand, or a variable's value stripped of stray white space."""
+def _credentials(row: Provider, key: str | None) -> dict[str, Any]:
+    """The credentials to pass to the SDK: a key given by hand, or a variable's value stripped of stray white space.
+
+    With a variable of its own, a provider never gets what ANTHROPIC_API_KEY holds. Raises `CredentialsError`.
+    """
     if key:
         return {"api_key": key}
+    if row.key:
+        if cleaned := clean_key(row.key, os.environ.get(row.key, "")):
+            return {"api_key": cleaned}
+        raise errors.CredentialsError(f"{row.title}: {row.key} is not set.", advice=row.setup)
     for name, argument in (("ANTHROPIC_API_KEY", "api_key"), ("ANTHROPIC_AUTH_TOKEN", "auth_token")):
         value = os.environ.get(name, "")
         if cleaned := clean_key(name, value):
@@ -150,7 +155,7 @@ def _credentials(key: str | None) -> dict[str, Any]:
     return {}
 
 
-def _base_url() -> dict[str, Any]:
-    """ANTHROPIC_BASE_URL, stripped of stray white space. Raises `UsageError` if it is no address."""
-    given = os.environ.get("ANTHROPIC_BASE_URL", "").strip()
-    return {"base_url": checked_address("ANTHROPIC_BASE_URL", given)} if given else {}
+def _base_url(row: Provider) -> dict[str, Any]:
+    """The base URL in the provider's variable, stripped of stray white space. Raises `UsageError` if it is none."""
+    given = os.environ.get(row.address, "").strip()
+    return {"base_url": checked_address(row.address, given)} if given else {}

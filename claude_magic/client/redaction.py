@@ -6,12 +6,13 @@ import os
 import re
 
 from ..content.text import join_line
+from ..providers import variable_prefixes
 
 MAX_MESSAGE_CHARACTERS = 500
 MIN_SECRET_CHARACTERS = 8
 _KEY_LIKE = re.compile(r"sk-ant-[\w-]+")
 _USER_IN_ADDRESS = re.compile(r"(?<=://)[^/?#\s@]*@")
-_SECRET = re.compile(r"(?:ANTHROPIC|AWS|AZURE|GOOGLE)_.*(?:KEY|TOKEN|SECRET)", re.IGNORECASE)
+_SECRET = re.compile("KEY|TOKEN|SECRET", re.IGNORECASE)
 
 
 def redact(text: str, secrets: tuple[str, ...] = ()) -> str:
@@ -29,7 +30,8 @@ def one_line(message: object) -> str:
 
 def environment_secrets() -> tuple[str, ...]:
     """Keys and tokens in environment variables, and the values of ANTHROPIC_CUSTOM_HEADERS."""
-    values = [value for name, value in os.environ.items() if _SECRET.match(name)]
+    prefixes = variable_prefixes()
+    values = [value for name, value in os.environ.items() if name.upper().startswith(prefixes) and _SECRET.search(name)]
     lines = os.environ.get("ANTHROPIC_CUSTOM_HEADERS", "").splitlines()
     return secrets_of(*values, *(line.partition(":")[2] for line in lines))
 

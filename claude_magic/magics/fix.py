@@ -28,7 +28,6 @@ class FixMagics(KernelMagics):
 
         %claude_fix [options of %%claude] [words]
         """
-        from ..content.secrets import Secrets, known_secrets
         from ..render.turn import reply_text
         from . import code_cell
         from .ask import ask
@@ -46,7 +45,7 @@ class FixMagics(KernelMagics):
             return
         from ..render.markdown import code_blocks
 
-        secrets = Secrets(known_secrets(self.shell.user_ns), wanted.allow_secrets)
+        secrets = self.kernel.secrets(wanted)
         code = code_cell.closest(code_blocks(reply_text(turn)), source)
         code = code_cell.with_secrets(code, source.rstrip("\n"), secrets)
         if not code.strip():

@@ -40,8 +40,10 @@ _STOPS = {
 }
 
 
-def who_answers(provider: str) -> str:
-    """The label of the stand-in, if it answers instead of Claude; else empty."""
+def who_answers(provider: str | None) -> str:
+    """The label of who answers instead of Claude: the stand-in, or a record (no provider); else empty."""
+    if provider is None:
+        return REPLAYED
     return OFFLINE if provider == "offline" else ""
 
 

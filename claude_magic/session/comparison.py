@@ -21,7 +21,6 @@ from ..interrupts import uninterrupted
 from ..notebook.cell import Cell
 from ..notebook.journal import Writer
 from ..render.live.columns import Column, Columns
-from ..render.turn import REPLAYED, who_answers
 from ..request import build
 from ..request.build import Request
 from .answer import Answer
@@ -60,7 +59,7 @@ def compare(
     recorded = [session.recorded(side.request, question, settings) for side in sides]
     found: list[Compared] = []
     if all(recorded):
-        columns.begin([side.model for side in sides], question.content, label=REPLAYED)
+        columns.begin([side.model for side in sides], question.content, provider=None)
         for side, turn in zip(sides, recorded, strict=True):
             if turn is not None:
                 found.append(Compared(side.model, session.replayed(turn, side.request, side.draft)))
@@ -70,7 +69,7 @@ def compare(
     shares = _shares(session, sides, settings)
     try:
         with uninterrupted():
-            columns.begin([side.model for side in sides], question.content, label=who_answers(settings.provider))
+            columns.begin([side.model for side in sides], question.content, provider=session.client.provider(settings))
             questions = [
                 _compared_question(session, side, share, history, settings)
                 for side, share in zip(sides, shares, strict=True)

@@ -33,7 +33,6 @@ from ..notebook.reader import Saved
 from ..options import Options
 from ..render.live.columns import Columns
 from ..render.live.live import View
-from ..render.turn import REPLAYED, who_answers
 from ..request import build, citations, pipeline
 from ..request.build import Request
 from ..request.pipeline import Target
@@ -186,7 +185,7 @@ class Session:
         answer = Answer(self.client, settings, view, draft, writer, budget, question.tools)
         try:
             with uninterrupted():
-                view.begin(question.content, label=who_answers(settings.provider))
+                view.begin(question.content, provider=self.client.provider(settings))
             yield answer
         finally:
             with uninterrupted(swallow=True):
@@ -307,7 +306,7 @@ class Session:
         accumulator, failure = Accumulator(), None
         try:
             with uninterrupted():
-                view.begin(turn.prompt, label=REPLAYED)
+                view.begin(turn.prompt, provider=None)
             with suppress(StreamError):  # a valid record that cannot be streamed is shown at once
                 for event in events(recorded, question.replay.speed, time.sleep):
                     accumulator.add(event)

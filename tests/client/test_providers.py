@@ -41,7 +41,7 @@ ASK = {
 REGION = {"AWS_REGION": "us-east-1"}
 AWS_KEYS = {"AWS_ACCESS_KEY_ID": "AKIAFAKE", "AWS_SECRET_ACCESS_KEY": SECRET}
 AWS_WORKSPACE = {"ANTHROPIC_AWS_WORKSPACE_ID": "wrkspc_1"}
-CLOUD = ("ANTHROPIC_", "AWS_", "GOOGLE_", "CLOUD", "GCLOUD", "AZURE_")
+CLOUD = (*providers.variable_prefixes(), "CLOUD", "GCLOUD")
 
 
 @pytest.fixture(autouse=True)
@@ -131,8 +131,8 @@ def test_each_row_is_complete(provider: str) -> None:
     row = PROVIDERS[provider]
     assert row.title and row.credentials and row.lacks <= FEATURES.keys()
     if provider != "offline":  # which is of this package, and takes any key
-        assert row.sdk_classes and row.setup and row.address.endswith("_BASE_URL")
-    assert row.price_list, f"{provider} has no price list: its costs are n/a. If that is meant, name it here and why."
+        assert row.sdk_classes and row.setup and row.address.startswith(row.variables)
+    assert not row.key or (row.sdk_classes[0] == "Anthropic" and row.key.startswith(row.variables))
     assert not row.extra or row.imports, "what the extra installs is imported beforehand"
 
 
@@ -140,7 +140,7 @@ def test_each_provider_has_a_price_list_that_genai_prices_knows() -> None:
     from genai_prices.data_snapshot import get_snapshot
 
     known = {each.id for each in get_snapshot().providers}
-    assert {row.price_list for row in PROVIDERS.values()} <= known
+    assert {row.price_list for row in PROVIDERS.values()} - {None} <= known
 
 
 @pytest.mark.parametrize("provider", PROVIDERS)
@@ -148,6 +148,60 @@ def test_a_provider_without_a_price_list_costs_no_figure(provider: str, monkeypa
     call = Call("claude-opus-5-5", {"input_tokens": 1_000}, stop_reason="end_turn", provider=provider)
     monkeypatch.setitem(PROVIDERS, provider, dataclasses.replace(PROVIDERS[provider], price_list=None))
     assert str(pricing.call_cost(call)) == "n/a"
+
+
+ACME = providers.Provider(
+    title="Acme's gateway",
+    sdk_classes=("Anthropic",),
+    setup="Set ACME_API_KEY and ACME_BASE_URL.",
+    credentials="the key in ACME_API_KEY",
+    address="ACME_BASE_URL",
+    key="ACME_API_KEY",
+    variables=("ACME_",),
+    price_list=None,
+)
+
+
+class TestARowIsAllThatAProviderTakes:
+    @pytest.fixture(autouse=True)
+    def row(self, monkeypatch: pytest.MonkeyPatch, server: Recorder) -> None:
+        monkeypatch.setitem(PROVIDERS, "acme", ACME)
+        environment(monkeypatch, ACME_API_KEY=SECRET, ACME_BASE_URL=server.url)
+        environment(monkeypatch, ANTHROPIC_API_KEY="sk-ant-of-another", ANTHROPIC_AUTH_TOKEN="another-token")
+        environment(monkeypatch, ANTHROPIC_BASE_URL="http://127.0.0.1:9")
+
+    def test_it_gets_its_own_key_at_its_own_address_and_no_other(self, server: Recorder) -> None:
+        assert ask(Settings("acme")).complete
+        headers = only(server).headers
+        assert headers["authorization"] == f"Bearer {SECRET}" and "another" not in str(headers)
+
+    def test_a_changed_variable_makes_a_new_client(self, server: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+        client = Client()
+        ask(Settings("acme"), client)
+        environment(monkeypatch, ACME_API_KEY="another-key-of-acme")
+        ask(Settings("acme"), client)
+        assert [each.headers["authorization"][7:] for each in server.came] == [SECRET, "another-key-of-acme"]
+
+    def test_its_key_is_kept_out_of_errors(self, server: Recorder) -> None:
+        server.answers.append((401, f'{{"error": {{"message": "no such key: {SECRET}"}}}}'.encode()))
+        assert "no such key: …" in failure(Settings("acme", max_retries=0)).message
+
+    def test_without_its_key_nothing_is_sent(self, server: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv("ACME_API_KEY")
+        error = failure(Settings("acme"))
+        assert type(error) is errors.CredentialsError and "ACME_API_KEY" in str(error) and not server.came
+
+    def test_a_client_of_its_class_is_its_own_only_where_it_is_the_setting(self) -> None:
+        given = anthropic.Anthropic(api_key=SECRET)
+        assert [providers.name_of(given, name) for name in ("acme", "anthropic", "bedrock")] == [
+            "acme",
+            "anthropic",
+            "anthropic",
+        ]
+
+    def test_it_costs_no_figure_without_a_price_list(self) -> None:
+        call = Call("claude-opus-5-5", {"input_tokens": 1_000}, stop_reason="end_turn", provider="acme")
+        assert str(pricing.call_cost(call)) == "n/a"
 
 
 @pytest.mark.parametrize("key", ["ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"])

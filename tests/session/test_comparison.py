@@ -154,7 +154,7 @@ def test_a_comparison_is_replayed_without_a_request(session: Session, shell: Pub
 
 def test_columns_count_the_seconds_while_nothing_has_come(shell: Any) -> None:
     columns = Columns(shell)
-    columns.begin(["opus"], [], label="")
+    columns.begin(["opus"], [], provider="anthropic")
     assert "waiting … 0 s" in shell.last[0]["text/plain"]
 
 

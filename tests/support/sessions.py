@@ -27,8 +27,8 @@ class Reader:
         self.waits: list[Wait] = []
         self.ended: list[Turn | None] = []
 
-    def begin(self, content: Sequence[Block], *, label: str) -> None:
-        self.label = label
+    def begin(self, content: Sequence[Block], *, provider: str | None) -> None:
+        self.provider = provider
 
     def grow(self, event: Any, accumulator: Accumulator) -> None:
         if self.left is not None:

@@ -19,7 +19,7 @@ from ...conversation.record import metadata
 from ...conversation.turns import Block, Turn
 from ...conversation.wait import Wait
 from ..text import Bundle, printable
-from ..turn import answer_outputs, figures_of, fold, folds_of, image_outputs, marks, reply_text
+from ..turn import answer_outputs, figures_of, fold, folds_of, image_outputs, marks, reply_text, who_answers
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -52,7 +52,7 @@ class Column:
         self._began = time.monotonic()
         self._seconds: int | None = None  # how long the reply took, once it is done
 
-    def begin(self, content: Sequence[Block], *, label: str) -> None:
+    def begin(self, content: Sequence[Block], *, provider: str | None) -> None:
         """Nothing to do: the columns begin together."""
 
     def grow(self, event: Any, accumulator: Accumulator) -> None:
@@ -111,9 +111,9 @@ class Columns:
         self._stopped = threading.Event()
         self.columns: list[Column] = []
 
-    def begin(self, models: Sequence[str], content: Sequence[Block], *, label: str) -> None:
-        """Show the columns, before the questions are sent; `label` names who answers if it is not Claude."""
-        self._label = label
+    def begin(self, models: Sequence[str], content: Sequence[Block], *, provider: str | None) -> None:
+        """Show the columns, before the questions are sent; without a `provider` the replies are recorded ones."""
+        self._label = who_answers(provider)
         self.columns = [Column(model, self.changed, self._stopped) for model in models]
         self.draw()
         for image in image_outputs(content):
@@ -156,7 +156,7 @@ class Columns:
 class TerminalColumns(Columns):
     """A comparison in a terminal: the replies as text, one after the other, when all have ended."""
 
-    def begin(self, models: Sequence[str], content: Sequence[Block], *, label: str) -> None:
+    def begin(self, models: Sequence[str], content: Sequence[Block], *, provider: str | None) -> None:
         """Print which models are asked."""
         self.columns = [Column(model, self.changed, self._stopped) for model in models]
         sys.stdout.write(f"Asking {', '.join(printable(model) for model in models)} …\n")

@@ -27,8 +27,6 @@ from ...cost import pricing
 from .. import citations, markdown, tool_calls
 from ..text import Bundle, printable
 from ..turn import (
-    OFFLINE,
-    REPLAYED,
     answer_outputs,
     fold,
     footer,
@@ -37,6 +35,7 @@ from ..turn import (
     is_shown,
     made_outputs,
     reply_text,
+    who_answers,
 )
 from .panel import Panel, clicks_arrive
 
@@ -52,8 +51,8 @@ GROWTH = 30  # redraw after growth by 1/30, so that a slow reply is not sent ove
 class View(Protocol):
     """A view of a reply, from its question to its record."""
 
-    def begin(self, content: Sequence[Block], *, label: str) -> None:
-        """Begin, before a question is sent; `label` names who answers if it is not Claude."""
+    def begin(self, content: Sequence[Block], *, provider: str | None) -> None:
+        """Begin, before `provider` is sent the question; `None`: the reply is a recorded one."""
 
     def grow(self, event: Any, accumulator: Accumulator) -> None:
         """Take note of an event that was added to the accumulator, which a view only reads."""
@@ -90,7 +89,7 @@ def view_for(shell: InteractiveShell, *, panel: bool) -> ApprovingView:
 class Unseen:
     """A view that shows nothing, for a request without a reply to show."""
 
-    def begin(self, content: Sequence[Block], *, label: str) -> None:
+    def begin(self, content: Sequence[Block], *, provider: str | None) -> None:
         """Nothing is shown."""
 
     def grow(self, event: Any, accumulator: Accumulator) -> None:
@@ -118,7 +117,7 @@ class NotebookView:
         self._made: list[_Output] = []
         self._inert = markdown.Inert()
         self._pace = _Pace()
-        self._label = ""
+        self._provider: str | None = None
         self._began = time.monotonic()
         self._accumulator: Accumulator | None = None
         self._wait: Wait | None = None
@@ -131,9 +130,9 @@ class NotebookView:
         self._shown_state: object = None
         self._shown_thinking = ""
 
-    def begin(self, content: Sequence[Block], *, label: str) -> None:
+    def begin(self, content: Sequence[Block], *, provider: str | None) -> None:
         """Show the header and the attached images, and start the ticker."""
-        self._label = label
+        self._provider = provider
         if self._wants_panel:
             self._panel = Panel([block for block in content if is_shown(block)], self._stop)
             self._header.show(self._panel.bundle)
@@ -262,12 +261,13 @@ class NotebookView:
                 self._header.show({"text/html": f"<em>{html.escape(state)}</em>{folded}", "text/plain": state})
             self._shown_state = now
         elif (latest := (state, seconds, clicks_arrive(self._shell))) != self._shown_state:
-            figures = " · ".join([f"{seconds} s", *_figures_so_far(self._accumulator, self._label)])
+            figures = " · ".join([f"{seconds} s", *_figures_so_far(self._accumulator, self._provider)])
             self._panel.say(f"{state} · {figures}", stoppable=latest[2])
             self._shown_state = latest
 
     def _state(self) -> str:
-        wait, label = self._wait, f" · {self._label}" if self._label else ""
+        wait, who = self._wait, who_answers(self._provider)
+        label = f" · {who}" if who else ""
         if self._asking:
             return f"waiting for you: may {self._asking} run?{label}"
         if wait is None:
@@ -309,15 +309,13 @@ class _Pace:
         self._at, self._length, self._redrawn = time.monotonic(), length, redrawn
 
 
-def _figures_so_far(accumulator: Accumulator | None, label: str) -> list[str]:
+def _figures_so_far(accumulator: Accumulator | None, provider: str | None) -> list[str]:
     """Tokens and cost so far: input tokens are the API's figures, output tokens are estimated by length."""
-    if accumulator is None or not accumulator.usage or label == REPLAYED:
+    if accumulator is None or not accumulator.usage or provider is None:
         return []
     written = len(accumulator.text) + len(accumulator.thinking)
     usage = {**accumulator.usage, "output_tokens": math.ceil(written / CHARACTERS_PER_TOKEN)}
-    call = Call(
-        accumulator.model, usage, stop_reason="end_turn", provider="offline" if label == OFFLINE else "anthropic"
-    )
+    call = Call(accumulator.model, usage, stop_reason="end_turn", provider=provider)
     tokens = pricing.tokens([call])
     cost = pricing.call_cost(call)
     estimate = [] if cost.dollars is None else [f"≈{cost}"]
@@ -346,7 +344,7 @@ class TerminalView:
         self._written = 0
         self._kind = ""
 
-    def begin(self, content: Sequence[Block], *, label: str) -> None:
+    def begin(self, content: Sequence[Block], *, provider: str | None) -> None:
         """Print a line for each attached image."""
         for image in image_outputs(content):
             _write(image["text/plain"] + "\n")

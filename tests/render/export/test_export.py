@@ -90,7 +90,7 @@ def wrote(made: Exported, folder: Path) -> None:
 class Unseen:
     """A view that shows nothing."""
 
-    def begin(self, content: Sequence[Block], *, label: str) -> None:
+    def begin(self, content: Sequence[Block], *, provider: str | None) -> None:
         pass
 
     def grow(self, event: Any, accumulator: Accumulator) -> None:
