@@ -98,12 +98,16 @@ class Accumulator:
     @property
     def text(self) -> str:
         """The reply's text so far."""
-        return whole_text(text_of(self.said))
+        return whole_text(text_of(self.shown))
 
     @property
-    def said(self) -> tuple[Block, ...]:
-        """The blocks so far: text blocks with their text, all others with only their type."""
-        return tuple(block.value() if block.kind == "text" else {"type": block.kind} for block in self._blocks)
+    def shown(self) -> tuple[Block, ...]:
+        """The blocks so far: text with what has come of it, tool calls and results once they are whole, and of all
+        others only the type."""
+        return tuple(
+            block.value() if block.kind == "text" or (block.done and "tool" in block.kind) else {"type": block.kind}
+            for block in list(self._blocks)
+        )
 
     @property
     def thinking(self) -> str:

@@ -11,7 +11,7 @@ from ..prompt.prompt import build_prompt
 from ..render import history
 from ..render.live import live
 from ..render.live.columns import columns_for
-from ..render.turn import reply_value
+from ..render.reply import reply_value
 from ..session import comparison
 from ..session.question import Question, Replay
 from ..tools import structured_output
@@ -90,7 +90,8 @@ def _compare(kernel: Kernel, question: Question) -> None:
     single |= {"--schema": bool(options.schema), "--tools": bool(options.tools), "--code": options.code}
     for flag in (flag for flag, given in {**single, "--fallback": options.fallback}.items() if given):
         raise UsageError(f"{flag} is for one model, and --model names {len(names)}.", advice="Name one of them.")
-    session, settings, view = kernel.session_for(question.cell), kernel.settings(), columns_for(kernel.shell)
+    session, settings = kernel.session_for(question.cell), kernel.settings()
+    view = columns_for(kernel.shell, panel=_wants_panel(kernel))
     outcome = comparison.compare(session, question, names, settings, view)
     if options.out and outcome.compared and (outcome.joined or outcome.failure is None):
         kernel.shell.user_ns[options.out] = {model: reply_value(turn) for model, turn in outcome.compared.items()}
@@ -98,13 +99,17 @@ def _compare(kernel: Kernel, question: Question) -> None:
 
 
 def _view(kernel: Kernel) -> ApprovingView:
-    """The view for this cell, with a panel only if the frontend sends cell ids, as those that show widgets do.
+    return live.view_for(kernel.shell, panel=_wants_panel(kernel))
 
-    An instant replay gets no panel: it would be closed before the page could draw it.
+
+def _wants_panel(kernel: Kernel) -> bool:
+    """Whether this cell gets a panel: only if the frontend sends cell ids, as those that show widgets do.
+
+    An instant replay gets none: it would be closed before the page could draw it.
     """
     configured = kernel.configuration
     at_once = configured.replay == "only" and configured.replay_speed == 0
-    return live.view_for(kernel.shell, panel=configured.panel and kernel.cell.id is not None and not at_once)
+    return bool(configured.panel and kernel.cell.id is not None and not at_once)
 
 
 def _conclude(kernel: Kernel, outcome: Outcome, options: Options, shape: Shape | None = None) -> None:

@@ -63,7 +63,7 @@ class AskMagics(KernelMagics):
         print("The key is kept in memory, for this kernel only.")
 
     def _run(self, line: str, cell: str | None) -> None:
-        from ..render.turn import reply_value
+        from ..render.reply import reply_value
         from . import code_cell
         from .ask import ask
 

@@ -43,7 +43,7 @@ class FixMagics(KernelMagics):
         turn = ask(self.kernel, wanted, f"{REQUEST}\n\n{words}".strip(), self.kernel.cell)
         if turn is None:
             return
-        from ..render.markdown import code_blocks
+        from ..render.markup.markdown import code_blocks
 
         secrets = self.kernel.secrets(wanted)
         code = code_cell.closest(code_blocks(reply_text(turn)), source)

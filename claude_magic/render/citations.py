@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..content.text import join_line, short
-from ..conversation.turns import Block, text_of
-from . import markdown
+from ..conversation.turns import Block
+from .markup import markdown
+from .markup.parser import reference, without_references
 
 MAX_QUOTE_CHARACTERS = 300
 _FENCES = ("```", "~~~")
@@ -35,21 +36,20 @@ def sources(content: Iterable[Block]) -> dict[Source, Mapping[str, Any]]:
     return found
 
 
-def text_with_references(content: Sequence[Block]) -> str:
-    """The text of content blocks with a reference behind each cited passage, for `markdown.Inert` to render."""
+def with_references(content: Sequence[Block]) -> list[Block]:
+    """Content blocks with a mark behind each cited passage of their text, which `markup.parser` knows."""
     numbers = {source: number for number, source in enumerate(sources(content), 1)}
-    if not numbers:
-        return text_of(tuple(content))
-    blocks = []
+    marked: list[Block] = []
     for block in content:
         found = dict.fromkeys(_source(citation) for citation in _citations(block))
-        marks = "".join(_mark(numbers[source], source) for source in found)
-        blocks.append({**block, "text": _with_marks(block["text"], marks)} if marks else block)
-    return text_of(tuple(blocks))
+        marks = "".join(reference(numbers[source]) for source in found)
+        text = {"text": _with_marks(without_references(block["text"]), marks)} if block["type"] == "text" else {}
+        marked.append({**block, **text})
+    return marked
 
 
 def list_of_sources(content: Iterable[Block]) -> str:
-    """The sources as a numbered list in inert Markdown; empty if nothing is cited."""
+    """The sources as a numbered list in Markdown; empty if nothing is cited."""
     return "\n".join(f"{number}. {_line(source)}" for number, source in enumerate(sources(content), 1))
 
 
@@ -67,13 +67,10 @@ def _citations(block: Block) -> list[Mapping[str, Any]]:
     return [each for each in found if isinstance(each, Mapping)] if isinstance(found, list | tuple) else []
 
 
-def _mark(number: int, source: Source) -> str:
-    about = ": ".join(part for part in (source.title, source.quote) if part)
-    return markdown.reference(number, short(about, MAX_QUOTE_CHARACTERS), source.url)
-
-
 def _with_marks(text: str, marks: str) -> str:
     """Text with marks behind its last word: below a closing code fence, and inside the last cell of a table."""
+    if not marks:
+        return text
     body = text.rstrip()
     space = text[len(body) :]
     last = body.rpartition("\n")[2].lstrip()

@@ -11,10 +11,12 @@ from ..conversation.turns import Attached, Block, Conversation, Turn
 from ..cost import pricing
 from ..cost.count import Counted
 from ..request import build
-from . import markdown
+from .answer import answer_outputs, box
+from .markup import markdown
+from .markup.renderer import PART_CHARACTERS, rendered
 from .table import table_output
 from .text import _UNPRINTABLE, Bundle, cell_number, excerpt, printable
-from .turn import answer_outputs, figures_of, marks
+from .turn import figures_of, marks
 
 FIGURES = ("model", "tokens in", "out", "cost")
 MAX_HISTORY_OUTPUTS = 40  # JupyterLab shows 50 outputs of a cell (RENDERING.md §1)
@@ -42,12 +44,12 @@ def history_in_full(name: str, chat: Conversation) -> list[Bundle]:
     With an empty `name` there is no title. At most `MAX_HISTORY_OUTPUTS` + 1 outputs, however long it is.
     """
     stale, summarised = chat.stale(), chat.summarised()
-    title = {"text/markdown": f"### Conversation {markdown.escape(name)}", "text/plain": f"Conversation {name}"}
+    title = _shown([f"### Conversation {markdown.escape(printable(name))}"], f"Conversation {name}")
     bundles = [title] if name else []
     for turn in chat:
         bundles += [_prompt_in_full(turn, stale, summarised), *answer_outputs(turn)]
-    length = sum(len(bundle["text/markdown"]) for bundle in bundles)
-    return _joined(bundles, max(markdown.PART_CHARACTERS, length // MAX_HISTORY_OUTPUTS))
+    length = sum(len(bundle["text/html"]) for bundle in bundles)
+    return _joined(bundles, max(PART_CHARACTERS, length // MAX_HISTORY_OUTPUTS))
 
 
 def history_json(chat: Conversation) -> str:
@@ -65,8 +67,13 @@ def _prompt_in_full(turn: Turn, stale: Set[str], summarised: Set[str]) -> Bundle
     pieces = [block["text"] if block["type"] == "text" else _block_label(block) for block in turn.prompt]
     quoted = "\n".join(f"> {line}".rstrip() for line in printable("\n\n".join(pieces)).splitlines())
     spent = " · ".join(figures_of(turn))
-    shown = ["---", f"**{markdown.escape(head)}**", markdown.inert(quoted), markdown.escape(spent)]
-    return {"text/markdown": "\n\n".join(shown), "text/plain": "\n\n".join([head, quoted, f"[{spent}]"])}
+    shown = ["---", f"**{markdown.escape(head)}**", markdown.without_html(quoted), markdown.escape(spent)]
+    return _shown(shown, "\n\n".join([head, quoted, f"[{spent}]"]))
+
+
+def _shown(paragraphs: Sequence[str], plain: str) -> Bundle:
+    text = "\n\n".join(paragraphs)
+    return {"text/html": box(rendered(text)), "text/markdown": text, "text/plain": plain}
 
 
 def _block_label(block: Block) -> str:
@@ -82,11 +89,13 @@ def _joined(bundles: Iterable[Bundle], characters: int) -> list[Bundle]:
     """Neighbouring bundles joined into ones of at least `characters` characters; the last may be shorter."""
     groups: list[list[Bundle]] = [[]]
     for bundle in bundles:
-        if sum(len(each["text/markdown"]) for each in groups[-1]) >= characters:
+        if sum(len(each["text/html"]) for each in groups[-1]) >= characters:
             groups.append([])
         groups[-1].append(bundle)
-    kinds = ("text/markdown", "text/plain")
-    return [{kind: "\n\n".join(bundle[kind] for bundle in group) for kind in kinds} for group in groups]
+    kinds = {"text/html": "", "text/markdown": "\n\n", "text/plain": "\n\n"}
+    return [
+        {kind: between.join(bundle[kind] for bundle in group) for kind, between in kinds.items()} for group in groups
+    ]
 
 
 def _when(turn: Turn) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..content.text import fenced
 from ..tools.output_schema import LIST, VALUE
-from . import markdown
+from .markup import markdown
 
 MAX_ROWS = 50
 MAX_COLUMNS = 12
@@ -22,7 +22,7 @@ def is_requested(params: Mapping[str, Any]) -> bool:
 
 
 def shown(text: str) -> str:
-    """JSON as inert Markdown: as tables, or as its source if it is incomplete."""
+    """JSON as Markdown: as tables, or as its source if it is incomplete."""
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -120,4 +120,4 @@ def _cell(value: Any) -> str:
 
 
 def _fenced(text: str) -> str:
-    return markdown.inert(fenced(text, "json"))
+    return fenced(text, "json")

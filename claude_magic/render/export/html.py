@@ -1,7 +1,6 @@
 """Conversations → one HTML page: no script, no network, light and dark.
 
-Claude's Markdown is made inert, parsed with raw HTML off, and sanitized; the page's content security policy forbids the
-rest.
+Claude's Markdown is rendered as in the notebook, and sanitized; the page's content security policy forbids the rest.
 """
 
 from __future__ import annotations
@@ -16,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from ...conversation.turns import Block, Conversation, Turn, turns_of
 from ...cost import pricing
-from ..html import rendered
+from ..answer import answer_outputs
+from ..folds import THINKING
 from ..text import printable
-from ..turn import THINKING, answer_outputs, figures_of, marks
+from ..turn import figures_of, marks
 from .assets import STALE, Exported, block_name, bytes_of, printable_folds, turn_label
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def _summary(turns: Sequence[Turn]) -> str:
 def _turn(turn: Turn, number: int, stale: bool) -> str:
     prompt = "\n".join(_prompt(block) for block in turn.prompt)
     folded = "\n".join(_fold(title, body) for title, body in printable_folds(turn))
-    reply = "\n".join(rendered(bundle["text/markdown"]) for bundle in answer_outputs(turn))
+    reply = "\n".join(bundle["text/html"] for bundle in answer_outputs(turn))
     reply += "".join(_prompt(block) for block in turn.made if block["type"] == "image")
     marked = [*marks(turn), *([STALE] if stale else [])]
     figures = [f"<span>{html.escape(figure)}</span>" for figure in figures_of(turn)]

@@ -1,4 +1,4 @@
-"""Conversations → one inert Markdown file that reads well on GitHub."""
+"""Conversations → one Markdown file that reads well on GitHub."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from urllib.parse import quote
 
 from ...content.text import fenced
 from ...conversation.turns import Block, Conversation, Turn
-from .. import markdown
+from ..answer import answer_outputs
+from ..folds import THINKING
+from ..markup import markdown
 from ..text import printable
-from ..turn import THINKING, answer_outputs, footer
+from ..turn import footer
 from .assets import STALE, Exported, block_name, bytes_of, path_of, printable_folds, turn_label
 
 # Indentation, runs of spaces, or a table: to be shown in a fixed-width font.
@@ -65,8 +67,8 @@ def _quoted(text: str) -> str:
 
 
 def _folded(title: str, body: str) -> str:
-    return markdown.inert(body) if title == THINKING else _fenced(body)
+    return markdown.without_html(body) if title == THINKING else _fenced(body)
 
 
 def _fenced(text: str) -> str:
-    return markdown.inert(fenced(text, "text"))
+    return fenced(text, "text")

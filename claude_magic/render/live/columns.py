@@ -9,7 +9,6 @@ import html
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -18,26 +17,30 @@ from ...conversation.accumulator import Accumulator
 from ...conversation.record import metadata
 from ...conversation.turns import Block, Turn
 from ...conversation.wait import Wait
+from ..answer import GrowingAnswer, answer_outputs, pieces
+from ..folds import fold
+from ..markup import gate
 from ..text import Bundle, printable
-from ..turn import answer_outputs, figures_of, fold, folds_of, image_outputs, marks, reply_text, who_answers
+from ..turn import (
+    OFFLINE,
+    figures_of,
+    folds_of,
+    is_shown,
+    line_as_html,
+    line_of,
+    marks,
+    reply_text,
+    sent_outputs,
+    who_answers,
+)
+from .output import CHARACTERS_PER_SECOND, REFRESH_SECONDS, Output, interrupt_cell
+from .panel import Panel, clicks_arrive
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-CHARACTERS_PER_SECOND = 25_000  # as in `live.py`: the rate that a browser keeps up with
 GOES_ON = "goes on in the conversation"
-# `tex2jax_ignore`: JupyterLab takes two dollar signs in HTML for a formula (RENDERING.md §3).
-_BOX = (
-    '<div class="tex2jax_ignore mathjax_ignore" '
-    'style="display: flex; flex-wrap: wrap; gap: 0.8em; align-items: flex-start; line-height: 1.5">'
-)
-_COLUMN = (
-    "flex: 1 1 16em; min-width: 0; max-width: 100%; box-sizing: border-box; overflow-wrap: anywhere; "
-    "border: 1px solid rgba(128, 128, 128, 0.5); border-radius: 4px; padding: 0.5em 0.8em; text-align: left"
-)
-_FIGURES = "font-size: 0.85em; opacity: 0.85; margin-bottom: 0.5em"
-_PROSE = "white-space: pre-wrap; overflow-wrap: anywhere"
-_REPLY = "overflow-x: auto"
+CHOOSE = "%claude_choose MODEL keeps another answer"
 
 
 class Column:
@@ -49,6 +52,7 @@ class Column:
         self._stopped = stopped
         self._accumulator: Accumulator | None = None
         self._state = "waiting …"
+        self._growing = GrowingAnswer()
         self._began = time.monotonic()
         self._seconds: int | None = None  # how long the reply took, once it is done
 
@@ -79,12 +83,14 @@ class Column:
         self._changed.set()
 
     def now(self) -> tuple[str, str]:
-        """The state with its seconds, and the text so far."""
+        """The state with its seconds, and the answer so far as sanitized HTML."""
         state = f"{self._state} {self._elapsed if self._seconds is None else self._seconds} s"
         if self._accumulator is None:
             return state, ""
         with self._accumulator.lock:
-            return state, self._accumulator.text
+            content, calls = self._accumulator.shown, self._accumulator.tools
+        results = {result["tool_use_id"]: result for _, result in calls if result is not None}
+        return state, "".join(part.html for part in self._growing.parts(pieces(content, results), content))
 
     @property
     def _elapsed(self) -> int:
@@ -100,10 +106,11 @@ class Columns:
 
     REFRESH_SECONDS = 0.1
 
-    def __init__(self, shell: InteractiveShell) -> None:
+    def __init__(self, shell: InteractiveShell, *, panel: bool = False) -> None:
         self._shell = shell
-        self._id = uuid.uuid4().hex
-        self._shown: object = None
+        self._wants_panel = panel
+        self._panel: Panel | None = None
+        self._header, self._body = Output(shell), Output(shell)
         self._label = ""
         self._next = float("-inf")
         self._ended: dict[str, Turn | str] = {}
@@ -115,9 +122,12 @@ class Columns:
         """Show the columns, before the questions are sent; without a `provider` the replies are recorded ones."""
         self._label = who_answers(provider)
         self.columns = [Column(model, self.changed, self._stopped) for model in models]
+        if self._wants_panel:
+            self._panel = Panel([block for block in content if is_shown(block)], interrupt_cell)
+            self._header.show(self._panel.bundle)
         self.draw()
-        for image in image_outputs(content):
-            self._shell.display_pub.publish(image, {})
+        for image in sent_outputs(content):
+            Output(self._shell).show(*image)
 
     def stop(self) -> None:
         """Stop all replies in progress."""
@@ -128,29 +138,35 @@ class Columns:
         if time.monotonic() < self._next:
             return
         states = [(column.model, *column.now()) for column in self.columns]
-        self._publish(_growing(states, self._label), {})
-        drawn = sum(len(text) for _, _, text in states)
-        self._next = time.monotonic() + max(self.REFRESH_SECONDS, drawn / CHARACTERS_PER_SECOND)
+        if self._panel is not None:
+            asked = ", ".join(column.model for column in self.columns)
+            label = f" · {self._label}" if self._label else ""
+            self._panel.say(f"asking {printable(asked)}{label}", stoppable=clicks_arrive(self._shell))
+        self._body.show(_growing(states, "" if self._panel else self._label))
+        drawn = sum(len(markup) for _, _, markup in states)
+        self._next = time.monotonic() + max(REFRESH_SECONDS, drawn / CHARACTERS_PER_SECOND)
 
     def end(self, results: Mapping[str, Turn | str], chosen: Turn | None) -> None:
         """Show the record of all replies: by model, a turn or an error message. `chosen` stays in the conversation."""
         self._ended = dict(results)
-        if not any(isinstance(result, Turn) for result in results.values()):
-            self._publish({"text/html": "", "text/plain": ""}, {})
+        if any(isinstance(result, Turn) for result in results.values()):
+            self._rest(chosen)
         else:
-            self._publish(*at_rest(self._ended, chosen))
+            for output in (self._header, self._body):
+                output.show({"text/html": "", "text/plain": ""})
+        if self._panel is not None:
+            self._panel.close()
 
     def show(self, turn: Turn) -> None:
         """Show that another of the turns is kept in the conversation."""
         for model, result in self._ended.items():
             if isinstance(result, Turn) and result.calls == turn.calls:
                 self._ended[model] = turn
-        self._publish(*at_rest(self._ended, turn))
+        self._rest(turn)
 
-    def _publish(self, data: Bundle, found: dict[str, Any]) -> None:
-        if (data, found) != self._shown:
-            update, self._shown = self._shown is not None, (data, found)
-            self._shell.display_pub.publish(data, found, transient={"display_id": self._id}, update=update)
+    def _rest(self, chosen: Turn | None) -> None:
+        self._header.show(header(self._ended, chosen))
+        self._body.show(*at_rest(self._ended, chosen))
 
 
 class TerminalColumns(Columns):
@@ -164,17 +180,33 @@ class TerminalColumns(Columns):
     def draw(self) -> None:
         """Print nothing: terminal output cannot be replaced, so the replies are printed when complete."""
 
-    def _publish(self, data: Bundle, found: dict[str, Any]) -> None:
-        sys.stdout.write(f"{data['text/plain']}\n")
-        sys.stdout.flush()
+    def end(self, results: Mapping[str, Turn | str], chosen: Turn | None) -> None:
+        """Print all replies."""
+        if any(isinstance(result, Turn) for result in results.values()):
+            data, _ = at_rest(results, chosen)
+            sys.stdout.write(f"{data['text/plain']}\n{header(results, chosen)['text/plain']}\n")
+            sys.stdout.flush()
 
     def show(self, turn: Turn) -> None:
         """Print nothing: terminal output cannot be replaced."""
 
 
-def columns_for(shell: InteractiveShell) -> Columns:
+def columns_for(shell: InteractiveShell, *, panel: bool) -> Columns:
     """The columns for a shell: outputs in a kernel, text in a terminal."""
-    return Columns(shell) if hasattr(shell, "kernel") else TerminalColumns(shell)
+    return Columns(shell, panel=panel) if hasattr(shell, "kernel") else TerminalColumns(shell)
+
+
+def header(results: Mapping[str, Turn | str], chosen: Turn | None) -> Bundle:
+    """The line above a comparison: which answer goes on, how to keep another, and who answered if it is not Claude."""
+    turns = [result for result in results.values() if isinstance(result, Turn)]
+    goes_on = chosen is not None and not chosen.once
+    model = next((name for name, each in results.items() if isinstance(each, Turn) and each is chosen), "")
+    parts = [f"{printable(model)} {GOES_ON}"] if goes_on else []
+    parts += [CHOOSE] if goes_on and len(turns) > 1 else []
+    parts += [OFFLINE] if any(turn.offline for turn in turns) else []
+    line = " · ".join(parts)
+    markup = f'<div class="claude-magic {gate.NO_FORMULAS}" style="{gate.HEADER}">{html.escape(line)}</div>'
+    return {"text/html": gate.clean(markup) if line else "", "text/plain": line}
 
 
 def at_rest(results: Mapping[str, Turn | str], chosen: Turn | None) -> tuple[Bundle, dict[str, Any]]:
@@ -184,34 +216,39 @@ def at_rest(results: Mapping[str, Turn | str], chosen: Turn | None) -> tuple[Bun
     others = [turn for turn in turns if turn.id != own.id]
     columns = "".join(_column(model, result, chosen) for model, result in results.items())
     plain = "\n\n".join(_plain(model, result, chosen) for model, result in results.items())
-    return {"text/html": f"{_BOX}{columns}</div>", "text/plain": plain}, metadata(own, others)
+    return {"text/html": _columns(columns), "text/plain": plain}, metadata(own, others)
+
+
+def _columns(boxes: str) -> str:
+    return f'<div class="{gate.NO_FORMULAS}" style="{gate.COLUMNS}">{boxes}</div>'
 
 
 def _growing(states: Sequence[tuple[str, str, str]], label: str) -> Bundle:
     suffix = f" · {label}" if label else ""
     columns = "".join(
-        _boxed(model, f"<em>{html.escape(state + suffix)}</em>", f'<div style="{_PROSE}">{_escaped(text)}</div>')
-        for model, state, text in states
+        _boxed(model, f"<em>{html.escape(state + suffix)}</em>", _reply(markup)) for model, state, markup in states
     )
     plain = "\n\n".join(f"{printable(model)}: {state}{suffix}" for model, state, _ in states)
-    return {"text/html": f"{_BOX}{columns}</div>", "text/plain": plain}
+    return {"text/html": _columns(columns), "text/plain": plain}
 
 
 def _column(model: str, result: Turn | str, chosen: Turn | None) -> str:
     if not isinstance(result, Turn):
-        return _boxed(model, "<strong>failed</strong>", f'<div style="{_PROSE}">{_escaped(result)}</div>')
-    from ..html import rendered
-
-    shown = " · ".join(f'<span style="white-space: nowrap">{html.escape(part)}</span>' for part in _figures(result))
-    marked = "".join(f" · <strong>{html.escape(mark)}</strong>" for mark in _marks(result, chosen))
+        return _boxed(model, "<strong>failed</strong>", f'<div style="{gate.PLAIN_REPLY}">{_escaped(result)}</div>')
+    goes_on = f"<strong>{GOES_ON}</strong>" if _goes_on(result, chosen) else ""
+    line = gate.clean(line_as_html(_without_count(result), skip={line_of(result)[0], OFFLINE}))
     folded = "".join(fold(title, body) for title, body in folds_of(result))
-    reply = "".join(rendered(bundle["text/markdown"]) for bundle in answer_outputs(result))
-    return _boxed(model, f"{shown}{marked}", f'{folded}<div style="{_REPLY}">{reply}</div>')
+    reply = "".join(bundle["text/html"] for bundle in answer_outputs(result))
+    return _boxed(model, f"{line}{goes_on}", f"{folded}{_reply(reply)}")
+
+
+def _reply(markup: str) -> str:
+    return f'<div style="{gate.REPLY}">{markup}</div>'
 
 
 def _boxed(model: str, figures: str, body: str) -> str:
     head = f"<div><strong>{_escaped(model)}</strong></div>"
-    return f'<div style="{_COLUMN}">{head}<div style="{_FIGURES}">{figures}</div>{body}</div>'
+    return f'<div style="{gate.COLUMN}">{head}<div style="{gate.COLUMN_FIGURES}">{figures}</div>{body}</div>'
 
 
 def _plain(model: str, result: Turn | str, chosen: Turn | None) -> str:
@@ -224,13 +261,21 @@ def _plain(model: str, result: Turn | str, chosen: Turn | None) -> str:
 
 def _figures(turn: Turn) -> list[str]:
     """A column's figures: tokens, cost and time, without the model above it and the count of earlier turns."""
-    notes = [note for note in turn.notes if not note.endswith(("earlier turn", "earlier turns"))]
-    return figures_of(replace(turn, notes=tuple(notes)))[1:]
+    return figures_of(_without_count(turn))[1:]
+
+
+def _without_count(turn: Turn) -> Turn:
+    """A turn without its note of the count of earlier turns, which is the same in all columns."""
+    return replace(turn, notes=tuple(n for n in turn.notes if not n.endswith(("earlier turn", "earlier turns"))))
 
 
 def _marks(turn: Turn, chosen: Turn | None) -> list[str]:
-    goes_on = chosen is not None and turn.id == chosen.id and not turn.once
-    return [*marks(turn), *([GOES_ON] if goes_on else [])]
+    own = [mark for mark in marks(turn) if mark != OFFLINE]
+    return [*own, *([GOES_ON] if _goes_on(turn, chosen) else [])]
+
+
+def _goes_on(turn: Turn, chosen: Turn | None) -> bool:
+    return chosen is not None and turn.id == chosen.id and not turn.once
 
 
 def _escaped(text: str) -> str:

@@ -6,45 +6,39 @@ keeps up with (RENDERING.md §1); the thread that reads the events draws nothing
 
 from __future__ import annotations
 
-import _thread
 import contextvars
 import html
 import math
-import signal
 import sys
 import threading
 import time
-import uuid
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ...content.text import whole_text
 from ...content.token_estimate import CHARACTERS_PER_TOKEN
 from ...conversation.accumulator import TOOL_RESULT, Accumulator
 from ...conversation.turns import Block, Call, Turn
 from ...conversation.wait import Wait
 from ...cost import pricing
-from .. import citations, markdown, tool_calls
+from .. import citations, tool_calls
+from ..answer import GrowingAnswer, answer_outputs, box, bundle, pieces
 from ..text import Bundle, printable
 from ..turn import (
-    answer_outputs,
-    fold,
     footer,
     header_output,
-    image_outputs,
     is_shown,
     made_outputs,
     reply_text,
+    sent_outputs,
     who_answers,
 )
+from .output import CHARACTERS_PER_SECOND, REFRESH_SECONDS, Output, interrupt_cell
 from .panel import Panel, clicks_arrive
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-REFRESH_SECONDS = 0.1
 SLOWEST_REFRESH_SECONDS = 1.0
-CHARACTERS_PER_SECOND = 25_000
 GROWTH = 30  # redraw after growth by 1/30, so that a slow reply is not sent over and over
 
 
@@ -112,10 +106,10 @@ class NotebookView:
         self._shell = shell
         self._wants_panel = panel
         self._panel: Panel | None = None
-        self._header = _Output(shell)
-        self._answer: list[_Output] = []
-        self._made: list[_Output] = []
-        self._inert = markdown.Inert()
+        self._header = Output(shell)
+        self._answer: list[Output] = []
+        self._made: list[Output] = []
+        self._growing = GrowingAnswer()
         self._pace = _Pace()
         self._provider: str | None = None
         self._began = time.monotonic()
@@ -137,8 +131,8 @@ class NotebookView:
             self._panel = Panel([block for block in content if is_shown(block)], self._stop)
             self._header.show(self._panel.bundle)
         self._show_state()
-        for image in image_outputs(content):
-            _Output(self._shell).show(image)
+        for image in sent_outputs(content):
+            Output(self._shell).show(*image)
         context = contextvars.copy_context()
         threading.Thread(target=context.run, args=(self._tick,), name="claude_magic ticker", daemon=True).start()
 
@@ -178,8 +172,8 @@ class NotebookView:
     def _show_images(self, result: Block) -> None:
         """Show the images in a tool's result."""
         content = result.get("content")
-        for image in image_outputs(content if isinstance(content, list) else ()):
-            _Output(self._shell).show(image)
+        for image in sent_outputs(content if isinstance(content, list) else ()):
+            Output(self._shell).show(*image)
 
     def end(self, turn: Turn | None, instead_of: Sequence[str] = ()) -> None:
         """Replace the panel by the turn's record, or by nothing."""
@@ -190,7 +184,7 @@ class NotebookView:
                 self._header.show({"text/html": "", "text/plain": ""})
             else:
                 self._header.show(*header_output(turn, instead_of))
-                self._draw(answer_outputs(turn, self._inert))
+                self._draw(answer_outputs(turn, self._growing))
                 self._show_made(turn)
             if self._panel is not None:
                 self._panel.close()
@@ -206,7 +200,7 @@ class NotebookView:
         """Show the images that Claude's code made, below the answer; clear the outputs that are left over."""
         images = made_outputs(turn)
         while len(self._made) < len(images):
-            self._made.append(_Output(self._shell))
+            self._made.append(Output(self._shell))
         for output, image in zip(self._made, [*images, *[{"text/plain": ""}] * len(self._made)], strict=False):
             output.show(image)
 
@@ -218,48 +212,48 @@ class NotebookView:
 
     def _refresh(self) -> None:
         """Show the state, and what has arrived since the last refresh if one is due."""
-        accumulator, text, thinking = self._accumulator, "", ""
-        tools: list[tuple[Block, Block | None]] = []
+        content: Sequence[Block] = ()
+        thinking = ""
+        accumulator = self._accumulator
         if accumulator is not None:
             with accumulator.lock:
-                text, thinking = whole_text(citations.text_with_references(accumulator.said)), accumulator.thinking
-                tools = accumulator.tools
+                content, thinking = accumulator.shown, accumulator.thinking
+                self._tools = accumulator.tools
+        length = sum(len(block.get("text", "")) for block in content) + len(thinking) + len(content)
         with self._drawing:
             if self._ended:
                 return
-            if tools != self._tools:
-                self._tools = tools
-                if self._panel is not None:
-                    self._panel.show_calls("".join(fold(*tool_calls.notebook_tool_call(*each)) for each in tools))
             self._show_state()
-            if not self._pace.is_due(len(text) + len(thinking)):
+            if not self._pace.is_due(length):
                 return
-            parts = self._inert.parts(text) if text else []
-            self._draw([{"text/markdown": part.markdown} for part in parts])
-            redrawn = len(parts[-1].markdown) if parts else 0
+            results = {result["tool_use_id"]: result for _, result in self._tools if result is not None}
+            parts = self._growing.parts(pieces(content, results), content)
+            self._draw([*map(bundle, parts[:-1]), *({"text/html": box(part.html)} for part in parts[-1:])])
+            redrawn = len(parts[-1].html) if parts else 0
             if self._panel is not None and thinking != self._shown_thinking:
                 self._shown_thinking = thinking
-                self._panel.show_thinking(printable(thinking))
+                self._panel.show_thinking(
+                    printable(thinking), answering=any(block["type"] == "text" for block in content)
+                )
                 redrawn += len(thinking)
-            self._pace.note(len(text) + len(thinking), redrawn)
+            self._pace.note(length, redrawn)
 
     def _draw(self, bundles: list[Bundle]) -> None:
         """Show the answer's parts; only those that changed are sent."""
         while len(self._answer) < len(bundles):
-            self._answer.append(_Output(self._shell))
-        nothing = [{"text/markdown": "", "text/plain": ""}] * (len(self._answer) - len(bundles))
-        for output, bundle in zip(self._answer, [*bundles, *nothing], strict=True):
-            output.show(bundle)
+            self._answer.append(Output(self._shell))
+        nothing = [{"text/html": "", "text/plain": ""}] * (len(self._answer) - len(bundles))
+        for output, data in zip(self._answer, [*bundles, *nothing], strict=True):
+            output.show(data)
 
     def _show_state(self) -> None:
         """Show the state of the reply; the panel's figures are updated once a second."""
         state = self._state()
         seconds = int(time.monotonic() - self._began)
         if self._panel is None:
-            if (now := (state, self._tools)) != self._shown_state:
-                folded = "".join(fold(*tool_calls.notebook_tool_call(*each)) for each in self._tools)
-                self._header.show({"text/html": f"<em>{html.escape(state)}</em>{folded}", "text/plain": state})
-            self._shown_state = now
+            if state != self._shown_state:
+                self._header.show({"text/html": f"<em>{html.escape(state)}</em>", "text/plain": state})
+            self._shown_state = state
         elif (latest := (state, seconds, clicks_arrive(self._shell))) != self._shown_state:
             figures = " · ".join([f"{seconds} s", *_figures_so_far(self._accumulator, self._provider)])
             self._panel.say(f"{state} · {figures}", stoppable=latest[2])
@@ -281,10 +275,7 @@ class NotebookView:
         with self._drawing:
             if self._ended:
                 return
-            if hasattr(signal, "pthread_kill"):
-                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
-            else:  # Windows
-                _thread.interrupt_main()
+            interrupt_cell()
 
 
 class _Pace:
@@ -322,21 +313,6 @@ def _figures_so_far(accumulator: Accumulator | None, provider: str | None) -> li
     return [f"{tokens.all_input:,} tokens in", f"≈{tokens.output:,} out", *estimate]
 
 
-class _Output:
-    """One output of the running cell: shown once, then replaced when it changes."""
-
-    def __init__(self, shell: InteractiveShell) -> None:
-        self._publisher = shell.display_pub  # kept, since a running tool's capture replaces the shell's own
-        self._id = uuid.uuid4().hex
-        self._shown: object = None
-
-    def show(self, data: dict[str, Any], metadata: dict[str, Any] | None = None) -> None:
-        if (data, metadata) != self._shown:
-            update = self._shown is not None
-            self._publisher.publish(data, metadata or {}, transient={"display_id": self._id}, update=update)
-            self._shown = (data, metadata)
-
-
 class TerminalView:
     """A view in a terminal: plain text as it arrives, and a footer."""
 
@@ -346,7 +322,7 @@ class TerminalView:
 
     def begin(self, content: Sequence[Block], *, provider: str | None) -> None:
         """Print a line for each attached image."""
-        for image in image_outputs(content):
+        for image, _ in sent_outputs(content):
             _write(image["text/plain"] + "\n")
 
     def grow(self, event: Any, accumulator: Accumulator) -> None:

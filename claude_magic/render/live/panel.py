@@ -46,11 +46,11 @@ class Panel:
         self._thinking = widgets.HTML()
         self._fold = widgets.Accordion([self._thinking], titles=("Thinking",))
         self._fold.layout.display = "none"
+        self._folded: bool | None = None
         first_row = widgets.HBox([self._stop, self._state, *thumbnails])
         first_row.layout.align_items = "center"
-        self._tools = widgets.HTML()
         self._question, self._buttons = widgets.HTML(), widgets.HBox()
-        self._all = widgets.VBox([first_row, self._fold, self._tools, self._question, self._buttons])
+        self._all = widgets.VBox([first_row, self._fold, self._question, self._buttons])
         self._stoppable: bool | None = None
 
     @property
@@ -73,17 +73,16 @@ class Panel:
         if value != self._state.value:
             self._state.value = value
 
-    def show_thinking(self, text: str) -> None:
-        """Show the thinking so far, in a fold that stays open or closed as the reader left it."""
+    def show_thinking(self, text: str, *, answering: bool) -> None:
+        """Show the thinking so far, in a fold that is open until the answer begins, and then as the reader left it."""
         if not text:
             return
+        if answering is not self._folded:
+            self._folded = answering
+            self._fold.selected_index = None if answering else 0
         style = "white-space: pre-wrap; overflow-wrap: anywhere; max-height: 20em; overflow-y: auto; line-height: 1.5"
         self._thinking.value = f'<div class="tex2jax_ignore mathjax_ignore" style="{style}">{html.escape(text)}</div>'
         self._fold.layout.display = None
-
-    def show_calls(self, calls: str) -> None:
-        """Show the tool calls so far, given as inert HTML."""
-        self._tools.value = calls
 
     def ask(self, question: str, details: str) -> bool:
         """Ask a question with buttons and wait for a click; `details` are shown below it, escaped.

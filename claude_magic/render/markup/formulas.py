@@ -1,8 +1,7 @@
-"""Math in Markdown: find formulas, decide which are safe to typeset, and predict what JupyterLab takes as math.
+"""Formulas in Markdown: find them, and decide which are safe to typeset.
 
-JupyterLab 4.6 (rendermime/src/latex.ts) extracts math before its Markdown parser runs, by rules that know little of
-code; `jupyterlab_math` reproduces them. MathJax commands can do more than typeset (links, styles, code loading): a
-formula with such a command has no `written` form and is shown as text.
+MathJax commands can do more than typeset (links, styles, code loading): a formula with such a command has no `written`
+form and is shown as text.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ..content.text import join_line
+from ...content.text import join_line
 
 if TYPE_CHECKING:
     from markdown_it.rules_block import StateBlock
@@ -57,8 +56,6 @@ class Formula:
             return None
         if re.search(r"[`]|@@|\$", body) or len(body) > MAX_MATH_CHARACTERS:
             return None
-        # Other parsers than JupyterLab's may find HTML and links in math.
-        body = re.sub(r"<(?=[A-Za-z/!?])", "< ", body).replace("](", "] (")
         if self.opening.startswith("\\begin"):
             return f"{self.opening}{body}{self.opening.replace('begin', 'end', 1)}"
         delimiter = "$" if self.opening in ("$", "\\(", "\\\\(") else "$$"
@@ -153,56 +150,3 @@ def block_rule(state: StateBlock, start: int, end: int, silent: bool) -> bool:
     token.meta = {"math": math}
     token.map = [start, state.line]
     return True
-
-
-_SPLIT = re.compile(r"(\$\$?|\\(?:begin|end)\{[a-z]*\*?\}|\\[{}$]|[{}]|(?:\n[\s\ufeff]*)+|@@\d+@@|\\\\[()\[\]])", re.I)
-_FENCES = re.compile(r"^(?P<fence>`{3,}|~{3,})[^`\n]*\n(?:[\s\S]*?)^(?P=fence)`*$", re.MULTILINE)
-_CODE_SPANS = re.compile(r"(^|[^\\])(`+)([^\n]*?[^`\n])\2(?!`)", re.MULTILINE)
-
-
-def jupyterlab_math(text: str) -> list[str]:
-    """The pieces that JupyterLab 4.6 extracts from `text` as math, in order (`removeMath`, rendermime/src/latex.ts).
-
-    A dollar that it protects as part of code is a NUL here.
-    """
-    if "$" not in text and "\\" not in text and "@@" not in text:
-        return []
-    pieces = _SPLIT.split(_without_dollars_in_code(text))
-    found: list[str] = []
-    start = last = -1
-    closing, braces = "", 0
-    for index in range(1, len(pieces), 2):
-        piece = pieces[index]
-        if piece[0] == "@":
-            found.append(piece)
-        elif start < 0:
-            closing = _jupyterlab_closing(piece)
-            start, braces = (index, 0) if closing else (-1, 0)
-        elif piece == closing and not braces:
-            found.append("".join(pieces[start : index + 1]))
-            start = last = -1
-        elif piece == closing:
-            last = index
-        elif piece.count("\n") > 1:
-            # JupyterLab resumes after `last`; here it is enough to know that it took something.
-            found += ["".join(pieces[start : last + 1])] if last > 0 else []
-            start, last, braces = -1, -1, 0
-        else:
-            braces = max(0, braces + {"{": 1, "}": -1}.get(piece, 0))
-    return found + (["".join(pieces[start : last + 1])] if start > 0 and last > 0 else [])
-
-
-def _without_dollars_in_code(text: str) -> str:
-    """Replace dollars by NUL in what JupyterLab's own patterns take as code, which its parser may see differently."""
-    if "`" in text or "~~~" in text:
-        for code in (_FENCES, _CODE_SPANS):
-            text = code.sub(lambda match: match[0].replace("$", "\0"), text)
-    return text
-
-
-def _jupyterlab_closing(piece: str) -> str:
-    if piece in ("$", "$$"):
-        return piece
-    if piece in ("\\\\(", "\\\\["):
-        return "\\\\)" if piece[-1] == "(" else "\\\\]"
-    return "\\end" + piece[6:] if piece[1:6].lower() == "begin" else ""

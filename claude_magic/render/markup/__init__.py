@@ -1,0 +1,1 @@
+"""Claude's Markdown as sanitized HTML for browsers, and as Markdown without HTML for all others."""

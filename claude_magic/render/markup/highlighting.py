@@ -1,0 +1,69 @@
+"""Colours of code, by Pygments: those of the page's own theme, so that they are right in light and dark."""
+
+from __future__ import annotations
+
+import functools
+import html
+import itertools
+from typing import Any
+
+from . import gate
+
+MAX_HIGHLIGHTED_CHARACTERS = 50_000  # longer code is not highlighted: lexers can be slow
+# Pygments' token types, with all below them, by the colour in JupyterLab's editor (codemirror/src/theme.ts).
+_COLOURS = {
+    "Comment.Preproc": "meta",
+    "Comment": "comment",
+    "Keyword.Constant": "atom",
+    "Keyword": "keyword",
+    "Operator.Word": "keyword",
+    "Operator": "operator",
+    "Literal.String": "string",
+    "Literal.Number": "number",
+    "Name.Function": "def",
+    "Name.Class": "def",
+    "Name.Builtin": "builtin",
+    "Name.Decorator": "meta",
+    "Name.Tag": "tag",
+    "Name.Attribute": "attribute",
+    "Generic.Heading": "header",
+    "Generic.Subheading": "header",
+    "Generic.Deleted": "string",
+    "Generic.Inserted": "keyword",
+    "Generic.Prompt": "meta",
+}
+
+
+def highlighted(code: str, language: str) -> str:
+    """Code as HTML, coloured if Pygments knows the language: one `<span>` for each run of a colour."""
+    lexer = _lexer(language.lower()) if language and len(code) <= MAX_HIGHLIGHTED_CHARACTERS else None
+    if lexer is None:
+        return html.escape(code, quote=False)
+    coloured = ((_colour(kind), text) for kind, text in lexer.get_tokens(code))
+    pieces = []
+    for colour, run in itertools.groupby(coloured, lambda each: each[0]):
+        text = html.escape("".join(text for _, text in run), quote=False)
+        pieces.append(f'<span style="{gate.colour(colour)}">{text}</span>' if colour and text.strip() else text)
+    return "".join(pieces)
+
+
+@functools.lru_cache(maxsize=512)
+def _colour(kind: Any) -> str:
+    """The colour of a token type, or of the nearest type above it; empty for none."""
+    while kind is not None:
+        if found := _COLOURS.get(str(kind).removeprefix("Token.")):
+            return found
+        kind = kind.parent
+    return ""
+
+
+@functools.lru_cache(maxsize=64)
+def _lexer(language: str) -> Any:
+    """The Pygments lexer for a language; None if there is none."""
+    from pygments.lexers import get_lexer_by_name
+    from pygments.util import ClassNotFound
+
+    try:
+        return get_lexer_by_name(language, stripnl=False, ensurenl=False)
+    except ClassNotFound:
+        return None

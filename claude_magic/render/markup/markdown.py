@@ -1,0 +1,101 @@
+"""Claude's Markdown as Markdown, for those who do not show HTML: without raw HTML, images, and links that could run.
+
+A block that has any of these, to a parser that lets HTML through, is written again: the marks that make it are escaped,
+and where that is not enough the block becomes code. All other blocks stay as Claude wrote them.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ...content.text import fenced, join_line
+from .parser import REFERENCE, blocks, cleaned, fences, parse
+
+if TYPE_CHECKING:
+    from markdown_it.token import Token
+
+_PYTHON = ("", "python", "py", "python3", "ipython")
+_SCHEME = re.compile(r"(?:https?://|mailto:|#)", re.IGNORECASE)
+# Escaped, even in code spans: about these, parsers differ on where a span ends.
+_DOUBTFUL = re.compile(r"\\`|[\x00-\x08\x0b-\x1f\x7f]|&#")
+_TAG = re.compile(r"\\?<(?=[A-Za-z/!?])")
+_IMAGE = re.compile(r"!(?=\[)")
+_LINK = re.compile(r"\](?=[(:\[])")
+_PUNCTUATION = re.compile(r"[\\`*_{}\[\]<>()#+\-.!|~&$@:=]")
+
+
+def without_html(text: str) -> str:
+    """Markdown that looks the same, with no raw HTML outside of code, no images and no links to other than web pages
+    and mail addresses. References to sources become ` [1]`."""
+    text = unmarked(cleaned(text))
+    tokens, _ = parse(text, raw_html=True)
+    if not (_is_active(tokens) or _DOUBTFUL.search(text)):
+        return text
+    lines = text.split("\n")
+    groups = blocks(tokens)
+    starts = [group[0].map[0] if group[0].map else 0 for group in groups]
+    pieces = ["\n".join(lines[: starts[0]])] if starts and starts[0] else []
+    for group, start, end in zip(groups, starts, [*starts[1:], len(lines)], strict=True):
+        source = "\n".join(lines[start:end])
+        is_code = group[0].type in ("fence", "code_block")
+        pieces.append(source if is_code or not _needs_escape(group, source) else _escaped(source))
+    written = "\n".join(pieces)
+    return fenced(text, "text") if _is_active(parse(written, raw_html=True)[0]) else written
+
+
+def _needs_escape(group: list[Token], source: str) -> bool:
+    return _is_active(group) or bool(_DOUBTFUL.search(source) and _TAG.search(source))
+
+
+def _is_active(tokens: Sequence[Token] | None) -> bool:
+    """Whether there is raw HTML, an image or a link that could run among tokens."""
+    for token in tokens or ():
+        if token.type in ("html_block", "html_inline", "image") or _is_active(token.children):
+            return True
+        if token.type == "link_open" and not _SCHEME.match(str(token.attrs.get("href", ""))):
+            return True
+    return False
+
+
+def _escaped(source: str) -> str:
+    """A block with its tags, images and links as text; as code where something is left of them."""
+    written = _IMAGE.sub("&#33;", _TAG.sub("&lt;", source))
+    if _is_active(parse(written, raw_html=True)[0]):
+        written = _LINK.sub("&#93;", written)
+    return fenced(source, "text") if _is_active(parse(written, raw_html=True)[0]) else written
+
+
+def unmarked(text: str) -> str:
+    """Text with its references as plain ` [1]`."""
+    return REFERENCE.sub(r" [\1]", text)
+
+
+def escape(text: str) -> str:
+    """A short untrusted string as plain text on one line of Markdown."""
+    return _PUNCTUATION.sub(lambda match: _character(match[0]), join_line(cleaned(text)))
+
+
+def _character(character: str) -> str:
+    return html.escape(character) if character in "<>&" else f"&#{ord(character)};"
+
+
+def link(label: str, address: str) -> str:
+    """A short untrusted string as Markdown, linked if the address is that of a web page."""
+    from markdown_it.common.normalize_url import normalizeLink
+
+    if address[:4].lower() != "http" or not _SCHEME.match(address):
+        return escape(label)
+    return f"[{escape(label)}](<{re.sub(r'[<>]', '', normalizeLink(join_line(address)))}>)"
+
+
+def code_blocks(text: str) -> list[str]:
+    """The fenced Python code blocks of a reply, in order, each without its final newline.
+
+    A block without a language counts as Python; blocks in lists and quotes are included.
+    """
+    return [
+        fence.content.removesuffix("\n") for fence in fences(text) if "".join(fence.info.split()[:1]).lower() in _PYTHON
+    ]
