@@ -17,7 +17,7 @@ from claude_magic.conversation.accumulator import Accumulator
 from claude_magic.conversation.turns import Call, Conversation, Turn
 from claude_magic.options import Options
 from claude_magic.render.live import live
-from claude_magic.render.markdown import Inert, inert
+from claude_magic.render.markup.markdown import Inert, inert
 from claude_magic.request import build
 
 REPETITIONS = 8

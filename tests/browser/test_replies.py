@@ -72,11 +72,11 @@ def test_an_answer_is_seen_growing_and_then_whole_and_reads_so_when_reopened(
 def whole(page: Page) -> None:
     """The header, and all of `REPLY` as a reader should see it."""
     page.wait_until("bed.area(1).querySelectorAll('mjx-container').length === 1")
-    page.wait_until("bed.area(1).querySelector('.cm-line, pre span[class]')")
+    page.wait_until("bed.area(1).querySelector('pre span[style]')")
     shown = page.text(1)
     assert "Omega: the reply ends." in shown and "$5 and not $10" in shown
     header = shown.splitlines()[0]
-    assert re.search(r"claude-opus-\S+ · [\d,]+ tokens in.* · [\d,]+ out.* · \$0\.\d+ · [\d.]+ s", header), header
+    assert re.search(r"claude-opus-\S+ · [\d,]+ tokens in → [\d,]+ out · \$0\.\d+ · [\d.]+ s", header), header
     assert page.value("[...bed.area(1).querySelectorAll('td')].map(cell => cell.innerText)") == ["height", "1.5"]
     assert 'return 3.14159 * radius**2  # not "$5"' in shown
     nothing_strange(page)

@@ -21,7 +21,7 @@ from claude_magic.conversation.turns import Conversation, Turn
 from claude_magic.errors import ThinkingRefusedError
 from claude_magic.offline.rules.blocks import FIELDS
 from claude_magic.options import Options
-from claude_magic.render.turn import answer_outputs
+from claude_magic.render.answer import answer_outputs
 from claude_magic.request import build
 from support.turns import digested, from_the_corpus, image, plain, rich_turn, text, turn_of
 

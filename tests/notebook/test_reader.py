@@ -23,7 +23,8 @@ from claude_magic.notebook import reader
 from claude_magic.notebook.cell import Cell, current_cell
 from claude_magic.notebook.lookup import path_holding, reported_path
 from claude_magic.notebook.reader import Saved, read
-from claude_magic.render.turn import answer_outputs, header_output, image_outputs
+from claude_magic.render.answer import answer_outputs
+from claude_magic.render.turn import header_output, sent_outputs
 from support.shell import ipython_shell
 from support.turns import ASKED_AT, digested, from_the_corpus, image, plain, rich_turn, text, turn_of
 
@@ -39,7 +40,7 @@ def cell_of(*turns: Turn, id: str | None = None) -> Node:
     outputs = []
     for turn in turns:
         outputs.append(display(*header_output(turn)))
-        outputs += [display(bundle) for bundle in image_outputs(turn.prompt)]
+        outputs += [display(bundle) for bundle, _ in sent_outputs(turn.prompt)]
         outputs += [display(bundle) for bundle in answer_outputs(turn)]
     return new_code_cell("%%claude\nhello", id=id or turns[0].cell_id or turns[0].id, outputs=outputs)
 

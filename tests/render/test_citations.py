@@ -18,7 +18,9 @@ from claude_magic.notebook.cell import Cell
 from claude_magic.offline.replies.message import events
 from claude_magic.options import Options
 from claude_magic.render import citations, export, markdown
-from claude_magic.render.turn import answer_outputs, reply_text, reply_value
+from claude_magic.render.answer import answer_outputs
+from claude_magic.render.reply import reply_value
+from claude_magic.render.turn import reply_text
 from claude_magic.request import build
 from claude_magic.session.question import Question
 from claude_magic.session.session import Session

@@ -16,9 +16,11 @@ from markdown_it import MarkdownIt
 
 from claude_magic.conversation.turns import Conversation, Turn
 from claude_magic.render import history
+from claude_magic.render.answer import answer_outputs
+from claude_magic.render.reply import reply_value
 from claude_magic.render.table import table_output
 from claude_magic.render.text import printable
-from claude_magic.render.turn import answer_outputs, footer, header_output, image_outputs, reply_value
+from claude_magic.render.turn import footer, header_output, sent_outputs
 from claude_magic.request import build
 from support.hostile_markdown import HOSTILE
 from support.turns import SHOWN_USAGE, text, turn
@@ -164,7 +166,7 @@ def test_the_turn_rides_along_small_and_without_image_bytes() -> None:
     with_image = Turn("id", ({"role": "user", "content": [image]}, shown.messages[1]), shown.calls)
     metadata = json.dumps(header_output(with_image)[1])
     assert data not in metadata and '"sha256"' in metadata
-    assert image_outputs([image])[0]["text/plain"].startswith("[image sent to Claude: 1 × 1 pixels")
+    assert sent_outputs([image])[0][0]["text/plain"].startswith("[image sent to Claude: 1 × 1 pixels")
 
 
 def test_out_binds_a_string_that_knows_the_rest() -> None:

@@ -21,7 +21,8 @@ from claude_magic.notebook.cell import Cell
 from claude_magic.offline.rules.server_tools import TOOLS
 from claude_magic.options import Options, parse
 from claude_magic.render import export, tool_calls
-from claude_magic.render.turn import THINKING, folds_of, footer, header_output, made_outputs
+from claude_magic.render.folds import THINKING
+from claude_magic.render.turn import folds_of, footer, header_output, made_outputs
 from claude_magic.request import build, pipeline, server_tools
 from claude_magic.session.question import Question
 from claude_magic.session.replay import Records, difference, events

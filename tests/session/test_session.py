@@ -27,7 +27,8 @@ from claude_magic.notebook.cell import Cell
 from claude_magic.notebook.reader import read
 from claude_magic.offline import Fault
 from claude_magic.options import Options
-from claude_magic.render.turn import answer_outputs, header_output, image_outputs
+from claude_magic.render.answer import answer_outputs
+from claude_magic.render.turn import header_output, sent_outputs
 from claude_magic.request import build
 from claude_magic.session.question import Question, Replay
 from claude_magic.session.session import Outcome, Session
@@ -386,7 +387,8 @@ def outputs_of(turn: Turn) -> list[Any]:
     data, metadata = header_output(turn)
     bundles = [
         (data, metadata),
-        *((each, {}) for each in (*image_outputs(turn.prompt), *answer_outputs(turn))),
+        *sent_outputs(turn.prompt),
+        *((each, {}) for each in answer_outputs(turn)),
     ]
     return [nbformat.v4.new_output("display_data", data=data, metadata=metadata) for data, metadata in bundles]
 

@@ -15,7 +15,9 @@ from claude_magic.conversation.turns import Block, Call, Conversation, Turn
 from claude_magic.cost import ledger, pricing
 from claude_magic.options import Options
 from claude_magic.render import cost_report, history
-from claude_magic.render.turn import answer_outputs, header_output, image_outputs, reply_value
+from claude_magic.render.answer import answer_outputs
+from claude_magic.render.reply import reply_value
+from claude_magic.render.turn import header_output, sent_outputs
 from claude_magic.request import build
 from support.recordings import finished_streams
 
@@ -147,7 +149,7 @@ def digested(turn: Turn) -> str:
     """Do with a turn what a session and a page do with one. Returns the HTML that is shown of it."""
     conversation = Conversation((turn,))
     build.build(conversation, [text("and now?")], Options())
-    image_outputs(turn.prompt)
+    sent_outputs(turn.prompt)
     answer_outputs(turn)
     reply_value(turn)
     assert str(pricing.turn_cost(turn)) and str(pricing.recorded_cost(turn))

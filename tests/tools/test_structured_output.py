@@ -22,7 +22,8 @@ from claude_magic.errors import SchemaError, UsageError
 from claude_magic.notebook.cell import Cell
 from claude_magic.options import Options
 from claude_magic.render import export, json_reply
-from claude_magic.render.turn import answer_outputs, reply_text
+from claude_magic.render.answer import answer_outputs
+from claude_magic.render.turn import reply_text
 from claude_magic.request import build
 from claude_magic.session.question import Question
 from claude_magic.session.session import Outcome, Session

@@ -10,7 +10,7 @@ from claude_magic import options
 from claude_magic.magics import registry
 from claude_magic.magics.line import MAP_ACTIONS, MAP_FLAGS, map_flags
 from claude_magic.magics.map import MapMagics
-from claude_magic.render.turn import ReplyText
+from claude_magic.render.reply import ReplyText
 from claude_magic.session.configuration import ClaudeMagic
 from support import reference_notebook as reference
 

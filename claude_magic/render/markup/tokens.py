@@ -17,12 +17,18 @@ from markdown_it.renderer import RendererHTML
 from ...content.text import join_line
 from . import gate
 from .highlighting import highlighted
+from .parser import cleaned, without_references
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
     from markdown_it.utils import OptionsDict
 
     from .parser import Cited
+
+def _escaped(text: str) -> str:
+    """Text as HTML. It is cleaned once more, since it may come from decoded character references."""
+    return html.escape(without_references(cleaned(text)), quote=False)
+
 
 # GFM's extended autolinks.
 _BARE_ADDRESS = re.compile(
@@ -50,15 +56,15 @@ def _with_links(text: str) -> str:
         shown = _trimmed(match[0])
         scheme = "mailto:" if match["email"] else "http://" if shown[:4].lower() == "www." else ""
         if len(shown) > 4:
-            pieces += [html.escape(text[position : match.start()], quote=False), _link(scheme + shown, shown)]
+            pieces += [_escaped(text[position : match.start()]), _link(scheme + shown, shown)]
             position = match.start() + len(shown)
-    return "".join(pieces) + html.escape(text[position:], quote=False)
+    return "".join(pieces) + _escaped(text[position:])
 
 
 def _link(address: str, shown: str) -> str:
     if not gate.is_address(address):
-        return html.escape(shown, quote=False)
-    return f'<a href="{html.escape(normalizeLink(address))}">{html.escape(shown, quote=False)}</a>'
+        return _escaped(shown)
+    return f'<a href="{html.escape(normalizeLink(address))}">{_escaped(shown)}</a>'
 
 
 class Renderer(RendererHTML):
@@ -66,7 +72,7 @@ class Renderer(RendererHTML):
 
     def text(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
         shown = tokens[at].content
-        return html.escape(shown, quote=False) if env.get("in_link") else _with_links(shown)
+        return _escaped(shown) if env.get("in_link") else _with_links(shown)
 
     def link_open(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
         env["in_link"] = gate.is_address(str(tokens[at].attrs.get("href", "")))
@@ -78,17 +84,17 @@ class Renderer(RendererHTML):
     def fence(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
         token = tokens[at]
         language = (token.info.split() or [""])[0] if _is_closed(token) else ""
-        return f'<pre style="{gate.CODE}"><code>{highlighted(token.content, language)}</code></pre>\n'
+        return f'<pre style="{gate.CODE}"><code>{highlighted(without_references(token.content), language)}</code></pre>\n'
 
     def code_block(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
-        return f'<pre style="{gate.CODE}"><code>{html.escape(tokens[at].content, quote=False)}</code></pre>\n'
+        return f'<pre style="{gate.CODE}"><code>{_escaped(tokens[at].content)}</code></pre>\n'
 
     def code_inline(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
-        return f"<code>{html.escape(tokens[at].content, quote=False)}</code>"
+        return f"<code>{_escaped(tokens[at].content)}</code>"
 
     def math(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
-        written, source = tokens[at].meta["math"].written, html.escape(tokens[at].content, quote=False)
-        shown = source if written is None else html.escape(written, quote=False)
+        written, source = tokens[at].meta["math"].written, _escaped(tokens[at].content)
+        shown = source if written is None else _escaped(written)
         return shown if written is None else f'<span class="{gate.FORMULA}">{shown}</span>'
 
     def math_block(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
@@ -99,13 +105,13 @@ class Renderer(RendererHTML):
         return _reference(number, env["cited"][number - 1]) if 0 < number <= len(env["cited"]) else ""
 
     def footnote(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
-        return f"<sup>[{html.escape(tokens[at].content, quote=False)}]</sup>"
+        return f"<sup>[{_escaped(tokens[at].content)}]</sup>"
 
     def image(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
         alt = join_line("".join(child.content for child in tokens[at].children or []))
         shown = f"image: {alt}" if alt else "image"
         address = str(tokens[at].attrs.get("src", ""))
-        return html.escape(shown, quote=False) if env.get("in_link") else _link(address, shown)
+        return _escaped(shown) if env.get("in_link") else _link(address, shown)
 
     def td_open(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
         style = tokens[at].attrs.get("style") or "text-align:left"  # JupyterLab aligns HTML's cells to the right
@@ -127,7 +133,7 @@ def _is_closed(token: Token) -> bool:
 
 def _reference(number: int, source: Cited) -> str:
     """A superscript `[1]` with a tooltip, linked if the source has the address of a web page."""
-    title = html.escape(join_line(": ".join(part for part in (source.title, source.quote) if part)))
+    title = _escaped(join_line(": ".join(part for part in (source.title, source.quote) if part))).replace('"', "&quot;")
     mark = f"[{number}]"
     shown = _link(source.url, mark) if source.url[:4].lower() == "http" else mark
     return f'<sup title="{title}">{shown}</sup>'

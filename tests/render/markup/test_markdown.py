@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import support
-from claude_magic.render.markdown import PART_CHARACTERS, Inert, code_blocks, escape, inert
+from claude_magic.render.markup.markdown import PART_CHARACTERS, Inert, code_blocks, escape, inert
 from support.hostile_markdown import ENORMOUS, HOSTILE
 from support.recordings import CORPUS, recordings
 
