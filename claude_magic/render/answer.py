@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from ..content.text import whole_text
 from ..conversation.turns import Block, Turn
+from ..providers import STAND_IN_OPENING
 from ..tools import structured_output
 from . import citations, folds, json_reply
 from .markup import gate
@@ -21,10 +22,11 @@ from .text import Bundle, printable
 Piece = str | tuple[str, str]
 
 
-def pieces(content: Sequence[Block], results: Mapping[str, Block]) -> list[Piece]:
+def pieces(content: Sequence[Block], results: Mapping[str, Block], *, offline: bool = False) -> list[Piece]:
     """A reply's texts, with marks behind what cites a source, and its tool calls, in order.
 
-    Neighbouring text blocks are one text. `results` are those of the notebook's tools, by the id of the call.
+    Neighbouring text blocks are one text. `results` are those of the notebook's tools, by the id of the call. With
+    `offline`, the stand-in's own label is left out: the cell's header has it.
     """
     called = folds.calls(content, results)
     found: list[Piece] = []
@@ -39,7 +41,9 @@ def pieces(content: Sequence[Block], results: Mapping[str, Block]) -> list[Piece
         elif at in called:
             found.append(called[at])
         previous = block["type"]
-    return [piece for piece in found if piece]
+    opening = STAND_IN_OPENING if offline else ""
+    texts = (piece.removeprefix(opening) if isinstance(piece, str) else piece for piece in found)
+    return [piece for piece in texts if piece]
 
 
 class GrowingAnswer:
@@ -90,7 +94,7 @@ def answer_outputs(turn: Turn, growing: GrowingAnswer | None = None) -> list[Bun
 
     `growing` is the renderer of the reply so far: finished blocks are not rendered again.
     """
-    found = pieces(turn.reply, turn.results)
+    found = pieces(turn.reply, turn.results, offline=turn.offline)
     texts = [piece for piece in found if isinstance(piece, str)]
     data = whole_text(structured_output.json_text(turn)) if json_reply.is_requested(turn.params) else ""
     if data.strip() and texts and texts[-1].endswith(data):

@@ -13,6 +13,7 @@ from ..conversation import record
 from ..conversation.accumulator import thinking_of
 from ..conversation.turns import Attached, Block, Turn, text_of
 from ..cost import pricing
+from ..providers import STAND_IN
 from .folds import THINKING, fold, other_fold
 from .markup import gate
 from .text import Bundle, printable
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 MAX_IMAGE_WIDTH_PIXELS = 240
-OFFLINE = "offline stand-in, not Claude"
+OFFLINE = STAND_IN
 REPLAYED = "replayed from the notebook"
 _STOPS = {
     "max_tokens": "cut off at max_tokens",

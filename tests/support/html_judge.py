@@ -13,10 +13,10 @@ from typing import Any
 
 import html5lib
 
-_ELEMENTS = set(
-    "a blockquote br code del details div em h1 h2 h3 h4 h5 h6 hr li ol p pre s span strong summary sup table tbody "
-    "td th thead tr ul".split()
-)
+_ELEMENTS = {
+    *("a", "blockquote", "br", "code", "del", "details", "div", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li"),
+    *("ol", "p", "pre", "s", "span", "strong", "summary", "sup", "table", "tbody", "td", "th", "thead", "tr", "ul"),
+}
 _COLOUR = (
     r"color:var\(--jp-mirror-editor-[a-z]+-color,#[0-9a-f]{6}\)(;font-weight:bold|;font-style:italic)?"
     r"|white-space: nowrap"

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from ...models import lookup
+from ...providers import STAND_IN_OPENING
 from ..request.history import Body
 from ..request.pauses import paused_call, paused_calls, paused_result
 from ..request.prompt import Prompt, read
@@ -18,7 +19,7 @@ from ..request.signatures import Prefix
 from . import citations, server_tools
 from .message import Draft
 from .schema_example import example, misfit
-from .sentences import LABEL, SECTIONS, closing, instructions, long_text, thoughts
+from .sentences import SECTIONS, closing, instructions, long_text, thoughts
 
 _REFUSE = re.compile(r"\[\[refuse(?:\s+([\w-]+))?\]\]")
 _PAUSE = re.compile(r"\[\[pause(?:\s+(\d+))?\]\]")
@@ -42,7 +43,7 @@ def draft(body: Body, thinking: bool, hop: int = 0, files: Sequence[str] = ()) -
     output = body.get("output_config") or {}
     opening = [{"type": "thinking", "thinking": thoughts(prompt, output.get("effort"))}] if thinking else []
     worked = None if output.get("format") else server_tools.work(prompt, body, files)
-    said = _text_block(f"{LABEL}Let me see.")
+    said = _text_block(f"{STAND_IN_OPENING}Let me see.")
     done = [said, *worked.blocks] if worked else []
     return Draft([*opening, *done, *_content(prompt, body, done)], files=worked.files if worked else ())
 
@@ -68,13 +69,13 @@ def _content(prompt: Prompt, body: Body, worked: Sequence[dict[str, Any]]) -> li
         return _paused(prompt, body, int(pause[1] or 1))
     if (tool := _named_tool(prompt, body)) is not None:
         call = {"type": "tool_use", "id": _call_id(body), "name": tool["name"]}
-        lead = _text_block(f"{LABEL}I call `{tool['name']}` with what you gave me.")
+        lead = _text_block(f"{STAND_IN_OPENING}I call `{tool['name']}` with what you gave me.")
         return [lead, {**call, "input": example(tool["input_schema"], prompt.question)}]
     if wanted := _LONG.search(prompt.text):
         return [_text_block(long_text(int(wanted[1])))]
     found = [section for make in SECTIONS if (section := make(prompt))] or [closing(prompt)]
     instructed = instructions(prompt)
-    block = _text_block(LABEL + "\n\n".join([instructed, *found] if instructed else found))
+    block = _text_block(STAND_IN_OPENING + "\n\n".join([instructed, *found] if instructed else found))
     cited = citations.cite_documents(body)
     return [{**block, "text": f"{block['text']}\n\n"}, *cited] if cited else [block]
 
@@ -90,9 +91,9 @@ def _paused(prompt: Prompt, body: Body, times: int) -> list[dict[str, Any]]:
     if len(made) >= times:
         return [
             *found,
-            _text_block(f"{LABEL}I paused {times} time{'s'[: times != 1]}, and go on.\n\n{closing(prompt)}"),
+            _text_block(f"{STAND_IN_OPENING}I paused {times} time{'s'[: times != 1]}, and go on.\n\n{closing(prompt)}"),
         ]
-    said = [*found, _text_block(f"{'' if made else LABEL}Let me search ({len(made) + 1} of {times}).")]
+    said = [*found, _text_block(f"{'' if made else STAND_IN_OPENING}Let me search ({len(made) + 1} of {times}).")]
     return [*said, paused_call(body, said, prompt.question)]
 
 

@@ -8,9 +8,8 @@ import operator
 import re
 from collections.abc import Callable
 
+from ...providers import STAND_IN_OPENING
 from ..request.prompt import Frame, Prompt, result_text, shorten
-
-LABEL = "*Offline stand-in, not Claude.*\n\n"
 
 _ARITHMETIC = re.compile(r"(?<![\w.])[-+(\s]*\d[\d\s.,()+\-*/×÷^%]*[\d)](?![\w])")
 _DATE = re.compile(r"\d{4}-\d{1,2}-\d{1,2}")
@@ -383,7 +382,7 @@ _AGAIN = {"xhigh": ("second",), "max": ("second", "third")}
 
 def long_text(length: int) -> str:
     """Varied Markdown of about `length` characters."""
-    parts, written = [LABEL.strip()], len(LABEL)
+    parts, written = [STAND_IN_OPENING.strip()], len(STAND_IN_OPENING)
     for number in itertools.count(1):
         if written >= length:
             break

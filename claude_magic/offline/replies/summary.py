@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ...providers import STAND_IN_OPENING
 from ..request.history import Body
 from ..request.prompt import SUMMARIZED, Prompt, read, shorten
 from ..request.signatures import Summary, prefix_of, sign, text_digest
-from .sentences import LABEL
 
 _MAX_PROMPTS = 50
 
@@ -24,4 +24,4 @@ def _summary(prompt: Prompt, instructions: str | None) -> str:
     asked = [*prompt.earlier, prompt.question or prompt.text][-_MAX_PROMPTS:]
     told = f" It was asked to: “{shorten(instructions)}”." if instructions and instructions.strip() else ""
     lines = [f"{SUMMARIZED}{shorten(each) or '(data only)'}" for each in asked]
-    return f"{LABEL}A summary of the conversation so far.{told} The user said:\n\n" + "\n".join(lines)
+    return f"{STAND_IN_OPENING}A summary of the conversation so far.{told} The user said:\n\n" + "\n".join(lines)

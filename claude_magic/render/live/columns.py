@@ -46,8 +46,9 @@ CHOOSE = "%claude_choose MODEL keeps another answer"
 class Column:
     """The view of one model's reply. Once all replies are stopped, its next event or pause raises an interrupt."""
 
-    def __init__(self, model: str, changed: threading.Event, stopped: threading.Event) -> None:
+    def __init__(self, model: str, changed: threading.Event, stopped: threading.Event, *, offline: bool) -> None:
         self.model = model
+        self._offline = offline
         self._changed = changed
         self._stopped = stopped
         self._accumulator: Accumulator | None = None
@@ -90,7 +91,9 @@ class Column:
         with self._accumulator.lock:
             content, calls = self._accumulator.shown, self._accumulator.tools
         results = {result["tool_use_id"]: result for _, result in calls if result is not None}
-        return state, "".join(part.html for part in self._growing.parts(pieces(content, results), content))
+        return state, "".join(
+            part.html for part in self._growing.parts(pieces(content, results, offline=self._offline), content)
+        )
 
     @property
     def _elapsed(self) -> int:
@@ -121,7 +124,7 @@ class Columns:
     def begin(self, models: Sequence[str], content: Sequence[Block], *, provider: str | None) -> None:
         """Show the columns, before the questions are sent; without a `provider` the replies are recorded ones."""
         self._label = who_answers(provider)
-        self.columns = [Column(model, self.changed, self._stopped) for model in models]
+        self.columns = [Column(model, self.changed, self._stopped, offline=provider == "offline") for model in models]
         if self._wants_panel:
             self._panel = Panel([block for block in content if is_shown(block)], interrupt_cell)
             self._header.show(self._panel.bundle)
@@ -174,7 +177,7 @@ class TerminalColumns(Columns):
 
     def begin(self, models: Sequence[str], content: Sequence[Block], *, provider: str | None) -> None:
         """Print which models are asked."""
-        self.columns = [Column(model, self.changed, self._stopped) for model in models]
+        self.columns = [Column(model, self.changed, self._stopped, offline=provider == "offline") for model in models]
         sys.stdout.write(f"Asking {', '.join(printable(model) for model in models)} …\n")
 
     def draw(self) -> None:

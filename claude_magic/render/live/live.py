@@ -227,7 +227,7 @@ class NotebookView:
             if not self._pace.is_due(length):
                 return
             results = {result["tool_use_id"]: result for _, result in self._tools if result is not None}
-            parts = self._growing.parts(pieces(content, results), content)
+            parts = self._growing.parts(pieces(content, results, offline=self._provider == "offline"), content)
             self._draw([*map(bundle, parts[:-1]), *({"text/html": box(part.html)} for part in parts[-1:])])
             redrawn = len(parts[-1].html) if parts else 0
             if self._panel is not None and thinking != self._shown_thinking:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 from ...content.text import fenced, join_line
-from .parser import REFERENCE, blocks, cleaned, fences, parse
+from .parser import REFERENCE, blocks, cleaned, fences
 
 if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
     from markdown_it.token import Token
 
 _PYTHON = ("", "python", "py", "python3", "ipython")
@@ -31,7 +33,7 @@ def without_html(text: str) -> str:
     """Markdown that looks the same, with no raw HTML outside of code, no images and no links to other than web pages
     and mail addresses. References to sources become ` [1]`."""
     text = unmarked(cleaned(text))
-    tokens, _ = parse(text, raw_html=True)
+    tokens = _parsed(text)
     if not (_is_active(tokens) or _DOUBTFUL.search(text)):
         return text
     lines = text.split("\n")
@@ -43,7 +45,21 @@ def without_html(text: str) -> str:
         is_code = group[0].type in ("fence", "code_block")
         pieces.append(source if is_code or not _needs_escape(group, source) else _escaped(source))
     written = "\n".join(pieces)
-    return fenced(text, "text") if _is_active(parse(written, raw_html=True)[0]) else written
+    return fenced(text, "text") if _is_active(_parsed(written)) else written
+
+
+def _parsed(text: str) -> list[Token]:
+    return _parser().parse(text)
+
+
+@cache
+def _parser() -> MarkdownIt:
+    """A parser as others have it: CommonMark, which lets HTML through, with tables."""
+    from markdown_it import MarkdownIt  # imported with the first reply, to keep `%load_ext` fast
+
+    made = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+    made.validateLink = lambda url: True  # type: ignore[method-assign]
+    return made
 
 
 def _needs_escape(group: list[Token], source: str) -> bool:
@@ -63,9 +79,9 @@ def _is_active(tokens: Sequence[Token] | None) -> bool:
 def _escaped(source: str) -> str:
     """A block with its tags, images and links as text; as code where something is left of them."""
     written = _IMAGE.sub("&#33;", _TAG.sub("&lt;", source))
-    if _is_active(parse(written, raw_html=True)[0]):
+    if _is_active(_parsed(written)):
         written = _LINK.sub("&#93;", written)
-    return fenced(source, "text") if _is_active(parse(written, raw_html=True)[0]) else written
+    return fenced(source, "text") if _is_active(_parsed(written)) else written
 
 
 def unmarked(text: str) -> str:

@@ -59,13 +59,10 @@ def without_references(text: str) -> str:
     return text.replace("\ufdd0", "\ufffd")
 
 
-def parse(text: str, *, raw_html: bool = False) -> tuple[list[Token], bool]:
-    """The tokens of a text, and whether it defines links or footnotes, which can change what is anywhere in it.
-
-    With `raw_html`, HTML becomes tokens of its own, as in a Markdown parser that lets it through.
-    """
+def parse(text: str) -> tuple[list[Token], bool]:
+    """The tokens of a text, and whether it defines links or footnotes, which can change what is anywhere in it."""
     env: dict[str, Any] = {}
-    tokens = parser(raw_html).parse(text, env)
+    tokens = parser().parse(text, env)
     return tokens, bool(env.get("references") or env.get("footnotes"))
 
 
@@ -221,10 +218,11 @@ def _is_wide(character: str) -> bool:
 
 
 @cache
-def parser(raw_html: bool = False) -> MarkdownIt:
+def parser() -> MarkdownIt:
+    """The parser of Claude's Markdown."""
     from markdown_it import MarkdownIt  # imported with the first reply, to keep `%load_ext` fast
 
-    made = MarkdownIt("commonmark", {"html": raw_html, "maxNesting": 2 * MAX_BLOCK_LEVEL})
+    made = MarkdownIt("commonmark", {"html": False, "maxNesting": 2 * MAX_BLOCK_LEVEL})
     made.enable(["table", "strikethrough"])
     made.inline.ruler.before("escape", "math", formulas.inline_rule)
     made.inline.ruler.before("link", "reference", _reference)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from .parser import Cited
 
+
 def _escaped(text: str) -> str:
     """Text as HTML. It is cleaned once more, since it may come from decoded character references."""
     return html.escape(without_references(cleaned(text)), quote=False)
@@ -84,7 +85,9 @@ class Renderer(RendererHTML):
     def fence(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
         token = tokens[at]
         language = (token.info.split() or [""])[0] if _is_closed(token) else ""
-        return f'<pre style="{gate.CODE}"><code>{highlighted(without_references(token.content), language)}</code></pre>\n'
+        return (
+            f'<pre style="{gate.CODE}"><code>{highlighted(without_references(token.content), language)}</code></pre>\n'
+        )
 
     def code_block(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
         return f'<pre style="{gate.CODE}"><code>{_escaped(tokens[at].content)}</code></pre>\n'
