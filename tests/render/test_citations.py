@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import html.parser
 import json
 from typing import Any
 
@@ -17,14 +16,15 @@ from claude_magic.errors import UsageError
 from claude_magic.notebook.cell import Cell
 from claude_magic.offline.replies.message import events
 from claude_magic.options import Options
-from claude_magic.render import citations, export, markdown
-from claude_magic.render.answer import answer_outputs
+from claude_magic.render import citations, export
+from claude_magic.render.answer import GrowingAnswer, answer_outputs, pieces
 from claude_magic.render.reply import reply_value
 from claude_magic.render.turn import reply_text
 from claude_magic.request import build
 from claude_magic.session.question import Question
 from claude_magic.session.session import Session
 from support.hostile_markdown import HOSTILE
+from support.html_judge import Seen
 from support.offline_requests import refusal, user
 from support.recordings import recordings
 from support.sessions import OFFLINE, Reader
@@ -45,6 +45,11 @@ def cited(words: str, **citation: Any) -> dict[str, Any]:
 def answer(*reply: Any) -> str:
     bundles = answer_outputs(turn_of("t1", "a", [text("?")], reply))
     return "\n\n".join(bundle["text/markdown"] for bundle in bundles)
+
+
+def page(*reply: Any) -> str:
+    """The HTML of an answer."""
+    return "".join(bundle["text/html"] for bundle in answer_outputs(turn_of("t1", "a", [text("?")], reply)))
 
 
 def enabled(asked: build.Request) -> list[Any]:
@@ -131,19 +136,20 @@ def test_what_is_cited_goes_back_as_it_came() -> None:
 
 
 def test_a_reference_stands_behind_what_is_cited_and_has_the_quote_on_it() -> None:
-    shown = answer(
+    reply = (
         cited(
             "Owls hoot.", cited_text="They hoot & howl.", document_title="Owls", start_char_index=0, end_char_index=17
         ),
         text(" So."),
     )
-    assert 'Owls hoot.<sup title="Owls&#58; They hoot &#38; howl.">&#91;1&#93;</sup> So.' in shown
-    assert shown.endswith("---\n\n1. Owls, characters 1–17: “They hoot & howl.”")
+    assert 'Owls hoot.<sup title="Owls: They hoot &amp; howl.">[1]</sup> So.' in page(*reply)
+    assert Seen(page(*reply)).text == "Owls hoot.[1] So. Owls, characters 1–17: “They hoot & howl.”"
+    assert answer(*reply) == "Owls hoot. [1] So.\n\n---\n\n1. Owls, characters 1–17: “They hoot & howl.”"
 
 
 def test_one_place_has_one_number_wherever_it_is_cited() -> None:
     shown = answer(cited("A.", cited_text="a"), cited(" B.", cited_text="b"), cited(" C.", cited_text="a"))
-    assert [part[0] for part in shown.split("&#91;")[1:]] == ["1", "2", "1"]
+    assert [part[0] for part in shown.split("[")[1:]] == ["1", "2", "1"]
     assert shown.count("\n1. ") == 1 and shown.count("\n2. ") == 1 and "\n3. " not in shown
 
 
@@ -178,7 +184,7 @@ def test_each_kind_of_place_is_told_in_the_list(citation: dict[str, Any], line: 
 
 
 def test_a_web_page_is_led_to_by_the_reference_too() -> None:
-    assert "](https://a.org/b)" in answer(cited("A.", url="https://a.org/b")).splitlines()[0]
+    assert Seen(page(cited("A.", url="https://a.org/b"))).links == ["https://a.org/b", "https://a.org/b"]
 
 
 def test_the_value_is_plain_text_and_has_the_citations_by_their_numbers() -> None:
@@ -198,50 +204,30 @@ def test_the_value_is_plain_text_and_has_the_citations_by_their_numbers() -> Non
 @pytest.mark.parametrize(
     ("words", "kept"),
     [
-        ("```\ncode\n```", "```\ncode\n```\n\n<sup"),
-        ("| a | b |\n| --- | --- |\n| 1 | 2 |", "| 1 | 2 <sup"),
-        ("**Bold.**\n\n", "**Bold.**<sup"),
-        ("- one\n- two.", "- two.<sup"),
-        ("See https://a.org/x", "](https://a.org/x)<sup"),
+        ("```\ncode\n```", "</code></pre>\n<p><sup"),
+        ("| a | b |\n| --- | --- |\n| 1 | 2 |", ">2 <sup"),
+        ("**Bold.**\n\n", "<strong>Bold.</strong><sup"),
+        ("- one\n- two.", "<li>two.<sup"),
+        ("See https://a.org/x", "https://a.org/x</a><sup"),
     ],
 )
 def test_a_reference_leaves_the_markdown_around_it_as_it_is(words: str, kept: str) -> None:
-    assert kept in answer(cited(words), text("\n\nNext."))
-
-
-class _Tags(html.parser.HTMLParser):
-    def __init__(self, source: str) -> None:
-        super().__init__()
-        self.found: list[tuple[str, list[tuple[str, str | None]]]] = []
-        self.feed(source)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.found.append((tag, attrs))
+    assert kept in page(cited(words), text("\n\nNext."))
 
 
 @pytest.mark.parametrize(("name", "payload"), HOSTILE, ids=[name for name, _ in HOSTILE])
 def test_nothing_in_a_citation_becomes_more_than_words(name: str, payload: str) -> None:
-    shown = answer(cited("A.", cited_text=payload, document_title=payload, url=payload, source=payload, type=payload))
-    for tag, attributes in _Tags(shown).found:
-        assert tag in ("sup", "span") and {attribute for attribute, _ in attributes} <= {"title"}
-    assert all(address.lower().startswith(("http://", "https://")) for address in _addresses(shown))
-    assert markdown.inert(shown.split("\n\n---")[0]).count("<sup") == 1  # it is taken for one, and no more, once again
-
-
-def _addresses(shown: str) -> list[str]:
-    from claude_magic.render.markdown_syntax import parse
-
-    def within(nodes: Any) -> Any:
-        for node in nodes:
-            yield from (child.attrs["href"] for child in node.token.children or () if child.type == "link_open")
-            yield from within(node.children)
-
-    return list(within(parse(shown)[0]))
+    seen = Seen(
+        page(cited("A.", cited_text=payload, document_title=payload, url=payload, source=payload, type=payload))
+    )
+    assert not seen.wrong and seen.shape.count("sup") == 1
+    assert {*seen.shape} <= {"div", "p", "sup", "a", "hr", "ol", "li"}
+    assert all(address.lower().startswith(("http://", "https://")) for address in seen.links)
 
 
 def test_many_references_do_not_turn_a_paragraph_into_code() -> None:
-    pieces = [cited(f"Sentence {number}.", cited_text=f"«Wörter» & {number}: 'so' " * 8) for number in range(80)]
-    assert "<code>" not in answer(*pieces)
+    said = [cited(f"Sentence {number}.", cited_text=f"«Wörter» & {number}: 'so' " * 8) for number in range(80)]
+    assert "<code>" not in page(*said)
 
 
 def test_references_appear_as_they_come() -> None:
@@ -251,9 +237,11 @@ def test_references_appear_as_they_come() -> None:
     growing = Accumulator()
     for event in events(session.client.offline.replies[-1]):
         growing.add(event)
-    assert citations.text_with_references(growing.said) == citations.text_with_references(
-        turn.reply
-    ) and "<sup" in citations.text_with_references(growing.said)
+    shown = citations.with_references(growing.shown)
+    assert [block["text"] for block in shown if block["type"] == "text"] == [
+        block["text"] for block in citations.with_references(turn.reply) if block["type"] == "text"
+    ]
+    assert "<sup" in GrowingAnswer().parts(pieces(growing.shown, {}), growing.shown)[0].html
 
 
 @pytest.mark.parametrize("form", export.FORMS)
@@ -265,7 +253,7 @@ def test_exports_have_the_references(form: str) -> None:
     if form == "html":
         assert '<sup title="Owls: They hoot.">[1]</sup>' in written
     elif form == "md":
-        assert "<sup title=" in written and "1. Owls" in written
+        assert "Owls hoot. [1]" in written and "1. Owls" in written
     else:
         assert "Owls hoot." in written or "Owls" in written
 
@@ -281,7 +269,7 @@ def test_every_recorded_citation_has_its_reference_and_its_line() -> None:
     for turn in turns:
         shown = "\n\n".join(bundle["text/markdown"] for bundle in answer_outputs(turn))
         found = citations.sources(turn.reply)
-        assert all(f"&#91;{number}&#93;</sup>" in shown for number in range(1, len(found) + 1))
+        assert all(f" [{number}]" in shown for number in range(1, len(found) + 1))
         assert f"\n{len(found)}. " in shown and f"\n{len(found) + 1}. " not in shown.split("\n---\n")[-1]
         assert "[1]" not in reply_text(turn) and "<sup" not in reply_text(turn)
         json.dumps(dataclasses.asdict(turn))

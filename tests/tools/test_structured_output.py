@@ -29,6 +29,7 @@ from claude_magic.session.question import Question
 from claude_magic.session.session import Outcome, Session
 from claude_magic.tools import output_schema, structured_output
 from support.hostile_markdown import HOSTILE
+from support.html_judge import Seen
 from support.kernel import Kernel
 from support.offline_requests import refusal
 from support.sessions import OFFLINE, Reader
@@ -317,7 +318,8 @@ def test_what_was_said_before_a_tool_is_no_part_of_the_json() -> None:
 
 def shown(data: Any, source: str = "AGES") -> str:
     (bundle,) = answer_outputs(turn(data if isinstance(data, str) else json.dumps(data), source=source))
-    assert set(bundle) == {"text/markdown", "text/plain"}
+    assert set(bundle) == {"text/html", "text/markdown", "text/plain"}
+    assert not Seen(bundle["text/html"]).wrong and bundle["text/html"]
     markdown: str = bundle["text/markdown"]
     return markdown
 

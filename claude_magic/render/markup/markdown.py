@@ -26,7 +26,9 @@ _DOUBTFUL = re.compile(r"\\`|[\x00-\x08\x0b-\x1f\x7f]|&#")
 _TAG = re.compile(r"\\?<(?=[A-Za-z/!?])")
 _IMAGE = re.compile(r"!(?=\[)")
 _LINK = re.compile(r"\](?=[(:\[])")
-_PUNCTUATION = re.compile(r"[\\`*_{}\[\]<>()#+\-.!|~&$@:=]")
+# Anything that could open or close a construct in some Markdown parser, within a line or at its start.
+_MARK = re.compile(r"[\\`*_~\[\]<|@$]|&(?=[#\w])|:(?=//)|(?<=[wW]{3})\.")
+_START = re.compile(r"(?:\d{1,9}(?=[.)]))?[-+=>#:.)]")
 
 
 def without_html(text: str) -> str:
@@ -91,7 +93,10 @@ def unmarked(text: str) -> str:
 
 def escape(text: str) -> str:
     """A short untrusted string as plain text on one line of Markdown."""
-    return _PUNCTUATION.sub(lambda match: _character(match[0]), join_line(cleaned(text)))
+    line = join_line(cleaned(text))
+    start = _START.match(line)
+    head = line[: start.end() - 1] + _character(line[start.end() - 1]) if start else ""
+    return head + _MARK.sub(lambda match: _character(match[0]), line[start.end() if start else 0 :])
 
 
 def _character(character: str) -> str:
@@ -102,9 +107,10 @@ def link(label: str, address: str) -> str:
     """A short untrusted string as Markdown, linked if the address is that of a web page."""
     from markdown_it.common.normalize_url import normalizeLink
 
-    if address[:4].lower() != "http" or not _SCHEME.match(address):
+    if not re.match(r"https?://[^\s/?#]", address, re.IGNORECASE):
         return escape(label)
-    return f"[{escape(label)}](<{re.sub(r'[<>]', '', normalizeLink(join_line(address)))}>)"
+    encoded = re.sub(r"[()<>\\]", lambda match: f"%{ord(match[0]):02X}", normalizeLink(join_line(address)))
+    return f"[{escape(label)}]({encoded})"
 
 
 def code_blocks(text: str) -> list[str]:
