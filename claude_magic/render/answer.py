@@ -51,7 +51,7 @@ class GrowingAnswer:
 
     def __init__(self) -> None:
         self._texts: list[Growing] = []
-        self._folds: dict[tuple[str, str], str] = {}
+        self._folds: dict[tuple[str, str], Part] = {}
 
     def parts(self, found: Sequence[Piece], content: Sequence[Block]) -> list[Part]:
         """The parts of `pieces(content, …)`. While the reply grows, only the last one changes, as a rule."""
@@ -66,8 +66,8 @@ class GrowingAnswer:
                 texts += 1
             else:
                 if piece not in self._folds:
-                    self._folds[piece] = folds.fold(*piece)
-                parts.append(Part("", self._folds[piece]))
+                    self._folds[piece] = Part(folds.as_markdown(*piece), folds.fold(*piece))
+                parts.append(self._folds[piece])
         return _joined(parts)
 
 

@@ -10,10 +10,11 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 
-from ..content.text import shortened_note
+from ..content.text import fenced, shortened_note
 from ..conversation.turns import Block
 from . import tool_calls
 from .markup import gate
+from .markup.markdown import escape
 from .text import printable
 
 MAX_FOLD_CHARACTERS = 4_000
@@ -66,15 +67,26 @@ _FOLDS: dict[str, Callable[[Block], tuple[str, str]]] = {
 
 def fold(title: str, body: str) -> str:
     """A fold (`<details>`) as sanitized HTML; that of code execution is open."""
-    shown = printable(body)
-    if title != THINKING and len(shown) > MAX_FOLD_CHARACTERS:
-        shown = f"{shown[:MAX_FOLD_CHARACTERS]}\n{shortened_note(MAX_FOLD_CHARACTERS, len(body))}"
     style = gate.PROSE_FOLD if title == THINKING else gate.CODE_FOLD
-    escaped = html.escape(shown, quote=False)
+    escaped = html.escape(_shown(title, body), quote=False)
     within = _linked(escaped) if title.startswith(tool_calls.WEB_TITLES) else escaped
     opened = " open" if title == tool_calls.CODE else ""
     summary = html.escape(printable(title), quote=False)
     return gate.clean(f'<details{opened}><summary>{summary}</summary><div style="{style}">{within}</div></details>')
+
+
+def as_markdown(title: str, body: str) -> str:
+    """A fold for those who do not show HTML: its title in bold, and its text as a code block."""
+    heading = f"**{escape(printable(title))}**"
+    shown = _shown(title, body).strip("\n")
+    return f"{heading}\n\n{fenced(shown, 'text')}" if shown else heading
+
+
+def _shown(title: str, body: str) -> str:
+    shown = printable(body)
+    if title == THINKING or len(shown) <= MAX_FOLD_CHARACTERS:
+        return shown
+    return f"{shown[:MAX_FOLD_CHARACTERS]}\n{shortened_note(MAX_FOLD_CHARACTERS, len(body))}"
 
 
 # Matches a URL in escaped text, as far as its characters cannot be anything else.

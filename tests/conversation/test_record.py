@@ -23,6 +23,7 @@ from claude_magic.offline.rules.blocks import FIELDS
 from claude_magic.options import Options
 from claude_magic.render.answer import answer_outputs
 from claude_magic.request import build
+from support.html_judge import Seen, active
 from support.turns import digested, from_the_corpus, image, plain, rich_turn, text, turn_of
 
 PROMPT, REPLY = 0, 1  # the messages of a turn
@@ -438,7 +439,8 @@ def test_hostile_text_in_any_field_is_shown_inert_or_is_damaged(hostile: str) ->
         tags = _Tags()
         tags.feed(digested(turn))
         assert not tags.found & {"script", "img", "onerror", "src"}, path
-        assert all("<script" not in bundle["text/markdown"] for bundle in answer_outputs(turn))
+        for bundle in answer_outputs(turn):
+            assert not Seen(bundle["text/html"]).wrong and not active(bundle["text/markdown"]), path
         inert += 1
     assert inert > 20
 

@@ -217,12 +217,11 @@ def test_a_reference_leaves_the_markdown_around_it_as_it_is(words: str, kept: st
 
 @pytest.mark.parametrize(("name", "payload"), HOSTILE, ids=[name for name, _ in HOSTILE])
 def test_nothing_in_a_citation_becomes_more_than_words(name: str, payload: str) -> None:
-    seen = Seen(
-        page(cited("A.", cited_text=payload, document_title=payload, url=payload, source=payload, type=payload))
-    )
+    everywhere = dict.fromkeys(("cited_text", "document_title", "url", "source", "type"), payload)
+    seen = Seen(page(cited("A.", **everywhere)))
     assert not seen.wrong and seen.shape.count("sup") == 1
     assert {*seen.shape} <= {"div", "p", "sup", "a", "hr", "ol", "li"}
-    assert all(address.lower().startswith(("http://", "https://")) for address in seen.links)
+    assert all(address.lower().startswith(("http://", "https://", "mailto:")) for address in seen.links)
 
 
 def test_many_references_do_not_turn_a_paragraph_into_code() -> None:

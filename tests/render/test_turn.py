@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import html.parser
 import json
-import re
 from datetime import datetime
 from typing import Any, get_args
 
@@ -23,6 +22,7 @@ from claude_magic.render.text import printable
 from claude_magic.render.turn import footer, header_output, sent_outputs
 from claude_magic.request import build
 from support.hostile_markdown import HOSTILE
+from support.html_judge import Seen
 from support.turns import SHOWN_USAGE, text, turn
 
 
@@ -55,11 +55,11 @@ def test_the_header_says_what_was_used_and_what_it_cost_in_html_and_as_text_alon
     shown = turn(text("Hi"), first_token=0.4, notes=("2 earlier turns",))
     for words in (header(shown).words, header_output(shown)[0]["text/plain"]):
         assert "claude-opus-5-5" in words
-        assert "6,500 tokens in (5,000 cached, 300 written)" in words
-        assert "450 out (120 thinking)" in words
-        assert "$0.0163" in words  # (1200·4 + 5000·0.2 + 300·5 + 450·20) / 1e6, rounded
-        assert "3.2 s (first token 0.4 s)" in words
-        assert "2 earlier turns" in words
+        assert words.startswith("claude-opus-5-5 · 6,500 tokens in → 450 out · $0.0163 · 3.2 s")
+        # (1200·4 + 5000·0.2 + 300·5 + 450·20) / 1e6, rounded
+        assert "5,000 cached · 300 written to the cache · 120 thinking · first token 0.4 s · 2 earlier turns" in words
+    summary = header_output(shown)[0]["text/html"].split("<summary>")[1].split("</summary>")[0]
+    assert "3.2 s" in summary and "cached" not in summary
 
 
 @pytest.mark.parametrize(
@@ -92,17 +92,21 @@ def test_every_reason_to_stop_of_the_sdk_has_words_but_the_ordinary_one() -> Non
 
 
 def test_thinking_and_tools_are_folded_away_and_in_order() -> None:
-    shown = header(
-        turn(
-            {"type": "thinking", "thinking": "I see.", "signature": "S"},
-            {"type": "redacted_thinking", "data": "x"},
-            {"type": "server_tool_use", "id": "1", "name": "web_search", "input": {"query": "owls"}},
-            {"type": "hologram", "depth": 3},
-            text("Hi"),
-        )
+    answered = turn(
+        {"type": "thinking", "thinking": "I see.", "signature": "S"},
+        {"type": "redacted_thinking", "data": "x"},
+        text("First."),
+        {"type": "server_tool_use", "id": "1", "name": "web_search", "input": {"query": "owls"}},
+        {"type": "hologram", "depth": 3},
+        text("Then."),
     )
-    order = [shown.words.index(word) for word in ("Thinking", "I see.", "Redacted", "Web search", "owls", "Hologram")]
-    assert order == sorted(order) and "details" in shown.tags
+    shown = header(answered)
+    order = [shown.words.index(word) for word in ("Thinking", "I see.", "Redacted", "Hologram")]
+    assert order == sorted(order) and "details" in shown.tags and "owls" not in shown.words
+    (bundle,) = answer_outputs(answered)
+    for words in (Elements(bundle["text/html"]).words, bundle["text/markdown"], bundle["text/plain"]):
+        order = [words.index(word) for word in ("First.", "Web search", "owls", "Then.")]
+        assert order == sorted(order)
 
 
 def test_a_reply_that_broke_off_shows_what_came_of_its_last_block() -> None:
@@ -124,6 +128,8 @@ def test_nothing_from_outside_becomes_html_in_the_header(name: str, payload: str
     elements = header(shown)
     assert elements.tags <= {"div", "span", "strong", "details", "summary"}
     assert elements.attributes <= {"class", "style"}
+    for bundle in (header_output(shown)[0], *answer_outputs(shown)):
+        assert not Seen(bundle["text/html"]).wrong
     table = Elements(table_output(payload, [payload, "b"], [[payload, payload]])["text/html"])
     assert table.tags <= {"div", "table", "caption", "thead", "tbody", "tr", "th", "td"}
     assert table.attributes <= {"class", "style", "scope"}
@@ -145,7 +151,10 @@ def test_citations_become_numbered_links() -> None:
     ]
     (shown,) = answer_outputs(turn(*content))
     first, *sources = shown["text/markdown"].split("\n\n", 1)
-    assert re.sub(r"<.*?>|\(.*?\)", "", first) == "Owls fly.[&#91;1&#93;]&#91;2&#93; They hoot.[&#91;1&#93;]&#91;3&#93;"
+    assert first == "Owls fly. [1] [2] They hoot. [1] [3]"
+    seen = Seen(shown["text/html"])
+    assert seen.text.startswith("Owls fly.[1][2] They hoot.[1][3]") and not seen.wrong
+    assert seen.links == ["https://example.org/a_b"] * 3
     assert shown["text/plain"].startswith(
         "Owls fly. [1] [2] They hoot. [1] [3]\n\n[1] A [b] <i>, https://example.org/a_b"
     )
@@ -156,7 +165,7 @@ def test_citations_become_numbered_links() -> None:
 def test_text_blocks_run_on_and_what_stands_between_makes_a_paragraph() -> None:
     tool = {"type": "server_tool_use", "id": "1", "name": "f", "input": {}}
     (shown,) = answer_outputs(turn(text("One, "), text("two."), tool, text("Three.")))
-    assert shown["text/plain"] == "One, two.\n\nThree."
+    assert shown["text/plain"] == "One, two.\n\n**Tool call: f**\n\n```text\n(no result came)\n```\n\nThree."
 
 
 def test_the_turn_rides_along_small_and_without_image_bytes() -> None:
@@ -173,6 +182,8 @@ def test_out_binds_a_string_that_knows_the_rest() -> None:
     code = "Look:\n\n```python\nx = 1\n```\n\n```\ny = 2\n```\n\n```sql\nselect\n```"
     value = reply_value(turn({"type": "thinking", "thinking": "hm", "signature": ""}, text(code)))
     assert value == code and value.upper() == code.upper()
+    bundle = value._repr_mimebundle_()
+    assert "<pre" in bundle["text/html"] and bundle["text/markdown"] == code == bundle["text/plain"]
     assert value.thinking == "hm" and value.code == "x = 1\n\ny = 2"
     assert value.usage == SHOWN_USAGE and str(value.cost) == "0.0163" and len(value.blocks) == 2
 
@@ -244,6 +255,9 @@ def test_the_full_history_quotes_prompts_names_images_and_has_each_reply() -> No
     image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA" * 100}}
     chat = Conversation((asked([image, text("What is\n\nthis?")], text("An *owl*."), execution_count=2),))
     (shown,) = history.history_in_full("main", chat)
+    page = shown.pop("text/html")
+    assert "<blockquote>\n<p>[image: image/png, 300 bytes]</p>\n<p>What is</p>\n<p>this?</p>" in page
+    assert "An <em>owl</em>." in page and "AAAA" not in page
     for form in shown.values():
         quoted = form.replace("&#91;", "[").replace("&#93;", "]")
         assert "> [image: image/png, 300 bytes]" in quoted and "> What is\n>\n> this?" in quoted
@@ -261,11 +275,11 @@ def test_the_full_history_of_a_long_conversation_is_few_outputs_that_lose_nothin
 
 @pytest.mark.parametrize(("name", "payload"), HOSTILE, ids=[name for name, _ in HOSTILE])
 def test_a_hostile_prompt_and_model_are_inert_in_the_full_history(name: str, payload: str) -> None:
-    """What is written is what `markdown.inert` leaves as it is: nothing in it can act."""
     strange = {"type": payload, "title": payload}
     stopped = {"stop_reason": "stop_sequence", "stop_sequence": payload}
     chat = Conversation((asked([text(payload), strange], text(payload), model=payload, notes=(payload,), **stopped),))
     (shown,) = history.history_in_full(payload, chat)
+    assert not Seen(shown["text/html"]).wrong
     elements = Elements(MarkdownIt("commonmark").render(shown["text/markdown"]))
     assert elements.tags.isdisjoint({"script", "img", "iframe", "svg", "object", "embed", "style", "form", "base"})
     assert elements.attributes <= {"class", "href", "title", "start"}

@@ -244,7 +244,7 @@ def test_hostile_replies_are_inert_while_they_grow_and_at_rest(session: Session,
         found = Elements()
         found.feed(data["text/html"])
         assert not found.tags & {"script", "img", "style", "iframe", "svg"}
-        assert found.attributes <= {"style", "class", "href", "title", "start", "rel"}
+        assert found.attributes <= {"style", "class", "href", "title", "start", "rel", "target"}
         assert 'href="javascript' not in data["text/html"]
 
 

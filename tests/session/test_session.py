@@ -32,6 +32,7 @@ from claude_magic.render.turn import header_output, sent_outputs
 from claude_magic.request import build
 from claude_magic.session.question import Question, Replay
 from claude_magic.session.session import Outcome, Session
+from support.html_judge import Seen
 from support.recordings import finished_streams
 from support.sessions import OFFLINE, RETRYING, Reader, ask, dialogue, text_in
 
@@ -70,7 +71,9 @@ def test_a_recorded_reply_renders_and_goes_back_verbatim(
     assert json.loads(json.dumps(metadata))["claude_magic"]["turn"]["id"] == outcome.turn.id
     answered = answer_outputs(outcome.turn)
     texts = [block["text"] for block in outcome.turn.reply if block["type"] == "text" and block["text"]]
-    assert bool(answered) == bool(texts)
+    calls = [block for block in outcome.turn.reply if block["type"].endswith(("tool_use", "tool_result"))]
+    assert bool(answered) == bool(texts or calls)
+    assert not any(Seen(bundle["text/html"]).wrong for bundle in answered)
     ask(session, "second", "b", settings=settings)
     with urllib.request.urlopen(f"{corpus}/_requests") as answer:
         messages = json.load(answer)[-1]["body"]["messages"]

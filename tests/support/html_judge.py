@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any
 
 import html5lib
+from markdown_it import MarkdownIt
 
 _ELEMENTS = {
     *("a", "blockquote", "br", "code", "del", "details", "div", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li"),
@@ -118,3 +119,23 @@ def _is_allowed(tag: str, name: str, value: str) -> bool:
         return all(re.fullmatch(_STYLES.get(key.strip(), "(?!)"), given.strip()) for key, _, given in parts)
     allowed = _ATTRIBUTES.get((tag, name))
     return allowed is not None and re.fullmatch(allowed, value, re.IGNORECASE) is not None
+
+
+# --- Markdown as others show it -----------------------------------------------------------------------
+
+PLAIN = _ELEMENTS - {"details", "div", "span", "summary", "sup"}
+
+
+def as_html(markdown: str) -> str:
+    """What CommonMark with tables makes of a text where HTML is let through."""
+    parser = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+    parser.validateLink = lambda url: True  # type: ignore[method-assign]
+    return str(parser.render(markdown))
+
+
+def active(markdown: str) -> list[str]:
+    """The elements in Markdown that no plain Markdown makes, and its links that could run."""
+    seen = Seen(as_html(markdown))
+    return [tag for tag in seen.shape if tag not in PLAIN] + [
+        address for address in seen.links if not address.lower().startswith(("http://", "https://", "mailto:", "#"))
+    ]

@@ -29,6 +29,7 @@ from claude_magic.notebook.cell import Cell
 from claude_magic.offline import Fault
 from claude_magic.options import Options
 from claude_magic.render import export, tool_calls
+from claude_magic.render.answer import answer_outputs
 from claude_magic.render.turn import header_output, reply_text
 from claude_magic.session.question import Question, Replay
 from claude_magic.session.session import Outcome, Session
@@ -512,7 +513,7 @@ def test_hostile_arguments_and_results_are_text_in_the_record(session: Session) 
     replies(session, [call(1, "echo", words=HOSTILE)], [said("Done.")])
     turn = use(session, functions.of(echo, "echo")).turn
     assert turn is not None
-    (data, _) = header_output(turn)
+    (data,) = answer_outputs(turn)
     assert "<script" not in data["text/html"] and "<img" not in data["text/html"]
     assert "\x1b" not in data["text/html"] and "\u202e" not in data["text/html"]
     assert "&lt;script&gt;" in data["text/html"] and "<details open" not in data["text/html"]

@@ -17,13 +17,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from markdown_it import MarkdownIt
 
 import support
 from claude_magic.render.markup.markdown import code_blocks, escape, link, without_html
 from claude_magic.render.markup.renderer import rendered
 from support.hostile_markdown import ENORMOUS, HOSTILE
-from support.html_judge import Seen
+from support.html_judge import PLAIN, Seen, active, as_html
 from support.markdown_soup import AROUND, SOUP
 from support.recordings import CORPUS, recordings
 
@@ -70,26 +69,11 @@ def html() -> Iterator[Html]:
 
 # --- without HTML -----------------------------------------------------------------------------------
 
-_AS_HTML = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
-_AS_HTML.validateLink = lambda url: True  # type: ignore[method-assign]
-_KNOWN = {
-    *("a", "blockquote", "br", "code", "del", "em", "h1", "h2", "h3", "h4", "h5", "h6", "hr", "li", "ol", "p", "pre"),
-    *("s", "strong", "table", "tbody", "td", "th", "thead", "tr", "ul"),
-}
-
-
-def alive(html: str) -> list[str]:
-    """The elements that no plain Markdown makes, and the links that could run."""
-    seen = Seen(html)
-    return [tag for tag in seen.shape if tag not in _KNOWN] + [
-        address for address in seen.links if not address.lower().startswith(("http://", "https://", "mailto:", "#"))
-    ]
-
 
 def check(texts: Iterable[str]) -> None:
     for text in texts:
         written = without_html(text)
-        assert not (found := alive(_AS_HTML.render(written))), f"{text!r}\n→ {written!r}\n{found}"
+        assert not (found := active(written)), f"{text!r}\n→ {written!r}\n{found}"
 
 
 def test_no_hostile_text_has_html_images_or_links_that_run() -> None:
@@ -184,7 +168,7 @@ def test_a_recorded_answer_looks_as_jupyterlabs_markdown(html: Html) -> None:
     for (name, text), page in zip(replies, html(text for _, text in replies), strict=True):
         was, now = Seen(page), Seen(rendered(text))
         assert not now.wrong, name
-        if {*was.shape} - _KNOWN or "jp-RenderedMermaid" in page:
+        if {*was.shape} - PLAIN or "jp-RenderedMermaid" in page:
             continue
         compared += 1
         assert now.text == was.text, name
@@ -251,12 +235,12 @@ def test_an_escaped_string_is_one_line_of_text(text: str) -> None:
     escaped = escape(text)
     assert "\n" not in escaped
     for around in ("**x {} y**", "| {} |\n|---|\n| {} |", "[{}](https://a.b/)", "- {}"):
-        for page in (rendered(around.replace("{}", escaped)), _AS_HTML.render(around.replace("{}", escaped))):
+        for page in (rendered(around.replace("{}", escaped)), as_html(around.replace("{}", escaped))):
             assert {*Seen(page).shape} <= {"p", "strong", "a", "ul", "li", "table", "thead", "tbody", "tr", "th", "td"}
 
 
 @pytest.mark.parametrize("address", ["javascript:1", "HTTP", "//a.b", "https://a.b/)<img src=x>", "https://a b"])
 def test_a_link_leads_to_a_web_page_or_nowhere(address: str) -> None:
-    seen = Seen(_AS_HTML.render(link("label", address)))
+    seen = Seen(as_html(link("label", address)))
     assert seen.text == "label" and all(each.startswith("https://a") for each in seen.links)
     assert {*seen.shape} <= {"p", "a"}
