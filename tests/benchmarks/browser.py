@@ -17,7 +17,7 @@ from support.jupyterlab import CHROMIUM, Lab, Page, chromium
 
 MAX_MILLISECONDS = 300.0
 WAIT_SECONDS = 240
-SETTLED = "bed.text(given).includes('tokens in') && bed.rendered(given) === bed.cells[given].model.outputs.length"
+SETTLED = "bed.text(given).includes('tokens in →') && bed.rendered(given) === bed.cells[given].model.outputs.length"
 ASK = """import os
 os.environ["ANTHROPIC_BASE_URL"] = "{address}"
 get_ipython().run_cell_magic("claude", "--once", "{question}")"""

@@ -17,7 +17,7 @@ from claude_magic.conversation.accumulator import Accumulator
 from claude_magic.conversation.turns import Call, Conversation, Turn
 from claude_magic.options import Options
 from claude_magic.render.live import live
-from claude_magic.render.markup.markdown import Inert, inert
+from claude_magic.render.markup.renderer import Growing, rendered
 from claude_magic.request import build
 
 REPETITIONS = 8
@@ -97,12 +97,12 @@ def _turn(number: int) -> Turn:
 def _markdown_rows(length: int) -> Iterator[Row]:
     text = sample.text(length)
     ends = growth(length)
-    steps = [_steps(Inert().render, text, ends) for _ in range(2)]
+    steps = [_steps(Growing().parts, text, ends) for _ in range(2)]
     parser = MarkdownIt("gfm-like", {"linkify": False})
     once = 1000 * min(_seconds(parser.parse, text) for _ in range(2))
     total = min(sum(each) for each in steps)
     beside = "markdown-it-py's parse, once"
-    what = f"Inert().render, growing to {length // 1000} KB in {len(ends)} steps"
+    what = f"Growing().parts, growing to {length // 1000} KB in {len(ends)} steps"
     yield Row(f"{what}: total", total, "ms", once, beside)
     worst = max(min(pair) for pair in zip(*steps, strict=True))
     yield Row(f"{what}: worst", worst, "ms", once, beside)
@@ -112,9 +112,9 @@ def _last_step_row(length: int) -> Row:
     """What the last refresh of a live answer costs, beside a whole refresh of it."""
     text = sample.text(length)
     ends = growth(length)
-    last = min(_steps(Inert().render, text, ends)[-1] for _ in range(2))
-    whole = 1000 * min(_seconds(inert, text) for _ in range(2))
-    return Row(f"  its last step at {length // 1000} KB", last, "ms", whole, "inert() of the whole", max_ratio=1.0)
+    last = min(_steps(Growing().parts, text, ends)[-1] for _ in range(2))
+    whole = 1000 * min(_seconds(rendered, text) for _ in range(2))
+    return Row(f"  its last step at {length // 1000} KB", last, "ms", whole, "rendered() of the whole", max_ratio=1.0)
 
 
 def growth(length: int) -> list[int]:

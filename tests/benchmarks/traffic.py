@@ -109,7 +109,7 @@ def traffic(run: Run) -> Traffic:
     """The size of a run's messages as they go over the wire, but for their signatures."""
     parts = ("header", "parent_header", "metadata", "content")
     size = sum(len(_packed(message[part])) for message in run.messages for part in parts)
-    return Traffic(size, len(run.messages), sum(map(len, run.shown("text/markdown"))))
+    return Traffic(size, len(run.messages), sum(map(len, run.shown("text/html"))))
 
 
 def _packed(part: Any) -> bytes:
@@ -139,8 +139,9 @@ def _watch(arrivals: list[float]) -> Any:
     """Note how old the first text is, in milliseconds, when a message brings it: the server wrote its time there."""
 
     def on_message(message: dict[str, Any]) -> None:
-        text = message["content"].get("data", {}).get("text/markdown", "")
-        if written := re.match(r"\d{9,}", text):
+        data = message["content"].get("data", {})
+        text = data.get("text/html") or data.get("text/markdown", "")
+        if written := re.search(r"\d{9,}", text):
             arrivals.append((time.monotonic_ns() - int(written.group())) / 1e6)
 
     return on_message

@@ -11,7 +11,6 @@ import html
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ...conversation.turns import Block, Conversation, Turn, turns_of
 from ...cost import pricing
@@ -21,12 +20,7 @@ from ..text import printable
 from ..turn import figures_of, marks
 from .assets import STALE, Exported, block_name, bytes_of, printable_folds, turn_label
 
-if TYPE_CHECKING:
-    pass
-
-
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-_LIGHT, _DARK = "default", "github-dark"  # styles of Pygments
 
 
 def write(chats: Mapping[str, Conversation], title: str, stem: str) -> Exported:
@@ -98,10 +92,4 @@ def _fold(title: str, body: str) -> str:
 
 @functools.cache
 def _style() -> str:
-    """The page's CSS, with highlighting for light and dark."""
-    from pygments.formatters import HtmlFormatter
-
-    own = Path(__file__).with_name("page.css").read_text(encoding="utf-8")
-    light, dark = ("\n".join(HtmlFormatter(style=style).get_token_style_defs("code")) for style in (_LIGHT, _DARK))
-    dark_only = "(prefers-color-scheme: dark)"
-    return f"{own}\n@media not all and {dark_only} {{\n{light}\n}}\n@media {dark_only} {{\n{dark}\n}}"
+    return Path(__file__).with_name("page.css").read_text(encoding="utf-8")

@@ -17,7 +17,7 @@ from ...options import DEFAULT_MAX_TOKENS
 from ...request import build, parameters
 from ...request.build import PASSING, THINKING
 from ..text import printable_line
-from ..turn import figures_of, marks
+from ..turn import line_of, marks
 from .assets import Exported, bytes_of, is_base64, path_of, turn_label
 from .script_literals import Expression, escaped, literal
 
@@ -125,9 +125,9 @@ def _chat(
 
 
 def _about(turn: Turn, number: int) -> str:
-    model, tokens_in, tokens_out = figures_of(turn)[:3]
+    model, tokens = line_of(turn)[:2]
     cost = str(pricing.recorded_cost(turn))
-    return " · ".join([turn_label(turn, number), model, tokens_in, tokens_out, cost, *marks(turn)])
+    return " · ".join([turn_label(turn, number), model, tokens, cost, *marks(turn)])
 
 
 def _ask(

@@ -13,7 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from ...content.text import fenced, join_line
-from .parser import REFERENCE, blocks, cleaned, fences
+from .parser import REFERENCE, blocks, cleaned, fences, is_closed
 
 if TYPE_CHECKING:
     from markdown_it import MarkdownIt
@@ -33,9 +33,12 @@ _START = re.compile(r"(?:\d{1,9}(?=[.)]))?[-+=>#:.)]")
 
 def without_html(text: str) -> str:
     """Markdown that looks the same, with no raw HTML outside of code, no images and no links to other than web pages
-    and mail addresses. References to sources become ` [1]`."""
+    and mail addresses. References to sources become ` [1]`, and a code block at the end is closed."""
     text = unmarked(cleaned(text))
     tokens = _parsed(text)
+    if tokens and tokens[-1].type == "fence" and not is_closed(tokens[-1]):
+        text = f"{text.rstrip()}\n{tokens[-1].markup}"
+        tokens = _parsed(text)
     if not (_is_active(tokens) or _DOUBTFUL.search(text)):
         return text
     lines = text.split("\n")

@@ -76,6 +76,13 @@ def blocks(tokens: Sequence[Token]) -> list[list[Token]]:
     return found
 
 
+def is_closed(fence: Token) -> bool:
+    """Whether a fence's closing line has come."""
+    content = fence.content
+    whole = not content or content.endswith("\n")
+    return whole and fence.map is not None and fence.map[1] - fence.map[0] == content.count("\n") + 2
+
+
 def fences(text: str) -> list[Token]:
     """The fenced code blocks of a text in order, at any depth, as tokens with `info` and `content`."""
     return [token for token in parser().parse(text) if token.type == "fence" and token.markup]

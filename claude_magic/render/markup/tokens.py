@@ -17,7 +17,7 @@ from markdown_it.renderer import RendererHTML
 from ...content.text import join_line
 from . import gate
 from .highlighting import highlighted
-from .parser import cleaned, without_references
+from .parser import cleaned, is_closed, without_references
 
 if TYPE_CHECKING:
     from markdown_it.token import Token
@@ -84,7 +84,7 @@ class Renderer(RendererHTML):
 
     def fence(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
         token = tokens[at]
-        language = (token.info.split() or [""])[0] if _is_closed(token) else ""
+        language = (token.info.split() or [""])[0] if is_closed(token) else ""
         return (
             f'<pre style="{gate.CODE}"><code>{highlighted(without_references(token.content), language)}</code></pre>\n'
         )
@@ -127,11 +127,6 @@ class Renderer(RendererHTML):
 def renderer() -> Renderer:
     """The one renderer: it keeps nothing between calls."""
     return Renderer()
-
-
-def _is_closed(token: Token) -> bool:
-    """Whether a fence's closing line has come."""
-    return token.map is not None and token.map[1] - token.map[0] == token.content.count("\n") + 2
 
 
 def _reference(number: int, source: Cited) -> str:
