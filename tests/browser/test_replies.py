@@ -87,14 +87,17 @@ def test_an_image_that_was_sent_is_seen(lab: Page, server: SteeredServer) -> Non
     lab.finish(1)
     lab.finish(2)
     lab.wait_until("bed.area(2).querySelector('img')?.naturalWidth > 100")
+    assert "with fig" not in lab.text(2)
+    lab.cell(2).locator("summary").first.click()
     assert "with fig" in lab.text(2)
+    assert lab.value("bed.area(2).querySelector('img').width") == 240
     (block,) = [each for each in server.requests[-1]["messages"][-1]["content"] if each["type"] == "image"]
     shown = [each["data"] for each in lab.outputs(2)]
     assert block["source"]["data"] in [each.get("image/png", "").strip() for each in shown]
 
 
 def test_the_panel_shows_what_happens_and_is_gone_at_the_end(lab: Page, server: SteeredServer) -> None:
-    """State, seconds, tokens, dollars, Stop, thumbnails; thinking that was opened stays open as it grows."""
+    """State, seconds, tokens, dollars, Stop, thumbnails; thinking is open until the answer begins."""
     server.script = lambda body: PANEL_REPLY
     begin(lab, ["%%claude\nWhat is in {{fig}}?", FIGURE, MODELS_LEFT])
     lab.finish(2)
@@ -118,11 +121,10 @@ def test_the_panel_shows_what_happens_and_is_gone_at_the_end(lab: Page, server: 
 
 
 def thinking_grows(page: Page, server: SteeredServer) -> None:
-    """Open the thinking, and let more of it come, then some of the text."""
+    """Let more of the thinking come, then some of the text; then open the thinking again."""
     fold = page.panel(1).locator(".jupyter-widget-Collapse-contents")
-    assert not fold.is_visible()
-    page.panel(1).locator(".jupyter-widget-Collapse-header").click()
     page.wait_text(1, THOUGHTS[0])
+    assert fold.is_visible()
     assert THOUGHTS[-1] not in fold.inner_text()
     server.hold(30)
     page.wait_text(1, THOUGHTS[4])
@@ -130,7 +132,9 @@ def thinking_grows(page: Page, server: SteeredServer) -> None:
     server.hold(70)
     page.wait_text(1, "Alpha: the reply begins.")
     page.wait_text(1, "writing …")
-    assert fold.is_visible()
+    fold.wait_for(state="hidden")
+    page.panel(1).locator(".jupyter-widget-Collapse-header").click()
+    fold.wait_for()
     assert fold.inner_text().strip().splitlines() == THOUGHTS
 
 
@@ -417,8 +421,8 @@ def test_an_accident_under_the_panel_leaves_the_answer_and_the_next_run_a_clean_
     """The panel itself is dead then: a widget's view cannot outlive its kernel or page (RENDERING.md §2)."""
     have_an_accident(lab, server, accident, "# with the panel")
     _, asked, bystander, _ = lab.lab.read(NAME).cells
-    (answer,) = [each for each in asked.outputs if "text/markdown" in each.data]
-    assert "Alpha: the reply begins." in answer.data["text/markdown"]
+    (answer,) = [each for each in asked.outputs if "Alpha: the reply begins." in each.data.get("text/html", "")]
+    assert "Omega" not in answer.data["text/html"]
     assert [each.data["text/plain"] for each in bystander.outputs] == ["2"]
     lab.finish(0)
     lab.finish(1)
@@ -446,7 +450,7 @@ def have_an_accident(page: Page, server: SteeredServer, accident: str, setting: 
     page.save()
 
 
-def test_the_canary_sings_where_markdown_is_not_made_inert(lab: Page) -> None:
+def test_the_canary_sings_where_markdown_is_shown_as_it_is(lab: Page) -> None:
     """The control of the hostile test: the same page, the same watch, and no `claude_magic` between."""
     source = (
         "from IPython.display import Markdown\n"

@@ -83,7 +83,7 @@ def test_a_cell_shows_header_and_answer_and_carries_its_turn(notebook: Kernel, s
     run = notebook.run("%%claude -o reply\nWhat is 17 * 23?", "cell")
     header, answer = run.outputs
     assert set(header["data"]) == {"text/html", "text/plain"}
-    assert set(answer["data"]) == {"text/markdown", "text/plain"}
+    assert set(answer["data"]) == {"text/html", "text/markdown", "text/plain"}
     for word in ("claude-opus-5-5", "tokens in", "out", "$0.00", " s"):
         assert word in header["data"]["text/plain"]
     assert "<details><summary>Thinking</summary>" in header["data"]["text/html"]
@@ -207,7 +207,7 @@ def test_an_interrupt_ends_the_reply_keeps_what_came_and_says_so(notebook: Kerne
     server.pace = 200
 
     def press(message: dict[str, Any]) -> None:
-        if len(message["content"].get("data", {}).get("text/markdown", "")) > 50 and not pressed:
+        if len(message["content"].get("data", {}).get("text/html", "")) > 200 and not pressed:
             pressed.append(True)
             notebook.interrupt()
 
@@ -285,8 +285,10 @@ def test_the_stand_in_is_labelled_everywhere(notebook: Kernel) -> None:
     run = notebook.run("%%claude\none", "a")
     cost = notebook.run("%claude_cost")
     notebook.run("%config ClaudeMagic.provider = 'anthropic'")
-    for shown in (*run.shown("text/plain"), *run.shown("text/html"), *cost.shown("text/html")):
+    (header, answer), (page, reply) = run.shown("text/plain"), run.shown("text/html")
+    for shown in (header, page, *cost.shown("text/html")):
         assert "offline stand-in, not claude" in shown.lower()
+    assert f"{header}{answer}".lower().count("stand-in") == f"{page}{reply}".lower().count("stand-in, not") == 1
     assert run.turn()["calls"][0]["provider"] == "offline"
 
 

@@ -225,7 +225,7 @@ def test_code_is_shown_with_what_it_printed_and_its_charts_are_outputs(ask: Aski
     turn = ask("[[run plot a chart]]", RUNNING)
     html = shown(turn)
     assert '<details open=""><summary>Code execution</summary>' in html
-    assert "plt.savefig(&#x27;chart.png&#x27;)" in html and "── output ──\nplot a chart" in html
+    assert "plt.savefig('chart.png')" in html and "── output ──\nplot a chart" in html
     assert "Files that the code made" in html and "chart.png (file_offline_" in html
     (image,) = made_outputs(turn)
     from PIL import Image

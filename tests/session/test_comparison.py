@@ -85,7 +85,9 @@ def test_the_first_goes_on_and_all_are_counted(session: Session, shell: Publishe
     assert total == pricing.total(pricing.turn_cost(turn) for turn in parts)
     html = shell.last[0]["text/html"]
     assert html.count("first token") == html.count("tokens in") == 3
-    assert html.count("goes on in the conversation") == 1
+    line = shell.published[-2][0]["text/plain"]
+    assert line.startswith("claude-opus-5-5 goes on in the conversation · %claude_choose MODEL keeps another answer")
+    assert f"{line}{html}".count("offline stand-in") == 1
     assert len(shell.last[1]["claude_magic"]["others"]) == 2
 
 

@@ -189,7 +189,7 @@ def test_a_reply_that_the_kernel_died_in_is_recovered_to_the_last_event(page: Pa
     page.run("slow", STAND_IN + ".pace = 20")
 
     def kill(message: dict[str, Any]) -> None:
-        if len(str(message["content"].get("data", {}).get("text/markdown", ""))) > 100:
+        if len(str(message["content"].get("data", {}).get("text/html", ""))) > 100:
             raise Killed
 
     with pytest.raises(Killed):

@@ -3,7 +3,7 @@
 `window.PWN++` has no `=` and no quote in it, so that it is valid in an unquoted attribute; it
 leaves PWN not undefined (NaN).
 
-`HOSTILE` is a list of (name, Markdown). Shown through `claude_magic.render.markdown.inert`, none of it may do anything.
+`HOSTILE` is a list of (name, Markdown). Shown through `claude_magic.render.markup`, none of it may do anything.
 """
 
 from __future__ import annotations
@@ -250,4 +250,4 @@ ENORMOUS: list[tuple[str, str]] = [
         ("spaces", " ", "x"),
     ]
 ]
-"""(name, Markdown of 100,000 repetitions). Each must be inert within a second."""
+"""(name, Markdown of 100,000 repetitions). Each must be rendered within a second."""

@@ -170,8 +170,8 @@ left.
 
 A cell's request goes to Claude, by the provider that is set, and nowhere else; `--show-request` prints it exactly. \
 There is no telemetry. What goes along is listed in the cell by name and tokens. Values that look like keys, tokens \
-or passwords are masked, and the cell says where; `--allow-secrets` sends them. Claude's text is made inert before \
-JupyterLab, which would run HTML and scripts in it, gets to see it.
+or passwords are masked, and the cell says where; `--allow-secrets` sends them. Claude's text is shown as \
+HTML that a sanitizer let through, since JupyterLab would run HTML and scripts in it.
 
 | What | Where it is kept |
 |---|---|

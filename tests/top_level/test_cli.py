@@ -70,7 +70,7 @@ def test_each_reply_has_header_answer_and_turn_and_says_that_it_is_not_claude(no
         header, *_, answer = cell.outputs
         assert header.metadata["claude_magic"]["version"] == 1
         assert OFFLINE in header.data["text/plain"] and OFFLINE in header.data["text/html"]
-        assert set(answer.data) == {"text/markdown", "text/plain"}
+        assert set(answer.data) == {"text/html", "text/markdown", "text/plain"}
 
 
 def test_all_notebooks_lie_beside_the_tour(demo: tuple[Path, str]) -> None:

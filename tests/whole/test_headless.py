@@ -46,7 +46,7 @@ def test_the_record_is_static(tmp_path: Path, tool: str) -> None:
     for cell in asked:
         assert [set(output.data) for output in cell.outputs] == [
             {"text/html", "text/plain"},
-            {"text/markdown", "text/plain"},
+            {"text/html", "text/markdown", "text/plain"},
         ]
     assert "**Ada**" in asked[1].outputs[1].data["text/markdown"]
     assert "widgets" not in notebook.metadata

@@ -203,7 +203,9 @@ def header(results: Mapping[str, Turn | str], chosen: Turn | None) -> Bundle:
     """The line above a comparison: which answer goes on, how to keep another, and who answered if it is not Claude."""
     turns = [result for result in results.values() if isinstance(result, Turn)]
     goes_on = chosen is not None and not chosen.once
-    model = next((name for name, each in results.items() if isinstance(each, Turn) and each is chosen), "")
+    model = next(
+        (name for name, each in results.items() if chosen and isinstance(each, Turn) and each.id == chosen.id), ""
+    )
     parts = [f"{printable(model)} {GOES_ON}"] if goes_on else []
     parts += [CHOOSE] if goes_on and len(turns) > 1 else []
     parts += [OFFLINE] if any(turn.offline for turn in turns) else []
@@ -217,8 +219,8 @@ def at_rest(results: Mapping[str, Turn | str], chosen: Turn | None) -> tuple[Bun
     turns = [result for result in results.values() if isinstance(result, Turn)]
     own = chosen or turns[0]
     others = [turn for turn in turns if turn.id != own.id]
-    columns = "".join(_column(model, result, chosen) for model, result in results.items())
-    plain = "\n\n".join(_plain(model, result, chosen) for model, result in results.items())
+    columns = "".join(_column(model, result) for model, result in results.items())
+    plain = "\n\n".join(_plain(model, result) for model, result in results.items())
     return {"text/html": _columns(columns), "text/plain": plain}, metadata(own, others)
 
 
@@ -235,14 +237,13 @@ def _growing(states: Sequence[tuple[str, str, str]], label: str) -> Bundle:
     return {"text/html": _columns(columns), "text/plain": plain}
 
 
-def _column(model: str, result: Turn | str, chosen: Turn | None) -> str:
+def _column(model: str, result: Turn | str) -> str:
     if not isinstance(result, Turn):
         return _boxed(model, "<strong>failed</strong>", f'<div style="{gate.PLAIN_REPLY}">{_escaped(result)}</div>')
-    goes_on = f"<strong>{GOES_ON}</strong>" if _goes_on(result, chosen) else ""
     line = gate.clean(line_as_html(_without_count(result), skip={line_of(result)[0], OFFLINE}))
     folded = "".join(fold(title, body) for title, body in folds_of(result))
     reply = "".join(bundle["text/html"] for bundle in answer_outputs(result))
-    return _boxed(model, f"{line}{goes_on}", f"{folded}{_reply(reply)}")
+    return _boxed(model, f"{line}{folded}", _reply(reply))
 
 
 def _reply(markup: str) -> str:
@@ -254,12 +255,12 @@ def _boxed(model: str, figures: str, body: str) -> str:
     return f'<div style="{gate.COLUMN}">{head}<div style="{gate.COLUMN_FIGURES}">{figures}</div>{body}</div>'
 
 
-def _plain(model: str, result: Turn | str, chosen: Turn | None) -> str:
+def _plain(model: str, result: Turn | str) -> str:
     head = f"── {printable(model)} ──"
     if not isinstance(result, Turn):
         return f"{head}\nfailed: {printable(result)}"
     text = printable(reply_text(result))
-    return f"{head}\n{text}\n[{' · '.join([*_figures(result), *_marks(result, chosen)])}]"
+    return f"{head}\n{text}\n[{' · '.join([*_figures(result), *_marks(result)])}]"
 
 
 def _figures(turn: Turn) -> list[str]:
@@ -272,13 +273,8 @@ def _without_count(turn: Turn) -> Turn:
     return replace(turn, notes=tuple(n for n in turn.notes if not n.endswith(("earlier turn", "earlier turns"))))
 
 
-def _marks(turn: Turn, chosen: Turn | None) -> list[str]:
-    own = [mark for mark in marks(turn) if mark != OFFLINE]
-    return [*own, *([GOES_ON] if _goes_on(turn, chosen) else [])]
-
-
-def _goes_on(turn: Turn, chosen: Turn | None) -> bool:
-    return chosen is not None and turn.id == chosen.id and not turn.once
+def _marks(turn: Turn) -> list[str]:
+    return [mark for mark in marks(turn) if mark != OFFLINE]
 
 
 def _escaped(text: str) -> str:

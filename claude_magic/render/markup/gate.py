@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 NO_FORMULAS = "tex2jax_ignore mathjax_ignore"
 FORMULA = "tex2jax_process mathjax_process"
 _TABLE_CELL = {f"text-align:{side}" for side in ("left", "center", "right")}
-CODE = "white-space: pre; overflow-x: auto; word-break: normal; overflow-wrap: normal"
+CODE = "overflow-x: auto"
+CODE_LINES = "white-space: pre; word-break: normal; overflow-wrap: normal"  # JupyterLab breaks lines in `code`
 PROSE_FOLD = "white-space: pre-wrap; overflow-wrap: anywhere; margin: 0.3em 0 0.6em 1em"
 CODE_FOLD = f"{PROSE_FOLD}; word-break: normal; font-family: monospace"
 ONE_LINE = "white-space: nowrap"
@@ -67,6 +68,7 @@ _VALUES = {
     "span": {"style": {ONE_LINE, *map(colour, COLOURS)}, "class": {FORMULA}},
     "strong": {"style": {ONE_LINE}},
     "pre": {"style": {CODE}},
+    "code": {"style": {CODE_LINES}},
     "th": {"style": _TABLE_CELL},
     "td": {"style": _TABLE_CELL},
 }

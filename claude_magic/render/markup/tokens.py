@@ -85,12 +85,10 @@ class Renderer(RendererHTML):
     def fence(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
         token = tokens[at]
         language = (token.info.split() or [""])[0] if is_closed(token) else ""
-        return (
-            f'<pre style="{gate.CODE}"><code>{highlighted(without_references(token.content), language)}</code></pre>\n'
-        )
+        return _code(highlighted(without_references(token.content), language))
 
     def code_block(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
-        return f'<pre style="{gate.CODE}"><code>{_escaped(tokens[at].content)}</code></pre>\n'
+        return _code(_escaped(tokens[at].content))
 
     def code_inline(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
         return f"<code>{_escaped(tokens[at].content)}</code>"
@@ -121,6 +119,10 @@ class Renderer(RendererHTML):
         return f'<{tokens[at].tag} style="{style}">'
 
     th_open = td_open
+
+
+def _code(markup: str) -> str:
+    return f'<pre style="{gate.CODE}"><code style="{gate.CODE_LINES}">{markup}</code></pre>\n'
 
 
 @functools.cache

@@ -219,7 +219,7 @@ def test_code_is_coloured_once_its_fence_has_closed_and_scrolls() -> None:
     for name in ("keyword", "def", "string", "comment"):
         assert f"--jp-mirror-editor-{name}-color" in rendered(f"{text}```")
     assert Seen(rendered(f"{text}```")).text == "def f(): return 'x' # why"
-    assert "white-space: pre; overflow-x: auto" in rendered(text)
+    assert 'overflow-x: auto"><code style="white-space: pre;' in rendered(text)
 
 
 def test_a_reference_leads_to_its_source_and_no_text_makes_one() -> None:
