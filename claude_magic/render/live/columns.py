@@ -113,7 +113,7 @@ class Columns:
         self._shell = shell
         self._wants_panel = panel
         self._panel: Panel | None = None
-        self._header, self._body = Output(shell), Output(shell)
+        self._header, self._body = Output(shell.display_pub), Output(shell.display_pub)
         self._label = ""
         self._next = float("-inf")
         self._ended: dict[str, Turn | str] = {}
@@ -130,7 +130,7 @@ class Columns:
             self._header.show(self._panel.bundle)
         self.draw()
         for image in sent_outputs(content):
-            Output(self._shell).show(*image)
+            Output(self._shell.display_pub).show(*image)
 
     def stop(self) -> None:
         """Stop all replies in progress."""

@@ -104,9 +104,10 @@ class NotebookView:
 
     def __init__(self, shell: InteractiveShell, *, panel: bool) -> None:
         self._shell = shell
+        self._publisher = shell.display_pub
         self._wants_panel = panel
         self._panel: Panel | None = None
-        self._header = Output(shell)
+        self._header = Output(shell.display_pub)
         self._answer: list[Output] = []
         self._made: list[Output] = []
         self._growing = GrowingAnswer()
@@ -132,7 +133,7 @@ class NotebookView:
             self._header.show(self._panel.bundle)
         self._show_state()
         for image in sent_outputs(content):
-            Output(self._shell).show(*image)
+            Output(self._publisher).show(*image)
         context = contextvars.copy_context()
         threading.Thread(target=context.run, args=(self._tick,), name="claude_magic ticker", daemon=True).start()
 
@@ -173,7 +174,7 @@ class NotebookView:
         """Show the images in a tool's result."""
         content = result.get("content")
         for image in sent_outputs(content if isinstance(content, list) else ()):
-            Output(self._shell).show(*image)
+            Output(self._publisher).show(*image)
 
     def end(self, turn: Turn | None, instead_of: Sequence[str] = ()) -> None:
         """Replace the panel by the turn's record, or by nothing."""
@@ -200,7 +201,7 @@ class NotebookView:
         """Show the images that Claude's code made, below the answer; clear the outputs that are left over."""
         images = made_outputs(turn)
         while len(self._made) < len(images):
-            self._made.append(Output(self._shell))
+            self._made.append(Output(self._publisher))
         for output, image in zip(self._made, [*images, *[{"text/plain": ""}] * len(self._made)], strict=False):
             output.show(image)
 
@@ -241,7 +242,7 @@ class NotebookView:
     def _draw(self, bundles: list[Bundle]) -> None:
         """Show the answer's parts; only those that changed are sent."""
         while len(self._answer) < len(bundles):
-            self._answer.append(Output(self._shell))
+            self._answer.append(Output(self._publisher))
         nothing = [{"text/html": "", "text/plain": ""}] * (len(self._answer) - len(bundles))
         for output, data in zip(self._answer, [*bundles, *nothing], strict=True):
             output.show(data)

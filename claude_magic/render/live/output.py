@@ -9,7 +9,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.core.displaypub import DisplayPublisher
 
 REFRESH_SECONDS = 0.1
 CHARACTERS_PER_SECOND = 25_000  # the rate that a browser keeps up with (RENDERING.md §1)
@@ -26,8 +26,9 @@ def interrupt_cell() -> None:
 class Output:
     """One output of the running cell: shown once, then replaced when it changes."""
 
-    def __init__(self, shell: InteractiveShell) -> None:
-        self._publisher = shell.display_pub  # kept, since a running tool's capture replaces the shell's own
+    def __init__(self, publisher: DisplayPublisher) -> None:
+        """`publisher` is the shell's from before a tool runs: a running tool's capture replaces it."""
+        self._publisher = publisher
         self._id = uuid.uuid4().hex
         self._shown: object = None
 
