@@ -1,0 +1,83 @@
+"""Capture what a tool prints and displays: each output with the object that was displayed, to know it again."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Output:
+    """One displayed output: its MIME bundle, and the object that it shows (None if unknown, as for raw bundles)."""
+
+    bundle: Mapping[str, Any]
+    value: Any = None
+
+
+class Captured:
+    """What was printed and displayed so far; complete when the capture has ended."""
+
+    def __init__(self) -> None:
+        self._streams: Any = None
+        self._values: dict[int, tuple[Any, Any]] = {}  # by the id of the bundle: the bundle, which stays alive; value
+
+    @property
+    def stdout(self) -> str:
+        return str(self._streams.stdout)
+
+    @property
+    def stderr(self) -> str:
+        return str(self._streams.stderr)
+
+    @property
+    def outputs(self) -> Sequence[Output]:
+        """The displayed outputs, in order."""
+        bundles = [each.data or {} for each in self._streams.outputs]
+        return [Output(each, self._values.get(id(each), (None, None))[1]) for each in bundles]
+
+
+@contextmanager
+def captured() -> Iterator[Captured]:
+    """Capture what the block prints and displays."""
+    from IPython.utils.capture import capture_output
+
+    seen = Captured()
+    with capture_output() as seen._streams, _noted(seen._values):
+        yield seen
+
+
+@contextmanager
+def _noted(values: dict[int, tuple[Any, Any]]) -> Iterator[None]:
+    """Note in `values` which object each bundle is made of, by IPython's formatter, which all displays go through."""
+    from IPython.core.getipython import get_ipython
+
+    shell = get_ipython()
+    formatter: Any = None if shell is None else shell.display_formatter
+    if formatter is None:
+        yield
+        return
+    before, plain = vars(formatter).get("format"), formatter.format
+
+    def noting(value: Any, *arguments: Any, **named: Any) -> Any:
+        made = plain(value, *arguments, **named)
+        values[id(made[0])] = (made[0], value)
+        return made
+
+    formatter.format = noting
+    try:
+        yield
+    finally:
+        if before is None:
+            del formatter.format
+        else:
+            formatter.format = before
+
+
+def flush_figures() -> None:
+    """Display now the matplotlib figures that the inline backend would show at the end of the cell."""
+    inline = sys.modules.get("matplotlib_inline.backend_inline")
+    if inline is not None:
+        inline.flush_figures()
