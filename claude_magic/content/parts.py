@@ -19,7 +19,7 @@ from .token_estimate import BYTES_PER_TOKEN
 
 _NOTE_BYTES = 70
 # A longer word is divided by a cut, for it is most likely no word.
-MAX_DIVIDED_CHARACTERS = 1_000
+MAX_DIVIDED_CHARACTERS = 2_000
 # What a secret without spaces is made of, as in `secrets.py`.
 _WORD = re.compile(r"""[^\s"'`,;&|<>()\[\]{}]+""")
 _WORD_AT_END = re.compile(rf"""{_WORD.pattern}\Z""")
@@ -116,7 +116,7 @@ def _whole_words(text: str, kept: str, keep_end: bool) -> str:
     at = len(text) - len(kept) if keep_end else len(kept)
     if not 0 < at < len(text) or not _WORD.fullmatch(text[at - 1 : at + 1]):
         return kept
-    reach = min(MAX_DIVIDED_CHARACTERS, len(kept) // 4)
+    reach = min(MAX_DIVIDED_CHARACTERS, len(kept) // 2)
     if keep_end:
         word = _WORD.match(kept, 0, reach + 1)
         return kept[word.end() :] if word and word.end() <= reach else kept

@@ -19,6 +19,8 @@ MASK = "[secret masked]"
 # A shorter known secret is not searched for: it would match in ordinary words.
 MIN_KNOWN_CHARACTERS = 8
 MAX_KNOWN = 500
+# So many characters from the end of a known secret are searched for behind a cut.
+MAX_KNOWN_END = 200
 MIN_TOKEN_CHARACTERS = 6
 # A name that only ends in `key` (`primary_key`) is mostly no secret: its value must look random, too.
 MIN_RANDOM_CHARACTERS = 16
@@ -155,12 +157,37 @@ def _merged(spans: Iterable[Span]) -> list[Span]:
     return merged
 
 
+# How a cut text ends, and how its kept end begins (`text.py`, `parts.py`, `prompt/values/`).
+_CUT = re.compile(r"…| \[of more in all\]| \[[\d,]+ bytes in all\]")
+_AFTER_CUT = " characters]\n"
+
+
 def _known(text: str, secrets: Iterable[str]) -> Iterator[Span]:
+    """The spans of known secrets, and of those parts of them that a cut has left."""
     for secret in secrets:
-        at = text.find(secret)
+        at = text.find(secret[:MIN_KNOWN_CHARACTERS])
         while at >= 0:
-            yield at, at + len(secret)
-            at = text.find(secret, at + len(secret))
+            end = at + len(secret)
+            if not text.startswith(secret, at):
+                end = at + len(os.path.commonprefix([secret, text[at : at + len(secret)]]))
+                end = end if _CUT.match(text, end) else at
+            yield at, end
+            at = text.find(secret[:MIN_KNOWN_CHARACTERS], max(end, at + 1))
+    if _AFTER_CUT in text:
+        yield from _known_ends(text, secrets)
+
+
+def _known_ends(text: str, secrets: Iterable[str]) -> Iterator[Span]:
+    """The spans of the ends of known secrets right behind a cut."""
+    at = text.find(_AFTER_CUT)
+    while at >= 0:
+        start = at + len(_AFTER_CUT)
+        for secret in secrets:
+            for length in range(min(len(secret) - 1, MAX_KNOWN_END), MIN_KNOWN_CHARACTERS - 1, -1):
+                if text.startswith(secret[-length:], start):
+                    yield start, start + length
+                    break
+        at = text.find(_AFTER_CUT, start)
 
 
 # --- by form ------------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ from ..content.token_estimate import of_blocks
 from ..content.tracebacks import traceback_text
 from ..errors import UsageError
 from ..notebook import reader
-from ..notebook.executions import Bundle, Executions, Failure, is_own_cell, of_file
+from ..notebook.executions import Executions, Failure, is_own_cell, of_file
 from . import prompt
 from .values.bundles import parts_of_bundle
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import io
 import json
@@ -111,10 +112,10 @@ def plotly_figure(displayed: Mapping[str, Any]) -> Any:
     """The plotly figure in a displayed output (a MIME bundle, as `figure.show()` gives); None if it has none."""
     if PLOTLY not in displayed:
         return None
-    import plotly.graph_objects
-
     given = displayed[PLOTLY]
-    return plotly.graph_objects.Figure({"data": given["data"], "layout": given["layout"]}, skip_invalid=True)
+    return importlib.import_module("plotly.graph_objects").Figure(
+        {"data": given["data"], "layout": given["layout"]}, skip_invalid=True
+    )
 
 
 def chart(value: Any, name: str, room: Room) -> list[Part]:
