@@ -169,12 +169,18 @@ def _known(text: str, secrets: Iterable[str]) -> Iterator[Span]:
         while at >= 0:
             end = at + len(secret)
             if not text.startswith(secret, at):
-                end = at + len(os.path.commonprefix([secret, text[at : at + len(secret)]]))
+                end = at + _common(secret, text[at : at + len(secret)])
                 end = end if _CUT.match(text, end) else at
             yield at, end
             at = text.find(secret[:MIN_KNOWN_CHARACTERS], max(end, at + 1))
     if _AFTER_CUT in text:
         yield from _known_ends(text, secrets)
+
+
+def _common(one: str, other: str) -> int:
+    """The number of characters that two texts have in common at their start."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (left, right) in pairs if left != right), min(len(one), len(other)))
 
 
 def _known_ends(text: str, secrets: Iterable[str]) -> Iterator[Span]:

@@ -91,7 +91,7 @@ def _allowed(block: Block) -> Block:
 
 
 def of_failure(error: BaseException) -> Sequence[Block]:
-    """An exception with its causes, notes and members, in the reader's frames; a `ToolError` of the SDK, its content."""
+    """An exception with its causes, notes and members, in the reader's frames; of a `ToolError` its content."""
     content = getattr(error, "content", None)
     if type(error).__name__ == "ToolError" and isinstance(content, str | list):
         return of_value(content, "", Secrets())
