@@ -19,7 +19,7 @@ from ..notebook import lookup, reader
 from ..notebook.cell import Cell
 from ..notebook.reader import Saved
 from ..request import build
-from .unnamed_cells import UnnamedCells
+from .unnamed_cells import UnnamedCells, with_cell_ids
 
 EMPTY = Conversation()
 
@@ -160,9 +160,9 @@ class Chats:
 
     def restore(self, saved: Saved) -> list[Turn]:
         """Add the turns of this notebook's file. Returns those that came back, in cell order."""
-        self.saved = saved
+        self.saved = saved = with_cell_ids(saved)
         self._unnamed.note_saved(saved)
-        self._seen |= {turn.cell_id for turn in saved.turns if turn.cell_id}
+        self._seen |= {turn.cell_id for turn in saved.turns if turn.cell_id and turn.id not in saved.unnamed}
         known = {turn.id for turn in self._all_turns()}
         back = [turn for turn in saved.turns if turn.id not in known and self._is_new(turn)]
         self._insert(back, _order(saved))
@@ -212,8 +212,9 @@ class Chats:
         cells = {each.cell_id for each in (*turns, *self._standing) if each.cell_id}
         here = (cells & stands) | self._unnamed.held(turns)
         back = {cell_id for cell_id in here if self._deleted.get(cell_id, written) < written}
-        gone = (cells & self._seen) - here | self._unnamed.left(turns, partial(reader.bare_sources, path))
-        gone -= self._deleted.keys()
+        gone = (cells & self._seen) - here - self._deleted.keys()
+        others = [turn for turn in turns if turn.cell_id not in gone | self._deleted.keys()]
+        gone |= self._unnamed.left(others, partial(reader.bare_sources, path))
         for cell_id in back:
             del self._deleted[cell_id]
         self._deleted.update(dict.fromkeys(gone, written))

@@ -6,6 +6,7 @@ A cell of a new page is known by its source, among equal ones by its place: behi
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
@@ -57,14 +58,14 @@ class UnnamedCells:
 
         `sources` gives how often a source stands in a cell without id and record: a cell whose outputs were cleared.
         """
-        gone = [turn for turn in turns if turn.cell_id and turn.id not in self._standing]
-        left = {turn.cell_id for turn in gone if turn.id in self._recorded and turn.cell_id not in self._standing}
-        left -= {turn.cell_id for turn in gone if turn.id not in self._recorded}
-        found = {cell_id for cell_id in left if cell_id is not None}
-        if not found:
-            return found
+        of_cells = [turn for turn in turns if turn.cell_id and turn.cell_id not in self._standing]
+        gone = [turn for turn in of_cells if turn.id in self._recorded and turn.id not in self._standing]
+        left = {turn.cell_id for turn in gone if turn.cell_id}
+        left -= {turn.cell_id for turn in of_cells if turn not in gone}
+        if not left:
+            return left
         standing = sources()
-        return found - {turn.cell_id for turn in gone if standing.get(self._source(turn))}
+        return left - {turn.cell_id for turn in gone if standing.get(self._source(turn))}
 
     def former(self, cell: Cell, turns: Sequence[Turn]) -> list[Turn]:
         """The turns of the cell that is running now under another id; empty if it is a new cell."""
@@ -92,6 +93,20 @@ class UnnamedCells:
 
     def _source(self, turn: Turn) -> str:
         return self._homes[turn.id].source if turn.id in self._homes else ""
+
+
+def with_cell_ids(saved: Saved) -> Saved:
+    """The same records, with an id of ours for each cell that has none, in the file or recorded."""
+    if not any(turn.cell_id is None for turn in saved.turns):
+        return saved
+    cells, turns = list(saved.cells), list[Turn]()
+    for turn in saved.turns:
+        if turn.cell_id is None:
+            at = cells.index(turns[-1].cell_id or "") + 1 if turns and turns[-1].cell_id in cells else 0
+            turn = dataclasses.replace(turn, cell_id=f"cell of {turn.id}")
+            cells.insert(at, turn.cell_id or "")
+        turns.append(turn)
+    return dataclasses.replace(saved, turns=tuple(turns), cells=tuple(cells))
 
 
 def _is_beside(turn: Turn, other: Turn) -> bool:
