@@ -108,6 +108,8 @@ def _cells(path: Path, content: bytes) -> list[Mapping[str, Any]]:
         notebook = reader.reads(content.decode("utf-8-sig"))
         if notebook.get("nbformat") != 4:
             notebook = nbformat.convert(notebook, 4)
+            for cell in notebook["cells"]:
+                cell.pop("id", None)  # made by the conversion, anew each time
         cells = notebook["cells"]
         if not isinstance(cells, list):
             raise ValueError("its cells are not a list")

@@ -10,7 +10,6 @@ import inspect
 import itertools
 import linecache
 import math
-import sysconfig
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from ..content.safely import one_line, try_or_none
 from ..content.secrets import MASK, Secrets, is_secret_name
 from ..content.text import without_controls
 from ..content.token_estimate import of_blocks
-from ..content.tracebacks import traceback_text
+from ..content.tracebacks import in_library, traceback_text
 from ..errors import UsageError
 from ..notebook import reader
 from ..notebook.executions import Executions, Failure, is_own_cell, of_file
@@ -185,7 +184,6 @@ MAX_VALUE_BYTES = 2_000
 VALUE_LIMITS = Limits(value_tokens=500)
 MAX_FRAMES = 3
 MAX_VARIABLES = 12
-_LIBRARIES = tuple({path for name, path in sysconfig.get_paths().items() if name in ("stdlib", "purelib", "platlib")})
 
 
 def error_parts(failure: Failure, source: str | None, secrets: Secrets) -> list[Part]:
@@ -230,7 +228,7 @@ def _is_readers_frame(frame: FrameType) -> bool:
     """Whether a frame is in a cell or in a module of the reader's, not in a library."""
     name = frame.f_code.co_filename
     is_of_cell = frame.f_globals.get("__name__") == "__main__" and bool(linecache.getlines(name))
-    return is_of_cell or not (name.startswith(("<", *_LIBRARIES)) or "site-packages" in name)
+    return is_of_cell or not (name.startswith("<") or in_library(name))
 
 
 def _functions(frames: list[TracebackType], source: str) -> Iterator[str]:

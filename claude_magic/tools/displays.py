@@ -34,9 +34,16 @@ class Captured:
 
     @property
     def outputs(self) -> Sequence[Output]:
-        """The displayed outputs, in order."""
-        bundles = [each.data or {} for each in self._streams.outputs]
-        return [Output(each, self._values.get(id(each), (None, None))[1]) for each in bundles]
+        """The displayed outputs, in order; one that was updated in its place is as it was last."""
+        bundles: dict[object, Mapping[str, Any]] = {}
+        for number, each in enumerate(self._streams.outputs):
+            bundles[_display_id(each) or number] = each.data or {}
+        return [Output(each, self._values.get(id(each), (None, None))[1]) for each in bundles.values()]
+
+
+def _display_id(output: Any) -> str | None:
+    transient = output.transient
+    return str(transient["display_id"]) if isinstance(transient, Mapping) and transient.get("display_id") else None
 
 
 @contextmanager

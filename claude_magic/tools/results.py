@@ -97,7 +97,8 @@ def of_failure(error: BaseException) -> Sequence[Block]:
         return of_value(content, "", Secrets())
     if tracebacks.says_more(error):
         return [text(f"{one_line(error)}\n{tracebacks.traceback_text(error, MAX_TRACEBACK_BYTES, keeps=_is_readers)}")]
-    where = [f"  {frame.name}, line {frame.lineno}: {frame.line}" for frame in tracebacks.frames_of(error, _is_readers)]
+    frames = tracebacks.frames_of(traceback.extract_tb(error.__traceback__), _is_readers)
+    where = [f"  {frame.name}, line {frame.lineno}: {frame.line}" for frame in frames]
     return [text("\n".join([one_line(error), *where]))]
 
 
@@ -138,9 +139,10 @@ def _of_output(output: Output, returned: Sequence[Any]) -> Iterable[Block]:
 def bounded(shown: Sequence[Block], content: Sequence[Block], masking: Secrets) -> list[Block]:
     """Content within the API's limits: what was shown, then what was returned.
 
-    Secrets are masked, neighbouring texts merged; no text is blank, and images are few. What was returned has up to
-    three quarters of the room before what was shown.
+    Secrets are masked, neighbouring texts merged; no text is blank, images are few, and one that was shown and returned
+    is there once. What was returned has up to three quarters of the room before what was shown.
     """
+    shown = [block for block in shown if block["type"] == "text" or block not in content]
     room = room_for(MAX_RESULT_TOKENS)
     first = min(_size(shown), max(room - _size(content), room // 4))
     return _merged([*_kept(shown, first, masking), *_kept(content, room - first, masking)])
@@ -179,7 +181,7 @@ def _start(whole: str, room: int, secrets: tuple[str, ...], masking: Secrets) ->
 
 
 def _merged(content: Iterable[Block]) -> list[Block]:
-    """Content with neighbouring texts merged, each picture that was displayed and returned once, and few of them."""
+    """Content with neighbouring texts merged, and the first images."""
     kept, images, texts = list[Block](), 0, list[str]()
     for block in content:
         if block["type"] == "text":

@@ -70,6 +70,11 @@ def plotting(kernel: Kernel) -> Kernel:
         ("plot(); return 3", ["image", "3"]),
         ("f, a = plot(); display(f)", ["image"]),
         ("plot(); plt.show()", ["image"]),
+        ("h = display('1', display_id='h'); h.update('2'); display('3')", ["'2'\n'3'"]),
+        (
+            "b = io.BytesIO(); f, a = plot(); plt.close(); f.savefig(b); display(Image(b.getvalue())); return b",
+            ["image"],
+        ),
         ("plot(); plot(3)", ["image", "image"]),
         ("import altair; c = altair.Chart({'values': [{'a': 1}]}).mark_bar(); display(c); return c", ["image"]),
     ],
@@ -181,6 +186,20 @@ def test_an_exception_is_told_with_its_causes_notes_and_members(tool: Callable[[
     text = text_of(tool)
     assert all(each in text for each in told), text
     assert "claude_magic/" not in text and "asyncio/" not in text
+
+
+def _in_a_library() -> None:
+    pandas.DataFrame({"a": [1]})["nope"]
+
+
+def test_the_readers_line_is_told_where_a_library_fails() -> None:
+    text = text_of(_in_a_library)
+    assert text.startswith("KeyError: 'nope'") and 'pandas.DataFrame({"a": [1]})["nope"]' in text
+    assert text.count("site-packages") <= 2
+
+
+def test_a_syntax_error_is_told_with_its_line() -> None:
+    assert "    x = = 1\n" in text_of(lambda: compile("x = = 1", "<code>", "exec"))
 
 
 def test_what_an_exception_says_is_bounded_and_masked() -> None:
