@@ -18,7 +18,7 @@ _RUNNERS = ("run_line_magic", "run_cell_magic", "magic")
 
 
 class Scope(dict[str, Any]):
-    """The notebook's names and those of a function; `function` is its name as messages have it."""
+    """The notebook's names, and before them those of a function; `function` is its name as messages have it."""
 
     function = ""
 
@@ -27,9 +27,9 @@ def names_at(shell: InteractiveShell) -> dict[str, Any]:
     """The names that the running magic sees. In a cell itself, this is the notebook's namespace."""
     notebook: dict[str, Any] = shell.user_ns
     frame = _caller(shell)
-    if frame is None or frame.f_locals is notebook or frame.f_locals is frame.f_globals:
+    if frame is None or frame.f_locals is notebook or frame.f_locals is shell.user_global_ns:
         return notebook
-    scope = Scope(notebook)
+    scope = Scope({**frame.f_globals, **notebook})  # a module's own names only where the notebook has none
     for each in reversed([frame, *_around(frame)]):
         scope.update((name, value) for name, value in each.f_locals.items() if name.isidentifier())
     scope.function = _name(frame.f_code)

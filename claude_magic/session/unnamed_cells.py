@@ -17,10 +17,10 @@ from ..notebook.reader import Saved
 
 @dataclass(frozen=True)
 class _Home:
-    """The cell of a turn: its source, the page that it ran on (empty if before this kernel), Colab's id of it."""
+    """The cell of a turn: its source, the page that it ran on (None if before this kernel), Colab's id of it."""
 
     source: str
-    page: str = ""
+    page: str | None = None
     other_id: str = ""
 
 

@@ -203,6 +203,18 @@ def test_a_map_in_a_function_sees_its_names(say: Say) -> None:
     assert say(code) == ["is a LOCAL?"]
 
 
+def test_a_script_and_a_module_have_their_own_names(say: Say, shell: Any, tmp_path: Path) -> None:
+    source = f"""
+        x = note = 'OF THE FILE'
+        def ask(): get_ipython().run_line_magic('claude', '--show-request {{{{x}}}} {{{{note}}}}')
+        {CALL}"""
+    (tmp_path / "asking.py").write_text(textwrap.dedent(source))
+    shell.user_ns["folder"] = str(tmp_path)
+    assert say("import sys; sys.path.insert(0, folder); import asking") == ["of OF THE FILE"]
+    assert say("asking.ask()") == ["GLOBAL OF THE FILE"]  # the notebook's, as IPython has it
+    assert say("get_ipython().run_line_magic('run', folder + '/asking.py')") == ["of OF THE FILE"]
+
+
 @pytest.mark.kernel
 def test_functions_in_a_kernel(kernel: Kernel, shared: offline.Server) -> None:
     kernel.load(shared.url)
