@@ -69,8 +69,12 @@ def _noted(values: dict[int, tuple[Any, Any]]) -> Iterator[None]:
     before, plain = vars(formatter).get("format"), formatter.format
 
     def noting(value: Any, *arguments: Any, **named: Any) -> Any:
+        outputs = getattr(shell.display_pub, "outputs", [])
+        count = len(outputs)
         made = plain(value, *arguments, **named)
         values[id(made[0])] = (made[0], value)
+        for each in outputs[count:]:  # it has displayed itself (`_ipython_display_`)
+            values.setdefault(id(each["data"]), (each["data"], value))
         return made
 
     formatter.format = noting
