@@ -7,6 +7,7 @@ length. It is a heuristic: prose that can be told from data is left alone.
 from __future__ import annotations
 
 import bisect
+import itertools
 import math
 import os
 import re
@@ -21,6 +22,8 @@ MIN_KNOWN_CHARACTERS = 8
 MAX_KNOWN = 500
 # So many characters from the end of a known secret are searched for behind a cut.
 MAX_KNOWN_END = 200
+# So many places of a text are looked at for a part of one secret.
+MAX_PLACES = 1_000
 MIN_TOKEN_CHARACTERS = 6
 # A name that only ends in `key` (`primary_key`) is mostly no secret: its value must look random, too.
 MIN_RANDOM_CHARACTERS = 16
@@ -162,19 +165,26 @@ _CUT = re.compile(r"…| \[of more in all\]| \[[\d,]+ bytes in all\]")
 _AFTER_CUT = " characters]\n"
 
 
-def _known(text: str, secrets: Iterable[str]) -> Iterator[Span]:
+def _known(text: str, secrets: Sequence[str]) -> Iterator[Span]:
     """The spans of known secrets, and of those parts of them that a cut has left."""
     for secret in secrets:
-        at = text.find(secret[:MIN_KNOWN_CHARACTERS])
-        while at >= 0:
-            end = at + len(secret)
-            if not text.startswith(secret, at):
-                end = at + _common(secret, text[at : at + len(secret)])
-                end = end if _CUT.match(text, end) else at
-            yield at, end
-            at = text.find(secret[:MIN_KNOWN_CHARACTERS], max(end, at + 1))
+        yield from ((at, at + len(secret)) for at in _places(text, secret))
+    if not secrets or not _CUT.search(text):
+        return
+    for secret in secrets:
+        for at in itertools.islice(_places(text, secret[:MIN_KNOWN_CHARACTERS]), MAX_PLACES):
+            end = at + _common(secret, text[at : at + len(secret)])
+            if _CUT.match(text, end):
+                yield at, end
     if _AFTER_CUT in text:
         yield from _known_ends(text, secrets)
+
+
+def _places(text: str, part: str) -> Iterator[int]:
+    at = text.find(part)
+    while at >= 0:
+        yield at
+        at = text.find(part, at + len(part))
 
 
 def _common(one: str, other: str) -> int:
@@ -185,15 +195,13 @@ def _common(one: str, other: str) -> int:
 
 def _known_ends(text: str, secrets: Iterable[str]) -> Iterator[Span]:
     """The spans of the ends of known secrets right behind a cut."""
-    at = text.find(_AFTER_CUT)
-    while at >= 0:
+    for at in itertools.islice(_places(text, _AFTER_CUT), MAX_PLACES):
         start = at + len(_AFTER_CUT)
         for secret in secrets:
-            for length in range(min(len(secret) - 1, MAX_KNOWN_END), MIN_KNOWN_CHARACTERS - 1, -1):
-                if text.startswith(secret[-length:], start):
-                    yield start, start + length
-                    break
-        at = text.find(_AFTER_CUT, start)
+            longest = min(len(secret) - 1, MAX_KNOWN_END)
+            lengths = range(longest, MIN_KNOWN_CHARACTERS - 1, -1)
+            length = next((each for each in lengths if text.startswith(secret[-each:], start)), 0)
+            yield start, start + length
 
 
 # --- by form ------------------------------------------------------------------------------------------

@@ -61,8 +61,8 @@ def _noted(values: dict[int, tuple[Any, Any]]) -> Iterator[None]:
     """Note in `values` which object each bundle is made of, by IPython's formatter, which all displays go through."""
     from IPython.core.getipython import get_ipython
 
-    shell = get_ipython()
-    formatter: Any = None if shell is None else shell.display_formatter
+    shell: Any = get_ipython()
+    formatter = None if shell is None else shell.display_formatter
     if formatter is None:
         yield
         return

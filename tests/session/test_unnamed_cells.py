@@ -227,5 +227,6 @@ def test_a_notebook_of_nbformat_4_4_goes_on_after_a_restart_and_on_a_reloaded_pa
     without_ids(page)
     page.name = "reloaded"
     assert "turn" not in page.run("load-3", "%load_ext claude_magic").text
+    assert "not in this notebook" not in page.run("history", "%claude_history").text
     page.run("three", "%%claude\nthird")
     assert questions() == ["first", "second", "third"]
