@@ -15,7 +15,7 @@ from ..client.redaction import environment_secrets, redact
 from ..content import tracebacks
 from ..content.images import image_block
 from ..content.parts import Text, room_for, shortened
-from ..content.safely import one_line, try_or_none
+from ..content.safely import TookTooLong, at_most, one_line, try_or_none
 from ..content.secrets import Secrets
 from ..content.text import byte_length, plural, whole_text, without_controls
 from ..conversation.turns import Block
@@ -57,7 +57,11 @@ def of_value(value: Any, name: str, masking: Secrets) -> Sequence[Block]:
 
 def objects_in(value: Any) -> Sequence[Any]:
     """The objects that the content of a tool's value shows: when one of them was displayed too, it is shown once."""
-    return try_or_none(lambda: list(kinds.shown_by_themselves(value))) or [value]
+    try:
+        with at_most(kinds.MAX_SECONDS):
+            return try_or_none(lambda: list(kinds.shown_by_themselves(value))) or [value]
+    except TookTooLong:  # in the value's class
+        return [value]
 
 
 def _is_block(value: Any) -> bool:
