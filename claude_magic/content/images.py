@@ -125,7 +125,7 @@ def _opened(data: bytes) -> Iterator[Image]:
 
 def is_image_data(data: bytes) -> bool:
     """Whether bytes are an image of a supported format, even a damaged one."""
-    if data.startswith(_MAGIC) or (data.startswith(b"RIFF") and data[8:12] == b"WEBP"):
+    if is_picture_file(data):
         return True
     try:
         with _opened(data) as picture:
@@ -134,6 +134,20 @@ def is_image_data(data: bytes) -> bool:
         return True
     except Exception:  # each of Pillow's decoders fails in its own way
         return False
+
+
+def octets(value: bytes | bytearray | memoryview | io.BytesIO) -> memoryview:
+    """The bytes of a bytes-like value or of an `io.BytesIO`, without a copy where that is possible."""
+    view = memoryview(value.getvalue() if isinstance(value, io.BytesIO) else value)
+    return view.cast("B") if view.c_contiguous and view.nbytes else memoryview(view.tobytes())
+
+
+def is_picture_file(value: Any) -> bool:
+    """Whether a value holds the bytes of a JPEG, PNG, GIF or WebP file, by their beginning."""
+    if not isinstance(value, bytes | bytearray | memoryview | io.BytesIO):
+        return False
+    start = bytes(octets(value)[:12])
+    return start.startswith(_MAGIC) or (start.startswith(b"RIFF") and start[8:] == b"WEBP")
 
 
 def frames_of(data: bytes) -> int:

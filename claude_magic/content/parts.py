@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,11 @@ from .text import byte_length, fence_of, shortened_note
 from .token_estimate import BYTES_PER_TOKEN
 
 _NOTE_BYTES = 70
+# A longer word is divided by a cut, for it is most likely no word.
+MAX_DIVIDED_CHARACTERS = 2_000
+# What a secret without spaces is made of, as in `secrets.py`.
+_WORD = re.compile(r"""[^\s"'`,;&|<>()\[\]{}]+""")
+_WORD_AT_END = re.compile(rf"""{_WORD.pattern}\Z""")
 
 
 @dataclass(frozen=True)
@@ -77,17 +83,19 @@ def size_of(parts: Iterable[Part]) -> int:
     return sum(byte_length(part.text) for part in parts if isinstance(part, Text))
 
 
-def shortened(text: str, room: int, *, keep_end: bool = False) -> str:
+def shortened(text: str, room: int, *, keep_end: bool = False, length: int = 0) -> str:
     """A text cut to at most `room` bytes: its start, and a note of how much is missing.
 
-    With `keep_end`, three quarters of what is kept are from the end, as a traceback needs.
+    A cut falls between words, if it can, so that it divides no secret. With `keep_end`, three quarters of what is kept
+    are from the end, as a traceback needs. `length` is that of the whole text, in characters, if `text` is its start.
     """
-    if len(text) <= room and byte_length(text) <= room:
+    length = max(length, len(text))
+    if length == len(text) and length <= room and byte_length(text) <= room:
         return text
     left = max(0, room - _NOTE_BYTES)
     start = _fitting(text, left // 4 if keep_end else left, keep_end=False)
     end = _fitting(text, left - byte_length(start), keep_end=True) if keep_end else ""
-    note = shortened_note(len(start) + len(end), len(text))
+    note = shortened_note(len(start) + len(end), length)
     return f"{start}{note}\n{end}" if keep_end else start + note
 
 
@@ -98,9 +106,22 @@ def _fitting(text: str, room: int, keep_end: bool) -> str:
         kept = text[len(text) - count :] if keep_end else text[:count]
         taken = byte_length(kept)
         if taken <= room:
-            return kept
+            return _whole_words(text, kept, keep_end)
         count = min(count - 1, count * room // taken)
     return ""
+
+
+def _whole_words(text: str, kept: str, keep_end: bool) -> str:
+    """The kept start (or end) of a text without the word that the cut divides, unless that is very long."""
+    at = len(text) - len(kept) if keep_end else len(kept)
+    if not 0 < at < len(text) or not _WORD.fullmatch(text[at - 1 : at + 1]):
+        return kept
+    reach = min(MAX_DIVIDED_CHARACTERS, len(kept) // 2)
+    if keep_end:
+        word = _WORD.match(kept, 0, reach + 1)
+        return kept[word.end() :] if word and word.end() <= reach else kept
+    word = _WORD_AT_END.search(kept, len(kept) - reach - 1) if reach else None
+    return kept[: word.start()] if word and len(kept) - word.start() <= reach else kept
 
 
 def form(text: str, room: int, *, keep_end: bool = False) -> list[Part]:

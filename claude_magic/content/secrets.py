@@ -7,6 +7,7 @@ length. It is a heuristic: prose that can be told from data is left alone.
 from __future__ import annotations
 
 import bisect
+import itertools
 import math
 import os
 import re
@@ -19,6 +20,10 @@ MASK = "[secret masked]"
 # A shorter known secret is not searched for: it would match in ordinary words.
 MIN_KNOWN_CHARACTERS = 8
 MAX_KNOWN = 500
+# So many characters from the end of a known secret are searched for behind a cut.
+MAX_KNOWN_END = 200
+# So many places of a text are looked at for a part of one secret.
+MAX_PLACES = 1_000
 MIN_TOKEN_CHARACTERS = 6
 # A name that only ends in `key` (`primary_key`) is mostly no secret: its value must look random, too.
 MIN_RANDOM_CHARACTERS = 16
@@ -155,12 +160,48 @@ def _merged(spans: Iterable[Span]) -> list[Span]:
     return merged
 
 
-def _known(text: str, secrets: Iterable[str]) -> Iterator[Span]:
+# How a cut text ends, and how its kept end begins (`text.py`, `parts.py`, `prompt/values/`).
+_CUT = re.compile(r"…| \[of more in all\]| \[[\d,]+ bytes in all\]")
+_AFTER_CUT = " characters]\n"
+
+
+def _known(text: str, secrets: Sequence[str]) -> Iterator[Span]:
+    """The spans of known secrets, and of those parts of them that a cut has left."""
     for secret in secrets:
-        at = text.find(secret)
-        while at >= 0:
-            yield at, at + len(secret)
-            at = text.find(secret, at + len(secret))
+        yield from ((at, at + len(secret)) for at in _places(text, secret))
+    if not secrets or not _CUT.search(text):
+        return
+    for secret in secrets:
+        for at in itertools.islice(_places(text, secret[:MIN_KNOWN_CHARACTERS]), MAX_PLACES):
+            end = at + _common(secret, text[at : at + len(secret)])
+            if _CUT.match(text, end):
+                yield at, end
+    if _AFTER_CUT in text:
+        yield from _known_ends(text, secrets)
+
+
+def _places(text: str, part: str) -> Iterator[int]:
+    at = text.find(part)
+    while at >= 0:
+        yield at
+        at = text.find(part, at + len(part))
+
+
+def _common(one: str, other: str) -> int:
+    """The number of characters that two texts have in common at their start."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (left, right) in pairs if left != right), min(len(one), len(other)))
+
+
+def _known_ends(text: str, secrets: Iterable[str]) -> Iterator[Span]:
+    """The spans of the ends of known secrets right behind a cut."""
+    for at in itertools.islice(_places(text, _AFTER_CUT), MAX_PLACES):
+        start = at + len(_AFTER_CUT)
+        for secret in secrets:
+            longest = min(len(secret) - 1, MAX_KNOWN_END)
+            lengths = range(longest, MIN_KNOWN_CHARACTERS - 1, -1)
+            length = next((each for each in lengths if text.startswith(secret[-each:], start)), 0)
+            yield start, start + length
 
 
 # --- by form ------------------------------------------------------------------------------------------

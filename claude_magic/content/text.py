@@ -1,4 +1,4 @@
-"""Text helpers that many modules need: plurals, one line, a bounded length, code blocks, lengths in bytes."""
+"""Text helpers that many modules need: plurals, one line, bounds, code blocks, lengths in bytes, control characters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,15 @@ __all__ = [
     "shortened_note",
     "truncated",
     "whole_text",
+    "without_controls",
 ]
+
+# ECMA-48: control sequences (colours, cursor), strings (titles, links), and escapes of two characters. The final
+# character may be missing, where a text was cut.
+_ESCAPES = re.compile(
+    r"\x1b\[[0-?]{0,100}[ -/]{0,20}[@-~]?|\x1b[\]PX^_][^\x07\x1b]{0,2000}(?:\x07|\x1b\\)?|\x1b[ -/]{0,20}[0-~]?"
+)
+_CONTROLS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 def plural(count: int, one: str, many: str = "") -> str:
@@ -64,3 +72,10 @@ def fenced(text: str, language: str) -> str:
 def byte_length(text: str) -> int:
     """The length of a text in bytes of UTF-8; a lone surrogate counts three."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def without_controls(text: str) -> str:
+    """A text without the escapes and control characters of a terminal; line breaks and tabs stay."""
+    if "\x1b" in text:
+        text = _ESCAPES.sub("", text)
+    return _CONTROLS.sub("", text.replace("\r\n", "\n"))

@@ -36,7 +36,7 @@ def ask(kernel: Kernel, typed: Options, body: str, cell: Cell) -> Turn | None:
     options = kernel.resolve(typed)
     secrets, limits = kernel.secrets(options), Limits(options.value_tokens, options.cell_tokens)
     pieces = cell_inputs.pieces(kernel, options, cell, secrets)
-    prompt = build_prompt(body, kernel.shell.user_ns, pieces, raw=options.raw, secrets=secrets, limits=limits)
+    prompt = build_prompt(body, kernel.namespace, pieces, raw=options.raw, secrets=secrets, limits=limits)
     schema = None if shape is None else shape.schema
     replay = Replay(kernel.configuration.replay, kernel.configuration.replay_speed)
     question = Question(options, prompt.content, cell, prompt.attached, schema, replay=replay)

@@ -29,7 +29,7 @@ def _attached(kernel: Kernel, wanted: Options) -> Sequence[Piece]:
         return ()
     from ..prompt import attachments
 
-    return attachments.pieces(wanted, kernel.shell.user_ns)
+    return attachments.pieces(wanted, kernel.namespace)
 
 
 def tool_calls(kernel: Kernel, wanted: Options, view: ApprovingView, secrets: Secrets) -> ToolCalls | None:
@@ -43,7 +43,7 @@ def tool_calls(kernel: Kernel, wanted: Options, view: ApprovingView, secrets: Se
 
     path = kernel.session.path
     built_in = built_in_tools(kernel.shell, path.parent if path is not None else Path.cwd())
-    found = named(wanted.tools, kernel.shell.user_ns, built_in)
+    found = named(wanted.tools, kernel.namespace, built_in)
     return ToolCalls(
         found,
         approval.approval(kernel.configuration.approve, view.approve),
@@ -59,7 +59,7 @@ def shape(kernel: Kernel, wanted: Options) -> Shape | None:
         return None
     from ..tools import structured_output
 
-    return structured_output.shape_of(wanted.schema, kernel.shell.user_ns)
+    return structured_output.shape_of(wanted.schema, kernel.namespace)
 
 
 def _context(kernel: Kernel, wanted: Options, running: Cell, secrets: Secrets) -> list[Piece]:

@@ -80,7 +80,7 @@ AskMagics.claude.__doc__ = f"""Ask Claude. The conversation is the notebook: eac
     %claude [options] prompt    the same on one line
 
 In a prompt, {{{{expression}}}} stands for a value of the notebook: text, a DataFrame, a figure, an
-image, anything that can be displayed. \\{{{{ is a literal {{{{.
+image, anything that can be displayed. In a function, its own names come first. \\{{{{ is a literal {{{{.
 
 Options:
 {options.help_text()}

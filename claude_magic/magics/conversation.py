@@ -105,7 +105,7 @@ class ConversationMagics(KernelMagics):
 
         path, defaults = _file(expression), self.kernel.configuration.defaults()
         limits = Limits(defaults.value_tokens, defaults.cell_tokens)
-        body, namespace = f"{{{{{expression}}}}}", self.shell.user_ns
+        body, namespace = f"{{{{{expression}}}}}", self.kernel.namespace
         content = files.path_blocks(path) if path else prompt.prompt_content(body, namespace, limits=limits)
         pin = Pin(expression, tuple(content), ttl, time.time())
         self._session.chats.set_up(pin, self.kernel.cell)

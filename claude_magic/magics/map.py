@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.magic import line_cell_magic, magics_class, no_var_expand
 
 from ..errors import ReplyInterrupted, UsageError
+from ..notebook.scope import places
 from .base import KernelMagics
 from .line import MAP_ACTIONS, read, read_map
 
@@ -78,7 +79,7 @@ class MapMagics(KernelMagics):
         from ..mapping.rows import rows_of
         from ..tools.structured_output import shape_of
 
-        context, namespace = self._context(), self.shell.user_ns
+        context, namespace = self._context(), self.kernel.namespace
         run.adopt_early(context)
         asked = read_map(line, self.kernel.configuration.defaults())
         value = _value_of(asked.over, namespace)
@@ -123,6 +124,7 @@ class MapMagics(KernelMagics):
             cell=cell.execution_count,
             keeps=configured.journal,
             panel=bool(configured.panel and cell.id is not None),
+            names=kernel.namespace,
         )
 
 
@@ -137,7 +139,7 @@ def _value_of(source: str, namespace: dict[str, Any]) -> Any:
     try:
         return eval(compile(source, "<%%claude_map>", "eval"), namespace)
     except (Exception, SystemExit) as error:
-        why = f"there is no name {error.name!r}" if type(error) is NameError else one_line(error)
+        why = f"there is no name {error.name!r}{places(namespace)}" if type(error) is NameError else one_line(error)
     raise UsageError(f"{source} cannot be mapped over: {why}.", advice="Nothing was sent.")
 
 

@@ -80,7 +80,7 @@ def bind(map_options: MapOptions, body: str, value: Any, shape: Shape | None, co
     spec = Spec(
         name=map_options.over,
         body=body,
-        values=values_of(body, context.namespace),
+        values=values_of(body, context.scope),
         built=context.base(options),
         options=options,
         settings=context.settings,

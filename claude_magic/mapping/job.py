@@ -39,7 +39,7 @@ class MapContext:
 
     `base` builds a request without a prompt, as it is sent; `spend` adds a turn to the ledger; `path` is the notebook's
     file, `cell` the number in `In [ ]`. `keeps` says whether answers are stored on disk, `panel` whether the page shows
-    widgets.
+    widgets. `names` are what the prompt's expressions see, if not only the notebook's variables.
     """
 
     shell: InteractiveShell
@@ -53,6 +53,12 @@ class MapContext:
     keeps: bool = True
     panel: bool = False
     tell: Callable[[str], None] = print
+    names: Mapping[str, Any] | None = None
+
+    @property
+    def scope(self) -> Mapping[str, Any]:
+        """The names that the prompt's expressions see."""
+        return self.namespace if self.names is None else self.names
 
     @property
     def namespace(self) -> dict[str, Any]:

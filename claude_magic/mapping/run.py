@@ -180,7 +180,7 @@ class Run:
 
 def row_requests(map_options: MapOptions, body: str, data: Rows, context: MapContext) -> RowRequests:
     """The requests of all rows, built when they are iterated. Raises `PromptError`."""
-    options, namespace = map_options.options, context.namespace
+    options, namespace = map_options.options, context.scope
     secrets = Secrets(known_secrets(namespace, context.client.secrets()), options.allow_secrets)
     template = Template(body, namespace, secrets, Limits(options.value_tokens, options.cell_tokens))
     return RowRequests(template, data, context.base(options), options, context.settings.provider)

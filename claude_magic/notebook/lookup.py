@@ -82,6 +82,14 @@ def ids_in(path: Path) -> set[str] | None:
     return _ids(content) if complete else None
 
 
+_OLD_FORMAT = re.compile(rb'"nbformat_minor"\s*:\s*[0-4]\b|"nbformat"\s*:\s*[123]\b')
+
+
+def names_cells(path: Path) -> bool:
+    """Whether the cells of a notebook's file have ids: they do from nbformat 4.5 on."""
+    return not _OLD_FORMAT.search(content_of(path))
+
+
 _ID = re.compile(rb'"id"\s*:\s*"([^"\\]{1,300})"')
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .cell import Cell
-from .lookup import holds, path_holding, reported_path
+from .lookup import holds, names_cells, path_holding, reported_path
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -65,10 +65,11 @@ class Notebooks:
 
     def _next(self, cell: Cell, shell: InteractiveShell) -> Notebook:
         """The notebook of a new page: the current one, reloaded; or a new one, where the cell loads the extension again
-        or stands in another file."""
+        or stands in another file. Without cell ids in its file, one that is loaded again is the current one."""
         reported = reported_path(shell, cell)
         elsewhere = reported and path_holding(reported, {cell.id or ""})
-        if self.current.cells and (elsewhere or _LOADS.search(cell.source)):
+        loads = _LOADS.search(cell.source) and (self.current.path is None or names_cells(self.current.path))
+        if self.current.cells and (elsewhere or loads):
             self._all.append(Notebook(elsewhere))
             return self._all[-1]
         return self.current

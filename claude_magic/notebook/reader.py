@@ -7,8 +7,9 @@ Files without records are recognised before `nbformat` is imported (which is slo
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,14 @@ class Shown:
 
 
 @dataclass(frozen=True)
+class UnnamedCell:
+    """A cell without an id in the file: its source, and the id that Colab keeps in its metadata (empty without)."""
+
+    source: str
+    other_id: str = ""
+
+
+@dataclass(frozen=True)
 class Saved:
     """The records of a notebook's file.
 
@@ -45,7 +54,8 @@ class Saved:
     back. `skipped` has a line for each damaged record; `cells` are the ids of all cells, in order; `pins` are pins made
     or taken away, and `systems` the chats' system prompts, each with its cell. `compared` has, for each cell that
     compared models, its turns, its own first. `mapped` are the maps, each once, with the position (from 1) of the
-    cell that shows it. `gone` are the paths of documents that are missing or have changed.
+    cell that shows it. `gone` are the paths of documents that are missing or have changed. `unnamed` has, by their ids,
+    the turns whose cell has no id.
     """
 
     turns: tuple[Turn, ...] = ()
@@ -58,6 +68,7 @@ class Saved:
     compared: tuple[tuple[Turn, ...], ...] = ()
     mapped: tuple[tuple[int, Mapped], ...] = ()
     gone: tuple[str, ...] = ()
+    unnamed: Mapping[str, UnnamedCell] = field(default_factory=dict)
 
     @property
     def recorded(self) -> list[Turn]:
@@ -97,6 +108,8 @@ def _cells(path: Path, content: bytes) -> list[Mapping[str, Any]]:
         notebook = reader.reads(content.decode("utf-8-sig"))
         if notebook.get("nbformat") != 4:
             notebook = nbformat.convert(notebook, 4)
+            for cell in notebook["cells"]:
+                cell.pop("id", None)  # made by the conversion, anew each time
         cells = notebook["cells"]
         if not isinstance(cells, list):
             raise ValueError("its cells are not a list")
@@ -113,7 +126,7 @@ class _Reading:
         self._gone: list[str] = []
         self._records = [list(self._read(number, cell)) for number, cell in enumerate(cells, 1)]
         # Before nbformat 4.5 cells have no ids in the file: use the id that the frontend had sent, from the record.
-        self._ids = [_id(cell) or _recorded_id(records) for cell, records in zip(cells, self._records, strict=True)]
+        self._ids = _ids(cells, self._records)
 
     def saved(self) -> Saved:
         own = self._own()
@@ -128,9 +141,12 @@ class _Reading:
         ]
         known = tuple(cell_id for cell_id in self._ids if cell_id)
         skipped, compared, gone = tuple(self._skipped), self._compared(), tuple(self._gone)
-        return Saved(
-            tuple(turns), shown, guests, skipped, known, *self._pins_and_systems(), compared, self._maps(), gone
-        )
+        held = (tuple(turns), shown, guests, skipped, known, *self._pins_and_systems(), compared, self._maps(), gone)
+        return Saved(*held, self._unnamed(own))
+
+    def _unnamed(self, own: list[list[Turn]]) -> dict[str, UnnamedCell]:
+        placed = zip(self._cells, own, strict=True)
+        return {turn.id: _unnamed(cell) for cell, turns in placed if _id(cell) is None for turn in turns}
 
     def _read(self, number: int, cell: Mapping[str, Any]) -> Iterator[Record]:
         for data in _metadata(cell):
@@ -237,6 +253,40 @@ def _is_usable(turn: Turn) -> bool:
 def _id(cell: Mapping[str, Any]) -> str | None:
     found = cell.get("id")
     return found if isinstance(found, str) and found else None
+
+
+def _ids(cells: Sequence[Mapping[str, Any]], records: Sequence[Iterable[Record]]) -> list[str | None]:
+    """The ids of cells: the file's, else the recorded ones, each once, since a pasted copy has that of the original."""
+    ids = [_id(cell) for cell in cells]
+    known = {each for each in ids if each is not None}
+    for at, given in enumerate(ids):
+        recorded = _recorded_id(records[at]) if given is None else None
+        if recorded is not None and recorded not in known:
+            ids[at] = recorded
+            known.add(recorded)
+    return ids
+
+
+def _unnamed(cell: Mapping[str, Any]) -> UnnamedCell:
+    metadata = cell.get("metadata")
+    other_id = metadata.get("id") if isinstance(metadata, Mapping) else None
+    return UnnamedCell(source_of(cell), other_id if isinstance(other_id, str) else "")
+
+
+def source_of(cell: Mapping[str, Any]) -> str:
+    """The source of a cell: a text, or a list of lines."""
+    source = cell.get("source")
+    return source if isinstance(source, str) else "".join(map(str, source)) if isinstance(source, list) else ""
+
+
+def bare_sources(path: Path) -> Mapping[str, int]:
+    """How often each source stands in a code cell that has neither an id nor a record."""
+    try:
+        found = cells(path)
+    except UsageError:
+        return {}
+    bare = (each for each in found if each.get("cell_type") == "code" and _id(each) is None)
+    return Counter(source_of(each).strip() for each in bare if not any(_metadata(each)))
 
 
 def _recorded_id(records: Iterable[Record]) -> str | None:

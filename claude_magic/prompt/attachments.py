@@ -22,6 +22,7 @@ from ..content.parts import Piece
 from ..content.safely import is_from_library, try_or_none
 from ..content.text import short
 from ..errors import PromptError, UsageError
+from ..notebook.scope import places
 from ..options import CREDENTIAL, IPYTHON_NAMES, Options
 from . import expressions, prompt
 from .values.files import MAX_FILE_BYTES, NOTHING_SENT, Attachment, of_data, of_path
@@ -79,7 +80,8 @@ def _word_pieces(word: str, wanted: _Wanted) -> Iterator[Piece]:
         yield _of_path(Path(word), wanted)  # a folder or device: `of_path` refuses it with the reason
     else:
         raise UsageError(
-            f"{wanted.flag} {short(word, MAX_SHOWN_CHARACTERS)}: there is no such file, and no such variable.",
+            f"{wanted.flag} {short(word, MAX_SHOWN_CHARACTERS)}: there is no such file, and no such variable"
+            f"{places(wanted.namespace)}.",
             advice=f"{_guess(word, wanted.namespace)}{NOTHING_SENT}",
         )
 

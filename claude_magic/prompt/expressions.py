@@ -13,6 +13,7 @@ from ..content.parts import Text
 from ..content.safely import one_line
 from ..content.text import short_line
 from ..errors import PromptError
+from ..notebook.scope import places
 from ..options import IPYTHON_NAMES
 
 MAX_CLOSINGS_TRIED = 100
@@ -88,7 +89,7 @@ def _evaluate(expression: Expression, namespace: Mapping[str, Any], where: str =
         return eval(expression.code, variables)
     except (Exception, SystemExit) as error:
         missing = error.name if type(error) is NameError else None
-        failure = f"there is no name {missing!r}" if missing else one_line(error)
+        failure = f"there is no name {missing!r}{places(variables)}" if missing else one_line(error)
     # Raised outside of the except block: else the error and its traceback would stay as the context.
     quoted = short_line(expression.source, MAX_QUOTED_CHARACTERS)
     guess = _close_match(missing, variables) if missing else None

@@ -10,10 +10,7 @@ import inspect
 import itertools
 import linecache
 import math
-import re
-import sysconfig
 import textwrap
-import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -21,15 +18,17 @@ from pathlib import Path
 from types import FrameType, ModuleType, TracebackType
 from typing import Any
 
-from ..content.images import image_block
 from ..content.parts import Limits, Part, Piece, Text, code_block, room_for, shortened
 from ..content.safely import one_line, try_or_none
 from ..content.secrets import MASK, Secrets, is_secret_name
+from ..content.text import without_controls
 from ..content.token_estimate import of_blocks
+from ..content.tracebacks import in_library, traceback_text
 from ..errors import UsageError
 from ..notebook import reader
-from ..notebook.executions import Bundle, Executions, Failure, is_own_cell, of_file
+from ..notebook.executions import Executions, Failure, is_own_cell, of_file
 from . import prompt
+from .values.bundles import parts_of_bundle
 
 # The source's share of the tokens for one cell; the rest is for its outputs.
 SOURCE_PERCENT = 60
@@ -37,7 +36,6 @@ MIN_CELL_TOKENS = 200
 MAX_CELL_TOKENS = 6_000
 MAX_CELL_IMAGES = 5
 RESULT_LIMITS = Limits(value_tokens=2_500)
-_ANSI = re.compile(r"\x1b\[[0-9;?]{0,20}[A-Za-z]")
 
 
 @dataclass(frozen=True)
@@ -109,7 +107,7 @@ class Surroundings:
         outputs = list(self._outputs(number))
         text = "\n".join(part.text.rstrip("\n") for part in outputs if isinstance(part, Text) and part.text.strip())
         if text:
-            kept = shortened(_ANSI.sub("", text), room_for(tokens) * (100 - SOURCE_PERCENT) // 100)
+            kept = shortened(without_controls(text), room_for(tokens) * (100 - SOURCE_PERCENT) // 100)
             parts += [Text(f"Output of cell [{number}]:", own_lines=True), *code_block(kept)]
         images = [part for part in outputs if not isinstance(part, Text)]
         if len(images) > MAX_CELL_IMAGES:
@@ -129,7 +127,7 @@ class Surroundings:
             return
         yield Text(executions.printed(number))
         for bundle in executions.displayed(number):
-            yield from _bundle_parts(bundle)
+            yield from parts_of_bundle(bundle)
         if executions.has_result(number):
             yield from prompt.parts_of(executions.result(number), f"Out[{number}]", self.secrets, RESULT_LIMITS)
         if (error := executions.error(number)) is not None:
@@ -169,28 +167,7 @@ def _saved_outputs(cell: Mapping[str, Any]) -> Iterator[Part]:
         elif kind == "error":
             yield Text(f"{output.get('ename')}: {output.get('evalue')}")
         elif isinstance(output.get("data"), Mapping):
-            yield from _bundle_parts(output["data"])
-
-
-def _bundle_parts(bundle: Bundle) -> Iterator[Part]:
-    """A displayed value, best form first: an image, else Markdown, else text."""
-    for kind in ("image/png", "image/jpeg", "image/gif", "image/webp"):
-        if data := _text(bundle.get(kind)):
-            try:
-                yield image_block(_decoded(data))
-                return
-            except (ValueError, UsageError):
-                break
-    for kind in ("text/markdown", "text/latex", "text/plain", "application/json"):
-        if kind in bundle:
-            yield Text(_text(bundle[kind]) or str(bundle[kind]))
-            return
-
-
-def _decoded(data: str) -> bytes:
-    import base64
-
-    return base64.b64decode(data)
+            yield from parts_of_bundle(output["data"])
 
 
 def _text(value: Any) -> str | None:
@@ -207,7 +184,6 @@ MAX_VALUE_BYTES = 2_000
 VALUE_LIMITS = Limits(value_tokens=500)
 MAX_FRAMES = 3
 MAX_VARIABLES = 12
-_LIBRARIES = tuple({path for name, path in sysconfig.get_paths().items() if name in ("stdlib", "purelib", "platlib")})
 
 
 def error_parts(failure: Failure, source: str | None, secrets: Secrets) -> list[Part]:
@@ -237,8 +213,7 @@ def _traceback(error: BaseException) -> str:
     first = error.__traceback__
     while first is not None and not _is_readers_frame(first.tb_frame):
         first = first.tb_next
-    lines = try_or_none(lambda: traceback.format_exception(type(error), error, first or error.__traceback__))
-    return shortened("".join(lines or [one_line(error)]).rstrip("\n"), MAX_TRACEBACK_BYTES, keep_end=True)
+    return traceback_text(error, MAX_TRACEBACK_BYTES, start=first)
 
 
 def _frames(error: BaseException) -> Iterator[TracebackType]:
@@ -253,7 +228,7 @@ def _is_readers_frame(frame: FrameType) -> bool:
     """Whether a frame is in a cell or in a module of the reader's, not in a library."""
     name = frame.f_code.co_filename
     is_of_cell = frame.f_globals.get("__name__") == "__main__" and bool(linecache.getlines(name))
-    return is_of_cell or not (name.startswith(("<", *_LIBRARIES)) or "site-packages" in name)
+    return is_of_cell or not (name.startswith("<") or in_library(name))
 
 
 def _functions(frames: list[TracebackType], source: str) -> Iterator[str]:

@@ -133,8 +133,12 @@ def _is_text(value: Any) -> bool:
     return isinstance(value, str | bytes) and len(value) > 0
 
 
-def shown(value: Any, name: str) -> list[Block]:
-    """The content blocks of a value by itself, as a prompt shows it; `name` is the expression in its title."""
+def shown(value: Any, name: str, secrets: Secrets) -> list[Block]:
+    """The content blocks of a value by itself, as a prompt shows it; `name` is the expression in its title.
+
+    Of the `secrets`, only columns of frames are masked, by their names.
+    """
+    value = value if secrets.allowed else hidden_columns.hidden(value)
     return list(_join(kinds.render(value, name, DEFAULTS.value)))
 
 

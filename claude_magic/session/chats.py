@@ -11,6 +11,7 @@ import dataclasses
 import time
 from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from ..conversation.turns import Conversation, Pin, SystemPrompt, Turn
@@ -18,6 +19,7 @@ from ..notebook import lookup, reader
 from ..notebook.cell import Cell
 from ..notebook.reader import Saved
 from ..request import build
+from .unnamed_cells import UnnamedCells, with_cell_ids
 
 EMPTY = Conversation()
 
@@ -52,6 +54,7 @@ class Chats:
         self._reruns: list[Rerun] = []
         self._run = ""
         self._siblings: set[str] = set()
+        self._unnamed = UnnamedCells()
 
     @property
     def shown(self) -> dict[str, Conversation]:
@@ -100,6 +103,7 @@ class Chats:
         """Put a turn at its cell's place in its chat. The cell's turns in other chats are removed; with `--once`, those
         in all chats."""
         siblings = self._siblings_of(cell)
+        self._unnamed.note_run(turn, cell)
         if cell.id is not None:
             if not siblings and any(each.cell_id == cell.id for each in self._all_turns()):
                 self._reruns.append(Rerun(cell.id, dict(self._all)))
@@ -156,8 +160,9 @@ class Chats:
 
     def restore(self, saved: Saved) -> list[Turn]:
         """Add the turns of this notebook's file. Returns those that came back, in cell order."""
-        self.saved = saved
-        self._seen |= {turn.cell_id for turn in saved.turns if turn.cell_id}
+        self.saved = saved = with_cell_ids(saved)
+        self._unnamed.note_saved(saved)
+        self._seen |= {turn.cell_id for turn in saved.turns if turn.cell_id and turn.id not in saved.unnamed}
         known = {turn.id for turn in self._all_turns()}
         back = [turn for turn in saved.turns if turn.id not in known and self._is_new(turn)]
         self._insert(back, _order(saved))
@@ -198,29 +203,46 @@ class Chats:
         self._file_time = written
         if path is None or written is None or stands is None:
             return [], []
-        if any(turn.id in stands and turn.cell_id not in stands for turn in self._all_turns()):
-            self._rename_cells(path)
-        cells = {each.cell_id for each in (*self._all_turns(), *self._standing) if each.cell_id}
-        back = {cell_id for cell_id in cells & stands if self._deleted.get(cell_id, written) < written}
-        gone = (cells & self._seen) - stands - self._deleted.keys()
+        if lookup.names_cells(path) and any(
+            turn.id in stands and turn.cell_id not in stands for turn in self._all_turns()
+        ):
+            self._rename_cells(path, stands)
+        turns = list(self._all_turns())
+        self._unnamed.note_file(stands, turns)
+        cells = {each.cell_id for each in (*turns, *self._standing) if each.cell_id}
+        here = (cells & stands) | self._unnamed.held(turns)
+        back = {cell_id for cell_id in here if self._deleted.get(cell_id, written) < written}
+        gone = (cells & self._seen) - here - self._deleted.keys()
+        others = [turn for turn in turns if turn.cell_id not in gone | self._deleted.keys()]
+        gone |= self._unnamed.left(others, partial(reader.bare_sources, path))
         for cell_id in back:
             del self._deleted[cell_id]
         self._deleted.update(dict.fromkeys(gone, written))
         self._seen |= cells & stands
         return self._turns_of(gone), self._turns_of(back)
 
-    def _rename_cells(self, path: Path) -> None:
+    def recognise(self, cell: Cell) -> list[Turn]:
+        """Give the turns of a cell without an id in the file the id that the cell has on this page. Returns them."""
+        found = self._unnamed.former(cell, list(self._all_turns()))
+        self._unnamed.claim(found, cell)
+        self._give_cells({turn.id: cell.id for turn in found})
+        return found
+
+    def _rename_cells(self, path: Path, stands: Set[str]) -> None:
         """Give turns the cell ids that they have in the file: jupytext and old notebook formats assign new ones."""
         saved = reader.read(path)
-        homes = {turn.id: turn.cell_id for turn in saved.turns}
         standing: list[Pin | SystemPrompt] = [*saved.pins, *saved.systems]
-        stand = {(type(each), each.created): each.cell_id for each in standing}
+        stand = {(type(each), each.created): each.cell_id for each in standing if each.cell_id in stands}
         self._standing = [
             dataclasses.replace(each, cell_id=stand.get((type(each), each.created), each.cell_id))
             for each in self._standing
         ]
-        for name, chat in self._all.items():
-            moved = (dataclasses.replace(turn, cell_id=homes.get(turn.id, turn.cell_id)) for turn in chat)
+        self._give_cells({turn.id: turn.cell_id for turn in saved.turns if turn.cell_id in stands})
+
+    def _give_cells(self, cells: Mapping[str, str | None]) -> None:
+        """Give turns, by their ids, to cells."""
+        for name, chat in self._all.items() if cells else ():
+            moved = (dataclasses.replace(turn, cell_id=cells.get(turn.id, turn.cell_id)) for turn in chat)
             self._all[name] = Conversation(tuple(moved))
 
     def _all_turns(self) -> Iterator[Turn]:

@@ -16,6 +16,7 @@ from ..notebook.cell import Cell, current_cell, deleted_cells
 from ..notebook.executions import Executions
 from ..notebook.lookup import has_turns, ids_in, journal_folder_of
 from ..notebook.pages import Notebook, Notebooks
+from ..notebook.scope import names_at
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -74,6 +75,11 @@ class Kernel:
         from ..notebook.journal import Journal
 
         return Journal()
+
+    @property
+    def namespace(self) -> dict[str, Any]:
+        """The names that the running magic sees: those of the function that calls it, then the notebook's."""
+        return names_at(self.shell)
 
     @property
     def cell(self) -> Cell:
@@ -161,7 +167,7 @@ class Kernel:
         from ..errors import PromptError
         from ..prompt.prompt import prompt_content
 
-        content = prompt_content(text, self.shell.user_ns)
+        content = prompt_content(text, self.namespace)
         if any(block["type"] != "text" for block in content):
             raise PromptError("A system prompt is text: --system cannot take an image.")
         return "".join(block["text"] for block in content)
@@ -170,7 +176,7 @@ class Kernel:
         """The secrets that are masked in all that a cell sends besides the typed text."""
         from ..content.secrets import Secrets, known_secrets
 
-        return Secrets(known_secrets(self.shell.user_ns, self.client.secrets()), options.allow_secrets)
+        return Secrets(known_secrets(self.namespace, self.client.secrets()), options.allow_secrets)
 
     # Before each cell
 

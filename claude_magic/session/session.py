@@ -274,6 +274,8 @@ class Session:
     def history(self, options: Options, cell: Cell) -> Conversation:
         """The turns that a cell sees; none with `--once`."""
         self.reread_file()
+        # The page has them under a new id of their cell: when it runs again, they are not missing.
+        self._dismiss(self.chats.recognise(cell), "deleted")
         return Conversation() if options.once else self.chats.before(options.chat, cell)
 
     def recorded(self, request: Request, question: Question, settings: Settings) -> Turn | None:

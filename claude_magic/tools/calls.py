@@ -5,34 +5,17 @@ The result, even of a failing tool, is content that the API takes: bounded, secr
 
 from __future__ import annotations
 
-import base64
 import inspect
-import sys
-import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
-from types import FrameType
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from ..client.redaction import environment_secrets, redact
-from ..content.images import image_block
-from ..content.safely import one_line
 from ..content.secrets import Secrets
-from ..content.text import truncated, whole_text
-from ..content.token_estimate import CHARACTERS_PER_TOKEN
 from ..conversation.turns import Block, not_run
-from ..prompt import prompt
-from . import awaiting
+from . import awaiting, displays, results
 from .functions import ArgumentsRefused, Tool
 
-MAX_RESULT_TOKENS = 8_000
-MAX_RESULT_IMAGES = 5
-# The innermost frames of an exception that are the reader's own.
-MAX_FRAMES = 4
 INTERRUPTED = "The reader interrupted this tool while it ran. It may have done a part of what it does."
 NOTHING = "(it returned nothing)"
-
-_MACHINERY = ("pydantic", "asyncio", "anthropic", "concurrent", "ast.py")
 
 # Checks a call: returns why it must not run, a text for Claude; empty if it may run.
 Approve = Callable[[Tool, Mapping[str, Any]], str]
@@ -108,114 +91,21 @@ def run(tool: Tool, given: Mapping[str, Any], masking: Secrets | None = None) ->
 
     Raises only `KeyboardInterrupt`.
     """
-    from IPython.utils.capture import capture_output
-
-    secrets = environment_secrets()
+    masking = masking or Secrets()
     failed: dict[str, bool] = {"is_error": True}
     content: Sequence[Block] = []
-    with capture_output() as captured:
+    returned: Sequence[Any] = ()
+    with displays.captured() as seen:
         try:
             value = tool.call(given)
             value = awaiting.result(value) if inspect.isawaitable(value) else value
-            content, failed = content_of(value, tool.name), {}
-            _flush_figures()
+            content, returned, failed = results.of_value(value, tool.name, masking), results.objects_in(value), {}
         except ArgumentsRefused as error:
-            content = [_text(f"These arguments do not fit, and {tool.name} was not run.\n{error}")]
+            content = [results.text(f"These arguments do not fit, and {tool.name} was not run.\n{error}")]
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # SystemExit too: a tool must not end the kernel
-            content = _failure(error)
-    shown = [_text(captured.stdout), *_displayed(captured.outputs), _text(captured.stderr)]
-    return _bounded([*shown, *content], secrets, masking or Secrets()) or [_text(NOTHING)], failed
-
-
-def _flush_figures() -> None:
-    """Display now the matplotlib figures that the inline backend would show at the end of the cell."""
-    inline = sys.modules.get("matplotlib_inline.backend_inline")
-    if inline is not None:
-        inline.flush_figures()
-
-
-def content_of(value: Any, name: str) -> Sequence[Block]:
-    """A tool's value as content blocks: text and images as they are, others as a prompt shows them."""
-    if value is None:
-        return []
-    if isinstance(value, str):
-        return [_text(value)]
-    if isinstance(value, list | tuple) and value and all(map(_is_block, value)):
-        return [block for each in value for block in content_of(each, name)]
-    if _is_block(value):
-        return [_text(value["text"])] if value["type"] == "text" else [_picture(value["source"]["data"])]
-    return prompt.shown(value, name)
-
-
-def _is_block(value: Any) -> bool:
-    """Whether a value is a text or base64 image block in wire form, as the SDK's tools return."""
-    if not isinstance(value, Mapping):
-        return False
-    if value.get("type") == "text":
-        return isinstance(value.get("text"), str)
-    source = value.get("source")
-    return value.get("type") == "image" and isinstance(source, Mapping) and isinstance(source.get("data"), str)
-
-
-def _failure(error: BaseException) -> Sequence[Block]:
-    """The message and innermost frames of an exception; of the SDK's `ToolError`, its own content."""
-    content = getattr(error, "content", None)
-    if type(error).__name__ == "ToolError" and isinstance(content, str | list):
-        return content_of(content, "")
-    own = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__) if not _is_machinery(frame)]
-    found = traceback.StackSummary.extract(own)
-    where = [f"  {frame.name}, line {frame.lineno}: {frame.line}" for frame in found[-MAX_FRAMES:]]
-    return [_text("\n".join([one_line(error), *where]))]
-
-
-def _is_machinery(frame: FrameType) -> bool:
-    """Whether a frame belongs to this package, or to the libraries that it calls tools through."""
-    package = str(frame.f_globals.get("__name__")).partition(".")[0]
-    path = Path(frame.f_code.co_filename)
-    return package == __name__.partition(".")[0] or any(part in _MACHINERY for part in path.parts)
-
-
-def _displayed(outputs: Iterable[Any]) -> list[Block]:
-    """Displayed outputs as content blocks: an image if there is one, else Markdown or plain text."""
-    found = []
-    for output in outputs:
-        data = output.data or {}
-        picture = next((data[kind] for kind in ("image/png", "image/jpeg") if data.get(kind)), None)
-        text = data.get("text/markdown") or data.get("text/plain") or ""
-        found.append(_picture(picture) if picture else _text(str(text)))
-    return found
-
-
-def _picture(data: str | bytes) -> Block:
-    try:
-        return image_block(base64.b64decode(data) if isinstance(data, str) else data)
-    except Exception as error:
-        return _text(f"[{one_line(error)}]")
-
-
-def _text(text: str) -> Block:
-    return {"type": "text", "text": text}
-
-
-def _bounded(content: Iterable[Block], secrets: tuple[str, ...], masking: Secrets) -> list[Block]:
-    """Content within the API's limits: secrets masked, neighbouring texts merged, no blank text, few images."""
-    texts, images = list[str](), list[Block]()
-    kept = list[Block]()
-    for block in content:
-        if block["type"] == "image":
-            images.append(block)
-            if len(images) <= MAX_RESULT_IMAGES:
-                kept += [*_shortened(texts), block]
-                texts = []
-        elif block["text"].strip():
-            texts.append(masking.masked(redact(block["text"].strip("\n"), secrets))[0])
-    if len(images) > MAX_RESULT_IMAGES:
-        texts.append(f"… [{len(images) - MAX_RESULT_IMAGES} more images left out]")
-    return [*kept, *_shortened(texts)]
-
-
-def _shortened(texts: Sequence[str]) -> list[Block]:
-    whole = truncated(whole_text("\n".join(texts)), int(MAX_RESULT_TOKENS * CHARACTERS_PER_TOKEN))
-    return [_text(whole)] if whole else []
+            content = results.of_failure(error)
+        displays.flush_figures()
+    shown = results.of_displays(seen, returned)
+    return results.bounded(shown, content, masking) or [results.text(NOTHING)], failed

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..content.safely import one_line
 from ..errors import UsageError
+from ..notebook.scope import places
 from .typed_dict import with_extended_typed_dicts
 
 # The API's rule for the name of a tool.
@@ -79,7 +80,8 @@ def _found(name: str, namespace: Mapping[str, Any], built_in: Mapping[str, Tool]
         known = [each for each in namespace if each[:1] != "_" and callable(namespace[each])]
         close = difflib.get_close_matches(first, [*known, *built_in], n=1)
         guess = f"Did you mean {close[0]}? " if close else f"Built in are {', '.join(built_in)}. "
-        raise UsageError(f"--tools {name}: there is no name {first!r} in the notebook.", advice=f"{guess}{_ADVICE}")
+        where = places(namespace, " in the notebook")
+        raise UsageError(f"--tools {name}: there is no name {first!r}{where}.", advice=f"{guess}{_ADVICE}")
     for attribute in rest:
         try:
             value = getattr(value, attribute)

@@ -16,6 +16,7 @@ from ..content.safely import one_line
 from ..content.text import join_line, plural
 from ..conversation.turns import Turn, text_of
 from ..errors import SchemaError, UsageError
+from ..notebook.scope import places
 from .output_schema import LIST, Schema, api_schema
 from .typed_dict import with_extended_typed_dicts
 
@@ -83,7 +84,7 @@ def _evaluated(source: str, namespace: Mapping[str, Any]) -> Any:
         why = (
             "is not a Python expression"
             if isinstance(error, SyntaxError | ValueError)
-            else f"failed: {one_line(error)}"
+            else f"failed: {one_line(error)}{places(namespace) if type(error) is NameError else ''}"
         )
     raise UsageError(f"--schema {source} {why}.", advice=f"It wants {KINDS}.")
 

@@ -256,3 +256,25 @@ def test_a_name_behind_another_in_lists_and_in_tags(said: str, masked: str) -> N
 def test_a_list_of_a_secret_s_name_is_masked_whole() -> None:
     parts = parts_of(["a", "b"], "settings.api_keys", Secrets(), Limits())
     assert [part.text for part in parts if isinstance(part, Text)] == [MASK]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the key Xk9!paperclip-zeb… [shortened: 25 of 99 characters]",
+        "| Xk9!paperclip… |",
+        "['Xk9!paperclip-zebra [of more in all]",
+        "… [shortened: 9 of 99 characters]\nrclip-zebra_77 is behind the cut",
+    ],
+)
+def test_the_part_of_a_known_secret_that_a_cut_left_is_masked(text: str) -> None:
+    secrets = Secrets(("Xk9!paperclip-zebra_77",))
+    masked, count = secrets.masked(text)
+    assert "clip" not in masked and MASK in masked and count == 1
+    assert secrets.masked("Xk9!paperclips are no secret")[1] == 0
+
+
+def test_a_text_of_equal_characters_is_searched_in_linear_time() -> None:
+    started = time.process_time()
+    assert Secrets(("a" * 20 + "b",)).masked("a" * 2_000_000 + "…")[1] == 0
+    assert time.process_time() - started < 3

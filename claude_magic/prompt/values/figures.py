@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import io
 import json
@@ -52,7 +53,7 @@ def _figure_of(value: Any) -> Any:
     return owner.figure if isinstance(owner, module.FigureBase) else None
 
 
-def _figures_of(value: Any) -> list[Any]:
+def figures_of(value: Any) -> list[Any]:
     """The matplotlib figures of a value or of an array of axes; empty if any element has none."""
     found = {id(figure): figure for figure in map(_figure_of, _parts_of(value))}
     return [] if None in found.values() else list(found.values())
@@ -60,12 +61,17 @@ def _figures_of(value: Any) -> list[Any]:
 
 def is_figure(value: Any) -> bool:
     """Whether a value is a matplotlib figure, belongs to one, or is an array of such objects."""
-    return bool(_figures_of(value))
+    return bool(figures_of(value))
+
+
+def drawn_for(value: Any) -> list[Any]:
+    """The figures and charts that are drawn for a value: the figures that it belongs to, or itself if it is a chart."""
+    return figures_of(value) or ([value] if is_chart(value) else [])
 
 
 def figure_blocks(value: Any) -> list[Block]:
     """Image blocks of a value's matplotlib figures, as the reader sees them; the figures are not changed."""
-    return [_drawn(figure) for figure in _figures_of(value)]
+    return [_drawn(figure) for figure in figures_of(value)]
 
 
 def _drawn(figure: Any) -> Block:
@@ -96,6 +102,19 @@ def is_chart(value: Any) -> bool:
     plotly, altair = sys.modules.get("plotly.basedatatypes"), sys.modules.get("altair")
     return (plotly is not None and isinstance(value, plotly.BaseFigure)) or (
         altair is not None and isinstance(value, altair.TopLevelMixin)
+    )
+
+
+PLOTLY = "application/vnd.plotly.v1+json"
+
+
+def plotly_figure(displayed: Mapping[str, Any]) -> Any:
+    """The plotly figure in a displayed output (a MIME bundle, as `figure.show()` gives); None if it has none."""
+    if PLOTLY not in displayed:
+        return None
+    given = displayed[PLOTLY]
+    return importlib.import_module("plotly.graph_objects").Figure(
+        {"data": given["data"], "layout": given["layout"]}, skip_invalid=True
     )
 
 

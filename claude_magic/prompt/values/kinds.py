@@ -110,15 +110,16 @@ def _is_rich(value: Any, within: tuple[int, ...]) -> bool:
 
 def _collection(value: Any, name: str, room: Room) -> list[Part]:
     """A list or mapping with figures, frames and the like: its elements one by one, each with its expression."""
-    return _one_by_one(value, name, room, ())
+    return _one_by_one(value, name, room, (), {})
 
 
-def _one_by_one(value: Any, name: str, room: Room, within: tuple[int, ...]) -> list[Part]:
+def _one_by_one(value: Any, name: str, room: Room, within: tuple[int, ...], drawn: dict[int, str]) -> list[Part]:
+    """`drawn` has the figures that are shown already, by their ids, each with its label."""
     shown = list(_elements(value, name))
     parts: list[Part] = []
     left = room.summary
     for position, (label, element) in enumerate(shown):
-        here = _element(element, label, Room(left, left).share(len(shown) - position), (*within, id(value)))
+        here = _element(element, label, Room(left, left).share(len(shown) - position), (*within, id(value)), drawn)
         left = max(0, left - size_of(here))
         parts.extend(here)
     if len(value) > len(shown):
@@ -126,14 +127,16 @@ def _one_by_one(value: Any, name: str, room: Room, within: tuple[int, ...]) -> l
     return parts
 
 
-def _element(element: Any, label: str, room: Room, within: tuple[int, ...]) -> list[Part]:
+def _element(element: Any, label: str, room: Room, within: tuple[int, ...], drawn: dict[int, str]) -> list[Part]:
     """An element below its label; its lines are indented, so that none looks like the label of another element."""
     if not _is_rich(element, within):
         with at_most(MAX_SECONDS):
             text = plain.plain(element, room).text
         return [Text(f"{label}: {text}" if "\n" not in text else f"{label}:\n{_indented(text)}", own_lines=True)]
     if _has_rich(element, within):
-        return _one_by_one(element, label, room, within)
+        return _one_by_one(element, label, room, within, drawn)
+    if known := _drawn_before(element, label, drawn):
+        return [Text(f"{label}: {type_name(element)}, in the picture of {known}", own_lines=True)]
     try:
         shown = on_own_lines(render(element, label, room))
     except UnshowableError as error:  # the other elements are still sent
@@ -145,8 +148,29 @@ def _element(element: Any, label: str, room: Room, within: tuple[int, ...]) -> l
     return [Text(f"{label}:", own_lines=True), *indented]
 
 
+def _drawn_before(element: Any, label: str, drawn: dict[int, str]) -> str:
+    """The label of the picture that has all figures of an element; else empty, and they are noted under its own."""
+    here = [] if show_as.shows_itself(element) else try_or_none(partial(figures.drawn_for, element)) or []
+    known = {drawn.get(id(each), "") for each in here}
+    if here and "" not in known:
+        return " and ".join(sorted(known))
+    drawn |= {id(each): label for each in here}
+    return ""
+
+
 def _indented(text: str) -> str:
     return "\n".join(f"    {line}" for line in text.splitlines())
+
+
+def shown_by_themselves(value: Any, within: tuple[int, ...] = ()) -> Iterator[Any]:
+    """The objects that `render` shows by themselves for a value: itself, or what is in its lists and mappings; of axes
+    and the like, their figures too."""
+    if _has_rich(value, within):
+        for _, element in _elements(value, ""):
+            yield from shown_by_themselves(element, (*within, id(value)))
+    else:
+        yield value
+        yield from try_or_none(partial(figures.drawn_for, value)) or ()
 
 
 # The kinds
@@ -170,6 +194,10 @@ def _figure(value: Any, name: str, room: Room) -> list[Part]:
 
 def _picture(value: Any, name: str, room: Room) -> list[Part]:
     return [images.image_block(value)]
+
+
+def _picture_file(value: Any, name: str, room: Room) -> list[Part]:
+    return [images.image_block(bytes(images.octets(value)))]
 
 
 def _is_path(value: Any) -> bool:
@@ -207,6 +235,7 @@ def _is_python_code(value: Any) -> bool:
 _KINDS: Sequence[Kind] = (
     Kind(show_as.shows_itself, _own_form),
     Kind(plain.is_string, plain.string, rich=False),
+    Kind(images.is_picture_file, _picture_file),
     Kind(plain.is_bytes, plain.binary, rich=False),
     Kind(plain.is_scalar, plain.scalar, rich=False),
     Kind(_has_rich, _collection, seconds=MAX_DRAWING_SECONDS),

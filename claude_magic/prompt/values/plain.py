@@ -17,6 +17,7 @@ from ...content import html_text, images
 from ...content.images import image_block
 from ...content.parts import Part, Room, Text, form, shortened
 from ...content.safely import is_from_library, one_line, try_or_none, type_name, without_addresses
+from ...content.tracebacks import traceback_text
 from ...errors import UnshowableError
 
 # For a list or mapping that is shown as text; IPython's own default.
@@ -32,20 +33,21 @@ def string(value: str, name: str, room: Room) -> list[Part]:
 
 
 def is_bytes(value: Any) -> bool:
-    return isinstance(value, bytes | bytearray | memoryview)
+    return isinstance(value, bytes | bytearray | memoryview | io.BytesIO)
 
 
-def binary(value: bytes | bytearray | memoryview, name: str, room: Room) -> list[Part]:
+def binary(value: bytes | bytearray | memoryview | io.BytesIO, name: str, room: Room) -> list[Part]:
     """Bytes as text if they are UTF-8 without a NUL; else their length."""
-    data = bytes(value[: 4 * room.summary])
-    whole = len(value) == len(data)
+    held = images.octets(value)
+    data = bytes(held[: 4 * room.summary])
+    whole = len(held) == len(data)
     text = None if b"\0" in data else try_or_none(partial(data.decode, "utf-8", "strict" if whole else "ignore"))
     if text is None:
-        return [Text(f"<{type_name(value)}: {len(value):,} bytes, not UTF-8 text>")]
+        return [Text(f"<{type_name(value)}: {len(held):,} bytes, not UTF-8 text>")]
     if whole:
         return form(text, room.summary)
     kept = shortened(text, room.summary)
-    return [Text(f"{kept} [{len(value):,} bytes in all]", own_lines="\n" in kept)]
+    return [Text(f"{kept} [{len(held):,} bytes in all]", own_lines="\n" in kept)]
 
 
 def is_scalar(value: Any) -> bool:
@@ -69,9 +71,8 @@ def is_exception(value: Any) -> bool:
 
 
 def exception(value: BaseException, name: str, room: Room) -> list[Part]:
-    import traceback
-
-    return form("".join(traceback.format_exception(value)), room.summary, keep_end=True)
+    text = traceback_text(value, room.summary)
+    return [Text(text, own_lines="\n" in text)]
 
 
 def is_code(value: Any) -> bool:
@@ -173,12 +174,14 @@ def _has_no_repr(value: Any) -> bool:
 _DISPLAY_METHODS = {
     "image/png": "_repr_png_",
     "image/jpeg": "_repr_jpeg_",
+    "image/gif": "_repr_gif_",
+    "image/webp": "_repr_webp_",
     "image/svg+xml": "_repr_svg_",
     "text/markdown": "_repr_markdown_",
     "text/latex": "_repr_latex_",
     "text/html": "_repr_html_",
 }
-_BEFORE_PLAIN = ("image/png", "image/jpeg", "image/svg+xml", "text/markdown", "text/latex")
+_BEFORE_PLAIN = ("image/png", "image/jpeg", "image/gif", "image/webp", "image/svg+xml", "text/markdown", "text/latex")
 _WITHOUT_REPR = ("text/html", "image/svg+xml")
 
 
@@ -214,7 +217,7 @@ def _formatter(mime: str) -> Any:
     from IPython.core.getipython import get_ipython
 
     shell = get_ipython()
-    return shell.display_formatter.formatters[mime] if shell and shell.display_formatter else None
+    return shell.display_formatter.formatters.get(mime) if shell and shell.display_formatter else None
 
 
 def _registered(value: Any, mime: str) -> Callable[[Any], Any] | None:
