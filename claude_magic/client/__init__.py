@@ -214,12 +214,13 @@ class Client:
         if not answered and (missing := setup_error(error, row, secrets)):
             return missing
         request_id = getattr(error, "request_id", None) or request_id
-        failure = translate(error, self.key_source(), settings.timeout, request_id, row)
+        failure = translate(error, self.key_source(), settings.timeout, request_id, row, secrets)
         if isinstance(failure, errors.NotFoundError) and "model" in failure.message.lower():
-            failure.advice = self._nearest(model, settings)
+            if "base_url" not in failure.advice:
+                failure.advice = f"{self._nearest(model, settings)} {failure.advice}".strip()
         if isinstance(failure, errors.ConnectionFailedError):
             failure.message = f"{self._address(settings)} cannot be reached: {failure.message}."
-        failure.message = redact(failure.message, secrets)
+        failure.message, failure.advice = redact(failure.message, secrets), redact(failure.advice, secrets)
         failure.args = (failure.message,)
         return failure
 

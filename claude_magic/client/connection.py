@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from .. import errors
 from ..providers import PROVIDERS, Provider, variable_prefixes
 from .failures import setup_error
-from .redaction import one_line, redact
+from .redaction import one_line, redact, shown_address
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -103,9 +103,7 @@ def checked(given: Any) -> Any:
 
 def address(sdk: anthropic.Anthropic) -> str:
     """Scheme, host and port that requests go to; without the user part, which can hold a password."""
-    parts = urlsplit(str(sdk.base_url))
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname}{port}"
+    return shown_address(str(sdk.base_url.copy_with(path="/"))).rstrip("/")
 
 
 def checked_address(name: str, value: str) -> str:
