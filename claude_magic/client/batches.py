@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import errors
 from ..providers import PROVIDERS, lacks
+from .bodies import Foreign, json_of
 from .retry import delay_before, is_retryable
 from .settings import Settings, headers
 
@@ -58,13 +59,13 @@ class Batches:
         def created() -> dict[str, Any]:
             sdk = self._client.sdk(self._settings)
             answer = sdk.post(PATH, cast_to=httpx2.Response, content=content, options=options)
-            return _batch(answer.json())
+            return _batch(json_of(answer))
 
         return self._call(created)
 
     def retrieve(self, batch: str) -> dict[str, Any]:
         """The current state of a batch, in one attempt."""
-        return self._call(lambda: _batch(self._get(f"{PATH}/{batch}").json()))
+        return self._call(lambda: _batch(json_of(self._get(f"{PATH}/{batch}"))))
 
     def cancel(self, batch: str) -> dict[str, Any]:
         """Cancel a batch: the requests that were done by then have results. Returns its state."""
@@ -72,7 +73,7 @@ class Batches:
 
         def cancelled() -> dict[str, Any]:
             sdk = self._client.sdk(self._settings)
-            return _batch(sdk.post(f"{PATH}/{batch}/cancel", cast_to=httpx2.Response).json())
+            return _batch(json_of(sdk.post(f"{PATH}/{batch}/cancel", cast_to=httpx2.Response)))
 
         return self.with_retries(lambda: self._call(cancelled))
 
@@ -81,7 +82,7 @@ class Batches:
         after = ""
         while True:
             path = f"{PATH}?limit={PAGE}" + (f"&after_id={after}" if after else "")
-            page = self.with_retries(lambda path=path: self._call(lambda: self._get(path).json()))  # type: ignore[misc]
+            page = self.with_retries(lambda path=path: self._call(lambda: json_of(self._get(path))))  # type: ignore[misc]
             data = page.get("data") if isinstance(page, dict) else None
             if not isinstance(data, list):
                 raise errors.StreamError("The list of batches is unreadable.")
@@ -112,6 +113,8 @@ class Batches:
         sdk = self._client.sdk(self._settings)
         response: Any = sdk.get(f"{PATH}/{batch}/results", cast_to=httpx2.Response, options=options)
         with closing(response):
+            if "html" in response.headers.get("content-type", ""):
+                raise Foreign(response, response.read().decode("utf-8", "replace"))
             for line in response.iter_lines():
                 with suppress(ValueError, RecursionError):
                     if isinstance(found := json.loads(line), dict):

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 # The API sends `ping` events while Claude thinks, which reset a timeout. After so many timeouts with nothing else, the
 # reply counts as stalled.
 PINGED_TIMEOUTS = 5
+# After the last event, the rest of an answer is read for so long, as the connection can then be used again.
+DRAIN_SECONDS = 2.0
 
 OnHeaders = Callable[[Mapping[str, str]], None]
 
@@ -73,8 +75,9 @@ class ConcurrentClient:
         try:
             async with asyncio.timeout(silence) as stalled:
                 async for event in self._events(params, ids, on_headers):
-                    stalled.reschedule(asyncio.get_running_loop().time() + silence)
                     accumulator.add(event)
+                    longest = DRAIN_SECONDS if accumulator.complete else silence
+                    stalled.reschedule(asyncio.get_running_loop().time() + longest)
         except TimeoutError:
             broken = errors.StreamError(
                 f"The reply stalled: nothing of it arrived for {silence:.0f} s.", request_id=ids[0]
@@ -85,7 +88,7 @@ class ConcurrentClient:
             broken = error
         seconds = time.monotonic() - clock
         failure = None
-        if broken is not None:
+        if broken is not None and not accumulator.complete:
             failure = await self._failure(broken, str(params.get("model")), ids[0], bool(accumulator.model), on_headers)
         elif not accumulator.complete:
             failure = errors.StreamError("The reply ended before it was finished.", request_id=ids[0])
