@@ -14,13 +14,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .. import errors, models, providers
+from ..content.secrets import Hidden
 from ..conversation.wait import Wait
 from ..providers import PROVIDERS
 from . import connection, lookups
 from .failures import setup_error, translate
 from .lookups import MODELS_SECONDS
 from .redaction import environment_secrets, redact, secrets_of
-from .settings import Settings, headers, with_tokens
+from .settings import Settings, headers, tokens_in_environment, with_tokens
 from .stream import Stream
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ class Client:
     """The way to Claude: builds the SDK's client from the current environment, and sends requests with it."""
 
     def __init__(self) -> None:
-        self._key: str | None = None
-        self._tokens: dict[str, str] = {}
+        self._key: Hidden | None = None
+        self._tokens: dict[str, Hidden] = {}
         self._given: Any = None
         self._sdk: anthropic.Anthropic | None = None
         self._made_from: object = None
@@ -150,7 +151,7 @@ class Client:
         It is built in a thread of its own: an Interrupt then ends the wait at once, and cannot break off
         the import of `anthropic` (over a second) half-way.
         """
-        endpoint = (settings.provider, settings.base_url, settings.timeout)
+        endpoint = (settings.provider, Hidden(settings.base_url), settings.timeout)
         made_from = (endpoint, self._key, self._given, connection.environment())
         sdk = self._sdk  # read once: another thread may call `forget` meanwhile
         if sdk is None or self._made_from != made_from:
@@ -176,7 +177,7 @@ class Client:
         """Drop the cached SDK client, so that the next attempt reads credentials in files again."""
         self._sdk = None
 
-    def secrets(self) -> tuple[str, ...]:
+    def secrets(self) -> tuple[Hidden, ...]:
         """The keys and tokens in use, which must never be shown."""
         given = getattr(self._given, "api_key", None), getattr(self._given, "auth_token", None)
         strings = (each for each in (self._key, *given, *self._tokens.values()) if isinstance(each, str))
@@ -208,16 +209,15 @@ class Client:
         """
         if isinstance(error, errors.ClaudeError):
             return error
-        row, secrets = PROVIDERS[self.provider(settings)], self.secrets()
+        row, secrets = PROVIDERS[self.provider(settings)], (*self.secrets(), *tokens_in_environment(settings))
         if isinstance(error, TimeoutError):
             return errors.ConnectionFailedError("The API did not answer in time.")
         if not answered and (missing := setup_error(error, row, secrets)):
             return missing
         request_id = getattr(error, "request_id", None) or request_id
         failure = translate(error, self.key_source(), settings.timeout, request_id, row, secrets)
-        if isinstance(failure, errors.NotFoundError) and "model" in failure.message.lower():
-            if "base_url" not in failure.advice:
-                failure.advice = f"{self._nearest(model, settings)} {failure.advice}".strip()
+        if _names_no_model(failure):
+            failure.advice = f"{self._nearest(model, settings)} {failure.advice}".strip()
         if isinstance(failure, errors.ConnectionFailedError):
             failure.message = f"{self._address(settings)} cannot be reached: {failure.message}."
         failure.message, failure.advice = redact(failure.message, secrets), redact(failure.advice, secrets)
@@ -241,3 +241,9 @@ class Client:
         known = [each["id"] for each in self.models(settings) or ()]
         near = (providers.model_id(name, each) for each in models.nearest(model, known))
         return f"Nearest models: {', '.join(near)}. {PROVIDERS[name].ids}".rstrip()
+
+
+def _names_no_model(failure: errors.ClaudeError) -> bool:
+    """Whether an error says that there is no such model; not so if the address is to blame."""
+    is_of_models = isinstance(failure, errors.NotFoundError) and "model" in failure.message.lower()
+    return is_of_models and "base_url" not in failure.advice

@@ -72,10 +72,10 @@ def _has_message(body: object) -> bool:
 
 
 def _is_the_apis(body: object) -> bool:
-    error = body.get("error") if isinstance(body, dict) else None
-    if not isinstance(error, dict) or not _is_text(error.get("message")):
+    if not isinstance(body, dict) or not isinstance(error := body.get("error"), dict):
         return False
-    return body.get("type") == "error" or (isinstance(error.get("type"), str) and error["type"] in API_TYPES)  # type: ignore[union-attr]
+    typed = body.get("type") == "error" or (isinstance(error.get("type"), str) and error["type"] in API_TYPES)
+    return typed and _is_text(error.get("message"))
 
 
 def _is_text(value: object) -> bool:

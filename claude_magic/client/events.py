@@ -24,8 +24,8 @@ _BOM = b"\xef\xbb\xbf"
 _KEPT_BYTES = 2_000  # of a body that may turn out to be plain text
 _MAX_PAGE_BYTES = 200_000
 _NAMES = frozenset(
-    ("message_start", "content_block_start", "content_block_delta", "content_block_stop", "message_delta")
-    + ("message_stop", "ping", "error")
+    {"message_start", "message_delta", "message_stop", "ping", "error"}
+    | {"content_block_start", "content_block_delta", "content_block_stop"}
 )
 # The first byte of an answer that is no event stream.
 _FORMS: Mapping[bytes, Literal["json", "page"]] = {b"{": "json", b"[": "json", b"<": "page"}
@@ -197,7 +197,7 @@ def async_stream_class() -> Any:
 
 
 def read(response: Any) -> Iterator[Any]:
-    """The events of a response of the SDK's client, which is not yet read. Raises what the SDK raises, and `Foreign`."""
+    """The events of a response of the SDK's client that is not yet read. Raises what the SDK raises, and `Foreign`."""
     stream = response.parse(to=stream_class())
     stream.reading = Reading()
     yield from stream

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from .. import errors
 from ..providers import PROVIDERS, Provider
-from .redaction import one_line, redact
 from .bodies import Foreign
+from .redaction import one_line, redact
 from .refusals import Asked, address_advice, foreign_error, status_error
 
 if TYPE_CHECKING:

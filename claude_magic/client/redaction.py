@@ -1,4 +1,4 @@
-"""Redaction of text that is shown: keys removed, length limited; and keys that their `repr` does not show."""
+"""Redaction of text that is shown: keys removed, length limited."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import re
 from urllib.parse import urlsplit
 
+from ..content.secrets import Hidden
 from ..content.text import join_line
 from ..providers import variable_prefixes
 
@@ -15,16 +16,6 @@ _KEY_LIKE = re.compile(r"sk-ant-[\w-]+")
 _USER_IN_ADDRESS = re.compile(r"(?<=://)[^/?#\s@]*@")
 _SECRET = re.compile("KEY|TOKEN|SECRET", re.IGNORECASE)
 _ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
-
-
-class Hidden(str):
-    """A key or another text that holds one: a `str` whose `repr` is `'…'`, so that no container, debugger or traceback
-    with local variables shows it. As an argument, a header or JSON it is the text itself."""
-
-    __slots__ = ()
-
-    def __repr__(self) -> str:
-        return "'…'"
 
 
 def redact(text: str, secrets: tuple[str, ...] = ()) -> str:

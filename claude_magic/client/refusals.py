@@ -169,7 +169,9 @@ def _message(response: httpx2.Response, told: Said) -> str:
         return _page_message(response, told)
     where, status = shown_address(str(response.request.url)), response.status_code
     if status == OK:
-        return f"{where} broke off the reply with an error{f': {told.words}' if told.words else ', and no explanation.'}"
+        return (
+            f"{where} broke off the reply with an error{f': {told.words}' if told.words else ', and no explanation.'}"
+        )
     answered = f"{where} answered {_status_in_words(status)}"
     if not told.words:
         return f"{answered}, with an empty body."
@@ -262,12 +264,9 @@ def _status(error: anthropic.APIStatusError) -> int:
     """The status; of an error with status 200, the one in its body, where a gateway puts it."""
     if error.status_code != OK or not isinstance(error.body, dict):
         return error.status_code
-    inner = error.body.get("error")
-    for part in (inner, error.body):
-        for name in _STATUS_NAMES if isinstance(part, dict) else ():
-            if re.fullmatch("[45][0-9]{2}", str(part[name]) if name in part else ""):
-                return int(part[name])
-    return error.status_code
+    parts = [part for part in (error.body.get("error"), error.body) if isinstance(part, dict)]
+    codes = [str(part.get(name)) for part in parts for name in _STATUS_NAMES]
+    return next((int(code) for code in codes if re.fullmatch("[45][0-9]{2}", code)), error.status_code)
 
 
 def _id_in_body(body: object) -> str | None:

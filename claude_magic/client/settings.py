@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 from .. import errors
-from .redaction import redact
+from ..content.secrets import Hidden
+from .redaction import redact, secrets_of
 
 BETA = "anthropic-beta"
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # the name of a header: RFC 9110, "token"
@@ -25,16 +26,16 @@ class Settings:
 
     `base_url` is the address of a gateway, in place of the provider's own. `headers` and `betas` (values of
     `anthropic-beta`) are sent with each request. `mcp_tokens` are hosts of MCP servers, each with the NAME of the
-    environment variable that holds its token.
+    environment variable that holds its token. Addresses and headers, which can hold a password, are not in the `repr`.
     """
 
     provider: str = "anthropic"
     max_retries: int = 4
     max_retry_wait: float = 60.0
     timeout: float = 120.0
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     betas: tuple[str, ...] = ()
-    base_url: str = ""
+    base_url: str = field(default="", repr=False)
     mcp_tokens: tuple[tuple[str, str], ...] = ()
 
 
@@ -51,7 +52,7 @@ def headers(settings: Settings, secrets: tuple[str, ...] = ()) -> dict[str, str]
         if name.lower() == BETA:
             betas += [each.strip() for each in value.split(",")]
         else:
-            extra_headers[name] = value
+            extra_headers[name] = Hidden(value)
     if any(not _BETA_NAME.fullmatch(each) for each in betas):
         raise errors.UsageError(
             "A beta's name is made of letters, digits and dashes.", advice="Look at ClaudeMagic.betas."
@@ -95,7 +96,7 @@ def token_variables(given: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def with_tokens(
-    params: Mapping[str, Any], named: tuple[tuple[str, str], ...], kept: Mapping[str, str]
+    params: Mapping[str, Any], named: tuple[tuple[str, str], ...], kept: Mapping[str, Hidden]
 ) -> Mapping[str, Any]:
     """The parameters with the tokens of their MCP servers.
 
@@ -108,14 +109,14 @@ def with_tokens(
     return {**params, "mcp_servers": [_with_token(server, dict(named), kept) for server in servers]}
 
 
-def _with_token(server: Mapping[str, Any], named: Mapping[str, str], kept: Mapping[str, str]) -> Mapping[str, Any]:
+def _with_token(server: Mapping[str, Any], named: Mapping[str, str], kept: Mapping[str, Hidden]) -> Mapping[str, Any]:
     parts = urlsplit(str(server.get("url")))
     host = (parts.hostname or "").lower()
     if parts.scheme != "https" or "authorization_token" in server:
         return server
     token = kept.get(host)
     if token is None and host in named:
-        token = os.environ.get(named[host], "").strip()
+        token = _token(named[host])
         if not token:
             raise errors.CredentialsError(
                 f"The environment variable {named[host]} is not set; ClaudeMagic.mcp_tokens names it for the token of "
@@ -123,3 +124,12 @@ def _with_token(server: Mapping[str, Any], named: Mapping[str, str], kept: Mappi
                 advice=f"Set it before Jupyter starts, or run %claude_key {host}, which asks with hidden input.",
             )
     return {**server, "authorization_token": token} if token else server
+
+
+def _token(variable: str) -> Hidden:
+    return Hidden(os.environ.get(variable, "").strip())
+
+
+def tokens_in_environment(settings: Settings) -> tuple[Hidden, ...]:
+    """The tokens of MCP servers in the environment variables that `mcp_tokens` names."""
+    return secrets_of(*(_token(variable) for _, variable in settings.mcp_tokens))

@@ -200,7 +200,7 @@ def test_the_servers_words_are_kept_with_the_address(server: Gateway, case: str,
     assert f"{server.url}/v1/messages" in str(error) and error.request_id == "req_1"
 
 
-@pytest.mark.parametrize("status", [200, 400, 401, 403, 404, 405, 407, 500, 502, 503])
+@pytest.mark.parametrize("status", [200, 401, 407, 502])
 @pytest.mark.parametrize("ask", WAYS, ids=lambda ask: ask.__name__)
 def test_a_web_page_is_told_as_one_wherever_it_comes(server: Gateway, ask: Callable[[], None], status: int) -> None:
     server.answering(answer("<html><title>Corporate proxy</title>", status, HTML))
@@ -216,33 +216,27 @@ def test_text_with_a_good_status_is_told_wherever_it_comes(server: Gateway, ask:
     assert f"{WAYS[ask]} answered with text that is not of the Messages API: Welcome." in failure(ask).message
 
 
-@pytest.mark.parametrize("end", ["/v1", "/v1/", "/v1/messages"])
-@pytest.mark.parametrize("ask", WAYS, ids=lambda ask: ask.__name__)
-@pytest.mark.parametrize(
-    ("status", "body", "kind"),
-    [
-        (404, '{"detail":"Not Found"}', JSON),
-        (404, '{"type":"error","error":{"type":"not_found_error","message":"Not found"}}', JSON),
-        (404, "", TEXT),
-        (404, '{"message":"model or route not found"}', JSON),
-        (405, "Method Not Allowed", TEXT),
-        (200, "<html><title>Welcome</title>", HTML),
-    ],
+NOWHERE = (
+    answer('{"detail":"Not Found"}', 404, JSON),
+    answer('{"type":"error","error":{"type":"not_found_error","message":"Not found"}}', 404, JSON),
+    answer("", 404, TEXT),
+    answer('{"message":"model or route not found"}', 404, JSON),
+    answer("Method Not Allowed", 405, TEXT),
+    answer("<html><title>Welcome</title>", 200, HTML),
 )
+ENDS = [*((way, "/v1") for way in WAYS), (stream, "/v1/"), (stream, "/v1/messages")]
+
+
+@pytest.mark.parametrize(("ask", "end"), ENDS)
 def test_an_address_that_ends_with_a_path_of_the_api_is_told_to_go_without(
-    server: Gateway,
-    monkeypatch: pytest.MonkeyPatch,
-    ask: Callable[[], None],
-    end: str,
-    status: int,
-    body: str,
-    kind: str,
+    server: Gateway, monkeypatch: pytest.MonkeyPatch, ask: Callable[[], None], end: str
 ) -> None:
     monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url + end)
-    server.answering(answer(body, status, kind))
-    error = failure(ask)
-    assert f"base_url goes without {end.rstrip('/')} " in error.advice
-    assert f"{server.url}{end.rstrip('/')}{WAYS[ask]}" in str(error) or '"type":"error"' in body
+    for told in NOWHERE:
+        server.answering(told)
+        error = failure(ask)
+        assert f"base_url goes without {end.rstrip('/')} " in error.advice
+        assert f"{server.url}{end.rstrip('/')}{WAYS[ask]}" in str(error) or b'"type":"error"' in told.pieces[0]
 
 
 def test_a_path_of_a_gateway_is_not_taken_for_one_of_the_api(server: Gateway, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What gateways make of a stream of events: a whole reply is whole, by the real SDK over real HTTP, whatever its form."""
+"""What gateways make of a stream of events: a whole reply is whole, over real HTTP, whatever its form."""
 
 from __future__ import annotations
 
