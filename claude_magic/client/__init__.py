@@ -108,8 +108,8 @@ class Client:
             sent = self.with_tokens(params, settings)
             return lookups.call_within(lookups.COUNT_SECONDS, lambda: lookups.count_tokens(sdk, sent, extra_headers))
         except Exception as error:
-            failed = error
-        raise self.failure(failed, settings, model=str(params.get("model")))
+            failure = self.failure(error, settings, model=str(params.get("model")))
+        raise failure  # outside of `except`: the exception can hold the key
 
     def models(self, settings: Settings, *, retired: bool = False) -> list[dict[str, Any]] | None:
         """The API's list of models (SDK 2.12, types/model_info.py), as plain dicts: untrusted data.
@@ -151,7 +151,7 @@ class Client:
         It is built in a thread of its own: an Interrupt then ends the wait at once, and cannot break off
         the import of `anthropic` (over a second) half-way.
         """
-        endpoint = (settings.provider, Hidden(settings.base_url), settings.timeout)
+        endpoint = (settings.provider, settings.base_url, settings.timeout)
         made_from = (endpoint, self._key, self._given, connection.environment())
         sdk = self._sdk  # read once: another thread may call `forget` meanwhile
         if sdk is None or self._made_from != made_from:

@@ -145,8 +145,8 @@ class Batches:
         except errors.ClaudeError:
             raise
         except Exception as error:
-            broken = error
-        raise self._client.failure(broken, self._settings)
+            failure = self._client.failure(error, self._settings)
+        raise failure  # outside of `except`: the exception can hold the key
 
 
 def _batch(answer: Any) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,17 +26,21 @@ class Settings:
 
     `base_url` is the address of a gateway, in place of the provider's own. `headers` and `betas` (values of
     `anthropic-beta`) are sent with each request. `mcp_tokens` are hosts of MCP servers, each with the NAME of the
-    environment variable that holds its token. Addresses and headers, which can hold a password, are not in the `repr`.
+    environment variable that holds its token. An address and the values of headers, which can hold a password, are `Hidden`.
     """
 
     provider: str = "anthropic"
     max_retries: int = 4
     max_retry_wait: float = 60.0
     timeout: float = 120.0
-    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    headers: tuple[tuple[str, str], ...] = ()
     betas: tuple[str, ...] = ()
-    base_url: str = field(default="", repr=False)
+    base_url: str = ""
     mcp_tokens: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "base_url", Hidden(self.base_url))
+        object.__setattr__(self, "headers", tuple((name, Hidden(value)) for name, value in self.headers))
 
 
 def headers(settings: Settings, secrets: tuple[str, ...] = ()) -> dict[str, str]:
@@ -52,7 +56,7 @@ def headers(settings: Settings, secrets: tuple[str, ...] = ()) -> dict[str, str]
         if name.lower() == BETA:
             betas += [each.strip() for each in value.split(",")]
         else:
-            extra_headers[name] = Hidden(value)
+            extra_headers[name] = value
     if any(not _BETA_NAME.fullmatch(each) for each in betas):
         raise errors.UsageError(
             "A beta's name is made of letters, digits and dashes.", advice="Look at ClaudeMagic.betas."

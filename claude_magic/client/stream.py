@@ -57,7 +57,8 @@ class Stream:
                         return
             except Exception as error:
                 broken = error
-            failure = self._failure(broken)  # outside of `except`: the exception's context can hold the key
+            # outside of `except`: the exception can hold the key, as its context or as a local variable
+            failure, broken = self._failure(broken), None
             self._client.forget()
             if visible or self.retries >= self._settings.max_retries or not is_retryable(failure):
                 raise failure
