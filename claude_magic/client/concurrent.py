@@ -125,7 +125,7 @@ class ConcurrentClient:
         async with opened as response:
             ids[0] = id_in(response.headers)
             on_headers(response.headers)
-            async for event in read_async(response):
+            async for event in read_async(response, self._sdk):
                 yield event
 
     def _stream_in_thread(self, params: Mapping[str, Any]) -> list[Mapping[str, Any]]:

@@ -16,6 +16,7 @@ from .. import errors
 from .bodies import Foreign
 
 if TYPE_CHECKING:
+    import anthropic
     import httpx2
 
 STOP = {"type": "message_stop"}
@@ -196,17 +197,17 @@ def async_stream_class() -> Any:
     return Events
 
 
-def read(response: Any) -> Iterator[Any]:
-    """The events of a response of the SDK's client that is not yet read. Raises what the SDK raises, and `Foreign`."""
-    stream = response.parse(to=stream_class())
+def read(response: Any, sdk: anthropic.Anthropic) -> Iterator[Any]:
+    """The events of a response that is not yet read. Raises what the SDK raises, and `Foreign`."""
+    stream = stream_class()(cast_to=object, response=response.http_response, client=sdk)
     stream.reading = Reading()
     yield from stream
     yield from stream.reading.closing(stream.response)
 
 
-async def read_async(response: Any) -> AsyncIterator[Any]:
+async def read_async(response: Any, sdk: anthropic.AsyncAnthropic) -> AsyncIterator[Any]:
     """`read` for the asynchronous client."""
-    stream = await response.parse(to=async_stream_class())
+    stream = async_stream_class()(cast_to=object, response=response.http_response, client=sdk)
     stream.reading = Reading()
     async for event in stream:
         yield event

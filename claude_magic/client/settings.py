@@ -26,7 +26,8 @@ class Settings:
 
     `base_url` is the address of a gateway, in place of the provider's own. `headers` and `betas` (values of
     `anthropic-beta`) are sent with each request. `mcp_tokens` are hosts of MCP servers, each with the NAME of the
-    environment variable that holds its token. An address and the values of headers, which can hold a password, are `Hidden`.
+    environment variable that holds its token. The address and the values of headers, which can hold a password, are
+    `Hidden`.
     """
 
     provider: str = "anthropic"

@@ -78,7 +78,7 @@ class Stream:
                 response = stack.enter_context(create(**arguments))
             self._answered = True
             self.request_id = id_in(response.headers)
-            yield from read(response)
+            yield from read(response, sdk)
 
     def _wait(self, failure: errors.ClaudeError) -> None:
         """Pause before the next attempt, and report it each second. Raises the failure if the pause is too long."""

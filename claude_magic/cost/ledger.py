@@ -58,20 +58,19 @@ class Entry:
 
 def entries(standing: Iterable[Turn], elsewhere: Iterable[Turn] = ()) -> list[Entry]:
     """The calls of the turns that stand in the conversation, then those of other turns; each call once."""
-    calls = [Entry(turn, call) for turn in standing for call in turn.calls]
-    calls += [Entry(turn, call, _standing(turn)) for turn in elsewhere for call in turn.calls]
-    seen: set[tuple[str, bool]] = set()
-    return [each for each in calls if not _is_repeat(each.call, seen)]
+    placed = [*((turn, "stands") for turn in standing), *((turn, _standing(turn)) for turn in elsewhere)]
+    found: list[Entry] = []
+    counted: set[object] = set()
+    for turn, where in placed:
+        found += [Entry(turn, call, where) for call in turn.calls if _key(call) not in counted]
+        counted |= {key for call in turn.calls if (key := _key(call)) is not None}
+    return found
 
 
-def _is_repeat(call: Call, seen: set[tuple[str, bool]]) -> bool:
-    """Whether a call is in `seen`; adds it."""
-    if call.request_id is None:
-        return False
-    key = (call.request_id, call.replayed)
-    known = key in seen
-    seen.add(key)
-    return known
+def _key(call: Call) -> object:
+    """The key of a call or of its replay; `None` if nothing tells it from others. Two turns can share a call, while the
+    calls of one turn are different ones."""
+    return (call.key, call.replayed) if any(call.key) else None
 
 
 def _standing(turn: Turn) -> Standing:

@@ -150,6 +150,12 @@ def test_a_whole_reply_is_whole_in_whatever_form_it_comes(server: Gateway, ask: 
     assert accumulator.usage["output_tokens"] == 2 and len(server.came) == 1
 
 
+@pytest.mark.parametrize("form", ["JSON", "as the API has it", "without event lines"])
+def test_so_is_one_that_was_not_to_be_streamed(server: Gateway, form: str) -> None:
+    server.answering(WHOLE[form])
+    assert stream({name: value for name, value in PARAMS.items() if name != "stream"}).text == "Hi."
+
+
 def test_a_call_of_a_tool_without_message_stop_is_whole(server: Gateway, ask: Ask) -> None:
     server.answering(answer(named(*CALLING)))
     reply = ask().reply()

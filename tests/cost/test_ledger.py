@@ -1,0 +1,70 @@
+"""Each call counts once, and two calls are two, whatever ids a gateway gives them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from claude_magic.conversation.turns import Call, Turn
+from claude_magic.cost import ledger
+from support.gateway import Gateway, gateway
+from support.shell import Shell
+from support.turns import turn_of
+
+STARTED = 1_795_000_000.0
+
+
+def call(started: float = STARTED, **fields: Any) -> Call:
+    given = {"request_id": "req_1", "message_id": "msg_1", **fields}
+    usage = {"input_tokens": 1_000, "output_tokens": 100}
+    return Call("claude-opus-5-5", usage, stop_reason="end_turn", started=started, **given)
+
+
+def calls_in(*turns: Turn, elsewhere: tuple[Turn, ...] = ()) -> int:
+    return len(ledger.entries(turns, elsewhere))
+
+
+def of(*calls: Call) -> Turn:
+    return turn_of(str(len(calls)), calls=calls)
+
+
+@pytest.mark.parametrize(
+    "ids", [{}, {"request_id": None}, {"message_id": None}, {"request_id": None, "message_id": None}]
+)
+def test_a_call_is_told_from_others_by_its_ids_and_its_start(ids: dict[str, None]) -> None:
+    first, again = of(call(**ids)), of(call(STARTED + 5, **ids))
+    assert calls_in(first, again) == calls_in(first, elsewhere=(again,)) == 2
+    continued = of(*first.calls, *again.calls)
+    assert calls_in(continued, elsewhere=(first, of(*again.calls))) == 2
+    assert calls_in(continued, dataclasses.replace(continued, id="chosen")) == 2
+
+
+def test_calls_of_one_turn_are_several_even_if_nothing_tells_them_apart() -> None:
+    assert calls_in(of(call(), call())) == 2  # the rows of a batch, which begin together
+    nameless = of(call(0.0, request_id=None, message_id=None))
+    assert calls_in(nameless, nameless) == 2
+
+
+def test_a_replay_is_a_row_of_its_own() -> None:
+    made = call()
+    assert calls_in(of(made), of(dataclasses.replace(made, replayed=True))) == 2
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Gateway]:
+    with gateway() as running:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", running.url)
+        monkeypatch.setenv("ANTHROPIC_API_KEY", "a-key-of-a-gateway")
+        yield running
+
+
+def test_two_answers_with_the_same_ids_are_two_rows(server: Gateway) -> None:
+    shell = Shell()
+    for line in ("", "", "--once"):
+        shell.shell.run_cell_magic("claude", line, "Hello?")
+    session = shell.kernel.session
+    entries = ledger.entries(session.chats.turns, session.spent_elsewhere())
+    assert len(server.came) == len(entries) == 3 and {each.call.request_id for each in entries} == {"req_1"}
