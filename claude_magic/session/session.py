@@ -147,7 +147,7 @@ class Session:
             created=time.time(),
             notes=(*without_budget_notes(cut.notes), "continued"),
         )
-        draft = replace(draft, messages=(*build.messages_to_send(cut), {"role": "user", "content": CONTINUE}))
+        draft = replace(draft, messages=(*build.messages_to_keep(cut), {"role": "user", "content": CONTINUE}))
         with self._open_answer(draft, question, settings, view, budget, instead_of=[cut.id]) as answer:
             failure = answer.stream(request, before=cut.reply)
             with uninterrupted(swallow=True):
@@ -235,9 +235,7 @@ class Session:
         """The spending outside of the conversations: turns, with only those of their calls that are in none, since the
         turn was replaced, failed, reset, or asked with `--once`."""
         standing = {call.key for turn in self.chats.turns for call in turn.calls}
-        spent = (
-            replace(turn, calls=tuple(c for c in turn.calls if c.key not in standing)) for turn in self.spent
-        )
+        spent = (replace(turn, calls=tuple(c for c in turn.calls if c.key not in standing)) for turn in self.spent)
         return [turn for turn in spent if turn.calls]
 
     def _dismiss(self, turns: Sequence[Turn], why: Why) -> None:
