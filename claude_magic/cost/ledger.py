@@ -6,7 +6,6 @@ replay lists the recorded call once more, marked as replayed, at no cost.
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -30,11 +29,11 @@ COLUMNS = {
     "model": "str",
     "provider": "str",
     "started": "datetime64[us, UTC]",
-    "input_tokens": "int64",
-    "cached_tokens": "int64",
-    "written_tokens": "int64",
-    "output_tokens": "int64",
-    "thinking_tokens": "int64",
+    "input_tokens": "Int64",
+    "cached_tokens": "Int64",
+    "written_tokens": "Int64",
+    "output_tokens": "Int64",
+    "thinking_tokens": "Int64",
     "dollars": "float64",
     "exact_dollars": "object",
     "lower_bound": "bool",
@@ -86,18 +85,19 @@ def _standing(turn: Turn) -> Standing:
 def row(entry: Entry) -> dict[str, Any]:
     """One call as a row of `COLUMNS`.
 
-    `started` is in UTC, `seconds` is the duration; `thinking_tokens` are a part of `output_tokens`. `dollars` (a float)
-    and `exact_dollars` (a `Decimal`) are `None` if no price is known.
+    `started` is in UTC, `seconds` is the duration; `thinking_tokens` are a part of `output_tokens`. Tokens are `None`
+    for a call without usage. `dollars` (a float) and `exact_dollars` (a `Decimal`) are `None` without a known price.
     """
     turn, call = entry.turn, entry.call
     tokens, cost = pricing.tokens([call]), pricing.call_cost(call)
+    counts = (tokens.input, tokens.cached, tokens.written, tokens.output, tokens.thinking)
     values = (
         turn.execution_count,
         whole_text(turn.chat),
         whole_text(call.model),
         whole_text(call.provider),
         datetime.fromtimestamp(call.started, UTC),
-        *dataclasses.astuple(tokens),
+        *(count if tokens.known else None for count in counts),
         None if cost.dollars is None else float(cost.dollars),
         cost.dollars,
         cost.at_least,
@@ -127,7 +127,6 @@ def _pandas_frame(pandas: Any, rows: Sequence[dict[str, Any]]) -> Any:
 def _polars_frame(polars: Any, rows: Sequence[dict[str, Any]]) -> Any:
     types = {
         "Int64": polars.Int64,
-        "int64": polars.Int64,
         "float64": polars.Float64,
         "bool": polars.Boolean,
         "datetime64[us, UTC]": polars.Datetime("us", "UTC"),

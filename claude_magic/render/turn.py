@@ -81,13 +81,13 @@ def figures_of(turn: Turn) -> list[str]:
     cache = [f"{count:,} {word}" for count, word in ((tokens.cached, "cached"), (tokens.written, "written")) if count]
     of_input = f" ({', '.join(cache)})" if cache else ""
     of_output = f" ({tokens.thinking:,} thinking)" if tokens.thinking else ""
-    at_least = "≥" if any(call.stop_reason is None for call in turn.calls) else ""
+    at_least = "≥" if tokens.known and any(call.stop_reason is None for call in turn.calls) else ""
     call = turn.calls[-1]
     first = f" (first token {call.first_token:.1f} s)" if call.first_token is not None else ""
     return [
         printable(call.model),
-        f"{tokens.all_input:,} tokens in{of_input}",
-        f"{at_least}{tokens.output:,} out{of_output}",
+        f"{tokens.shown(tokens.all_input)} tokens in{of_input}",
+        f"{at_least}{tokens.shown(tokens.output)} out{of_output}",
         _cost(turn),
         f"{sum(call.seconds for call in turn.calls):.1f} s{first}",
         *[printable(note) for note in turn.notes if note != "0 earlier turns"],

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator
 from typing import Any
 
+import pandas
 import pytest
 
-from claude_magic.conversation.turns import Call, Turn
+from claude_magic.conversation.turns import Call, Conversation, Turn
 from claude_magic.cost import ledger
-from support.gateway import Gateway, gateway
+from claude_magic.render import cost_report, history
+from claude_magic.render.turn import figures_of
+from support.gateway import Gateway, answer, gateway, message, named
+from support.provider_server import EVENTS
 from support.shell import Shell
 from support.turns import turn_of
 
@@ -68,3 +73,42 @@ def test_two_answers_with_the_same_ids_are_two_rows(server: Gateway) -> None:
     session = shell.kernel.session
     entries = ledger.entries(session.chats.turns, session.spent_elsewhere())
     assert len(server.came) == len(entries) == 3 and {each.call.request_id for each in entries} == {"req_1"}
+
+
+USAGES: list[Any] = [None, {}, {"output_tokens": 2}, {"input_tokens": "3", "output_tokens": 2}, {"input_tokens": -1}]
+
+
+@pytest.mark.parametrize("used", USAGES, ids=str)
+def test_a_gateway_without_usage_costs_nobody_knows_what(server: Gateway, used: Any) -> None:
+    """`n/a` wherever tokens and dollars are shown, and in the ledger."""
+    start, *rest, end, stop = EVENTS
+    first = {**start, "message": {name: value for name, value in start["message"].items() if name != "usage"}}
+    last = {name: value for name, value in end.items() if name != "usage"} | ({} if used is None else {"usage": used})
+    server.answering(answer(named(first, *rest, last, stop)))
+    shell = Shell()
+    shell.configuration.budget = 1.0
+    for _ in range(2):
+        shell.shell.run_cell_magic("claude", "", "Hello?")
+    session = shell.kernel.session
+    made = session.chats.turns[1]
+    shown = [*figures_of(made), cost_report.session_table(ledger.entries([made]))["text/plain"]]
+    assert made.status == "complete" and shown[1:4] == ["n/a tokens in", "n/a out", "n/a"]
+    assert "$" not in "".join(shown) and shown[-1].count("n/a") >= 10
+    (row,) = map(ledger.row, ledger.entries([made]))
+    assert [row[name] for name in ledger.COLUMNS if "tokens" in name or "dollars" in name] == [None] * 7
+    frame, _ = ledger.frame([row])
+    assert frame["input_tokens"].isna().all() and frame["dollars"].isna().all()
+    assert history.history_table("main", Conversation(tuple(session.chats.turns)))["text/plain"].count("n/a") == 6
+    assert shell.kernel.budget_left().left == 1  # type: ignore[union-attr]
+
+
+def test_a_map_without_usage_costs_nobody_knows_what(server: Gateway) -> None:
+    bare = message()
+    del bare["usage"]
+    server.answering(answer(json.dumps(bare), kind="application/json"))
+    shell = Shell()
+    shell.shell.user_ns["values"] = pandas.DataFrame({"word": ["a", "b"]})
+    result = shell.map("values --fresh", "Say {{row.word}}")
+    assert result["input_tokens"].isna().all() and result["cost"].isna().all() and len(server.came) == 2
+    (turn,) = shell.kernel.session.spent
+    assert "$" not in cost_report.session_table(ledger.entries([turn]))["text/plain"]
