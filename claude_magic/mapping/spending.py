@@ -53,7 +53,8 @@ def estimate(
         wide["service_tier"] = "batch"
 
     def cost(**usage: int) -> Cost:
-        call = Call(str(base["model"]), {**wide, **usage}, stop_reason="end_turn", provider=provider)
+        counts = {"input_tokens": 0, "output_tokens": 0, **usage}
+        call = Call(str(base["model"]), {**wide, **counts}, stop_reason="end_turn", provider=provider)
         one = pricing.call_cost(call).dollars
         return Cost(None if one is None else EXACT.multiply(one, Decimal(requests)))
 
