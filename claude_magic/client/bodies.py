@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
 
-from .redaction import one_line
+from .redaction import one_line, shown_address
 
 if TYPE_CHECKING:
     import httpx2
@@ -80,6 +80,12 @@ def _is_the_apis(body: object) -> bool:
 
 def _is_text(value: object) -> bool:
     return isinstance(value, str) and bool(value.strip())
+
+
+def address_asked(response: httpx2.Response) -> str:
+    """The address that was asked, without what may hold a secret; also after redirects."""
+    first = response.history[0] if response.history else response
+    return shown_address(str(first.request.url))
 
 
 def json_of(response: httpx2.Response) -> Any:

@@ -9,6 +9,7 @@ import re
 from typing import TYPE_CHECKING
 
 from .. import errors
+from ..content.text import short
 from ..providers import PROVIDERS, Provider
 from .bodies import Foreign
 from .redaction import one_line, redact
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 # Packages that authenticate requests: any request can raise their exceptions.
 _SIGNING = ("botocore", "boto3", "google.auth")
 _VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
+MAX_REASON_CHARACTERS = 120
 _THE_API = PROVIDERS["anthropic"]
 
 
@@ -108,6 +110,9 @@ def _why_unreachable(error: anthropic.APIConnectionError) -> str:
     import httpx2
 
     cause = error.__cause__
+    if isinstance(cause, httpx2.ProxyError):
+        return short(f"the proxy refused: {one_line(cause)}", MAX_REASON_CHARACTERS)
     if not isinstance(cause, httpx2.ConnectError | httpx2.ReadError | httpx2.WriteError | httpx2.RemoteProtocolError):
         return "the connection failed"
-    return re.sub(r"^\[.*?\] *", "", str(cause)).rstrip(".").lower()[:120] or "the connection was closed"
+    reason = re.sub(r"^\[.*?\] *", "", str(cause)).rstrip(".").lower()
+    return reason[:MAX_REASON_CHARACTERS] or "the connection was closed"

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from .. import errors
 from ..content.text import short_line
 from ..providers import PROVIDERS, Provider
-from .bodies import Foreign, Said, said
-from .redaction import one_line, shown_address
+from .bodies import Foreign, Said, address_asked, said
+from .redaction import one_line
 
 if TYPE_CHECKING:
     import anthropic
@@ -133,7 +133,7 @@ def status_error(error: anthropic.APIStatusError, request_id: str | None, asked:
 def foreign_error(error: Foreign, request_id: str | None, asked: Asked) -> errors.StreamError:
     """Translate an answer with a good status that is not the Messages API's."""
     told = said(error.body, error.response.headers.get("content-type", ""), asked.secrets)
-    where = shown_address(str(error.response.request.url))
+    where = address_asked(error.response)
     if told.is_page:
         message = _page_message(error.response, told)
     elif isinstance(error.body, str) and not error.body.strip():
@@ -167,7 +167,7 @@ def _message(response: httpx2.Response, told: Said) -> str:
         return told.words
     if told.is_page:
         return _page_message(response, told)
-    where, status = shown_address(str(response.request.url)), response.status_code
+    where, status = address_asked(response), response.status_code
     if status == OK:
         return (
             f"{where} broke off the reply with an error{f': {told.words}' if told.words else ', and no explanation.'}"
@@ -179,7 +179,7 @@ def _message(response: httpx2.Response, told: Said) -> str:
 
 
 def _page_message(response: httpx2.Response, told: Said) -> str:
-    status, where = response.status_code, shown_address(str(response.request.url))
+    status, where = response.status_code, address_asked(response)
     kind = response.headers.get("content-type", "").partition(";")[0].strip()
     facts = f"HTTP {status}, {kind}" if kind else f"HTTP {status}"
     words = f" It says: {told.words}" if told.words else ""
@@ -197,13 +197,13 @@ def _advice_with_address(error: anthropic.APIStatusError, kind: _Kind, told: Sai
     advice = _advice(error, kind, told, asked)
     if told.is_the_apis or not told.is_message:
         return advice
-    return f"{advice} The address asked: {shown_address(str(error.response.request.url))}".strip()
+    return f"{advice} The address asked: {address_asked(error.response)}".strip()
 
 
 def _advice(error: anthropic.APIStatusError, kind: _Kind, told: Said, asked: Asked) -> str:
     if advice := _advice_by_code(error):
         return advice
-    where = shown_address(str(error.response.request.url))
+    where = address_asked(error.response)
     if not told.is_the_apis and (advice := _advice_on_address(where, error.status_code, kind, told, asked.row)):
         return advice
     if error.status_code == HTTPStatus.NOT_FOUND and _DOUBLED.search(where):

@@ -12,6 +12,7 @@ import pytest
 
 from claude_magic.conversation.turns import Call, Conversation, Turn
 from claude_magic.cost import ledger
+from claude_magic.errors import ReplyInterrupted
 from claude_magic.render import cost_report, history
 from claude_magic.render.turn import figures_of
 from support.gateway import Gateway, answer, gateway, message, named
@@ -111,4 +112,7 @@ def test_a_map_without_usage_costs_nobody_knows_what(server: Gateway) -> None:
     result = shell.map("values --fresh", "Say {{row.word}}")
     assert result["input_tokens"].isna().all() and result["cost"].isna().all() and len(server.came) == 2
     (turn,) = shell.kernel.session.spent
+    with pytest.raises(ReplyInterrupted, match="what a reply cost is not known, so the budget cannot be kept"):
+        shell.map("list('abcdefgh') --fresh --budget 1 --concurrency 1", "Say {{item}}")
+    assert len(server.came) == 3
     assert "$" not in cost_report.session_table(ledger.entries([turn]))["text/plain"]
