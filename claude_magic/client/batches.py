@@ -117,7 +117,7 @@ class Batches:
                 raise Foreign(response, response.read().decode("utf-8", "replace"))
             for line in response.iter_lines():
                 with suppress(ValueError, RecursionError):
-                    if isinstance(found := json.loads(line), dict):
+                    if isinstance(found := json.loads(line.lstrip("\ufeff")), dict):
                         yield found
 
     def _get(self, path: str) -> Any:

@@ -5,7 +5,9 @@ answer instead. All of it is untrusted data, which becomes one short line withou
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING, Any
@@ -28,6 +30,7 @@ API_TYPES = (
 _MAX_DEPTH = 6
 _MAX_ITEMS = 3
 _MAX_PAGE_CHARACTERS = 100_000
+_DATA = re.compile(r"^data:(.+)$", re.MULTILINE)
 _PAGES = ("<!doctype html", "<html", "<head", "<body", "<title", "<h1")
 _UNSEEN = ("script", "style", "template", "noscript", "svg")
 
@@ -53,8 +56,10 @@ class Said:
 
 
 def said(body: object, media_type: str = "", secrets: tuple[str, ...] = ()) -> Said:
-    """Read a body, which is parsed JSON or text."""
+    """Read a body, which is parsed JSON or text; in text, there may be JSON behind a byte order mark or `data:`."""
     if isinstance(body, str):
+        if (inner := _json_inside(body)) is not None:
+            return said(inner, secrets=secrets)
         text = body[:_MAX_PAGE_CHARACTERS]
         is_page = "html" in media_type.lower() or text.lstrip("\ufeff \t\r\n").lower().startswith(_PAGES)
         words = _words_of_page(text) if is_page or text.lstrip("\ufeff \t\r\n").startswith("<") else text
@@ -62,6 +67,15 @@ def said(body: object, media_type: str = "", secrets: tuple[str, ...] = ()) -> S
     return Said(
         one_line(_words(body) or _dumped(body), secrets), is_message=_has_message(body), is_the_apis=_is_the_apis(body)
     )
+
+
+def _json_inside(text: str) -> object | None:
+    """The JSON object or list that a text is, or that an event in it has; `None` if there is none."""
+    for candidate in (text.lstrip("\ufeff"), *_DATA.findall(text[:_MAX_PAGE_CHARACTERS])):
+        with suppress(ValueError, RecursionError):
+            if isinstance(found := json.loads(candidate), dict | list):
+                return found
+    return None
 
 
 def _has_message(body: object) -> bool:

@@ -137,7 +137,8 @@ def _timeout(settings: Settings) -> httpx2.Timeout:
 
 
 def _credentials(row: Provider, key: Hidden | None) -> dict[str, Any]:
-    """The credentials to pass to the SDK: a key given by hand, or a variable's value stripped of stray white space.
+    """The credentials to pass to the SDK: a key given by hand, or a variable's value stripped of stray white space. The
+    SDK would read the variable itself, and then show the key in its `vars`.
 
     With a variable of its own, a provider never gets what ANTHROPIC_API_KEY holds. Raises `CredentialsError`.
     """
@@ -148,9 +149,8 @@ def _credentials(row: Provider, key: Hidden | None) -> dict[str, Any]:
             return {"api_key": cleaned}
         raise errors.CredentialsError(f"{row.title}: {row.key} is not set.", advice=row.setup)
     for name, argument in (("ANTHROPIC_API_KEY", "api_key"), ("ANTHROPIC_AUTH_TOKEN", "auth_token")):
-        value = Hidden(os.environ.get(name, ""))
-        if cleaned := clean_key(name, value):
-            return {} if cleaned == value else {argument: cleaned}
+        if cleaned := clean_key(name, Hidden(os.environ.get(name, ""))):
+            return {argument: cleaned}
     return {}
 
 

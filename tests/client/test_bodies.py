@@ -173,6 +173,20 @@ BODIES: dict[str, tuple[int, str, str, type[errors.ClaudeError], str]] = {
         errors.AuthenticationError,
         "Sign in",
     ),
+    "JSON behind a byte order mark": (
+        404,
+        '\ufeff{"detail":"gone"}',
+        JSON,
+        errors.NotFoundError,
+        "404 Not Found: gone",
+    ),
+    "an event": (
+        429,
+        'event: error\ndata: {"error":{"message":"slow down"}}\n\n',
+        "text/event-stream",
+        errors.RateLimitError,
+        "slow down",
+    ),
     "XML": (
         403,
         "<?xml version='1.0'?><Error><Code>AccessDenied</Code><Message>No entry</Message></Error>",
@@ -321,6 +335,11 @@ def test_a_token_of_an_mcp_server_is_not_shown(server: Gateway, monkeypatch: pyt
 def test_any_json_can_be_read(value: Any) -> None:
     found = said(value)
     assert not found.is_page and not found.is_the_apis and len(found.words) < 100
+
+
+def test_results_behind_a_byte_order_mark_are_read(server: Gateway) -> None:
+    server.answering(answer('\ufeff{"custom_id":"a"}\r\n{"custom_id":"b"}', 200, "application/x-jsonl"))
+    assert [each["custom_id"] for each in Batches(Client(), ONCE).results("msgbatch_1")] == ["a", "b"]
 
 
 def test_the_list_of_models_is_none_where_something_else_answers(server: Gateway) -> None:

@@ -88,7 +88,7 @@ def check(*roots: Any) -> list[Any]:
     """No text of a value has a key in it; `str` only of what is no text itself, such as a header's value."""
     found = list(reachable(*roots))
     for value in found:
-        shown = repr(value) if isinstance(value, str) else f"{value!r} {value}"
+        shown = repr(value) if isinstance(value, Hidden) else f"{value!r} {value}"
         assert not [each for each in SECRETS if each in shown], f"in a {type(value)}: {shown[:300]}"
     return found
 
@@ -116,7 +116,8 @@ def test_nothing_that_asks_shows_a_key(server: Gateway) -> None:
     events = iter(stream)
     next(events)
     frame: Any = events.gi_frame  # type: ignore[attr-defined]
-    check(client, settings, stream, events, frame.f_locals, client.sdk(settings), client.secrets())
+    check(client, settings, stream, events, frame.f_locals, client.secrets(), repr(vars(client.sdk(settings))))
+    check(repr(vars(Client().sdk(Settings()))))  # with the key of the environment
     many = ConcurrentClient(client, settings, 2)
     check(many, with_tokens(PARAMS, MCP, {"kept.example.com": Hidden(TOKEN)}))
     headed = Settings(headers=(("x-tenant", PASSWORD),))
