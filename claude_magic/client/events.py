@@ -28,6 +28,7 @@ _NAMES = frozenset(
     {"message_start", "message_delta", "message_stop", "ping", "error"}
     | {"content_block_start", "content_block_delta", "content_block_stop"}
 )
+_TYPED = '{"type"'  # how the data of each of the API's events begin
 # The first byte of an answer that is no event stream.
 _FORMS: Mapping[bytes, Literal["json", "page"]] = {b"{": "json", b"[": "json", b"<": "page"}
 
@@ -61,13 +62,16 @@ class Reading:
         yield self._rest()
 
     def named(self, event: Any) -> Any | None:
-        """A decoded event of the SDK with the name that its data say; `None` for one to leave out."""
+        """A decoded event of the SDK with its name and its type, if only one came; `None` for one to leave out."""
         name, data = event.event, event.data
-        is_cut_off = self._ended and name != "error" and _parsed(data) is None
-        if is_cut_off or data.strip() == DONE:
+        if name == "error":
+            self._seen = True
+            return event
+        is_cut_off = self._ended and _parsed(data) is None
+        if is_cut_off or not data or data.strip() == DONE:
             return None
-        if name not in _NAMES:
-            name, data = _read(data)
+        if name not in _NAMES or not data.startswith(_TYPED):
+            name, data = _read(name, data)
             if name is None:
                 return None
             event = type(event)(event=name, data=data)
@@ -138,14 +142,17 @@ def events_of(message: Any) -> Iterator[Mapping[str, Any]]:
     yield STOP
 
 
-def _read(data: str) -> tuple[str | None, str]:
-    """The name of an event that came without one of the API's, and its data; `None` for an event to leave out."""
+def _read(name: str | None, data: str) -> tuple[str | None, str]:
+    """The name of an event and its data with their type, if one of these is not as the API has it; no name for an event
+    to leave out."""
     found = _parsed(data)
     if not isinstance(found, dict):
-        return None, data
+        return (name if name in _NAMES else None), data
     kind = found.get("type")
     if kind == "message":
         return "message_start", json.dumps({"type": "message_start", "message": found})
+    if name in _NAMES:
+        return name, data if "type" in found else json.dumps({"type": name, **found})
     if isinstance(kind, str):
         return kind, data
     return ("error" if found.get("error") else None), data

@@ -95,6 +95,13 @@ def crlf(text: str) -> str:
     return text.replace("\n", "\r\n")
 
 
+def untyped(*events: Any) -> str:
+    """Events that have their type only as a name."""
+    bare = [{name: value for name, value in each.items() if name != "type"} for each in events]
+    pairs = zip(events, bare, strict=True)
+    return "".join(f"event: {each['type']}\ndata: {json.dumps(rest)}\n\n" for each, rest in pairs)
+
+
 WHOLE = {
     "as the API has it": answer(named(*EVENTS)),
     "without message_stop": answer(named(*EVENTS[:-1])),
@@ -104,6 +111,10 @@ WHOLE = {
     "all events named message": answer(unnamed(*EVENTS).replace("data:", "event: message\ndata:")),
     "half of the names": answer(named(*EVENTS[:3]) + unnamed(*EVENTS[3:])),
     "no space after the colon": answer(unnamed(*EVENTS).replace("data: ", "data:")),
+    "without types in the data": answer(untyped(*EVENTS)),
+    "an empty event at the end": answer(named(*EVENTS[:-1]) + "event: message_stop\n\n"),
+    "no fields at the end": answer(named(*EVENTS[:-1]) + "event: message_stop\ndata: {}\n\n"),
+    "types last": answer(named(*(dict(reversed(each.items())) for each in EVENTS))),
     "byte order mark": answer(BOM + named(*EVENTS).encode()),
     "byte order mark, no names": answer(BOM + unnamed(*EVENTS).encode()),
     "byte order mark in pieces": Answer((BOM[:1], BOM[1:2], BOM[2:] + unnamed(*EVENTS).encode())),
