@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from .. import errors
-from .bodies import json_of
+from .bodies import Foreign, json_of
 from .redaction import shown_address
 from .sdk_arguments import count_arguments
 
@@ -79,13 +79,13 @@ def _names_a_model(entry: Any) -> bool:
 
 
 def count_tokens(sdk: anthropic.Anthropic, params: Mapping[str, Any], headers: Mapping[str, str]) -> int:
-    """The number of input tokens of a request. Raises what the SDK raises, and `StreamError` for no number."""
+    """The number of input tokens of a request. Raises what the SDK raises, and `Foreign` for no number."""
     count: Any = sdk.messages.with_raw_response.count_tokens
     response = count(**count_arguments(count, params, headers), timeout=COUNT_SECONDS).http_response
     answer = json_of(response)
     tokens = answer.get("input_tokens") if isinstance(answer, dict) else None
     if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 0:
-        raise errors.StreamError("The answer to the counting of tokens is not a number.")
+        raise Foreign(response, answer)
     return tokens
 
 
