@@ -14,13 +14,14 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from .. import errors, models, providers
+from ..content.secrets import Hidden
 from ..conversation.wait import Wait
 from ..providers import PROVIDERS
 from . import connection, lookups
 from .failures import setup_error, translate
 from .lookups import MODELS_SECONDS
 from .redaction import environment_secrets, redact, secrets_of
-from .settings import Settings, headers, with_tokens
+from .settings import Settings, headers, tokens_in_environment, with_tokens
 from .stream import Stream
 
 if TYPE_CHECKING:
@@ -35,8 +36,8 @@ class Client:
     """The way to Claude: builds the SDK's client from the current environment, and sends requests with it."""
 
     def __init__(self) -> None:
-        self._key: str | None = None
-        self._tokens: dict[str, str] = {}
+        self._key: Hidden | None = None
+        self._tokens: dict[str, Hidden] = {}
         self._given: Any = None
         self._sdk: anthropic.Anthropic | None = None
         self._made_from: object = None
@@ -107,8 +108,8 @@ class Client:
             sent = self.with_tokens(params, settings)
             return lookups.call_within(lookups.COUNT_SECONDS, lambda: lookups.count_tokens(sdk, sent, extra_headers))
         except Exception as error:
-            failed = error
-        raise self.failure(failed, settings, model=str(params.get("model")))
+            failure = self.failure(error, settings, model=str(params.get("model")))
+        raise failure  # outside of `except`: the exception can hold the key
 
     def models(self, settings: Settings, *, retired: bool = False) -> list[dict[str, Any]] | None:
         """The API's list of models (SDK 2.12, types/model_info.py), as plain dicts: untrusted data.
@@ -176,7 +177,7 @@ class Client:
         """Drop the cached SDK client, so that the next attempt reads credentials in files again."""
         self._sdk = None
 
-    def secrets(self) -> tuple[str, ...]:
+    def secrets(self) -> tuple[Hidden, ...]:
         """The keys and tokens in use, which must never be shown."""
         given = getattr(self._given, "api_key", None), getattr(self._given, "auth_token", None)
         strings = (each for each in (self._key, *given, *self._tokens.values()) if isinstance(each, str))
@@ -208,18 +209,18 @@ class Client:
         """
         if isinstance(error, errors.ClaudeError):
             return error
-        row, secrets = PROVIDERS[self.provider(settings)], self.secrets()
+        row, secrets = PROVIDERS[self.provider(settings)], (*self.secrets(), *tokens_in_environment(settings))
         if isinstance(error, TimeoutError):
             return errors.ConnectionFailedError("The API did not answer in time.")
         if not answered and (missing := setup_error(error, row, secrets)):
             return missing
         request_id = getattr(error, "request_id", None) or request_id
-        failure = translate(error, self.key_source(), settings.timeout, request_id, row)
-        if isinstance(failure, errors.NotFoundError) and "model" in failure.message.lower():
-            failure.advice = self._nearest(model, settings)
+        failure = translate(error, self.key_source(), settings.timeout, request_id, row, secrets)
+        if _names_no_model(failure):
+            failure.advice = f"{self._nearest(model, settings)} {failure.advice}".strip()
         if isinstance(failure, errors.ConnectionFailedError):
             failure.message = f"{self._address(settings)} cannot be reached: {failure.message}."
-        failure.message = redact(failure.message, secrets)
+        failure.message, failure.advice = redact(failure.message, secrets), redact(failure.advice, secrets)
         failure.args = (failure.message,)
         return failure
 
@@ -240,3 +241,9 @@ class Client:
         known = [each["id"] for each in self.models(settings) or ()]
         near = (providers.model_id(name, each) for each in models.nearest(model, known))
         return f"Nearest models: {', '.join(near)}. {PROVIDERS[name].ids}".rstrip()
+
+
+def _names_no_model(failure: errors.ClaudeError) -> bool:
+    """Whether an error says that there is no such model; not so if the address is to blame."""
+    is_of_models = isinstance(failure, errors.NotFoundError) and "model" in failure.message.lower()
+    return is_of_models and "base_url" not in failure.advice

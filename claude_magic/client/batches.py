@@ -16,10 +16,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import errors
 from ..providers import PROVIDERS, lacks
+from .bodies import Foreign, json_of
 from .retry import delay_before, is_retryable
 from .settings import Settings, headers
 
 if TYPE_CHECKING:
+    import httpx2
+
     from . import Client
 
 PATH = "/v1/messages/batches"
@@ -58,13 +61,13 @@ class Batches:
         def created() -> dict[str, Any]:
             sdk = self._client.sdk(self._settings)
             answer = sdk.post(PATH, cast_to=httpx2.Response, content=content, options=options)
-            return _batch(answer.json())
+            return _batch_in(answer)
 
         return self._call(created)
 
     def retrieve(self, batch: str) -> dict[str, Any]:
         """The current state of a batch, in one attempt."""
-        return self._call(lambda: _batch(self._get(f"{PATH}/{batch}").json()))
+        return self._call(lambda: _batch_in(self._get(f"{PATH}/{batch}")))
 
     def cancel(self, batch: str) -> dict[str, Any]:
         """Cancel a batch: the requests that were done by then have results. Returns its state."""
@@ -72,7 +75,7 @@ class Batches:
 
         def cancelled() -> dict[str, Any]:
             sdk = self._client.sdk(self._settings)
-            return _batch(sdk.post(f"{PATH}/{batch}/cancel", cast_to=httpx2.Response).json())
+            return _batch_in(sdk.post(f"{PATH}/{batch}/cancel", cast_to=httpx2.Response))
 
         return self.with_retries(lambda: self._call(cancelled))
 
@@ -81,14 +84,11 @@ class Batches:
         after = ""
         while True:
             path = f"{PATH}?limit={PAGE}" + (f"&after_id={after}" if after else "")
-            page = self.with_retries(lambda path=path: self._call(lambda: self._get(path).json()))  # type: ignore[misc]
-            data = page.get("data") if isinstance(page, dict) else None
-            if not isinstance(data, list):
-                raise errors.StreamError("The list of batches is unreadable.")
-            yield from (_batch(each) for each in data)
-            if not data or not page.get("has_more"):
+            page = self.with_retries(lambda path=path: self._call(lambda: _page_in(self._get(path))))  # type: ignore[misc]
+            yield from page["data"]
+            if not page["data"] or not page.get("has_more"):
                 return
-            after = str(data[-1]["id"])
+            after = str(page["data"][-1]["id"])
 
     def results(self, batch: str) -> Iterator[dict[str, Any]]:
         """The results of a batch that has ended, as they arrive, in any order; unreadable lines are skipped."""
@@ -112,9 +112,11 @@ class Batches:
         sdk = self._client.sdk(self._settings)
         response: Any = sdk.get(f"{PATH}/{batch}/results", cast_to=httpx2.Response, options=options)
         with closing(response):
+            if "html" in response.headers.get("content-type", ""):
+                raise Foreign(response, response.read().decode("utf-8", "replace"))
             for line in response.iter_lines():
                 with suppress(ValueError, RecursionError):
-                    if isinstance(found := json.loads(line), dict):
+                    if isinstance(found := json.loads(line.lstrip("\ufeff")), dict):
                         yield found
 
     def _get(self, path: str) -> Any:
@@ -142,12 +144,26 @@ class Batches:
         except errors.ClaudeError:
             raise
         except Exception as error:
-            broken = error
-        raise self._client.failure(broken, self._settings)
+            failure = self._client.failure(error, self._settings)
+        raise failure  # outside of `except`: the exception can hold the key
 
 
-def _batch(answer: Any) -> dict[str, Any]:
-    """The answer, checked to be a batch. Raises `StreamError` if it is not."""
-    if isinstance(answer, dict) and isinstance(answer.get("id"), str) and "processing_status" in answer:
-        return answer
-    raise errors.StreamError("The API's answer is not a batch.")
+def _batch_in(response: httpx2.Response) -> dict[str, Any]:
+    """The batch in an answer. Raises `Foreign` if it is something else."""
+    answer = json_of(response)
+    if _is_batch(answer):
+        return dict(answer)
+    raise Foreign(response, answer)
+
+
+def _page_in(response: httpx2.Response) -> dict[str, Any]:
+    """The page of a list of batches in an answer. Raises `Foreign` if it is something else."""
+    answer = json_of(response)
+    found = answer.get("data") if isinstance(answer, dict) else None
+    if isinstance(found, list) and all(map(_is_batch, found)):
+        return dict(answer)
+    raise Foreign(response, answer)
+
+
+def _is_batch(answer: Any) -> bool:
+    return isinstance(answer, dict) and isinstance(answer.get("id"), str) and "processing_status" in answer

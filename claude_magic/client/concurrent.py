@@ -6,7 +6,6 @@ There are no retries here, and the SDK's own are off: the caller decides, with `
 from __future__ import annotations
 
 import asyncio
-import functools
 import time
 import warnings
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -16,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ..conversation.accumulator import Accumulator
-from ..providers import PROVIDERS
-from .failures import check_address
+from .events import read_async
 from .refusals import id_in
 from .sdk_arguments import create_arguments
 from .settings import Settings, headers
-from .stream import Stream, events_of
+from .stream import Stream
 
 if TYPE_CHECKING:
     from . import Client
@@ -29,6 +27,8 @@ if TYPE_CHECKING:
 # The API sends `ping` events while Claude thinks, which reset a timeout. After so many timeouts with nothing else, the
 # reply counts as stalled.
 PINGED_TIMEOUTS = 5
+# After the last event, the rest of an answer is read for so long, as the connection can then be used again.
+DRAIN_SECONDS = 2.0
 
 OnHeaders = Callable[[Mapping[str, str]], None]
 
@@ -75,8 +75,9 @@ class ConcurrentClient:
         try:
             async with asyncio.timeout(silence) as stalled:
                 async for event in self._events(params, ids, on_headers):
-                    stalled.reschedule(asyncio.get_running_loop().time() + silence)
                     accumulator.add(event)
+                    longest = DRAIN_SECONDS if accumulator.complete else silence
+                    stalled.reschedule(asyncio.get_running_loop().time() + longest)
         except TimeoutError:
             broken = errors.StreamError(
                 f"The reply stalled: nothing of it arrived for {silence:.0f} s.", request_id=ids[0]
@@ -87,7 +88,7 @@ class ConcurrentClient:
             broken = error
         seconds = time.monotonic() - clock
         failure = None
-        if broken is not None:
+        if broken is not None and not accumulator.complete:
             failure = await self._failure(broken, str(params.get("model")), ids[0], bool(accumulator.model), on_headers)
         elif not accumulator.complete:
             failure = errors.StreamError("The reply ended before it was finished.", request_id=ids[0])
@@ -124,26 +125,10 @@ class ConcurrentClient:
         async with opened as response:
             ids[0] = id_in(response.headers)
             on_headers(response.headers)
-            if response.headers.get("content-type", "").startswith("application/json"):
-                await response.read()
-                for event in events_of(await response.json(), check_address(PROVIDERS[self._settings.provider])):
-                    yield event
-                return
-            async for event in await response.parse(to=_events_class()):
+            async for event in read_async(response, self._sdk):
                 yield event
 
     def _stream_in_thread(self, params: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         """All events of a reply, by the user's own client, which is synchronous."""
         once = replace(self._settings, max_retries=0)
         return list(Stream(self._client, params, once, lambda _wait: None))
-
-
-@functools.cache
-def _events_class() -> Any:
-    """A subclass of the SDK's stream that yields events as plain dicts; cached, since the SDK inspects each new one."""
-    import anthropic
-
-    class Events(anthropic.AsyncStream[object]):
-        """Events as received, no field lost or renamed."""
-
-    return Events

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from .. import errors
+from ..content.secrets import Hidden
 from ..providers import PROVIDERS, Provider, variable_prefixes
 from .failures import setup_error
-from .redaction import one_line, redact
+from .redaction import one_line, redact, shown_address
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -28,13 +29,13 @@ _PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_")
 _SOCKETS = "Look at HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and SSL_CERT_FILE."
 
 
-def environment() -> dict[str, str]:
+def environment() -> dict[str, Hidden]:
     """The environment variables that a client depends on, with their values: when one changes, a new one is made."""
     prefixes = (*variable_prefixes(), *_PROXIES)
-    return {name: value for name, value in os.environ.items() if name.upper().startswith(prefixes)}
+    return {name: Hidden(value) for name, value in os.environ.items() if name.upper().startswith(prefixes)}
 
 
-def connect(settings: Settings, key: str | None, secrets: tuple[str, ...], kind: str = "") -> anthropic.Anthropic:
+def connect(settings: Settings, key: Hidden | None, secrets: tuple[str, ...], kind: str = "") -> anthropic.Anthropic:
     """The SDK's client for the provider of the settings, with its own retries off.
 
     `kind` is `Async` for an asynchronous one. Raises `CredentialsError` or `UsageError`.
@@ -103,14 +104,12 @@ def checked(given: Any) -> Any:
 
 def address(sdk: anthropic.Anthropic) -> str:
     """Scheme, host and port that requests go to; without the user part, which can hold a password."""
-    parts = urlsplit(str(sdk.base_url))
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname}{port}"
+    return shown_address(str(sdk.base_url.copy_with(path="/"))).rstrip("/")
 
 
-def checked_address(name: str, value: str) -> str:
+def checked_address(name: str, value: str) -> Hidden:
     """A base URL, stripped of white space. Raises `UsageError`, without showing the value, if it is no URL."""
-    value = value.strip()
+    value = Hidden(value.strip())
     with suppress(ValueError):
         parts = urlsplit(value)
         if parts.scheme in ("http", "https") and parts.hostname and not re.search(r"\s", value) and parts.port != 0:
@@ -118,9 +117,9 @@ def checked_address(name: str, value: str) -> str:
     raise errors.UsageError(f"{name} is not an address.", advice="It opens with http:// or https:// and a host.")
 
 
-def clean_key(name: str, value: str) -> str:
+def clean_key(name: str, value: str) -> Hidden:
     """A key, stripped of white space. Raises `CredentialsError`, without showing the value, if it cannot be a key."""
-    value, given = value.strip(), value
+    value, given = Hidden(value.strip()), Hidden(value)
     if given and not value:
         raise errors.CredentialsError(f"{name[0].upper()}{name[1:]} holds nothing but white space.")
     if not value.isascii() or not (value.isprintable() and " " not in value):
@@ -137,25 +136,25 @@ def _timeout(settings: Settings) -> httpx2.Timeout:
     return httpx2.Timeout(settings.timeout, connect=CONNECT_SECONDS)
 
 
-def _credentials(row: Provider, key: str | None) -> dict[str, Any]:
-    """The credentials to pass to the SDK: a key given by hand, or a variable's value stripped of stray white space.
+def _credentials(row: Provider, key: Hidden | None) -> dict[str, Any]:
+    """The credentials to pass to the SDK: a key given by hand, or a variable's value stripped of stray white space. The
+    SDK would read the variable itself, and then show the key in its `vars`.
 
     With a variable of its own, a provider never gets what ANTHROPIC_API_KEY holds. Raises `CredentialsError`.
     """
     if key:
         return {"api_key": key}
     if row.key:
-        if cleaned := clean_key(row.key, os.environ.get(row.key, "")):
+        if cleaned := clean_key(row.key, Hidden(os.environ.get(row.key, ""))):
             return {"api_key": cleaned}
         raise errors.CredentialsError(f"{row.title}: {row.key} is not set.", advice=row.setup)
     for name, argument in (("ANTHROPIC_API_KEY", "api_key"), ("ANTHROPIC_AUTH_TOKEN", "auth_token")):
-        value = os.environ.get(name, "")
-        if cleaned := clean_key(name, value):
-            return {} if cleaned == value else {argument: cleaned}
+        if cleaned := clean_key(name, Hidden(os.environ.get(name, ""))):
+            return {argument: cleaned}
     return {}
 
 
 def _base_url(row: Provider) -> dict[str, Any]:
     """The base URL in the provider's variable, stripped of stray white space. Raises `UsageError` if it is none."""
-    given = os.environ.get(row.address, "").strip()
+    given = Hidden(os.environ.get(row.address, "").strip())
     return {"base_url": checked_address(row.address, given)} if given else {}

@@ -9,9 +9,11 @@ import re
 from typing import TYPE_CHECKING
 
 from .. import errors
+from ..content.text import short
 from ..providers import PROVIDERS, Provider
+from .bodies import Foreign
 from .redaction import one_line, redact
-from .refusals import status_error
+from .refusals import Asked, address_advice, foreign_error, status_error
 
 if TYPE_CHECKING:
     import anthropic
@@ -19,18 +21,27 @@ if TYPE_CHECKING:
 # Packages that authenticate requests: any request can raise their exceptions.
 _SIGNING = ("botocore", "boto3", "google.auth")
 _VARIABLE = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
+MAX_REASON_CHARACTERS = 120
 _THE_API = PROVIDERS["anthropic"]
 
 
 def translate(
-    error: Exception, key_source: str, timeout: float, request_id: str | None, row: Provider = _THE_API
+    error: Exception,
+    key_source: str,
+    timeout: float,
+    request_id: str | None,
+    row: Provider = _THE_API,
+    secrets: tuple[str, ...] = (),
 ) -> errors.ClaudeError:
-    """Translate an exception of the SDK or of httpx2. `timeout` is in seconds, as it was set for the request."""
+    """Translate an exception of a request. `timeout` is in seconds, as it was set for the request."""
     import anthropic
     import httpx2
 
+    asked = Asked(row, key_source, secrets)
     if isinstance(error, anthropic.APIStatusError):
-        return status_error(error, key_source, request_id, row)
+        return status_error(error, request_id, asked)
+    if isinstance(error, Foreign):
+        return foreign_error(error, request_id, asked)
     network = anthropic.APIConnectionError | httpx2.HTTPError | httpx2.StreamError
     if isinstance(error, network | httpx2.InvalidURL | httpx2.CookieConflict):
         return _network_error(error, timeout, request_id, row)
@@ -38,7 +49,7 @@ def translate(
         return errors.CredentialsError("There is no API key.", advice=row.setup)
     if isinstance(error, UnicodeEncodeError):
         return errors.UsageError("The request holds text that is not valid Unicode; nothing was sent.")
-    if isinstance(error, ValueError):
+    if isinstance(error, ValueError | RecursionError):
         return errors.StreamError("The reply is unreadable: it is not valid JSON.", request_id=request_id)
     return errors.ClaudeError(f"{type(error).__name__} in the anthropic package.", request_id=request_id)
 
@@ -77,23 +88,17 @@ def _network_error(error: Exception, timeout: float, request_id: str | None, row
     if isinstance(error.__cause__, httpx2.LocalProtocolError):
         return errors.UsageError("The request cannot be written: a header is malformed.", advice=CHECK_HEADERS)
     if isinstance(error, anthropic.APITimeoutError):
-        return errors.ConnectionFailedError(f"no answer within {timeout:.0f} s", advice=check_address(row))
+        return errors.ConnectionFailedError(f"no answer within {timeout:.0f} s", advice=address_advice("", row))
     if isinstance(error, anthropic.APIConnectionError):
-        return errors.ConnectionFailedError(_why_unreachable(error), advice=check_address(row))
+        return errors.ConnectionFailedError(_why_unreachable(error), advice=address_advice("", row))
     if isinstance(error, httpx2.TimeoutException):
         return errors.StreamError(f"The reply stalled: nothing came for {timeout:.0f} s.", request_id=request_id)
     if isinstance(error, httpx2.InvalidURL):
-        return errors.ConnectionFailedError("it is not an address", advice=check_address(row))
+        return errors.ConnectionFailedError("it is not an address", advice=address_advice("", row))
     return errors.StreamError("The connection was cut in the middle of the reply.", request_id=request_id)
 
 
 CHECK_HEADERS = "Look at the key, and at ANTHROPIC_CUSTOM_HEADERS if it is set."
-
-
-def check_address(row: Provider) -> str:
-    """The advice for an address where nothing answers, or something that is not the API."""
-    variable = f" or {row.address}" if row.address else ""
-    return f"Check the network, a proxy, and the address, where ClaudeMagic.base_url{variable} sets it."
 
 
 def _is_missing_key(error: Exception) -> bool:
@@ -105,6 +110,9 @@ def _why_unreachable(error: anthropic.APIConnectionError) -> str:
     import httpx2
 
     cause = error.__cause__
+    if isinstance(cause, httpx2.ProxyError):
+        return short(f"the proxy refused: {one_line(cause)}", MAX_REASON_CHARACTERS)
     if not isinstance(cause, httpx2.ConnectError | httpx2.ReadError | httpx2.WriteError | httpx2.RemoteProtocolError):
         return "the connection failed"
-    return re.sub(r"^\[.*?\] *", "", str(cause)).rstrip(".").lower()[:120] or "the connection was closed"
+    reason = re.sub(r"^\[.*?\] *", "", str(cause)).rstrip(".").lower()
+    return reason[:MAX_REASON_CHARACTERS] or "the connection was closed"

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from .. import errors
+from .bodies import Foreign, json_of
+from .redaction import shown_address
 from .sdk_arguments import count_arguments
 
 if TYPE_CHECKING:
@@ -77,12 +79,13 @@ def _names_a_model(entry: Any) -> bool:
 
 
 def count_tokens(sdk: anthropic.Anthropic, params: Mapping[str, Any], headers: Mapping[str, str]) -> int:
-    """The number of input tokens of a request. Raises what the SDK raises, and `StreamError` for no number."""
-    count: Any = sdk.messages.count_tokens
-    answer = count(**count_arguments(count, params, headers), timeout=COUNT_SECONDS)
-    tokens = getattr(answer, "input_tokens", None)
-    if not isinstance(tokens, int):
-        raise errors.StreamError("The answer to the counting of tokens is not a number.")
+    """The number of input tokens of a request. Raises what the SDK raises, and `Foreign` for no number."""
+    count: Any = sdk.messages.with_raw_response.count_tokens
+    response = count(**count_arguments(count, params, headers), timeout=COUNT_SECONDS).http_response
+    answer = json_of(response)
+    tokens = answer.get("input_tokens") if isinstance(answer, dict) else None
+    if not isinstance(tokens, int) or isinstance(tokens, bool) or tokens < 0:
+        raise Foreign(response, answer)
     return tokens
 
 
@@ -118,13 +121,6 @@ class Fetched:
     data: bytes
     name: str
     media_type: str
-
-
-def shown_address(url: str) -> str:
-    """A URL without the parts that may hold a secret: user and query."""
-    parts = urlsplit(url)
-    port = f":{parts.port}" if parts.port else ""
-    return f"{parts.scheme}://{parts.hostname or ''}{port}{parts.path}"
 
 
 def name_in(url: str) -> str:

@@ -1,18 +1,21 @@
-"""Translation of the API's error responses into our errors, by type, status or wording."""
+"""Translation of error responses into our errors, by type, status or wording: those of the API, and those of gateways,
+proxies and web servers on the way to it."""
 
 from __future__ import annotations
 
 import math
 import re
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any
+from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from .. import errors
+from ..content.text import short_line
 from ..providers import PROVIDERS, Provider
+from .bodies import Foreign, Said, address_asked, said
 from .redaction import one_line
 
 if TYPE_CHECKING:
@@ -29,6 +32,12 @@ SPENT = ("enforced_spend_limit_reached", "contract_spend_limit_reached", "linked
 NO_REVIEW = "workspace_human_review_disabled"
 # The headers in which the API, a cloud or a gateway gives the request's id.
 _REQUEST_IDS = ("request-id", "x-amzn-requestid", "apim-request-id", "x-request-id")
+MAX_ID_CHARACTERS = 100
+OK = HTTPStatus.OK
+# Where gateways put a status into the body of an error.
+_STATUS_NAMES = ("code", "status", "statusCode", "status_code")
+# The end of a base URL that the SDK's own path, which begins with /v1, comes after.
+_DOUBLED = re.compile(r"(/v1(?:/messages)?)/*/v1/")
 
 
 @dataclass(frozen=True)
@@ -95,28 +104,56 @@ _BY_WORDS = (
 )
 
 
-def status_error(
-    error: anthropic.APIStatusError, key_source: str, request_id: str | None, row: Provider
-) -> errors.APIError:
-    """Translate an error that the API sent as a response, or in the middle of a stream (then its status is 200)."""
-    message = _message(error) or f"HTTP {error.status_code} without an explanation"
-    kind = _kind(error, message)
+@dataclass(frozen=True)
+class Asked:
+    """What was asked, for the words of an error: the provider, the source of the key, and the keys themselves, which
+    are not shown."""
+
+    row: Provider
+    key_source: str = ""
+    secrets: tuple[str, ...] = ()
+
+
+def status_error(error: anthropic.APIStatusError, request_id: str | None, asked: Asked) -> errors.APIError:
+    """Translate an error that came as a response, or in the middle of a stream (then its status is 200)."""
+    response = error.response
+    told = said(error.body, response.headers.get("content-type", "") if error.status_code != OK else "", asked.secrets)
+    kind = _kind(error, told)
     return kind.error(
-        message,
-        advice=_advice(error, kind, key_source, row),
-        request_id=request_id or id_in(error.response.headers) or _id_in_body(error.body),
+        _message(response, told),
+        advice=_advice_with_address(error, kind, told, asked),
+        request_id=request_id or id_in(response.headers) or _id_in_body(error.body),
         status=error.status_code,
-        kind=error.type,
-        retry_after=_retry_after(error.response.headers),
+        kind=error.type if isinstance(error.type, str) else None,
+        retry_after=_retry_after(response.headers),
         retryable=_retryable(error),
     )
 
 
-def error_in(body: Mapping[str, Any]) -> errors.APIError:
-    """Translate an error body that came with status 200."""
-    kind = _BY_TYPE.get(str(body.get("type")), _Kind(errors.InvalidRequestError))
-    retryable = kind.error is errors.OverloadedError
-    return kind.error(one_line(body.get("message")), advice=kind.advice, retryable=retryable)
+def foreign_error(error: Foreign, request_id: str | None, asked: Asked) -> errors.StreamError:
+    """Translate an answer with a good status that is not the Messages API's."""
+    told = said(error.body, error.response.headers.get("content-type", ""), asked.secrets)
+    where = address_asked(error.response)
+    if told.is_page:
+        message = _page_message(error.response, told)
+    elif isinstance(error.body, str) and not error.body.strip():
+        message = f"{where} answered with an empty body."
+    else:
+        form = "text" if isinstance(error.body, str) else "JSON"
+        tail = f": {told.words}" if told.words else "."
+        message = f"{where} answered with {form} that is not of the Messages API{tail}"
+    return errors.StreamError(message, advice=address_advice(where, asked.row), request_id=request_id)
+
+
+def address_advice(where: str, row: Provider) -> str:
+    """The advice for an address at which something else answers than the API."""
+    if doubled := _DOUBLED.search(where):
+        return f"Leave out the end of the address: base_url goes without {doubled[1]} ({_where_set(row)} sets it)."
+    return f"Check the network, a proxy, and the address, where {_where_set(row)} sets it."
+
+
+def _where_set(row: Provider) -> str:
+    return f"ClaudeMagic.base_url or {row.address}" if row.address else "ClaudeMagic.base_url"
 
 
 def id_in(headers: httpx2.Headers) -> str | None:
@@ -124,15 +161,64 @@ def id_in(headers: httpx2.Headers) -> str | None:
     return next((headers[name] for name in _REQUEST_IDS if name in headers), None)
 
 
-def _message(error: anthropic.APIStatusError) -> str:
-    """The error's message: Google wraps errors in a list, AWS sends nothing but `message`."""
-    body = error.body[0] if isinstance(error.body, list) and error.body else error.body
-    inner = body.get("error", body) if isinstance(body, dict) else None
-    message = inner.get("message") or inner.get("Message") if isinstance(inner, dict) else inner
-    return one_line(error.api_message or (message if isinstance(message, str) else ""))
+def _message(response: httpx2.Response, told: Said) -> str:
+    """The words of an error's message; in front of those of anything else, the address that was asked."""
+    if told.is_message:
+        return told.words
+    if told.is_page:
+        return _page_message(response, told)
+    where, status = address_asked(response), response.status_code
+    if status == OK:
+        return (
+            f"{where} broke off the reply with an error{f': {told.words}' if told.words else ', and no explanation.'}"
+        )
+    answered = f"{where} answered {_status_in_words(status)}"
+    if not told.words:
+        return f"{answered}, with an empty body."
+    return answered if told.words.lower() in answered.lower() else f"{answered}: {told.words}"
 
 
-def _advice(error: anthropic.APIStatusError, kind: _Kind, key_source: str, row: Provider) -> str:
+def _page_message(response: httpx2.Response, told: Said) -> str:
+    status, where = response.status_code, address_asked(response)
+    kind = response.headers.get("content-type", "").partition(";")[0].strip()
+    facts = f"HTTP {status}, {kind}" if kind else f"HTTP {status}"
+    words = f" It says: {told.words}" if told.words else ""
+    return one_line(f"{where} answered with a web page: a proxy?{words} ({facts}).")
+
+
+def _status_in_words(status: int) -> str:
+    with suppress(ValueError):
+        return f"{status} {HTTPStatus(status).phrase}"
+    return str(status)
+
+
+def _advice_with_address(error: anthropic.APIStatusError, kind: _Kind, told: Said, asked: Asked) -> str:
+    """The advice; with the address that was asked, if it was not the API that answered and the message lacks it."""
+    advice = _advice(error, kind, told, asked)
+    if told.is_the_apis or not told.is_message:
+        return advice
+    return f"{advice} The address asked: {address_asked(error.response)}".strip()
+
+
+def _advice(error: anthropic.APIStatusError, kind: _Kind, told: Said, asked: Asked) -> str:
+    if advice := _advice_by_code(error):
+        return advice
+    where = address_asked(error.response)
+    if not told.is_the_apis and (advice := _advice_on_address(where, error.status_code, kind, told, asked.row)):
+        return advice
+    if error.status_code == HTTPStatus.NOT_FOUND and _DOUBLED.search(where):
+        return address_advice(where, asked.row)
+    if asked.row is not PROVIDERS["anthropic"]:
+        if kind.error in (errors.AuthenticationError, errors.PermissionDeniedError):
+            return f"Look at {asked.row.credentials}."
+        if kind.error is errors.BillingError:
+            return f"Look at what {asked.row.title} bills."
+    if kind.error is errors.AuthenticationError:
+        return f"Look at {asked.key_source}; %claude_key takes another."
+    return kind.advice
+
+
+def _advice_by_code(error: anthropic.APIStatusError) -> str:
     appeal = getattr(error.details, "appeal_url", None)
     if error.error_code == "organization_on_hold" and appeal:
         return f"The organization is on hold; appeal at {appeal}."
@@ -140,38 +226,60 @@ def _advice(error: anthropic.APIStatusError, kind: _Kind, key_source: str, row: 
         return "Waiting does not help: raise the limit in the Claude Console, or ask who pays."
     if error.error_code == NO_REVIEW:
         return "Leave out --batch, which asks the rows one by one, or take a key of a workspace with Human Review on."
-    if row is not PROVIDERS["anthropic"] and kind.error in (errors.AuthenticationError, errors.PermissionDeniedError):
-        return f"Look at {row.credentials}."
-    if row is not PROVIDERS["anthropic"] and kind.error is errors.BillingError:
-        return f"Look at what {row.title} bills."
-    if kind.error is errors.AuthenticationError:
-        return f"Look at {key_source}; %claude_key takes another."
-    return kind.advice
+    return ""
 
 
-def _kind(error: anthropic.APIStatusError, message: str) -> _Kind:
+def _advice_on_address(where: str, status: int, kind: _Kind, told: Said, row: Provider) -> str:
+    """The advice on an answer that is not the API's; empty if the status says enough, or a model is named."""
+    if kind.error in (errors.RequestTooLargeError, errors.RateLimitError):
+        return ""
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return f"Run the cell again in a moment. {address_advice(where, row)}" if told.is_page else ""
+    if told.is_page or status == HTTPStatus.METHOD_NOT_ALLOWED:
+        return address_advice(where, row)
+    if status == HTTPStatus.NOT_FOUND:
+        return "" if "model" in told.words.lower() and not _DOUBLED.search(where) else address_advice(where, row)
+    if status == HTTPStatus.FORBIDDEN and row is PROVIDERS["anthropic"]:
+        return address_advice(where, row)
+    return ""
+
+
+def _kind(error: anthropic.APIStatusError, told: Said) -> _Kind:
     code = error.error_code or ""
     if code == "image_dimensions_too_large":
         return _BY_WORDS[2][1]
-    name = error.type if error.type in _BY_TYPE else _BY_STATUS.get(error.status_code)
+    status = _status(error)
+    name = error.type if isinstance(error.type, str) and error.type in _BY_TYPE else _BY_STATUS.get(status)
     if name in _BY_TYPE:
         return _BY_TYPE[name]
-    if error.status_code >= 500:
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return _SERVER
-    return next((kind for words, kind in _BY_WORDS if words.search(message)), _Kind(errors.InvalidRequestError))
+    found = next((kind for words, kind in _BY_WORDS if words.search(told.words)), None)
+    if found is None and status == OK and error.type != "invalid_request_error":
+        return _SERVER  # whatever broke off the reply is not the request, which was accepted
+    return found or _Kind(errors.InvalidRequestError)
+
+
+def _status(error: anthropic.APIStatusError) -> int:
+    """The status; of an error with status 200, the one in its body, where a gateway puts it."""
+    if error.status_code != OK or not isinstance(error.body, dict):
+        return error.status_code
+    parts = [part for part in (error.body.get("error"), error.body) if isinstance(part, dict)]
+    codes = [str(part.get(name)) for part in parts for name in _STATUS_NAMES]
+    return next((int(code) for code in codes if re.fullmatch("[45][0-9]{2}", code)), error.status_code)
 
 
 def _id_in_body(body: object) -> str | None:
     found = body.get("request_id") if isinstance(body, dict) else None
-    return found if isinstance(found, str) else None
+    return short_line(found, MAX_ID_CHARACTERS) if isinstance(found, str) else None
 
 
 def _retryable(error: anthropic.APIStatusError) -> bool:
     """Whether to retry, by the SDK's rules (`_base_client.py`); in the middle of a stream, only an overload."""
     if error.error_code in LASTING:
         return False
-    if error.status_code == 200:
-        return error.type == "overloaded_error"
+    if error.status_code == OK:
+        return _kind(error, said(error.body)) is _OVERLOADED
     should_retry = error.response.headers.get("x-should-retry")
     if should_retry in ("true", "false"):
         return should_retry == "true"

@@ -10,7 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from .. import errors
-from .redaction import redact
+from ..content.secrets import Hidden
+from .redaction import redact, secrets_of
 
 BETA = "anthropic-beta"
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # the name of a header: RFC 9110, "token"
@@ -25,7 +26,8 @@ class Settings:
 
     `base_url` is the address of a gateway, in place of the provider's own. `headers` and `betas` (values of
     `anthropic-beta`) are sent with each request. `mcp_tokens` are hosts of MCP servers, each with the NAME of the
-    environment variable that holds its token.
+    environment variable that holds its token. The address and the values of headers, which can hold a password, are
+    `Hidden`.
     """
 
     provider: str = "anthropic"
@@ -36,6 +38,10 @@ class Settings:
     betas: tuple[str, ...] = ()
     base_url: str = ""
     mcp_tokens: tuple[tuple[str, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "base_url", Hidden(self.base_url))
+        object.__setattr__(self, "headers", tuple((name, Hidden(value)) for name, value in self.headers))
 
 
 def headers(settings: Settings, secrets: tuple[str, ...] = ()) -> dict[str, str]:
@@ -95,7 +101,7 @@ def token_variables(given: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
 
 
 def with_tokens(
-    params: Mapping[str, Any], named: tuple[tuple[str, str], ...], kept: Mapping[str, str]
+    params: Mapping[str, Any], named: tuple[tuple[str, str], ...], kept: Mapping[str, Hidden]
 ) -> Mapping[str, Any]:
     """The parameters with the tokens of their MCP servers.
 
@@ -108,14 +114,14 @@ def with_tokens(
     return {**params, "mcp_servers": [_with_token(server, dict(named), kept) for server in servers]}
 
 
-def _with_token(server: Mapping[str, Any], named: Mapping[str, str], kept: Mapping[str, str]) -> Mapping[str, Any]:
+def _with_token(server: Mapping[str, Any], named: Mapping[str, str], kept: Mapping[str, Hidden]) -> Mapping[str, Any]:
     parts = urlsplit(str(server.get("url")))
     host = (parts.hostname or "").lower()
     if parts.scheme != "https" or "authorization_token" in server:
         return server
     token = kept.get(host)
     if token is None and host in named:
-        token = os.environ.get(named[host], "").strip()
+        token = _token(named[host])
         if not token:
             raise errors.CredentialsError(
                 f"The environment variable {named[host]} is not set; ClaudeMagic.mcp_tokens names it for the token of "
@@ -123,3 +129,12 @@ def _with_token(server: Mapping[str, Any], named: Mapping[str, str], kept: Mappi
                 advice=f"Set it before Jupyter starts, or run %claude_key {host}, which asks with hidden input.",
             )
     return {**server, "authorization_token": token} if token else server
+
+
+def _token(variable: str) -> Hidden:
+    return Hidden(os.environ.get(variable, "").strip())
+
+
+def tokens_in_environment(settings: Settings) -> tuple[Hidden, ...]:
+    """The tokens of MCP servers in the environment variables that `mcp_tokens` names."""
+    return secrets_of(*(_token(variable) for _, variable in settings.mcp_tokens))

@@ -13,10 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from .. import errors
 from ..conversation.wait import Wait
-from ..providers import PROVIDERS
-from .connection import address
-from .failures import check_address
-from .refusals import error_in, id_in
+from .events import read
+from .refusals import id_in
 from .retry import delay_before, is_retryable, retry_reason
 from .sdk_arguments import create_arguments
 from .settings import Settings, headers
@@ -51,13 +49,16 @@ class Stream:
             broken: Exception | None = None
             try:
                 for event in self._attempt():
+                    if not isinstance(event, dict):
+                        raise errors.StreamError("The reply is unreadable: an event in it is no object.")
                     visible = visible or _is_visible(event)
                     yield event
                     if event.get("type") == "message_stop":
                         return
             except Exception as error:
                 broken = error
-            failure = self._failure(broken)  # outside of `except`: the exception's context can hold the key
+            # outside of `except`: the exception can hold the key, as its context or as a local variable
+            failure, broken = self._failure(broken), None
             self._client.forget()
             if visible or self.retries >= self._settings.max_retries or not is_retryable(failure):
                 raise failure
@@ -67,11 +68,6 @@ class Stream:
         self.request_id, self._answered = None, False
         extra_headers = headers(self._settings, self._client.secrets())
         sdk = self._client.sdk(self._settings)
-        import anthropic
-
-        class Events(anthropic.Stream[object]):
-            """The SDK's stream, with events as plain dicts as received, no field lost or renamed."""
-
         create: Any = sdk.messages.with_streaming_response.create
         arguments = create_arguments(create, self._client.with_tokens(self._params, self._settings), extra_headers)
         if not self.retries:
@@ -82,20 +78,7 @@ class Stream:
                 response = stack.enter_context(create(**arguments))
             self._answered = True
             self.request_id = id_in(response.headers)
-            kind = response.headers.get("content-type", "")
-            if kind.startswith("text/html"):
-                raise errors.StreamError(
-                    f"{address(sdk)} answered with a web page ({kind}), which is not the Messages API.",
-                    advice=self._check_address(),
-                )
-            if kind.startswith("application/json"):
-                response.read()
-                yield from events_of(response.json(), self._check_address())
-            else:
-                yield from response.parse(to=Events)
-
-    def _check_address(self) -> str:
-        return check_address(PROVIDERS[self._client.provider(self._settings)])
+            yield from read(response, sdk)
 
     def _wait(self, failure: errors.ClaudeError) -> None:
         """Pause before the next attempt, and report it each second. Raises the failure if the pause is too long."""
@@ -119,20 +102,7 @@ class Stream:
         )
 
 
-def events_of(message: Any, advice: str) -> Iterator[dict[str, Any]]:
-    """A reply that was not streamed (some gateways do not), as events. Raises `ClaudeError` if it is no message."""
-    error = message.get("error") if isinstance(message, dict) else None
-    if isinstance(error, dict):
-        raise error_in(error)
-    if not isinstance(message, dict) or message.get("type") != "message":
-        raise errors.StreamError("The answer is JSON, but not a message.", advice=advice)
-    yield {"type": "message_start", "message": message}
-    yield {"type": "message_stop"}
-
-
-def _is_visible(event: Any) -> bool:
+def _is_visible(event: Mapping[str, Any]) -> bool:
     """Whether an event adds something that the reader sees: after that, a retry would show a second reply."""
-    if not isinstance(event, dict) or event.get("type") != "content_block_delta":
-        return False
-    delta = event.get("delta") or {}
-    return any(delta.get(name) for name in ("text", "thinking", "partial_json"))
+    delta = event.get("delta") if event.get("type") == "content_block_delta" else None
+    return isinstance(delta, dict) and any(delta.get(name) for name in ("text", "thinking", "partial_json"))

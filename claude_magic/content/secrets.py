@@ -31,11 +31,21 @@ MIN_RANDOM_CHARACTERS = 16
 Span = tuple[int, int]
 
 
+class Hidden(str):
+    """A key, or a text that holds one: a `str` whose `repr` is `'…'`, so that no container, debugger or traceback with
+    local variables shows it. As an argument, a header or JSON it is the text itself."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "'…'"
+
+
 @dataclass(frozen=True)
 class Secrets:
     """The masking of attached content. `known` are secret strings, masked anywhere; `allowed` turns masking off."""
 
-    known: tuple[str, ...] = ()
+    known: tuple[Hidden, ...] = ()
     allowed: bool = False
 
     def masked(self, text: str, *, is_code: bool = False) -> tuple[str, int]:
@@ -64,13 +74,13 @@ def _unmasked(text: str, spans: Iterable[Span]) -> Iterator[Span]:
     return ((start, end) for start, end in spans if MASK not in text[start:end])
 
 
-def known_secrets(namespace: Mapping[str, object], others: Iterable[str] = ()) -> tuple[str, ...]:
+def known_secrets(namespace: Mapping[str, object], others: Iterable[str] = ()) -> tuple[Hidden, ...]:
     """The values of secret names in the environment and a notebook's variables, and `others`; no short ones."""
     named = [*os.environ.items(), *((name, value) for name, value in list(namespace.items()) if type(value) is str)]
     found = [str(value).strip() for name, value in named if isinstance(name, str) and is_secret_name(name)]
     distinctive = [each for each in found if not each.isalpha() and not each.startswith("/")]
     wanted = dict.fromkeys(each for each in [*others, *distinctive] if len(each) >= MIN_KNOWN_CHARACTERS)
-    return tuple(wanted)[:MAX_KNOWN]
+    return tuple(map(Hidden, wanted))[:MAX_KNOWN]
 
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")

@@ -52,6 +52,12 @@ class Call:
     replayed: bool = False
     container: Mapping[str, Any] | None = None
 
+    @property
+    def key(self) -> tuple[str | None, str | None, float]:
+        """What tells calls apart: both ids and the start, as a gateway that caches gives an id twice. A call and its
+        replay have the same key."""
+        return self.request_id, self.message_id, self.started
+
 
 @dataclass(frozen=True)
 class Attached:

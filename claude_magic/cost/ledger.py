@@ -6,7 +6,6 @@ replay lists the recorded call once more, marked as replayed, at no cost.
 
 from __future__ import annotations
 
-import dataclasses
 import importlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -30,11 +29,11 @@ COLUMNS = {
     "model": "str",
     "provider": "str",
     "started": "datetime64[us, UTC]",
-    "input_tokens": "int64",
-    "cached_tokens": "int64",
-    "written_tokens": "int64",
-    "output_tokens": "int64",
-    "thinking_tokens": "int64",
+    "input_tokens": "Int64",
+    "cached_tokens": "Int64",
+    "written_tokens": "Int64",
+    "output_tokens": "Int64",
+    "thinking_tokens": "Int64",
     "dollars": "float64",
     "exact_dollars": "object",
     "lower_bound": "bool",
@@ -58,20 +57,19 @@ class Entry:
 
 def entries(standing: Iterable[Turn], elsewhere: Iterable[Turn] = ()) -> list[Entry]:
     """The calls of the turns that stand in the conversation, then those of other turns; each call once."""
-    calls = [Entry(turn, call) for turn in standing for call in turn.calls]
-    calls += [Entry(turn, call, _standing(turn)) for turn in elsewhere for call in turn.calls]
-    seen: set[tuple[str, bool]] = set()
-    return [each for each in calls if not _is_repeat(each.call, seen)]
+    placed = [*((turn, "stands") for turn in standing), *((turn, _standing(turn)) for turn in elsewhere)]
+    found: list[Entry] = []
+    counted: set[object] = set()
+    for turn, where in placed:
+        found += [Entry(turn, call, where) for call in turn.calls if _key(call) not in counted]
+        counted |= {key for call in turn.calls if (key := _key(call)) is not None}
+    return found
 
 
-def _is_repeat(call: Call, seen: set[tuple[str, bool]]) -> bool:
-    """Whether a call is in `seen`; adds it."""
-    if call.request_id is None:
-        return False
-    key = (call.request_id, call.replayed)
-    known = key in seen
-    seen.add(key)
-    return known
+def _key(call: Call) -> object:
+    """The key of a call or of its replay; `None` if nothing tells it from others. Two turns can share a call, while the
+    calls of one turn are different ones."""
+    return (call.key, call.replayed) if any(call.key) else None
 
 
 def _standing(turn: Turn) -> Standing:
@@ -87,18 +85,19 @@ def _standing(turn: Turn) -> Standing:
 def row(entry: Entry) -> dict[str, Any]:
     """One call as a row of `COLUMNS`.
 
-    `started` is in UTC, `seconds` is the duration; `thinking_tokens` are a part of `output_tokens`. `dollars` (a float)
-    and `exact_dollars` (a `Decimal`) are `None` if no price is known.
+    `started` is in UTC, `seconds` is the duration; `thinking_tokens` are a part of `output_tokens`. Tokens are `None`
+    for a call without usage. `dollars` (a float) and `exact_dollars` (a `Decimal`) are `None` without a known price.
     """
     turn, call = entry.turn, entry.call
     tokens, cost = pricing.tokens([call]), pricing.call_cost(call)
+    counts = (tokens.input, tokens.cached, tokens.written, tokens.output, tokens.thinking)
     values = (
         turn.execution_count,
         whole_text(turn.chat),
         whole_text(call.model),
         whole_text(call.provider),
         datetime.fromtimestamp(call.started, UTC),
-        *dataclasses.astuple(tokens),
+        *(count if tokens.known else None for count in counts),
         None if cost.dollars is None else float(cost.dollars),
         cost.dollars,
         cost.at_least,
@@ -128,7 +127,6 @@ def _pandas_frame(pandas: Any, rows: Sequence[dict[str, Any]]) -> Any:
 def _polars_frame(polars: Any, rows: Sequence[dict[str, Any]]) -> Any:
     types = {
         "Int64": polars.Int64,
-        "int64": polars.Int64,
         "float64": polars.Float64,
         "bool": polars.Boolean,
         "datetime64[us, UTC]": polars.Datetime("us", "UTC"),

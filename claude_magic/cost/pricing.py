@@ -11,12 +11,13 @@ import dataclasses
 import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
 from decimal import ROUND_HALF_UP, Context, Decimal, localcontext
 from typing import TYPE_CHECKING, Any
 
 from .. import providers
+from ..conversation.map_run import Mapped
 from ..conversation.turns import Call, Turn, Usage
 from ..models import lookup
 
@@ -34,6 +35,9 @@ _US_FACTOR_SINCE = (4, 6)
 # Usage fields of the whole request, which apply to each of its iterations.
 _REQUEST_WIDE = ("inference_geo", "service_tier", "speed")
 
+# The counts of a usage that its price depends on, besides those in parts of their own.
+_COUNTS = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+
 # The kinds of cost of a call: tokens by kind (as in `Tokens`), and web searches.
 KINDS = ("input", "cached", "written", "thinking", "output", "searches")
 
@@ -49,13 +53,17 @@ _FINEST = Decimal("1e-12")  # USD: finer than the price of any token
 @dataclass(frozen=True)
 class Tokens:
     """Tokens by kind: uncached `input`, `cached` (read from the cache), `written` (to the cache, for five minutes or an
-    hour), `output`, and `thinking`, which is a part of `output`."""
+    hour), `output`, and `thinking`, which is a part of `output`.
+
+    `known` says whether all calls came with usage; if not, the counts are those of the others.
+    """
 
     input: int = 0
     cached: int = 0
     written: int = 0
     output: int = 0
     thinking: int = 0
+    known: bool = field(default=True, compare=False)
 
     @property
     def all_input(self) -> int:
@@ -69,7 +77,12 @@ class Tokens:
             self.written + other.written,
             self.output + other.output,
             self.thinking + other.thinking,
+            self.known and other.known,
         )
+
+    def shown(self, count: int) -> str:
+        """One of the counts as text; `n/a` if not all of them are known."""
+        return f"{count:,}" if self.known else "n/a"
 
 
 @dataclass(frozen=True)
@@ -89,7 +102,8 @@ class Cost:
         return Cost(EXACT.add(self.dollars, other.dollars), at_least)
 
     def __str__(self) -> str:
-        return dollars(self.dollars, self.at_least)
+        says_something = self.dollars or not self.at_least  # "at least nothing" is not known either
+        return dollars(self.dollars if says_something else None, self.at_least)
 
 
 FREE = Cost(Decimal(0))
@@ -99,8 +113,8 @@ def call_cost(call: Call) -> Cost:
     """The cost of one call, at the prices of the day on which it started.
 
     For a call that broke off it is a lower bound: `output_tokens` is a placeholder until the reply ends; without any
-    usage the bound is zero. The cost of a finished call without usage is unknown. A refusal before any output is not
-    billed, nor is a replay.
+    usage the bound is zero. The cost of a finished call is unknown if its usage is missing or is no count, as some
+    gateways have it. A refusal before any output is not billed, nor is a replay.
     """
     if not _is_billed(call):
         return FREE
@@ -181,6 +195,12 @@ def tokens(calls: Iterable[Call]) -> Tokens:
     return sum((_tokens_of(call.usage) for call in calls), Tokens())
 
 
+def tokens_of_map(run: Mapped) -> Tokens:
+    """The tokens of a map, from its record; not known if none were counted, as each prompt has some."""
+    counts = (run.input_tokens, run.cached_tokens, run.written_tokens)
+    return Tokens(*counts, run.output_tokens, run.thinking_tokens, known=any(counts) or not run.calls)
+
+
 def counts_by_kind(calls: Iterable[Call]) -> dict[str, int]:
     """The counts of calls for each of `KINDS`: tokens (here `output` excludes thinking), and web searches."""
     listed = list(calls)
@@ -211,8 +231,10 @@ def _is_billed(call: Call) -> bool:
 
 def _parts(call: Call) -> dict[str, Decimal] | None:
     """The cost by kind, summed over the iterations, plus web searches; `None` if a part has no known price."""
-    if not call.usage:
-        return {"output": Decimal(0)} if call.stop_reason is None else None
+    if not call.usage and call.stop_reason is None:
+        return {"output": Decimal(0)}
+    if call.stop_reason is not None and not _is_counted(call.usage):
+        return None
     parts = {"input": Decimal(0), "cached": Decimal(0), "written": Decimal(0), "output": Decimal(0)}
     for entry in _iterations(call.usage):
         rates = _entry_rates(call, entry)
@@ -246,10 +268,38 @@ def _saved(call: Call, entry: Usage) -> Decimal | None:
     return rates.input * (counts.cached + counts.written) / MILLION - prices["cached"] - prices["written"]
 
 
+def _is_counted(usage: Usage) -> bool:
+    """Whether a usage has all the counts that its price depends on: as numbers, where there are any."""
+    listed = usage.get("iterations")
+    if listed is not None and not (isinstance(listed, list) and all(isinstance(each, Mapping) for each in listed)):
+        return False
+    return all(_is_counted_entry(entry) for entry in _iterations(usage)) and _are_counts(
+        usage.get("server_tool_use"), ("web_search_requests",)
+    )
+
+
+def _is_counted_entry(entry: Usage) -> bool:
+    has_both = entry.get("input_tokens") is not None and "output_tokens" in entry
+    split = ("ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens")
+    return has_both and _are_counts(entry, _COUNTS) and _are_counts(entry.get("cache_creation"), split)
+
+
+def _are_counts(part: object, names: Iterable[str]) -> bool:
+    """Whether the fields of a part of a usage are counts, where they are there at all."""
+    if part is None:
+        return True
+    return isinstance(part, Mapping) and all(part.get(name) is None or _is_count(part[name]) for name in names)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
 def _iterations(usage: Usage) -> Iterator[Usage]:
     """The billed entries of a usage: its `iterations` if there are any (the sums at the top level leave out compaction
     and advisors), else the usage itself."""
-    entries = [entry for entry in usage.get("iterations") or () if isinstance(entry, Mapping)]
+    listed = usage.get("iterations")
+    entries = [entry for entry in listed if isinstance(entry, Mapping)] if isinstance(listed, list | tuple) else []
     if not entries:
         yield usage
     for entry in entries:
@@ -381,6 +431,7 @@ def _tokens_of(usage: Usage) -> Tokens:
         output=sum(_count(entry, "output_tokens") for entry in entries),
         # Only the top level has a count of thinking tokens.
         thinking=_count(_part(usage, "output_tokens_details"), "thinking_tokens"),
+        known=_is_counted(usage),
     )
 
 
@@ -405,4 +456,4 @@ def _part(usage: Usage, key: str) -> Mapping[str, Any]:
 
 def _count(usage: Mapping[str, Any], key: str) -> int:
     count = usage.get(key)
-    return count if isinstance(count, int) and count > 0 else 0
+    return count if isinstance(count, int) and _is_count(count) else 0

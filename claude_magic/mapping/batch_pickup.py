@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from .. import errors
 from ..client import Settings, retry
 from ..client.batches import Batches
-from ..client.stream import events_of
+from ..client.events import events_of
 from ..content.text import join_line
 from ..conversation.accumulator import Accumulator, call_of
 from ..interrupts import Noticed
@@ -204,7 +204,7 @@ class Pickup:
             return RowAnswer(key, error=_NOT_PROCESSED.get(kind) or _error_message(result))
         accumulator = Accumulator()
         try:
-            for event in events_of(result["message"], ""):
+            for event in events_of(result["message"]):
                 accumulator.add(event)
         except (errors.ClaudeError, KeyError, TypeError):
             return RowAnswer(key, error="the result is unreadable")

@@ -193,7 +193,7 @@ class Job:
             self.requests_of(missing), watch
         )
         if failure is None and self.tally.done < len(missing):
-            why = "the budget is used up" if spend_limit.closed else "Stop was pressed"
+            why = spend_limit.why if spend_limit.closed else "Stop was pressed"
             failure = errors.ReplyInterrupted(f"The map was stopped: {why}.")
         return failure
 

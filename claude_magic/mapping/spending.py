@@ -53,7 +53,8 @@ def estimate(
         wide["service_tier"] = "batch"
 
     def cost(**usage: int) -> Cost:
-        call = Call(str(base["model"]), {**wide, **usage}, stop_reason="end_turn", provider=provider)
+        counts = {"input_tokens": 0, "output_tokens": 0, **usage}
+        call = Call(str(base["model"]), {**wide, **counts}, stop_reason="end_turn", provider=provider)
         one = pricing.call_cost(call).dollars
         return Cost(None if one is None else EXACT.multiply(one, Decimal(requests)))
 
@@ -79,19 +80,27 @@ def check_budget(expected: Estimate, budget: Budget | None) -> None:
 
 
 class SpendLimit:
-    """A limit on what a map may spend. `left` is in USD, `None` for no limit. Once `closed`, it stays closed."""
+    """A limit on what a map may spend. `left` is in USD, `None` for no limit.
+
+    Once `closed`, it stays closed; `why` is the reason.
+    """
 
     def __init__(self, left: Decimal | None) -> None:
         self.closed = False
+        self.why = "the budget is used up"
         self._left = left
         self._spent = Decimal(0)
         self._rows = 0
 
     def paid(self, calls: Iterable[Call]) -> None:
-        """Add the cost of one row's calls."""
-        if self._left is not None:
-            self._rows += 1
-            self._spent = EXACT.add(self._spent, pricing.total(map(pricing.call_cost, calls)).dollars or Decimal(0))
+        """Add the cost of one row's calls. If that is not known, the limit cannot be kept, and is closed."""
+        if self._left is None:
+            return
+        cost = pricing.total(map(pricing.call_cost, calls)).dollars
+        if cost is None:
+            self.closed, self.why = True, "what a reply cost is not known, so the budget cannot be kept"
+        self._rows += 1
+        self._spent = EXACT.add(self._spent, cost or Decimal(0))
 
     def allows(self, under_way: int) -> bool:
         """Whether another request may be sent.

@@ -43,9 +43,10 @@ def columns(job: Job, taken: frozenset[str]) -> dict[str, Column]:
     dollars = [None if each is None or not was else float(each) for each, was in zip(costs, asked, strict=True)]
     replies = answers.schema_fields(job.shape)
     made = {name: _replies(job.shape, found, name) for name in replies}
+    counted = [each if was and each.known else None for each, was in zip(tokens, asked, strict=True)]
     figures = {
-        "input_tokens": Column([t.all_input if was else None for t, was in zip(tokens, asked, strict=True)], "count"),
-        "output_tokens": Column([t.output if was else None for t, was in zip(tokens, asked, strict=True)], "count"),
+        "input_tokens": Column([each and each.all_input for each in counted], "count"),
+        "output_tokens": Column([each and each.output for each in counted], "count"),
         "cost": Column(dollars, "dollars"),
         "error": Column([each.error or None for each in found], "text"),
     }
@@ -83,16 +84,14 @@ def free_name(name: str, taken: frozenset[str]) -> str:
 def bundle(mapped: Mapped, job: Job, notes: Sequence[str]) -> text.Bundle:
     """The record's output: figures, errors by frequency, and remarks."""
     cost = str(Cost(mapped.amount, mapped.at_least))
-    tokens = mapped.input_tokens + mapped.cached_tokens + mapped.written_tokens
+    tokens = pricing.tokens_of_map(mapped)
     rate = f"{mapped.calls / mapped.seconds:,.1f}/s" if mapped.seconds and mapped.calls else ""
     row = (
         mapped.model,
         f"{mapped.rows:,}",
         f"{mapped.answered:,}",
         f"{mapped.failed:,}",
-        f"{tokens:,}",
-        f"{mapped.cached_tokens:,}",
-        f"{mapped.output_tokens:,}",
+        *map(tokens.shown, (tokens.all_input, tokens.cached, tokens.output)),
         cost,
         duration(mapped.seconds),
         rate,

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from ..client import lookups
+from ..client.redaction import shown_address
 from ..content import images
 from ..content.parts import Piece
 from ..content.safely import is_from_library, try_or_none
@@ -215,7 +216,7 @@ def _check_type(made: Attachment, received: lookups.Fetched, url: str) -> None:
         received.media_type == "application/pdf" and kind != "PDF"
     ):
         raise UsageError(
-            f"{lookups.shown_address(url)} came as {received.media_type}, but its bytes are something else.",
+            f"{shown_address(url)} came as {received.media_type}, but its bytes are something else.",
             advice=NOTHING_SENT,
         )
 

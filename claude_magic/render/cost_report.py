@@ -126,8 +126,8 @@ def line(shown: Sequence[Shown]) -> str:
     tokens = pricing.tokens(call for turn in turns for call in turn.calls)
     figures = [
         plural(len(turns), "reply", "replies"),
-        f"{tokens.all_input:,} tokens in",
-        f"{tokens.output:,} out",
+        f"{tokens.shown(tokens.all_input)} tokens in",
+        f"{tokens.shown(tokens.output)} out",
         str(pricing.total(map(pricing.turn_cost, turns))),
     ]
     replayed = len({each.cell for each in shown if each.turn.replayed})
@@ -251,7 +251,7 @@ def _cache_row(ledger: Sequence[Entry]) -> list[list[str]]:
     if not tokens.cached and not tokens.written:
         return []
     label, saved = _of_caching(Cost(pricing.saved_by_caching(calls)))
-    counts = [f"{tokens.cached:,}", f"{tokens.written:,}"]
+    counts = [tokens.shown(tokens.cached), tokens.shown(tokens.written)]
     return [["", label, "", "", *counts, "", saved, ""]]
 
 
@@ -279,8 +279,7 @@ def as_csv(notebooks: Iterable[NotebookSpending]) -> str:
     for each in notebooks:
         for cell in each.cells:
             figures = _figures(cell.total)
-            for name in ("dollars", "saved_by_caching"):
-                figures[name] = "n/a" if figures[name] is None else figures[name]
+            figures = {name: "n/a" if value is None else value for name, value in figures.items()}
             names = (_csv_text(each.notebook), cell.cell, _csv_text(" ".join(cell.models)))
             writer.writerow([*names, *(_csv_flag(value) for value in figures.values())])
     return out.getvalue()
@@ -303,7 +302,7 @@ def _of_call(call: Call) -> Spending:
 
 
 def _of_map(run: Mapped) -> Spending:
-    tokens = Tokens(run.input_tokens, run.cached_tokens, run.written_tokens, run.output_tokens, run.thinking_tokens)
+    tokens = pricing.tokens_of_map(run)
     offline = run.calls if run.provider == "offline" else 0
     # The record of a map has only sums, and prices may depend on the size of each call: with cached tokens, the saving
     # is unknown.
@@ -339,14 +338,15 @@ def _row(label: str, models: str, spent: Spending) -> list[str]:
     marks = [OFFLINE] if spent.offline else []
     if spent.replayed:
         marks.append("replayed" if spent.replayed == spent.calls else f"{spent.replayed:,} replayed")
-    counts = [f"{count:,}" for count in (spent.calls, tokens.all_input, tokens.cached, tokens.written)]
-    output = f"{'≥' if spent.cost.at_least else ''}{tokens.output:,}"
-    return [label, models, *counts, output, str(spent.cost), ", ".join(marks)]
+    counts = [tokens.shown(count) for count in (tokens.all_input, tokens.cached, tokens.written)]
+    output = f"{'≥' if spent.cost.at_least and tokens.known else ''}{tokens.shown(tokens.output)}"
+    return [label, models, f"{spent.calls:,}", *counts, output, str(spent.cost), ", ".join(marks)]
 
 
 def _figures(spent: Spending) -> dict[str, Any]:
     tokens = spent.tokens
-    counts = (spent.calls, tokens.all_input, tokens.cached, tokens.written, tokens.output, tokens.thinking)
+    known = (tokens.all_input, tokens.cached, tokens.written, tokens.output, tokens.thinking)
+    counts = (spent.calls, *(count if tokens.known else None for count in known))
     dollars = [None if each.dollars is None else f"{each.dollars:f}" for each in (spent.cost, spent.saved)]
     flags = (spent.cost.at_least, bool(spent.offline), bool(spent.replayed))
     return dict(zip(FIELDS, (*counts, *dollars, *flags), strict=True))

@@ -105,7 +105,7 @@ def _when(turn: Turn) -> str:
 def _figures(turn: Turn) -> list[str]:
     tokens = pricing.tokens(turn.calls)
     cost = str(pricing.turn_cost(turn))
-    return [turn.calls[-1].model, f"{tokens.all_input:,}", f"{tokens.output:,}", cost]
+    return [turn.calls[-1].model, tokens.shown(tokens.all_input), tokens.shown(tokens.output), cost]
 
 
 def _history_marks(turn: Turn, stale: Set[str], summarised: Set[str]) -> list[str]:

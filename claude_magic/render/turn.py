@@ -89,10 +89,10 @@ def figures_of(turn: Turn) -> list[str]:
 def line_of(turn: Turn) -> list[str]:
     """Model, tokens, cost and time of a turn, as short texts."""
     tokens = pricing.tokens(turn.calls)
-    at_least = "≥" if any(call.stop_reason is None for call in turn.calls) else ""
+    at_least = "≥" if tokens.known and any(call.stop_reason is None for call in turn.calls) else ""
     return [
         printable(turn.calls[-1].model),
-        f"{tokens.all_input:,} tokens in → {at_least}{tokens.output:,} out",
+        f"{tokens.shown(tokens.all_input)} tokens in → {at_least}{tokens.shown(tokens.output)} out",
         _cost(turn),
         f"{sum(call.seconds for call in turn.calls):.1f} s",
     ]

@@ -146,7 +146,19 @@ def _with_breakpoint(messages: list[Message], cache_control: Mapping[str, Any]) 
 
 
 def messages_to_send(turn: Turn) -> tuple[Message, ...]:
-    """The messages of a turn that can be sent as history; empty if it has no reply to send.
+    """The messages of a turn as they are sent as history; empty if it has no reply to send."""
+    return tuple(_as_sent(message) for message in messages_to_keep(turn))
+
+
+def _as_sent(message: Message) -> Message:
+    if message["role"] != "assistant":
+        return message
+    content = [citations.as_sent(block) for block in blocks(message)]
+    return {**message, "content": content}
+
+
+def messages_to_keep(turn: Turn) -> tuple[Message, ...]:
+    """The messages of a turn that can be sent as history, as they were received; empty if it has no reply to send.
 
     Left out are refusals, empty text and thinking at the very end (the API rejects both), and calls of
     server tools that broke off before their result.
@@ -179,7 +191,7 @@ def messages_so_far(request: Request, content: Iterable[Block]) -> list[Message]
     received = []
     for message in exchange_of(content):
         kept = [block for block in message["content"] if block["type"] != "text" or block["text"].strip()]
-        received.append({**message, "content": kept})
+        received.append(_as_sent({**message, "content": kept}))
     return [*request.params["messages"], *(message for message in received if message["content"])]
 
 

@@ -1,8 +1,9 @@
-"""Citations of a request's documents: enabled for all or for none, as the API requires (its citations page)."""
+"""Citations of a request: enabled for all documents or for none, as the API requires (its citations page), and those of
+earlier replies in the form that requests take."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from ..conversation.turns import Block
 
@@ -20,7 +21,12 @@ def cites(content: Iterable[Block]) -> bool:
 
 
 def _cites_document(block: Block) -> bool:
-    return any(each.get("type") in _IN_DOCUMENTS for each in block.get("citations") or ())
+    return any(isinstance(each, Mapping) and each.get("type") in _IN_DOCUMENTS for each in _listed(block))
+
+
+def _listed(block: Block) -> list[object]:
+    found = block.get("citations")
+    return found if isinstance(found, list) else []
 
 
 def holds_documents(content: Iterable[Block]) -> bool:
@@ -31,3 +37,24 @@ def holds_documents(content: Iterable[Block]) -> bool:
 def enabled(content: Iterable[Block]) -> list[Block]:
     """The blocks with citations enabled for every document."""
     return [{**block, "citations": {"enabled": True}} if block["type"] == "document" else block for block in content]
+
+
+def as_sent(block: Block) -> Block:
+    """A block of a reply as requests take it: its citations without `file_id`.
+
+    It is the one field of a reply that is kept, and refused in a request (SDK 2.14: in `citation_char_location.py` and
+    the like, and not in their `*_param.py`).
+    """
+    if block["type"] != "text" or not any(_has_file_id(each) for each in _listed(block)):
+        return block
+    return {**block, "citations": [_without_file_id(each) for each in _listed(block)]}
+
+
+def _has_file_id(citation: object) -> bool:
+    return isinstance(citation, Mapping) and "file_id" in citation
+
+
+def _without_file_id(citation: object) -> object:
+    if not isinstance(citation, Mapping):
+        return citation
+    return {name: value for name, value in citation.items() if name != "file_id"}

@@ -296,7 +296,7 @@ class Answer:
         usage = {**self.accumulator.usage, "output_tokens": 0}
         input_cost = pricing.call_cost(Call(model, usage, stop_reason="end_turn", provider=provider))
         output_cost = pricing.call_cost(
-            Call(model, {"output_tokens": 1_000_000}, stop_reason="end_turn", provider=provider)
+            Call(model, {"input_tokens": 0, "output_tokens": 1_000_000}, stop_reason="end_turn", provider=provider)
         )
         left, per_million = (spent + input_cost).dollars, output_cost.dollars
         if left is None or not per_million:

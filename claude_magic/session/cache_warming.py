@@ -124,7 +124,8 @@ def _check(client: Client, built: Request, settings: Settings, budget: Budget | 
             f"{model.min_cache_tokens:,} or more. Nothing was sent.",
             advice="%claude_pin puts a document at the front.",
         )
-    usage = {"cache_creation_input_tokens": tokens, "output_tokens": 0, "speed": built.params.get("speed")}
+    counts = {"input_tokens": 0, "cache_creation_input_tokens": tokens, "output_tokens": 0}
+    usage = {**counts, "speed": built.params.get("speed")}
     if "1h" in _lifetimes(built.params):
         usage["cache_creation"] = {"ephemeral_1h_input_tokens": tokens}
     cost = pricing.call_cost(Call(name, usage, stop_reason="max_tokens", provider=client.provider(settings)))

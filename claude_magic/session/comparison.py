@@ -25,7 +25,7 @@ from ..request import build
 from ..request.build import Request
 from .answer import Answer
 from .question import Question
-from .session import Outcome, Session, call_key, draft_turn
+from .session import Outcome, Session, draft_turn
 
 
 @dataclass(frozen=True)
@@ -189,8 +189,8 @@ def _choose(session: Session, name: str, place: Turn, turns: Sequence[Turn]) -> 
 
 def _successors(session: Session, turns: Sequence[Turn]) -> list[Turn]:
     """The turns that were chosen from these: the same replies, with other ids."""
-    calls = {call_key(call) for turn in turns for call in turn.calls}
-    return [turn for turn in session.chats.turns if calls & {call_key(call) for call in turn.calls}]
+    calls = {call.key for turn in turns for call in turn.calls}
+    return [turn for turn in session.chats.turns if calls & {call.key for call in turn.calls}]
 
 
 MAX_MODELS = 6  # more columns cannot be read

@@ -96,7 +96,7 @@ def _without_copies(turns: Iterable[Turn]) -> list[Turn]:
     kept: list[Turn] = []
     answers = set()
     for turn in turns:
-        answer = tuple((call.request_id, call.started) for call in turn.calls)
+        answer = tuple(call.key for call in turn.calls)
         if not turn.replayed or answer not in answers:
             kept.append(turn)
         answers.add(answer)

@@ -20,7 +20,7 @@ from typing import Any
 from .. import models, providers
 from ..client import Client, Settings
 from ..conversation.accumulator import Accumulator
-from ..conversation.turns import CONTINUE, Call, Conversation, Pin, Turn, turns_of
+from ..conversation.turns import CONTINUE, Conversation, Pin, Turn, turns_of
 from ..cost import context_window, count
 from ..cost.budget import Budget, tighter, without_budget_notes
 from ..cost.count import Counted
@@ -147,7 +147,7 @@ class Session:
             created=time.time(),
             notes=(*without_budget_notes(cut.notes), "continued"),
         )
-        draft = replace(draft, messages=(*build.messages_to_send(cut), {"role": "user", "content": CONTINUE}))
+        draft = replace(draft, messages=(*build.messages_to_keep(cut), {"role": "user", "content": CONTINUE}))
         with self._open_answer(draft, question, settings, view, budget, instead_of=[cut.id]) as answer:
             failure = answer.stream(request, before=cut.reply)
             with uninterrupted(swallow=True):
@@ -234,10 +234,8 @@ class Session:
     def spent_elsewhere(self) -> list[Turn]:
         """The spending outside of the conversations: turns, with only those of their calls that are in none, since the
         turn was replaced, failed, reset, or asked with `--once`."""
-        standing = {call_key(call) for turn in self.chats.turns for call in turn.calls}
-        spent = (
-            replace(turn, calls=tuple(c for c in turn.calls if call_key(c) not in standing)) for turn in self.spent
-        )
+        standing = {call.key for turn in self.chats.turns for call in turn.calls}
+        spent = (replace(turn, calls=tuple(c for c in turn.calls if c.key not in standing)) for turn in self.spent)
         return [turn for turn in spent if turn.calls]
 
     def _dismiss(self, turns: Sequence[Turn], why: Why) -> None:
@@ -363,11 +361,6 @@ class Session:
         if place in self._views:
             self._views[turn.id] = self._views[place]
             self._views[turn.id].show(turn)
-
-
-def call_key(call: Call) -> tuple[str | None, float]:
-    """The key that identifies a call."""
-    return call.request_id, call.started
 
 
 def draft_turn(question: Question, request: Request, history: Conversation) -> Turn:

@@ -24,6 +24,7 @@ from claude_magic.cost.pricing import (
     counts_by_kind,
     dollars,
     saved_by_caching,
+    summary_cost,
     tokens,
     total,
     turn_cost,
@@ -385,7 +386,8 @@ def test_the_total_of_cache_writes_holds_where_the_split_disagrees(
 
 
 def test_the_split_stands_in_for_a_total_that_is_missing() -> None:
-    used = {"cache_creation": {"ephemeral_5m_input_tokens": 1_000_000, "ephemeral_1h_input_tokens": 1_000_000}}
+    used: dict[str, Any] = {"input_tokens": 0, "output_tokens": 0}
+    used["cache_creation"] = {"ephemeral_5m_input_tokens": 1_000_000, "ephemeral_1h_input_tokens": 1_000_000}
     assert cost("claude-opus-5-5", used) == Decimal(13)
 
 
@@ -404,6 +406,50 @@ def test_an_interrupted_call_is_a_lower_bound() -> None:
 def test_a_call_without_usage_is_a_bound_of_zero_if_it_broke_off_and_unknown_if_not() -> None:
     assert call_cost(call(stop_reason=None)) == Cost(Decimal(0), at_least=True)
     assert call_cost(call()) == Cost(None)
+
+
+NO_COUNTS: list[Any] = [
+    {},
+    {"input_tokens": None, "output_tokens": None},
+    {"output_tokens": 50},
+    {"input_tokens": 50},
+    {"tokens": 50},
+    {"input_tokens": "many", "output_tokens": 3},
+    {"input_tokens": 3, "output_tokens": -3},
+    {"input_tokens": 3, "output_tokens": True},
+    {"input_tokens": 3.5, "output_tokens": 3},
+    {"input_tokens": [3], "output_tokens": {"n": 3}},
+    usage(3, output=3, iterations=7),
+    usage(3, output=3, iterations=[7]),
+    usage(3, output=3, iterations=[usage(1), {"type": "message"}]),
+    usage(3, output=3, iterations="none"),
+    usage(3, output=3, server_tool_use=5),
+    usage(3, output=3, server_tool_use={"web_search_requests": "two"}),
+    {**usage(3, output=3), "cache_creation": 4},
+    {**usage(3, output=3), "cache_creation_input_tokens": "some"},
+    {**usage(3, output=3), "cache_read_input_tokens": -1},
+]
+
+
+@pytest.mark.parametrize("used", NO_COUNTS, ids=str)
+def test_usage_that_is_no_count_has_no_price_and_is_not_nothing(used: Any) -> None:
+    whole, broken = call(usage=used), call(usage=used, stop_reason=None)
+    assert call_cost(whole) == Cost(None) and cost_by_kind(whole) is None and str(call_cost(whole)) == "n/a"
+    assert call_cost(broken).at_least and str(call_cost(broken)) not in ("$0.00", "≥$0.00")
+    found = tokens([whole, call(usage=usage(5))])
+    assert not found.known and found.shown(found.input) == "n/a" and not tokens([whole]).known
+    assert saved_by_caching([whole]) is not None and counts_by_kind([whole])
+    turn = Turn(id="t", messages=(), calls=(call(usage=usage(5)), whole))
+    assert str(turn_cost(turn)) == "n/a" and str(summary_cost(turn)) in ("$0.00", "n/a")
+
+
+def test_counts_that_are_there_are_shown() -> None:
+    found = tokens([call(usage=usage(1_234)), call(usage=usage(0))])
+    assert found.known and found.shown(found.input) == "1,234" and tokens([]).known
+
+
+def test_a_refusal_or_a_replay_costs_nothing_without_usage_as_well() -> None:
+    assert call_cost(call(stop_reason="refusal", answered=False)) == call_cost(call(replayed=True)) == FREE
 
 
 def test_nulls_and_unknown_fields_of_usage_do_no_harm() -> None:
@@ -505,7 +551,7 @@ def test_every_recorded_usage_has_a_cost_or_is_of_an_unknown_model() -> None:
     unpriced, count = set(), 0
     for model, used in recorded_usages():
         count += 1
-        if cost(model, used) is None:
+        if cost(model, {"input_tokens": 0, **used}) is None:  # `message_delta` need not repeat it
             unpriced.add(model)
         assert tokens([call(usage=used)]).output >= 0
     assert count > 200

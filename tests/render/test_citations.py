@@ -21,6 +21,7 @@ from claude_magic.render.answer import GrowingAnswer, answer_outputs, pieces
 from claude_magic.render.reply import reply_value
 from claude_magic.render.turn import reply_text
 from claude_magic.request import build
+from claude_magic.request.citations import as_sent
 from claude_magic.session.question import Question
 from claude_magic.session.session import Session
 from support.hostile_markdown import HOSTILE
@@ -123,13 +124,15 @@ def test_the_stand_in_refuses_what_the_api_refuses(standin: offline.Server, aske
     assert says in refusal(standin, **asked)
 
 
-def test_what_is_cited_goes_back_as_it_came() -> None:
+def test_what_is_cited_goes_back_as_it_came_but_for_the_id_of_its_file() -> None:
     session = Session(Client())
     first = session.ask(Question(CITING, [document(), text("?")], Cell("a", run="1")), OFFLINE, Reader()).turn
     assert first is not None and citations.sources(first.reply)
     session.ask(Question(Options(), [text("And?")], Cell("b", run="2")), OFFLINE, Reader())
     sent = session.client.offline.requests[-1]["messages"][1]["content"]
-    assert [block for block in sent if block.get("citations")] == [b for b in first.reply if b.get("citations")]
+    assert '"file_id": null' in json.dumps(first.reply) and "file_id" not in json.dumps(sent)
+    went = [as_sent(block) for block in first.reply if block.get("citations")]
+    assert [block for block in sent if block.get("citations")] == went and went
 
 
 # --- what is shown --------------------------------------------------------------------------------------

@@ -13,7 +13,15 @@ from claude_magic.conversation.turns import NOT_RUN, Call, Conversation, Pin, Tu
 from claude_magic.errors import UsageError
 from claude_magic.models import EFFORTS, MODELS
 from claude_magic.options import Options
-from claude_magic.request.build import Request, build, messages_to_send
+from claude_magic.request.build import (
+    Request,
+    build,
+    build_compaction,
+    build_continuation,
+    messages_so_far,
+    messages_to_keep,
+    messages_to_send,
+)
 from claude_magic.request.pipeline import diagnosed
 
 OPTIONS = Options()
@@ -64,6 +72,22 @@ def test_history_goes_back_verbatim() -> None:
     messages = sent(conversation(content))
     assert messages[1] == {"role": "assistant", "content": content}
     assert [message["role"] for message in messages] == ["user", "assistant", "user"]
+
+
+@pytest.mark.parametrize("file_id", [None, "file_1"])
+@pytest.mark.parametrize("kind", ["char_location", "page_location", "content_block_location", "of_tomorrow"])
+def test_a_citation_goes_back_without_its_file_id_and_keeps_it_in_the_record(kind: str, file_id: str | None) -> None:
+    """The one field of a reply that the API refuses in a request (CLAUDE_API.md §13)."""
+    cited = {"type": kind, "cited_text": "x", "document_index": 0, "document_title": None, "new": [1]}
+    block = {**TEXT, "citations": [{**cited, "file_id": file_id}, cited, None, "odd"]}
+    chat = conversation([THOUGHT, block], [THOUGHT, TEXT])
+    assert sent(chat)[1]["content"] == [THOUGHT, {**TEXT, "citations": [cited, cited, None, "odd"]}]
+    assert thoughts(sent(chat)) == [True, True]
+    assert chat.turns[0].reply[1] == block and messages_to_keep(chat.turns[0])[1]["content"][1] == block
+    request = build(chat, say("next"), OPTIONS)
+    assert messages_so_far(request, [block, TOOL])[-1]["content"] == [sent(chat)[1]["content"][1], TOOL]
+    cut = build_continuation(Conversation(chat.turns[:1]), chat.turns[1])
+    assert "file_id" not in cut.as_json() and "file_id" not in build_compaction(chat, OPTIONS).as_json()
 
 
 def test_an_unchanged_history_keeps_all_its_thinking() -> None:

@@ -51,6 +51,17 @@ FIELDS: Mapping[str, set[str] | None] = {
     "compaction": _MARK | {"content", "encrypted_content", "signature", "tool_changes"},
     "fallback": {"type", "from", "to", "trigger"},
 }
+_OF_DOCUMENT = {"cited_text", "document_index", "document_title"}
+_OF_BLOCKS = {"start_block_index", "end_block_index"}
+# type of citation → its fields in a request, all of them required (SDK 2.14, types/citation_*_param.py). Those of a
+# reply have `file_id` as well (types/citation_char_location.py), which the API refuses.
+CITATION_FIELDS: Mapping[str, set[str]] = {
+    "char_location": _OF_DOCUMENT | {"start_char_index", "end_char_index"},
+    "page_location": _OF_DOCUMENT | {"start_page_number", "end_page_number"},
+    "content_block_location": _OF_DOCUMENT | _OF_BLOCKS,
+    "web_search_result_location": {"cited_text", "encrypted_index", "title", "url"},
+    "search_result_location": _OF_BLOCKS | {"cited_text", "search_result_index", "source", "title"},
+}
 _FROM_USER = ("text", "image", "document", "search_result", "tool_result", "container_upload", "compaction")
 _FROM_SYSTEM = ("text",)
 _FROM_ASSISTANT = tuple(kind for kind in FIELDS if kind not in ("image", "document", "search_result", "tool_result"))
@@ -89,6 +100,8 @@ def check(block: Any, role: str, path: str) -> None:
     _fields(block, kind, path)
     if kind == "text" and role == "user" and block.get("citations"):
         raise Rejected(f"{path}.text.citations: citations are not permitted in user messages")
+    if kind == "text":
+        _citations(block.get("citations"), f"{path}.text.citations")
     if kind in _CHECKS:
         _CHECKS[kind](block, path)
 
@@ -102,6 +115,24 @@ def _fields(block: Block, kind: str, path: str) -> None:
             raise Rejected(f"{path}.{kind}.{name}: Field required")
         if not isinstance(block[name], kind_of_value):
             raise Rejected(f"{path}.{kind}.{name}: Input should be a valid {_TYPE_NAMES[kind_of_value]}")
+
+
+def _citations(citations: Any, path: str) -> None:
+    """The citations of a text: a list of the known kinds, with the fields that requests take."""
+    if citations is None:
+        return
+    if not isinstance(citations, list):
+        raise Rejected(f"{path}: Input should be a valid list")
+    for i, citation in enumerate(citations):
+        kind = citation.get("type") if isinstance(citation, dict) else None
+        if not isinstance(kind, str) or kind not in CITATION_FIELDS:
+            tags = ", ".join(f"'{each}'" for each in CITATION_FIELDS)
+            found = "" if kind is None else f" '{kind}' found using 'type'"
+            raise Rejected(f"{path}.{i}: Input tag{found} does not match any of the expected tags: {tags}")
+        for name in sorted(citation.keys() - CITATION_FIELDS[kind] - {"type"}):
+            raise Rejected(f"{path}.{i}.{kind}.{name}: Extra inputs are not permitted")
+        for name in sorted(CITATION_FIELDS[kind] - citation.keys()):
+            raise Rejected(f"{path}.{i}.{kind}.{name}: Field required")
 
 
 def check_text(block: Block, path: str) -> None:

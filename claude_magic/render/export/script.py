@@ -244,11 +244,16 @@ def ask(messages, prompt, **settings):
     content = [block.to_dict() for block in reply.content if block.type != "text" or block.text.strip()]
     while content and content[-1]["type"] in <thinking>:
         content.pop()
-    if content and reply.stop_reason != "refusal":
+<cited>    if content and reply.stop_reason != "refusal":
         messages.append({"role": "assistant", "content": content<system>})
     else:
         messages.pop()
 '''
+
+_CITED = """
+    for citation in [each for block in content for each in block.get("citations") or []]:
+        citation.pop("file_id", None)  # nor does it take this field back
+"""
 
 _COMPACT = '''
 def compact(messages, **settings):
@@ -264,7 +269,8 @@ def _functions(chats: Iterable[Conversation], files: bool) -> list[str]:
     tools = any(block.get("type") == "tool_use" for chat in listed for turn in chat for block in turn.reply)
     systems = any(len({str(turn.params.get("system") or "") for turn in chat}) > 1 for chat in listed)
     compacts = any("compaction" in turn.params for chat in listed for turn in chat)
-    ask = _ASK.replace("<thinking>", _THINKING)
+    cites = any(block.get("citations") for chat in listed for turn in chat for block in turn.reply)
+    ask = _ASK.replace("<thinking>", _THINKING).replace("<cited>", _CITED.lstrip("\n") if cites else "")
     ask = ask.replace("<prompt>", "[*not_run(messages), *prompt]" if tools else "prompt")
     ask, compact = (
         source.replace("<messages>", 'bound(messages, settings.get("system"))' if systems else "messages").replace(

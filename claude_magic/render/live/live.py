@@ -311,7 +311,7 @@ def _figures_so_far(accumulator: Accumulator | None, provider: str | None) -> li
     tokens = pricing.tokens([call])
     cost = pricing.call_cost(call)
     estimate = [] if cost.dollars is None else [f"≈{cost}"]
-    return [f"{tokens.all_input:,} tokens in", f"≈{tokens.output:,} out", *estimate]
+    return [f"{tokens.shown(tokens.all_input)} tokens in", f"≈{tokens.output:,} out", *estimate]
 
 
 class TerminalView:

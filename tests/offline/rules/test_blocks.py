@@ -34,6 +34,9 @@ from support.offline_requests import (
     user,
 )
 
+CITED = {"type": "char_location", "cited_text": "x", "document_index": 0, "document_title": None}
+CITED |= {"start_char_index": 0, "end_char_index": 1}
+
 
 @pytest.fixture
 def client(standin: offline.Server) -> anthropic.Anthropic:
@@ -100,6 +103,20 @@ BAD_MESSAGES: list[tuple[list[Any], str]] = [
     ([user("x"), assistant([{"type": "hologram"}]), user("y")], "messages.1.content.0: Input tag 'hologram'"),
     ([user([CALL])], "messages.0.content.0: `tool_use` blocks are not permitted in user"),
     ([user("x"), assistant([DOCUMENT]), user("y")], "messages.1.content.0: `document` blocks are not permitted"),
+    *(
+        (
+            [user("x"), assistant([text("y", citations=[found])]), user("z")],
+            f"messages.1.content.0.text.citations{says}",
+        )
+        for found, says in (
+            ({**CITED, "file_id": None}, ".0.char_location.file_id: Extra inputs are not permitted"),
+            ({**CITED, "file_id": "file_1"}, ".0.char_location.file_id: Extra inputs are not permitted"),
+            ({**CITED, "type": "of_tomorrow"}, ".0: Input tag 'of_tomorrow' found using 'type' does not match"),
+            (None, ".0: Input tag does not match"),
+            ({"type": "char_location"}, ".0.char_location.cited_text: Field required"),
+        )
+    ),
+    ([user("x"), assistant([text("y", citations={})]), user("z")], "messages.1.content.0.text.citations: Input should"),
     ([user("x"), assistant([]), user("y")], "messages.1: all messages must have non-empty content"),
     ([assistant("x"), user("y")], "first message must use the"),
     ([user("x"), assistant("y")], "does not support assistant message prefill"),
@@ -178,6 +195,8 @@ GOOD: list[tuple[str, list[Any], dict[str, Any]]] = [
         [user("x"), assistant([{"type": "redacted_thinking", "data": "d"}, text("y")]), user("z")],
         {},
     ),
+    ("a citation", [user("x"), assistant([text("y", citations=[CITED])]), user("z")], {}),
+    ("no citations", [user("x"), assistant([text("y", citations=None)]), user("z")], {}),
     ("an image of the largest size", [user([image(8000, 1)])], {}),
     ("twenty images of any size", [user([image(2001, 1), *[image(1, 1)] * 19])], {}),
     ("a document", [user([DOCUMENT, text("so?")])], {}),

@@ -30,6 +30,7 @@ from claude_magic.conversation.wait import Wait
 from claude_magic.errors import UsageError
 from claude_magic.notebook.cell import Cell
 from claude_magic.options import Options
+from claude_magic.render import history
 from claude_magic.render.export import FORMS, Exported, export, form_of, script
 from claude_magic.render.export.script_literals import literal
 from claude_magic.request import build
@@ -190,6 +191,19 @@ def test_refusals_empty_replies_and_tools_go_back_as_the_notebook_sends_them(
     for words in replies:
         notebook.ask(text(words))
     assert [len(body["messages"]) for body in notebook.standin.requests] == [1, 1, 1, 3, 5]
+    asked_again(notebook, tmp_path)
+
+
+@pytest.mark.slow
+def test_citations_go_back_as_the_notebook_sends_them(notebook: Notebook, tmp_path: Path) -> None:
+    source = {"type": "text", "media_type": "text/plain", "data": "The grass is green."}
+    notebook.ask({"type": "document", "source": source}, text("Colour?"), options=Options(citations=True))
+    turn = notebook.ask(text("And the sky?"))
+    asked = notebook.standin.requests[1]["messages"][1]["content"]
+    assert any(block.get("citations") for block in asked) and "file_id" not in json.dumps(asked)
+    kept = notebook.chats["main"].turns[0]
+    assert '"file_id": null' in json.dumps(kept.messages) and turn.reply
+    assert "file_id" not in history.history_json(notebook.chats["main"])
     asked_again(notebook, tmp_path)
 
 
