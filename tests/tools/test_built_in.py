@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
-import sys
 from typing import Any
 
 import pytest
 
-from claude_magic.render.live import live
 from claude_magic.tools import approval
 from support.kernel import Kernel
 from support.sessions import RUNS
@@ -114,16 +111,3 @@ def test_the_settings_of_who_may_run_are_checked(notebook: Kernel) -> None:
     notebook.run("%config ClaudeMagic.approve = {'slow': 'never'}")
     _, ((failed, content),) = told(notebook, "%%claude --tools slow\nGo.")
     assert failed and content == approval.SET_TO_NEVER
-
-
-@pytest.mark.parametrize(
-    ("typed", "answer"), [("y\n", True), ("YES\n", True), ("\n", False), ("no\n", False), ("", None)]
-)
-def test_where_there_are_no_buttons_the_reader_is_asked_in_words(
-    typed: str, answer: bool | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
-    assert live.by_input("add", {"amount": 1, "note": "\x1b[2J"}) is answer
-    shown = capsys.readouterr().out
-    assert '"amount": 1' in shown and "May add run? [y/N]" in shown and "\x1b" not in shown
-    assert live.can_input(None) is False  # it is no terminal
