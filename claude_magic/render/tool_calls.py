@@ -12,6 +12,7 @@ from typing import Any
 
 from ..content.text import join_line, plural, short_line
 from ..conversation.turns import NOT_RUN, Block, blocks
+from .text import visible
 
 CALLS = ("server_tool_use", "mcp_tool_use")
 MAX_TITLE_CHARACTERS = 100
@@ -176,12 +177,12 @@ MAX_EXCERPT_CHARACTERS = 60
 
 
 def arguments_text(given: Any) -> str:
-    """A call's arguments as JSON; a single argument of several lines as its text."""
+    """A call's arguments as JSON; a single argument of several lines as its text. Each character can be seen."""
     if isinstance(given, Mapping) and len(given) == 1:
         ((name, value),) = given.items()
-        if isinstance(value, str) and "\n" in value:
-            return f"{name}:\n{value}"
-    return json.dumps(given, indent=2, ensure_ascii=False, default=str)
+        if name.isidentifier() and isinstance(value, str) and "\n" in value:
+            return visible(f"{name}:\n{value}")
+    return visible(_json(given))
 
 
 def result_text(result: Block) -> str:
@@ -193,10 +194,11 @@ def result_text(result: Block) -> str:
 
 def notebook_tool_call(call: Block, result: Block | None) -> tuple[str, str]:
     """The title and text of a notebook tool's call and result; of an incomplete call, its JSON so far."""
-    given = call.get("partial_json") or arguments_text(call.get("input"))
-    title = f"Tool call: {call.get('name')}"
+    partial = call.get("partial_json")
+    given = visible(str(partial)) if partial else arguments_text(call.get("input"))
+    title = f"Tool call: {visible(str(call.get('name')))}"
     if result is None:
-        return title, str(given)
+        return title, given
     text = result_text(result)
     failed = "failed: " if result.get("is_error") else ""
     outcome = "not run" if text == NOT_RUN else f"{failed}{short_line(text, MAX_EXCERPT_CHARACTERS)}"

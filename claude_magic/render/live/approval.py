@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from ...content.text import plural
 from ...tools.approval import Answer
-from .. import tool_calls
 from ..text import MARK, visible
+from ..tool_calls import arguments_text
 from .panel import Choice, Panel
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def by_buttons(panel: Panel, name: str, given: Mapping[str, Any]) -> Answer:
 
 def by_input(name: str, given: Mapping[str, Any]) -> Answer | None:
     """Ask by `input()`; None if nobody can answer."""
-    print(f"\nClaude calls {visible(name)} with\n{arguments(given)}\na: this and all later calls of this reply")
+    print(f"\nClaude calls {visible(name)} with\n{arguments_text(given)}\na: this and all later calls of this reply")
     try:
         typed = input(f"{question(name)} [y/N/a] ")
     except (EOFError, NotImplementedError):
@@ -77,22 +77,24 @@ def can_input(shell: InteractiveShell | None) -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-def arguments(given: Mapping[str, Any]) -> str:
-    """A call's arguments, whole, and in a form that shows all of their characters."""
-    return visible(tool_calls.arguments_text(given))
-
-
 def question_html(name: str, given: Mapping[str, Any]) -> str:
     """The question and the arguments as inert HTML, the arguments in a box that scrolls."""
-    text = arguments(given)
-    lines = text.count("\n") + 1
-    is_long = lines > BOX_LINES or len(text) > BOX_CHARACTERS
-    size = f" <small>{plural(lines, 'line')}, {len(text):,} characters; scroll to see all</small>" if is_long else ""
+    text = arguments_text(given)
+    notes = f" <small>{'; '.join(_notes(text))}</small>"
     title = html.escape(question(name))
     return (
         f'<div class="tex2jax_ignore mathjax_ignore"><div role="alert"><strong>Claude waits for you. {title}</strong>'
-        f'{size}</div><pre dir="ltr" tabindex="0" style="{_BOX}">{_marked(text)}</pre></div>'
+        f'{notes}</div><pre dir="ltr" tabindex="0" style="{_BOX}">{_marked(text)}</pre></div>'
     )
+
+
+def _notes(text: str) -> list[str]:
+    """What to know of the arguments in the box: how many characters of them are not seen, and how long they are."""
+    unseen, lines = len(MARK.findall(text)), text.count("\n") + 1
+    notes = [f"{plural(unseen, 'character')} without a glyph, as ⟨U+number⟩"] if unseen else []
+    if lines > BOX_LINES or len(text) > BOX_CHARACTERS:
+        notes.append(f"{plural(lines, 'line')}, {len(text):,} characters: scroll to see all")
+    return notes
 
 
 def _marked(text: str) -> str:

@@ -25,7 +25,7 @@ from ...conversation.turns import Block, Call, Turn
 from ...conversation.wait import Wait
 from ...cost import pricing
 from .. import citations, markdown, tool_calls
-from ..text import Bundle, printable
+from ..text import Bundle, printable, visible
 from ..turn import (
     answer_outputs,
     fold,
@@ -167,7 +167,7 @@ class NotebookView:
         try:
             self._say_waiting("waiting for the page …")
             buttons = self._panel is not None and wait_for_clicks(self._shell, self._began)
-            self._say_waiting(f"waiting for you · {approval.question(name)}")
+            self._say_waiting(f"waiting for you: may {visible(name)} run?")
             if self._panel is not None and buttons:
                 return approval.by_buttons(self._panel, name, given)
             return approval.by_input(name, given)

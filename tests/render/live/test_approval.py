@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from claude_magic.render import tool_calls
 from claude_magic.render.live import approval, panel
 from claude_magic.render.text import visible
 from claude_magic.tools.approval import Answer
@@ -43,11 +44,11 @@ def test_what_is_seen_stays_as_it_is() -> None:
     ],
 )
 def test_the_arguments_are_shown_whole_and_no_two_alike(given: dict[str, Any]) -> None:
-    shown = approval.arguments(given)
+    shown = tool_calls.arguments_text(given)
     assert all(each.isprintable() or each == "\n" for each in shown)
     assert shown.isascii() or "⟨U+" in shown
     without = json.loads(json.dumps(given).replace("\\r", "").replace("\\u202e", "").replace("\\u200b", ""))
-    assert without == given or approval.arguments(without) != shown
+    assert without == given or tool_calls.arguments_text(without) != shown
 
 
 def test_a_carriage_return_hides_no_statement() -> None:
@@ -116,3 +117,26 @@ def test_a_page_that_never_answers_is_waited_for_from_the_panel_on_and_no_longer
     monkeypatch.setattr(panel, "time", clock)
     assert panel.wait_for_clicks(shell(), 97.0) is False
     assert now[0] == pytest.approx(97.0 + panel.PAGE_SECONDS, abs=0.1)
+
+
+def test_clicks_in_the_first_moment_of_a_question_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = panel.Panel([], lambda: None)
+    held: list[float] = []
+
+    def hold(seconds: float) -> None:
+        held.append(seconds)
+        run, refuse, _ = shown._buttons.children
+        run.click()
+        refuse.observe(lambda change: refuse.click(), "disabled")
+
+    monkeypatch.setattr(panel.time, "sleep", hold)
+    assert approval.by_buttons(shown, "add", {"amount": 1}) is Answer.REFUSE
+    assert held == [0.7] and not shown._buttons.children and shown._question.value == ""
+    shown.close()
+
+
+def test_a_call_at_rest_shows_what_ran_too() -> None:
+    call = {"type": "tool_use", "id": "1", "name": "py\u200bthon", "input": {"code": "a\n# b\rc"}}
+    assert tool_calls.notebook_tool_call(call, None) == ("Tool call: py⟨U+200B⟩thon", "code:\na\n# b⟨U+000D⟩c")
+    cut = {"type": "tool_use", "id": "1", "name": "python", "partial_json": '{"code": "\u202e'}
+    assert tool_calls.notebook_tool_call(cut, None)[1] == '{"code": "⟨U+202E⟩'
