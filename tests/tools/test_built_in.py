@@ -58,9 +58,9 @@ def notebook(loaded: Kernel) -> Kernel:
     return loaded
 
 
-def told(kernel: Kernel, cell: str) -> tuple[Any, list[Any]]:
+def told(kernel: Kernel, cell: str, **watch: Any) -> tuple[Any, list[Any]]:
     """Run a cell; its outputs, and what Claude was told of each call."""
-    run = kernel.run(cell, f"cell {next(RUNS)}")
+    run = kernel.run(cell, f"cell {next(RUNS)}", **watch)
     assert run.error is None, run.error
     results = [block for message in run.turn()["messages"][2::2] for block in message["content"]]
     return run, [(each.get("is_error", False), each["content"]) for each in results]
@@ -111,3 +111,16 @@ def test_the_settings_of_who_may_run_are_checked(notebook: Kernel) -> None:
     notebook.run("%config ClaudeMagic.approve = {'slow': 'never'}")
     _, ((failed, content),) = told(notebook, "%%claude --tools slow\nGo.")
     assert failed and content == approval.SET_TO_NEVER
+
+
+@pytest.mark.parametrize("panel", [True, False])
+def test_a_frontend_whose_clicks_do_not_arrive_is_asked_by_a_line(notebook: Kernel, panel: bool) -> None:
+    notebook.run(
+        f"from claude_magic.render.live import panel\npanel.PAGE_SECONDS = 0.2\n%config ClaudeMagic.panel = {panel}"
+    )
+    steps(notebook, ("slow", {"x": 3}), ("slow", {"x": 4}))
+    run, results = told(notebook, "%%claude --tools slow\nGo.", typed="a")
+    notebook.run("%config ClaudeMagic.panel = True")
+    assert results == [(False, [said("3")]), (False, [said("4")])]
+    assert run.text.count("Claude calls slow with") == 1
+    assert any("waiting for you: may slow run?" in str(message["content"]) for message in run.messages)
