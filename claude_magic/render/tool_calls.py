@@ -177,12 +177,26 @@ MAX_EXCERPT_CHARACTERS = 60
 
 
 def arguments_text(given: Any) -> str:
-    """A call's arguments as JSON; a single argument of several lines as its text. Each character can be seen."""
-    if isinstance(given, Mapping) and len(given) == 1:
-        ((name, value),) = given.items()
-        if name.isidentifier() and isinstance(value, str) and "\n" in value:
-            return visible(f"{name}:\n{value}")
-    return visible(_json(given))
+    """A call's arguments as JSON, those of several lines as their text. Each character can be seen, and no two look
+    alike."""
+    named = isinstance(given, Mapping) and all(name.isidentifier() for name in given)
+    if not named or not any(map(_has_lines, given.values())):
+        return visible(_json(given))
+    if len(given) == 1:
+        return visible("".join(f"{name}:\n{value}" for name, value in given.items()))
+    listed = "\n".join(_argument(name, value) for name, value in given.items())
+    return visible(f"({len(given)} arguments)\n{listed}")
+
+
+def _argument(name: str, value: Any) -> str:
+    """One of several arguments: text of several lines is indented, so that no line of it looks like an argument."""
+    if not _has_lines(value):
+        return f"{name}: {_json(value)}"
+    return "\n".join([f"{name}:", *(f"    {line}" for line in value.split("\n"))])
+
+
+def _has_lines(value: Any) -> bool:
+    return isinstance(value, str) and "\n" in value
 
 
 def result_text(result: Block) -> str:

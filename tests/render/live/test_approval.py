@@ -51,6 +51,15 @@ def test_the_arguments_are_shown_whole_and_no_two_alike(given: dict[str, Any]) -
     assert without == given or tool_calls.arguments_text(without) != shown
 
 
+def test_code_among_other_arguments_is_shown_in_lines_of_which_none_looks_like_an_argument() -> None:
+    given = {"code": "a = 1\nlimit: 3\r\n", "limit": 5, "rows": [1, "x\ny"]}
+    assert tool_calls.arguments_text(given) == (
+        '(3 arguments)\ncode:\n    a = 1\n    limit: 3⟨U+000D⟩\n    \nlimit: 5\nrows: [\n  1,\n  "x\\ny"\n]'
+    )
+    alike = {"code": "    a\n    b\nlimit: 5"}
+    assert tool_calls.arguments_text({"code": "a\nb", "limit": 5}) != tool_calls.arguments_text(alike)
+
+
 def test_a_carriage_return_hides_no_statement() -> None:
     shown = approval.question_html("python", {"code": "# nothing else\rlog.append('HIDDEN')\ntotal"})
     assert "# nothing else<mark>⟨U+000D⟩</mark>log.append(&#x27;HIDDEN&#x27;)\ntotal" in shown
