@@ -83,7 +83,7 @@ def question_html(name: str, given: Mapping[str, Any]) -> str:
     notes = f" <small>{'; '.join(_notes(text))}</small>"
     title = html.escape(question(name))
     return (
-        f'<div class="tex2jax_ignore mathjax_ignore"><div role="alert"><strong>Claude waits for you. {title}</strong>'
+        f'<div class="tex2jax_ignore mathjax_ignore"><div role="alert" style="line-height: 1.4"><strong>Claude waits for you. {title}</strong>'
         f'{notes}</div><pre dir="ltr" tabindex="0" style="{_BOX}">{_marked(text)}</pre></div>'
     )
 
