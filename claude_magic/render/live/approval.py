@@ -34,7 +34,7 @@ CHOICES = (
 )
 _TYPED = {"y": Answer.RUN, "yes": Answer.RUN, "a": Answer.RUN_ALL, "all": Answer.RUN_ALL}
 _BOX = (
-    "white-space: pre-wrap; overflow-wrap: anywhere; max-height: 20em; overflow: auto; line-height: 1.4; "
+    "white-space: pre-wrap; overflow-wrap: anywhere; max-height: 20em; overflow: auto; "
     "padding: 0.4em 0.6em; border: 1px solid var(--jp-border-color2, #bdbdbd)"
 )
 # Letters that are written from the right: Hebrew, Arabic and those beside them.
@@ -80,11 +80,11 @@ def can_input(shell: InteractiveShell | None) -> bool:
 def question_html(name: str, given: Mapping[str, Any]) -> str:
     """The question and the arguments as inert HTML, the arguments in a box that scrolls."""
     text = arguments_text(given)
-    notes = f" <small>{'; '.join(_notes(text))}</small>"
-    title = html.escape(question(name))
+    title = f"<strong>Claude waits for you. {html.escape(question(name))}</strong>"
+    notes = f"<small>{'; '.join(_notes(text))}</small>"
     return (
-        f'<div class="tex2jax_ignore mathjax_ignore"><div role="alert" style="line-height: 1.4"><strong>Claude waits for you. {title}</strong>'
-        f'{notes}</div><pre dir="ltr" tabindex="0" style="{_BOX}">{_marked(text)}</pre></div>'
+        '<div class="tex2jax_ignore mathjax_ignore" style="line-height: 1.4">'
+        f'<div role="alert">{title} {notes}</div><pre dir="ltr" tabindex="0" style="{_BOX}">{_marked(text)}</pre></div>'
     )
 
 

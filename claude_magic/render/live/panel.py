@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 THUMBNAIL_PIXELS = 96
 WAIT_SECONDS = 0.2
 # How long a page may take, from the panel on, until its first message about a widget arrives.
-PAGE_SECONDS = 8.0
+PAGE_SECONDS = 10.0
 PAGE_LOOK_SECONDS = 0.02
 # How long a new question takes no click: one that comes so soon was meant for what was there before.
 HOLD_SECONDS = 0.7
