@@ -12,6 +12,7 @@ from typing import Any
 
 from ..content.text import join_line, plural, short_line
 from ..conversation.turns import NOT_RUN, Block, blocks
+from .text import visible
 
 CALLS = ("server_tool_use", "mcp_tool_use")
 MAX_TITLE_CHARACTERS = 100
@@ -176,12 +177,26 @@ MAX_EXCERPT_CHARACTERS = 60
 
 
 def arguments_text(given: Any) -> str:
-    """A call's arguments as JSON; a single argument of several lines as its text."""
-    if isinstance(given, Mapping) and len(given) == 1:
-        ((name, value),) = given.items()
-        if isinstance(value, str) and "\n" in value:
-            return f"{name}:\n{value}"
-    return json.dumps(given, indent=2, ensure_ascii=False, default=str)
+    """A call's arguments as JSON, those of several lines as their text. Each character can be seen, and no two look
+    alike."""
+    named = isinstance(given, Mapping) and all(name.isidentifier() for name in given)
+    if not named or not any(map(_has_lines, given.values())):
+        return visible(_json(given))
+    if len(given) == 1:
+        return visible("".join(f"{name}:\n{value}" for name, value in given.items()))
+    listed = "\n".join(_argument(name, value) for name, value in given.items())
+    return visible(f"({len(given)} arguments)\n{listed}")
+
+
+def _argument(name: str, value: Any) -> str:
+    """One of several arguments: text of several lines is indented, so that no line of it looks like an argument."""
+    if not _has_lines(value):
+        return f"{name}: {_json(value)}"
+    return "\n".join([f"{name}:", *(f"    {line}" for line in value.split("\n"))])
+
+
+def _has_lines(value: Any) -> bool:
+    return isinstance(value, str) and "\n" in value
 
 
 def result_text(result: Block) -> str:
@@ -193,10 +208,11 @@ def result_text(result: Block) -> str:
 
 def notebook_tool_call(call: Block, result: Block | None) -> tuple[str, str]:
     """The title and text of a notebook tool's call and result; of an incomplete call, its JSON so far."""
-    given = call.get("partial_json") or arguments_text(call.get("input"))
-    title = f"Tool call: {call.get('name')}"
+    partial = call.get("partial_json")
+    given = visible(str(partial)) if partial else arguments_text(call.get("input"))
+    title = f"Tool call: {visible(str(call.get('name')))}"
     if result is None:
-        return title, str(given)
+        return title, given
     text = result_text(result)
     failed = "failed: " if result.get("is_error") else ""
     outcome = "not run" if text == NOT_RUN else f"{failed}{short_line(text, MAX_EXCERPT_CHARACTERS)}"

@@ -1,25 +1,37 @@
 """Approval of tool calls, by the setting `ClaudeMagic.approve` or by asking the reader.
 
-`always` runs without asking, `never` does not run, `ask` asks each time. A read-only tool runs without asking, unless
-the setting names it.
+`always` runs without asking, `never` does not run, `ask` asks each time, until the reader answers for all calls of the
+reply. A read-only tool runs without asking, unless the setting names it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from enum import Enum
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
-from .calls import Approve
-from .functions import Tool
+
+if TYPE_CHECKING:
+    from .calls import Approve
+    from .functions import Tool
 
 ASK, NEVER, ALWAYS = CHOICES = ("ask", "never", "always")
 REFUSED = "The reader refused this call, and it was not run. Do not try it again; go on without it, or ask."
 SET_TO_NEVER = "The reader has set that this tool is not to run."
 NOBODY = "There was nobody to ask whether this call may run, so it was not run."
 
+
+class Answer(Enum):
+    """What the reader answers: run this call, run it and all later ones of this reply, or refuse it."""
+
+    RUN = "run"
+    RUN_ALL = "run all"
+    REFUSE = "refuse"
+
+
 # Asks the reader whether the tool of this name may run with these arguments; None if nobody can be asked.
-Ask = Callable[[str, Mapping[str, Any]], bool | None]
+Ask = Callable[[str, Mapping[str, Any]], Answer | None]
 
 
 def policy(wanted: str | Mapping[str, str], tool: Tool) -> str:
@@ -34,14 +46,20 @@ def policy(wanted: str | Mapping[str, str], tool: Tool) -> str:
 
 
 def approval(wanted: str | Mapping[str, str], ask: Ask) -> Approve:
-    """A function that checks a tool call: it returns why the call must not run, or an empty text if it may."""
+    """A function that checks the calls of one reply: it returns why a call must not run, or an empty text if it may.
+
+    After the answer `RUN_ALL` it asks no more.
+    """
+    answer: Answer | None = None
 
     def approve(tool: Tool, given: Mapping[str, Any]) -> str:
+        nonlocal answer
         chosen = policy(wanted, tool)
         if chosen != ASK:
             return SET_TO_NEVER if chosen == NEVER else ""
-        answer = ask(tool.name, given)
-        return NOBODY if answer is None else "" if answer else REFUSED
+        if answer is not Answer.RUN_ALL:
+            answer = ask(tool.name, given)
+        return NOBODY if answer is None else REFUSED if answer is Answer.REFUSE else ""
 
     return approve
 

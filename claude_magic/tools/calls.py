@@ -5,6 +5,7 @@ The result, even of a failing tool, is content that the API takes: bounded, secr
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -78,7 +79,8 @@ class ToolCalls:
                 call, f"This tool was not run: a cell makes at most {self._limit} calls. Answer with what you have."
             )
         given = call.get("input")
-        given = given if isinstance(given, Mapping) else {}
+        # A copy that only this call holds: what is approved is the object that runs, whatever becomes of the block.
+        given = copy.deepcopy(given) if isinstance(given, Mapping) else {}
         if refused := self._approve(tool, given):
             return not_run(call, refused)
         self._begun.add(call["id"])

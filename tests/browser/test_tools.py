@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import Locator
 
 from support.jupyterlab import Page, begin
 from support.steered_server import SteeredServer
@@ -21,6 +22,7 @@ def weather(city: str, days: int = 3) -> str:
     ran.append(days)
     return f"<b>{city}</b>: fine for {days} days"
 """
+QUICK_REPLIES = 5
 MODELS_LEFT = "import ipywidgets\nprint(len(ipywidgets.widget._instances), ran)"
 
 
@@ -35,12 +37,9 @@ def script(body: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [{"type": "text", "text": "It will be fine."}]
 
 
-def ask(lab: Page, server: SteeredServer) -> None:
-    """Run the cell, whose reply goes on once clicks arrive; where they do not yet, the reader is asked by `input()`."""
-    server.hold(1)
-    lab.run(1)
-    lab.panel(1).get_by_role("button", name="Stop").wait_for()
-    server.release()
+def button(page: Page, name: str, cell: int = 1) -> Locator:
+    """A button of the panel."""
+    return page.panel(cell).get_by_role("button", name=name, exact=True)
 
 
 def test_a_reader_approves_one_call_by_button_and_refuses_another(
@@ -49,18 +48,19 @@ def test_a_reader_approves_one_call_by_button_and_refuses_another(
     server.script = script
     begin(lab, ["%%claude --tools weather\nWhat will the weather be?", DEFINED, MODELS_LEFT])
     lab.finish(2)
-    ask(lab, server)
-    run = lab.panel(1).get_by_role("button", name="Run")
+    lab.run(1)
+    run = button(lab, "Run")
     run.wait_for()
     assert "May weather run?" in lab.text(1) and '"city": "Oslo <img' in lab.text(1)
     lab.wait_text(1, "waiting for you: may weather run?")
+    lab.wait_text(1, "Claude waits for you.")
     lab.screenshot(pictures / "approval.png", 1)
     assert len(server.requests) == 1
     run.click()
     lab.wait_text(1, '"days": 7')
     assert "fine for 3 days" in lab.html(1)
     lab.screenshot(pictures / "approval-second.png", 1)
-    lab.panel(1).get_by_role("button", name="Refuse").click()
+    button(lab, "Refuse").click()
     lab.wait_done(1)
     lab.wait_text(1, "It will be fine.")
     lab.finish(3)
@@ -80,10 +80,89 @@ def test_an_interrupt_while_the_reader_is_asked_runs_nothing(lab: Page, server: 
     server.script = script
     begin(lab, ["%%claude --tools weather\nWhat will the weather be?", DEFINED, MODELS_LEFT])
     lab.finish(2)
-    ask(lab, server)
+    lab.run(1)
     lab.wait_text(1, "May weather run?")
     lab.interrupt()
     lab.wait_done(1)
     lab.wait_text(1, "interrupted")
     lab.finish(3)
     assert lab.text(3).split() == ["0", "[]"]
+
+
+# Notes each button of a question in the moment in which it comes, and clicks on it, and on what is seen in its place.
+CLICK_AT_ONCE = """(bed.early = [], new MutationObserver(() => {
+  for (const each of document.querySelectorAll('.jp-OutputArea button.claude-magic-held:not(.seen)')) {
+    const {left, top, width, height} = each.getBoundingClientRect()
+    each.classList.add('seen')
+    bed.early.push(getComputedStyle(each).pointerEvents)
+    document.elementFromPoint(left + width / 2, top + height / 2)?.click()
+  }
+}).observe(document.body, {childList: true, subtree: true}))"""
+BUSY = "(() => { const until = performance.now() + 1500; while (performance.now() < until); })()"
+
+
+def test_a_click_meant_for_one_question_does_not_answer_the_next(lab: Page, server: SteeredServer) -> None:
+    """Not on a page either that is busy for longer than the kernel holds the buttons back."""
+    server.script = script
+    begin(lab, ["%%claude --tools weather\nWhat will the weather be?", DEFINED, MODELS_LEFT])
+    lab.finish(2)
+    lab.value(f"({CLICK_AT_ONCE}, null)")
+    lab.run(1)
+    button(lab, "Run").click()
+    lab.value(BUSY)
+    lab.wait_text(1, '"days": 7')
+    button(lab, "Refuse").click()
+    lab.wait_done(1)
+    lab.finish(3)
+    assert lab.text(3).split() == ["0", "[3]"]
+    assert lab.value("bed.early") == ["none"] * 6
+
+
+def test_run_all_asks_no_more_in_this_cell_and_again_in_the_next(lab: Page, server: SteeredServer) -> None:
+    def calls(body: Mapping[str, Any]) -> list[dict[str, Any]]:
+        rounds = len(body["messages"]) // 2
+        asked = [call(2 * rounds, city="Rome", days=rounds), call(2 * rounds + 1, city="Oslo", days=10 + rounds)]
+        return asked if rounds < 2 else [{"type": "text", "text": "It will be fine."}]
+
+    server.script = calls
+    begin(lab, ["%%claude --once --tools weather\nWhat will the weather be?", DEFINED, MODELS_LEFT])
+    lab.finish(2)
+    lab.run(1)
+    button(lab, "Run all of this reply").click()
+    lab.wait_done(1)
+    lab.wait_text(1, "It will be fine.")
+    lab.finish(3)
+    assert lab.text(3).split() == ["0", "[0,", "10,", "1,", "11]"]
+    lab.run(1)
+    button(lab, "Run all of this reply").wait_for()
+    lab.interrupt()
+    lab.wait_done(1)
+
+
+def test_a_reader_sees_all_that_runs(lab: Page, server: SteeredServer) -> None:
+    code = "total = 1 + 1\n# add the numbers, nothing else\rran.append('HIDDEN')\n" + "\n" * 500 + "total  # \u202e"
+    tool = {"type": "tool_use", "id": "toolu_1", "name": "python", "input": {"code": code}}
+    server.script = lambda body: [tool if len(body["messages"]) == 1 else {"type": "text", "text": "It is 2."}]
+    begin(lab, ["%%claude --tools python\nAdd.", DEFINED])
+    lab.run(1)
+    box = lab.panel(1).locator("pre", has_text="code:")
+    box.wait_for()
+    assert box.inner_text() == "code:\n" + code.replace("\r", "⟨U+000D⟩").replace("\u202e", "⟨U+202E⟩")
+    assert box.evaluate("box => box.scrollHeight > box.clientHeight && box.scrollWidth <= box.clientWidth")
+    assert "504 lines" in lab.text(1) and "2 characters without a glyph" in lab.text(1)
+    button(lab, "Refuse").click()
+    lab.wait_done(1)
+
+
+def test_however_quick_the_reply_the_reader_is_asked_by_buttons(either: Page, server: SteeredServer) -> None:
+    server.script = lambda body: script(body)[:2] if len(body["messages"]) == 1 else script(body)
+    asking = "%%claude --once --tools weather\nWhat will the weather be?"
+    begin(either, [asking, DEFINED, MODELS_LEFT])
+    either.finish(2)
+    for _ in range(QUICK_REPLIES):
+        either.run(1)
+        button(either, "Run").click()
+        either.wait_done(1)
+        assert "[y/N" not in either.text(1)
+    either.finish(3)
+    assert either.text(3).split() == ["0", *str([3] * QUICK_REPLIES).split()]

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import threading
 import time
 import uuid
 from collections.abc import Callable
@@ -65,14 +66,17 @@ class Kernel:
         self.displays: dict[str, dict[str, Any]] = {}  # outputs of earlier cells can be updated, too
 
     def run(self, code: str, cell_id: str | None = None, deleted: list[str] | None = None, **watch: Any) -> Run:
-        """Execute a cell as JupyterLab does: with its id, and the ids of deleted cells."""
+        """Execute a cell as JupyterLab does: with its id, and the ids of deleted cells.
+
+        Whoever reads a line is answered with `typed`, if that is given; else nobody can read one.
+        """
         metadata = {"cellId": cell_id, "deletedCells": deleted or []} if cell_id or deleted else {}
         content = {
             "code": code,
             "silent": False,
             "store_history": True,
             "user_expressions": {},
-            "allow_stdin": False,
+            "allow_stdin": "typed" in watch,
             "stop_on_error": True,
         }
         message = self.client.session.msg("execute_request", content, metadata=metadata)
@@ -80,6 +84,8 @@ class Kernel:
             message["header"]["session"] = page
         started = time.monotonic()
         self.client.shell_channel.send(message)
+        if "typed" in watch:
+            threading.Thread(target=self._type, args=(watch["typed"],), daemon=True).start()
         run = self._collect(message["header"]["msg_id"], watch.get("on_message"))
         run.seconds = time.monotonic() - started
         return run
@@ -104,6 +110,11 @@ class Kernel:
         """As `kill -9` does."""
         os.kill(self.manager.provisioner.pid, signal.SIGKILL)
         self.stop()
+
+    def _type(self, line: str) -> None:
+        """Answer the first request for a line."""
+        self.client.get_stdin_msg(timeout=SECONDS)
+        self.client.input(line)
 
     def _collect(self, msg_id: str, on_message: Callable[[dict[str, Any]], None] | None) -> Run:
         run, by_display = Run(), self.displays

@@ -147,7 +147,9 @@ with no key and no network. `"auto"` asks Claude where there is no record or the
 ## Tools and files
 
 - A function's annotations and docstring say what it takes. Each call is shown with its exact arguments and its \
-result, and waits for your click, as `approve` says. `python` runs code in your namespace; `variables` and \
+result, characters that cannot be seen as `⟨U+number⟩`, and waits for your click, as `approve` says. *Run all of this \
+reply* lets the later calls of the same cell run unasked. Where clicks do not arrive while a cell runs (ipykernel 6, \
+or a frontend without subshells), a line asks `[y/N/a]` instead. `python` runs code in your namespace; `variables` and \
 `read_file` only read, and run unasked.
 - `--web-search`, `--web-fetch`, `--code-execution` and `--mcp` run on Anthropic's side. Each search, page and \
 program is shown with its results, charts as images. The container of `--code-execution` is kept from cell to cell.

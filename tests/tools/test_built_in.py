@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import io
-import sys
 from typing import Any
 
 import pytest
 
-from claude_magic.render.live import live
 from claude_magic.tools import approval
 from support.kernel import Kernel
 from support.sessions import RUNS
@@ -61,9 +58,9 @@ def notebook(loaded: Kernel) -> Kernel:
     return loaded
 
 
-def told(kernel: Kernel, cell: str) -> tuple[Any, list[Any]]:
+def told(kernel: Kernel, cell: str, **watch: Any) -> tuple[Any, list[Any]]:
     """Run a cell; its outputs, and what Claude was told of each call."""
-    run = kernel.run(cell, f"cell {next(RUNS)}")
+    run = kernel.run(cell, f"cell {next(RUNS)}", **watch)
     assert run.error is None, run.error
     results = [block for message in run.turn()["messages"][2::2] for block in message["content"]]
     return run, [(each.get("is_error", False), each["content"]) for each in results]
@@ -116,14 +113,13 @@ def test_the_settings_of_who_may_run_are_checked(notebook: Kernel) -> None:
     assert failed and content == approval.SET_TO_NEVER
 
 
-@pytest.mark.parametrize(
-    ("typed", "answer"), [("y\n", True), ("YES\n", True), ("\n", False), ("no\n", False), ("", None)]
-)
-def test_where_there_are_no_buttons_the_reader_is_asked_in_words(
-    typed: str, answer: bool | None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "stdin", io.StringIO(typed))
-    assert live.by_input("add", {"amount": 1, "note": "\x1b[2J"}) is answer
-    shown = capsys.readouterr().out
-    assert '"amount": 1' in shown and "May add run? [y/N]" in shown and "\x1b" not in shown
-    assert live.can_input(None) is False  # it is no terminal
+@pytest.mark.parametrize("panel", [True, False])
+def test_a_frontend_whose_clicks_do_not_arrive_is_asked_by_a_line(notebook: Kernel, panel: bool) -> None:
+    notebook.run("from claude_magic.render.live import panel\npatience, panel.PAGE_SECONDS = panel.PAGE_SECONDS, 0.2")
+    notebook.run(f"%config ClaudeMagic.panel = {panel}")
+    steps(notebook, ("slow", {"x": 3}), ("slow", {"x": 4}))
+    run, results = told(notebook, "%%claude --tools slow\nGo.", typed="a")
+    notebook.run("panel.PAGE_SECONDS = patience\n%config ClaudeMagic.panel = True")
+    assert results == [(False, [said("3")]), (False, [said("4")])]
+    assert run.text.count("Claude calls slow with") == 1
+    assert any("waiting for you: may slow run?" in str(message["content"]) for message in run.messages)

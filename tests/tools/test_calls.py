@@ -34,6 +34,7 @@ from claude_magic.render.turn import header_output, reply_text
 from claude_magic.session.question import Question, Replay
 from claude_magic.session.session import Outcome, Session
 from claude_magic.tools import approval, functions
+from claude_magic.tools.approval import Answer
 from claude_magic.tools.calls import INTERRUPTED, NOTHING, ToolCalls, run
 from support.recordings import finished_streams
 from support.sessions import OFFLINE, RETRYING, RUNS, Reader, ask
@@ -217,14 +218,51 @@ def test_what_is_not_approved_is_not_run_and_claude_is_told(session: Session) ->
     ran = Ran()
     asked: list[Any] = []
 
-    def ask_reader(name: str, given: Mapping[str, Any]) -> bool:
+    def ask_reader(name: str, given: Mapping[str, Any]) -> Answer:
         asked.append((name, given))
-        return given["amount"] == 2
+        return Answer.RUN if given["amount"] == 2 else Answer.REFUSE
 
     replies(session, [call(1, amount=1), call(2, amount=2)], [said("Fine.")])
     outcome = use(session, ran.tool(), approve=approval.approval("ask", ask_reader))
     assert outcome.turn and ran.calls == [2] and asked == [("add", {"amount": 1}), ("add", {"amount": 2})]
     assert results_of(outcome.turn) == [(approval.REFUSED, True), ("2", False)]
+
+
+def test_who_approves_all_calls_of_a_reply_is_not_asked_again_in_it(session: Session) -> None:
+    ran, asked = Ran(), list[int]()
+
+    def ask_reader(name: str, given: Mapping[str, Any]) -> Answer:
+        asked.append(given["amount"])
+        return (Answer.REFUSE, Answer.RUN, Answer.RUN_ALL)[len(asked) - 1]
+
+    calls = [call(number, amount=number) for number in range(6)]
+    replies(session, calls[:4], calls[4:5], calls[5:], [said("Fine.")])
+    outcome = use(session, ran.tool(), approve=approval.approval("ask", ask_reader))
+    assert outcome.failure is None and asked == [0, 1, 2] and ran.calls == [1, 2, 3, 4, 5]
+
+
+def test_an_answer_for_all_calls_lets_no_tool_run_that_is_set_to_never() -> None:
+    ran = Ran()
+    approve = approval.approval({"add": "ask", "drop": "never"}, lambda name, given: Answer.RUN_ALL)
+    assert approve(ran.tool(), {}) == "" and approve(ran.tool(), {}) == ""
+    assert approve(dataclasses.replace(ran.tool(), name="drop"), {}) == approval.SET_TO_NEVER
+
+
+def test_what_was_approved_is_what_runs_whatever_becomes_of_the_reply_meanwhile() -> None:
+    block = {"type": "tool_use", "id": "toolu_1", "name": "total", "input": {"amounts": [1, 2]}}
+    seen: list[Any] = []
+
+    def approve(tool: functions.Tool, given: Mapping[str, Any]) -> str:
+        seen.append(given)
+        block["input"]["amounts"].append(1000)  # type: ignore[index]
+        return ""
+
+    def called(given: Mapping[str, Any]) -> str:
+        seen.append(given)
+        return str(sum(given["amounts"]))
+
+    result = ToolCalls([functions.Tool("total", {}, called)], approve, 25).answer(block)
+    assert tool_calls.result_text(result) == "3" and seen[0] is seen[1]
 
 
 def test_who_may_run_by_name_and_for_all() -> None:
@@ -341,7 +379,7 @@ def test_an_interrupt_while_a_tool_runs_says_what_ran(session: Session, asynchro
 
 
 def test_an_interrupt_while_the_reader_is_asked_runs_nothing(session: Session) -> None:
-    def asked(name: str, given: Mapping[str, Any]) -> bool:
+    def asked(name: str, given: Mapping[str, Any]) -> Answer:
         raise KeyboardInterrupt
 
     ran = Ran()

@@ -22,7 +22,7 @@ from ...conversation.wait import Wait
 from ...cost import pricing
 from .. import citations, tool_calls
 from ..answer import GrowingAnswer, answer_outputs, box, bundle, pieces
-from ..text import Bundle, printable
+from ..text import Bundle, printable, visible
 from ..turn import (
     footer,
     header_output,
@@ -32,11 +32,14 @@ from ..turn import (
     sent_outputs,
     who_answers,
 )
+from . import approval
 from .output import CHARACTERS_PER_SECOND, REFRESH_SECONDS, Output, interrupt_cell
-from .panel import Panel, clicks_arrive
+from .panel import Panel, clicks_arrive, wait_for_clicks
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+    from ...tools.approval import Answer
 
 SLOWEST_REFRESH_SECONDS = 1.0
 GROWTH = 30  # redraw after growth by 1/30, so that a slow reply is not sent over and over
@@ -67,7 +70,7 @@ class View(Protocol):
 class ApprovingView(View, Protocol):
     """A view that can also ask the reader for approval."""
 
-    def approve(self, name: str, given: Mapping[str, Any]) -> bool | None:
+    def approve(self, name: str, given: Mapping[str, Any]) -> Answer | None:
         """Ask the reader whether a tool may run with these arguments; None if nobody can be asked."""
 
     @property
@@ -121,7 +124,7 @@ class NotebookView:
         self._ended = False
         self._phase = ""
         self._tools: list[tuple[Block, Block | None]] = []
-        self._asking = ""  # the tool that waits for approval
+        self._waiting = ""  # what is said while a call waits for approval
         self._shown_state: object = None
         self._shown_thinking = ""
 
@@ -154,21 +157,27 @@ class NotebookView:
         self._wait = wait
         self._wake.set()
 
-    def approve(self, name: str, given: Mapping[str, Any]) -> bool | None:
+    def approve(self, name: str, given: Mapping[str, Any]) -> Answer | None:
         """Ask with buttons if the frontend's clicks arrive while the cell runs, else by `input()`."""
-        if self._panel is None or not clicks_arrive(self._shell):
-            return by_input(name, given)
-        self._asking = name
-        self._wake.set()
         try:
-            return self._panel.ask(f"May {name} run?", printable(tool_calls.arguments_text(given)))
+            self._say_waiting("waiting for the page …")
+            buttons = self._panel is not None and wait_for_clicks(self._shell, self._began)
+            self._say_waiting(f"waiting for you: may {visible(name)} run?")
+            if self._panel is not None and buttons:
+                return approval.by_buttons(self._panel, name, given)
+            return approval.by_input(name, given)
         finally:
-            self._asking = ""
+            self._waiting = ""
+
+    def _say_waiting(self, state: str) -> None:
+        """Show a state that lasts while the cell waits for somebody else than Claude."""
+        self._waiting = state
+        self._wake.set()
 
     @property
     def can_approve(self) -> bool:
         """Whether anybody can be asked."""
-        return can_input(self._shell) or (self._wants_panel and clicks_arrive(self._shell))
+        return approval.can_input(self._shell) or (self._wants_panel and clicks_arrive(self._shell))
 
     def _show_images(self, result: Block) -> None:
         """Show the images in a tool's result."""
@@ -263,8 +272,8 @@ class NotebookView:
     def _state(self) -> str:
         wait, who = self._wait, who_answers(self._provider)
         label = f" · {who}" if who else ""
-        if self._asking:
-            return f"waiting for you: may {self._asking} run?{label}"
+        if self._waiting:
+            return f"{self._waiting}{label}"
         if wait is None:
             running = next((call.get("name") for call, result in self._tools if result is None), None)
             return f"{f'running {running}' if running else self._phase or 'waiting'} …{label}"
@@ -357,37 +366,16 @@ class TerminalView:
     def show(self, turn: Turn) -> None:
         """Print nothing: terminal output cannot be replaced."""
 
-    def approve(self, name: str, given: Mapping[str, Any]) -> bool | None:
+    def approve(self, name: str, given: Mapping[str, Any]) -> Answer | None:
         """Ask by `input()`."""
-        return by_input(name, given)
+        return approval.by_input(name, given)
 
     @property
     def can_approve(self) -> bool:
         """Whether standard input is a terminal."""
-        return can_input(None)
+        return approval.can_input(None)
 
 
 def _write(text: str) -> None:
     sys.stdout.write(text)
     sys.stdout.flush()
-
-
-def can_input(shell: InteractiveShell | None) -> bool:
-    """Whether `input()` reaches a person, by a kernel's frontend or at a terminal."""
-    kernel = getattr(shell, "kernel", None)
-    if kernel is not None:
-        return bool(getattr(kernel, "_allow_stdin", False))
-    return sys.stdin is not None and sys.stdin.isatty()
-
-
-def by_input(name: str, given: Mapping[str, Any]) -> bool | None:
-    """Ask by `input()` whether a tool may run; None if nobody can answer."""
-    _write(f"\nClaude calls {printable(name)} with\n{printable(tool_calls.arguments_text(given))}\n")
-    try:
-        return input(f"May {printable(name)} run? [y/N] ").strip().lower() in ("y", "yes")
-    except (EOFError, NotImplementedError):
-        return None
-    except Exception as error:  # ipykernel raises its own StdinNotImplementedError
-        if type(error).__name__ != "StdinNotImplementedError":
-            raise
-        return None

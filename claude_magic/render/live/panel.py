@@ -10,7 +10,9 @@ import base64
 import html
 import io
 import threading
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...conversation.turns import Block
@@ -20,14 +22,54 @@ if TYPE_CHECKING:
 
 THUMBNAIL_PIXELS = 96
 WAIT_SECONDS = 0.2
+# How long a page may take, from the panel on, until its first message about a widget arrives.
+PAGE_SECONDS = 10.0
+PAGE_LOOK_SECONDS = 0.02
+# How long a new question takes no click: one that comes so soon was meant for what was there before.
+HOLD_SECONDS = 0.7
 _BAR = "accent-color: var(--jp-brand-color1); width: 14em; height: 1em; margin-right: 0.7em; vertical-align: middle"
+
+
+# The page holds clicks back from the moment at which it shows a button, however late that is.
+_HELD = "claude-magic-held"
+_HOLD = (
+    f"<style>@keyframes {_HELD} {{ from, to {{ pointer-events: none; opacity: 0.5; }} }} "
+    f".{_HELD} {{ animation: {_HELD} {HOLD_SECONDS}s; }}</style>"
+)
 
 
 def clicks_arrive(shell: InteractiveShell) -> bool:
     """Whether clicks arrive while a cell runs: they do if the frontend has opened a subshell (ipykernel 7)."""
-    thread = getattr(getattr(shell, "kernel", None), "shell_channel_thread", None)
-    manager = getattr(thread, "manager", None)
+    manager = _subshells(shell)
     return bool(manager is not None and manager.list_subshell())
+
+
+def wait_for_clicks(shell: InteractiveShell, since: float) -> bool:
+    """Wait until the page has opened a subshell, which it does at its first message about a widget.
+
+    Returns whether clicks arrive: False `PAGE_SECONDS` after `since`, a time of `time.monotonic`, and at once if the
+    kernel has no subshells.
+    """
+    while not (arrive := clicks_arrive(shell)) and _subshells(shell) is not None:
+        if time.monotonic() - since > PAGE_SECONDS:
+            break
+        time.sleep(PAGE_LOOK_SECONDS)
+    return arrive
+
+
+def _subshells(shell: InteractiveShell) -> Any:
+    """The manager of the kernel's subshells; None if it has none."""
+    return getattr(getattr(getattr(shell, "kernel", None), "shell_channel_thread", None), "manager", None)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A button of a question: its label, the value that a click on it answers, and its tooltip."""
+
+    label: str
+    value: Any
+    tooltip: str
+    style: str = ""
 
 
 class Panel:
@@ -84,39 +126,31 @@ class Panel:
         self._thinking.value = f'<div class="tex2jax_ignore mathjax_ignore" style="{style}">{html.escape(text)}</div>'
         self._fold.layout.display = None
 
-    def ask(self, question: str, details: str) -> bool:
-        """Ask a question with buttons and wait for a click; `details` are shown below it, escaped.
+    def ask(self, question: str, choices: Sequence[Choice]) -> Any:
+        """Ask a question, given as inert HTML, and wait for a click on a choice; returns its value.
 
-        An Interrupt raises `KeyboardInterrupt`.
+        The buttons take no click in their first `HOLD_SECONDS`. An Interrupt raises `KeyboardInterrupt`.
         """
-        import ipywidgets as widgets
+        answered, answers = threading.Event(), list[Any]()
 
-        answered, answers = threading.Event(), list[bool]()
+        def answer(value: Any) -> None:
+            answers.append(value)
+            answered.set()
 
-        def button(label: str, style: str, answer: bool) -> Any:
-            def clicked(_button: Any) -> None:
-                answers.append(answer)
-                answered.set()
-
-            made = widgets.Button(description=label, button_style=style)
-            made.on_click(clicked)
-            _route_clicks_to_subshell(made)
-            return made
-
-        style = "white-space: pre-wrap; overflow-wrap: anywhere; max-height: 20em; overflow-y: auto; line-height: 1.4"
-        self._question.value = (
-            f'<div class="tex2jax_ignore mathjax_ignore" role="alert"><strong>{html.escape(question)}</strong>'
-            f'<pre style="{style}">{html.escape(details)}</pre></div>'
-        )
-        self._buttons.children = (button("Run", "primary", True), button("Refuse", "", False))
+        buttons = [_held_button(choice, answer) for choice in choices]
+        self._question.value = _HOLD + question
+        self._buttons.children = buttons
         try:
+            time.sleep(HOLD_SECONDS)
+            for button in buttons:
+                button.disabled = False
             while not answered.wait(WAIT_SECONDS):  # on Windows an Interrupt arrives only between waits
                 pass
         finally:
             self._question.value = ""
-            buttons, self._buttons.children = self._buttons.children, ()
-            for each in buttons:
-                for widget in _models(each):
+            self._buttons.children = ()
+            for button in buttons:
+                for widget in _models(button):
                     widget.close()
         return answers[0]
 
@@ -124,6 +158,22 @@ class Panel:
         """Close all widget models, those of layouts and styles too."""
         for widget in list(_models(self._all)):
             widget.close()
+
+
+def _held_button(choice: Choice, answer: Callable[[Any], None]) -> Any:
+    """A button that is disabled, and answers no click until it is enabled."""
+    import ipywidgets as widgets
+
+    def clicked(button: Any) -> None:
+        if not button.disabled:
+            answer(choice.value)
+
+    made = widgets.Button(description=choice.label, tooltip=choice.tooltip, button_style=choice.style, disabled=True)
+    made.layout.width = "auto"
+    made.add_class(_HELD)
+    made.on_click(clicked)
+    _route_clicks_to_subshell(made)
+    return made
 
 
 def _route_clicks_to_subshell(button: Any) -> None:
