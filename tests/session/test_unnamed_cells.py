@@ -16,7 +16,8 @@ from claude_magic.conversation.turns import Turn
 from claude_magic.notebook import reader
 from claude_magic.notebook.cell import Cell
 from claude_magic.options import Options
-from claude_magic.render.turn import answer_outputs, header_output
+from claude_magic.render.answer import answer_outputs
+from claude_magic.render.turn import header_output
 from claude_magic.session.question import NO_REPLAY, Question
 from claude_magic.session.session import Session
 from support.kernel import Page
