@@ -53,3 +53,22 @@ def test_halves_of_a_character_that_were_cut_apart_are_joined() -> None:
 @pytest.mark.parametrize(("given_text", "tokens"), [("", 0), ("abcdefg", 2), ("abcdefgh", 3), ("語" * 7, 6)])
 def test_a_token_is_three_and_a_half_bytes(given_text: str, tokens: int) -> None:
     assert of_text(given_text) == tokens
+
+
+@pytest.mark.parametrize(
+    ("given", "clean"),
+    [
+        ("\x1b[31;1mred\x1b[0m and \x1b[38;5;12mblue\x1b[39m", "red and blue"),
+        ("\x1b]0;title\x07text \x1b]8;;http://a\x1b\\link\x1b]8;;\x1b\\", "text link"),
+        ("\x1bPdata\x1b\\seen\x1b(B\x1b=", "seen"),
+        ("nul\x00 bell\x07 back\x08 del\x7f c1\x9b31m", "nul bell back del c131m"),
+        ("a\tb\r\nc\n", "a\tb\nc\n"),
+        ("cut in an escape \x1b[3", "cut in an escape "),
+    ],
+)
+def test_escapes_and_control_characters_go_and_the_text_stays(given: str, clean: str) -> None:
+    assert text.without_controls(given) == clean
+
+
+def test_many_escapes_take_linear_time() -> None:
+    assert text.without_controls("\x1b[" * 200_000 + "\x1b]" * 200_000) == ""

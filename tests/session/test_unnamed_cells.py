@@ -107,6 +107,13 @@ def test_what_came_back_goes_along_and_a_cell_that_runs_again_is_not_doubled(tal
     assert talk.ask("five", "x5") == ["one", "two", "three", "four", "five"]
 
 
+def test_a_cell_of_colab_is_known_by_its_id_when_it_was_edited(talk: Talk) -> None:
+    talk.save(*FORMS["of Colab"])
+    talk.start_again()
+    assert talk.ask("two, edited", "colab1") == ["one", "two, edited"]
+    assert talk.ask("four", "colab3") == ["one", "two, edited", "three", "four"]
+
+
 def test_the_same_page_and_a_new_one_on_a_living_kernel(talk: Talk) -> None:
     assert talk.ask("one", "again") == ["one", "two", "three", "one"]  # a new cell with the same words
     talk.save()

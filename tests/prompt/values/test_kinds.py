@@ -212,6 +212,18 @@ def test_axes_of_several_figures_are_all_of_them() -> None:
     assert [block["type"] for block in prompt_content("{{grid}}", {"grid": grid})] == ["image", "image"]
 
 
+def test_a_figure_and_its_axes_are_one_picture() -> None:
+    figure, other = Figure(), Figure()
+    value = (figure, figure.subplots(2), {"axes": figure.axes[0]}, other)
+    blocks = prompt_content("{{value}}", {"value": value})
+    assert [block["type"] for block in blocks] == ["text", "image", "text", "image"]
+    assert blocks[2]["text"].splitlines() == [
+        "value[1]: ndarray, in the picture of value[0]",
+        "value[2]['axes']: Axes, in the picture of value[0]",
+        "value[3]:",
+    ]
+
+
 def test_a_grid_of_seaborn_is_an_image() -> None:
     import seaborn
 
