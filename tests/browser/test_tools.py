@@ -97,7 +97,7 @@ CLICK_AT_ONCE = """(bed.early = [], new MutationObserver(() => {
     bed.early.push(getComputedStyle(each).pointerEvents)
     document.elementFromPoint(left + width / 2, top + height / 2)?.click()
   }
-}).observe(document.body, {childList: true, subtree: true}))"""
+}).observe(document.body, {attributeFilter: ['class'], childList: true, subtree: true}))"""
 BUSY = "(() => { const until = performance.now() + 1500; while (performance.now() < until); })()"
 
 

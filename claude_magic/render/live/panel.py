@@ -92,7 +92,9 @@ class Panel:
         first_row = widgets.HBox([self._stop, self._state, *thumbnails])
         first_row.layout.align_items = "center"
         self._question, self._buttons = widgets.HTML(), widgets.HBox()
-        self._all = widgets.VBox([first_row, self._fold, self._question, self._buttons])
+        hold = widgets.HTML(_HOLD)  # from the start, since a page may draw the buttons before the text of a question
+        hold.layout.display = "none"
+        self._all = widgets.VBox([hold, first_row, self._fold, self._question, self._buttons])
         self._stoppable: bool | None = None
 
     @property
@@ -138,7 +140,7 @@ class Panel:
             answered.set()
 
         buttons = [_held_button(choice, answer) for choice in choices]
-        self._question.value = _HOLD + question
+        self._question.value = question
         self._buttons.children = buttons
         try:
             time.sleep(HOLD_SECONDS)
