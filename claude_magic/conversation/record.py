@@ -10,13 +10,13 @@ import base64
 import binascii
 import dataclasses
 import io
-import itertools
 import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import document_files, record_schema
+from .received import is_shallow
 from .turns import Attached, Block, Call, Message, Pin, SystemPrompt, Turn
 
 if TYPE_CHECKING:
@@ -183,13 +183,7 @@ def _plain(data: Any) -> Any:
 
 
 def _is_shallow(data: Any) -> bool:
-    level: list[Any] = [[data]]
-    for _ in range(MAX_DEPTH):
-        inside = (each.values() if isinstance(each, dict) else each for each in level)
-        level = [each for each in itertools.chain.from_iterable(inside) if isinstance(each, dict | list | tuple)]
-        if not level:
-            return True
-    return False
+    return is_shallow([data], MAX_DEPTH)
 
 
 def _turn(data: Mapping[str, Any], lookup: Lookup) -> Turn:

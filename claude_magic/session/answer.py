@@ -155,7 +155,7 @@ class Answer:
                 return failure or (StreamError(REPEATED) if self._done else None)
             reason = self.reply.stop_reason if failure is None else None
             pauses += reason == "pause_turn"
-            calls = open_calls(self.reply.content) if reason == "tool_use" and self._tools.definitions else []
+            calls = self.accumulator.calls if reason == "tool_use" and self._tools.definitions else []
             if not calls and (reason != "pause_turn" or pauses > MAX_PAUSES):
                 if failure is None:
                     self._fetch_files(self.reply, settings)
@@ -171,22 +171,22 @@ class Answer:
     def _added_nothing(self, earlier: Accumulator) -> bool:
         """Whether a continuation brought nothing, so that the reply is reset to `earlier`: it broke off at once, or it
         is the same message again, from a server that replays recordings."""
-        reply = self.reply
-        calls = [block["id"] for block in reply.content if block["type"] == "tool_use"]
-        repeated = reply.message.get("id") == earlier.reply().message.get("id") or len(calls) > len({*calls})
-        if reply.message and not repeated:
+        if self.reply.message and not self.accumulator.repeats(earlier):
             return False
         self.accumulator = earlier
         return True
 
-    def _run_tools(self, calls: Sequence[Block], before: int) -> ClaudeError | None:
+    def _run_tools(self, calls: Sequence[tuple[Block, str]], before: int) -> ClaudeError | None:
         """Run the notebook's tools; the first `before` blocks are not of this exchange.
+
+        A call whose input is wrong is not run: its result says what is wrong with it.
 
         After an Interrupt each remaining call gets a result that says so.
         """
         try:
-            for call in calls:
-                self._fold({"type": TOOL_RESULT, "content": self._tools.answer(call)})
+            for call, wrong in calls:
+                result = self._tools.refuse(call, wrong) if wrong else self._tools.answer(call)
+                self._fold({"type": TOOL_RESULT, "content": result})
             return None
         except KeyboardInterrupt:
             with uninterrupted(swallow=True):
@@ -275,6 +275,8 @@ class Answer:
         reply = self.reply
         if stream.retries:
             self.notes.append(f"retried {stream.retries}×")
+        if mended := self.accumulator.mended:
+            self.notes.append(f"the reply did not fit the API's schema, and was mended: {', '.join(mended)}")
         if reply.message:
             seconds = time.monotonic() - stream.sent
             call = self._call(reply, model, started, first, seconds=seconds, request_id=stream.request_id)
@@ -332,7 +334,7 @@ def _cleared_context(message: Mapping[str, Any]) -> list[str]:
     management = message.get("context_management")
     applied = management.get("applied_edits") if isinstance(management, Mapping) else None
     found = []
-    for edit in (each for each in applied or () if isinstance(each, Mapping)):
+    for edit in (each for each in applied if isinstance(each, Mapping)) if isinstance(applied, list) else ():
         name, one, many = _CLEARED.get(str(edit.get("type")), ("", "", ""))
         count, tokens = edit.get(name), edit.get("cleared_input_tokens")
         if isinstance(count, int) and isinstance(tokens, int) and count > 0:

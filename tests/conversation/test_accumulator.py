@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_magic.conversation.accumulator import Accumulator, whole_text
+from claude_magic.conversation.accumulator import Accumulator
+from claude_magic.conversation.received import whole_text
 from claude_magic.errors import StreamError
 from support.recordings import finished_streams
 
