@@ -184,18 +184,22 @@ class Accumulator:
         self.visible = bool(self._blocks)
         self.complete = False
 
-    def _append(self, start: Any) -> GrowingBlock:
+    def _append(self, start: Any, *, recorded: bool = False) -> GrowingBlock:
         """Append a new block, with an id and a name that the API takes."""
-        block = GrowingBlock(start, self._note)
+        block = GrowingBlock(start, self._note, recorded=recorded)
+        if not recorded:
+            self._name(block)
+        self._blocks.append(block)
+        self._own.append(block)
+        return block
+
+    def _name(self, block: GrowingBlock) -> None:
         if block.kind in CALLS and block.sent_id is not None:
             self._replace(block, "id", self._ids.of_call(block.sent_id, block.kind))
         elif block.kind.endswith("_tool_result"):
             self._replace(block, "tool_use_id", self._ids.of_result(block.sent_id))
         if block.kind == "tool_use":
             self._replace(block, "name", received.tool_name(block.value().get("name")))
-        self._blocks.append(block)
-        self._own.append(block)
-        return block
 
     def _replace(self, block: GrowingBlock, field: str, value: Any) -> None:
         if block.value().get(field) != value:
@@ -224,7 +228,7 @@ class Accumulator:
             raise ValueError("a reply that never began")
         if index in self._by_index:  # a gateway that has one index for all blocks, or does not end them
             self._by_index[index].stop()
-        block = self._by_index[index] = self._append(event["content_block"])
+        block = self._by_index[index] = self._append(event["content_block"], recorded=event.get("recorded") == received.RECORDED)
         if block.kind != "text":  # writing begins with the first word
             self.phase = block.phase
 
@@ -250,7 +254,7 @@ class Accumulator:
     def _stop(self, _event: Mapping[str, Any]) -> None:
         if not self._begun:
             raise ValueError("a reply that never began")
-        for block in self._own:
+        for block in (each for each in self._own if not each.recorded):
             block.stop()
             if block.kind == "tool_use" and not block.call_id and self._message.get("stop_reason") == "tool_use":
                 self._replace(block, "id", self._ids.of_call(None, block.kind))  # so that it can be answered

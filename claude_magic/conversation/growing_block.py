@@ -35,10 +35,14 @@ _READ = {name: (str, type(None)) for name in ("id", "tool_use_id", "partial_json
 class GrowingBlock:
     """A content block. `sent_id` is its id as received; `wrong` says what is wrong with the input of a finished call."""
 
-    def __init__(self, start: Any, note: Note, *, done: bool = False) -> None:
-        """`done` is for a block that is valid already. Raises `ValueError` for one that makes no sense."""
+    def __init__(self, start: Any, note: Note, *, done: bool = False, recorded: bool = False) -> None:
+        """`done` is for a block that is valid already, `recorded` for one that is replayed and taken as it is.
+
+        Raises `ValueError` for a block that makes no sense.
+        """
         self._note = note
-        self._start = dict(start) if done else _checked(start, note)
+        self.recorded = recorded
+        self._start = dict(start) if done or recorded else _checked(start, note)
         self._pieces: dict[str, list[str]] = {}
         self.kind: str = self._start["type"]
         self.phase = _PHASES.get(self.kind) or _SERVER_PHASES.get(str(self._start.get("name")), "using a tool")
@@ -93,9 +97,9 @@ class GrowingBlock:
         self._start = self.value()
         self._pieces = {}
         self.done = True
-        if self.kind in CALLS:
+        if self.kind in CALLS and not self.recorded:
             self._read_input()
-        self._fits = record_schema.fits_reply(self._start)
+        self._fits = self.recorded or record_schema.fits_reply(self._start)
 
     def _read_input(self) -> None:
         source = self._start.pop("partial_json", "") or self._start.get("input", "")
@@ -119,6 +123,8 @@ class GrowingBlock:
     def shown(self) -> dict[str, Any]:
         """The block as a part of a reply that is shown and not sent: without fields that nobody could read."""
         value = self.value()
+        if self.recorded:
+            return value
         return {name: each for name, each in value.items() if isinstance(each, _READ.get(name, object))}
 
     def keepable(self) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import json
 import re
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -20,6 +21,10 @@ MAX_TOOL_NAME_CHARACTERS = 128
 _CALL_ID = re.compile(r"[a-zA-Z0-9_-]{1,300}")
 _NOT_IN_NAMES = re.compile(r"[^a-zA-Z0-9_-]")
 _USAGE_OBJECT = "input_tokens"  # stands for a whole usage that is no object
+
+# Marks an event that replays a block of our own record, which was checked when it was read (`session/replay.py`).
+# No server can know it.
+RECORDED = uuid.uuid4().hex
 
 # Takes note of something that was mended, in a few words for the reader.
 Note = Callable[[str], None]

@@ -286,15 +286,16 @@ _CALL = _object(
     replayed=_BOOLEAN,
     container=_or_null(_object(["id", "expires_at"], closed=True, id=_TOOL_ID, expires_at=_STRING)),
 )
+# Optional parameters may be null: `ClaudeMagic.extra_body` can take one away so.
 _PARAMS = _object(
     [],
     model=_NAME,
     max_tokens={"type": "integer", "minimum": 0, "maximum": MAX_TOKENS},
-    system={"type": ["string", "array"], "items": _TYPED},
-    thinking=_OBJECT,
-    output_config=_OBJECT,
-    stop_sequences=_array(_STRING),
-    cache_control=_OBJECT,
+    system={"type": ["string", "array", "null"], "items": _TYPED},
+    thinking=_or_null(_OBJECT),
+    output_config=_or_null(_OBJECT),
+    stop_sequences=_or_null(_array(_STRING)),
+    cache_control=_or_null(_OBJECT),
     tools=_array(_OBJECT),
 )
 _MADE: Schema = {

@@ -255,6 +255,13 @@ def blocks(message: Message) -> tuple[Block, ...]:
     return ({"type": "text", "text": content},) if isinstance(content, str) else tuple(content)
 
 
+def set_aside(turn: Turn, why: str) -> Turn:
+    """A turn whose reply is shown and never sent; the note `why` tells the reader."""
+    messages = (turn.messages[0], {"role": "assistant", "content": []})
+    notes = (*turn.notes, why)
+    return dataclasses.replace(turn, messages=messages, partial=turn.reply, status="interrupted", notes=notes)
+
+
 def open_calls(content: Iterable[Block]) -> list[Block]:
     """The `tool_use` blocks in content whose result is not there."""
     listed = list(content)

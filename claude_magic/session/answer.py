@@ -12,8 +12,9 @@ from typing import Any
 from ..client import Client, Settings, Stream
 from ..content.text import plural
 from ..content.token_estimate import CHARACTERS_PER_TOKEN
+from ..conversation import record
 from ..conversation.accumulator import GOES_ON, TOOL_RESULT, Accumulator, Reply, call_of, concluded
-from ..conversation.turns import Block, Call, Turn, open_calls
+from ..conversation.turns import Block, Call, Turn, open_calls, set_aside
 from ..cost import pricing
 from ..cost.budget import Budget
 from ..cost.count import estimate
@@ -33,6 +34,7 @@ MAX_PAUSES = 10
 # The usage has neither the time that code ran nor the free part of it (CLAUDE_API.md §8).
 UNPRICED = "the container's time is not in the cost"
 REPEATED = "The API sent the same reply a second time: its tools were not run again."
+NOT_KEPT = "not in the conversation: its record could not be read back"
 THINKING_LEFT_OUT = "earlier thinking left out: the API refused it"
 
 
@@ -56,6 +58,7 @@ class Answer:
         self.accumulator = Accumulator()
         self.draft = draft
         self.turn: Turn | None = None
+        self.fault = ""  # why the finished turn cannot be kept in a conversation; empty if it can be
         self.thinking_refused = False  # whether the API refused thinking of earlier turns
         self.calls: list[Call] = []
         self.files: tuple[Block, ...] = ()  # made by Claude's code
@@ -117,7 +120,11 @@ class Answer:
             notes = (*notes, left)
         if self._writer is not None and self._writer.failed:
             notes = (*notes, self._writer.failed)
-        self.turn = concluded(dataclasses.replace(self.draft, notes=notes, made=self.files), reply, *before, *calls)
+        turn = concluded(dataclasses.replace(self.draft, notes=notes, made=self.files), reply, *before, *calls)
+        self.fault = record.fault(turn)
+        if self.fault:
+            turn = set_aside(turn, NOT_KEPT)
+        self.turn = turn
         if self._writer is not None:
             self._writer.end(self.turn)
         return self.turn

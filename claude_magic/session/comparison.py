@@ -25,7 +25,7 @@ from ..request import build
 from ..request.build import Request
 from .answer import Answer
 from .question import Question
-from .session import Outcome, Session, call_key, draft_turn
+from .session import Outcome, Session, call_key, draft_turn, not_kept
 
 
 @dataclass(frozen=True)
@@ -277,6 +277,7 @@ class _Run:
         """The outcome; of a connection that is still open, the reply as received so far."""
         model = str(self._answer.draft.params["model"])
         if self._answer.reply.message:
-            return Compared(model, self._answer.conclude(), self._failure)
+            turn = self._answer.conclude()
+            return Compared(model, turn, self._failure or not_kept(self._answer))
         self._answer.close()
         return Compared(model, failure=self._failure)

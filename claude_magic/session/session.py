@@ -198,6 +198,7 @@ class Session:
             return Outcome(failure=failure)
         turn = answer.conclude()
         self.spent.append(turn)
+        failure = failure or not_kept(answer)
         keeps = failure is None or bool(build.messages_to_send(turn))
         if keeps:
             self.join(turn, cell, view)
@@ -209,6 +210,8 @@ class Session:
             return Outcome(failure=failure or StreamError("Claude had nothing to add."))
         turn = answer.conclude(cut)
         self.spent.append(replace(turn, calls=tuple(answer.calls)))
+        if answer.fault:
+            return Outcome(turn, failure or not_kept(answer))
         self.chats.join(turn, Cell(cut.cell_id, run=turn.id))
         self.show_instead(turn, cut.id)
         return Outcome(turn, failure, joined=True)
@@ -361,6 +364,13 @@ class Session:
         if place in self._views:
             self._views[turn.id] = self._views[place]
             self._views[turn.id].show(turn)
+
+
+def not_kept(answer: Answer) -> StreamError | None:
+    """The failure of a reply that cannot be kept in a conversation; `None` for any other."""
+    if not answer.fault:
+        return None
+    return StreamError(f"The reply is not kept in the conversation: in its record, {answer.fault}.")
 
 
 def call_key(call: Call) -> tuple[str | None, float]:
