@@ -152,8 +152,8 @@ def _shares(session: Session, sides: Sequence[_Side], settings: Settings) -> lis
 
 def _conclude(session: Session, found: Sequence[Compared], cell: Cell, columns: Columns) -> Outcome:
     """End the output with the replies of all models, and put the first one that can be kept into the conversation."""
-    kept = [e.turn for e in found if e.turn is not None and (e.failure is None or build.messages_to_send(e.turn))]
-    first = next((turn for turn in kept if build.messages_to_send(turn)), kept[0] if kept else None)
+    kept = [e.turn for e in found if e.turn is not None and (e.failure is None or build.has_reply(e.turn))]
+    first = next((turn for turn in kept if build.has_reply(turn)), kept[0] if kept else None)
     if first is not None:
         session.join(first, cell, columns)
         if not first.once:
@@ -175,7 +175,7 @@ def _is_over_budget(compared: Compared) -> bool:
 def _choose(session: Session, name: str, place: Turn, turns: Sequence[Turn]) -> Turn:
     """Put one model's reply into the place of another's, and show it there."""
     wanted = models.resolve(name)
-    by_model = {turn.params["model"]: turn for turn in turns if build.messages_to_send(turn)}
+    by_model = {turn.params["model"]: turn for turn in turns if build.has_reply(turn)}
     if wanted not in by_model:
         raise UsageError(f"{name} has no reply to choose.", advice=f"There are: {', '.join(by_model)}.")
     if place.params["model"] == wanted:

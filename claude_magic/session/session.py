@@ -130,7 +130,7 @@ class Session:
         cut = turns[-1] if turns else None
         if cut is None or cut.calls[-1].stop_reason not in (None, "max_tokens"):
             raise UsageError("The last reply was not cut off: there is nothing to continue.")
-        if not build.messages_to_send(cut):
+        if not build.has_reply(cut):
             raise UsageError(
                 "The last reply was cut off before it said anything: there is nothing to continue.",
                 advice="Run its cell again, with a larger --max-tokens.",
@@ -199,7 +199,7 @@ class Session:
         turn = answer.conclude()
         self.spent.append(turn)
         failure = failure or not_kept(answer)
-        keeps = failure is None or bool(build.messages_to_send(turn))
+        keeps = failure is None or build.has_reply(turn)
         if keeps:
             self.join(turn, cell, view)
         return Outcome(turn, failure, keeps and not turn.once)
