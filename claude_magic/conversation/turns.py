@@ -127,6 +127,18 @@ class Turn:
         return has_summary and self.status != "refused"
 
     @property
+    def is_empty(self) -> bool:
+        """Whether the reply ended without saying anything: no block but thinking and blank text."""
+        last = self.messages[-1]
+        if self.status != "complete" or last["role"] != "assistant":
+            return False
+        silent = ("thinking", "redacted_thinking")
+        return all(
+            not str(block["text"]).strip() if block["type"] == "text" else block["type"] in silent
+            for block in (*blocks(last), *self.partial)
+        )
+
+    @property
     def results(self) -> Mapping[str, Block]:
         """The results of the notebook's tools (`tool_result` blocks), by the id of the call."""
         later = (block for message in self.messages[1:] if message["role"] == "user" for block in blocks(message))
