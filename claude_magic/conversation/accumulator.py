@@ -300,9 +300,10 @@ def call_of(reply: Reply, *, model: str, **facts: Any) -> Call:
 
 def _container(found: Any) -> dict[str, str] | None:
     """The container in which code ran: the fields that the next request needs; `None` where there is none."""
-    if not isinstance(found, Mapping) or not _CONTAINER_ID.fullmatch(str(found.get("id"))):
+    name = found.get("id") if isinstance(found, Mapping) else None
+    if not isinstance(name, str) or not _CONTAINER_ID.fullmatch(name):
         return None
-    return {"id": str(found["id"]), "expires_at": str(found.get("expires_at") or "")}
+    return {"id": name, "expires_at": str(found.get("expires_at") or "")}
 
 
 def concluded(draft: Turn, reply: Reply, *calls: Call) -> Turn:

@@ -128,11 +128,12 @@ class Turn:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the reply ended without saying anything: no block but thinking and blank text."""
+        """Whether the reply ended without saying anything: no block but thinking and blank text, or nothing after the
+        results of tools."""
         last = self.messages[-1]
-        if self.status != "complete" or last["role"] != "assistant":
+        if self.status != "complete":
             return False
-        silent = ("thinking", "redacted_thinking")
+        silent = ("thinking", "redacted_thinking", "tool_result")
         return all(
             not str(block["text"]).strip() if block["type"] == "text" else block["type"] in silent
             for block in (*blocks(last), *self.partial)

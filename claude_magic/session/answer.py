@@ -154,6 +154,7 @@ class Answer:
         params = {**request.params, "messages": build.messages_so_far(request, self._done)}
         pauses = 0
         while True:
+            offers = bool(self._tools.definitions) and not self._tools.exhausted
             failure = self._send(params, settings)
             if isinstance(failure, ThinkingRefusedError) and self._done and not self._without_thinking:
                 params = self._drop_thinking(params)
@@ -162,7 +163,7 @@ class Answer:
                 return failure or (StreamError(REPEATED) if self._done else None)
             reason = self.reply.stop_reason if failure is None else None
             pauses += reason == "pause_turn"
-            calls = self.accumulator.calls if reason == "tool_use" and self._tools.definitions else []
+            calls = self.accumulator.calls if reason == "tool_use" and offers else []
             if not calls and (reason != "pause_turn" or pauses > MAX_PAUSES):
                 if failure is None:
                     self._fetch_files(self.reply, settings)
