@@ -18,12 +18,12 @@ from ..conversation.turns import Block, Call, Turn, open_calls, set_aside
 from ..cost import pricing
 from ..cost.budget import Budget
 from ..cost.count import estimate
-from ..errors import APIError, ClaudeError, ReplyInterrupted, StreamError, ThinkingRefusedError
+from ..errors import APIError, ClaudeError, InvalidRequestError, ReplyInterrupted, StreamError, ThinkingRefusedError
 from ..interrupts import uninterrupted
 from ..notebook.journal import Writer
 from ..render import tool_calls
 from ..render.live.live import View
-from ..request import build, server_tools
+from ..request import build, known_blocks, server_tools
 from ..request.build import Request
 from ..request.parameters import CLEAR_THINKING, CLEAR_TOOL_USES
 from ..tools.calls import ToolCalls
@@ -35,6 +35,7 @@ MAX_PAUSES = 10
 UNPRICED = "the container's time is not in the cost"
 REPEATED = "The API sent the same reply a second time: its tools were not run again."
 NOT_KEPT = "not in the conversation: its record could not be read back"
+UNKNOWN = "parts of earlier replies left out: the API does not know them"
 THINKING_LEFT_OUT = "earlier thinking left out: the API refused it"
 
 
@@ -85,7 +86,8 @@ class Answer:
 
         The request is sent once more if the API refuses the thinking of earlier turns (it is of another account, or by
         a rule that we do not know): without that thinking, as `without_thinking` builds it, so that a conversation can
-        always go on. Likewise if its container is gone: in a new one.
+        always go on. Likewise if its container is gone: in a new one. Likewise if the API does not know a block or a
+        field of an earlier reply, which a gateway has made up: without it.
         """
         failure = self.stream(request)
         if self._done:
@@ -93,6 +95,9 @@ class Answer:
         if "container" in request.params and isinstance(failure, APIError) and "container" in failure.message.lower():
             params = {name: value for name, value in request.params.items() if name != "container"}
             return self.ask_again(dataclasses.replace(request, params=params), server_tools.EXPIRED)
+        if isinstance(failure, InvalidRequestError) and known_blocks.refuses_unknown(failure.message):
+            messages = known_blocks.known(build.without_thinking(request.params["messages"]))
+            return self.ask_again(dataclasses.replace(request, params={**request.params, "messages": messages}), UNKNOWN)
         if not isinstance(failure, ThinkingRefusedError):
             return failure
         self.thinking_refused = True
