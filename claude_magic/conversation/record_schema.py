@@ -363,11 +363,12 @@ _MAPPED = _object(
     batches=_array(_TOOL_ID, maxItems=MAX_CALLS),
     about={"type": "string", "pattern": "^[0-9a-f]{0,16}$"},
 )
+_REF_TURN: Schema = {"$ref": "#/definitions/turn"}  # compiled once: the schema of a turn is by far the largest
 _RECORD = _object(
     [],
-    turn=_TURN,
-    turns=_array(_TURN),
-    others=_array(_TURN),
+    turn=_REF_TURN,
+    turns=_array(_REF_TURN),
+    others=_array(_REF_TURN),
     instead_of=_array(_NAME),
     reset=_object(["chat", "created"], chat=_NAME, created=_SECONDS),
     pin=_object(
@@ -385,7 +386,7 @@ _RECORD = _object(
 
 @functools.cache
 def _record_checker() -> Callable[[Any], Any]:
-    return _compiled(_RECORD)
+    return _compiled({**_RECORD, "definitions": {"turn": _TURN}})
 
 
 @functools.cache

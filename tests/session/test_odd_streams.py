@@ -417,6 +417,43 @@ RICH[0]["message"] |= {
     },
 }
 RICH[-2] |= {"context_management": {"applied_edits": [{"type": "clear_tool_uses_20250919", "cleared_tool_uses": 1}]}}
+
+# A reply that is not streamed, with blocks of the other kinds.
+WHOLE: list[Event] = stream_of(id="msg_whole", stop="end_turn")
+WHOLE[0]["message"]["content"] = [
+    {"type": "redacted_thinking", "data": "Z3VhcmRlZA=="},
+    {"type": "server_tool_use", "id": "srvtoolu_1", "name": "bash_code_execution", "input": {"command": "ls"}},
+    {
+        "type": "bash_code_execution_tool_result",
+        "tool_use_id": "srvtoolu_1",
+        "content": {
+            "type": "bash_code_execution_result",
+            "stdout": "x",
+            "stderr": "",
+            "return_code": 0,
+            "content": [{"type": "bash_code_execution_output", "file_id": "file_1"}],
+        },
+    },
+    {"type": "server_tool_use", "id": "srvtoolu_2", "name": "web_fetch", "input": {"url": "https://example.com"}},
+    {
+        "type": "web_fetch_tool_result",
+        "tool_use_id": "srvtoolu_2",
+        "content": {
+            "type": "web_fetch_result",
+            "url": "https://example.com",
+            "retrieved_at": "2026-11-28",
+            "content": {"type": "document", "title": "x", "source": {"type": "text", "data": "y"}},
+        },
+    },
+    {"type": "server_tool_use", "id": "srvtoolu_3", "name": "text_editor_code_execution", "input": {"command": "view"}},
+    {"type": "text_editor_code_execution_tool_result", "tool_use_id": "srvtoolu_3", "content": {"type": "x"}},
+    {"type": "mcp_tool_use", "id": "mcptoolu_1", "name": "look", "server_name": "s", "input": {"q": "x"}},
+    {"type": "mcp_tool_result", "tool_use_id": "mcptoolu_1", "is_error": False, "content": [{"type": "text", "text": "z"}]},
+    {"type": "container_upload", "file_id": "file_2"},
+    {"type": "text", "text": "Done.", "citations": [{**CITATION, "file_id": None}]},
+    {"type": "tool_use", "id": "toolu_1", "name": "one", "input": {"n": 1}, "caller": {"type": "direct"}},
+]
+WHOLE[0]["message"] |= {"stop_reason": "tool_use", "stop_details": {"type": "refusal", "category": None}}
 ODD: list[Any] = [None, 5, -5, 1.5, "7", "", "x y", "\ud800", True, [], [1], [None], {}, {"type": "x"}, {"type": 5}]
 ODD += [float("nan"), float("inf"), 10**400, "tool_use", "text", "x" * 400, [[[[[]]]]], [{"type": "text", "text": 5}]]
 
@@ -429,12 +466,15 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
         yield from places(each, (*path, key))
 
 
-PLACES = [path for path in places(RICH) if len(path) > 1]
-CHANGES = st.one_of(
-    st.tuples(st.just("set"), st.sampled_from(PLACES), st.sampled_from(ODD)),
-    st.tuples(st.just("drop"), st.sampled_from(PLACES), st.none()),
-    st.tuples(st.sampled_from(["leave out", "repeat", "swap", "cut"]), st.integers(0, len(RICH) - 1), st.none()),
-)
+def changes_of(events: list[Event]) -> st.SearchStrategy[Any]:
+    """The events, and up to three changes of them."""
+    paths = [path for path in places(events) if len(path) > 1]
+    one = st.one_of(
+        st.tuples(st.just("set"), st.sampled_from(paths), st.sampled_from(ODD)),
+        st.tuples(st.just("drop"), st.sampled_from(paths), st.none()),
+        st.tuples(st.sampled_from(["leave out", "repeat", "swap", "cut"]), st.integers(0, len(events) - 1), st.none()),
+    )
+    return st.tuples(st.just(events), st.lists(one, min_size=1, max_size=3))
 
 
 def changed(events: list[Event], changes: Sequence[tuple[str, Any, Any]]) -> list[Event]:
@@ -453,6 +493,8 @@ def changed(events: list[Event], changes: Sequence[tuple[str, Any, Any]]) -> lis
             continue
     for kind, at, _ in (each for each in changes if each[0] not in ("set", "drop")):
         at = min(at, len(made) - 1)
+        if not made:
+            break
         if kind == "leave out":
             made[at : at + 1] = []
         elif kind == "repeat":
@@ -499,15 +541,15 @@ def looked_at(session: Session) -> None:
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(CHANGES, min_size=1, max_size=3), st.booleans())
-@example([("set", (0, "message", "usage"), -5)], True)
+@given(st.one_of(changes_of(RICH), changes_of(WHOLE)), st.booleans())
+@example((RICH, [("set", (0, "message", "usage"), -5)]), True)
 def test_whatever_comes_the_conversation_goes_on(
-    client: Client, server: EventServer, changes: list[tuple[str, Any, Any]], tools: bool
+    client: Client, server: EventServer, odd: tuple[list[Event], list[tuple[str, Any, Any]]], tools: bool
 ) -> None:
     cells = Cells(client, server)
     with tempfile.TemporaryDirectory() as folder:
         cells.session.journal = Journal(Path(folder) / "journal")
-        cells.talk(changed(RICH, changes), tools=tools)
+        cells.talk(changed(*odd), tools=tools)
         asked_again = ("signature", "bound to", "Extra inputs", "expected tags")  # without what was refused
         assert not [why for why in server.refused if not any(each in why for each in asked_again)]
         for chat in cells.session.chats.shown.values():
