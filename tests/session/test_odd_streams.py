@@ -22,7 +22,7 @@ from claude_magic.conversation.accumulator import Accumulator
 from claude_magic.conversation.turns import Turn
 from claude_magic.cost import ledger, pricing
 from claude_magic.notebook.cell import Cell
-from claude_magic.notebook.journal import Journal
+from claude_magic.notebook.journal import Journal, turn_of
 from claude_magic.notebook.reader import read
 from claude_magic.options import Options
 from claude_magic.render import cost_report, export, history
@@ -33,7 +33,7 @@ from claude_magic.tools import functions
 from claude_magic.tools.calls import ToolCalls
 from support.event_server import Event, EventServer, called, event_server, spoken, stream_of
 from support.sessions import Reader, text_in
-from support.turns import digested
+from support.turns import digested, plain
 
 RUNS = itertools.count()
 SETTINGS = Settings(max_retries=0, timeout=20)
@@ -555,6 +555,9 @@ def test_whatever_comes_the_conversation_goes_on(
         for chat in cells.session.chats.shown.values():
             for turn in chat:
                 assert record.record_of(record.metadata(turn)["claude_magic"]).turns
+        kept = {entry.turn_id: turn_of(entry) for entry in cells.session.journal.entries(None)}
+        for turn in cells.session.spent:  # what %claude_recover would bring back
+            assert plain(kept[turn.id].messages) == plain(turn.messages)
         looked_at(cells.session)
         again = restored(cells, client, Path(folder))
         server.begin(FINAL)
