@@ -134,7 +134,7 @@ class Accumulator:
 
     @property
     def calls(self) -> list[tuple[Block, str]]:
-        """The calls of the notebook's tools in this message, each with what is wrong with its input (empty: nothing)."""
+        """The calls of the notebook's tools in this message, each with what is wrong with its input, if anything is."""
         found = [block for block in self._own if block.kind == "tool_use" and block.done]
         return [(block.value(), block.wrong) for block in found if block.wrong or block.keepable()]
 
@@ -228,7 +228,8 @@ class Accumulator:
             raise ValueError("a reply that never began")
         if index in self._by_index:  # a gateway that has one index for all blocks, or does not end them
             self._by_index[index].stop()
-        block = self._by_index[index] = self._append(event["content_block"], recorded=event.get("recorded") == received.RECORDED)
+        recorded = event.get("recorded") == received.RECORDED
+        block = self._by_index[index] = self._append(event["content_block"], recorded=recorded)
         if block.kind != "text":  # writing begins with the first word
             self.phase = block.phase
 

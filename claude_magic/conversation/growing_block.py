@@ -33,7 +33,7 @@ _READ = {name: (str, type(None)) for name in ("id", "tool_use_id", "partial_json
 
 
 class GrowingBlock:
-    """A content block. `sent_id` is its id as received; `wrong` says what is wrong with the input of a finished call."""
+    """A content block. `sent_id` is its id as received; `wrong` says what is wrong with a finished call's input."""
 
     def __init__(self, start: Any, note: Note, *, done: bool = False, recorded: bool = False) -> None:
         """`done` is for a block that is valid already, `recorded` for one that is replayed and taken as it is.

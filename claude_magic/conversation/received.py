@@ -152,7 +152,7 @@ class CallIds:
     def of_call(self, received: Any, kind: str) -> str:
         """The id of a new call: as received, if the API takes it and no other call has it."""
         base = received if isinstance(received, str) and _CALL_ID.fullmatch(received) else _substitute(received, kind)
-        numbered = (f"{base[:MAX_NAME_CHARACTERS - 8]}_{number}" for number in itertools.count(2))
+        numbered = (f"{base[: MAX_NAME_CHARACTERS - 8]}_{number}" for number in itertools.count(2))
         found = next(each for each in itertools.chain([base], numbered) if each not in self._taken)
         self._taken.add(found)
         self._given[_key(received)] = found

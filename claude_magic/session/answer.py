@@ -97,7 +97,8 @@ class Answer:
             return self.ask_again(dataclasses.replace(request, params=params), server_tools.EXPIRED)
         if isinstance(failure, InvalidRequestError) and known_blocks.refuses_unknown(failure.message):
             messages = known_blocks.known(build.without_thinking(request.params["messages"]))
-            return self.ask_again(dataclasses.replace(request, params={**request.params, "messages": messages}), UNKNOWN)
+            params = {**request.params, "messages": messages}
+            return self.ask_again(dataclasses.replace(request, params=params), UNKNOWN)
         if not isinstance(failure, ThinkingRefusedError):
             return failure
         self.thinking_refused = True

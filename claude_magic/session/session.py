@@ -19,6 +19,7 @@ from typing import Any
 
 from .. import models, providers
 from ..client import Client, Settings
+from ..conversation import record
 from ..conversation.accumulator import Accumulator
 from ..conversation.turns import CONTINUE, Call, Conversation, Pin, Turn, turns_of
 from ..cost import context_window, count
@@ -105,6 +106,7 @@ class Session:
         context_window.check(self.client, request, history, settings)
         budget = self.budget_for(request, options, settings)
         draft = draft_turn(question, request, history)
+        check_draft(draft)
         with self._open_answer(draft, question, settings, view, budget) as answer:
             failure = answer.ask(
                 request, lambda: self.build(history.without_bound_thinking(), question, settings.provider)
@@ -364,6 +366,16 @@ class Session:
         if place in self._views:
             self._views[turn.id] = self._views[place]
             self._views[turn.id].show(turn)
+
+
+def check_draft(draft: Turn) -> None:
+    """Raise `UsageError` for a question whose turn could not be read back, whatever its reply."""
+    answered = replace(draft, messages=(*draft.messages, {"role": "assistant", "content": []}), calls=(_NO_CALL,))
+    if why := record.fault(answered):
+        raise UsageError(f"This question cannot be kept in a conversation: in its record, {why}. Nothing was sent.")
+
+
+_NO_CALL = Call("none")
 
 
 def not_kept(answer: Answer) -> StreamError | None:

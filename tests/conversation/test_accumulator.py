@@ -155,6 +155,22 @@ def test_odd_blocks_are_shown_and_not_kept() -> None:
     assert len(reply.partial) == 2
 
 
+def test_a_call_without_an_id_gets_one_where_it_is_to_be_answered() -> None:
+    stream = events([{"type": "tool_use", "name": "f", "input": {}}])
+    stream[-2]["delta"]["stop_reason"] = "tool_use"
+    accumulator = accumulated(stream)
+    assert [(call["id"], wrong) for call, wrong in accumulator.calls] == [("toolu_unnamed", "")]
+    assert accumulator.mended == ("the id of a tool call",)
+
+
+def test_a_reply_that_became_unreadable_is_all_partial() -> None:
+    accumulator = accumulated(events(TEXT)[:-1])
+    with pytest.raises(StreamError):
+        accumulator.add({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "late"}})
+    reply = accumulator.reply()
+    assert reply.content == () and [block["text"] for block in reply.partial] == ["Hello"]
+
+
 @given(st.text(alphabet=st.characters(exclude_categories=[])), st.integers(0, 20))
 def test_text_can_always_be_encoded_however_it_was_cut(text: str, at: int) -> None:
     """JSON escapes can be cut between the two halves of a character."""

@@ -23,6 +23,6 @@ def test_unknown_blocks_and_fields_of_replies_are_left_out_and_nothing_else() ->
 
 def test_which_refusals_are_of_unknown_parts() -> None:
     assert refuses_unknown("messages.1.content.0.text.new: Extra inputs are not permitted")
-    assert refuses_unknown("messages.1.content.0: Input tag 'x' found using 'type' does not match any of the expected tags")
+    assert refuses_unknown("messages.1.content.0: Input tag 'x' does not match any of the expected tags: 'text'")
     assert not refuses_unknown("tools.0.x: Extra inputs are not permitted")
     assert not refuses_unknown("messages.1: text content blocks must be non-empty")

@@ -27,6 +27,7 @@ from claude_magic.notebook.reader import read
 from claude_magic.options import Options
 from claude_magic.render import cost_report, export, history
 from claude_magic.render.turn import answer_outputs, footer, header_output, reply_value
+from claude_magic.session import answer
 from claude_magic.session.question import Question
 from claude_magic.session.session import Outcome, Session
 from claude_magic.tools import functions
@@ -203,7 +204,9 @@ def test_an_id_that_the_api_would_refuse_is_replaced(cells: Cells, id: Any, kind
     digested(outcome.turn)
 
 
-@pytest.mark.parametrize(("name", "sent"), [("my.tool", "my_tool"), ("", "unnamed"), (5, "unnamed"), ("é" * 200, "_" * 128)])
+@pytest.mark.parametrize(
+    ("name", "sent"), [("my.tool", "my_tool"), ("", "unnamed"), (5, "unnamed"), ("é" * 200, "_" * 128)]
+)
 def test_a_tools_name_that_the_api_would_refuse_is_replaced_and_claude_is_told(
     cells: Cells, name: Any, sent: str
 ) -> None:
@@ -350,18 +353,32 @@ def test_what_the_api_does_not_know_goes_back_and_is_left_out_where_it_is_refuse
 # --- the gate --------------------------------------------------------------------------------------------
 
 
-def test_what_a_record_could_not_bring_back_stays_out(
-    cells: Cells, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The prompt's own parameters may be at fault: nothing joins that would be gone after a restart."""
-    cells.session.extra_body = {"metadata": None}
+def test_a_question_that_no_record_could_hold_is_not_sent(cells: Cells) -> None:
     cells.server.begin(FINAL)
-    deep: Any = []
-    for _ in range(200):
-        deep = [deep]
-    monkeypatch.setattr(cells.session, "extra_body", {"metadata": {"user_id": "x"}, "cache_control": None})
+    with pytest.raises(errors.UsageError, match=r"turn\.chat.*Nothing was sent"):
+        cells.ask("hi", "a", chat="x" * 400)
+    assert cells.server.requests == []
+
+
+def test_a_null_in_extra_body_is_kept(cells: Cells) -> None:
+    cells.server.begin(FINAL)
+    cells.session.extra_body = {"cache_control": None}
     outcome = cells.ask("hi", "a")
     assert outcome.joined and outcome.turn and record.fault(outcome.turn) == ""
+
+
+def test_a_reply_that_no_record_could_hold_is_shown_paid_for_and_not_in_the_conversation(
+    cells: Cells, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None is known; the gate is there for those that are not."""
+    monkeypatch.setattr(answer.record, "fault", lambda turn: "turn.messages is odd" if turn.calls[0].usage else "")
+    cells.server.begin(stream_of(spoken("Hello.")))
+    outcome = cells.ask("hi", "a")
+    assert not outcome.joined and "not kept in the conversation" in str(outcome.failure)
+    assert outcome.turn and text_in(outcome.turn.reply) == "Hello." and cells.session.spent == [outcome.turn]
+    assert pricing.turn_cost(outcome.turn).dollars and "not in the conversation" in footer(outcome.turn)
+    cells.ask("next", "b")
+    assert len(cells.sent) == 1
 
 
 def test_the_gate_refuses_each_way_into_a_conversation(cells: Cells) -> None:
@@ -448,7 +465,7 @@ WHOLE[0]["message"]["content"] = [
     {"type": "server_tool_use", "id": "srvtoolu_3", "name": "text_editor_code_execution", "input": {"command": "view"}},
     {"type": "text_editor_code_execution_tool_result", "tool_use_id": "srvtoolu_3", "content": {"type": "x"}},
     {"type": "mcp_tool_use", "id": "mcptoolu_1", "name": "look", "server_name": "s", "input": {"q": "x"}},
-    {"type": "mcp_tool_result", "tool_use_id": "mcptoolu_1", "is_error": False, "content": [{"type": "text", "text": "z"}]},
+    {"type": "mcp_tool_result", "tool_use_id": "mcptoolu_1", "is_error": False, "content": "z"},
     {"type": "container_upload", "file_id": "file_2"},
     {"type": "text", "text": "Done.", "citations": [{**CITATION, "file_id": None}]},
     {"type": "tool_use", "id": "toolu_1", "name": "one", "input": {"n": 1}, "caller": {"type": "direct"}},
