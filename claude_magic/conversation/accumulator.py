@@ -172,8 +172,8 @@ class Accumulator:
         return Reply(tuple(kept), tuple(partial), message, self.complete)
 
     def _start(self, event: Mapping[str, Any]) -> None:
-        message, content = received.message(event["message"])
         self._mended.clear()
+        message, content = received.message(event["message"], self._note)
         self._usage, self._odd_usage = {}, set()
         self._take_usage(event["message"].get("usage"))
         self._message, self._begun = message, True
@@ -242,7 +242,8 @@ class Accumulator:
             raise ValueError("a reply that never began")
         rest = {key: event[key] for key in event if key not in ("type", "delta", "usage")}
         found = {**event["delta"], **rest}
-        self._message.update(received.plain({key: found[key] for key in found if key not in _SET_AT_START}))
+        changed = {key: found[key] for key in found if key not in _SET_AT_START}
+        self._message.update(received.fields(changed, self._note))
         self._take_usage(event.get("usage"))
 
     def _take_usage(self, found: Any) -> None:

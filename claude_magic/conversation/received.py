@@ -66,7 +66,18 @@ def name(value: Any) -> str | None:
     return whole_text(value) if isinstance(value, str) and 0 < len(value) <= MAX_NAME_CHARACTERS else None
 
 
-def message(found: Any) -> tuple[dict[str, Any], Any]:
+def fields(found: Mapping[str, Any], note: Note) -> dict[str, Any]:
+    """The fields of a message that JSON can hold: they are facts about the reply, and no part of it."""
+    kept = {}
+    for key, value in found.items():
+        try:
+            kept[whole_text(key)] = plain(value)
+        except (ValueError, TypeError):
+            note("a field of the message left out")
+    return kept
+
+
+def message(found: Any, note: Note) -> tuple[dict[str, Any], Any]:
     """A message without its content and usage, and its content."""
     if not isinstance(found, Mapping):
         raise ValueError("a message that is no object")
@@ -76,7 +87,7 @@ def message(found: Any) -> tuple[dict[str, Any], Any]:
         content = [{"type": "text", "text": content}]
     if not isinstance(content, list | tuple | None):
         raise ValueError("content that is no list")
-    return {**plain(kept), "content": []}, content or ()
+    return {**fields(kept, note), "content": []}, content or ()
 
 
 def usage(found: Any) -> tuple[dict[str, Any], set[str]]:
@@ -103,7 +114,7 @@ def citations(found: Any, note: Note) -> list[Any] | None:
     if not isinstance(found, list | tuple):
         note("citations left out")
         return None
-    return [each for each in map(lambda one: citation(one, note), found) if each is not None]
+    return [kept for each in found if (kept := citation(each, note)) is not None]
 
 
 def citation(found: Any, note: Note) -> Any | None:

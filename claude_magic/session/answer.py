@@ -254,6 +254,8 @@ class Answer:
         try:
             with closing(iter(stream)) as stream_events:
                 for event in stream_events:
+                    if _is_ours(event):
+                        continue
                     self._fold(event)
                     if first is None and self.accumulator.visible:
                         first = time.monotonic() - stream.sent
@@ -319,6 +321,11 @@ class Answer:
             return None
         tokens = max(Decimal(0), self._budget.left - left) / per_million * 1_000_000
         return self.accumulator.characters + int(tokens * Decimal(str(CHARACTERS_PER_TOKEN)))
+
+
+def _is_ours(event: Any) -> bool:
+    """Whether an event is of a type that only this package makes: no server's is taken for one."""
+    return isinstance(event, Mapping) and event.get("type") in (GOES_ON["type"], TOOL_RESULT)
 
 
 _MISSES = {

@@ -304,6 +304,9 @@ def test_an_event_that_makes_no_sense_ends_the_reply_and_nothing_joins(cells: Ce
         {"type": "message_delta", "delta": {"stop_details": 5, "container": "x", "content": 5}, "usage": None},
         {"type": "message_delta", "delta": {}, "context_management": {"applied_edits": 5}},
         {"type": "message_delta", "delta": {}, "diagnostics": {"cache_miss_reason": [1]}},
+        {"type": "message_delta", "delta": {"stop_details": float("nan")}, "context_management": float("inf")},
+        {"type": "claude_magic.tool_result", "content": {"type": "text", "text": 5}},
+        {"type": "claude_magic.goes_on"},
         {"type": "content_block_stop", "index": 0},
     ],
 )
