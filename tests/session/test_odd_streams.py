@@ -26,14 +26,15 @@ from claude_magic.notebook.journal import Journal, turn_of
 from claude_magic.notebook.reader import read
 from claude_magic.options import Options
 from claude_magic.render import cost_report, export, history
+from claude_magic.render.live.columns import Columns
 from claude_magic.render.turn import answer_outputs, footer, header_output, reply_value
-from claude_magic.session import answer
-from claude_magic.session.question import Question
+from claude_magic.session import answer, comparison
+from claude_magic.session.question import Question, Replay
 from claude_magic.session.session import Outcome, Session
 from claude_magic.tools import functions
 from claude_magic.tools.calls import ToolCalls
 from support.event_server import Event, EventServer, called, event_server, spoken, stream_of
-from support.sessions import Reader, text_in
+from support.sessions import Reader, ask, text_in
 from support.turns import digested, plain
 
 RUNS = itertools.count()
@@ -254,6 +255,41 @@ def test_pins_stand_before_the_questions_of_empty_replies(cells: Cells) -> None:
     cells.session.chats.set_up(Pin("rule", ({"type": "text", "text": "pinned"},)), Cell("p", "p"))
     cells.talk(stream_of(), tools=False)
     assert [block["text"] for block in cells.sent[0]["content"]] == ["pinned", "hi", "next"]
+
+
+def test_an_empty_reply_is_replayed_as_what_it_was(cells: Cells) -> None:
+    turn = cells.talk(stream_of(), tools=False).turn
+    cells.server.begin(FINAL)
+    again = ask(cells.session, "hi", "a", settings=SETTINGS, replay=Replay("only", 0))
+    assert turn and again.turn and again.turn.replayed and again.turn.messages == turn.messages
+    assert cells.server.requests == [] and "empty reply" in footer(again.turn)
+
+
+UNREADABLE = [*stream_of(spoken("Hello."))[:3], {"type": "content_block_delta", "index": 0, "delta": None}]
+
+
+@pytest.mark.parametrize(
+    ("reply", "asked"), [(stream_of(), ["hi", "next"]), (UNREADABLE, ["next"]), (stream_of(spoken("Yes.")), ["next"])]
+)
+def test_a_comparison_keeps_what_a_question_alone_would(cells: Cells, reply: list[Event], asked: list[str]) -> None:
+    cells.server.begin(reply)
+    question = Question(Options(), [{"type": "text", "text": "hi"}], Cell("a", f"odd {next(RUNS)}"))
+    outcome = comparison.compare(cells.session, question, ("opus", "sonnet"), SETTINGS, Columns(Publisher()))
+    assert len(outcome.compared) == 2 and outcome.joined == (reply != UNREADABLE)
+    looked_at(cells.session)
+    cells.server.begin(FINAL)
+    assert cells.ask("next", "b").failure is None
+    assert [block["text"] for block in cells.sent[-1]["content"]] == asked
+
+
+class Publisher:
+    """A shell that publishes nothing."""
+
+    def __init__(self) -> None:
+        self.display_pub = self
+
+    def publish(self, *_data: Any, **_more: Any) -> None:
+        pass
 
 
 # --- fields of another type ------------------------------------------------------------------------------
