@@ -13,6 +13,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
+# How all that the offline stand-in says, and every record of it, is marked.
+STAND_IN = "offline stand-in, not Claude"
+# What its replies open with. Where the header of a cell has the mark, it is not shown a second time.
+STAND_IN_OPENING = "*Offline stand-in, not Claude.*\n\n"
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 # Capabilities of models, by their names in the API's list of models.
 CAPABILITIES = ("image_input", "pdf_input", "structured_outputs", "server_tools")

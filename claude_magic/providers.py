@@ -11,10 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# How all that the offline stand-in says, and every record of it, is marked.
-STAND_IN = "offline stand-in, not Claude"
-# What its replies open with. Where the header of a cell has the mark, it is not shown a second time.
-STAND_IN_OPENING = "*Offline stand-in, not Claude.*\n\n"
 # What only some providers have, and how it is said that one has not.
 FEATURES = {
     "models": "does not list its models",

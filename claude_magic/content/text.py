@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ..conversation.accumulator import whole_text
+from ..conversation.received import whole_text
 
 __all__ = [
     "byte_length",

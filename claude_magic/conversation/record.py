@@ -10,14 +10,14 @@ import base64
 import binascii
 import dataclasses
 import io
-import itertools
 import json
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import document_files, record_schema
-from .turns import Attached, Block, Call, Message, Pin, SystemPrompt, Turn
+from .received import is_shallow
+from .turns import Attached, Block, Call, Message, Pin, SystemPrompt, Turn, blocks
 
 if TYPE_CHECKING:
     from .map_run import Mapped
@@ -163,6 +163,39 @@ def record_of(
     return Record(turns, guests=True, instead_of=tuple(plain.get("instead_of", ())))
 
 
+def fault(turn: Turn) -> str:
+    """Why the record of a turn could not be read back; empty if it can be.
+
+    This is the gate in front of every conversation (`session/chats.py`). The bytes of images and documents are not
+    looked at: they were checked when they were attached.
+    """
+    try:
+        record_of({"version": VERSION, "turn": _without_bytes(as_data(turn))})
+    except DamagedRecord as damaged:
+        return str(damaged)
+    return ""
+
+
+def _without_bytes(turn: dict[str, Any]) -> dict[str, Any]:
+    """A turn's data with a digest of nothing in place of the base64 in its prompts and in `made`."""
+    messages = [
+        {**message, "content": [_emptied(block) for block in blocks(message)]} if message["role"] == "user" else message
+        for message in turn["messages"]
+    ]
+    return {**turn, "messages": messages, "made": [_emptied(block) for block in turn["made"]]}
+
+
+def _emptied(block: Mapping[str, Any]) -> Mapping[str, Any]:
+    if block.get("type") == "tool_result" and isinstance(block.get("content"), list | tuple):
+        return {**block, "content": [_emptied(each) for each in block["content"]]}
+    source = block.get("source")
+    if not isinstance(source, Mapping) or source.get("type") != "base64":
+        return block
+    by_digest = {"type": "sha256", "media_type": source.get("media_type"), "sha256": "0" * 64}
+    path = {"path": "-"} if block.get("type") == "document" else {}
+    return {**block, "source": {**by_digest, **path}}
+
+
 def digest_of(data: str) -> str:
     """The SHA-256, in hexadecimal, of bytes given as base64."""
     return document_files.digest_of(base64.b64decode(data))
@@ -183,13 +216,7 @@ def _plain(data: Any) -> Any:
 
 
 def _is_shallow(data: Any) -> bool:
-    level: list[Any] = [[data]]
-    for _ in range(MAX_DEPTH):
-        inside = (each.values() if isinstance(each, dict) else each for each in level)
-        level = [each for each in itertools.chain.from_iterable(inside) if isinstance(each, dict | list | tuple)]
-        if not level:
-            return True
-    return False
+    return is_shallow([data], MAX_DEPTH)
 
 
 def _turn(data: Mapping[str, Any], lookup: Lookup) -> Turn:

@@ -39,6 +39,51 @@ def check(record: Mapping[str, Any]) -> str | None:
         return f"{where or 'it'} is not as it should be ({error.rule})"
 
 
+def fits_reply(block: Mapping[str, Any]) -> bool:
+    """Whether a block of a reply, which is plain JSON, may stand in the record, and so in the conversation."""
+    import fastjsonschema
+
+    try:
+        _base_checker()(block)
+        return _check_message({"role": "assistant", "content": [block]}) is None
+    except fastjsonschema.JsonSchemaValueException:
+        return False
+
+
+def fits_citation(citation: Any) -> bool:
+    """Whether a citation is what the API sends and takes; one of an unknown type fits if it has a type."""
+    import fastjsonschema
+
+    try:
+        _citation_checker("")(citation)
+        if citation["type"] in _CITATION_FIELDS:
+            _citation_checker(citation["type"])(citation)
+    except fastjsonschema.JsonSchemaValueException:
+        return False
+    return True
+
+
+def odd_usage(usage: Mapping[str, Any]) -> set[str]:
+    """The names of the fields of a usage that do not fit the schema."""
+    import fastjsonschema
+
+    try:
+        _usage_checker("")(usage)
+        return set()
+    except fastjsonschema.JsonSchemaValueException:
+        return {name for name in usage.keys() & _USAGE["properties"].keys() if not _fits_usage(name, usage[name])}
+
+
+def _fits_usage(name: str, value: Any) -> bool:
+    import fastjsonschema
+
+    try:
+        _usage_checker(name)(value)
+    except fastjsonschema.JsonSchemaValueException:
+        return False
+    return True
+
+
 def _check_message(message: Mapping[str, Any]) -> str | None:
     role = message["role"]
     if role == "user" and not message["content"]:
@@ -146,7 +191,21 @@ _TOOL_RESULT = _object(
     is_error=_or_null(_BOOLEAN),
 )
 _TOOL_USE = _object(["id", "name", "input"], id=_TOOL_ID, name=_TOOL_NAME, input=_OBJECT)
-_SERVER_RESULT = _object(["tool_use_id", "content"], tool_use_id=_TOOL_ID)
+_SERVER_RESULT = _object(["tool_use_id", "content"], tool_use_id=_TOOL_ID, content={"type": ["object", "array"]})
+
+_INDEX: Schema = {"type": "integer", "minimum": 0}
+_TITLE: Schema = {"type": ["string", "null"]}
+# The fields of citations in a reply, by type (the SDK's `citation_*_location.py` and `citations_*_location.py`).
+_CITATION_FIELDS: Mapping[str, Schema] = {
+    "char_location": {"document_index": _INDEX, "start_char_index": _INDEX, "end_char_index": _INDEX},
+    "page_location": {"document_index": _INDEX, "start_page_number": _INDEX, "end_page_number": _INDEX},
+    "content_block_location": {"document_index": _INDEX, "start_block_index": _INDEX, "end_block_index": _INDEX},
+    "search_result_location": {
+        "source": _STRING,
+        **dict.fromkeys(("search_result_index", "start_block_index", "end_block_index"), _INDEX),
+    },
+    "web_search_result_location": {"encrypted_index": _STRING, "url": _STRING},
+}
 
 # Schemas of content blocks, by role and type. A prompt may hold no other blocks; in a reply, unknown types and fields
 # are kept unchanged.
@@ -171,6 +230,9 @@ _BLOCKS: Mapping[str, Mapping[str, Schema]] = {
     },
 }
 _REFUSED = ("search_result",)  # a user's block, which no prompt of ours has
+
+# The types of blocks of a reply whose fields are known.
+REPLY_TYPES = frozenset(_BLOCKS["assistant"])
 
 # Fields that are read from blocks of every type (`request.build.messages_to_send`, `conversation/record.py`).
 _BLOCK = _object(
@@ -224,15 +286,16 @@ _CALL = _object(
     replayed=_BOOLEAN,
     container=_or_null(_object(["id", "expires_at"], closed=True, id=_TOOL_ID, expires_at=_STRING)),
 )
+# Optional parameters may be null: `ClaudeMagic.extra_body` can take one away so.
 _PARAMS = _object(
     [],
     model=_NAME,
     max_tokens={"type": "integer", "minimum": 0, "maximum": MAX_TOKENS},
-    system={"type": ["string", "array"], "items": _TYPED},
-    thinking=_OBJECT,
-    output_config=_OBJECT,
-    stop_sequences=_array(_STRING),
-    cache_control=_OBJECT,
+    system={"type": ["string", "array", "null"], "items": _TYPED},
+    thinking=_or_null(_OBJECT),
+    output_config=_or_null(_OBJECT),
+    stop_sequences=_or_null(_array(_STRING)),
+    cache_control=_or_null(_OBJECT),
     tools=_array(_OBJECT),
 )
 _MADE: Schema = {
@@ -300,11 +363,12 @@ _MAPPED = _object(
     batches=_array(_TOOL_ID, maxItems=MAX_CALLS),
     about={"type": "string", "pattern": "^[0-9a-f]{0,16}$"},
 )
+_REF_TURN: Schema = {"$ref": "#/definitions/turn"}  # compiled once: the schema of a turn is by far the largest
 _RECORD = _object(
     [],
-    turn=_TURN,
-    turns=_array(_TURN),
-    others=_array(_TURN),
+    turn=_REF_TURN,
+    turns=_array(_REF_TURN),
+    others=_array(_REF_TURN),
     instead_of=_array(_NAME),
     reset=_object(["chat", "created"], chat=_NAME, created=_SECONDS),
     pin=_object(
@@ -322,12 +386,34 @@ _RECORD = _object(
 
 @functools.cache
 def _record_checker() -> Callable[[Any], Any]:
-    return _compiled(_RECORD)
+    return _compiled({**_RECORD, "definitions": {"turn": _TURN}})
 
 
 @functools.cache
 def _block_checker(role: str, kind: str) -> Callable[[Any], Any]:
     return _compiled(_BLOCKS[role][kind])
+
+
+@functools.cache
+def _base_checker() -> Callable[[Any], Any]:
+    return _compiled(_BLOCK)
+
+
+@functools.cache
+def _usage_checker(name: str) -> Callable[[Any], Any]:
+    """The checker of a field of a usage; of the whole of it without a name."""
+    return _compiled(_USAGE["properties"][name] if name else _USAGE)
+
+
+@functools.cache
+def _citation_checker(kind: str) -> Callable[[Any], Any]:
+    """The checker of a citation of this type; without one, of what all have."""
+    fields = _CITATION_FIELDS.get(kind)
+    if fields is None:
+        return _compiled(_TYPED)
+    return _compiled(
+        _object(["cited_text", *fields], cited_text=_STRING, document_title=_TITLE, title=_TITLE, **fields)
+    )
 
 
 def _compiled(schema: Schema) -> Callable[[Any], Any]:

@@ -133,6 +133,19 @@ class Turn:
         return has_summary and self.status != "refused"
 
     @property
+    def is_empty(self) -> bool:
+        """Whether the reply ended without saying anything: no block but thinking and blank text, or nothing after the
+        results of tools."""
+        last = self.messages[-1]
+        if self.status != "complete":
+            return False
+        silent = ("thinking", "redacted_thinking", "tool_result")
+        return all(
+            not str(block["text"]).strip() if block["type"] == "text" else block["type"] in silent
+            for block in (*blocks(last), *self.partial)
+        )
+
+    @property
     def results(self) -> Mapping[str, Block]:
         """The results of the notebook's tools (`tool_result` blocks), by the id of the call."""
         later = (block for message in self.messages[1:] if message["role"] == "user" for block in blocks(message))
@@ -259,6 +272,13 @@ def blocks(message: Message) -> tuple[Block, ...]:
     """A message's content as blocks: a string is one text block."""
     content = message["content"]
     return ({"type": "text", "text": content},) if isinstance(content, str) else tuple(content)
+
+
+def set_aside(turn: Turn, why: str) -> Turn:
+    """A turn whose reply is shown and never sent; the note `why` tells the reader."""
+    messages = (turn.messages[0], {"role": "assistant", "content": []})
+    notes = (*turn.notes, why)
+    return dataclasses.replace(turn, messages=messages, partial=turn.reply, status="interrupted", notes=notes)
 
 
 def open_calls(content: Iterable[Block]) -> list[Block]:

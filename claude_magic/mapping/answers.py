@@ -93,7 +93,7 @@ def checked_answer(shape: Shape, answer: RowAnswer) -> RowAnswer:
         structured_output.read(shape, turn)
     except SchemaError as error:
         return replace(answer, error=error.message)
-    value = json.loads(answer.text)
+    value = json.loads(structured_output.bare_json(answer.text))
     return replace(answer, value=value[shape.holder] if shape.holder else value)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from ..content.text import whole_text
 from ..conversation.turns import Block, Turn
-from ..providers import STAND_IN_OPENING
+from ..models import STAND_IN_OPENING
 from ..tools import structured_output
 from . import citations, folds, json_reply
 from .markup import gate

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..content.text import fenced
 from ..tools.output_schema import LIST, VALUE
+from ..tools.structured_output import bare_json
 from .markup import markdown
 
 MAX_ROWS = 50
@@ -24,7 +25,7 @@ def is_requested(params: Mapping[str, Any]) -> bool:
 def shown(text: str) -> str:
     """JSON as Markdown: as tables, or as its source if it is incomplete."""
     try:
-        value = json.loads(text)
+        value = json.loads(bare_json(text))
     except (ValueError, RecursionError):
         return _fenced(text)
     if isinstance(value, dict) and list(value) in ([LIST], [VALUE]):
@@ -35,7 +36,7 @@ def shown(text: str) -> str:
 def plain(text: str) -> str:
     """JSON as indented text; as it is if it is incomplete."""
     try:
-        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+        return json.dumps(json.loads(bare_json(text)), indent=2, ensure_ascii=False)
     except (ValueError, RecursionError):
         return text
 

@@ -13,7 +13,7 @@ from ..conversation import record
 from ..conversation.accumulator import thinking_of
 from ..conversation.turns import Attached, Block, Turn, text_of
 from ..cost import pricing
-from ..providers import STAND_IN
+from ..models import STAND_IN
 from .folds import THINKING, fold, other_fold
 from .markup import gate
 from .text import Bundle, printable
@@ -32,6 +32,7 @@ _STOPS = {
     "refusal": "refused",
     "compaction": "compacted",
 }
+_CUTS = ("max_tokens", "model_context_window_exceeded", "stop_sequence")
 
 
 def who_answers(provider: str | None) -> str:
@@ -127,10 +128,13 @@ def marks(turn: Turn) -> list[str]:
     """What the reader must not overlook: stand-in, interrupted, cut off, refused, secrets masked."""
     found = [OFFLINE] if turn.offline else []
     call = turn.calls[-1]
-    if turn.status == "interrupted":
+    if turn.is_empty and call.stop_reason not in _CUTS:
+        found.append("empty reply")
+    elif turn.status == "interrupted":
         found.append("■ interrupted")
     elif call.stop_reason == "stop_sequence":
-        found.append(f"stopped at {printable(str(call.stop_sequence))!r}")
+        at = call.stop_sequence
+        found.append("stopped at a stop sequence" if at is None else f"stopped at {printable(at)!r}")
     elif call.stop_reason in _STOPS:
         found.append(_STOPS[call.stop_reason])
     if call.stop_reason == "refusal":

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,8 +25,7 @@ from .parameters import betas, settings_of
 
 THINKING = ("thinking", "redacted_thinking")
 NO_TOOL = {"type": "none"}
-# Stop reasons with which a reply may hold calls of server tools that have no result yet.
-WAITING = ("tool_use",)
+_SERVER_CALLS = ("server_tool_use", "mcp_tool_use")
 # How many blocks before a breakpoint the API searches for a cached prefix (CLAUDE_API.md §4).
 LOOKBACK_BLOCKS = 20
 TTL_SECONDS = {"5m": 300, "1h": 3600}
@@ -123,9 +122,9 @@ def build_compaction(history: Conversation, options: Options, pins: Iterable[Pin
     settings = {name: value for name, value in request.params.items() if name not in PASSING}
     settings = _with_tools(settings, (), history)
     lead = _lead(pins, options.cache)
-    messages, running, results = _fold(history, settings, lead, _cites(history, lead))
-    if results:
-        messages.append({"role": "user", "content": results})
+    messages, running, carried = _fold(history, settings, lead, _cites(history, lead))
+    if carried:
+        messages.append({"role": "user", "content": carried})
         running.add(messages[-1])
     params = {**settings, "messages": messages, "compaction": {"type": "summarize"}}
     return Request(params, running.hex(), betas(params))
@@ -146,7 +145,7 @@ def _with_breakpoint(messages: list[Message], cache_control: Mapping[str, Any]) 
 
 
 def messages_to_send(turn: Turn) -> tuple[Message, ...]:
-    """The messages of a turn as they are sent as history; empty if it has no reply to send."""
+    """The messages of a turn as they are sent as history; empty if there are none."""
     return tuple(_as_sent(message) for message in messages_to_keep(turn))
 
 
@@ -158,26 +157,60 @@ def _as_sent(message: Message) -> Message:
 
 
 def messages_to_keep(turn: Turn) -> tuple[Message, ...]:
-    """The messages of a turn that can be sent as history, as they were received; empty if it has no reply to send.
+    """The messages of a turn that can be sent as history, as they were received; empty if there are none.
 
-    Left out are refusals, empty text and thinking at the very end (the API rejects both), and calls of
-    server tools that broke off before their result.
+    Left out are refusals, empty text and thinking at the very end (the API rejects both), and calls and results of
+    server tools without their counterpart. The last message is the user's where the reply is empty: the next prompt
+    has to carry it, since the API rejects a message without content.
     """
     whole = turn.messages
     if turn.status == "refused":  # only the last message: tool calls and results before it are kept
         whole = whole[:-1] if whole[-1]["role"] == "assistant" else whole
         whole = whole if _is_results(whole[-1]) else ()
-    answered = {block.get("tool_use_id") for block in turn.reply}
+    paired = _paired(whole)
     messages: list[Message] = []
     for message in whole:
         if message["role"] == "assistant":
-            kept = [block for block in blocks(message) if _can_be_sent(block, turn, answered)]
+            kept = [block for block in blocks(message) if _can_be_sent(block, paired)]
             while kept and kept[-1]["type"] in THINKING:
                 kept.pop()
             message = {**message, "content": kept}
         messages.append(message)
-    is_answered = len(messages) > 1 and (messages[-1]["role"] == "assistant" or _is_results(messages[-1]))
-    return tuple(messages) if is_answered and all(message["content"] for message in messages) else ()
+    return _answered(turn, messages) if all(message["content"] for message in messages[:-1]) else ()
+
+
+def _answered(turn: Turn, messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The messages without an empty reply at the end; none where the turn broke off without a reply."""
+    found = [message for message in messages if message["content"]]
+    while len(found) > 1 and found[-1]["role"] == "user" and not _is_results(found[-1]):  # a continuation
+        found.pop()
+    stands = turn.status == "complete" and not turn.params.get("compaction")
+    return tuple(found) if len(found) > 1 or stands else ()
+
+
+def has_reply(turn: Turn) -> bool:
+    """Whether a turn has a reply, or results of tools, that can be sent as history."""
+    return len(messages_to_send(turn)) > 1
+
+
+def _paired(messages: Iterable[Message]) -> set[Any]:
+    """The ids of server tools whose call and result can both be sent, or one of them without the other.
+
+    A result has its call before it, except at the start, where its call is in an earlier turn. A call has a result,
+    except one that waits for the notebook's tools: a `tool_use` names it as its caller.
+    """
+    called, paired, begins = set[Any](), set[Any](), True
+    for block in (block for message in messages if message["role"] == "assistant" for block in blocks(message)):
+        name, caller = block.get("tool_use_id"), block.get("caller")
+        is_result = block["type"].endswith("_tool_result")
+        begins = begins and (is_result or block["type"] in THINKING)
+        if block["type"] in _SERVER_CALLS:
+            called.add(block.get("id"))
+        elif is_result and (begins or name in called):
+            paired.add(name)
+        elif block["type"] == "tool_use" and isinstance(caller, Mapping) and isinstance(caller.get("tool_id"), str):
+            paired.add(caller["tool_id"])
+    return paired
 
 
 def _is_results(message: Message) -> bool:
@@ -222,12 +255,12 @@ def _same_tools(some: Iterable[Mapping[str, Any]], others: Iterable[Mapping[str,
     return left == right
 
 
-def _can_be_sent(block: Block, turn: Turn, answered: set[Any]) -> bool:
+def _can_be_sent(block: Block, paired: Set[Any]) -> bool:
     if block["type"] == "text":
         return bool(block["text"].strip())
-    if block["type"] in ("server_tool_use", "mcp_tool_use"):
-        return block.get("id") in answered or turn.calls[-1].stop_reason in WAITING
-    return True
+    if block["type"] in _SERVER_CALLS:
+        return block.get("id") in paired
+    return not block["type"].endswith("_tool_result") or block.get("tool_use_id") in paired
 
 
 def _messages(
@@ -240,8 +273,8 @@ def _messages(
 ) -> tuple[list[Message], str]:
     """The messages of history and new prompt, and the digest of system prompt, tools and messages."""
     cite = cite or _cites(history, [*lead, *content])
-    messages, running, results = _fold(history, params, lead, cite)
-    prompt = _prompt_message({"role": "user", "content": list(content)}, messages, lead, results, cite)
+    messages, running, carried = _fold(history, params, lead, cite)
+    prompt = _prompt_message({"role": "user", "content": list(content)}, messages, lead, carried, cite)
     running.add(prompt)
     return [*messages, prompt], running.hex()
 
@@ -257,39 +290,46 @@ def _fold(
 ) -> tuple[list[Message], _Digest, list[Block]]:
     """Fold the turns into messages (see the module's docstring).
 
-    Returns the messages, the running digest, and results for the last tool calls, which the next prompt has to carry.
+    Returns the messages, the running digest, and what the next prompt has to carry: results for the last tool calls,
+    and prompts whose replies were empty.
     """
     head = [params.get("system") or None, params.get("tools") or None]
-    running, messages, results, taken = _Digest(head), list[Message](), list[Block](), set[str]()
+    running, messages, carried, taken = _Digest(head), list[Message](), list[Block](), set[str]()
     for turn in history:
         prompt, *rest = messages_to_send(turn) or (None,)
         if prompt is not None and turn.params.get("compaction"):  # the summary replaces all messages before it
-            running, messages, prompt, results, taken = _Digest(head), [], None, [], set()
+            running, messages, prompt, carried, taken = _Digest(head), [], None, [], set()
+        if prompt is not None and not rest:
+            carried += blocks(prompt)
+            continue
         if prompt is not None:
-            messages.append(_prompt_message(prompt, messages, lead, results, cite))
+            messages.append(_prompt_message(prompt, messages, lead, carried, cite))
             running.add(messages[-1])
             taken |= called(messages[-1:])
+            carried = []
         bound = turn.prefix == running.hex()
         renamed = distinct(rest, taken)
         bound, rest = bound and renamed == rest, renamed
-        if rest:
-            results = [not_run(block) for block in blocks(rest[-1]) if block["type"] == "tool_use"]
         if rest and _is_results(rest[-1]):
-            results = list(blocks(rest.pop()))
+            carried = list(blocks(rest.pop()))
+        elif rest:
+            carried = [not_run(block) for block in blocks(rest[-1]) if block["type"] == "tool_use"]
         taken |= called(rest)
         for message in rest:
             messages.append(message if bound else _without_thinking(message))
             running.add(messages[-1])
-    return messages, running, results
+    return messages, running, carried
 
 
 def _prompt_message(
-    prompt: Message, before: Sequence[Message], lead: Sequence[Block], results: Sequence[Block], cite: bool
+    prompt: Message, before: Sequence[Message], lead: Sequence[Block], carried: Sequence[Block], cite: bool
 ) -> Message:
-    """A prompt's message, with the results of the tool calls before it (the API requires one for each call); the first
-    of a conversation begins with the pins."""
+    """A prompt's message, with what it carries: results of the tool calls before it (the API requires one for each
+    call, first), and prompts without a reply; the first of a conversation begins with the pins."""
     pinned = () if any(message["role"] == "user" for message in before) else lead
-    content = [*results, *pinned, *blocks(prompt)]
+    results = [block for block in carried if block["type"] == "tool_result"]
+    prompts = [block for block in carried if block["type"] != "tool_result"]
+    content = [*results, *pinned, *prompts, *blocks(prompt)]
     return {**prompt, "content": citations.enabled(content) if cite else content}
 
 

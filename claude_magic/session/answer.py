@@ -12,17 +12,18 @@ from typing import Any
 from ..client import Client, Settings, Stream
 from ..content.text import plural
 from ..content.token_estimate import CHARACTERS_PER_TOKEN
+from ..conversation import record
 from ..conversation.accumulator import GOES_ON, TOOL_RESULT, Accumulator, Reply, call_of, concluded
-from ..conversation.turns import Block, Call, Turn, open_calls
+from ..conversation.turns import Block, Call, Turn, open_calls, set_aside
 from ..cost import pricing
 from ..cost.budget import Budget
 from ..cost.count import estimate
-from ..errors import APIError, ClaudeError, ReplyInterrupted, StreamError, ThinkingRefusedError
+from ..errors import APIError, ClaudeError, InvalidRequestError, ReplyInterrupted, StreamError, ThinkingRefusedError
 from ..interrupts import uninterrupted
 from ..notebook.journal import Writer
 from ..render import tool_calls
 from ..render.live.live import View
-from ..request import build, server_tools
+from ..request import build, known_blocks, server_tools
 from ..request.build import Request
 from ..request.parameters import CLEAR_THINKING, CLEAR_TOOL_USES
 from ..tools.calls import ToolCalls
@@ -33,6 +34,8 @@ MAX_PAUSES = 10
 # The usage has neither the time that code ran nor the free part of it (CLAUDE_API.md §8).
 UNPRICED = "the container's time is not in the cost"
 REPEATED = "The API sent the same reply a second time: its tools were not run again."
+NOT_KEPT = "not in the conversation: its record could not be read back"
+UNKNOWN = "parts of earlier replies left out: the API does not know them"
 THINKING_LEFT_OUT = "earlier thinking left out: the API refused it"
 
 
@@ -56,6 +59,7 @@ class Answer:
         self.accumulator = Accumulator()
         self.draft = draft
         self.turn: Turn | None = None
+        self.fault = ""  # why the finished turn cannot be kept in a conversation; empty if it can be
         self.thinking_refused = False  # whether the API refused thinking of earlier turns
         self.calls: list[Call] = []
         self.files: tuple[Block, ...] = ()  # made by Claude's code
@@ -82,7 +86,8 @@ class Answer:
 
         The request is sent once more if the API refuses the thinking of earlier turns (it is of another account, or by
         a rule that we do not know): without that thinking, as `without_thinking` builds it, so that a conversation can
-        always go on. Likewise if its container is gone: in a new one.
+        always go on. Likewise if its container is gone: in a new one. Likewise if the API does not know a block or a
+        field of an earlier reply, which a gateway has made up: without it.
         """
         failure = self.stream(request)
         if self._done:
@@ -90,6 +95,10 @@ class Answer:
         if "container" in request.params and isinstance(failure, APIError) and "container" in failure.message.lower():
             params = {name: value for name, value in request.params.items() if name != "container"}
             return self.ask_again(dataclasses.replace(request, params=params), server_tools.EXPIRED)
+        if isinstance(failure, InvalidRequestError) and known_blocks.refuses_unknown(failure.message):
+            messages = known_blocks.known(build.without_thinking(request.params["messages"]))
+            params = {**request.params, "messages": messages}
+            return self.ask_again(dataclasses.replace(request, params=params), UNKNOWN)
         if not isinstance(failure, ThinkingRefusedError):
             return failure
         self.thinking_refused = True
@@ -117,7 +126,11 @@ class Answer:
             notes = (*notes, left)
         if self._writer is not None and self._writer.failed:
             notes = (*notes, self._writer.failed)
-        self.turn = concluded(dataclasses.replace(self.draft, notes=notes, made=self.files), reply, *before, *calls)
+        turn = concluded(dataclasses.replace(self.draft, notes=notes, made=self.files), reply, *before, *calls)
+        self.fault = record.fault(turn)
+        if self.fault:
+            turn = set_aside(turn, NOT_KEPT)
+        self.turn = turn
         if self._writer is not None:
             self._writer.end(self.turn)
         return self.turn
@@ -147,6 +160,7 @@ class Answer:
         params = {**request.params, "messages": build.messages_so_far(request, self._done)}
         pauses = 0
         while True:
+            offers = bool(self._tools.definitions) and not self._tools.exhausted
             failure = self._send(params, settings)
             if isinstance(failure, ThinkingRefusedError) and self._done and not self._without_thinking:
                 params = self._drop_thinking(params)
@@ -155,7 +169,7 @@ class Answer:
                 return failure or (StreamError(REPEATED) if self._done else None)
             reason = self.reply.stop_reason if failure is None else None
             pauses += reason == "pause_turn"
-            calls = open_calls(self.reply.content) if reason == "tool_use" and self._tools.definitions else []
+            calls = self.accumulator.calls if reason == "tool_use" and offers else []
             if not calls and (reason != "pause_turn" or pauses > MAX_PAUSES):
                 if failure is None:
                     self._fetch_files(self.reply, settings)
@@ -171,22 +185,22 @@ class Answer:
     def _added_nothing(self, earlier: Accumulator) -> bool:
         """Whether a continuation brought nothing, so that the reply is reset to `earlier`: it broke off at once, or it
         is the same message again, from a server that replays recordings."""
-        reply = self.reply
-        calls = [block["id"] for block in reply.content if block["type"] == "tool_use"]
-        repeated = reply.message.get("id") == earlier.reply().message.get("id") or len(calls) > len({*calls})
-        if reply.message and not repeated:
+        if self.reply.message and not self.accumulator.repeats(earlier):
             return False
         self.accumulator = earlier
         return True
 
-    def _run_tools(self, calls: Sequence[Block], before: int) -> ClaudeError | None:
+    def _run_tools(self, calls: Sequence[tuple[Block, str]], before: int) -> ClaudeError | None:
         """Run the notebook's tools; the first `before` blocks are not of this exchange.
+
+        A call whose input is wrong is not run: its result says what is wrong with it.
 
         After an Interrupt each remaining call gets a result that says so.
         """
         try:
-            for call in calls:
-                self._fold({"type": TOOL_RESULT, "content": self._tools.answer(call)})
+            for call, wrong in calls:
+                result = self._tools.refuse(call, wrong) if wrong else self._tools.answer(call)
+                self._fold({"type": TOOL_RESULT, "content": result})
             return None
         except KeyboardInterrupt:
             with uninterrupted(swallow=True):
@@ -240,6 +254,8 @@ class Answer:
         try:
             with closing(iter(stream)) as stream_events:
                 for event in stream_events:
+                    if _is_ours(event):
+                        continue
                     self._fold(event)
                     if first is None and self.accumulator.visible:
                         first = time.monotonic() - stream.sent
@@ -275,6 +291,8 @@ class Answer:
         reply = self.reply
         if stream.retries:
             self.notes.append(f"retried {stream.retries}×")
+        if mended := self.accumulator.mended:
+            self.notes.append(f"the reply did not fit the API's schema, and was mended: {', '.join(mended)}")
         if reply.message:
             seconds = time.monotonic() - stream.sent
             call = self._call(reply, model, started, first, seconds=seconds, request_id=stream.request_id)
@@ -305,6 +323,11 @@ class Answer:
         return self.accumulator.characters + int(tokens * Decimal(str(CHARACTERS_PER_TOKEN)))
 
 
+def _is_ours(event: Any) -> bool:
+    """Whether an event is of a type that only this package makes: no server's is taken for one."""
+    return isinstance(event, Mapping) and event.get("type") in (GOES_ON["type"], TOOL_RESULT)
+
+
 _MISSES = {
     "model_changed": "the model changed",
     "system_changed": "the system prompt changed",
@@ -332,7 +355,7 @@ def _cleared_context(message: Mapping[str, Any]) -> list[str]:
     management = message.get("context_management")
     applied = management.get("applied_edits") if isinstance(management, Mapping) else None
     found = []
-    for edit in (each for each in applied or () if isinstance(each, Mapping)):
+    for edit in (each for each in applied if isinstance(each, Mapping)) if isinstance(applied, list) else ():
         name, one, many = _CLEARED.get(str(edit.get("type")), ("", "", ""))
         count, tokens = edit.get(name), edit.get("cleared_input_tokens")
         if isinstance(count, int) and isinstance(tokens, int) and count > 0:

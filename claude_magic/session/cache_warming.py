@@ -69,8 +69,10 @@ def _marked(params: dict[str, Any]) -> dict[str, Any]:
     *earlier, last = params["messages"]
     if earlier:
         return {"messages": [*earlier[:-1], _with_mark(earlier[-1], mark), last]}
-    if len(last["content"]) > len(PLACEHOLDER):  # pins have a breakpoint already
-        return {"messages": [last]}
+    if before := last["content"][: -len(PLACEHOLDER)]:  # pins, which have a breakpoint already, or unanswered questions
+        marked = any("cache_control" in block for block in before)
+        content = [*before[:-1], before[-1] if marked else {**before[-1], **mark}, *last["content"][len(before) :]]
+        return {"messages": [{**last, "content": content}]}
     if params.get("system"):
         return {"messages": [last], "system": [{"type": "text", "text": params["system"], **mark}]}
     if params.get("tools"):

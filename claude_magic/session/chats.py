@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from ..conversation import record
 from ..conversation.turns import Conversation, Pin, SystemPrompt, Turn
+from ..errors import StreamError
 from ..notebook import lookup, reader
 from ..notebook.cell import Cell
 from ..notebook.reader import Saved
@@ -101,7 +103,8 @@ class Chats:
 
     def join(self, turn: Turn, cell: Cell) -> None:
         """Put a turn at its cell's place in its chat. The cell's turns in other chats are removed; with `--once`, those
-        in all chats."""
+        in all chats. Raises `StreamError` for a turn that could not be read back."""
+        _check(turn)
         siblings = self._siblings_of(cell)
         self._unnamed.note_run(turn, cell)
         if cell.id is not None:
@@ -117,7 +120,11 @@ class Chats:
             self._siblings.add(turn.id)
 
     def exchange(self, standing: Turn, turn: Turn) -> None:
-        """Replace a turn by another, as a re-run of its cell would."""
+        """Replace a turn by another, as a re-run of its cell would.
+
+        Raises `StreamError` for one that could not be read back.
+        """
+        _check(turn)
         if standing.cell_id is not None:
             self._ran.add(standing.cell_id)
             self._reruns.append(Rerun(standing.cell_id, dict(self._all), [turn.id]))
@@ -175,6 +182,7 @@ class Chats:
         """Put a turn that the notebook lacks at its cell's place. Returns false if it cannot be sent, or is there."""
         if turn.once or not build.messages_to_send(turn) or any(each.id == turn.id for each in self._all_turns()):
             return False
+        _check(turn)
         if turn.cell_id:
             self._remove_cell(turn.cell_id, set(), stays=turn.chat)
             self._deleted.pop(turn.cell_id, None)
@@ -273,6 +281,16 @@ class Chats:
             self._run = cell.run
             self._siblings = set()
         return frozenset(self._siblings)
+
+
+def _check(turn: Turn) -> None:
+    """The gate in front of every conversation: no turn joins that its own record could not bring back.
+
+    Turns of files (`restore`) are read from such records, and those that `undo` brings back have been here before.
+    Raises `StreamError`.
+    """
+    if why := record.fault(turn):
+        raise StreamError(f"This reply cannot be in a conversation: its record could not be read back, since {why}.")
 
 
 def _order(saved: Saved) -> dict[str, int]:

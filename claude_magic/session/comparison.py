@@ -25,7 +25,7 @@ from ..request import build
 from ..request.build import Request
 from .answer import Answer
 from .question import Question
-from .session import Outcome, Session, draft_turn
+from .session import Outcome, Session, check_draft, draft_turn, not_kept
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ def compare(
         own = replace(question, options=replace(question.options, model=name))
         request = _build(session, history, own, settings)
         sides.append(_Side(own, request, draft_turn(own, request, history)))
+        check_draft(sides[-1].draft)
     recorded = [session.recorded(side.request, question, settings) for side in sides]
     found: list[Compared] = []
     if all(recorded):
@@ -152,8 +153,8 @@ def _shares(session: Session, sides: Sequence[_Side], settings: Settings) -> lis
 
 def _conclude(session: Session, found: Sequence[Compared], cell: Cell, columns: Columns) -> Outcome:
     """End the output with the replies of all models, and put the first one that can be kept into the conversation."""
-    kept = [e.turn for e in found if e.turn is not None and (e.failure is None or build.messages_to_send(e.turn))]
-    first = next((turn for turn in kept if build.messages_to_send(turn)), kept[0] if kept else None)
+    kept = [e.turn for e in found if e.turn is not None and (e.failure is None or build.has_reply(e.turn))]
+    first = next((turn for turn in kept if build.has_reply(turn)), kept[0] if kept else None)
     if first is not None:
         session.join(first, cell, columns)
         if not first.once:
@@ -175,7 +176,7 @@ def _is_over_budget(compared: Compared) -> bool:
 def _choose(session: Session, name: str, place: Turn, turns: Sequence[Turn]) -> Turn:
     """Put one model's reply into the place of another's, and show it there."""
     wanted = models.resolve(name)
-    by_model = {turn.params["model"]: turn for turn in turns if build.messages_to_send(turn)}
+    by_model = {turn.params["model"]: turn for turn in turns if build.has_reply(turn)}
     if wanted not in by_model:
         raise UsageError(f"{name} has no reply to choose.", advice=f"There are: {', '.join(by_model)}.")
     if place.params["model"] == wanted:
@@ -277,6 +278,7 @@ class _Run:
         """The outcome; of a connection that is still open, the reply as received so far."""
         model = str(self._answer.draft.params["model"])
         if self._answer.reply.message:
-            return Compared(model, self._answer.conclude(), self._failure)
+            turn = self._answer.conclude()
+            return Compared(model, turn, self._failure or not_kept(self._answer))
         self._answer.close()
         return Compared(model, failure=self._failure)

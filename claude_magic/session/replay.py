@@ -17,6 +17,7 @@ from typing import Any
 
 from ..content.text import join_line, short, whole_text
 from ..conversation.accumulator import TOOL_RESULT
+from ..conversation.received import RECORDED
 from ..conversation.turns import Block, Call, Conversation, Message, Turn, blocks, text_of, turns_of
 from ..cost.budget import without_budget_notes
 from ..request import build
@@ -134,7 +135,7 @@ def events(turn: Turn, speed: float, sleep: Callable[[float], None]) -> Iterator
         sleep(pace.first_token_seconds)
     kept = len(turn.reply) - len(turn.partial)
     for index, block in enumerate(turn.reply):
-        yield {"type": "content_block_start", "index": index, "content_block": _start(block)}
+        yield {"type": "content_block_start", "index": index, "content_block": _start(block), "recorded": RECORDED}
         for piece in _pieces(_growing_text(block), pace.piece_characters):
             if wait := len(piece) / pace.characters_per_second:
                 sleep(wait)

@@ -19,8 +19,9 @@ from typing import Any
 
 from .. import models, providers
 from ..client import Client, Settings
+from ..conversation import record
 from ..conversation.accumulator import Accumulator
-from ..conversation.turns import CONTINUE, Conversation, Pin, Turn, turns_of
+from ..conversation.turns import CONTINUE, Call, Conversation, Pin, Turn, turns_of
 from ..cost import context_window, count
 from ..cost.budget import Budget, tighter, without_budget_notes
 from ..cost.count import Counted
@@ -105,6 +106,7 @@ class Session:
         context_window.check(self.client, request, history, settings)
         budget = self.budget_for(request, options, settings)
         draft = draft_turn(question, request, history)
+        check_draft(draft)
         with self._open_answer(draft, question, settings, view, budget) as answer:
             failure = answer.ask(
                 request, lambda: self.build(history.without_bound_thinking(), question, settings.provider)
@@ -130,7 +132,7 @@ class Session:
         cut = turns[-1] if turns else None
         if cut is None or cut.calls[-1].stop_reason not in (None, "max_tokens"):
             raise UsageError("The last reply was not cut off: there is nothing to continue.")
-        if not build.messages_to_send(cut):
+        if not build.has_reply(cut):
             raise UsageError(
                 "The last reply was cut off before it said anything: there is nothing to continue.",
                 advice="Run its cell again, with a larger --max-tokens.",
@@ -198,7 +200,8 @@ class Session:
             return Outcome(failure=failure)
         turn = answer.conclude()
         self.spent.append(turn)
-        keeps = failure is None or bool(build.messages_to_send(turn))
+        failure = failure or not_kept(answer)
+        keeps = failure is None or build.has_reply(turn)
         if keeps:
             self.join(turn, cell, view)
         return Outcome(turn, failure, keeps and not turn.once)
@@ -209,6 +212,8 @@ class Session:
             return Outcome(failure=failure or StreamError("Claude had nothing to add."))
         turn = answer.conclude(cut)
         self.spent.append(replace(turn, calls=tuple(answer.calls)))
+        if answer.fault:
+            return Outcome(turn, failure or not_kept(answer))
         self.chats.join(turn, Cell(cut.cell_id, run=turn.id))
         self.show_instead(turn, cut.id)
         return Outcome(turn, failure, joined=True)
@@ -361,6 +366,23 @@ class Session:
         if place in self._views:
             self._views[turn.id] = self._views[place]
             self._views[turn.id].show(turn)
+
+
+def check_draft(draft: Turn) -> None:
+    """Raise `UsageError` for a question whose turn could not be read back, whatever its reply."""
+    answered = replace(draft, messages=(*draft.messages, {"role": "assistant", "content": []}), calls=(_NO_CALL,))
+    if why := record.fault(answered):
+        raise UsageError(f"This question cannot be kept in a conversation: in its record, {why}. Nothing was sent.")
+
+
+_NO_CALL = Call("none")
+
+
+def not_kept(answer: Answer) -> StreamError | None:
+    """The failure of a reply that cannot be kept in a conversation; `None` for any other."""
+    if not answer.fault:
+        return None
+    return StreamError(f"The reply is not kept in the conversation: in its record, {answer.fault}.")
 
 
 def draft_turn(question: Question, request: Request, history: Conversation) -> Turn:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,7 @@ from ..conversation.turns import Block, not_run
 from . import awaiting, displays, results
 from .functions import ArgumentsRefused, Tool
 
+MAX_QUOTED_CHARACTERS = 2_000
 INTERRUPTED = "The reader interrupted this tool while it ran. It may have done a part of what it does."
 NOTHING = "(it returned nothing)"
 
@@ -61,6 +63,16 @@ class ToolCalls:
         """
         if call["id"] not in self._begun:
             self._results[call["id"]] = self._answer(call)
+        return self.leave(call)
+
+    def refuse(self, call: Block, wrong: str) -> Block:
+        """The `tool_result` of a call whose input could not be read; `wrong` says why. It counts as a call.
+
+        It quotes the input as Anthropic advises: wrapped in an object, under `INVALID_JSON`.
+        """
+        quoted = json.dumps({"INVALID_JSON": str(call.get("partial_json", ""))[:MAX_QUOTED_CHARACTERS]})
+        why = f"This tool was not run: its input is not a JSON object ({wrong}). It was: {quoted}. Call it again."
+        self._results[call["id"]] = not_run(call, why)
         return self.leave(call)
 
     def leave(self, call: Block) -> Block:

@@ -23,6 +23,8 @@ from .typed_dict import with_extended_typed_dicts
 MAX_WRONG = 3
 KINDS = "a pydantic model, a dataclass, a TypedDict, a JSON schema (a dict), or list[...] of one"
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]', re.DOTALL)
+# A model or a gateway that does not know `output_config` may put the JSON into a Markdown fence.
+_FENCED = re.compile(r"(`{3,}|~{3,})[ \t]*(?:json[c5]?)?[ \t]*\r?\n(.*)\n[ \t]*\1[ \t]*", re.DOTALL | re.IGNORECASE)
 _STOPS = {
     "max_tokens": "was cut off at max_tokens",
     "model_context_window_exceeded": "was cut off: the context window is full",
@@ -176,9 +178,16 @@ def json_text(turn: Turn) -> str:
     return text_of(tuple(kept[last + 1 :]))
 
 
+def bare_json(text: str) -> str:
+    """JSON text without a byte order mark before it, or a single Markdown fence around all of it."""
+    bare = text.strip().removeprefix("\ufeff").strip()
+    fenced = _FENCED.fullmatch(bare)
+    return fenced[2] if fenced else bare
+
+
 def _parsed(text: str) -> tuple[Any, bool]:
     try:
-        return json.loads(text), True
+        return json.loads(bare_json(text)), True
     except (ValueError, RecursionError):
         return None, False
 

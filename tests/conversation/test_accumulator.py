@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from claude_magic.conversation.accumulator import Accumulator, whole_text
+from claude_magic.conversation.accumulator import Accumulator
+from claude_magic.conversation.received import whole_text
 from claude_magic.errors import StreamError
 from support.recordings import finished_streams
 
@@ -152,6 +153,22 @@ def test_odd_blocks_are_shown_and_not_kept() -> None:
     reply = accumulated(events([{"type": "text"}], [tool, deep], [nameless], TEXT)).reply()
     assert [block["type"] for block in reply.content] == ["text", "text"]
     assert len(reply.partial) == 2
+
+
+def test_a_call_without_an_id_gets_one_where_it_is_to_be_answered() -> None:
+    stream = events([{"type": "tool_use", "name": "f", "input": {}}])
+    stream[-2]["delta"]["stop_reason"] = "tool_use"
+    accumulator = accumulated(stream)
+    assert [(call["id"], wrong) for call, wrong in accumulator.calls] == [("toolu_unnamed", "")]
+    assert accumulator.mended == ("the id of a tool call",)
+
+
+def test_a_reply_that_became_unreadable_is_all_partial() -> None:
+    accumulator = accumulated(events(TEXT)[:-1])
+    with pytest.raises(StreamError):
+        accumulator.add({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "late"}})
+    reply = accumulator.reply()
+    assert reply.content == () and [block["text"] for block in reply.partial] == ["Hello"]
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=[])), st.integers(0, 20))

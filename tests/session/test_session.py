@@ -350,8 +350,14 @@ class Notebook(RuleBasedStateMachine):
         if cell in names:
             above = above[: names.index(cell)]
         turns = [line for line in above if line.sendable and (line.cell not in self.aside or line.cell == cell)]
-        said = [part for line in turns for part in (("user", line.prompt), ("assistant", line.said))]
-        return [*said, ("user", prompt)]
+        said, unanswered = [], ""
+        for line in turns:
+            if build.has_reply(line.turn):
+                said += [("user", unanswered + line.prompt), ("assistant", line.said)]
+                unanswered = ""
+            else:  # an empty reply: its question goes along with the next
+                unanswered += line.prompt
+        return [*said, ("user", unanswered + prompt)]
 
     def note_undoable(self, cell: str) -> None:
         if any(line.cell == cell for lines in self.chats.values() for line in lines):

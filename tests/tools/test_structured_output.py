@@ -313,6 +313,32 @@ def test_what_was_said_before_a_tool_is_no_part_of_the_json() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        "```json\n{}\n```",
+        "```\n{}\n```",
+        "  ```JSON \r\n{}\n``` \n",
+        "~~~~json\n{}\n~~~~",
+        "\ufeff{}",
+        "\ufeff```json\n{}\n```",
+    ],
+)
+def test_json_in_a_single_fence_or_behind_a_byte_order_mark_is_read_and_shown_as_json(wrapped: str) -> None:
+    """A model or a gateway that does not know `output_config` writes it so."""
+    reply = wrapped.format(json.dumps(ADA))
+    assert structured_output.read(shape("Person"), turn(reply, source="Person")).age == ADA["age"]
+    assert "|" in shown(reply, "Person") and "```" not in shown(reply, "Person")
+
+
+@pytest.mark.parametrize(
+    "wrapped", ["Here: ```json\n{}\n```", "```json\n{}\n```\nand\n```json\n{}\n```", "```json\n{}"]
+)
+def test_json_among_other_words_is_not_the_reply(wrapped: str) -> None:
+    with pytest.raises(SchemaError, match="is not JSON"):
+        structured_output.read(shape("Person"), turn(wrapped.replace("{}", json.dumps(ADA)), source="Person"))
+
+
 # --- what is shown --------------------------------------------------------------------------------------
 
 

@@ -10,8 +10,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from ...models import lookup
-from ...providers import STAND_IN_OPENING
+from ...models import STAND_IN_OPENING, lookup
 from ..request.history import Body
 from ..request.pauses import paused_call, paused_calls, paused_result
 from ..request.prompt import Prompt, read

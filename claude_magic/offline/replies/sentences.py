@@ -8,7 +8,7 @@ import operator
 import re
 from collections.abc import Callable
 
-from ...providers import STAND_IN_OPENING
+from ...models import STAND_IN_OPENING
 from ..request.prompt import Frame, Prompt, result_text, shorten
 
 _ARITHMETIC = re.compile(r"(?<![\w.])[-+(\s]*\d[\d\s.,()+\-*/×÷^%]*[\d)](?![\w])")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ...providers import STAND_IN_OPENING
+from ...models import STAND_IN_OPENING
 from ..request.history import Body
 from ..request.prompt import SUMMARIZED, Prompt, read, shorten
 from ..request.signatures import Summary, prefix_of, sign, text_digest
