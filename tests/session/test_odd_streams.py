@@ -26,8 +26,10 @@ from claude_magic.notebook.journal import Journal, turn_of
 from claude_magic.notebook.reader import read
 from claude_magic.options import Options
 from claude_magic.render import cost_report, export, history
+from claude_magic.render.answer import answer_outputs
 from claude_magic.render.live.columns import Columns
-from claude_magic.render.turn import answer_outputs, footer, header_output, reply_value
+from claude_magic.render.reply import reply_value
+from claude_magic.render.turn import footer, header_output
 from claude_magic.session import answer, comparison
 from claude_magic.session.question import Question, Replay
 from claude_magic.session.session import Outcome, Session
