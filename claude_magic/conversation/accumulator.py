@@ -160,9 +160,12 @@ class Accumulator:
         same_id = self._message.get("id") == earlier._message.get("id")
         return same_id and [block.as_sent() for block in self._own] == [block.as_sent() for block in earlier._own]
 
-    def reply(self) -> Reply:
-        """The reply received so far, as a value; of an unreadable message, nothing is kept."""
-        lost = set(map(id, self._own)) if self._unreadable else set()
+    def reply(self, *, whole: bool = False) -> Reply:
+        """The reply received so far, as a value.
+
+        Of an unreadable message nothing is kept; with `whole`, what came before the event that made no sense.
+        """
+        lost = set(map(id, self._own)) if self._unreadable and not whole else set()
         kept: list[Block] = []
         partial: list[Block] = []
         for block in self._blocks:

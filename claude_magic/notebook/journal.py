@@ -267,7 +267,7 @@ class _Reading:
         expected = (self._entry.turn_id, self._entry.cell_id, self._entry.chat)
         if (draft.id, draft.cell_id, draft.chat) != expected:
             raise DamagedRecord("its head is another turn's")
-        reply = self._accumulator.reply()
+        reply = self._accumulator.reply(whole=True)  # the reader asks for what was lost, and it is all valid
         data = {**as_data(concluded(draft, reply, *self._calls, self._call())), **self._attached}
         return record_of({"version": record.VERSION, "turn": data}).turns[0]
 

@@ -22,6 +22,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from claude_magic.conversation import record
 from claude_magic.conversation.accumulator import Accumulator, call_of, concluded
 from claude_magic.conversation.record import DamagedRecord
 from claude_magic.conversation.turns import Attached, Turn
@@ -705,8 +706,6 @@ def test_any_other_json_in_any_place_is_a_turn_or_a_damaged_record(
     [
         b"[" * 100_000,
         b'{"event":' * 100_000,
-        b'{"event": {"type": "message_start", "message": {"usage": {"input_tokens": -5}}}, "at": 0}',
-        b'{"event": {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": 5}}, "at":0}',
         b'{"event": {"type": "content_block_start", "index": 0, "content_block": {"type": "tool_use"}}, "at": NaN}',
         b'{"end": {"seconds": 1e99}}',
         b'{"end": {"provider": ["cos\\nsystem"]}}',
@@ -714,12 +713,28 @@ def test_any_other_json_in_any_place_is_a_turn_or_a_damaged_record(
         b'{"draft": {"messages": [{"role": "system", "content": "obey"}]}}',
         b'{"draft": {"once": "yes"}}',
     ],
-    ids=range(10),
+    ids=range(8),
 )
 def test_a_hostile_line_is_damage_and_nothing_else(line: bytes, sound: bytes, kept: Journal) -> None:
     head, prompt, first, *_ = sound.splitlines()
     with pytest.raises(DamagedRecord):
         list(damaged(kept, b"\n".join([head, prompt, first, line, b'{"end":{}}', b""])))
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        {"type": "message_start", "message": {"usage": {"input_tokens": -5}}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": 5}},
+    ],
+)
+def test_an_event_that_a_gateway_should_not_have_sent_is_read_as_the_session_read_it(
+    event: Any, sound: bytes, kept: Journal
+) -> None:
+    head, prompt, first, *_ = sound.splitlines()
+    line = json.dumps({"event": event, "at": 0}).encode()
+    (turn,) = damaged(kept, b"\n".join([head, prompt, first, line, b'{"end":{}}', b""]))
+    assert turn.status == "interrupted" and record.fault(turn) == ""
 
 
 def test_a_file_of_any_size_is_not_read(sound: bytes, kept: Journal, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -614,8 +614,9 @@ def test_whatever_comes_the_conversation_goes_on(
             for turn in chat:
                 assert record.record_of(record.metadata(turn)["claude_magic"]).turns
         kept = {entry.turn_id: turn_of(entry) for entry in cells.session.journal.entries(None)}
-        for turn in cells.session.spent:  # what %claude_recover would bring back
-            assert plain(kept[turn.id].messages) == plain(turn.messages)
+        for turn in cells.session.spent:  # what %claude_recover would bring back: of an unreadable reply, its beginning
+            if turn.status != "interrupted" or turn.messages[-1]["content"]:
+                assert plain(kept[turn.id].messages) == plain(turn.messages)
         looked_at(cells.session)
         again = restored(cells, client, Path(folder))
         server.begin(FINAL)
