@@ -269,13 +269,17 @@ def _saved(call: Call, entry: Usage) -> Decimal | None:
 
 
 def _is_counted(usage: Usage) -> bool:
-    """Whether a usage has all the counts that its price depends on: as numbers, where there are any."""
+    """Whether a usage has all the counts that its price depends on, as numbers that are not all zero: a request has
+    some tokens, and gateways that count none say so."""
     listed = usage.get("iterations")
     if listed is not None and not (isinstance(listed, list) and all(isinstance(each, Mapping) for each in listed)):
         return False
-    return all(_is_counted_entry(entry) for entry in _iterations(usage)) and _are_counts(
-        usage.get("server_tool_use"), ("web_search_requests",)
-    )
+    searches = ("web_search_requests",)
+    if not _are_counts(usage.get("server_tool_use"), searches) or not all(map(_is_counted_entry, _iterations(usage))):
+        return False
+    numbers = [_count(entry, name) for entry in _iterations(usage) for name in _COUNTS]
+    numbers += [_written(entry) for entry in _iterations(usage)]
+    return any(numbers) or _count(_part(usage, "server_tool_use"), *searches) > 0
 
 
 def _is_counted_entry(entry: Usage) -> bool:

@@ -77,7 +77,7 @@ class Looking(Reader):
 
     def grow(self, event: Any, accumulator: Accumulator) -> None:
         with accumulator.lock:
-            looked = (accumulator.text, accumulator.thinking, accumulator.said, accumulator.tools, accumulator.usage)
+            looked = (accumulator.text, accumulator.thinking, accumulator.shown, accumulator.tools, accumulator.usage)
             json.dumps((looked, accumulator.model, accumulator.phase), ensure_ascii=False).encode()
 
 
