@@ -9,6 +9,11 @@ from ..conversation.turns import Block
 
 # Types of citations that point into a document of the prompt; the others point to results of tools.
 _IN_DOCUMENTS = ("char_location", "page_location", "content_block_location")
+# The field with a source's title, by type of citation.
+_TITLES = {
+    **dict.fromkeys(_IN_DOCUMENTS, "document_title"),
+    **dict.fromkeys(("web_search_result_location", "search_result_location"), "title"),
+}
 
 
 def cites(content: Iterable[Block]) -> bool:
@@ -40,21 +45,19 @@ def enabled(content: Iterable[Block]) -> list[Block]:
 
 
 def as_sent(block: Block) -> Block:
-    """A block of a reply as requests take it: its citations without `file_id`.
+    """A block of a reply as requests take it: its citations without `file_id`, and with a title, which may be null.
 
-    It is the one field of a reply that is kept, and refused in a request (SDK 2.14: in `citation_char_location.py` and
-    the like, and not in their `*_param.py`).
+    `file_id` is the one field of a reply that is kept, and refused in a request (SDK 2.14: in
+    `citation_char_location.py` and the like, and not in their `*_param.py`); the title may be missing in a reply only.
     """
-    if block["type"] != "text" or not any(_has_file_id(each) for each in _listed(block)):
-        return block
-    return {**block, "citations": [_without_file_id(each) for each in _listed(block)]}
+    found = _listed(block) if block["type"] == "text" else []
+    sent = [_citation_as_sent(each) for each in found]
+    return block if sent == found else {**block, "citations": sent}
 
 
-def _has_file_id(citation: object) -> bool:
-    return isinstance(citation, Mapping) and "file_id" in citation
-
-
-def _without_file_id(citation: object) -> object:
+def _citation_as_sent(citation: object) -> object:
     if not isinstance(citation, Mapping):
         return citation
-    return {name: value for name, value in citation.items() if name != "file_id"}
+    title = _TITLES.get(str(citation.get("type")))
+    untitled = {title: None} if title and title not in citation else {}
+    return {**{name: value for name, value in citation.items() if name != "file_id"}, **untitled}
