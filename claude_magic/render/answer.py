@@ -52,6 +52,7 @@ class GrowingAnswer:
     def __init__(self) -> None:
         self._texts: list[Growing] = []
         self._folds: dict[tuple[str, str], Part] = {}
+        self._bundles: list[tuple[Part, Bundle]] = []
 
     def parts(self, found: Sequence[Piece], content: Sequence[Block]) -> list[Part]:
         """The parts of `pieces(content, …)`. While the reply grows, only the last one changes, as a rule."""
@@ -69,6 +70,16 @@ class GrowingAnswer:
                     self._folds[piece] = Part(folds.as_markdown(*piece), folds.fold(*piece))
                 parts.append(self._folds[piece])
         return _joined(parts)
+
+
+    def bundles(self, parts: Sequence[Part]) -> list[Bundle]:
+        """The parts as outputs; those that are as they were are not made again."""
+        known = self._bundles
+        self._bundles = [
+            known[at] if at < len(known) and known[at][0] == part else (part, _bundle(part))
+            for at, part in enumerate(parts)
+        ]
+        return [dict(made) for _, made in self._bundles]
 
 
 def _joined(parts: Sequence[Part]) -> list[Part]:
@@ -99,10 +110,11 @@ def answer_outputs(turn: Turn, growing: GrowingAnswer | None = None) -> list[Bun
     data = whole_text(structured_output.json_text(turn)) if json_reply.is_requested(turn.params) else ""
     if data.strip() and texts and texts[-1].endswith(data):
         return _data(turn, found, data)
-    parts = (growing or GrowingAnswer()).parts(found, turn.reply)
+    growing = growing or GrowingAnswer()
+    parts = growing.parts(found, turn.reply)
     if not any(part.html for part in parts):
         return []
-    bundles = [bundle(part) for part in parts]
+    bundles = growing.bundles(parts)
     if listed := citations.list_of_sources(turn.reply):
         bundles[-1]["text/html"] += box(rendered(f"---\n\n{listed}"))
         bundles[-1]["text/markdown"] += f"\n\n---\n\n{listed}"
@@ -110,8 +122,12 @@ def answer_outputs(turn: Turn, growing: GrowingAnswer | None = None) -> list[Bun
     return bundles
 
 
-def bundle(part: Part) -> Bundle:
-    """A part of an answer as an output."""
+def text_output(text: str) -> Bundle:
+    """A text of Claude's as an output."""
+    return _bundle(Part(text, rendered(text)))
+
+
+def _bundle(part: Part) -> Bundle:
     plain = printable(unmarked(part.source).strip("\n"))
     return {"text/html": box(part.html), "text/markdown": without_html(part.source), "text/plain": plain}
 
@@ -128,7 +144,7 @@ def _data(turn: Turn, found: Sequence[Piece], data: str) -> list[Bundle]:
     before = [*found[:last], *([lead] if lead else []), *found[last + 1 :]]
     first, *others = GrowingAnswer().parts(before, turn.reply) or [Part("", "")]
     shown = json_reply.shown(data)
-    outputs = [bundle(part) for part in (first, *others)]
+    outputs = [_bundle(part) for part in (first, *others)]
     last_output = outputs[-1]
     outputs[-1] = {
         "text/html": last_output["text/html"] + box(rendered(shown)),

@@ -9,10 +9,9 @@ from typing import Any
 from ..conversation.accumulator import thinking_of
 from ..conversation.turns import Block, Turn
 from ..cost import pricing
-from .answer import bundle
+from .answer import text_output
 from .citations import sources
 from .markup.markdown import code_blocks
-from .markup.renderer import Part, rendered
 from .text import Bundle
 from .turn import reply_text
 
@@ -34,7 +33,7 @@ class ReplyText(str):
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> Bundle:
         """The text as sanitized HTML, as Markdown and as plain text."""
-        return bundle(Part(self, rendered(self)))
+        return text_output(self)
 
 
 def reply_value(turn: Turn) -> ReplyText:

@@ -21,7 +21,7 @@ from ...conversation.turns import Block, Call, Turn
 from ...conversation.wait import Wait
 from ...cost import pricing
 from .. import citations, tool_calls
-from ..answer import GrowingAnswer, answer_outputs, box, bundle, pieces
+from ..answer import GrowingAnswer, answer_outputs, box, pieces
 from ..text import Bundle, printable, visible
 from ..turn import (
     footer,
@@ -238,7 +238,8 @@ class NotebookView:
                 return
             results = {result["tool_use_id"]: result for _, result in self._tools if result is not None}
             parts = self._growing.parts(pieces(content, results, offline=self._provider == "offline"), content)
-            self._draw([*map(bundle, parts[:-1]), *({"text/html": box(part.html)} for part in parts[-1:])])
+            settled = self._growing.bundles(parts[:-1])
+            self._draw([*settled, *({"text/html": box(part.html)} for part in parts[-1:])])
             redrawn = len(parts[-1].html) if parts else 0
             if self._panel is not None and thinking != self._shown_thinking:
                 self._shown_thinking = thinking
@@ -276,7 +277,7 @@ class NotebookView:
             return f"{self._waiting}{label}"
         if wait is None:
             running = next((call.get("name") for call, result in self._tools if result is None), None)
-            return f"{f'running {running}' if running else self._phase or 'waiting'} …{label}"
+            return f"{f'running {visible(str(running))}' if running else self._phase or 'waiting'} …{label}"
         seconds = max(1, round(wait.seconds))
         return f"{wait.reason}: attempt {wait.attempt + 1} of {wait.attempts + 1} in {seconds} s …{label}"
 

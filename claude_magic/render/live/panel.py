@@ -1,4 +1,4 @@
-"""The widget panel above a streaming reply: its state, a Stop button, thinking and tool calls as they arrive.
+"""The widget panel above a streaming reply: its state, a Stop button, thinking as it arrives, and questions.
 
 Core ipywidgets only, without own JavaScript. The panel is removed when the reply is done: `close` leaves no widget
 model behind.
