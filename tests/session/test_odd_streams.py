@@ -27,6 +27,7 @@ from claude_magic.notebook.reader import read
 from claude_magic.options import Options
 from claude_magic.render import cost_report, export, history
 from claude_magic.render.live.columns import Columns
+from claude_magic.render.live.live import TerminalView
 from claude_magic.render.turn import answer_outputs, footer, header_output, reply_value
 from claude_magic.session import answer, comparison
 from claude_magic.session.question import Question, Replay
@@ -71,9 +72,14 @@ def address(server: EventServer, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Looking(Reader):
-    """A view that looks at the growing reply, as a live one does, and notes what broke there."""
+    """A view that looks at the growing reply as a live one does, and prints it as a terminal's does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.terminal = TerminalView()
 
     def grow(self, event: Any, accumulator: Accumulator) -> None:
+        self.terminal.grow(event, accumulator)
         with accumulator.lock:
             looked = (accumulator.text, accumulator.thinking, accumulator.said, accumulator.tools, accumulator.usage)
             json.dumps((looked, accumulator.model, accumulator.phase), ensure_ascii=False).encode()
@@ -99,6 +105,7 @@ class Cells:
         question = Question(Options(**options), content, running, tools=offered)
         outcome = self.session.ask(question, SETTINGS, Looking())
         assert outcome.failure is None or "\n" not in str(outcome.failure)
+        assert "Error)" not in str(outcome.failure)  # an error of ours in disguise
         return outcome
 
     def talk(self, *replies: Sequence[Event], tools: bool = True) -> Outcome:
