@@ -159,6 +159,14 @@ def test_an_input_as_text_that_holds_an_object_is_read(cells: Cells) -> None:
     assert cells.ran == [{"n": 4}] and tool_uses(cells.sent) == [("toolu_1", {"n": 4})]
 
 
+def test_thinking_without_a_signature_is_shown_and_not_sent_also_before_a_tool(cells: Cells) -> None:
+    """A gateway's: the API would refuse it in the history."""
+    thinking = [{"type": "thinking", "thinking": ""}, {"type": "thinking_delta", "thinking": "Hm."}]
+    outcome = cells.talk(stream_of(thinking, called("toolu_1", '{"n": 1}'), stop="tool_use"))
+    assert outcome.turn and reply_value(outcome.turn).thinking == "Hm." and cells.ran == [{"n": 1}]
+    assert "Hm." not in json.dumps(cells.sent)
+
+
 def test_broken_input_again_and_again_ends_at_the_limit(cells: Cells) -> None:
     rounds = [stream_of(called(f"toolu_{n}", "[1]"), stop="tool_use", id=f"msg_{n}") for n in range(9)]
     outcome = cells.talk(*rounds)
