@@ -58,9 +58,13 @@ class Reply:
 class Accumulator:
     """The growing reply. A `message_start` event starts it over."""
 
-    def __init__(self, before: Iterable[Block] = ()) -> None:
-        """`before` are the blocks of an earlier part that the reply continues; they become its first blocks."""
+    def __init__(self, before: Iterable[Block] = (), partial: Iterable[Block] = ()) -> None:
+        """`before` are the blocks of an earlier part that the reply continues; they become its first blocks.
+
+        `partial` are blocks of that part that are shown and not kept.
+        """
         self.lock = threading.Lock()
+        self._partial = tuple(partial)
         self._message: dict[str, Any] = {}
         self._usage: dict[str, Any] = {}
         self._odd_usage: set[str] = set()  # names of fields whose last value could not be read
@@ -125,7 +129,7 @@ class Accumulator:
     @property
     def thinking(self) -> str:
         """The thinking so far."""
-        return thinking_of(tuple(block.value() for block in self._blocks if block.kind == "thinking"))
+        return thinking_of((*self._partial, *(block.value() for block in self._blocks if block.kind == "thinking")))
 
     @property
     def tools(self) -> list[tuple[Block, Block | None]]:
@@ -167,7 +171,7 @@ class Accumulator:
         """
         lost = set(map(id, self._own)) if self._unreadable and not whole else set()
         kept: list[Block] = []
-        partial: list[Block] = []
+        partial: list[Block] = [*self._partial]
         for block in self._blocks:
             if block.keepable() and id(block) not in lost:
                 kept.append(block.value())

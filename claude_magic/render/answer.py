@@ -71,7 +71,6 @@ class GrowingAnswer:
                 parts.append(self._folds[piece])
         return _joined(parts)
 
-
     def bundles(self, parts: Sequence[Part]) -> list[Bundle]:
         """The parts as outputs; those that are as they were are not made again."""
         known = self._bundles

@@ -299,26 +299,29 @@ def _fold(
         prompt, *rest = messages_to_send(turn) or (None,)
         if prompt is not None and turn.params.get("compaction"):  # the summary replaces all messages before it
             running, messages, prompt, carried, taken = _Digest(head), [], None, [], set()
-        if prompt is not None and not rest:
-            carried += blocks(prompt)
+        if not rest:
+            carried += blocks(prompt) if prompt is not None else ()
             continue
         if prompt is not None:
             messages.append(_prompt_message(prompt, messages, lead, carried, cite))
             running.add(messages[-1])
             taken |= called(messages[-1:])
-            carried = []
         bound = turn.prefix == running.hex()
         renamed = distinct(rest, taken)
         bound, rest = bound and renamed == rest, renamed
-        if rest and _is_results(rest[-1]):
-            carried = list(blocks(rest.pop()))
-        elif rest:
-            carried = [not_run(block) for block in blocks(rest[-1]) if block["type"] == "tool_use"]
+        rest, carried = _with_results_split_off(rest)
         taken |= called(rest)
         for message in rest:
             messages.append(message if bound else _without_thinking(message))
             running.add(messages[-1])
     return messages, running, carried
+
+
+def _with_results_split_off(messages: list[Message]) -> tuple[list[Message], list[Block]]:
+    """The messages up to the last of Claude's, and the results of its tool calls, which the next prompt carries."""
+    if _is_results(messages[-1]):
+        return messages[:-1], list(blocks(messages[-1]))
+    return messages, [not_run(block) for block in blocks(messages[-1]) if block["type"] == "tool_use"]
 
 
 def _prompt_message(

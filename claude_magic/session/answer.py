@@ -179,7 +179,8 @@ class Answer:
             params = self._continuation(request, params, self.reply.content[len(before) :])
             if calls and (failure := self._over_budget(request, params, settings)):
                 return failure
-            self._earlier, self.accumulator = self.accumulator, Accumulator(self.reply.content)
+            self._earlier = self.accumulator
+            self.accumulator = Accumulator(self.reply.content, self.reply.partial)
             self._fold(GOES_ON)
 
     def _added_nothing(self, earlier: Accumulator) -> bool:

@@ -25,7 +25,7 @@ from ..request import build
 from ..request.build import Request
 from .answer import Answer
 from .question import Question
-from .session import Outcome, Session, check_draft, draft_turn, not_kept
+from .session import Outcome, Session, checked, draft_turn, not_kept
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,7 @@ def compare(
     for name in _distinct_models(names):
         own = replace(question, options=replace(question.options, model=name))
         request = _build(session, history, own, settings)
-        sides.append(_Side(own, request, draft_turn(own, request, history)))
-        check_draft(sides[-1].draft)
+        sides.append(_Side(own, request, checked(draft_turn(own, request, history))))
     recorded = [session.recorded(side.request, question, settings) for side in sides]
     found: list[Compared] = []
     if all(recorded):

@@ -105,15 +105,13 @@ class Session:
             question.tools.check()
         context_window.check(self.client, request, history, settings)
         budget = self.budget_for(request, options, settings)
-        draft = draft_turn(question, request, history)
-        check_draft(draft)
+        draft = checked(draft_turn(question, request, history))
+        unbound = history.without_bound_thinking()
         with self._open_answer(draft, question, settings, view, budget) as answer:
-            failure = answer.ask(
-                request, lambda: self.build(history.without_bound_thinking(), question, settings.provider)
-            )
+            failure = answer.ask(request, lambda: self.build(unbound, question, settings.provider))
             if answer.thinking_refused:
                 self.chats.unbind(options.chat)
-                history = history.without_bound_thinking()
+                history = unbound
             other = replace(options, model=models.resolve(options.fallback or options.model))
             if other.model != options.model and failure is None and answer.reply.stop_reason == "refusal":
                 fallback = self.build(history, replace(question, options=other), settings.provider)
@@ -368,11 +366,12 @@ class Session:
             self._views[turn.id].show(turn)
 
 
-def check_draft(draft: Turn) -> None:
-    """Raise `UsageError` for a question whose turn could not be read back, whatever its reply."""
+def checked(draft: Turn) -> Turn:
+    """The draft. Raises `UsageError` for a question whose turn could not be read back, whatever its reply."""
     answered = replace(draft, messages=(*draft.messages, {"role": "assistant", "content": []}), calls=(_NO_CALL,))
     if why := record.fault(answered):
         raise UsageError(f"This question cannot be kept in a conversation: in its record, {why}. Nothing was sent.")
+    return draft
 
 
 _NO_CALL = Call("none")

@@ -28,6 +28,7 @@ from claude_magic.options import Options
 from claude_magic.render import cost_report, export, history
 from claude_magic.render.answer import answer_outputs
 from claude_magic.render.live.columns import Columns
+from claude_magic.render.live.live import TerminalView
 from claude_magic.render.reply import reply_value
 from claude_magic.render.turn import footer, header_output
 from claude_magic.session import answer, comparison
@@ -73,9 +74,14 @@ def address(server: EventServer, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Looking(Reader):
-    """A view that looks at the growing reply, as a live one does, and notes what broke there."""
+    """A view that looks at the growing reply as a live one does, and prints it as a terminal's does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.terminal = TerminalView()
 
     def grow(self, event: Any, accumulator: Accumulator) -> None:
+        self.terminal.grow(event, accumulator)
         with accumulator.lock:
             looked = (accumulator.text, accumulator.thinking, accumulator.shown, accumulator.tools, accumulator.usage)
             json.dumps((looked, accumulator.model, accumulator.phase), ensure_ascii=False).encode()
@@ -101,6 +107,7 @@ class Cells:
         question = Question(Options(**options), content, running, tools=offered)
         outcome = self.session.ask(question, SETTINGS, Looking())
         assert outcome.failure is None or "\n" not in str(outcome.failure)
+        assert "Error)" not in str(outcome.failure)  # an error of ours in disguise
         return outcome
 
     def talk(self, *replies: Sequence[Event], tools: bool = True) -> Outcome:
@@ -152,6 +159,14 @@ def test_an_input_that_comes_whole_and_is_no_object_is_the_same(cells: Cells, gi
 def test_an_input_as_text_that_holds_an_object_is_read(cells: Cells) -> None:
     cells.talk(stream_of(called("toolu_1", input='{"n": 4}'), stop="tool_use"))
     assert cells.ran == [{"n": 4}] and tool_uses(cells.sent) == [("toolu_1", {"n": 4})]
+
+
+def test_thinking_without_a_signature_is_shown_and_not_sent_also_before_a_tool(cells: Cells) -> None:
+    """A gateway's: the API would refuse it in the history."""
+    thinking = [{"type": "thinking", "thinking": ""}, {"type": "thinking_delta", "thinking": "Hm."}]
+    outcome = cells.talk(stream_of(thinking, called("toolu_1", '{"n": 1}'), stop="tool_use"))
+    assert outcome.turn and reply_value(outcome.turn).thinking == "Hm." and cells.ran == [{"n": 1}]
+    assert "Hm." not in json.dumps(cells.sent)
 
 
 def test_broken_input_again_and_again_ends_at_the_limit(cells: Cells) -> None:

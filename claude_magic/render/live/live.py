@@ -342,8 +342,10 @@ class TerminalView:
             before, self._kind = self._kind, event["content_block"]["type"]
             if self._written and self._kind == "text" != before:
                 _write("\n\n")
-            _write(printable(event["content_block"].get("text") or ""))
-        elif event["type"] == "content_block_delta" and event["delta"].get("text"):
+            _write(printable(event["content_block"].get("text") or "") if self._kind == "text" else "")
+        elif (
+            event["type"] == "content_block_delta" and event["delta"]["type"] == "text_delta" and event["delta"]["text"]
+        ):
             self._written += 1
             _write(printable(event["delta"]["text"]))
         elif event["type"] == TOOL_RESULT:
