@@ -234,7 +234,7 @@ def bound(messages, system):
 _ASK = '''
 def ask(messages, prompt, **settings):
     """Ask, print the reply as it streams, and keep both in `messages`."""
-    messages.append({"role": "user", "content": <prompt>})
+<waiting>    messages.append({"role": "user", "content": <prompt>})
     with client.messages.stream(messages=<messages>, **settings) as stream:
         for text in stream.text_stream:
             print(text, end="", flush=True)
@@ -246,9 +246,19 @@ def ask(messages, prompt, **settings):
         content.pop()
 <cited>    if content and reply.stop_reason != "refusal":
         messages.append({"role": "assistant", "content": content<system>})
-    else:
+<otherwise>'''
+
+_OTHERWISE = """    else:
         messages.pop()
-'''
+"""
+# Where a reply was empty, its question goes along with the next one, as the API takes no message without content.
+_WAITING = """    before, prompt = list(messages), <prompt>
+    if messages and messages[-1]["role"] == "user":  # its reply was empty
+        prompt = [*messages.pop()["content"], *prompt]
+"""
+_OTHERWISE_WAITING = """    elif reply.stop_reason == "refusal":
+        messages[:] = before
+"""
 
 _CITED = """
     for citation in [each for block in content for each in block.get("citations") or []]:
@@ -271,7 +281,11 @@ def _functions(chats: Iterable[Conversation], files: bool) -> list[str]:
     compacts = any("compaction" in turn.params for chat in listed for turn in chat)
     cites = any(block.get("citations") for chat in listed for turn in chat for block in turn.reply)
     ask = _ASK.replace("<thinking>", _THINKING).replace("<cited>", _CITED.lstrip("\n") if cites else "")
-    ask = ask.replace("<prompt>", "[*not_run(messages), *prompt]" if tools else "prompt")
+    empty = any(len(build.messages_to_send(turn)) == 1 for chat in listed for turn in chat)
+    ask = ask.replace("<waiting>", _WAITING if empty else "")
+    ask = ask.replace("<otherwise>", _OTHERWISE_WAITING if empty else _OTHERWISE)
+    ask = ask.replace("<prompt>", "[*not_run(messages), *prompt]" if tools else "prompt", 1)
+    ask = ask.replace("<prompt>", "prompt")
     ask, compact = (
         source.replace("<messages>", 'bound(messages, settings.get("system"))' if systems else "messages").replace(
             "<system>", ', "system": settings.get("system")' if systems else ""
