@@ -115,10 +115,15 @@ class Renderer(RendererHTML):
         return _escaped(shown) if env.get("in_link") else _link(address, shown)
 
     def td_open(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
-        style = tokens[at].attrs.get("style") or "text-align:left"  # JupyterLab aligns HTML's cells to the right
-        return f'<{tokens[at].tag} style="{style}">'
+        return _cell(tokens[at], "left")  # JupyterLab aligns the cells of HTML to the right
 
-    th_open = td_open
+    def th_open(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
+        return _cell(tokens[at], "center")
+
+
+def _cell(token: Token, side: str) -> str:
+    style = token.attrs.get("style") or f"text-align:{side}"
+    return f'<{token.tag} style="{style}">'
 
 
 def _code(markup: str) -> str:
