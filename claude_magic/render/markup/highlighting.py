@@ -39,7 +39,8 @@ def highlighted(code: str, language: str) -> str:
     lexer = _lexer(language.lower()) if language and len(code) <= MAX_HIGHLIGHTED_CHARACTERS else None
     if lexer is None:
         return html.escape(code, quote=False)
-    coloured = ((_colour(kind), text) for kind, text in lexer.get_tokens(code))
+    # JupyterLab leaves the dot of an attribute as it is.
+    coloured = (("" if text == "." else _colour(kind), text) for kind, text in lexer.get_tokens(code))
     pieces = []
     for colour, run in itertools.groupby(coloured, lambda each: each[0]):
         text = html.escape("".join(text for _, text in run), quote=False)
