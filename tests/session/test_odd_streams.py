@@ -613,6 +613,7 @@ def looked_at(session: Session) -> None:
         reply_value(turn)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.one_of(changes_of(RICH), changes_of(WHOLE)), st.booleans())
 @example((RICH, [("set", (0, "message", "usage"), -5)]), True)

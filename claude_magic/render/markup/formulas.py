@@ -26,13 +26,20 @@ _MACROS = re.compile(
     r"\\(?:href|url|class|style|cssId|data|require|html\w*|unicode|[egx]?def|let|newcommand|renewcommand"
     r"|providecommand|newenvironment|renewenvironment|global|begingroup|endgroup|Declare\w*|definecolor"
     r"|Newextarrow|includegraphics|bbox|texttip|mathtip|toggle|mmlToken|enclose|ref|eqref|verb|raise|lower"
-    r"|moveleft|moveright|kern|mkern|hskip|mskip|[Rr]ule|Space|[lr]lap|math[lrc]lap|char|catcode|input|buildrel)"
-    r"(?![A-Za-z])",
+    r"|moveleft|moveright|kern|mkern|hskip|mskip|[Rr]ule|Space|\w*[lrc]lap|\w*makebox|\w*tagform|mathtoolsset|label"
+    r"|char|catcode|input|buildrel)(?![A-Za-z])",
     re.IGNORECASE,
 )
 _ADDRESS = re.compile(r"(?<![a-z])url\s*\(", re.IGNORECASE)  # MathJax copies colours of boxes into a style unchecked
+# A colour is a name or a number: MathJax copies all else into a style as it is.
+_COLOUR = re.compile(r"\\[A-Za-z]*color(?![a-z])[A-Za-z]*|\\f?colorbox")
+_COLOUR_NAME = r"\s*(?:\[[A-Za-z]{1,9}\])?\s*\{[A-Za-z0-9#., ]{1,40}\}"
+_PLAIN_COLOUR = re.compile(
+    rf"\\(?:fcolorbox{_COLOUR_NAME}{_COLOUR_NAME}|(?:colorbox|color|textcolor|(?:row|column|cell)color){_COLOUR_NAME})"
+)
+_BACK = re.compile(r"\\(?:[hm]space|mspace)\*?\s*\{\s*-")
 _FAR = re.compile(r"(?:\d{3,}|-\s*\d{2,})[\d.]*\s*(?:em|ex|pt|px|mu|pc|in|cm|mm)", re.IGNORECASE)
-_COMMENT = re.compile(r"(?<!\\)%[^\n]*")
+_COMMENT = re.compile(r"(?<!\\)((?:\\\\)*)%[^\n]*")
 _LABEL = re.compile(r"\\label\s*\{[^{}]*\}")
 _ENVIRONMENT = re.compile(r"\\begin\{([A-Za-z]*\*?)\}")
 _CLOSINGS = {"$$": "$$", "$": "$", "\\(": "\\)", "\\[": "\\]", "\\\\(": "\\\\)", "\\\\[": "\\\\]"}
@@ -51,8 +58,10 @@ class Formula:
     @property
     def written(self) -> str | None:
         """The formula with its delimiters, safe to typeset; None if it could do more than show a formula."""
-        body = join_line(_LABEL.sub("", _COMMENT.sub("", self.body)))
-        if not body or not _balanced(body) or _MACROS.search(body) or _FAR.search(body) or _ADDRESS.search(body):
+        body = join_line(_LABEL.sub("", _COMMENT.sub(r"\1", self.body)))
+        if not body or not _balanced(body) or any(each.search(body) for each in (_MACROS, _BACK, _FAR, _ADDRESS)):
+            return None
+        if not all(_PLAIN_COLOUR.match(body, found.start()) for found in _COLOUR.finditer(body)):
             return None
         if re.search(r"[`]|@@|\$", body) or len(body) > MAX_MATH_CHARACTERS:
             return None
@@ -63,6 +72,8 @@ class Formula:
 
 
 def _balanced(body: str) -> bool:
+    if body.count("\\left") > MAX_MATH_BRACES:
+        return False
     depth = deepest = 0
     for match in re.finditer(r"\\.|[{}]", body):
         depth += {"{": 1, "}": -1}.get(match[0], 0)
@@ -87,7 +98,8 @@ def formula_at(text: str, position: int) -> Formula | None:
     if not body.strip() or re.search(r"\n[ \t]*\n", body):
         return None
     after = end + len(closing)
-    if opening == "$" and not _is_inline_math(text[position - 1 : position], body, text[after : after + 1]):
+    before = text[max(0, position - 9) : position]
+    if opening == "$" and not _is_inline_math(before, body, text[after : after + 9]):
         return None
     return Formula(opening, body, after)
 
@@ -102,11 +114,13 @@ def _closing_at(text: str, start: int, closing: str, limit: int) -> int:
 
 
 def _is_inline_math(before: str, body: str, after: str) -> bool:
-    """Whether `$body$` is math rather than two amounts of money or two shell variables."""
-    if before.isalnum() or before == "$" or after.isalnum() or after == "$":
+    """Whether `$body$` is math rather than two amounts of money or two shell variables, by what stands around it."""
+    if before[-1:].isalnum() or before[-1:] == "$" or after[:1].isalnum() or after[:1] == "$":
         return False
     words = _WORD.search(re.sub(r"\\[A-Za-z]+\s*(?:\{[^{}]*\})?", "", body))
     if body != body.strip():
+        if before.rstrip()[-1:].isdigit() or after.lstrip()[:1].isdigit() or not re.search(r"[A-Za-z\\]", body):
+            return False
         return body[0].isspace() and body[-1].isspace() and not words and bool(re.search(r"[\\^_=+<>]", body))
     return not (body[0].isdigit() and (words or body.endswith(("-", "–", "/", "(", "~"))))
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from functools import cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ...content.text import join_line
@@ -34,6 +36,7 @@ REFERENCE = re.compile("\\{\ufdd0(\\d{1,4})\\}")
 _FOOTNOTE = re.compile(r"\[\^([^\s\[\]^]{1,40})\]")
 _FOOTNOTE_TEXT = re.compile(_FOOTNOTE.pattern + ":[ \t]*")
 _TASK = re.compile(r"\[([ xX])\](?=\s)")
+_DEFINED = ("references", "footnotes")  # markdown-it's, and ours
 _BOXES = {" ": "☐"}
 _CHECKED = "☑"
 
@@ -59,11 +62,23 @@ def without_references(text: str) -> str:
     return text.replace("\ufdd0", "\ufffd")
 
 
-def parse(text: str) -> tuple[list[Token], bool]:
-    """The tokens of a text, and whether it defines links or footnotes, which can change what is anywhere in it."""
+def parse(
+    text: str, defined: Mapping[tuple[str, str], Any] = MappingProxyType({})
+) -> tuple[list[Token], dict[tuple[str, str], Any]]:
+    """The tokens of a text, and the links and footnotes that are `defined` before it or in it, by kind and label.
+
+    A definition can change what is anywhere in a text.
+    """
     env: dict[str, Any] = {}
+    for (kind, label), value in defined.items():
+        env.setdefault(kind, {})[label] = value
     tokens = parser().parse(text, env)
-    return tokens, bool(env.get("references") or env.get("footnotes"))
+    found = {(kind, label): env[kind][label] for kind in _DEFINED for label in env.get(kind, ())}
+    return tokens, {key: _definition(value) for key, value in found.items()}
+
+
+def _definition(value: Any) -> Any:
+    return {name: value[name] for name in ("href", "title")} if isinstance(value, dict) else value
 
 
 def blocks(tokens: Sequence[Token]) -> list[list[Token]]:
@@ -141,7 +156,7 @@ def _footnote_text(state: StateBlock, start: int, end: int, silent: bool) -> boo
         return False
     if silent:
         return True
-    state.env.setdefault("footnotes", set()).add(match[1])
+    state.env.setdefault("footnotes", {})[match[1]] = True
     last = start + 1
     while last < end and not state.isEmpty(last) and not _FOOTNOTE_TEXT.match(_line(state, last)):
         last += 1

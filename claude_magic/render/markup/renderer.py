@@ -6,7 +6,7 @@ import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from . import gate
 from .parser import Cited, blocks, cleaned, parse, parser
@@ -34,32 +34,41 @@ def rendered(text: str, cited: Sequence[Cited] = ()) -> str:
 class Growing:
     """An incremental `rendered` for a growing text: finished blocks are not rendered again."""
 
+    _source: str  # the settled text
+    _defined: dict[tuple[str, str], Any]  # what it defines
+    _seen: dict[tuple[str, str], Any]  # all definitions that were known when it was rendered
+    _parts: list[Part]  # closed parts of it
+    _part_start: int
+    _written: list[str]  # the HTML of the rest of it
+    _length: int
+    _open: int  # how many blocks follow it
+
     def __init__(self) -> None:
         self._start_over()
 
     def parts(self, text: str, cited: Sequence[Cited] = ()) -> list[Part]:
         """The HTML in parts of about `PART_CHARACTERS`. While the text grows only the last part changes, unless the
         definition of a link or footnote arrives, which can change earlier parts."""
+        text = _with_line_feeds(text)
         if not text.startswith(self._source):
             self._start_over()
-        tokens, defines = parse(cleaned(text[len(self._source) :]))
-        if defines and self._source:
+        tail = cleaned(text[len(self._source) :])
+        tokens, defined = parse(tail, self._defined)
+        if self._source and not defined.items() <= self._seen.items():
             self._start_over()
             return self.parts(text, cited)
+        self._seen = {**self._seen, **defined}
         groups = blocks(tokens)
-        # More text can still change the last block, and where the one before it ends.
-        settled = 0 if defines or "\r" in text else max(0, len(groups) - 2)
         written = [_html(group, cited) for group in groups]
-        self._settle(text, groups, written, settled)
-        last = Part(text[self._part_start :], "".join([*self._written, *written[settled:]]))
+        self._settle(text, groups, written, _settled(tail, groups))
+        last = Part(text[self._part_start :], "".join([*self._written, *written[len(written) - self._open :]]))
         return [*self._parts, last] if last.html or not self._parts else list(self._parts)
 
     def _start_over(self) -> None:
         self._source = ""
-        self._parts: list[Part] = []
-        self._part_start = 0
-        self._written: list[str] = []
-        self._length = 0
+        self._defined, self._seen = {}, {}
+        self._parts, self._part_start = [], 0
+        self._written, self._length, self._open = [], 0, 0
 
     def _settle(self, text: str, groups: list[list[Token]], written: list[str], count: int) -> None:
         """Keep the first `count` blocks as final; close a part whenever it is long enough."""
@@ -71,8 +80,29 @@ class Growing:
                 end = start + _line_offset(text[start:], _line(groups[number + 1]))
                 self._parts.append(Part(text[self._part_start : end], "".join(self._written)))
                 self._part_start, self._written, self._length = end, [], 0
+        self._open = len(groups) - count
         if count:
             self._source = text[: start + _line_offset(text[start:], _line(groups[count]))]
+            if self._seen:
+                self._defined = parse(cleaned(self._source[start:]), self._defined)[1]
+
+
+def _with_line_feeds(text: str) -> str:
+    """A text with line feeds as its only line breaks, without a carriage return at its end: more may follow."""
+    return text.removesuffix("\r").replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
+
+
+def _settled(text: str, groups: list[list[Token]]) -> int:
+    """How many of the first blocks stay as they are, whatever follows.
+
+    More text can still change the last block, and where the one before it ends. A formula whose end has not come yet
+    may look like several blocks, but has no blank line.
+    """
+    lines = text.split("\n")
+    count = max(0, len(groups) - 2)
+    while count and lines[_line(groups[count]) - 1].strip():
+        count -= 1
+    return count
 
 
 def _line(group: list[Token]) -> int:
