@@ -5,11 +5,23 @@ from __future__ import annotations
 import functools
 import html
 import itertools
+import re
+import time
 from typing import Any
 
 from . import gate
 
-MAX_HIGHLIGHTED_CHARACTERS = 50_000  # longer code is not highlighted: lexers can be slow
+MAX_HIGHLIGHTED_CHARACTERS = 20_000  # longer code is not coloured
+MAX_SECONDS = 0.3
+# The languages that are coloured: the lexers of others take seconds for hostile code of a few kilobytes.
+_LANGUAGES = {
+    *("bash", "c", "c++", "cpp", "css", "diff", "docker", "dockerfile", "go", "html", "ipython", "java", "javascript"),
+    *("js", "json", "jsx", "julia", "kotlin", "latex", "lua", "make", "makefile", "perl", "php", "py", "python"),
+    *("python3", "r", "ruby", "rust", "scala", "sh", "shell", "sql", "swift", "tex", "toml", "ts", "tsx", "typescript"),
+    *("xml", "yaml", "yml", "zsh"),
+}
+# White space on which lexers that are quick otherwise take quadratic time.
+_SLOW = re.compile(r"(?:[ \t]*\n){100}|[ \t]{400}")
 # Pygments' token types, with all below them, by the colour in JupyterLab's editor (codemirror/src/theme.ts).
 _COLOURS = {
     "Comment.Preproc": "meta",
@@ -36,16 +48,27 @@ _COLOURS = {
 
 def highlighted(code: str, language: str) -> str:
     """Code as HTML, coloured if Pygments knows the language: one `<span>` for each run of a colour."""
-    lexer = _lexer(language.lower()) if language and len(code) <= MAX_HIGHLIGHTED_CHARACTERS else None
-    if lexer is None:
-        return html.escape(code, quote=False)
+    plain = html.escape(code, quote=False)
+    if language.lower() not in _LANGUAGES or len(code) > MAX_HIGHLIGHTED_CHARACTERS or _SLOW.search(code):
+        return plain
+    tokens = _tokens(code, _lexer(language.lower()))
+    if "".join(text for _, text in tokens) != code:  # some lexers change what they read
+        return plain
     # JupyterLab leaves the dot of an attribute as it is.
-    coloured = (("" if text == "." else _colour(kind), text) for kind, text in lexer.get_tokens(code))
+    coloured = (("" if text == "." else _colour(kind), text) for kind, text in tokens)
     pieces = []
     for colour, run in itertools.groupby(coloured, lambda each: each[0]):
         text = html.escape("".join(text for _, text in run), quote=False)
         pieces.append(f'<span style="{gate.colour(colour)}">{text}</span>' if colour and text.strip() else text)
     return "".join(pieces)
+
+
+def _tokens(code: str, lexer: Any) -> list[tuple[Any, str]]:
+    """The code's tokens with their types; those of the start only where it takes too long."""
+    if lexer is None:
+        return []
+    end = time.monotonic() + MAX_SECONDS
+    return list(itertools.takewhile(lambda _: time.monotonic() < end, lexer.get_tokens(code)))
 
 
 @functools.lru_cache(maxsize=512)

@@ -10,7 +10,7 @@ import html
 import re
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...content.text import fenced, join_line
 from .parser import REFERENCE, blocks, cleaned, fences, is_closed
@@ -26,6 +26,8 @@ _DOUBTFUL = re.compile(r"\\`|[\x00-\x08\x0b-\x1f\x7f]|&#")
 _TAG = re.compile(r"\\?<(?=[A-Za-z/!?])")
 _IMAGE = re.compile(r"!(?=\[)")
 _LINK = re.compile(r"\](?=[(:\[])")
+# What other parsers, or the text that it is joined with, could make of a text that is none of these here.
+_NEARLY = re.compile(r"<[A-Za-z/!?]|!\[|\]\((?!\s*<?(?:https?://|mailto:|#))", re.IGNORECASE)
 # Anything that could open or close a construct in some Markdown parser, within a line or at its start.
 _MARK = re.compile(r"[\\`*_~\[\]<|@$]|&(?=[#\w])|:(?=//)|(?<=[wW]{3})\.")
 _START = re.compile(r"(?:\d{1,9}(?=[.)]))?[-+=>#:.)]")
@@ -35,26 +37,36 @@ def without_html(text: str) -> str:
     """Markdown that looks the same, with no raw HTML outside of code, no images and no links to other than web pages
     and mail addresses. References to sources become ` [1]`, and a code block at the end is closed."""
     text = unmarked(cleaned(text))
-    tokens = _parsed(text)
+    tokens, defines = _parsed(text)
     if tokens and tokens[-1].type == "fence" and not is_closed(tokens[-1]):
         text = f"{text.rstrip()}\n{tokens[-1].markup}"
-        tokens = _parsed(text)
-    if not (_is_active(tokens) or _DOUBTFUL.search(text)):
+        tokens, defines = _parsed(text)
+    if not (defines or _is_active(tokens) or _DOUBTFUL.search(text)):
         return text
     lines = text.split("\n")
     groups = blocks(tokens)
     starts = [group[0].map[0] if group[0].map else 0 for group in groups]
-    pieces = ["\n".join(lines[: starts[0]])] if starts and starts[0] else []
-    for group, start, end in zip(groups, starts, [*starts[1:], len(lines)], strict=True):
+    pieces = [_undefined("\n".join(lines[: starts[0] if starts else None]), defines)]
+    for group, start, end in zip(groups, starts, [*starts[1:], None], strict=True) if groups else ():
         source = "\n".join(lines[start:end])
-        is_code = group[0].type in ("fence", "code_block")
-        pieces.append(source if is_code or not _needs_escape(group, source) else _escaped(source))
-    written = "\n".join(pieces)
-    return fenced(text, "text") if _is_active(_parsed(written)) else written
+        if group[0].type not in ("fence", "code_block"):
+            source = _undefined(_escaped(source) if _needs_escape(group, source) else source, defines)
+        pieces.append(source)
+    written = "\n".join(pieces[1:] if starts and not starts[0] else pieces)
+    return written if _is_harmless(written) else fenced(text, "text")
 
 
-def _parsed(text: str) -> list[Token]:
-    return _parser().parse(text)
+def _undefined(source: str, defines: bool) -> str:
+    """A source in which nothing is the definition of a link, if the text has one that leads to no web page."""
+    return source.replace("]:", "&#93;:") if defines else source
+
+
+def _parsed(text: str) -> tuple[list[Token], bool]:
+    """A text's tokens, and whether it defines links that could run, or images from anywhere."""
+    env: dict[str, Any] = {}
+    tokens = _parser().parse(text, env)
+    defined = [*env.get("references", {}).values(), *env.get("duplicate_refs", ())]
+    return tokens, not all(_SCHEME.match(str(each.get("href", ""))) for each in defined)
 
 
 @cache
@@ -63,6 +75,7 @@ def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt  # imported with the first reply, to keep `%load_ext` fast
 
     made = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+    made.disable("text_join")  # what was escaped stays a token of its own
     made.validateLink = lambda url: True  # type: ignore[method-assign]
     return made
 
@@ -72,21 +85,28 @@ def _needs_escape(group: list[Token], source: str) -> bool:
 
 
 def _is_active(tokens: Sequence[Token] | None) -> bool:
-    """Whether there is raw HTML, an image or a link that could run among tokens."""
+    """Whether there is raw HTML, an image or a link that could run among tokens, or something near to that."""
     for token in tokens or ():
         if token.type in ("html_block", "html_inline", "image") or _is_active(token.children):
             return True
         if token.type == "link_open" and not _SCHEME.match(str(token.attrs.get("href", ""))):
             return True
+        if token.type == "text" and _NEARLY.search(token.content):
+            return True
     return False
+
+
+def _is_harmless(text: str) -> bool:
+    tokens, defines = _parsed(text)
+    return not defines and not _is_active(tokens)
 
 
 def _escaped(source: str) -> str:
     """A block with its tags, images and links as text; as code where something is left of them."""
     written = _IMAGE.sub("&#33;", _TAG.sub("&lt;", source))
-    if _is_active(_parsed(written)):
+    if _is_active(_parsed(written)[0]):
         written = _LINK.sub("&#93;", written)
-    return fenced(source, "text") if _is_active(_parsed(written)) else written
+    return fenced(source, "text") if _is_active(_parsed(written)[0]) else written
 
 
 def unmarked(text: str) -> str:

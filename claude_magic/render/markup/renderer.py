@@ -36,7 +36,7 @@ class Growing:
 
     _source: str  # the settled text
     _defined: dict[tuple[str, str], Any]  # what it defines
-    _seen: dict[tuple[str, str], Any]  # all definitions that were known when it was rendered
+    _seen: dict[tuple[str, str], Any]  # all that was defined when it was rendered
     _parts: list[Part]  # closed parts of it
     _part_start: int
     _written: list[str]  # the HTML of the rest of it
@@ -54,10 +54,10 @@ class Growing:
             self._start_over()
         tail = cleaned(text[len(self._source) :])
         tokens, defined = parse(tail, self._defined)
-        if self._source and not defined.items() <= self._seen.items():
+        if self._source and defined != self._seen:
             self._start_over()
             return self.parts(text, cited)
-        self._seen = {**self._seen, **defined}
+        self._seen = defined
         groups = blocks(tokens)
         written = [_html(group, cited) for group in groups]
         self._settle(text, groups, written, _settled(tail, groups))

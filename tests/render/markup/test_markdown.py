@@ -106,10 +106,23 @@ def test_nor_do_hostile_texts_amid_soup(before: str, hostile: tuple[str, str], a
         ("```\n<b>\n```\n\n<b>", "```\n<b>\n```\n\n&lt;b>"),
         ("![a](https://a.b/c.png) [x](https://d.e)", "&#33;[a](https://a.b/c.png) [x](https://d.e)"),
         ("a < b and \\<c>", "a < b and \\<c>"),
+        ("[a]: &#", "[a]: &#"),
+        ("x\n\n[a]: javascript:1\n\ny", "x\n\n[a&#93;: javascript:1\n\ny"),
+        ("[[q](https://e.x/)](javascript:1)", "[[q&#93;(https://e.x/)&#93;(javascript:1)"),
+        ("a <div| b and ![chart].", "a &lt;div| b and &#33;[chart]."),
     ],
 )
 def test_only_what_is_active_is_written_again(text: str, written: str) -> None:
     assert without_html(text) == written
+
+
+def test_texts_that_are_harmless_alone_are_harmless_together() -> None:
+    texts = [
+        "see [the report] and ![chart].",
+        "[the report]: javascript:1\n[chart]: https://e.x/pixel.png",
+        "> [x]: data:1",
+    ]
+    assert not active("\n\n".join(map(without_html, texts)))
 
 
 @pytest.mark.slow

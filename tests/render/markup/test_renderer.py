@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import html
 import os
 import random
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterable
 
 import pytest
@@ -14,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from claude_magic.render.citations import Source
-from claude_magic.render.markup import gate
+from claude_magic.render.markup import gate, renderer
 from claude_magic.render.markup.parser import reference
 from claude_magic.render.markup.renderer import PART_CHARACTERS, Growing, rendered
 from support.hostile_markdown import ENORMOUS, HOSTILE
@@ -119,6 +121,7 @@ def test_the_gate_takes_away_what_the_renderer_would_let_through() -> None:
         ("It is $5 and $10.", "It is $5 and $10."),
         ("US$5, CA$6, $5-$10, $3.50/month or $30/year", "US$5, CA$6, $5-$10, $3.50/month or $30/year"),
         ("set $HOME/bin:$PATH", "set $HOME/bin:$PATH"),
+        ("5 $ + 3 $ = 8 $ and $ 5 + $ 6", "5 $ + 3 $ = 8 $ and $ 5 + $ 6"),
         ("**$5** to **$10** \\$7 and \\$8", "$5 to $10 $7 and $8"),
         ("a <b> & c < d > e &lt; &amp;lt;", "a <b> & c < d > e < &lt;"),
         ("C:\\Users\\new and \\\\server\\x", "C:\\Users\\new and \\server\\x"),
@@ -161,9 +164,31 @@ def test_a_formula_is_what_the_page_typesets(text: str) -> None:
     assert Seen(rendered(text)).formulas in (["$x^2$"], ["$$x^2$$"])
 
 
-def test_a_formula_that_could_do_more_is_shown_as_its_source() -> None:
-    seen = Seen(rendered(r"$\href{https://a.b}{x}$ and $\class{jp-Dialog}{y}$"))
-    assert seen.formulas == [] and seen.text == r"$\href{https://a.b}{x}$ and $\class{jp-Dialog}{y}$"
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"$\href{https://a.b}{x}$",
+        r"$\class{jp-Dialog}{y}$",
+        r"$\fcolorbox{red;cursor:u\72l(https://a.b),auto}{white}{a}$",
+        r"$\color{image-set(x)}a$",
+        r"$\hspace{-9em}\hspace{-9em}x$",
+        r"$\crampedllap{x}$",
+        r"$\mathmakebox[99em]{x}$",
+        r"$\newtagform{x}$",
+        r"$x\label{a{}}$",
+        "$" + r"\left(" * 40 + "x" + r"\right)" * 40 + "$",
+    ],
+)
+def test_a_formula_that_could_do_more_is_shown_as_its_source(text: str) -> None:
+    seen = Seen(rendered(text))
+    assert seen.formulas == [] and seen.text == text
+
+
+@pytest.mark.parametrize(
+    "text", [r"$\color{red}x$", r"$\textcolor[RGB]{1,2,3}{x}$", r"$\left(x\right)$", r"$\hspace{1em}$"]
+)
+def test_a_formula_with_a_plain_colour_or_space_is_one(text: str) -> None:
+    assert Seen(rendered(text)).formulas == [text]
 
 
 @pytest.mark.parametrize(
@@ -222,6 +247,17 @@ def test_code_is_coloured_once_its_fence_has_closed_and_scrolls() -> None:
     assert 'overflow-x: auto"><code style="white-space: pre;' in rendered(text)
 
 
+@pytest.mark.parametrize(
+    ("language", "code"),
+    [("python", "\ufeffa = 1\n"), ("ini", "=" * 10_000), ("csharp", '"a\n ' * 3_000), ("python", "\t\n" * 9_000)],
+)
+def test_code_that_a_lexer_would_change_or_take_long_for_is_shown_without_colours(language: str, code: str) -> None:
+    began = time.monotonic()
+    markup = rendered(f"```{language}\n{code}\n```")
+    assert "span" not in markup and html.unescape(re.sub("<.*?>", "", markup)).startswith(code)
+    assert time.monotonic() - began < 5
+
+
 def test_a_reference_leads_to_its_source_and_no_text_makes_one() -> None:
     cited = [Source('a "title"', "", "<quote>", "https://a.b/"), Source("no address", "", "", "javascript:1")]
     markup = rendered(f"One{reference(1)} two{reference(2)} three{reference(3)}.", cited)
@@ -271,6 +307,28 @@ def test_a_long_text_comes_in_parts_that_stay_as_they_are_while_it_grows() -> No
     assert "".join(part.source for part in at_once) == text
     assert "".join(part.html for part in at_once) == rendered(text)
     assert all(len(part.html) < 1.5 * PART_CHARACTERS for part in at_once)
+
+
+@pytest.mark.parametrize("around", [("$$", "$$"), ("\\[", "\\]"), ("\\begin{align}", "\\end{align}")])
+def test_a_formula_whose_lines_look_like_blocks_stays_whole_while_it_grows(around: tuple[str, str]) -> None:
+    grows_alike(f"Sum:\n\n{around[0]}\na\n+ b\n- c\n# d\n{around[1]}\n\nSo.\n\nIt is.\n\nDone.")
+
+
+def test_definitions_and_carriage_returns_cost_a_growing_text_nothing_more() -> None:
+    """Work per refresh, as the number of blocks that are rendered: the same as without them."""
+    prose = "Some prose with *words*.\n\n" * 200
+    counts = []
+    for head in ("", "[a]: https://a.b/\n\n", "[^1]: note\n\n", "\r\n"):
+        growing, rendered_blocks = Growing(), []
+        before = renderer._html
+        try:
+            renderer._html = lambda *given, done=rendered_blocks, call=before: done.append(1) or call(*given)
+            for end in range(0, len(prose), 50):
+                growing.parts((head + prose)[:end])
+        finally:
+            renderer._html = before
+        counts.append(len(rendered_blocks))
+    assert max(counts) < 1.2 * counts[0]
 
 
 def test_a_definition_that_comes_late_makes_links_of_what_was_settled() -> None:
