@@ -231,7 +231,7 @@ def _columns(boxes: str) -> str:
 def _growing(states: Sequence[tuple[str, str, str]], label: str) -> Bundle:
     suffix = f" · {label}" if label else ""
     columns = "".join(
-        _boxed(model, f"<em>{html.escape(state + suffix)}</em>", _reply(markup)) for model, state, markup in states
+        _boxed(model, f"<em>{_escaped(state + suffix)}</em>", _reply(markup)) for model, state, markup in states
     )
     plain = "\n\n".join(f"{printable(model)}: {state}{suffix}" for model, state, _ in states)
     return {"text/html": _columns(columns), "text/plain": plain}

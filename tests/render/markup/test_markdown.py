@@ -106,7 +106,7 @@ def test_nor_do_hostile_texts_amid_soup(before: str, hostile: tuple[str, str], a
         ("```\n<b>\n```\n\n<b>", "```\n<b>\n```\n\n&lt;b>"),
         ("![a](https://a.b/c.png) [x](https://d.e)", "&#33;[a](https://a.b/c.png) [x](https://d.e)"),
         ("a < b and \\<c>", "a < b and \\<c>"),
-        ("[a]: &#", "[a]: &#"),
+        ("[a]: &#", "[a&#93;: &#"),
         ("x\n\n[a]: javascript:1\n\ny", "x\n\n[a&#93;: javascript:1\n\ny"),
         ("[[q](https://e.x/)](javascript:1)", "[[q&#93;(https://e.x/)&#93;(javascript:1)"),
         ("a <div| b and ![chart].", "a &lt;div| b and &#33;[chart]."),
