@@ -58,7 +58,7 @@ def test_a_reader_approves_one_call_by_button_and_refuses_another(
     assert len(server.requests) == 1
     run.click()
     lab.wait_text(1, '"days": 7')
-    assert "fine for 3 days" in lab.html(1)
+    lab.wait_until("bed.area(1).innerHTML.includes('fine for 3 days')")
     lab.screenshot(pictures / "approval-second.png", 1)
     button(lab, "Refuse").click()
     lab.wait_done(1)

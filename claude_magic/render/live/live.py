@@ -127,6 +127,7 @@ class NotebookView:
         self._waiting = ""  # what is said while a call waits for approval
         self._shown_state: object = None
         self._shown_thinking = ""
+        self._shown_calls = 0
 
     def begin(self, content: Sequence[Block], *, provider: str | None) -> None:
         """Show the header and the attached images, and start the ticker."""
@@ -234,9 +235,11 @@ class NotebookView:
             if self._ended:
                 return
             self._show_state()
-            if not self._pace.is_due(length):
-                return
             results = {result["tool_use_id"]: result for _, result in self._tools if result is not None}
+            calls = len(self._tools) + len(results)  # a call and its result are shown as they come
+            if calls == self._shown_calls and not self._pace.is_due(length):
+                return
+            self._shown_calls = calls
             parts = self._growing.parts(pieces(content, results, offline=self._provider == "offline"), content)
             settled = self._growing.bundles(parts[:-1])
             self._draw([*settled, *({"text/html": box(part.html)} for part in parts[-1:])])
