@@ -27,7 +27,7 @@ export function plugins(packages) {
       autoStart: true,
       requires: [IEditorExtensionRegistry, IEditorLanguageRegistry],
       optional: [ISettingRegistry],
-      activate(app, extensions, languages, settings) {
+      activate(_app, extensions, languages, settings) {
         // Not awaited: the page does not wait for us.
         const features = { prompts: prompts(packages, extensions, languages) };
         void follow(settings, features).catch((error) => console.error("claude-magic:", error));

@@ -1,0 +1,72 @@
+// What the front end uses of JupyterLab, as its documentation of 4.4 to 4.6 has it: its own packages of types would
+// bring hundreds of megabytes.
+
+import type { Extension } from "@codemirror/state";
+import type { LanguageSupport } from "@codemirror/language";
+
+interface Token<T> {
+  name: string;
+  of?: T;
+}
+
+interface Signal<Sender, Args> {
+  connect(slot: (sender: Sender, args: Args) => void): boolean;
+}
+
+export interface Packages {
+  "@codemirror/language": typeof import("@codemirror/language");
+  "@codemirror/state": typeof import("@codemirror/state");
+  "@codemirror/view": typeof import("@codemirror/view");
+  "@jupyterlab/codemirror": {
+    IEditorExtensionRegistry: Token<IEditorExtensionRegistry>;
+    IEditorLanguageRegistry: Token<IEditorLanguageRegistry>;
+    EditorExtensionRegistry: { createImmutableExtension(extension: Extension): ConfigurableExtension };
+  };
+  "@jupyterlab/settingregistry": { ISettingRegistry: Token<ISettingRegistry> };
+  "@lezer/common": typeof import("@lezer/common");
+  "@lezer/highlight": typeof import("@lezer/highlight");
+}
+
+export interface ConfigurableExtension {
+  instance(value: unknown): Extension;
+}
+
+/** A cell's model, or a file's, which has no `type`. */
+export interface EditorModel {
+  type?: "code" | "markdown" | "raw";
+  sharedModel: { getSource(): string };
+}
+
+export interface IEditorExtensionRegistry {
+  addExtension(extension: {
+    name: string;
+    factory: (options: { model: EditorModel }) => ConfigurableExtension | null;
+  }): void;
+}
+
+export interface IEditorLanguageRegistry {
+  getLanguage(name: string): Promise<{ support?: LanguageSupport } | null>;
+}
+
+export interface ISettings {
+  changed: Signal<ISettings, void>;
+  get(key: string): { composite: unknown };
+}
+
+export interface ISettingRegistry {
+  load(plugin: string): Promise<ISettings>;
+}
+
+export interface Plugin {
+  id: string;
+  description: string;
+  autoStart: boolean;
+  requires: Token<unknown>[];
+  optional: Token<unknown>[];
+  activate(
+    app: unknown,
+    extensions: IEditorExtensionRegistry,
+    languages: IEditorLanguageRegistry,
+    settings: ISettingRegistry | null,
+  ): void;
+}
