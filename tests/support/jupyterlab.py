@@ -53,10 +53,11 @@ _FLAGS = (
     "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
-# Settings of JupyterLab and Notebook alike: no questions, no look outside, and no saving but by `save`.
+# Settings of JupyterLab and Notebook alike: no questions, no look outside, no saving but by `save`, time to complete.
 _SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "docmanager-extension/plugin": {"autosave": False},
+    "completer-extension/manager": {"providerTimeout": WAIT_SECONDS * 1000},
 }
 # What Notebook 7.6 says on every page of its own accord, with a settings plugin that has no schema.
 _NOTEBOOKS_OWN_ERROR = "Cannot read properties of undefined (reading 'schema')"
@@ -263,6 +264,8 @@ def _notebook(cells: Sequence[str]) -> nbformat.NotebookNode:
     """A notebook of code cells that have not run."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    mode = {"name": "ipython", "version": 3}
+    notebook.metadata["language_info"] = {"name": "python", "mimetype": "text/x-python", "codemirror_mode": mode}
     return notebook
 
 
