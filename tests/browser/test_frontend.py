@@ -21,7 +21,8 @@ CODE = "# it's a comment\nfor number in range(3):\n    print('text', number)"
 _COLOUR = """(([cell, text, after]) => {
   const view = bed.cells[cell].editor.editor, all = view.state.doc.toString()
   const at = all.indexOf(text, all.indexOf(after)), line = view.state.doc.lineAt(at)
-  const texts = document.createTreeWalker(view.contentDOM.querySelectorAll('.cm-line')[line.number - 1], NodeFilter.SHOW_TEXT)
+  const shown = view.contentDOM.querySelectorAll('.cm-line')[line.number - 1]
+  const texts = document.createTreeWalker(shown, NodeFilter.SHOW_TEXT)
   let left = at - line.from
   while (texts.nextNode() && left >= texts.currentNode.length) left -= texts.currentNode.length
   return getComputedStyle(texts.currentNode.parentElement).color
@@ -184,7 +185,9 @@ def test_the_settings_editor_switches_it_in_an_open_notebook(lab: Page, pictures
     assert clean(page)
 
 
-@pytest.mark.parametrize("source", ["%%claude", "%%claude\n", "%%claude\n{{", "%%claude\n}}{{}}{{{{", "%%claude\n```\n{{x"])
+@pytest.mark.parametrize(
+    "source", ["%%claude", "%%claude\n", "%%claude\n{{", "%%claude\n}}{{}}{{{{", "%%claude\n```\n{{x"]
+)
 def test_what_is_not_finished_shows_as_text(lab: Page, source: str) -> None:
     lab.start_over([source])
     assert lab.source(0) == source and marked(lab, 0) == [] and clean(lab)

@@ -3,9 +3,9 @@
 
 const MAGIC = /^%%claude(_map)?(?=\s|$)/;
 const RAW = /\s--raw(?=\s|$)/;
-const STRINGS = /"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'/g;
-const MAX_CLOSINGS_TRIED = 10;
-const MAX_EXPRESSIONS = 1000;
+const STRING = /"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'/y;
+const MAX_EXPRESSION_CHARACTERS = 2000;
+const MAX_TRIED = 1000;
 
 /** Whether a cell's first line makes it a prompt. @param {string} line */
 export const isPrompt = (line) => MAGIC.test(line);
@@ -20,11 +20,10 @@ export const isRaw = (line) => RAW.test(line);
  */
 export function expressions(text) {
   const found = [];
-  const last = text.lastIndexOf("}}");
   let at = text.indexOf("\n") + 1 || text.length;
-  while (found.length < MAX_EXPRESSIONS) {
+  for (let tried = 0; tried < MAX_TRIED; tried++) {
     const from = text.indexOf("{{", at);
-    if (from < 0 || from + 2 > last) return found;
+    if (from < 0) break;
     const to = text[from - 1] === "\\" ? 0 : end(text, from + 2);
     if (to) found.push({ from, to });
     at = to || from + 2;
@@ -32,14 +31,25 @@ export function expressions(text) {
   return found;
 }
 
-/** The end of the expression that starts at `start`, its braces included; 0 where there is none. @param {string} text @param {number} start */
+/**
+ * The end of the expression that starts at `start`, its braces included; 0 where there is none.
+ * @param {string} text
+ * @param {number} start
+ */
 function end(text, start) {
-  let closing = text.indexOf("}}", start);
-  for (let tried = 0; closing >= 0 && tried < MAX_CLOSINGS_TRIED; tried++) {
-    const inside = text.slice(start, closing).replace(STRINGS, "s");
-    if (!inside.trim()) return 0;
-    if (!/["']/.test(inside) && inside.split("{").length === inside.split("}").length) return closing + 2;
-    closing = text.indexOf("}}", closing + 1);
+  const stop = Math.min(text.length, start + MAX_EXPRESSION_CHARACTERS);
+  for (let at = start, open = 0; at < stop; at++) {
+    const character = text[at];
+    if (character === '"' || character === "'") {
+      STRING.lastIndex = at;
+      if (!STRING.test(text)) return 0;
+      at = STRING.lastIndex - 1;
+    } else if (character === "{") {
+      open += 1;
+    } else if (character === "}") {
+      if (!open) return text[at + 1] === "}" && text.slice(start, at).trim() ? at + 2 : 0;
+      open -= 1;
+    }
   }
   return 0;
 }

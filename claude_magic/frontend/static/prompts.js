@@ -74,8 +74,10 @@ export function prompts(packages, extensions, languages) {
 function marks({ Decoration, EditorView, ViewPlugin }) {
   const mark = Decoration.mark({ class: "cm-claude-expression" });
   /** @param {import("@codemirror/view").EditorView} view */
-  const found = ({ state: { doc } }) =>
-    Decoration.set(isRaw(doc.line(1).text) ? [] : expressions(doc.toString()).map(({ from, to }) => mark.range(from, to)));
+  const found = ({ state: { doc } }) => {
+    const places = isRaw(doc.line(1).text) ? [] : expressions(doc.toString());
+    return Decoration.set(places.map(({ from, to }) => mark.range(from, to)));
+  };
   return [
     EditorView.baseTheme({
       ".cm-claude-expression": {
