@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from playwright.sync_api import Locator
+
 from support.jupyterlab import Page, begin
+from support.steered_server import SteeredServer
 
 PROMPT = """%%claude --model haiku --system "a * b"
 Don't ask if 3 is more, **please**: what's in {{table.head(3)}}, {{ {'a': {'b': 4}} }} and {{x}}{{y}}?
@@ -191,3 +194,61 @@ def test_the_settings_editor_switches_it_in_an_open_notebook(lab: Page, pictures
 def test_what_is_not_finished_shows_as_text(lab: Page, source: str) -> None:
     lab.start_over([source])
     assert lab.source(0) == source and marked(lab, 0) == [] and clean(lab)
+
+
+def stop(page: Page, cell: int) -> Locator:
+    return page.cell(cell).locator(".jp-cell-toolbar").get_by_role("button", name="Stop")
+
+
+@pytest.mark.parametrize("by", ["mouse", "keyboard"])
+def test_a_running_prompt_has_a_stop_that_interrupts_it(
+    either: Page, server: SteeredServer, pictures: Path, by: str
+) -> None:
+    page = either
+    begin(page, ["%%claude\nA long story", "import time\ntime.sleep(60)"])
+    page.value("(bed.choose(1), null)")
+    page.cell(1).locator(".jp-cell-toolbar").wait_for()
+    assert not stop(page, 1).is_visible(), "nothing runs"
+    server.hold(20)
+    page.run(1)
+    stop(page, 1).wait_for()
+    page.screenshot(pictures / f"frontend-stop-{page.lab.application}.png")
+    if by == "mouse":
+        stop(page, 1).click()
+    else:
+        stop(page, 1).press("Enter")
+    page.wait_done(1)
+    assert "interrupted" in page.text(1).lower()
+    stop(page, 1).wait_for(state="hidden")
+
+    page.run(2)  # its toolbar has none: it asks nobody
+    page.wait_until("bed.cells[2].model.executionState === 'running'")
+    page.cell(2).locator(".jp-cell-toolbar").wait_for()
+    page.settle()
+    assert not stop(page, 2).is_visible()
+    page.interrupt()
+    page.wait_done(2)
+    assert clean(page)
+
+
+def test_without_its_setting_there_is_no_stop(lab: Page, server: SteeredServer) -> None:
+    page = lab
+    begin(page, ["%%claude\nA long story"])
+    page.save()
+    save = "jupyterapp.serviceManager.settings.save('claude-magic:plugin', given).then(() => null)"
+    page.value(save, '{"stop": false}')
+    try:
+        page.reload()
+        page.value("(bed.choose(1), null)")
+        server.hold(20)
+        page.run(1)
+        page.wait_until("bed.cells[1].model.executionState === 'running'")
+        page.cell(1).locator(".jp-cell-toolbar").wait_for()
+        page.settle()
+        assert not stop(page, 1).is_visible()
+        server.release()
+        page.wait_done(1)
+    finally:
+        page.value(save, "{}")
+        page.reload()
+    assert clean(page)

@@ -1,6 +1,7 @@
 // The plugin: starts each feature, and switches it as the settings say.
 
 import { prompts } from "./prompts.js";
+import { stop } from "./stop.js";
 
 /** The packages that the features take from the page. */
 export const NEEDS = /** @type {const} */ ([
@@ -8,7 +9,9 @@ export const NEEDS = /** @type {const} */ ([
   "@codemirror/state",
   "@codemirror/view",
   "@jupyterlab/codemirror",
+  "@jupyterlab/notebook",
   "@jupyterlab/settingregistry",
+  "@jupyterlab/ui-components",
   "@lezer/common",
   "@lezer/highlight",
 ]);
@@ -19,17 +22,21 @@ export const NEEDS = /** @type {const} */ ([
  */
 export function plugins(packages) {
   const { IEditorExtensionRegistry, IEditorLanguageRegistry } = packages["@jupyterlab/codemirror"];
+  const { INotebookTracker } = packages["@jupyterlab/notebook"];
   const { ISettingRegistry } = packages["@jupyterlab/settingregistry"];
   return [
     {
       id: "claude-magic:plugin",
-      description: "Prompts in prose colours.",
+      description: "Prompts in prose colours, and a Stop while Claude answers.",
       autoStart: true,
-      requires: [IEditorExtensionRegistry, IEditorLanguageRegistry],
+      requires: [IEditorExtensionRegistry, IEditorLanguageRegistry, INotebookTracker],
       optional: [ISettingRegistry],
-      activate(_app, extensions, languages, settings) {
+      activate(app, extensions, languages, notebooks, settings) {
         // Not awaited: the page does not wait for us.
-        const features = { prompts: prompts(packages, extensions, languages) };
+        const features = {
+          prompts: prompts(packages, extensions, languages),
+          stop: stop(packages, app, notebooks),
+        };
         void follow(settings, features).catch((error) => console.error("claude-magic:", error));
       },
     },

@@ -11,6 +11,7 @@ interface Token<T> {
 
 interface Signal<Sender, Args> {
   connect(slot: (sender: Sender, args: Args) => void): boolean;
+  disconnect(slot: (sender: Sender, args: Args) => void): boolean;
 }
 
 export interface Packages {
@@ -22,7 +23,9 @@ export interface Packages {
     IEditorLanguageRegistry: Token<IEditorLanguageRegistry>;
     EditorExtensionRegistry: { createImmutableExtension(extension: Extension): ConfigurableExtension };
   };
+  "@jupyterlab/notebook": { INotebookTracker: Token<INotebookTracker> };
   "@jupyterlab/settingregistry": { ISettingRegistry: Token<ISettingRegistry> };
+  "@jupyterlab/ui-components": { stopIcon: unknown };
   "@lezer/common": typeof import("@lezer/common");
   "@lezer/highlight": typeof import("@lezer/highlight");
 }
@@ -48,6 +51,36 @@ export interface IEditorLanguageRegistry {
   getLanguage(name: string): Promise<{ support?: LanguageSupport } | null>;
 }
 
+export interface CellModel extends EditorModel {
+  executionState?: string;
+  stateChanged: Signal<CellModel, unknown>;
+}
+
+export interface INotebookTracker {
+  activeCell: { model: CellModel } | null;
+  activeCellChanged: Signal<INotebookTracker, unknown>;
+  currentWidget: {
+    sessionContext: { session: { kernel: { interrupt(): Promise<void> } | null } | null };
+  } | null;
+}
+
+export interface Application {
+  commands: {
+    addCommand(
+      id: string,
+      options: {
+        label: string;
+        caption: string;
+        icon: unknown;
+        isVisible: () => boolean;
+        isEnabled: () => boolean;
+        execute: () => unknown;
+      },
+    ): unknown;
+    notifyCommandChanged(id: string): void;
+  };
+}
+
 export interface ISettings {
   changed: Signal<ISettings, void>;
   get(key: string): { composite: unknown };
@@ -64,9 +97,10 @@ export interface Plugin {
   requires: Token<unknown>[];
   optional: Token<unknown>[];
   activate(
-    app: unknown,
+    app: Application,
     extensions: IEditorExtensionRegistry,
     languages: IEditorLanguageRegistry,
+    notebooks: INotebookTracker,
     settings: ISettingRegistry | null,
   ): void;
 }
