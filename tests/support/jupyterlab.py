@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import threading
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,6 +33,7 @@ Application = Literal["lab", "notebook"]
 _MODULES: Mapping[Application, str] = {"lab": "jupyterlab", "notebook": "notebook"}
 _FOLDERS: Mapping[Application, str] = {"lab": "doc/tree", "notebook": "notebooks"}
 
+ROOT = Path(__file__).parents[2]
 NAME = "test.ipynb"
 LOAD = "%load_ext claude_magic"
 AS_NEW = f"""{LOAD}
@@ -51,10 +53,11 @@ _FLAGS = (
     "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
-# Settings of JupyterLab and Notebook alike: no questions, no look outside, and no saving but by `save`.
+# Settings of JupyterLab and Notebook alike: no questions, no look outside, no saving but by `save`, time to complete.
 _SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
     "docmanager-extension/plugin": {"autosave": False},
+    "completer-extension/manager": {"providerTimeout": WAIT_SECONDS * 1000},
 }
 # What Notebook 7.6 says on every page of its own accord, with a settings plugin that has no schema.
 _NOTEBOOKS_OWN_ERROR = "Cannot read properties of undefined (reading 'schema')"
@@ -162,6 +165,7 @@ class Lab:
         _write_settings(folder / "settings")
         self._log: list[str] = []
         self._token = secrets.token_hex()
+        self._extensions = lay_out_frontend(folder / "frontend")
 
     def __enter__(self) -> Lab:
         self._process = subprocess.Popen(
@@ -241,6 +245,7 @@ class Lab:
             "--ServerApp.port=0",
             f"--IdentityProvider.token={self._token}",
             f"--ServerApp.root_dir={self.folder}",
+            f"--LabServerApp.extra_labextensions_path={self._extensions}",
             *(["--allow-root"] if os.getuid() == 0 else []),
         ]
 
@@ -259,7 +264,22 @@ def _notebook(cells: Sequence[str]) -> nbformat.NotebookNode:
     """A notebook of code cells that have not run."""
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    mode = {"name": "ipython", "version": 3}
+    notebook.metadata["language_info"] = {"name": "python", "mimetype": "text/x-python", "codemirror_mode": mode}
     return notebook
+
+
+def lay_out_frontend(folder: Path) -> Path:
+    """The front end of this tree as the wheel lays it out, by links: an installed copy may be an older one.
+
+    Returns the folder that JupyterLab looks for extensions in.
+    """
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]
+    for source, target in build["targets"]["wheel"]["shared-data"].items():
+        link = folder / target
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(ROOT / source)
+    return folder / "share" / "jupyter" / "labextensions"
 
 
 def _isolated(folder: Path) -> dict[str, str]:
