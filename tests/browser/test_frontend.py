@@ -10,6 +10,8 @@ from playwright.sync_api import Locator
 from support.jupyterlab import Page, begin
 from support.steered_server import SteeredServer
 
+pytestmark = pytest.mark.browser
+
 PROMPT = """%%claude --model haiku --system "a * b"
 Don't ask if 3 is more, **please**: what's in {{table.head(3)}}, {{ {'a': {'b': 4}} }} and {{x}}{{y}}?
 

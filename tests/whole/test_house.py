@@ -81,3 +81,9 @@ def test_a_start_of_the_tests_imports_nothing_heavy() -> None:
     program = f"import sys, conftest; print(*sys.modules.keys() & {set(HEAVY)})"
     started = subprocess.run([sys.executable, "-c", program], cwd=TESTS, capture_output=True, text=True, check=True)
     assert started.stdout.split() == []
+
+
+@pytest.mark.parametrize("path", sorted((TESTS / "browser").glob("test_*.py")), ids=lambda path: path.stem)
+def test_what_needs_a_browser_says_so(path: Path) -> None:
+    """`make check` leaves out what is marked."""
+    assert "pytest.mark.browser" in path.read_text(encoding="utf-8")
