@@ -7,10 +7,13 @@ import re
 from pathlib import Path
 from typing import Literal
 
+import pytest
 from PIL import ImageColor
 
 from claude_magic.render import cost_chart
 from support.jupyterlab import Page, begin
+
+pytestmark = pytest.mark.browser
 
 # Of each bar's parts in a page: how wide, and of which colour; and the colours of the text beside it and of the page.
 SHOWN = """(() => {
