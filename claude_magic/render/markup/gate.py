@@ -20,6 +20,7 @@ NO_FORMULAS = "tex2jax_ignore mathjax_ignore"
 FORMULA = "tex2jax_process mathjax_process"
 _TABLE_CELL = {f"text-align:{side}" for side in ("left", "center", "right")}
 CODE = "overflow-x: auto"
+CODE_BLOCK = f"{CODE}; margin: 1.5em 2em"  # as JupyterLab sets code of Markdown that is not in a list or quote
 CODE_LINES = "white-space: pre; word-break: normal; overflow-wrap: normal"  # JupyterLab breaks lines in `code`
 PROSE_FOLD = "white-space: pre-wrap; overflow-wrap: anywhere; margin: 0.3em 0 0.6em 1em"
 CODE_FOLD = f"{PROSE_FOLD}; word-break: normal; font-family: monospace"
@@ -37,7 +38,6 @@ PLAIN_REPLY = "white-space: pre-wrap; overflow-wrap: anywhere"
 # A colour of the theme's own editor, by name, and one for a page that has no such theme.
 COLOURS = {
     "keyword": "#1a7f37",
-    "atom": "#4059c8",
     "number": "#1a8a5f",
     "def": "#3f6fd8",
     "builtin": "#1a7f37",
@@ -45,6 +45,7 @@ COLOURS = {
     "comment": "#5f8a8a",
     "string": "#c0473c",
     "meta": "#a83fd0",
+    "property": "#3a6fa8",
     "tag": "#1a7f37",
     "attribute": "#4059c8",
     "header": "#3f6fd8",
@@ -67,7 +68,7 @@ _VALUES = {
     "div": {"style": _BOXES, "class": {NO_FORMULAS, FORMULA, f"claude-magic {NO_FORMULAS}"}},
     "span": {"style": {ONE_LINE, *map(colour, COLOURS)}, "class": {FORMULA}},
     "strong": {"style": {ONE_LINE}},
-    "pre": {"style": {CODE}},
+    "pre": {"style": {CODE, CODE_BLOCK}},
     "code": {"style": {CODE_LINES}},
     "th": {"style": _TABLE_CELL},
     "td": {"style": _TABLE_CELL},

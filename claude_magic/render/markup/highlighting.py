@@ -7,6 +7,7 @@ import html
 import itertools
 import re
 import time
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from . import gate
@@ -20,13 +21,13 @@ _LANGUAGES = {
     *("python3", "r", "ruby", "rust", "scala", "sh", "shell", "sql", "swift", "tex", "toml", "ts", "tsx", "typescript"),
     *("xml", "yaml", "yml", "zsh"),
 }
+_KEYED = {"json", "yaml", "yml", "toml"}  # whose tags, to Pygments, are the names of values
 # White space on which lexers that are quick otherwise take quadratic time.
 _SLOW = re.compile(r"(?:[ \t]*\n){100}|[ \t]{400}")
 # Pygments' token types, with all below them, by the colour in JupyterLab's editor (codemirror/src/theme.ts).
 _COLOURS = {
     "Comment.Preproc": "meta",
     "Comment": "comment",
-    "Keyword.Constant": "atom",
     "Keyword": "keyword",
     "Operator.Word": "keyword",
     "Operator": "operator",
@@ -34,6 +35,7 @@ _COLOURS = {
     "Literal.Number": "number",
     "Name.Function": "def",
     "Name.Class": "def",
+    "Name.Builtin.Pseudo": "",
     "Name.Builtin": "builtin",
     "Name.Decorator": "meta",
     "Name.Tag": "tag",
@@ -54,13 +56,23 @@ def highlighted(code: str, language: str) -> str:
     tokens = _tokens(code, _lexer(language.lower()))
     if "".join(text for _, text in tokens) != code:  # some lexers change what they read
         return plain
-    # JupyterLab leaves the dot of an attribute as it is.
-    coloured = (("" if text == "." else _colour(kind), text) for kind, text in tokens)
+    coloured = list(_coloured(tokens, keyed=language.lower() in _KEYED))
     pieces = []
     for colour, run in itertools.groupby(coloured, lambda each: each[0]):
         text = html.escape("".join(text for _, text in run), quote=False)
         pieces.append(f'<span style="{gate.colour(colour)}">{text}</span>' if colour and text.strip() else text)
     return "".join(pieces)
+
+
+def _coloured(tokens: Iterable[tuple[Any, str]], *, keyed: bool) -> Iterator[tuple[str, str]]:
+    """The tokens with their colours. What follows a dot is a property, and the dot is plain; so is a key of data."""
+    previous = ""
+    for kind, text in tokens:
+        colour = "" if text == "." else _colour(kind)
+        if previous == "." and str(kind).startswith("Token.Name"):
+            colour = "property"
+        yield ("property" if keyed and colour == "tag" else colour), text
+        previous = text
 
 
 def _tokens(code: str, lexer: Any) -> list[tuple[Any, str]]:
@@ -75,8 +87,9 @@ def _tokens(code: str, lexer: Any) -> list[tuple[Any, str]]:
 def _colour(kind: Any) -> str:
     """The colour of a token type, or of the nearest type above it; empty for none."""
     while kind is not None:
-        if found := _COLOURS.get(str(kind).removeprefix("Token.")):
-            return found
+        name = str(kind).removeprefix("Token.")
+        if name in _COLOURS:
+            return _COLOURS[name]
         kind = kind.parent
     return ""
 

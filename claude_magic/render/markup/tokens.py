@@ -85,10 +85,10 @@ class Renderer(RendererHTML):
     def fence(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
         token = tokens[at]
         language = (token.info.split() or [""])[0] if is_closed(token) else ""
-        return _code(highlighted(without_references(token.content), language))
+        return _code(token, highlighted(without_references(token.content), language))
 
     def code_block(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
-        return _code(_escaped(tokens[at].content))
+        return _code(tokens[at], _escaped(tokens[at].content))
 
     def code_inline(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
         return f"<code>{_escaped(tokens[at].content)}</code>"
@@ -126,8 +126,9 @@ def _cell(token: Token, side: str) -> str:
     return f'<{token.tag} style="{style}">'
 
 
-def _code(markup: str) -> str:
-    return f'<pre style="{gate.CODE}"><code style="{gate.CODE_LINES}">{markup}</code></pre>\n'
+def _code(token: Token, markup: str) -> str:
+    style = gate.CODE if token.level else gate.CODE_BLOCK
+    return f'<pre style="{style}"><code style="{gate.CODE_LINES}">{markup}</code></pre>\n'
 
 
 @functools.cache

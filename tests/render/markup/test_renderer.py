@@ -244,7 +244,9 @@ def test_code_is_coloured_once_its_fence_has_closed_and_scrolls() -> None:
     for name in ("keyword", "def", "string", "comment"):
         assert f"--jp-mirror-editor-{name}-color" in rendered(f"{text}```")
     assert Seen(rendered(f"{text}```")).text == "def f(): return 'x' # why"
-    assert 'overflow-x: auto"><code style="white-space: pre;' in rendered(text)
+    assert 'overflow-x: auto; margin: 1.5em 2em"><code style="white-space: pre;' in rendered(text)
+    assert "margin" not in rendered("- ```\n  x\n  ```")
+    assert "property" in rendered('```json\n{"a": 1}\n```') and "property" in rendered("```py\nx.shape\n```")
 
 
 @pytest.mark.parametrize(
