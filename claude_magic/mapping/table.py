@@ -21,7 +21,6 @@ from .progress import duration
 from .rows import Column
 
 NOT_ASKED = "not asked yet: run the cell again"
-_BOX = '<div class="claude-magic tex2jax_ignore mathjax_ignore" style="font-size: 0.9em; line-height: 1.5">'
 # The columns of each result besides the reply, with their kinds.
 _FIGURES = {"input_tokens": "count", "output_tokens": "count", "cost": "dollars", "error": "text"}
 MAX_ERRORS_SHOWN = 8
@@ -107,7 +106,7 @@ def bundle(mapped: Mapped, job: Job, notes: Sequence[str]) -> text.Bundle:
 
 def _remarks(notes: Sequence[str]) -> text.Bundle:
     lines = [text.printable(note) for note in notes]
-    return {"text/html": f"{_BOX}{'<br>'.join(map(html.escape, lines))}</div>", "text/plain": "\n".join(lines)}
+    return {"text/html": f"{text.BOX}{'<br>'.join(map(html.escape, lines))}</div>", "text/plain": "\n".join(lines)}
 
 
 def _errors(job: Job) -> list[tuple[str, str]]:

@@ -71,6 +71,12 @@ class GrowingAnswer:
                 parts.append(self._folds[piece])
         return _joined(parts)
 
+    def growing(self, content: Sequence[Block], *, offline: bool) -> list[Part]:
+        """The parts of a reply under way, with the results of the notebook's tools among its blocks."""
+        whole = [block for block in content if block["type"] == "tool_result" and "tool_use_id" in block]
+        results = {block["tool_use_id"]: block for block in whole}
+        return self.parts(pieces(content, results, offline=offline), content)
+
     def bundles(self, parts: Sequence[Part]) -> list[Bundle]:
         """The parts as outputs; those that are as they were are not made again."""
         known = self._bundles

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...content.text import plural
 from ...tools.approval import Answer
+from ..markup import gate
 from ..text import MARK, visible
 from ..tool_calls import arguments_text
 from .panel import Choice, Panel
@@ -83,7 +84,7 @@ def question_html(name: str, given: Mapping[str, Any]) -> str:
     title = f"<strong>Claude waits for you. {html.escape(question(name))}</strong>"
     notes = f"<small>{'; '.join(_notes(text))}</small>"
     return (
-        '<div class="tex2jax_ignore mathjax_ignore" style="line-height: 1.4">'
+        f'<div class="{gate.NO_FORMULAS}" style="line-height: 1.4">'
         f'<div role="alert">{title} {notes}</div><pre dir="ltr" tabindex="0" style="{_BOX}">{_marked(text)}</pre></div>'
     )
 

@@ -17,7 +17,7 @@ from ...conversation.accumulator import Accumulator
 from ...conversation.record import metadata
 from ...conversation.turns import Block, Turn
 from ...conversation.wait import Wait
-from ..answer import GrowingAnswer, answer_outputs, pieces
+from ..answer import GrowingAnswer, answer_outputs
 from ..folds import fold
 from ..markup import gate
 from ..text import Bundle, printable
@@ -89,11 +89,8 @@ class Column:
         if self._accumulator is None:
             return state, ""
         with self._accumulator.lock:
-            content, calls = self._accumulator.shown, self._accumulator.tools
-        results = {result["tool_use_id"]: result for _, result in calls if result is not None}
-        return state, "".join(
-            part.html for part in self._growing.parts(pieces(content, results, offline=self._offline), content)
-        )
+            content = self._accumulator.shown
+        return state, "".join(part.html for part in self._growing.growing(content, offline=self._offline))
 
     @property
     def _elapsed(self) -> int:

@@ -21,7 +21,7 @@ from ...conversation.turns import Block, Call, Turn
 from ...conversation.wait import Wait
 from ...cost import pricing
 from .. import citations, tool_calls
-from ..answer import GrowingAnswer, answer_outputs, box, pieces
+from ..answer import GrowingAnswer, answer_outputs, box
 from ..text import Bundle, printable, visible
 from ..turn import (
     footer,
@@ -235,12 +235,12 @@ class NotebookView:
             if self._ended:
                 return
             self._show_state()
-            results = {result["tool_use_id"]: result for _, result in self._tools if result is not None}
-            calls = len(self._tools) + len(results)  # a call and its result are shown as they come
+            # A call and its result are shown as they come.
+            calls = len(self._tools) + sum(result is not None for _, result in self._tools)
             if calls == self._shown_calls and not self._pace.is_due(length):
                 return
             self._shown_calls = calls
-            parts = self._growing.parts(pieces(content, results, offline=self._provider == "offline"), content)
+            parts = self._growing.growing(content, offline=self._provider == "offline")
             settled = self._growing.bundles(parts[:-1])
             self._draw([*settled, *({"text/html": box(part.html)} for part in parts[-1:])])
             redrawn = len(parts[-1].html) if parts else 0

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ...conversation.turns import Block
+from ..markup import gate
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -113,7 +114,7 @@ class Panel:
             self._stop.layout.display = None if stoppable else "none"
         hint = "" if stoppable else " · <b>■ Interrupt</b> stops it"
         bar = "" if share is None else f'<progress max="1" value="{share:.3f}" style="{_BAR}"></progress>'
-        value = f'<span role="status" class="tex2jax_ignore mathjax_ignore">{bar}{html.escape(state)}{hint}</span>'
+        value = f'<span role="status" class="{gate.NO_FORMULAS}">{bar}{html.escape(state)}{hint}</span>'
         if value != self._state.value:
             self._state.value = value
 
@@ -125,7 +126,7 @@ class Panel:
             self._folded = answering
             self._fold.selected_index = None if answering else 0
         style = "white-space: pre-wrap; overflow-wrap: anywhere; max-height: 20em; overflow-y: auto; line-height: 1.5"
-        self._thinking.value = f'<div class="tex2jax_ignore mathjax_ignore" style="{style}">{html.escape(text)}</div>'
+        self._thinking.value = f'<div class="{gate.NO_FORMULAS}" style="{style}">{html.escape(text)}</div>'
         self._fold.layout.display = None
 
     def ask(self, question: str, choices: Sequence[Choice]) -> Any:

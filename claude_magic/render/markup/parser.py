@@ -37,8 +37,7 @@ _FOOTNOTE = re.compile(r"\[\^([^\s\[\]^]{1,40})\]")
 _FOOTNOTE_TEXT = re.compile(_FOOTNOTE.pattern + ":[ \t]*")
 _TASK = re.compile(r"\[([ xX])\](?=\s)")
 _DEFINED = ("references", "footnotes")  # markdown-it's, and ours
-_BOXES = {" ": "☐"}
-_CHECKED = "☑"
+_OPEN, _DONE = "☐", "☑"
 
 
 class Cited(Protocol):
@@ -210,7 +209,7 @@ def _check_box(children: list[Token]) -> None:
     """Replace the `[ ]` or `[x]` at the start of a list item by a glyph."""
     match = _TASK.match(children[0].content) if children and children[0].type == "text" else None
     if match is not None:
-        children[0].content = _BOXES.get(match[1], _CHECKED) + children[0].content[match.end() :]
+        children[0].content = (_OPEN if match[1] == " " else _DONE) + children[0].content[match.end() :]
 
 
 @cache
