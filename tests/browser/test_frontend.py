@@ -51,7 +51,9 @@ def edit(page: Page, cell: int) -> None:
 
 
 def clean(page: Page) -> bool:
-    return not (page.errors or page.strays or page.intrusions)
+    found = [*page.errors, *page.strays, *page.intrusions]
+    assert not found, found
+    return True
 
 
 def test_the_prose_of_a_prompt_is_plain_and_its_code_is_coloured(either: Page, pictures: Path) -> None:
