@@ -15,13 +15,16 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from http.client import HTTPException
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import nbformat
 import psutil
@@ -41,6 +44,7 @@ AS_NEW = f"""{LOAD}
 %config ClaudeMagic.provider = "anthropic"
 %config ClaudeMagic.panel = True"""
 START_SECONDS = 60
+_STARTS = 3
 WAIT_SECONDS = 60
 CHROMIUM = shutil.which("chromium")
 _FLAGS = (
@@ -168,6 +172,19 @@ class Lab:
         self._extensions = lay_out_frontend(folder / "frontend")
 
     def __enter__(self) -> Lab:
+        # Jupyter finds a port, lets go of it, and takes it a moment later: another process may be quicker.
+        if not any(self._start() for _ in range(_STARTS)):
+            raise RuntimeError(f"Jupyter did not start:\n{self.log}")
+        self.context = self._browser.new_context(viewport={"width": 1280, "height": 900})
+        self.context.add_init_script(_BRIDGE.replace("PROBE", repr(_PROBE)))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.context.close()
+        self._end()
+
+    def _start(self) -> bool:
+        """Start the server, and wait until it answers; `False` if it does not."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", _MODULES[self.application], *self._arguments()],
             cwd=self.folder,
@@ -180,16 +197,25 @@ class Lab:
         self.origin = ""
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        if not self._started.wait(START_SECONDS) or not self.origin:
-            self.__exit__()
-            raise RuntimeError(f"Jupyter did not start:\n{self.log}")
-        self.context = self._browser.new_context(viewport={"width": 1280, "height": 900})
-        self.context.add_init_script(_BRIDGE.replace("PROBE", repr(_PROBE)))
-        return self
+        if self._started.wait(START_SECONDS) and self.origin and self._answers():
+            return True
+        self._end()
+        return False
 
-    def __exit__(self, *_: object) -> None:
-        with suppress(AttributeError):
-            self.context.close()
+    def _answers(self) -> bool:
+        """Whether this server, and no other that took its port, answers within `START_SECONDS`."""
+        status = f"{self.origin}/api/status?token={self._token}"
+        over = time.monotonic() + START_SECONDS
+        while self._process.poll() is None and time.monotonic() < over:
+            with (
+                suppress(OSError, HTTPException),
+                urlopen(status, timeout=START_SECONDS),
+            ):
+                return True
+            time.sleep(0.05)
+        return False
+
+    def _end(self) -> None:
         self._process.terminate()
         try:
             self._process.wait(10)
