@@ -179,7 +179,12 @@ def _parameters(function: Callable[..., Any], name: str) -> list[inspect.Paramet
                 f"--tools {name}: it takes *args, but Claude gives arguments by name.",
                 advice=f"Write a function around it with a list as its parameter. {_ADVICE}",
             )
-        return [_typed(each, name) for each in found if each.kind is not inspect.Parameter.VAR_KEYWORD]
+        if any(each.kind is inspect.Parameter.VAR_KEYWORD for each in found):
+            raise UsageError(
+                f"--tools {name}: it takes **kwargs, and Claude must know what it can give.",
+                advice=f"Write a function around it that names its parameters. {_ADVICE}",
+            )
+        return [_typed(each, name) for each in found]
     raise UsageError(f"--tools {name}: its signature cannot be read ({failure}).", advice=_ADVICE)
 
 

@@ -6,17 +6,21 @@ Text is bounded first and then searched for secrets, so that a large result cost
 from __future__ import annotations
 
 import base64
+import json
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, time
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from ..client.redaction import environment_secrets, redact
 from ..content import tracebacks
 from ..content.images import image_block
 from ..content.parts import Text, room_for, shortened
-from ..content.safely import TookTooLong, at_most, one_line, try_or_none
-from ..content.secrets import Secrets
+from ..content.safely import TookTooLong, at_most, is_from_library, one_line, try_or_none
+from ..content.secrets import Hidden, Secrets
 from ..content.text import byte_length, plural, whole_text, without_controls
 from ..conversation.turns import Block
 from ..prompt import prompt
@@ -43,7 +47,8 @@ def text(words: str) -> Block:
 
 
 def of_value(value: Any, name: str, masking: Secrets) -> Sequence[Block]:
-    """A tool's value as content blocks: text and images as they are, others as a prompt shows them."""
+    """A tool's value as content blocks: text and images as they are, a dict or list of plain data as JSON, others as a
+    prompt shows them."""
     if value is None:
         return []
     if isinstance(value, str):
@@ -52,7 +57,44 @@ def of_value(value: Any, name: str, masking: Secrets) -> Sequence[Block]:
         return [block for each in value for block in of_value(each, name, masking)]
     if _is_block(value):
         return [text(value["text"])] if value["type"] == "text" else [_picture(value["source"]["data"])]
+    if isinstance(value, dict | list) and (as_json := _json(value, masking)):
+        return [text(as_json)]
     return [_allowed(block) for block in prompt.shown(value, name, masking)]
+
+
+def _json(value: dict[Any, Any] | list[Any], masking: Secrets) -> str | None:
+    """The JSON of plain data, or its start where that is long; `None` if the value holds anything else, a figure say.
+
+    Dates and times go in ISO form, exact numbers as text, sets as sorted lists.
+    """
+    pieces, length = list[str](), 0
+    room = room_for(MAX_RESULT_TOKENS)
+    wanted = room + _margin(masking)
+    try:
+        with at_most(kinds.MAX_SECONDS):
+            for piece in json.JSONEncoder(ensure_ascii=False, default=_plain).iterencode(value):
+                if length < wanted:
+                    pieces.append(piece[: wanted - length])
+                length += len(piece)
+    except (TookTooLong, TypeError, ValueError, RecursionError):
+        return None
+    # A known secret stands in JSON as JSON writes it.
+    written = (json.dumps(each, ensure_ascii=False)[1:-1] for each in masking.known)
+    masked = Secrets(tuple(map(Hidden, written)), masking.allowed).masked("".join(pieces))[0]
+    return shortened(masked, room, length=length if length > wanted else 0)
+
+
+def _plain(value: Any) -> Any:
+    """A value that JSON lacks as one that it has. Raises `TypeError` for all but plain data."""
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, Decimal | UUID):
+        return str(value)
+    if isinstance(value, set | frozenset):
+        return sorted(value)
+    if is_from_library(value, "numpy") and getattr(value, "shape", None) == ():
+        return value.item()
+    raise TypeError
 
 
 def objects_in(value: Any) -> Sequence[Any]:
@@ -178,10 +220,14 @@ def _kept(content: Sequence[Block], room: int, masking: Secrets) -> Iterator[Blo
 
 def _start(whole: str, room: int, secrets: tuple[str, ...], masking: Secrets) -> str:
     """A text with its secrets masked, in at most so many bytes. Only what is kept is searched, and a margin behind."""
-    margin = max([MARGIN_CHARACTERS, *map(len, secrets), *map(len, masking.known)])
+    margin = max(_margin(masking), *map(len, secrets), 0)
     seen = without_controls(whole_text(whole[: room + margin]))
     masked = masking.masked(redact(seen, secrets))[0]
     return shortened(masked, room, length=len(whole) if len(whole) > room + margin else len(masked))
+
+
+def _margin(masking: Secrets) -> int:
+    return max([MARGIN_CHARACTERS, *map(len, masking.known)])
 
 
 def _merged(content: Iterable[Block]) -> list[Block]:

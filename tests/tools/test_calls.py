@@ -112,7 +112,7 @@ def test_a_tool_runs_and_claude_goes_on_with_its_result(session: Session) -> Non
     assert outcome.failure is None and outcome.joined and outcome.turn
     assert ran.calls == [3]
     assert roles(outcome.turn) == ["user", "assistant", "user", "assistant"]
-    assert results_of(outcome.turn) == [("{'sum': 3}", False)]
+    assert results_of(outcome.turn) == [('{"sum": 3}', False)]
     assert reply_text(outcome.turn) == "I add.\n\nIt is 3."
     assert [each.stop_reason for each in outcome.turn.calls] == ["tool_use", "end_turn"]
     assert outcome.turn.calls[0].message_id != outcome.turn.calls[1].message_id

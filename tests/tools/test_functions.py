@@ -135,7 +135,7 @@ def test_descriptions_in_the_standard_librarys_typed_dict_reach_claude() -> None
 
 
 def test_odd_names_of_parameters_and_positional_ones_are_called_as_they_are() -> None:
-    def f(_a: int, /, model_config: int, schema: int = 3, *, self: int = 4, **more: int) -> tuple[int, ...]:
+    def f(_a: int, /, model_config: int, schema: int = 3, *, self: int = 4) -> tuple[int, ...]:
         return _a, model_config, schema, self
 
     assert of(f).call({"_a": 1, "model_config": 2, "self": 5}) == (1, 2, 3, 5)
@@ -201,6 +201,9 @@ def annotated_by_nothing(x): ...  # type: ignore[no-untyped-def]
 def any_number(*xs: int) -> None: ...
 
 
+def of_any_name(x: int, **more: int) -> None: ...
+
+
 def of_a_frame(x: threading.Thread) -> None: ...
 
 
@@ -215,6 +218,7 @@ def größe(x: int) -> None: ...
         ("number", r"of type int, and cannot be called"),
         ("annotated", r"parameter x has no annotation"),
         ("any_number", r"\*args"),
+        ("of_any_name", r"\*\*kwargs.*names its parameters"),
         ("of_a_frame", r"a type that JSON cannot hold.*Thread"),
         ("größe", r"no such name"),
         ("f,f", r"two tools of the name f"),
@@ -226,6 +230,7 @@ def test_what_cannot_be_a_tool_is_said_before_anything_is_sent(wanted: str, said
 
     namespace = {
         **{"f": f, "annotated": annotated_by_nothing, "number": 3, "any_number": any_number},
+        "of_any_name": of_any_name,
         **{"of_a_frame": of_a_frame, "größe": größe},
     }
     with pytest.raises(errors.UsageError, match=said) as caught:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 import io
 import json
 import time
+from collections import defaultdict
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Any
 
+import numpy
 import pandas
 import pytest
 from PIL import Image
@@ -29,6 +33,55 @@ def result_of(then: Callable[[], Any], secrets: Secrets | None = None) -> list[B
 
 def text_of(then: Callable[[], Any], secrets: Secrets | None = None) -> str:
     return "\n".join(block["text"] for block in result_of(then, secrets))
+
+
+# --- plain data ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ({"city": "Zürich", "open": True, "since": None}, {"city": "Zürich", "open": True, "since": None}),
+        ([1, 2.5, "it's"], [1, 2.5, "it's"]),
+        ({}, {}),
+        ([], []),
+        (
+            {"when": dt.datetime(2026, 11, 28, 9, 30), "day": dt.date(2026, 1, 2)},
+            {"when": "2026-11-28T09:30:00", "day": "2026-01-02"},
+        ),
+        (
+            {"price": Decimal("0.10"), "pair": (1, 2), "tags": {"b", "a"}},
+            {"price": "0.10", "pair": [1, 2], "tags": ["a", "b"]},
+        ),
+        ([numpy.int64(3), numpy.float32(0.5), numpy.bool_(True)], [3, 0.5, True]),
+        ([pandas.Timestamp("2026-11-28")], ["2026-11-28T00:00:00"]),
+        (defaultdict(list, {"a": [1]}), {"a": [1]}),
+        ({1: "one"}, {"1": "one"}),
+    ],
+)
+def test_a_dict_or_list_of_plain_data_goes_as_json(value: Any, told: Any) -> None:
+    assert json.loads(text_of(lambda: value)) == told
+
+
+@pytest.mark.parametrize("value", [{(1, 2): 3}, [object], {"f": len}, [pandas.Series([1])], {"a": {1, "b"}}])
+def test_what_json_cannot_hold_goes_as_a_prompt_shows_it(value: Any) -> None:
+    text = text_of(lambda: value)
+    assert text and not text.startswith(('{"', "[1"))
+
+
+def test_a_list_that_holds_itself_and_a_deep_one_are_told() -> None:
+    itself: list[Any] = []
+    itself.append(itself)
+    deep: list[Any] = []
+    for _ in range(100_000):
+        deep = [deep]
+    assert text_of(lambda: itself) and text_of(lambda: deep)
+
+
+def test_secrets_in_plain_data_are_masked_as_json_writes_them() -> None:
+    known = 'quoted "secret" \\ of 2 lines\nand an ü'
+    told = text_of(lambda: {"a": f"before {known} after", "password": "hunter2-and-more"}, Secrets((known,)))
+    assert json.loads(told) == {"a": f"before {MASK} after", "password": MASK}
 
 
 # --- figures ------------------------------------------------------------------------------------------
