@@ -129,6 +129,16 @@ def _dollars(text: str) -> str:
     return text.removeprefix("$")
 
 
+_CHOICES = ("auto", "any", "none")
+_TOOL = re.compile(r"[a-zA-Z0-9_-]{1,128}")
+
+
+def _tool_choice(text: str) -> str:
+    if not _TOOL.fullmatch(text.rpartition(".")[2]):
+        raise ValueError("auto, any, none, or the name of a tool")
+    return text.rpartition(".")[2]
+
+
 _DOMAIN = re.compile(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?:/[^\s,]*)?")
 CREDENTIAL = re.compile(r"[?&;][^=&]*(?:key|token|secret|password|auth|sig)[^=&]*=", re.IGNORECASE)
 
@@ -138,6 +148,26 @@ def _domains(text: str) -> str:
     if not found or not all(_DOMAIN.fullmatch(each) for each in found):
         raise ValueError("domains with commas between them, such as python.org,numpy.org/doc")
     return ",".join(found)
+
+
+def _location(text: str) -> str:
+    if not any(location(text).values()):
+        raise ValueError("a place, such as 'Reykjavik, IS' or 'Reykjavik, Capital Region, IS, Atlantic/Reykjavik'")
+    return text
+
+
+def location(text: str) -> dict[str, str]:
+    """A place as the API's `user_location` has it, from text such as `City, Region, CC, Area/Zone`: CC is a country of
+    two letters, Area/Zone a time zone, and city and region are what is left."""
+    parts = [part for each in text.split(",") if (part := each.strip())]
+    country = next((part for part in reversed(parts) if re.fullmatch("[A-Z]{2}", part)), None)
+    zone = next((part for part in reversed(parts) if re.fullmatch(r"[A-Za-z_]+(/[A-Za-z0-9_+-]+){1,2}", part)), None)
+    names = [part for part in parts if part not in (country, zone)]
+    if len(names) > 2:  # a city and a region
+        return {}
+    found = {"city": names[0] if names else None, "region": names[1] if names[1:] else None}
+    found |= {"country": country, "timezone": zone}
+    return {name: value for name, value in found.items() if value}
 
 
 def _server(text: str) -> str:
@@ -377,6 +407,33 @@ class Options:
         group="tools",
         help="search and read these domains only, with commas between them",
     )
+    web_blocked: str | None = option(
+        None,
+        "--web-blocked",
+        metavar="DOMAINS",
+        parse=_domains,
+        setting=True,
+        group="tools",
+        help="neither search nor read these domains, with commas between them",
+    )
+    web_location: str | None = option(
+        None,
+        "--web-location",
+        metavar="WHERE",
+        parse=_location,
+        setting=True,
+        group="tools",
+        help="search as from this place: city, region, country of two letters, time zone, or some of them",
+    )
+    web_max_tokens: int | None = option(
+        None,
+        "--web-max-tokens",
+        metavar="N",
+        parse=_whole_number,
+        setting=True,
+        group="tools",
+        help="limit for the text of one page that Claude reads, in tokens, roughly",
+    )
     web_max_uses: int | None = option(
         None,
         "--web-max-uses",
@@ -429,6 +486,21 @@ class Options:
         setting=True,
         group="tools",
         help="how often Claude may call tools in one cell",
+    )
+    tool_choice: str | None = option(
+        None,
+        "--tool-choice",
+        metavar="CHOICE",
+        parse=_tool_choice,
+        choices=_CHOICES,
+        group="tools",
+        help="auto, none, or what Claude has to call first: any tool, or the one of this name",
+    )
+    strict_tools: bool = option(
+        False,
+        "--strict-tools",
+        group="tools",
+        help="have the API hold the arguments for your functions to their types",
     )
     once: bool = option(
         False,

@@ -39,11 +39,13 @@ def tool_calls(kernel: Kernel, wanted: Options, view: ApprovingView, secrets: Se
     from ..tools import approval
     from ..tools.built_in import built_in_tools
     from ..tools.calls import ToolCalls
-    from ..tools.functions import named
+    from ..tools.functions import named, strict
 
     path = kernel.session.path
     built_in = built_in_tools(kernel.shell, path.parent if path is not None else Path.cwd())
     found = named(wanted.tools, kernel.namespace, built_in)
+    if wanted.strict_tools:
+        found = tuple(map(strict, found))
     return ToolCalls(
         found,
         approval.approval(kernel.configuration.approve, view.approve),

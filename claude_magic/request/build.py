@@ -70,7 +70,10 @@ def build(
     for options that the model does not accept.
     """
     model, pins = models.lookup(options.model), list(pins)
-    settings = _with_tools(settings_of(options, model, schema), tools, history)
+    settings = settings_of(options, model, schema)
+    if options.tool_choice is not None:
+        _check_choice(options.tool_choice, [*tools, *settings.get("tools", ())])
+    settings = _with_tools(settings, tools, history)
     if options.citations:
         content = citations.enabled(content)
         _check_citable(history, [*content, *(block for pin in pins for block in pin.content)], options)
@@ -97,6 +100,27 @@ def _check_citable(history: Conversation, content: Iterable[Block], options: Opt
         )
 
 
+def _check_choice(wanted: str, offered: Sequence[Mapping[str, Any]]) -> None:
+    """Raise `UsageError` for a `--tool-choice` of a tool that the request does not offer."""
+    names = [str(tool["name"]) for tool in offered if "name" in tool]
+    if not offered:
+        raise UsageError(
+            f"--tool-choice {wanted}: this cell offers no tool.",
+            advice="--tools NAMES offers functions of yours; --web-search and others offer the API's.",
+        )
+    is_known = wanted in ("auto", "any", "none", *names) or len(names) < len(offered)  # an MCP server has its own
+    if not is_known:
+        raise UsageError(
+            f"--tool-choice {wanted}: this cell offers no tool of that name.", advice=f"It offers {', '.join(names)}."
+        )
+
+
+def without_forced_tool(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a further request for the same reply: what Claude had to call first, it has called."""
+    is_forced = (params.get("tool_choice") or {}).get("type") in ("any", "tool")
+    return {name: value for name, value in params.items() if name != "tool_choice" or not is_forced}
+
+
 def rebuild(history: Conversation, turn: Turn) -> Request:
     """Build a recorded turn's request again, after `history`: its `prefix` equals the turn's if nothing changed."""
     messages, prefix = _messages(history, turn.prompt, turn.params)
@@ -109,7 +133,7 @@ def build_continuation(history: Conversation, turn: Turn, pins: Iterable[Pin] = 
     cache = (turn.params.get("cache_control") or {}).get("ttl", "5m")
     messages, prefix = _messages(whole, CONTINUE, turn.params, _lead(pins, cache))
     uncalled = {"tool_choice": NO_TOOL} if own_tools(turn.params) else {}
-    params = {**turn.params, **uncalled, "messages": messages, "stream": True}
+    params = {**without_forced_tool(turn.params), **uncalled, "messages": messages, "stream": True}
     return Request(params, prefix, betas(params))
 
 

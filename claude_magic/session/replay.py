@@ -45,6 +45,7 @@ _FLAGS = {
     "output_config": "--effort",
     "stop_sequences": "--stop",
     "tools": "the tools",
+    "tool_choice": "--tool-choice",
 }
 
 
