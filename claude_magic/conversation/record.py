@@ -96,6 +96,7 @@ def pin_metadata(pin: Pin) -> dict[str, Any]:
 def system_metadata(system: SystemPrompt) -> dict[str, Any]:
     """The output metadata of a chat's system prompt; an empty text takes an earlier one away."""
     held = {"chat": system.chat, "text": system.text, "created": system.created}
+    held |= {"ttl": system.ttl} if system.ttl else {}
     return {"claude_magic": {"version": VERSION, "system": held}}
 
 

@@ -28,6 +28,7 @@ NO_TOOL = {"type": "none"}
 _SERVER_CALLS = ("server_tool_use", "mcp_tool_use")
 # How many blocks before a breakpoint the API searches for a cached prefix (CLAUDE_API.md §4).
 LOOKBACK_BLOCKS = 20
+MAX_BREAKPOINTS = 4  # of a request
 TTL_SECONDS = {"5m": 300, "1h": 3600}
 
 # Parameters that belong to one request, not to the settings of a conversation.
@@ -166,6 +167,32 @@ def _with_breakpoint(messages: list[Message], cache_control: Mapping[str, Any]) 
     *before, last = blocks(messages[at])
     marked = {**messages[at], "content": [*before, {**last, "cache_control": cache_control}]}
     return [*messages[:at], marked, *messages[at + 1 :]]
+
+
+def with_cached_system(request: Request, ttl: str) -> Request:
+    """The request with a cache breakpoint on its system prompt.
+
+    Not if nothing is cached, or if the API's four breakpoints are in use: one of those is at pins with a TTL of an
+    hour, which stand behind the system prompt. The TTL is at least that of the breakpoints behind, as the API wants it.
+    """
+    params = request.params
+    whole = params.get("cache_control")
+    content = [block for message in params["messages"] for block in blocks(message)]
+    marks = [block["cache_control"] for block in content if "cache_control" in block]
+    if not params.get("system") or whole is None or len(marks) + 1 == MAX_BREAKPOINTS:
+        return request
+    longest = "1h" if "1h" in (ttl, *(mark.get("ttl") for mark in (*marks, whole))) else ttl
+    block = {"type": "text", "text": params["system"], "cache_control": {"type": "ephemeral", "ttl": longest}}
+    return replace(request, params={**params, "system": [block]})
+
+
+def plain_system(params: Mapping[str, Any]) -> Any:
+    """The system prompt of a request, as text if it is one text: a breakpoint on it makes no difference."""
+    system = params.get("system") or None
+    match system:
+        case [{"type": "text", "text": str(text), **rest}] if rest.keys() <= {"cache_control"}:
+            return text
+    return system
 
 
 def messages_to_send(turn: Turn) -> tuple[Message, ...]:
@@ -317,7 +344,7 @@ def _fold(
     Returns the messages, the running digest, and what the next prompt has to carry: results for the last tool calls,
     and prompts whose replies were empty.
     """
-    head = [params.get("system") or None, params.get("tools") or None]
+    head = [plain_system(params), params.get("tools") or None]
     running, messages, carried, taken = _Digest(head), list[Message](), list[Block](), set[str]()
     for turn in history:
         prompt, *rest = messages_to_send(turn) or (None,)

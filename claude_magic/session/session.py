@@ -256,6 +256,9 @@ class Session:
         """Build the exact request for a question after `history`. Raises `UsageError`."""
         options, pins = question.options, self._pins(question.options)
         request = build.build(history, question.content, options, pins, question.tool_definitions, question.schema)
+        system = None if options.once else self.chats.systems.get(options.chat)
+        if system is not None and system.ttl and system.text == options.system:
+            request = build.with_cached_system(request, system.ttl)
         return pipeline.complete(request, history, options, self._target(options.model, provider))
 
     def _target(self, model: str, provider: str) -> Target:
