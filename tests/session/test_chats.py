@@ -96,7 +96,7 @@ def test_a_chats_system_prompt_holds_from_its_cell_on_and_a_cells_own_for_that_c
 
 
 def test_a_system_prompt_that_is_kept_has_a_breakpoint_and_thinking_stays_bound_to_its_text(page: Page) -> None:
-    page.run("load", "%load_ext claude_magic")
+    page.load()
     page.run("set", "%claude_system You teach.")
     page.run("a", "%%claude\nhello")
     page.run("set", "%claude_system --ttl 1h You teach.")
@@ -156,6 +156,6 @@ def test_a_system_prompt_gives_its_breakpoint_up_where_four_are_in_use() -> None
     ],
 )
 def test_a_wrong_ttl_of_a_system_prompt_is_one_line(page: Page, line: str, says: str) -> None:
-    page.run("load", "%load_ext claude_magic")
+    page.load()
     run = page.run("wrong", f"%claude_system {line}")
     assert run.error and says in plain(run.error["traceback"])
