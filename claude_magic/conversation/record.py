@@ -28,7 +28,7 @@ MAX_RECORD_CHARACTERS = 40_000_000
 # Far above the nesting of any reply, far below Python's recursion limit of 1,000 frames (a level takes up to three).
 MAX_DEPTH = 150
 # The API's limits for requests with many images (CLAUDE_API.md §3), which `content/images.py` keeps to.
-MAX_IMAGE_SIDE_PIXELS = 2_000
+MAX_IMAGE_SIDE_PIXELS = 8_000
 MAX_IMAGE_BASE64_BYTES = 10_000_000
 GONE = "[an image that is no longer in the notebook]"
 DOCUMENT_GONE = "[a document that is no longer there, or has changed since]"
