@@ -303,6 +303,22 @@ class Options:
         group="attached",
         help="the same for any file: PDF, text, code, table, notebook, image",
     )
+    file_title: tuple[str, ...] = option(
+        (),
+        "--file-title",
+        metavar="TEXT",
+        repeat=True,
+        group="attached",
+        help="the title of a document: the first is for the first --file, and so on",
+    )
+    file_context: tuple[str, ...] = option(
+        (),
+        "--file-context",
+        metavar="TEXT",
+        repeat=True,
+        group="attached",
+        help="about a document, not to be cited from: the first is for the first --file, and so on",
+    )
     by_url: bool = option(
         False, "--by-url", group="attached", help="send addresses as they are: the API fetches images and PDFs"
     )
@@ -505,8 +521,10 @@ class Options:
     once: bool = option(
         False,
         "--once",
+        setting=True,
         group="conversation",
-        help="ask without the conversation: Claude does not see it, and the turn does not join it",
+        help="ask without the conversation: Claude does not see it, and the turn does not join it; where this is the "
+        "default, --chat asks in a conversation",
     )
     cells: tuple[tuple[int, int | None], ...] = option(
         (),
@@ -623,11 +641,17 @@ def parse(line: str, defaults: Options) -> tuple[Options, str]:
     while (word := _next_word(line, at)) and word.group().startswith("-"):
         at = word.end()
         if word.group() == "--":
-            return dataclasses.replace(defaults, **given), line[at + 1 :]
+            return _with(given, defaults), line[at + 1 :]
         option_field, value, at = _option(line, word, at)
         given[option_field.name] = _appended(option_field, given.get(option_field.name), value)
     rest = line[word.start() :] if word else ""
-    return dataclasses.replace(defaults, **given), rest
+    return _with(given, defaults), rest
+
+
+def _with(given: dict[str, Any], defaults: Options) -> Options:
+    """The defaults with what is given; who names a conversation asks in it."""
+    joins = {"once": False} if "chat" in given else {}
+    return dataclasses.replace(defaults, **{**joins, **given})
 
 
 def _appended(option_field: Any, former: Any, value: Any) -> Any:

@@ -25,7 +25,7 @@ def pieces(kernel: Kernel, wanted: Options, running: Cell, secrets: Secrets) -> 
 
 def _attached(kernel: Kernel, wanted: Options) -> Sequence[Piece]:
     """The pieces for `--image` and `--file`."""
-    if not (wanted.image or wanted.file or wanted.by_url):
+    if not (wanted.image or wanted.file or wanted.file_title or wanted.file_context or wanted.by_url):
         return ()
     from ..prompt import attachments
 

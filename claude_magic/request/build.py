@@ -20,15 +20,12 @@ from ..conversation.tool_ids import called, distinct
 from ..conversation.turns import CONTINUE, Block, Conversation, Message, Pin, Turn, blocks, exchange_of, not_run
 from ..errors import UsageError
 from ..options import Options
-from . import citations, server_tools
+from . import breakpoints, citations, server_tools
 from .parameters import betas, settings_of
 
 THINKING = ("thinking", "redacted_thinking")
 NO_TOOL = {"type": "none"}
 _SERVER_CALLS = ("server_tool_use", "mcp_tool_use")
-# How many blocks before a breakpoint the API searches for a cached prefix (CLAUDE_API.md §4).
-LOOKBACK_BLOCKS = 20
-MAX_BREAKPOINTS = 4  # of a request
 TTL_SECONDS = {"5m": 300, "1h": 3600}
 
 # Parameters that belong to one request, not to the settings of a conversation.
@@ -78,7 +75,7 @@ def build(
     if options.citations:
         content = citations.enabled(content)
         _check_citable(history, [*content, *(block for pin in pins for block in pin.content)], options)
-    lead = _lead(pins, options.cache)
+    lead = breakpoints.lead(pins, options.cache)
     if schema and (options.citations or _cites(history, [*lead, *content])):
         raise UsageError(
             "--schema does not go together with documents that are cited: the API refuses it.",
@@ -86,7 +83,8 @@ def build(
         )
     messages, prefix = _messages(history, content, settings, lead, cite=options.citations)
     if "cache_control" in settings:
-        messages = _with_breakpoint(messages, settings["cache_control"])
+        messages = breakpoints.within_lookback(messages, settings["cache_control"])
+    messages = breakpoints.within_limits(messages, settings.get("cache_control"))
     params = {"model": options.model, "max_tokens": options.max_tokens, **settings, "messages": messages}
     return Request({**params, "stream": True}, prefix, betas(params))
 
@@ -132,7 +130,7 @@ def build_continuation(history: Conversation, turn: Turn, pins: Iterable[Pin] = 
     """Build the request that continues a reply that was cut off: same settings, with the reply so far as history."""
     whole = Conversation((*history, turn))
     cache = (turn.params.get("cache_control") or {}).get("ttl", "5m")
-    messages, prefix = _messages(whole, CONTINUE, turn.params, _lead(pins, cache))
+    messages, prefix = _messages(whole, CONTINUE, turn.params, breakpoints.lead(pins, cache))
     uncalled = {"tool_choice": NO_TOOL} if own_tools(turn.params) else {}
     params = {**without_forced_tool(turn.params), **uncalled, "messages": messages, "stream": True}
     return Request(params, prefix, betas(params))
@@ -146,44 +144,13 @@ def build_compaction(history: Conversation, options: Options, pins: Iterable[Pin
     request = build(Conversation(), [], replace(options, compact=None, clear_tools=None, stop=()), pins)
     settings = {name: value for name, value in request.params.items() if name not in PASSING}
     settings = _with_tools(settings, (), history)
-    lead = _lead(pins, options.cache)
+    lead = breakpoints.lead(pins, options.cache)
     messages, running, carried = _fold(history, settings, lead, _cites(history, lead))
     if carried:
         messages.append({"role": "user", "content": carried})
         running.add(messages[-1])
     params = {**settings, "messages": messages, "compaction": {"type": "summarize"}}
     return Request(params, running.hex(), betas(params))
-
-
-def _with_breakpoint(messages: list[Message], cache_control: Mapping[str, Any]) -> list[Message]:
-    """The messages with a breakpoint where the last request ended, if that is beyond the API's lookback."""
-    prompts = [at for at, message in enumerate(messages) if message["role"] == "user"]
-    if len(prompts) < 2:
-        return messages
-    at = prompts[-2]
-    since = sum(len(message["content"]) for message in messages[at + 1 :])
-    if since < LOOKBACK_BLOCKS:
-        return messages
-    *before, last = blocks(messages[at])
-    marked = {**messages[at], "content": [*before, {**last, "cache_control": cache_control}]}
-    return [*messages[:at], marked, *messages[at + 1 :]]
-
-
-def with_cached_system(request: Request, ttl: str) -> Request:
-    """The request with a cache breakpoint on its system prompt.
-
-    Not if nothing is cached, or if the API's four breakpoints are in use: one of those is at pins with a TTL of an
-    hour, which stand behind the system prompt. The TTL is at least that of the breakpoints behind, as the API wants it.
-    """
-    params = request.params
-    whole = params.get("cache_control")
-    content = [block for message in params["messages"] for block in blocks(message)]
-    marks = [block["cache_control"] for block in content if "cache_control" in block]
-    if not params.get("system") or whole is None or len(marks) + 1 == MAX_BREAKPOINTS:
-        return request
-    longest = "1h" if "1h" in (ttl, *(mark.get("ttl") for mark in (*marks, whole))) else ttl
-    block = {"type": "text", "text": params["system"], "cache_control": {"type": "ephemeral", "ttl": longest}}
-    return replace(request, params={**params, "system": [block]})
 
 
 def plain_system(params: Mapping[str, Any]) -> Any:
@@ -385,24 +352,6 @@ def _prompt_message(
     prompts = [block for block in carried if block["type"] != "tool_result"]
     content = [*results, *pinned, *prompts, *blocks(prompt)]
     return {**prompt, "content": citations.enabled(content) if cite else content}
-
-
-def _lead(pins: Iterable[Pin], cache: str) -> list[Block]:
-    """The pinned blocks, those with a TTL of one hour first, with a cache breakpoint after each TTL's group.
-
-    The API takes four breakpoints per request, those of longer TTL first: if the conversation is cached for an hour,
-    so are all pins before it.
-    """
-    groups: dict[str, list[Block]] = {"1h": [], "5m": []}
-    for pin in pins:
-        groups["1h" if cache == "1h" else pin.ttl] += pin.content
-    if cache == "off":
-        return [block for group in groups.values() for block in group]
-    found: list[Block] = []
-    for ttl, group in groups.items():
-        if group:
-            found += [*group[:-1], {**group[-1], "cache_control": {"type": "ephemeral", "ttl": ttl}}]
-    return found
 
 
 def without_thinking(messages: Iterable[Message]) -> list[Message]:

@@ -34,7 +34,7 @@ from ..notebook.reader import Saved
 from ..options import Options
 from ..render.live.columns import Columns
 from ..render.live.live import View
-from ..request import build, citations, pictures, pipeline
+from ..request import breakpoints, build, citations, pictures, pipeline
 from ..request.build import Request
 from ..request.pipeline import Target
 from .answer import Answer
@@ -261,7 +261,7 @@ class Session:
         request = build.build(history, content, options, pins, question.tool_definitions, question.schema)
         system = None if options.once else self.chats.systems.get(options.chat)
         if system is not None and system.ttl and system.text == options.system:
-            request = build.with_cached_system(request, system.ttl)
+            request = replace(request, params=breakpoints.of_system(request.params, system.ttl))
         return pipeline.complete(request, history, options, self._target(options.model, provider))
 
     def _fitted(
