@@ -532,7 +532,8 @@ class Options:
         metavar="NUMBERS",
         parse=_cells,
         group="attached",
-        help="send these cells along with their outputs, by the numbers in their In [ ]: 3-7, or 3,5,8-",
+        help="send these cells along with their outputs and the Markdown above them, by the numbers in their In [ ]: "
+        "3-7, or 3,5,8-",
     )
     error: bool = option(
         False, "--error", group="attached", help="send the last error along, with its cell and the values it used"
@@ -545,7 +546,8 @@ class Options:
         choices=("all", "new", "none"),
         setting=True,
         group="attached",
-        help="send the code that ran, with its outputs: all, new (since Claude's last turn), none",
+        help="send the code that ran, with its outputs and the Markdown above it: all, new (since Claude's last turn), "
+        "none",
     )
     context_tokens: int = option(
         DEFAULT_CONTEXT_TOKENS,

@@ -71,7 +71,7 @@ def _context(kernel: Kernel, wanted: Options, running: Cell, secrets: Secrets) -
     from ..prompt.notebook_cells import Surroundings
 
     session = kernel.session
-    around = Surroundings(kernel.executions, session.path, secrets, wanted.context_tokens)
+    around = Surroundings(kernel.executions, session.path, secrets, wanted.context_tokens, running.id)
     pieces = around.cells(wanted.cells) if wanted.cells else []
     if wanted.context != "none":
         turns = session.history(wanted, running).turns if wanted.context == "new" else ()
