@@ -391,6 +391,13 @@ _RECORD = _object(
 )
 
 
+def prepare() -> None:
+    """Compile the checks that every record needs, which takes 0.2 s the first time."""
+    _record_checker()
+    _base_checker()
+    _usage_checker("")
+
+
 @functools.cache
 def _record_checker() -> Callable[[Any], Any]:
     return _compiled({**_RECORD, "definitions": {"turn": _TURN}})

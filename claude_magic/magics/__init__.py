@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 from IPython.core.completer import context_matcher
 
 from ..session.kernel import Kernel
+from .preload import Preload
 from .registry import DeferredInstance, Families
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Extension:
         self.kernel = Kernel(shell)
         self.configuration = DeferredInstance(lambda: self.kernel.configuration)
         self.families = Families(self.kernel)
+        self.preload = Preload(shell, self.kernel)
         self.matcher = context_matcher(identifier="claude_magic")(lambda context: self._complete(context))
 
     def load(self) -> None:
@@ -61,6 +63,7 @@ class Extension:
         shell.input_transformers_cleanup.insert(0, exact_cells)
         shell.events.register("pre_run_cell", self.begin_cell)
         self.kernel.executions.watch()
+        self.preload.watch()
         if shell.Completer is not None:
             shell.Completer.custom_matchers.append(self.matcher)
         self.begin_cell()
@@ -76,6 +79,7 @@ class Extension:
         if shell.Completer is not None and self.matcher in shell.Completer.custom_matchers:
             shell.Completer.custom_matchers.remove(self.matcher)
         self.kernel.executions.unwatch()
+        self.preload.unwatch()
         if self.begin_cell in shell.events.callbacks["pre_run_cell"]:
             shell.events.unregister("pre_run_cell", self.begin_cell)
 

@@ -104,6 +104,8 @@ class ClaudeMagic(OptionDefaults):  # type: ignore[misc]  # the defaults of the 
         config=True
     )
 
+    preload = Bool(True, help="import what the first question needs while the kernel is idle").tag(config=True)
+
     @validate("headers", "betas", "mcp_tokens")
     def _texts(self, proposal: Any) -> Any:
         """Accept only text; whether a header can be sent is checked when a request is sent."""

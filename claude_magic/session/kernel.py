@@ -112,6 +112,16 @@ class Kernel:
         """The file of the running notebook; `None` if it is not known."""
         return self.notebooks.find(cell, self.shell, self._setting("notebook_path", ""))
 
+    @property
+    def is_offline(self) -> bool:
+        """Whether the stand-in answers."""
+        return bool(self._setting("provider", "anthropic") == "offline")
+
+    @property
+    def preloads(self) -> bool:
+        """Whether what the first question needs is imported while the kernel is idle: a replay needs little of it."""
+        return bool(self._setting("preload", True)) and self._setting("replay", "off") != "only"
+
     def budget_left(self) -> Budget | None:
         """The budget left for all notebooks of this kernel; `None` if none is set. Turns without a known price do not
         count."""
