@@ -1,0 +1,127 @@
+"""Input transformers: `%%claude` cells and `%claude` lines as they are typed, a `?` at the end included.
+
+They are in IPython's list `input_transformers_cleanup`: `exact_cells` first of all, `exact_lines` last of these.
+Without them, IPython takes `%claude Why?` for a question to its own help, and mends prompts and indents in a body.
+"""
+
+from __future__ import annotations
+
+import re
+import tokenize
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+_CELL = re.compile(r"%%(claude(?:_\w+)?)(?![\w?])[ \t]*(.*)")
+_MAGIC = re.compile(r"%(claude(?:_\w+)?)(?![\w?])\s?(.*)", re.DOTALL)
+_ESCAPES = ("%", "!", "?")
+_LAYOUT = (tokenize.INDENT, tokenize.DEDENT)
+# Magics whose value is the reply: on a line of its own it is no value of the cell, which has shown it already.
+_WITH_VALUE = ("claude",)
+
+
+def exact_cells(lines: list[str]) -> list[str]:
+    """Pass the body of a `%%claude` cell on unchanged. It runs before IPython's own transformers, which strip prompts
+    and indents."""
+    first = next((at for at, line in enumerate(lines) if line.strip()), len(lines))
+    found = _CELL.match(lines[first].rstrip()) if first < len(lines) else None
+    if found is None:
+        return lines
+    name, line = found.groups()
+    if line in ("?", "??"):
+        return [f"%%{name}{line}\n"]
+    body = "".join(lines[first + 1 :]) or "\n"  # for an empty body IPython would print its own message
+    return [f"get_ipython().run_cell_magic({name!r}, {line!r}, {body!r})\n"]
+
+
+# IPython also runs transformers to check whether a cell is complete, and would take `%%claude` alone as complete;
+# transformers with this mark are left out of that check.
+exact_cells.has_side_effects = True  # type: ignore[attr-defined]
+
+
+def exact_lines(lines: list[str]) -> list[str]:
+    """Turn the `%claude` lines of a cell into calls with all of their text; lines inside of a string, and all others,
+    are left alone. It runs after IPython's transformers of whole cells."""
+    if not lines or lines[0].startswith("%%") or not any("%claude" in line for line in lines):
+        return lines
+    done: list[str] = []
+    rest = lines
+    while rest:
+        count, column = _next_escape(rest)
+        done += rest[:count]
+        rest = rest[count:]
+        if rest:
+            taken = _continued(rest)
+            done += _call(rest[:taken], column) or rest[:taken]
+            rest = rest[taken:]
+    return done
+
+
+def _next_escape(lines: Sequence[str]) -> tuple[int, int]:
+    """The number of lines before the next statement that is not Python, and the column of its `%` or `!`."""
+    from IPython.core.inputtransformer2 import make_tokens_by_line
+
+    row = 0
+    for tokens in make_tokens_by_line(list(lines)):
+        stated = [token for token in tokens if token.type not in _LAYOUT and token.string.strip()]
+        if stated:
+            row = stated[0].start[0] - 1
+            column = _escape_column(stated)
+            if column is not None:
+                return row, column
+    return len(lines), 0
+
+
+def _escape_column(tokens: Sequence[tokenize.TokenInfo]) -> int | None:
+    """The column at which a statement of IPython's begins, at its start or behind `name =`; None for Python."""
+    first = tokens[0]
+    if first.string in _ESCAPES:
+        return first.start[1]
+    depth = 0
+    for at, token in enumerate(tokens[:-1]):
+        if token.start[0] != first.start[0]:
+            return None
+        if token.string == "=" and depth == 0:
+            following = tokens[at + 1]
+            return following.start[1] if following.string in ("%", "!") else None
+        depth += (token.string in ("(", "[", "{")) - (token.string in (")", "]", "}"))
+    return None
+
+
+def _continued(lines: Sequence[str]) -> int:
+    """The number of lines of a statement that is not Python: a backslash at the end of a line continues it."""
+    taken = 1
+    while taken < len(lines) and lines[taken - 1].endswith("\\\n"):
+        taken += 1
+    return taken
+
+
+def _call(lines: Sequence[str], column: int) -> list[str]:
+    """One of our line magics as a call, its text as it was typed; nothing for all others, and for `%claude?`."""
+    before = lines[0][:column]
+    parts = [lines[0][column:], *lines[1:]]
+    text = " ".join([*(part.rstrip()[:-1] for part in parts[:-1]), parts[-1].rstrip()])
+    found = _MAGIC.fullmatch(text)
+    if found is None:
+        return []
+    name, line = found.groups()
+    if line.strip() in ("?", "??"):
+        return [f"{before}%{name}{line.strip()}\n"]
+    call = f"get_ipython().run_line_magic({name!r}, {line!r})"
+    is_statement = name in _WITH_VALUE and not before.strip()
+    return [f"{before}if {call}: pass\n" if is_statement else f"{before}{call}\n"]
+
+
+def add(shell: InteractiveShell) -> None:
+    """Add both transformers to a shell, each once."""
+    remove(shell)
+    shell.input_transformers_cleanup.insert(0, exact_cells)
+    shell.input_transformers_cleanup.append(exact_lines)
+
+
+def remove(shell: InteractiveShell) -> None:
+    """Remove both transformers from a shell, and those of an earlier import of this module."""
+    cleanup = shell.input_transformers_cleanup
+    cleanup[:] = [each for each in cleanup if getattr(each, "__module__", None) != __name__]
