@@ -1,7 +1,9 @@
-"""Context managers that delay an Interrupt (SIGINT): to the end of a block, or until a loop checks for it."""
+"""Context managers for an Interrupt (SIGINT): delayed to a block's end or until a loop checks for it, or raised at
+once."""
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
 from collections.abc import Iterator
@@ -26,7 +28,25 @@ def uninterrupted(*, swallow: bool = False) -> Iterator[None]:
     finally:
         signal.signal(signal.SIGINT, before)
     if pressed and not swallow:
+        if callable(before):  # that of an event loop cancels its task
+            before(signal.SIGINT, None)
+            return
         raise KeyboardInterrupt
+
+
+@contextmanager
+def raised() -> Iterator[None]:
+    """Raise `KeyboardInterrupt` for an Interrupt inside a block that blocks an event loop, whose own way to stop a task
+    would wait for the block's end. Does nothing outside of the main thread, and where no loop runs."""
+    blocks_loop = asyncio._get_running_loop() is not None
+    if not blocks_loop or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Noticed:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from .. import models
-from ..client import Client, Settings
+from ..client import Client, Settings, now
 from ..conversation.turns import Conversation, Turn
 from ..cost import context_window, count, pricing
 from ..cost.budget import Budget, tighter
@@ -268,7 +268,7 @@ class _Run:
 
     def _stream(self) -> None:
         try:
-            self._failure = self._answer.ask(self._question.request, self._question.without_thinking)
+            self._failure = now(self._answer.ask(self._question.request, self._question.without_thinking))
         except Exception as error:  # an unexpected failure concerns only this model
             self._failure = StreamError(f"The reply is unreadable ({type(error).__name__}).")
         self._column.finish()
