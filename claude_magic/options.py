@@ -156,7 +156,7 @@ def _stop(text: str) -> str:
     return text
 
 
-def _text(text: str) -> str:
+def parse_text(text: str) -> str:
     return text
 
 
@@ -166,7 +166,7 @@ def option(  # noqa: PLR0913  # one argument for each thing that a field says of
     group: Group,
     help: str,
     metavar: str = "",
-    parse: Callable[[str], Any] = _text,
+    parse: Callable[[str], Any] = parse_text,
     repeat: bool = False,
     setting: bool = False,
     choices: tuple[str, ...] | str = (),
@@ -617,6 +617,11 @@ def _value(option_field: dataclasses.Field[Any], flag: str, text: str) -> Any:
     except ValueError as error:
         wanted = str(error)
     raise UsageError(f"{flag} wants {wanted}, not {text!r}.")
+
+
+def value_of(option_field: dataclasses.Field[Any], name: str, text: str) -> Any:
+    """The value of an option from its text; `name` is the option's in messages. Raises `UsageError`."""
+    return _value(option_field, name, text)
 
 
 def _unquoted(word: str) -> str:

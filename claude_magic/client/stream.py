@@ -8,11 +8,12 @@ loop.
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 import warnings
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, aclosing
+from contextlib import ExitStack, aclosing, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -72,8 +73,7 @@ class _Blocking:
         create: Any = sdk.messages.with_streaming_response.create
         given = arguments(create)
         with ExitStack() as stack:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the SDK's, of old models and settings: we say so ourselves
+            with _without_warnings():
                 response = stack.enter_context(create(**given))
             on_headers(response.headers)
             for event in read(response, sdk):
@@ -84,6 +84,18 @@ class _Blocking:
 
     async def call(self, function: Callable[..., T], *arguments: Any) -> T:
         return function(*arguments)
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """Silence the SDK's warnings of old models and settings: we say so ourselves. Only in the main thread: the filters
+    are the process's, and threads would leave each other's behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 class OnLoop:

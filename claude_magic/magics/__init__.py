@@ -38,11 +38,16 @@ class Extension:
         configurables: list[Any] = shell.configurables
         configurables.append(self.configuration)
         input_lines.add(shell)
-        shell.events.register("pre_run_cell", self.begin_cell)
-        self.kernel.executions.watch()
         if shell.Completer is not None:
             shell.Completer.custom_matchers.append(self.matcher)
-        self.begin_cell()
+        self.follow()
+
+    def follow(self) -> None:
+        """Follow the cells of the shell, if that is not done yet: `ask()` does without the magics."""
+        if self.begin_cell not in self.shell.events.callbacks["pre_run_cell"]:
+            self.shell.events.register("pre_run_cell", self.begin_cell)
+            self.kernel.executions.watch()
+            self.begin_cell()
 
     def unload(self) -> None:
         """Remove all that `load` registered."""
@@ -75,15 +80,26 @@ _LOADED: WeakKeyDictionary[Any, Extension] = WeakKeyDictionary()
 
 def load(shell: InteractiveShell) -> None:
     """Load the extension into a shell."""
-    if shell not in _LOADED:
-        _LOADED[shell] = Extension(shell)
-    _LOADED[shell].load()
+    _extension(shell).load()
 
 
 def unload(shell: InteractiveShell) -> None:
     """Unload the extension from a shell."""
     if shell in _LOADED:
         _LOADED[shell].unload()
+
+
+def followed(shell: InteractiveShell) -> Kernel:
+    """The kernel behind a shell whose cells are followed from now on, with or without the magics."""
+    extension = _extension(shell)
+    extension.follow()
+    return extension.kernel
+
+
+def _extension(shell: InteractiveShell) -> Extension:
+    if shell not in _LOADED:
+        _LOADED[shell] = Extension(shell)
+    return _LOADED[shell]
 
 
 def kernel_of(shell: InteractiveShell) -> Kernel:

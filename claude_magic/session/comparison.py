@@ -237,7 +237,8 @@ def ask_models(
 ) -> list[Compared]:
     """Ask all models at once, and show the replies as they arrive. A failure concerns only its own model."""
     runs = [_Run(client, each, settings, column) for each, column in zip(questions, columns.columns, strict=True)]
-    with warnings.catch_warnings():  # the threads change the process's warning filters: this restores them
+    with warnings.catch_warnings():  # the filters are the process's: the threads leave them alone
+        warnings.simplefilter("ignore")
         try:
             for run in runs:
                 run.thread.start()
