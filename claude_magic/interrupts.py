@@ -49,6 +49,26 @@ def raised() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+HEARD_SECONDS = 0.2
+
+
+@contextmanager
+def heard() -> Iterator[None]:
+    """Let the running event loop hear an Interrupt within `HEARD_SECONDS`: where the system gives the signal to another
+    thread, Python runs its handler only when the loop wakes up by itself."""
+    loop = asyncio.get_running_loop()
+    waking = loop.call_later(HEARD_SECONDS, lambda: wake())
+
+    def wake() -> None:
+        nonlocal waking
+        waking = loop.call_later(HEARD_SECONDS, wake)
+
+    try:
+        yield
+    finally:
+        waking.cancel()
+
+
 class Noticed:
     """Flag for an Interrupt, for loops that check `pressed` themselves.
 

@@ -13,7 +13,7 @@ from ..prompt.prompt import build_prompt, values_prompt
 from ..render import history
 from ..render.live import live
 from ..render.live.columns import columns_for
-from ..render.reply import reply_value
+from ..render.reply import ReplyText, reply_value, shown_value
 from ..session import comparison
 from ..session.question import Question, Replay
 from ..tools import structured_output
@@ -81,7 +81,11 @@ async def answer(kernel: Kernel, typed: Typed, *, show: bool, transport: Transpo
             f"ask() asks one model, and model names {len(comparison.compared_models(question.options.model))}.",
             advice="asyncio.gather(aask(…, model='opus'), aask(…, model='sonnet')) asks several at once.",
         )
-    return await _answered(kernel, question, typed, view, transport)
+    answered = await _answered(kernel, question, typed, view, transport)
+    if show and answered.turn is not None and isinstance(answered.value, ReplyText):
+        run = typed.cell.run
+        return dataclasses.replace(answered, value=shown_value(answered.turn, lambda: kernel.cell.run == run))
+    return answered
 
 
 async def _answered(

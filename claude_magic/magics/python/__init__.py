@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ...client import BLOCKING, OnLoop, now
 from ...content.text import short
 from ...errors import ReplyCancelled, ReplyInterrupted, UsageError
-from ...interrupts import raised
+from ...interrupts import heard, raised
 from . import arguments, place
 
 if TYPE_CHECKING:
@@ -53,9 +53,14 @@ async def aask(prompt: str, *values: Any, show: bool = False, **options: Any) ->
     Each sees the conversation as it is when it is asked. The replies join it in the order in which they were asked.
     One that is cancelled keeps what had arrived. Functions that Claude calls run one at a time, and hold up the loop.
     """
-    with suppress(ReplyCancelled):
-        return await _ask(prompt, values, options, show, OnLoop())
-    raise asyncio.CancelledError
+    try:
+        with heard():
+            return await _ask(prompt, values, options, show, OnLoop())
+    except ReplyCancelled as error:
+        stopped = error
+    cancelled: Any = asyncio.CancelledError(str(stopped))  # of no class of ours, which `asyncio.timeout` would not know
+    cancelled._render_traceback_ = stopped._render_traceback_
+    raise cancelled
 
 
 async def _ask(prompt: str, values: tuple[Any, ...], given: dict[str, Any], show: bool, transport: Transport) -> Any:
