@@ -38,8 +38,7 @@ def uninterrupted(*, swallow: bool = False) -> Iterator[None]:
 def raised() -> Iterator[None]:
     """Raise `KeyboardInterrupt` for an Interrupt inside a block that blocks an event loop, whose own way to stop a task
     would wait for the block's end. Does nothing outside of the main thread, and where no loop runs."""
-    blocks_loop = asyncio._get_running_loop() is not None
-    if not blocks_loop or threading.current_thread() is not threading.main_thread():
+    if not _loop_runs() or threading.current_thread() is not threading.main_thread():
         yield
         return
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -47,6 +46,14 @@ def raised() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _loop_runs() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
 
 
 HEARD_SECONDS = 0.2

@@ -35,6 +35,9 @@ class AskMagics(KernelMagics):
     @no_var_expand
     @line_cell_magic
     def claude(self, line: str, cell: str | None = None) -> Any:
+        if options.asks_for_help(line):
+            print(AskMagics.claude.__doc__)
+            return None
         with suppress(KeyboardInterrupt):
             value = self._run(line, cell)
             return value if cell is None else None  # the value of a cell would be shown once more
@@ -79,11 +82,13 @@ AskMagics.claude.__doc__ = f"""Ask Claude. The conversation is the notebook: eac
 
     %%claude [options]          the lines below are the prompt, byte for byte
     %claude [options] prompt    the same on one line; x = %claude … binds the reply
+    %%claude --help             this text
 
 In a prompt, {{{{expression}}}} stands for a value of the notebook: text, a DataFrame, a figure, an
 image, anything that can be displayed. In a function, its own names come first. \\{{{{ is a literal {{{{.
 
-Options:
+Options, by topic, each with an example (ask() and aask() have them under their Python names):
+
 {options.help_text()}
 
 {_siblings()}

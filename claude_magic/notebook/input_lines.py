@@ -1,7 +1,7 @@
-"""Input transformers: `%%claude` cells and `%claude` lines as they are typed, a `?` at the end included.
+"""The input transformer: `%%claude` cells and `%claude` lines as they are typed, a `?` at the end included.
 
-They are in IPython's list `input_transformers_cleanup`: `exact_cells` first of all, `exact_lines` last of these.
-Without them, IPython takes `%claude Why?` for a question to its own help, and mends prompts and indents in a body.
+It is the first in IPython's list `input_transformers_cleanup`. Without it, IPython takes `%claude Why?` for a question
+to its own help, and mends prompts and indents in a body.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import tokenize
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -22,32 +22,38 @@ _LAYOUT = (tokenize.INDENT, tokenize.DEDENT)
 _WITH_VALUE = ("claude",)
 
 
-def exact_cells(lines: list[str]) -> list[str]:
-    """Pass the body of a `%%claude` cell on unchanged. It runs before IPython's own transformers, which strip prompts
-    and indents."""
+def exact_input(lines: list[str]) -> list[str]:
+    """Turn a `%%claude` cell, or the `%claude` lines of a cell, into calls with all of their text; pass on all else."""
     first = next((at for at, line in enumerate(lines) if line.strip()), len(lines))
     found = _CELL.match(lines[first].rstrip()) if first < len(lines) else None
-    if found is None:
-        return lines
-    name, line = found.groups()
-    if line in ("?", "??"):
-        return [f"%%{name}{line}\n"]
-    body = "".join(lines[first + 1 :]) or "\n"  # for an empty body IPython would print its own message
-    return [f"get_ipython().run_cell_magic({name!r}, {line!r}, {body!r})\n"]
+    if found is not None:
+        return _cell(*found.groups(), "".join(lines[first + 1 :]))
+    return _with_exact_lines(lines) if any("%claude" in line for line in lines) else lines
 
 
 # IPython also runs transformers to check whether a cell is complete, and would take `%%claude` alone as complete;
 # transformers with this mark are left out of that check.
-exact_cells.has_side_effects = True  # type: ignore[attr-defined]
+exact_input.has_side_effects = True  # type: ignore[attr-defined]
 
 
-def exact_lines(lines: list[str]) -> list[str]:
-    """Turn the `%claude` lines of a cell into calls with all of their text; lines inside of a string, and all others,
-    are left alone. It runs after IPython's transformers of whole cells."""
-    if not lines or lines[0].startswith("%%") or not any("%claude" in line for line in lines):
+def _cell(name: str, line: str, body: str) -> list[str]:
+    if line in ("?", "??"):
+        return [f"%%{name}{line}\n"]
+    body = body or "\n"  # for an empty body IPython would print its own message
+    return [f"get_ipython().run_cell_magic({name!r}, {line!r}, {body!r})\n"]
+
+
+def _with_exact_lines(lines: list[str]) -> list[str]:
+    """The lines of a cell with calls for those that are ours; lines inside of a string are none."""
+    from IPython.core import inputtransformer2 as ipython
+
+    steps: Any = (ipython.leading_empty_lines, ipython.leading_indent, ipython.classic_prompt, ipython.ipython_prompt)
+    rest = lines
+    for step in steps:
+        rest = step(rest)  # as IPython does next, and finds nothing left to do
+    if not rest or rest[0].startswith("%%"):
         return lines
     done: list[str] = []
-    rest = lines
     while rest:
         count, column = _next_escape(rest)
         done += rest[:count]
@@ -115,13 +121,12 @@ def _call(lines: Sequence[str], column: int) -> list[str]:
 
 
 def add(shell: InteractiveShell) -> None:
-    """Add both transformers to a shell, each once."""
+    """Add the transformer to a shell, once."""
     remove(shell)
-    shell.input_transformers_cleanup.insert(0, exact_cells)
-    shell.input_transformers_cleanup.append(exact_lines)
+    shell.input_transformers_cleanup.insert(0, exact_input)
 
 
 def remove(shell: InteractiveShell) -> None:
-    """Remove both transformers from a shell, and those of an earlier import of this module."""
+    """Remove the transformer from a shell, and that of an earlier import of this module."""
     cleanup = shell.input_transformers_cleanup
     cleanup[:] = [each for each in cleanup if getattr(each, "__module__", None) != __name__]

@@ -54,9 +54,7 @@ class Chats:
         self._ran: set[str] = set()  # cells that ran here, of which the file has older turns
         self._resets: dict[str, float] = {}
         self._reruns: list[Rerun] = []
-        self._runs: dict[
-            str, list[str]
-        ] = {}  # the turns of each run of a cell, in the order asked: a cell may ask often
+        self._runs: dict[str, dict[str, int]] = {}  # by run of a cell: the turns that it asked for, numbered in order
         self._latest: dict[str, str] = {}  # cell id → its latest run
         self._unnamed = UnnamedCells()
 
@@ -105,7 +103,8 @@ class Chats:
 
     def reserve(self, turn_id: str, cell: Cell) -> None:
         """Reserve a place for a turn that is asked for now, behind those that this run of its cell asked for before."""
-        self._runs.setdefault(cell.run, []).append(turn_id)
+        asked = self._runs.setdefault(cell.run, {})
+        asked[turn_id] = len(asked)
         if cell.id is not None:
             self._latest[cell.id] = cell.run
 
@@ -133,7 +132,7 @@ class Chats:
             self._reruns[-1].made.append(turn.id)
         if not turn.once:
             asked = self._runs[cell.run]
-            before = siblings & set(asked[: asked.index(turn.id)])
+            before = frozenset(each for each in siblings if asked[each] < asked[turn.id])
             self._all[turn.chat] = self._all.get(turn.chat, EMPTY).with_turn(turn, siblings, before)
         return True
 

@@ -265,13 +265,14 @@ def _magic(name: str, about: Help) -> list[str]:
 def help_of(family: type, name: str) -> Help:
     """What a magic's docstring says."""
     paragraphs, usages, flags = [], [], []
+    topics = [f"{title}:" for title, _ in options.TOPICS.values()]
     for block in inspect.cleandoc(getattr(family, name).__doc__).split("\n\n"):
         lines = [line.strip() for line in block.splitlines()]
         if lines[0].startswith("%"):
             usages += [_halves(line) for line in lines]
         elif lines[0].startswith("--") and "  " in lines[0]:
             flags += [_halves(line) for line in lines]
-        elif not block.startswith((" ", "Options:", "Beside it:")):
+        elif not block.startswith((" ", "Options", "Beside it:", *topics)):
             paragraphs.append(" ".join(lines))
     return Help(paragraphs, usages, flags)
 

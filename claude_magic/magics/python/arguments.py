@@ -100,8 +100,7 @@ def _text(field: dataclasses.Field[Any], value: Any) -> str:
     if isinstance(value, str):
         return str(value)
     is_number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
-    takes_numbers = field.metadata["parse"] is not options.parse_text
-    if not is_number or not takes_numbers:
+    if not is_number or field.metadata["parse"] is options.parse_text or field.name in ("model", "fallback"):
         raise UsageError(f"{field.name} cannot be {_quoted(value)}.", advice=f"It is {field.metadata['help']}.")
     return f"{Decimal(str(value)):f}" if Decimal(str(value)).is_finite() else str(value)
 

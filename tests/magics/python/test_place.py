@@ -139,7 +139,9 @@ def prompts(server: SteeredServer) -> list[str]:
 
 
 def records(run: Run) -> list[dict[str, Any]]:
-    return [each["metadata"]["claude_magic"]["turn"] for each in run.outputs if "claude_magic" in each.get("metadata", {})]
+    return [
+        each["metadata"]["claude_magic"]["turn"] for each in run.outputs if "claude_magic" in each.get("metadata", {})
+    ]
 
 
 def test_a_cell_that_runs_again_replaces_what_it_asked(fresh: Kernel, server: SteeredServer) -> None:
