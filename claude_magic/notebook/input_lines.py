@@ -27,7 +27,7 @@ def exact_input(lines: list[str]) -> list[str]:
     first = next((at for at, line in enumerate(lines) if line.strip()), len(lines))
     found = _CELL.match(lines[first].rstrip()) if first < len(lines) else None
     if found is not None:
-        return _cell(*found.groups(), "".join(lines[first + 1 :]))
+        return _cell(found[1], found[2], "".join(lines[first + 1 :]))
     return _with_exact_lines(lines) if any("%claude" in line for line in lines) else lines
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...client import BLOCKING, OnLoop, now
 from ...content.text import short
-from ...errors import ReplyCancelled, ReplyInterrupted, UsageError
+from ...errors import ClaudeError, ReplyCancelled, ReplyInterrupted, UsageError
 from ...interrupts import heard, raised
 from . import arguments, place
 
@@ -77,7 +77,11 @@ async def _ask(prompt: str, values: tuple[Any, ...], given: dict[str, Any], show
     cell, names = kernel.cell, kernel.namespace
     read = arguments.read(given, kernel.configuration.defaults(), names)
     typed = Typed(read.options, str(prompt), cell, read.names, read.shape, arguments.values(values, names))
-    return (await answer(kernel, typed, show=show, transport=transport)).value
+    try:
+        return (await answer(kernel, typed, show=show, transport=transport)).value
+    except ClaudeError as error:
+        error.advice = place.spelled(error.advice, kernel)
+        raise
 
 
 def _with_signature(function: Any) -> None:

@@ -60,3 +60,8 @@ def kernel() -> Kernel:
     ipython = sys.modules.get("IPython.core.getipython")
     shell = ipython.get_ipython() if ipython is not None else None
     return _plain() if shell is None else followed(shell)
+
+
+def spelled(advice: str, kernel: Kernel) -> str:
+    """Advice on a setting, as it is set where there is no `%config`."""
+    return advice.replace("%config ClaudeMagic.", "claude_magic.config.") if isinstance(kernel, PlainKernel) else advice
