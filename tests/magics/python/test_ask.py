@@ -354,6 +354,23 @@ def test_a_line_has_the_reply_as_its_value(here: OfflineShell, capsys: pytest.Ca
     assert set(here.shell.user_ns["both"]) == {"claude-haiku-5-5", "claude-sonnet-5-5"}
 
 
+@pytest.mark.parametrize("line", ["%claude --help", "%%claude --help", "%claude -h"])
+def test_help_is_printed_and_nothing_is_asked(
+    here: OfflineShell, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    here.shell.run_cell(line)
+    assert options.help_text() in capsys.readouterr().out and not here.server.requests
+
+
+@pytest.mark.parametrize(("setting", "said"), [("model = 'sonet'", "did you mean sonnet?"), ("effort = 'much'", "one of")])
+def test_a_default_is_checked_when_it_is_set(
+    here: OfflineShell, setting: str, said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    here.shell.run_cell(f"%config ClaudeMagic.{setting}")
+    assert said in caplog.text
+    assert here.configuration.model == options.Options().model and here.configuration.effort is None
+
+
 def test_the_loop_goes_on_while_a_reply_is_awaited(here: OfflineShell) -> None:
     ticks = []
 
