@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -55,11 +56,17 @@ def _plain() -> PlainKernel:
     return PlainKernel()
 
 
+_FINDING = threading.Lock()  # threads may ask at once, before there is a kernel
+
+
 def kernel() -> Kernel:
     """The kernel of this process's shell; without IPython, one of its own."""
     ipython = sys.modules.get("IPython.core.getipython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return _plain() if shell is None else followed(shell)
+    with _FINDING:
+        shell = ipython.get_ipython() if ipython is not None else None
+        found = _plain() if shell is None else followed(shell)
+        _ = found.configuration
+        return found
 
 
 def spelled(advice: str, kernel: Kernel) -> str:

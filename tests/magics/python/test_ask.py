@@ -362,7 +362,9 @@ def test_help_is_printed_and_nothing_is_asked(
     assert options.help_text() in capsys.readouterr().out and not here.server.requests
 
 
-@pytest.mark.parametrize(("setting", "said"), [("model = 'sonet'", "did you mean sonnet?"), ("effort = 'much'", "one of")])
+@pytest.mark.parametrize(
+    ("setting", "said"), [("model = 'sonet'", "did you mean sonnet?"), ("effort = 'much'", "one of")]
+)
 def test_a_default_is_checked_when_it_is_set(
     here: OfflineShell, setting: str, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -80,6 +80,20 @@ def test_a_script_may_show_the_reply_and_a_value_and_run_a_tool(server: SteeredS
     assert "sun in" in shown and "tokens in" in shown and errors == ""
 
 
+def test_the_first_questions_of_a_script_may_come_from_several_threads(server: SteeredServer, tmp_path: Path) -> None:
+    running = script(
+        server,
+        tmp_path,
+        "from concurrent.futures import ThreadPoolExecutor",
+        "from claude_magic import ask",
+        "with ThreadPoolExecutor(8) as pool: replies = list(pool.map(ask, map(str, range(8))))",
+        "from claude_magic.magics.python import place",
+        "print(len(place.kernel().session.chats.turns))",
+    )
+    shown, errors = running.communicate(timeout=60)
+    assert (shown, errors) == ("8\n", "")
+
+
 def test_without_a_key_one_line_says_what_to_do(server: SteeredServer, tmp_path: Path) -> None:
     lines = ("from claude_magic import ask", "ask('Hello')")
     _, errors = script(server, tmp_path, *lines, ANTHROPIC_API_KEY="").communicate(timeout=60)
