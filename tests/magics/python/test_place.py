@@ -32,7 +32,7 @@ def script(server: SteeredServer, folder: Path, *lines: str, **environment: str)
     (folder / "program.py").write_text("\n".join(lines))
     settings = {"ANTHROPIC_BASE_URL": server.url, "ANTHROPIC_API_KEY": KEY, "JUPYTER_DATA_DIR": str(folder / "data")}
     return subprocess.Popen(
-        [sys.executable, "-X", "dev", "program.py"],
+        [sys.executable, "-W", "default", "program.py"],
         cwd=folder,
         env={**os.environ, **settings, **environment},
         stdout=subprocess.PIPE,
