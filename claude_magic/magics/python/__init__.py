@@ -59,7 +59,7 @@ async def aask(prompt: str, *values: Any, show: bool = False, **options: Any) ->
     except ReplyCancelled as error:
         stopped = error
     cancelled: Any = asyncio.CancelledError(str(stopped))  # of no class of ours, which `asyncio.timeout` would not know
-    cancelled._render_traceback_ = stopped._render_traceback_
+    cancelled.reply, cancelled._render_traceback_ = stopped.reply, stopped._render_traceback_
     raise cancelled
 
 
