@@ -204,6 +204,15 @@ def retirement_note(model_id: str, today: date) -> str:
     return f"{model_id} {'retires' if today < retires else 'was to retire'} on {retires}"
 
 
+def misspelt_line(name: str) -> str | None:
+    """The line of models that a name such as `sonet` means; None for a line's own name, and for what may be an id."""
+    import difflib
+
+    if name in LINES or not name.isalpha():
+        return None
+    return next(iter(difflib.get_close_matches(name.lower(), LINES, n=1, cutoff=0.7)), None)
+
+
 def nearest(name: str, known: Iterable[str]) -> list[str]:
     """The three model ids most similar to an unknown name, best first; `known` are ids from the API's list."""
     import difflib

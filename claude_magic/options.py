@@ -69,6 +69,13 @@ def _name(text: str) -> str:
     return text
 
 
+def _models(text: str) -> str:
+    for name in text.split(","):
+        if meant := models.misspelt_line(name.strip()):
+            raise ValueError(f"{', '.join(models.LINES)} or a model's id (did you mean {meant}?)")
+    return text
+
+
 def _effort(text: str) -> str:
     if text not in models.EFFORTS:
         raise ValueError("one of " + ", ".join(models.EFFORTS))
@@ -186,7 +193,7 @@ def _stop(text: str) -> str:
     return text
 
 
-def _text(text: str) -> str:
+def parse_text(text: str) -> str:
     return text
 
 
@@ -196,7 +203,7 @@ def option(  # noqa: PLR0913  # one argument for each thing that a field says of
     group: Group,
     help: str,
     metavar: str = "",
-    parse: Callable[[str], Any] = _text,
+    parse: Callable[[str], Any] = parse_text,
     repeat: bool = False,
     setting: bool = False,
     choices: tuple[str, ...] | str = (),
@@ -230,6 +237,7 @@ class Options:
         "--model",
         "-m",
         metavar="MODEL",
+        parse=_models,
         setting=True,
         commas=True,
         choices=(*models.LINES, *(model.id for model in models.MODELS)),
@@ -374,6 +382,7 @@ class Options:
         None,
         "--fallback",
         metavar="MODEL",
+        parse=_models,
         setting=True,
         choices=(*models.LINES, *(model.id for model in models.MODELS)),
         group="model",
@@ -717,6 +726,11 @@ def _value(option_field: dataclasses.Field[Any], flag: str, text: str) -> Any:
     raise UsageError(f"{flag} wants {wanted}, not {text!r}.")
 
 
+def value_of(option_field: dataclasses.Field[Any], name: str, text: str) -> Any:
+    """The value of an option from its text; `name` is the option's in messages. Raises `UsageError`."""
+    return _value(option_field, name, text)
+
+
 def _unquoted(word: str) -> str:
     parts = re.findall(r"""\"[^"]*"|'[^']*'|\{\{.*?\}\}|(?:(?!\{\{)[^"'])+|["']|\{\{""", word)
     for part in parts:
@@ -733,13 +747,33 @@ def _suggestion(flag: str) -> str:
     return f"{meant}%%claude? lists the options; a prompt that opens with a dash goes after --."
 
 
+# The title of each topic in the help, and an example.
+TOPICS: dict[Group, tuple[str, str]] = {
+    "model": ("Model and parameters", "%%claude -m sonnet --effort low"),
+    "attached": ("What goes along", "%%claude -i photo.png -f paper.pdf --cells 3-7"),
+    "conversation": ("Conversation", "%claude --once What is a p-value?"),
+    "reply": ("The reply", "%%claude --schema list[Person] --out people"),
+    "tools": ("Tools", "%%claude --tools weather,python --web-search"),
+    "cost": ("Cost", "%%claude --count --budget 0.10"),
+}
+
+
 def help_text() -> str:
-    """Help for all options, one or two lines each."""
-    lines = []
-    for option_field in FIELDS:
+    """Help for all options by topic, each topic with an example, each option in one or two lines."""
+    return "\n\n".join(_topic_help(group, *about) for group, about in TOPICS.items())
+
+
+def _topic_help(group: Group, title: str, example: str) -> str:
+    lines = [f"{title}: {example}"]
+    for option_field in (each for each in FIELDS if each.metadata["group"] == group):
         about = option_field.metadata
         flags = ", ".join(reversed(about["flags"]))
         usage = f"{flags} {about['metavar']}".rstrip()
         gap = "  " if len(usage) < 22 else "\n" + " " * 26
         lines.append(f"  {usage:<22}{gap}{about['help']}")
     return "\n".join(lines)
+
+
+def asks_for_help(line: str) -> bool:
+    """Whether a magic's line asks for its help, as a command of a shell is asked."""
+    return line.split()[:1] in (["--help"], ["-h"])

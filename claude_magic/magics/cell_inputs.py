@@ -1,10 +1,13 @@
-"""The inputs of a cell besides its prompt: attached files and cells, the last error, tools, the reply's schema."""
+"""The inputs of a question besides its prompt: attached files and cells, the last error, tools, the reply's schema.
+
+`names` are the names that a question's expressions see.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..notebook.cell import Cell
 from ..options import Options
@@ -18,21 +21,23 @@ if TYPE_CHECKING:
     from ..tools.structured_output import Shape
 
 
-def pieces(kernel: Kernel, wanted: Options, running: Cell, secrets: Secrets) -> list[Piece]:
+def pieces(kernel: Kernel, wanted: Options, running: Cell, secrets: Secrets, names: Mapping[str, Any]) -> list[Piece]:
     """The pieces attached by the options of a cell. Raises `UsageError` if one cannot be found or sent."""
-    return [*_attached(kernel, wanted), *_context(kernel, wanted, running, secrets)]
+    return [*_attached(wanted, names), *_context(kernel, wanted, running, secrets)]
 
 
-def _attached(kernel: Kernel, wanted: Options) -> Sequence[Piece]:
+def _attached(wanted: Options, names: Mapping[str, Any]) -> Sequence[Piece]:
     """The pieces for `--image` and `--file`."""
     if not (wanted.image or wanted.file or wanted.file_title or wanted.file_context or wanted.by_url):
         return ()
     from ..prompt import attachments
 
-    return attachments.pieces(wanted, kernel.namespace)
+    return attachments.pieces(wanted, names)
 
 
-def tool_calls(kernel: Kernel, wanted: Options, view: ApprovingView, secrets: Secrets) -> ToolCalls | None:
+def tool_calls(
+    kernel: Kernel, wanted: Options, view: ApprovingView, secrets: Secrets, names: Mapping[str, Any]
+) -> ToolCalls | None:
     """The tools of a cell's `--tools`; `secrets` are masked in their results. Raises `UsageError` for unknown tools."""
     if wanted.tools is None:
         return None
@@ -43,7 +48,7 @@ def tool_calls(kernel: Kernel, wanted: Options, view: ApprovingView, secrets: Se
 
     path = kernel.session.path
     built_in = built_in_tools(kernel.shell, path.parent if path is not None else Path.cwd())
-    found = named(wanted.tools, kernel.namespace, built_in)
+    found = named(wanted.tools, names, built_in)
     if wanted.strict_tools:
         found = tuple(map(strict, found))
     return ToolCalls(

@@ -40,7 +40,7 @@ class FixMagics(KernelMagics):
         if failure is None or source is None:
             raise UsageError("There is no failed cell to correct: none has failed since claude_magic was loaded.")
         wanted = dataclasses.replace(wanted, error=True)
-        turn = ask(self.kernel, wanted, f"{REQUEST}\n\n{words}".strip(), self.kernel.cell)
+        turn = ask(self.kernel, wanted, f"{REQUEST}\n\n{words}".strip(), self.kernel.cell).turn
         if turn is None:
             return
         from ..render.markup.markdown import code_blocks

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..content import token_estimate
 from ..content.images import Block
-from ..content.parts import Limits, Part, Piece, Room, Text, room_for, size_of
+from ..content.parts import Limits, Part, Piece, Room, Text, on_own_lines, room_for, size_of
 from ..content.safely import try_or_none
 from ..content.secrets import MASK, Secrets, is_secret_name, known_secrets
 from ..content.text import short_line, whole_text
@@ -74,6 +74,24 @@ def build_prompt(
     if not blocks:
         raise PromptError("The prompt is empty.", advice="Write it below the %%claude line. Nothing was sent.")
     return Prompt(blocks, _attached([*before, *inside]))
+
+
+def values_prompt(
+    text: str, values: Iterable[tuple[str, Any]], pieces: Sequence[Piece], *, secrets: Secrets, limits: Limits
+) -> Prompt:
+    """The prompt of a call from Python: the attached `pieces`, then a text without any syntax in it, then each of the
+    (name, value) pairs on lines of its own, as a prompt shows it.
+
+    `secrets` are masked in all of it, for nobody knows what was typed. Raises `PromptError` for an empty prompt.
+    """
+    before = [_masked(piece, secrets) for piece in pieces]
+    said = _masked(Piece("the prompt", "text", [Text(text)]), secrets)
+    inside = [_masked(piece, secrets) for piece in _values(values, secrets, limits)]
+    parts = [*(part for piece in before for part in piece.parts), *said.parts]
+    blocks = tuple(_join([*parts, *on_own_lines(part for piece in inside for part in piece.parts)]))
+    if not blocks:
+        raise PromptError("The prompt is empty. Nothing was sent.")
+    return Prompt(blocks, _attached([*before, *([said] if said.masked else []), *inside]))
 
 
 def _attached(pieces: Iterable[Piece]) -> tuple[Attached, ...]:

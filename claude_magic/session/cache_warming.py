@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import models
-from ..client import Client, Settings
+from ..client import Client, Settings, now
 from ..conversation.turns import Block, Call, Message, Turn, blocks
 from ..cost import count, pricing
 from ..cost.budget import Budget
@@ -101,7 +101,7 @@ def warm(session: Session, options: Options, cell: Cell, settings: Settings) -> 
     _check(session.client, built, settings, budget)
     draft = draft_turn(Question(options, TOLD, cell), built, session.history(options, cell))
     answer = Answer(session.client, settings, Unseen(), replace(draft, once=True, notes=()), None, budget)
-    failure = answer.ask(built, lambda: _without_thinking(session, options, cell, settings))
+    failure = now(answer.ask(built, lambda: _without_thinking(session, options, cell, settings)))
     if answer.reply.message:
         session.spent.append(answer.conclude())
     if failure is not None or answer.turn is None:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -44,6 +45,7 @@ class Kernel:
         self.executions = Executions(shell)
         self.notebooks = Notebooks()
         self._source = ""
+        self._opening = threading.Lock()
         self._sessions: dict[Notebook, Session] = {}
         self._spent_before: dict[Session, int] = {}  # the length of each session's `spent` before this cell
         self._restored: set[Notebook] = set()
@@ -91,10 +93,11 @@ class Kernel:
         from .session import Session
 
         running = self.notebooks.current
-        session = self._sessions.get(running)
-        if session is None:
-            session = self._sessions[running] = Session(self.client)
-            self._spent_before[session] = 0
+        with self._opening:
+            session = self._sessions.get(running)
+            if session is None:
+                session = self._sessions[running] = Session(self.client)
+                self._spent_before[session] = 0
         session.use(
             path=self.path_of(cell),
             journal=self._journal if self.configuration.journal else None,

@@ -1,15 +1,18 @@
-"""A chat's own system prompt, and what is pinned: they live in the cell that made them, and in the notebook's file."""
+"""A chat's own system prompt and pins: they live in the cell that made them, and in the notebook's file. Turns of
+questions that are under way at once stand in the order asked."""
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
 
 from claude_magic.conversation.record import pin_metadata, record_of, system_metadata
-from claude_magic.conversation.turns import Pin, SystemPrompt
+from claude_magic.conversation.turns import Call, Pin, SystemPrompt, Turn
 from claude_magic.notebook.cell import Cell
 from claude_magic.options import Options
+from claude_magic.session.chats import Chats
 from claude_magic.session.question import Question
 from claude_magic.session.session import Session
 from support.kernel import Page, plain
@@ -159,3 +162,50 @@ def test_a_wrong_ttl_of_a_system_prompt_is_one_line(page: Page, line: str, says:
     page.load()
     run = page.run("wrong", f"%claude_system {line}")
     assert run.error and says in plain(run.error["traceback"])
+
+
+def turn(name: str, cell: Cell) -> Turn:
+    messages = ({"role": role, "content": [{"type": "text", "text": name}]} for role in ("user", "assistant"))
+    return Turn(
+        name, tuple(messages), (Call("claude-opus-5-5", {"output_tokens": 1}, stop_reason="end_turn"),), cell.id
+    )
+
+
+def standing(chats: Chats) -> list[str]:
+    return [each.id for each in chats.turns]
+
+
+@pytest.mark.parametrize("cell", ["a", None])
+@pytest.mark.parametrize("order", [*itertools.permutations(("one", "two", "three"))])
+def test_turns_of_one_run_stand_in_the_order_asked_whichever_ends_first(
+    cell: str | None, order: tuple[str, ...]
+) -> None:
+    chats, here, below = Chats(), Cell(cell, "r1"), Cell("below", "r2")
+    for name in ("one", "two", "failed", "three"):
+        chats.reserve(name, here)
+    assert chats.join(turn(order[0], here), here)
+    assert chats.join(turn("below", below), below)
+    for name in order[1:]:
+        assert chats.join(turn(name, here), here)
+    assert standing(chats) == ["one", "two", "three", "below"]
+    assert [each.id for each in chats.before("main", here)] == ["one", "two", "three"]
+
+
+def test_the_late_reply_of_a_run_does_not_join_where_its_cell_has_asked_again() -> None:
+    chats, first, second = Chats(), Cell("a", "r1"), Cell("a", "r2")
+    chats.reserve("late", first)
+    chats.reserve("new", second)
+    assert chats.join(turn("new", second), second)
+    assert not chats.join(turn("late", first), first)
+    assert standing(chats) == ["new"]
+
+
+def test_the_late_reply_of_another_cell_joins_and_leaves_the_others() -> None:
+    chats, first, second = Chats(), Cell("a", "r1"), Cell("b", "r2")
+    for name in ("early", "late"):
+        chats.reserve(name, first)
+    chats.join(turn("early", first), first)
+    chats.join(turn("between", second), second)
+    assert chats.join(turn("late", first), first)
+    assert standing(chats) == ["early", "late", "between"]
+    assert chats.undo() is None

@@ -114,7 +114,8 @@ the syntax off for a cell."""
 REPLY = """\
 ## The reply as a value
 
-`--out NAME` binds the reply to a variable. It is a `str`, and has these attributes:
+`--out NAME` binds the reply to a variable, `x = %claude …` does the same on one line, and `ask(…)` returns it. It is \
+a `str`, and has these attributes:
 
 | Attribute | What it is |
 |---|---|
@@ -125,7 +126,15 @@ REPLY = """\
 | `blocks` | the content blocks, as the API sent them |
 | `citations` | the citations, in the order of their numbers: `citations[0]` is [1] |
 
-With `--schema` the variable holds the validated object instead; a `list[...]` becomes a DataFrame."""
+With `--schema` the variable holds the validated object instead; a `list[...]` becomes a DataFrame.
+
+`from claude_magic import ask, aask` asks from Python, in notebooks and in scripts: `ask(prompt, *values, show=False, \
+model="haiku", …)`. The prompt is text, in which braces mean nothing; values go behind it. The options of `%%claude` \
+have their Python names (`max_tokens`, `stop=["END"]`, `tools=[function]`, `schema=Type`, `image=figure`); those that \
+bind, print or count something in a cell are left out. `aask` is its coroutine: `await asyncio.gather(aask(…), \
+aask(…))` asks at once, and the replies join the conversation in the order asked. With `show=True` they are shown as \
+they come; without, an empty output of the cell keeps the record. In a script, `claude_magic.config` has the defaults: \
+`config.provider = "offline"`."""
 BEHAVIOUR = """\
 ## How a conversation behaves
 
@@ -265,13 +274,14 @@ def _magic(name: str, about: Help) -> list[str]:
 def help_of(family: type, name: str) -> Help:
     """What a magic's docstring says."""
     paragraphs, usages, flags = [], [], []
+    topics = [f"{title}:" for title, _ in options.TOPICS.values()]
     for block in inspect.cleandoc(getattr(family, name).__doc__).split("\n\n"):
         lines = [line.strip() for line in block.splitlines()]
         if lines[0].startswith("%"):
             usages += [_halves(line) for line in lines]
         elif lines[0].startswith("--") and "  " in lines[0]:
             flags += [_halves(line) for line in lines]
-        elif not block.startswith((" ", "Options:", "Beside it:")):
+        elif not block.startswith((" ", "Options", "Beside it:", *topics)):
             paragraphs.append(" ".join(lines))
     return Help(paragraphs, usages, flags)
 
