@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..content.parts import Limits
@@ -18,6 +19,7 @@ from ..tools import structured_output
 from . import cell_inputs
 
 if TYPE_CHECKING:
+    from ..content.parts import Piece
     from ..conversation.turns import Turn
     from ..notebook.cell import Cell
     from ..options import Options
@@ -27,15 +29,15 @@ if TYPE_CHECKING:
     from ..tools.structured_output import Shape
 
 
-def ask(kernel: Kernel, typed: Options, body: str, cell: Cell) -> Turn | None:
+def ask(kernel: Kernel, typed: Options, body: str, cell: Cell, also: Sequence[Piece] = ()) -> Turn | None:
     """Ask the question of a cell and show the reply. Returns its turn; None if nothing or several models were asked.
 
-    `typed` are the options as typed, `body` the prompt.
+    `typed` are the options as typed, `body` the prompt; `also` goes along besides what the options attach.
     """
     shape = cell_inputs.shape(kernel, typed)
     options = kernel.resolve(typed)
     secrets, limits = kernel.secrets(options), Limits(options.value_tokens, options.cell_tokens)
-    pieces = cell_inputs.pieces(kernel, options, cell, secrets)
+    pieces = [*cell_inputs.pieces(kernel, options, cell, secrets), *also]
     prompt = build_prompt(body, kernel.namespace, pieces, raw=options.raw, secrets=secrets, limits=limits)
     schema = None if shape is None else shape.schema
     replay = Replay(kernel.configuration.replay, kernel.configuration.replay_speed)
