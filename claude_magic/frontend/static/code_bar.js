@@ -55,7 +55,7 @@ export function codeBar(packages, notebooks, mermaid, block) {
     if (diagram) box.append(diagram);
   };
 
-  const replacing = button("Replace", "Replace: put this code into the cell that failed", replace, icons.buildIcon);
+  const replacing = button("Replace", "Replace: put this code into the cell that failed", replace, icons.editIcon);
   bar.append(
     status,
     button("Copy", "Copy", copyText, icons.copyIcon),

@@ -39,8 +39,7 @@ export function fix(packages, { commands }, notebooks, rendermime) {
 
   commands.addCommand(COMMAND, {
     label: "Fix with Claude",
-    caption: "Have Claude correct this cell, and show the difference",
-    icon: packages["@jupyterlab/ui-components"].buildIcon,
+    caption: "Fix with Claude: have this cell corrected, and see the difference",
     isVisible: shown,
     isEnabled: shown,
     execute: () => {

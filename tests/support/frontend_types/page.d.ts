@@ -29,8 +29,8 @@ export interface Packages {
   "@jupyterlab/settingregistry": { ISettingRegistry: Token<ISettingRegistry> };
   "@jupyterlab/ui-components": {
     addBelowIcon: LabIcon;
-    buildIcon: LabIcon;
     copyIcon: LabIcon;
+    editIcon: LabIcon;
     imageIcon: LabIcon;
     stopIcon: unknown;
   };
@@ -147,7 +147,7 @@ export interface Application {
       options: {
         label: string;
         caption: string;
-        icon: unknown;
+        icon?: unknown;
         isVisible: () => boolean;
         isEnabled: () => boolean;
         execute: () => unknown;
