@@ -18,6 +18,8 @@ const MAX_BARS = 500;
 export function code(packages, notebooks, mermaid) {
   /** The buttons of each code block that has them. @type {WeakMap<Element, ReturnType<typeof codeBar>>} */
   const bars = new WeakMap();
+  /** The button that was given the keyboard last, by its place. @type {{area: Element, at: number} | undefined} */
+  let held;
   let on = false;
 
   /** Give buttons to the code in an output area. @param {Element} area */
@@ -30,6 +32,15 @@ export function code(packages, notebooks, mermaid) {
       bars.set(block, bar);
       bar.offer(correction);
     }
+    // Drawn again under the reader's fingers: the same button goes on.
+    if (held?.area === area && document.activeElement === document.body) {
+      buttonsIn(area)[held.at]?.focus({ preventScroll: true });
+    }
+  };
+  /** @param {FocusEvent} event */
+  const hold = ({ target }) => {
+    const area = target instanceof Element && target.closest(".claude-code-bar")?.closest(".jp-OutputArea");
+    held = area ? { area, at: buttonsIn(area).indexOf(/** @type {HTMLElement} */ (target)) } : undefined;
   };
 
   /** The correction that a cell's outputs hold. @param {Element} area */
@@ -52,10 +63,12 @@ export function code(packages, notebooks, mermaid) {
   /** @param {import("page").NotebookPanel} panel */
   const watch = ({ content: { node } }) => {
     observer.observe(node, { childList: true, subtree: true });
+    node.addEventListener("focusin", hold);
     node.querySelectorAll(".jp-OutputArea").forEach(dress);
   };
   /** @param {import("page").NotebookPanel} panel */
-  const undress = ({ content: { widgets } }) => {
+  const undress = ({ content: { node: whole, widgets } }) => {
+    whole.removeEventListener("focusin", hold);
     for (const block of widgets.flatMap(({ node }) => [...node.querySelectorAll(".claude-code > pre")])) {
       bars.get(block)?.remove();
       bars.delete(block);
@@ -77,6 +90,9 @@ export function code(packages, notebooks, mermaid) {
     }
   };
 }
+
+/** The buttons in an output area, in order. @param {Element} area @returns {HTMLElement[]} */
+const buttonsIn = (area) => [...area.querySelectorAll(".claude-code-bar > button")];
 
 /** Whether an element is a code block as the kernel writes them. @param {Element} pre @returns {pre is HTMLElement} */
 const isCode = (pre) => pre.childElementCount === 1 && pre.firstElementChild?.tagName === "CODE";

@@ -3,7 +3,7 @@
 
 import { FIX_TYPE } from "./correction.js";
 import { fixOutput } from "./fix_output.js";
-import { addStyle, goTo, hasFailed } from "./outputs.js";
+import { addStyle, goTo, hasFailed, insertBelow } from "./outputs.js";
 
 const COMMAND = "claude-magic:fix";
 const OWN = /^\s*%%?claude/;
@@ -67,13 +67,13 @@ function ask(notebook) {
   const at = notebook.activeCellIndex;
   const line = `%claude_fix --cell ${notebook.widgets[at].model.id} --diff`;
   const below = notebook.widgets[at + 1]?.model;
-  const asks = below?.type === "code" && below.sharedModel.getSource().includes(line);
-  if (!asks) {
+  if (below?.type !== "code" || !below.sharedModel.getSource().includes(line)) {
     const sources = notebook.widgets.map(({ model }) => model.sharedModel.getSource());
     const isLoaded = sources.some((text) => text.includes("claude_magic") || OWN.test(text));
     const source = isLoaded ? line : `%load_ext claude_magic\n${line}`;
-    notebook.model?.sharedModel.insertCell(at + 1, { cell_type: "code", source, metadata: {} });
+    insertBelow(notebook, at, "code", source);
+    return true;
   }
   goTo(notebook, at + 1, "command");
-  return !(asks && below.executionState === "running");
+  return below.executionState !== "running";
 }

@@ -20,14 +20,17 @@ export function placeOf(notebooks, node) {
 }
 
 /**
- * Put a cell below another, and go to it.
+ * Put a cell below another, as one step that can be undone, and go to it.
  * @param {import("page").Notebook} notebook
  * @param {number} at
  * @param {"code" | "raw"} type
  * @param {string} source
  */
 export function insertBelow(notebook, at, type, source) {
-  notebook.model?.sharedModel.insertCell(at + 1, { cell_type: type, source, metadata: {} });
+  const shared = notebook.model?.sharedModel;
+  shared?.undoManager?.stopCapturing();
+  shared?.insertCell(at + 1, { cell_type: type, source, metadata: {} });
+  shared?.undoManager?.stopCapturing();
   goTo(notebook, at + 1, "command");
 }
 

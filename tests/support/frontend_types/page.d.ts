@@ -103,6 +103,7 @@ export interface Notebook {
     defaultKernelLanguage: string;
     cells: { changed: Signal<unknown, unknown> };
     sharedModel: {
+      undoManager: { stopCapturing(): void } | null;
       insertCell(at: number, cell: { cell_type: string; source: string; metadata: Record<string, unknown> }): unknown;
     };
   } | null;
