@@ -242,8 +242,8 @@ def test_a_diagram_is_drawn_on_a_click_as_an_image(
 
 
 NOT_DRAWN = {
-    "no diagram": ("nonsense", "Not drawn: UnknownDiagramError"),
-    "an error": ("graph TD\n  A[", "Not drawn: Error: Parse error on line 2"),
+    "no diagram": ("nonsense", "Not drawn: No diagram type detected"),
+    "an error": ("graph TD\n  A[", "Not drawn: Parse error on line 3."),
     "settings": (
         '%%{init: {"themeCSS": "*{background:url(\'/files/x\')}"}}%%\ngraph TD\n A-->B',
         "Not drawn: the diagram has",

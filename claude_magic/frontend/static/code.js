@@ -91,8 +91,12 @@ export function code(packages, notebooks, mermaid) {
   };
 }
 
-/** The buttons in an output area, in order. @param {Element} area @returns {HTMLElement[]} */
-const buttonsIn = (area) => [...area.querySelectorAll(".claude-code-bar > button")];
+/** The buttons in an output area, in order. @param {Element} area */
+const buttonsIn = (area) => {
+  /** @type {NodeListOf<HTMLElement>} */
+  const found = area.querySelectorAll(".claude-code-bar > button");
+  return [...found];
+};
 
 /** Whether an element is a code block as the kernel writes them. @param {Element} pre @returns {pre is HTMLElement} */
 const isCode = (pre) => pre.childElementCount === 1 && pre.firstElementChild?.tagName === "CODE";

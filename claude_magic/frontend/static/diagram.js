@@ -34,7 +34,7 @@ export async function draw(mermaid, text) {
     figure.append(image);
     return figure;
   } catch (error) {
-    const [message] = String(error).split("\n", 1);
-    return `Not drawn: ${message.length > MAX_MESSAGE ? `${message.slice(0, MAX_MESSAGE)} …` : message}`;
+    const [line] = (error instanceof Error ? error.message : String(error)).split("\n", 1);
+    return `Not drawn: ${line.length > MAX_MESSAGE ? `${line.slice(0, MAX_MESSAGE)} …` : line.replace(/:$/, ".")}`;
   }
 }
