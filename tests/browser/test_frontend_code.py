@@ -30,7 +30,7 @@ def press(page: Page, cell: int, name: str, block: int = 0, by: str = "mouse") -
     bar = bars(page, cell).nth(block)
     found = bar.get_by_role("button", name=name, exact=True)
     if by == "mouse":
-        page.cell(cell).locator(".claude-code > pre").nth(block).hover()
+        page.cell(cell).locator(".claude-magic pre").nth(block).hover()
         found.click()
     else:
         found.focus()
@@ -74,7 +74,7 @@ def test_code_is_copied_and_inserted_exactly(either: Page, server: SteeredServer
     assert clipboard(page) == CODE
     for theme in ("Dark", "Light"):
         page.theme(theme)  # type: ignore[arg-type]
-        page.cell(1).locator(".claude-code > pre").first.hover()
+        page.cell(1).locator(".claude-magic pre").first.hover()
         page.screenshot(pictures / f"frontend-code-{page.lab.application}-{theme.lower()}.png")
     assert page.value("JSON.stringify(bed.panel.context.model.toJSON())") == before, "the record is as it was"
 
@@ -142,11 +142,11 @@ def test_an_answer_that_grows_has_them_and_the_keyboard_stays(either: Page, serv
     page.settle()
     assert page.value("bed.cells[1].model.executionState") == "running"
     page.value("bed.area(1).querySelector('.claude-code-bar > button').focus()")
-    page.value("(window.first = document.activeElement, null)")
+    page.value("(window.first = document.activeElement, window.code = bed.area(1).querySelector('pre'), null)")
     server.release()
     page.wait_done(1)
-    assert not page.value("window.first.isConnected"), "drawn again"
-    assert page.value("document.activeElement.ariaLabel") == "Copy"
+    assert not page.value("window.code.isConnected"), "drawn again"
+    assert page.value("document.activeElement === window.first && document.activeElement.ariaLabel === 'Copy'")
     press(page, 1, "Insert below", by="keyboard")
     page.wait_until("bed.cells.length === 3")
     assert page.source(2) == "first" and bars(page, 1).count() == 1 and clean(page)
@@ -177,8 +177,9 @@ def test_a_record_from_a_file_has_them_with_no_kernel(either: Page, server: Stee
     page.lab.copy_untrusted(page.name, "copy.ipynb")
     other = page.lab.open("copy.ipynb")
     try:
-        other.execute("1")
         other.shut_down()
+        other.settle()
+        other.forget()  # what JupyterLab had still asked the kernel
         other.cell(1).locator(".claude-code-bar").first.wait_for(state="attached")
         press(other, 1, "Insert below", block=1)
         other.wait_until("bed.cells.length === 4")
@@ -269,7 +270,9 @@ def test_what_is_not_drawn_says_so_in_a_line(lab: Page, server: SteeredServer, n
 
 
 def test_a_diagram_with_script_in_it_draws_and_runs_nothing(lab: Page, server: SteeredServer) -> None:
-    hostile = 'graph TD\n A["#lt;b onclick=window.PWN=1#gt;"] --> B["`**x**`"]\n click A call window.open()\n click B href "javascript:PWN=1"'
+    hostile = (
+        'graph TD\n A["#lt;b onclick=PWN=1#gt;"] --> B["`x`"]\n click A call open()\n click B href "javascript:PWN=1"'
+    )
     ask(lab, server, fenced(hostile, "mermaid"))
     press(lab, 1, "Draw")
     lab.cell(1).locator(".claude-diagram > img").wait_for()

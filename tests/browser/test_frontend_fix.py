@@ -46,8 +46,9 @@ def mended(page: Page, server: SteeredServer, *cells: str, reply: str = REPLY, b
     begin(page, [*(cells or (BROKEN,)), "# the last cell"])
     page.finish(1)
     press_fix(page, 1, by)
-    page.wait_until("bed.cells.length === given && bed.done(2)", 4 if not cells else len(cells) + 3)
     page.cell(2).locator(".claude-fix").wait_for()
+    page.wait_done(2)
+    assert page.value("bed.cells.length") == len(cells or (BROKEN,)) + 3
 
 
 def clean(page: Page) -> bool:
@@ -181,8 +182,9 @@ def test_it_is_offered_from_a_file_with_no_kernel(either: Page, server: SteeredS
     mended(page, server)
     page.save()
     page.reload()
-    page.execute("1")  # JupyterLab has asked the kernel what it asks at first
     page.shut_down()
+    page.settle()
+    page.forget()  # what JupyterLab had still asked the kernel
     offer(page, 2, "Accept").click()
     page.wait_until("bed.cells[1].model.sharedModel.getSource() === given", MENDED)
     page.tab.keyboard.press("Control+z")
