@@ -83,10 +83,9 @@ export function button(name, title, pressed, icon) {
 
 /** Load the style of what these features show, once. */
 export function addStyle() {
-  const { href } = new URL("outputs.css", import.meta.url);
-  if ([...document.styleSheets].some((sheet) => sheet.href === href)) return;
+  if (document.head.querySelector("link.claude-style")) return;
   const link = element("link", "claude-style");
   link.rel = "stylesheet";
-  link.href = href;
+  link.href = new URL("outputs.css", import.meta.url).href;
   document.head.append(link);
 }
