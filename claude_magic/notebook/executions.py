@@ -11,7 +11,9 @@ import sys
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from traceback import TracebackException
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ClaudeError
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
 
 MAX_DISPLAYED_BYTES = 50_000_000
 MAX_NOTED = 10_000
-MAX_TRACEBACK_BYTES = 14_000
 
 _OWN_LINE = re.compile(r"\s*%(claude(_\w+)?\b|(re)?load_ext\s+claude_magic\b|config\s+ClaudeMagic\b)")
 
@@ -32,7 +33,7 @@ Bundle = Mapping[str, Any]
 class ExecutionNotes:
     """Notes on one execution: its start (seconds since the epoch), its displayed outputs (MIME bundles), its error.
 
-    `traceback` is the error's as text, once a later error has taken its frames.
+    `report` is the error's traceback without its frames, once a later error has taken them.
     """
 
     number: int
@@ -40,16 +41,13 @@ class ExecutionNotes:
     started: float = 0.0
     displayed: list[Bundle] = field(default_factory=list)
     error: BaseException | None = None
-    traceback: str = ""
+    report: TracebackException | None = None
 
     def let_go(self) -> None:
-        """Keep the error's traceback as text: its frames would keep their variables alive."""
+        """Keep of the error's traceback what can be told of it: its frames would keep their variables alive."""
         if self.error is not None and self.error.__traceback__ is not None:
-            from ..content.tracebacks import in_library, traceback_text  # imported with the second error
-
-            self.traceback = traceback_text(
-                self.error, MAX_TRACEBACK_BYTES, keeps=lambda frame: not in_library(frame.filename)
-            )
+            with suppress(Exception):  # of the error's own methods
+                self.report = TracebackException.from_exception(self.error)
             self.error = self.error.with_traceback(None)
 
 
@@ -57,12 +55,12 @@ class ExecutionNotes:
 class Failure:
     """An error that ended an execution; `number` is the execution's, `None` where it is unknown.
 
-    `traceback` is text where the error no longer has its own, else empty.
+    `report` is its traceback where the error itself no longer has it.
     """
 
     error: BaseException
     number: int | None = None
-    traceback: str = ""
+    report: TracebackException | None = None
 
 
 class Executions:
@@ -110,7 +108,7 @@ class Executions:
         if noted is None or noted.error is None:
             return None
         last = self._failure
-        return last if last is not None and last.number == number else Failure(noted.error, number, noted.traceback)
+        return last if last is not None and last.number == number else Failure(noted.error, number, noted.report)
 
     def number_of_cell(self, cell_id: str) -> int | None:
         """The number of a cell's last execution in this kernel, by the frontend's id of the cell."""

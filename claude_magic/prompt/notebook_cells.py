@@ -24,7 +24,7 @@ from ..content.safely import one_line, try_or_none
 from ..content.secrets import MASK, Secrets, is_secret_name
 from ..content.text import without_controls
 from ..content.token_estimate import of_blocks
-from ..content.tracebacks import in_library, traceback_text
+from ..content.tracebacks import in_library, report_text, traceback_text
 from ..errors import UsageError
 from ..notebook import reader
 from ..notebook.executions import Executions, Failure, is_own_cell, of_file
@@ -244,13 +244,13 @@ def error_parts(failure: Failure, source: str | None, secrets: Secrets) -> list[
     error = failure.error
     frames = list(_frames(error))[-MAX_FRAMES:]
     where = f"cell [{failure.number}]" if failure.number else "this notebook"
-    which = "error" if failure.traceback else "last error"
+    which = "error" if failure.report else "last error"
     found: list[Part] = [Text(f"The {which} is in {where}.", own_lines=True)]
     if source is not None:
         found += code_block(shortened(source.rstrip("\n"), MAX_SOURCE_BYTES), "python", is_code=True)
     for function in _functions(frames, source or ""):
         found += code_block(shortened(function, MAX_FUNCTION_BYTES), "python", is_code=True)
-    found += [Text("Traceback:", own_lines=True), *code_block(failure.traceback or _traceback(error))]
+    found += [Text("Traceback:", own_lines=True), *code_block(_traceback(failure))]
     variables = [line for frame in frames for line in _variables(frame, secrets)]
     if variables:
         found += [Text("What the failing lines use, as it is now:", own_lines=True), *code_block("\n".join(variables))]
@@ -277,8 +277,11 @@ def error_line(error: BaseException) -> str:
     return one_line(error)
 
 
-def _traceback(error: BaseException) -> str:
+def _traceback(failure: Failure) -> str:
     """The traceback as Python prints it, from the reader's first frame on: IPython's own frames are left out."""
+    if failure.report is not None:
+        return report_text(failure.report, MAX_TRACEBACK_BYTES, lambda frame: not in_library(frame.filename))
+    error = failure.error
     first = error.__traceback__
     while first is not None and not _is_readers_frame(first.tb_frame):
         first = first.tb_next

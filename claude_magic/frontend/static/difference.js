@@ -29,6 +29,7 @@ export function shownDifference(before, after) {
   });
   if (left) shown.append(skipped(left));
   shown.tabIndex = 0;
+  shown.dataset.lmSuppressShortcuts = "true"; // the arrow keys scroll it
   shown.setAttribute("role", "region");
   shown.setAttribute("aria-label", "Difference between the cell that failed and the corrected code");
   return shown;
