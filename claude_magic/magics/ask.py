@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +21,10 @@ from ..tools import structured_output
 from . import cell_inputs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from ..client import Transport
+    from ..content.parts import Piece
     from ..conversation.turns import Turn
     from ..notebook.cell import Cell
     from ..options import Options
@@ -37,7 +39,8 @@ class Typed:
     """A question as it is typed, in a cell or in Python.
 
     `options` are as typed; `names` are the names that expressions see; `shape` is the type of the reply. In `text`,
-    `{{…}}` are expressions, unless there are `values`: those, by name, of a call, whose text has no syntax.
+    `{{…}}` are expressions, unless there are `values`: those, by name, of a call, whose text has no syntax. `also` goes
+    along besides what the options attach.
     """
 
     options: Options
@@ -46,6 +49,7 @@ class Typed:
     names: Mapping[str, Any]
     shape: Shape | None = None
     values: Sequence[tuple[str, Any]] | None = None
+    also: Sequence[Piece] = ()
 
 
 @dataclass(frozen=True)
@@ -59,9 +63,9 @@ class Answered:
     value: Any = None
 
 
-def ask(kernel: Kernel, options: Options, body: str, cell: Cell) -> Answered:
-    """Ask the question of a cell, and show the reply. `options` are as typed, `body` is the prompt."""
-    typed = Typed(options, body, cell, kernel.namespace, cell_inputs.shape(kernel, options))
+def ask(kernel: Kernel, options: Options, body: str, cell: Cell, also: Sequence[Piece] = ()) -> Answered:
+    """Ask the question of a cell and show the reply: `options` as typed, `body` the prompt, `also` what goes along."""
+    typed = Typed(options, body, cell, kernel.namespace, cell_inputs.shape(kernel, options), also=also)
     view = _view(kernel)
     question = _question(kernel, typed, view)
     if "," in question.options.model:
@@ -100,7 +104,7 @@ def _question(kernel: Kernel, typed: Typed, view: ApprovingView) -> Question:
     """The question as it is sent. Raises `UsageError`."""
     options = kernel.resolve(typed.options)
     secrets, limits = kernel.secrets(options), Limits(options.value_tokens, options.cell_tokens)
-    pieces = cell_inputs.pieces(kernel, options, typed.cell, secrets, typed.names)
+    pieces = [*cell_inputs.pieces(kernel, options, typed.cell, secrets, typed.names), *typed.also]
     if typed.values is None:
         prompt = build_prompt(typed.text, typed.names, pieces, raw=options.raw, secrets=secrets, limits=limits)
     else:

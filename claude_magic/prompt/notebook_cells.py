@@ -10,6 +10,7 @@ import inspect
 import itertools
 import linecache
 import math
+import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -24,7 +25,7 @@ from ..content.safely import one_line, try_or_none
 from ..content.secrets import MASK, Secrets, is_secret_name
 from ..content.text import without_controls
 from ..content.token_estimate import of_blocks
-from ..content.tracebacks import in_library, traceback_text
+from ..content.tracebacks import in_library, report_text, traceback_text
 from ..errors import UsageError
 from ..notebook import reader
 from ..notebook.executions import Executions, Failure, is_own_cell, of_file
@@ -38,6 +39,18 @@ MIN_CELL_TOKENS = 200
 MAX_CELL_TOKENS = 6_000
 MAX_CELL_IMAGES = 5
 RESULT_LIMITS = Limits(value_tokens=2_500)
+
+
+_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
+
+
+@dataclass(frozen=True)
+class FailedCell:
+    """A cell that failed: its source as it ran, the frontend's id of it (if known), and its error as a piece."""
+
+    source: str
+    cell_id: str | None
+    piece: Piece
 
 
 @dataclass(frozen=True)
@@ -100,6 +113,38 @@ class Surroundings:
         parts = error_parts(failure, source, self.secrets)
         where = f"error in cell [{failure.number}]" if failure.number else "last error"
         return Piece(where, "error", parts)
+
+    def failed(self, cell: str | None) -> FailedCell:
+        """A cell that failed: that of the last error, or the one with this id, or the number of its `In [ ]`.
+
+        What this kernel did not run comes from the notebook's file. Raises `UsageError` if it has not failed.
+        """
+        if cell is None:
+            last = self.executions.last_failure
+            number = last.number if last is not None else None
+        else:
+            number = self.executions.number_of_cell(cell)
+            number = int(cell) if number is None and _NUMBER.fullmatch(cell) else number
+        source = self.executions.source(number) if number else None
+        failure = self.executions.failure(number) if number else None
+        if number and failure is not None and source is not None:
+            piece = Piece(f"error in cell [{number}]", "error", error_parts(failure, source, self.secrets))
+            return FailedCell(source, self.executions.cell_id(number), piece)
+        saved = self._saved_failure(cell) if cell is not None and not self.executions.is_noted(number) else None
+        if saved is None or (source is not None and source != saved.source):
+            raise UsageError(_no_failure(cell))
+        return saved
+
+    def _saved_failure(self, cell: str) -> FailedCell | None:
+        """A cell of the notebook's file whose outputs end with an error."""
+        for each in self._file_cells:
+            if cell in (each.get("id"), str(each.get("execution_count"))) and each.get("cell_type") == "code":
+                source, parts = _text(each.get("source")), saved_error_parts(each)
+                if source is not None and parts:
+                    known = each.get("id")
+                    piece = Piece("error in a cell of the notebook's file", "error", parts)
+                    return FailedCell(source, known if isinstance(known, str) else None, piece)
+        return None
 
     def _ranges(self, wanted: Sequence[tuple[int, int | None]]) -> list[list[int]]:
         """The numbers of the cells in each range."""
@@ -188,6 +233,12 @@ def _no_cell(first: int, last: int | None, known: Sequence[int], is_own: bool) -
     return f"There is no {cells}: a cell's number is the one in its In [ ], and those that ran are {ran_so_far}."
 
 
+def _no_failure(cell: str | None) -> str:
+    if cell is None:
+        return "There is no failed cell to correct: none has failed since claude_magic was loaded."
+    return f"There is no failed cell {cell!r}: name one that failed when it ran last, by its number or its id."
+
+
 def _saved_outputs(cell: Mapping[str, Any]) -> Iterator[Part]:
     """The outputs of a cell of the notebook's file (nbformat), as parts of a prompt."""
     outputs = cell.get("outputs")
@@ -222,16 +273,32 @@ def error_parts(failure: Failure, source: str | None, secrets: Secrets) -> list[
     error = failure.error
     frames = list(_frames(error))[-MAX_FRAMES:]
     where = f"cell [{failure.number}]" if failure.number else "this notebook"
-    found: list[Part] = [Text(f"The last error is in {where}.", own_lines=True)]
+    which = "error" if failure.report else "last error"
+    found: list[Part] = [Text(f"The {which} is in {where}.", own_lines=True)]
     if source is not None:
         found += code_block(shortened(source.rstrip("\n"), MAX_SOURCE_BYTES), "python", is_code=True)
     for function in _functions(frames, source or ""):
         found += code_block(shortened(function, MAX_FUNCTION_BYTES), "python", is_code=True)
-    found += [Text("Traceback:", own_lines=True), *code_block(_traceback(error))]
+    found += [Text("Traceback:", own_lines=True), *code_block(_traceback(failure))]
     variables = [line for frame in frames for line in _variables(frame, secrets)]
     if variables:
         found += [Text("What the failing lines use, as it is now:", own_lines=True), *code_block("\n".join(variables))]
     return found
+
+
+def saved_error_parts(cell: Mapping[str, Any]) -> list[Part]:
+    """The error among the outputs of a cell of the notebook's file (nbformat), with its source; empty without one."""
+    outputs = cell.get("outputs")
+    for output in outputs if isinstance(outputs, list) else ():
+        if isinstance(output, Mapping) and output.get("output_type") == "error":
+            source, lines = _text(cell.get("source")) or "", output.get("traceback")
+            traceback = "\n".join(map(str, lines)) if isinstance(lines, list) else ""
+            told = traceback or f"{output.get('ename')}: {output.get('evalue')}"
+            text = shortened(without_controls(told), MAX_TRACEBACK_BYTES, keep_end=True)
+            code = shortened(source.rstrip("\n"), MAX_SOURCE_BYTES)
+            found: list[Part] = [Text("This cell failed:", own_lines=True), *code_block(code, "python", is_code=True)]
+            return [*found, Text("Traceback:", own_lines=True), *code_block(text)]
+    return []
 
 
 def error_line(error: BaseException) -> str:
@@ -239,8 +306,11 @@ def error_line(error: BaseException) -> str:
     return one_line(error)
 
 
-def _traceback(error: BaseException) -> str:
+def _traceback(failure: Failure) -> str:
     """The traceback as Python prints it, from the reader's first frame on: IPython's own frames are left out."""
+    if failure.report is not None:
+        return report_text(failure.report, MAX_TRACEBACK_BYTES, lambda frame: not in_library(frame.filename))
+    error = failure.error
     first = error.__traceback__
     while first is not None and not _is_readers_frame(first.tb_frame):
         first = first.tb_next

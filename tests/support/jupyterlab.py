@@ -367,7 +367,7 @@ class Page:
     def start_over(self, cells: Sequence[str]) -> None:
         """Put other cells in the place of all cells. The kernel goes on as it is."""
         self.resize(1280)
-        self._do("bed.panel.context.model.fromJSON(given)", _notebook(cells))
+        self._do("delete window.PWN; bed.panel.context.model.fromJSON(given)", _notebook(cells))
         self.settle()
         self.forget()
 

@@ -1,5 +1,7 @@
 // The plugin: starts each feature, and switches it as the settings say.
 
+import { code } from "./code.js";
+import { fix } from "./fix.js";
 import { prompts } from "./prompts.js";
 import { stop } from "./stop.js";
 
@@ -9,11 +11,14 @@ export const NEEDS = /** @type {const} */ ([
   "@codemirror/state",
   "@codemirror/view",
   "@jupyterlab/codemirror",
+  "@jupyterlab/mermaid",
   "@jupyterlab/notebook",
+  "@jupyterlab/rendermime",
   "@jupyterlab/settingregistry",
   "@jupyterlab/ui-components",
   "@lezer/common",
   "@lezer/highlight",
+  "@lumino/widgets",
 ]);
 
 /**
@@ -24,18 +29,22 @@ export function plugins(packages) {
   const { IEditorExtensionRegistry, IEditorLanguageRegistry } = packages["@jupyterlab/codemirror"];
   const { INotebookTracker } = packages["@jupyterlab/notebook"];
   const { ISettingRegistry } = packages["@jupyterlab/settingregistry"];
+  const { IRenderMimeRegistry } = packages["@jupyterlab/rendermime"];
+  const { IMermaidManager } = packages["@jupyterlab/mermaid"];
   return [
     {
       id: "claude-magic:plugin",
-      description: "Prompts in prose colours, and a Stop while Claude answers.",
+      description: "Prompts in prose colours, a Stop while Claude answers, and buttons on failed cells and on code.",
       autoStart: true,
-      requires: [IEditorExtensionRegistry, IEditorLanguageRegistry, INotebookTracker],
-      optional: [ISettingRegistry],
-      activate(app, extensions, languages, notebooks, settings) {
+      requires: [IEditorExtensionRegistry, IEditorLanguageRegistry, INotebookTracker, IRenderMimeRegistry],
+      optional: [ISettingRegistry, IMermaidManager],
+      activate(app, extensions, languages, notebooks, rendermime, settings, mermaid) {
         // Not awaited: the page does not wait for us.
         const features = {
           prompts: prompts(packages, extensions, languages),
           stop: stop(packages, app, notebooks),
+          fix: fix(packages, app, notebooks, rendermime),
+          code: code(packages, notebooks, mermaid),
         };
         void follow(settings, features).catch((error) => console.error("claude-magic:", error));
       },

@@ -207,7 +207,7 @@ def header(results: Mapping[str, Turn | str], chosen: Turn | None) -> Bundle:
     parts += [CHOOSE] if goes_on and len(turns) > 1 else []
     parts += [OFFLINE] if any(turn.offline for turn in turns) else []
     line = " · ".join(parts)
-    markup = f'<div class="claude-magic {gate.NO_FORMULAS}" style="{gate.HEADER}">{html.escape(line)}</div>'
+    markup = f'<div class="{gate.OURS}" style="{gate.HEADER}">{html.escape(line)}</div>'
     return {"text/html": gate.clean(markup) if line else "", "text/plain": line}
 
 
@@ -222,7 +222,7 @@ def at_rest(results: Mapping[str, Turn | str], chosen: Turn | None) -> tuple[Bun
 
 
 def _columns(boxes: str) -> str:
-    return f'<div class="{gate.NO_FORMULAS}" style="{gate.COLUMNS}">{boxes}</div>'
+    return f'<div class="{gate.OURS}" style="{gate.COLUMNS}">{boxes}</div>'
 
 
 def _growing(states: Sequence[tuple[str, str, str]], label: str) -> Bundle:
