@@ -18,16 +18,36 @@ export interface Packages {
   "@codemirror/language": typeof import("@codemirror/language");
   "@codemirror/state": typeof import("@codemirror/state");
   "@codemirror/view": typeof import("@codemirror/view");
+  "@jupyterlab/application": { ILayoutRestorer: Token<ILayoutRestorer> };
+  "@jupyterlab/apputils": {
+    Dialog: {
+      cancelButton(): DialogButton;
+      okButton(options: { label: string }): DialogButton;
+    };
+    ICommandPalette: Token<ICommandPalette>;
+    showDialog(options: {
+      title: string;
+      body: Widget;
+      buttons: DialogButton[];
+    }): Promise<{ button: DialogButton }>;
+  };
   "@jupyterlab/codemirror": {
     IEditorExtensionRegistry: Token<IEditorExtensionRegistry>;
     IEditorLanguageRegistry: Token<IEditorLanguageRegistry>;
     EditorExtensionRegistry: { createImmutableExtension(extension: Extension): ConfigurableExtension };
   };
-  "@jupyterlab/notebook": { INotebookTracker: Token<INotebookTracker> };
+  "@jupyterlab/notebook": {
+    INotebookTracker: Token<INotebookTracker>;
+    NotebookActions: {
+      expandParent(cell: Cell, notebook: Notebook): void;
+      runCells(notebook: Notebook, cells: Cell[], sessionContext: SessionContext): Promise<boolean>;
+    };
+  };
   "@jupyterlab/settingregistry": { ISettingRegistry: Token<ISettingRegistry> };
-  "@jupyterlab/ui-components": { stopIcon: unknown };
+  "@jupyterlab/ui-components": { stopIcon: unknown; tocIcon: unknown };
   "@lezer/common": typeof import("@lezer/common");
   "@lezer/highlight": typeof import("@lezer/highlight");
+  "@lumino/widgets": { Widget: typeof Widget };
 }
 
 export interface ConfigurableExtension {
@@ -52,6 +72,8 @@ export interface IEditorLanguageRegistry {
 }
 
 export interface CellModel extends EditorModel {
+  id: string;
+  outputs?: OutputList;
   executionState?: string;
   stateChanged: Signal<CellModel, unknown>;
 }
@@ -59,9 +81,65 @@ export interface CellModel extends EditorModel {
 export interface INotebookTracker {
   activeCell: { model: CellModel } | null;
   activeCellChanged: Signal<INotebookTracker, unknown>;
-  currentWidget: {
-    sessionContext: { session: { kernel: { interrupt(): Promise<void> } | null } | null };
-  } | null;
+  currentWidget: NotebookPanel | null;
+  currentChanged: Signal<INotebookTracker, unknown>;
+}
+
+export interface SessionContext {
+  session: { kernel: { interrupt(): Promise<void> } | null } | null;
+}
+
+export interface NotebookPanel extends Widget {
+  content: Notebook;
+  sessionContext: SessionContext;
+}
+
+export interface Notebook {
+  model: { cells: CellList } | null;
+  widgets: Cell[];
+  activeCellIndex: number;
+  deselectAll(): void;
+  scrollToItem(index: number, align: "start"): Promise<void>;
+}
+
+export interface Cell {
+  model: CellModel;
+}
+
+export interface CellList extends Iterable<CellModel> {
+  changed: Signal<CellList, unknown>;
+}
+
+export interface OutputList {
+  length: number;
+  get(index: number): { metadata: Record<string, unknown> };
+  changed: Signal<OutputList, unknown>;
+}
+
+export class Widget {
+  constructor(options: { node: HTMLElement });
+  id: string;
+  readonly node: HTMLElement;
+  readonly title: { caption: string; icon: unknown };
+  readonly isVisible: boolean;
+  parent: Widget | null;
+  protected onAfterAttach(message: unknown): void;
+  protected onAfterShow(message: unknown): void;
+  protected onBeforeDetach(message: unknown): void;
+  protected onBeforeHide(message: unknown): void;
+  protected onActivateRequest(message: unknown): void;
+}
+
+export interface DialogButton {
+  accept: boolean;
+}
+
+export interface ICommandPalette {
+  addItem(item: { command: string; category: string }): unknown;
+}
+
+export interface ILayoutRestorer {
+  add(widget: Widget, name: string): void;
 }
 
 export interface Application {
@@ -78,6 +156,10 @@ export interface Application {
       },
     ): unknown;
     notifyCommandChanged(id: string): void;
+  };
+  shell: {
+    add(widget: Widget, area: "right", options: { rank: number; type: string }): void;
+    activateById(id: string): void;
   };
 }
 
@@ -102,5 +184,7 @@ export interface Plugin {
     languages: IEditorLanguageRegistry,
     notebooks: INotebookTracker,
     settings: ISettingRegistry | null,
+    palette: ICommandPalette | null,
+    restorer: ILayoutRestorer | null,
   ): void;
 }

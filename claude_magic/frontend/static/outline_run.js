@@ -1,0 +1,82 @@
+// Run the stale ones: the cells whose questions were asked before a change above them, again and in order. What that
+// costs, about, is said first; nothing runs that was not agreed to.
+
+import { isPrompt } from "./expressions.js";
+import { cost as costOf, dollars } from "./record.js";
+
+const MAX_LISTED = 8;
+const MAX_CHARACTERS = 80;
+
+/**
+ * @param {import("page").Packages} packages
+ * @param {import("page").INotebookTracker} notebooks
+ * @param {import("./kernel_state.js").KernelState} state
+ * @param {() => void} redraw for another line
+ */
+export function staleRuns(packages, notebooks, state, redraw) {
+  const { Dialog, showDialog } = packages["@jupyterlab/apputils"];
+  const { NotebookActions } = packages["@jupyterlab/notebook"];
+  const { Widget } = packages["@lumino/widgets"];
+  /** What is said of each notebook. @type {WeakMap<object, string>} */
+  const lines = new WeakMap();
+
+  /** @param {import("page").NotebookPanel} panel @param {string} line */
+  const say = (panel, line) => {
+    lines.set(panel, line);
+    redraw();
+  };
+
+  return {
+    /** @param {import("page").NotebookPanel} panel */
+    said: (panel) => lines.get(panel) ?? "",
+
+    /**
+     * @param {import("page").NotebookPanel} panel
+     * @param {import("./record.js").Turn[]} turns
+     */
+    async run(panel, turns) {
+      if (lines.get(panel)) return; // it is being asked already
+      const wanted = new Set(turns.map((turn) => turn.cell));
+      const cells = () => panel.content.widgets.filter((cell) => wanted.has(cell.model));
+      say(panel, "What will it cost? The kernel says it when it is idle.");
+      try {
+        const estimate = await state.ask(panel, { ask: "estimate", cells: cells().map((cell) => cell.model.id) });
+        if (notebooks.currentWidget !== panel || !cells().length) return;
+        const body = new Widget({ node: question(cells(), dollars(costOf(estimate.cost))) });
+        const buttons = [Dialog.cancelButton(), Dialog.okButton({ label: "Run" })];
+        const { button } = await showDialog({ title: "Run the stale ones?", body, buttons });
+        if (button.accept) void NotebookActions.runCells(panel.content, cells(), panel.sessionContext);
+      } finally {
+        say(panel, "");
+      }
+    },
+  };
+}
+
+/**
+ * What will run, as it stands in the cells now, and what that costs.
+ * @param {import("page").Cell[]} cells
+ * @param {string} cost
+ */
+function question(cells, cost) {
+  const node = document.createElement("div");
+  const list = document.createElement("ul");
+  for (const cell of cells.slice(0, MAX_LISTED)) {
+    const item = document.createElement("li");
+    item.textContent = firstLine(cell.model.sharedModel.getSource());
+    list.append(item);
+  }
+  const more = cells.length - MAX_LISTED;
+  const estimate = cost === "n/a" ? "Its cost is not known." : `About ${cost}, by what they cost the last time.`;
+  const count = cells.length === 1 ? "One cell runs" : `${cells.length} cells run, from the top`;
+  node.append(`${count}:`, list, more > 0 ? `and ${more} more. ` : "", estimate);
+  return node;
+}
+
+/** The first line of a question, or of a cell that is none. @param {string} source */
+function firstLine(source) {
+  const lines = source.slice(0, 10_000).split("\n");
+  const asked = isPrompt(lines[0] ?? "") ? lines.slice(1) : lines;
+  const line = (asked.find((each) => each.trim()) ?? lines[0] ?? "").trim();
+  return line.length > MAX_CHARACTERS ? `${line.slice(0, MAX_CHARACTERS)}…` : line;
+}

@@ -1,0 +1,38 @@
+// How the outline looks, in the colours of the page's theme.
+
+const STYLE = `
+.claude-outline {
+  min-width: 180px; overflow-y: auto; padding: 8px 0; line-height: 1.4; outline: none;
+  color: var(--jp-ui-font-color1); font-family: var(--jp-ui-font-family); font-size: var(--jp-ui-font-size1);
+}
+.claude-outline-total, .claude-outline-note { margin: 0 12px 6px; overflow-wrap: anywhere; }
+.claude-outline-note { color: var(--jp-ui-font-color2); }
+.claude-outline-total:empty, .claude-outline-note:empty { display: none; }
+.claude-outline-stale.jp-mod-styled { margin: 0 12px 8px; padding: 0 10px; max-width: calc(100% - 24px); }
+.claude-outline h3 {
+  display: flex; gap: 8px; justify-content: space-between; margin: 10px 12px 2px;
+  font-size: var(--jp-ui-font-size1); font-weight: 600; overflow-wrap: anywhere;
+}
+.claude-outline ul { list-style: none; margin: 0; padding: 0; }
+.claude-outline li button {
+  display: grid; grid-template-columns: minmax(0, 1fr) auto; column-gap: 8px; width: 100%; padding: 3px 12px 3px 9px;
+  border: 0; border-inline-start: 3px solid transparent; background: none; color: inherit; font: inherit;
+  text-align: start; cursor: pointer;
+}
+.claude-outline li button:hover { background: var(--jp-layout-color2); }
+.claude-outline li button:focus-visible { outline: 2px solid var(--jp-brand-color1); outline-offset: -2px; }
+.claude-outline li button[aria-current] {
+  border-inline-start-color: var(--jp-brand-color1); background: var(--jp-layout-color2);
+}
+.claude-outline-prompt { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
+.claude-outline-cost { font-variant-numeric: tabular-nums; }
+.claude-outline-cost, .claude-outline-marks { color: var(--jp-ui-font-color2); }
+.claude-outline-marks { grid-column: 1 / -1; font-size: var(--jp-ui-font-size0); overflow-wrap: anywhere; }
+`;
+
+/** Give the page the style. */
+export function addStyle() {
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(STYLE);
+  document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
+}
