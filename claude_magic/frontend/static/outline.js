@@ -25,7 +25,7 @@ const RANK = 700;
  */
 export function outline(packages, app, notebooks, state, { palette, restorer }) {
   const { Widget } = packages["@lumino/widgets"];
-  const { tocIcon } = packages["@jupyterlab/ui-components"];
+  const { historyIcon: icon } = packages["@jupyterlab/ui-components"];
   let on = false;
   /** What is shown. @type {import("./outline_content.js").Outline} */
   let shown = outlined([], null);
@@ -69,7 +69,7 @@ export function outline(packages, app, notebooks, state, { palette, restorer }) 
   addStyle();
   const panel = new Panel({ node: view.node });
   panel.id = ID;
-  Object.assign(panel.title, { caption: NAME, icon: tocIcon });
+  Object.assign(panel.title, { caption: NAME, icon });
   const add = () => app.shell.add(panel, "right", { rank: RANK, type: NAME });
   add(); // before the page restores its layout, in which the panel may have been open
   restorer?.add(panel, ID);
@@ -77,7 +77,7 @@ export function outline(packages, app, notebooks, state, { palette, restorer }) 
   app.commands.addCommand(COMMAND, {
     label: `Show ${NAME}`,
     caption: "Show the turns of the notebook with what they cost",
-    icon: tocIcon,
+    icon,
     isVisible: () => on,
     isEnabled: () => on,
     execute: () => app.shell.activateById(ID),

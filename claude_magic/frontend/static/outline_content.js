@@ -22,22 +22,20 @@ const MAX_ROWS = 1000;
  */
 export function outline(turns, state) {
   const known = new Map(Object.entries(state?.turns ?? {}));
-  const standIn = turns.length > 0 && turns.every((turn) => turn.marks.includes(STAND_IN));
-  /** @type {Map<string, Turn[]>} */
+  const rows = turns.slice(0, MAX_ROWS).map((turn) => row(turn, known.get(turn.id)));
+  const standIn = rows.length > 0 && rows.every((each) => each.marks.includes(STAND_IN));
+  if (standIn) for (const each of rows) each.marks = each.marks.filter((mark) => mark !== STAND_IN);
+  /** @type {Map<string, Row[]>} */
   const chats = new Map();
-  for (const turn of turns.slice(0, MAX_ROWS)) {
-    const held = chats.get(turn.chat);
-    if (held) held.push(turn);
-    else chats.set(turn.chat, [turn]);
+  for (const each of rows) {
+    const held = chats.get(each.turn.chat);
+    if (held) held.push(each);
+    else chats.set(each.turn.chat, [each]);
   }
   return {
     total: state ? dollars(costOf(state.notebook)) : dollars(sum(turns)),
     note: standIn ? STAND_IN : "",
-    chats: [...chats].map(([name, held]) => ({
-      name,
-      total: dollars(sum(held)),
-      rows: held.map((turn) => row(turn, known.get(turn.id), standIn)),
-    })),
+    chats: [...chats].map(([name, held]) => ({ name, total: dollars(sum(held.map(({ turn }) => turn))), rows: held })),
     stale: turns.filter((turn) => known.get(turn.id)?.stale),
     more: Math.max(0, turns.length - MAX_ROWS),
   };
@@ -46,11 +44,10 @@ export function outline(turns, state) {
 /**
  * @param {Turn} turn
  * @param {import("./kernel_state.js").TurnState | undefined} known what the kernel knows of it
- * @param {boolean} standIn whether the mark of the stand-in is said above
  * @returns {Row}
  */
-function row(turn, known, standIn) {
-  const marks = (known?.marks ?? turn.marks).filter((mark) => !standIn || mark !== STAND_IN);
+function row(turn, known) {
+  const marks = known?.marks ?? turn.marks;
   return {
     turn,
     prompt: turn.prompt || "(no text)",

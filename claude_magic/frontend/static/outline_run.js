@@ -1,6 +1,7 @@
 // Run the stale ones: the cells whose questions were asked before a change above them, again and in order. What that
 // costs, about, is said first; nothing runs that was not agreed to.
 
+import { element } from "./elements.js";
 import { isPrompt } from "./expressions.js";
 import { cost as costOf, dollars } from "./record.js";
 
@@ -41,13 +42,15 @@ export function staleRuns(packages, notebooks, state, redraw) {
       say(panel, "What will it cost? The kernel says it when it is idle.");
       try {
         const estimate = await state.ask(panel, { ask: "estimate", cells: cells().map((cell) => cell.model.id) });
+        say(panel, "");
         if (notebooks.currentWidget !== panel || !cells().length) return;
         const body = new Widget({ node: question(cells(), dollars(costOf(estimate.cost))) });
         const buttons = [Dialog.cancelButton(), Dialog.okButton({ label: "Run" })];
-        const { button } = await showDialog({ title: "Run the stale ones?", body, buttons });
+        const { button } = await showDialog({ title: "Ask again what is stale?", body, buttons });
         if (button.accept) void NotebookActions.runCells(panel.content, cells(), panel.sessionContext);
-      } finally {
+      } catch (error) {
         say(panel, "");
+        console.error("claude-magic:", error);
       }
     },
   };
@@ -59,18 +62,19 @@ export function staleRuns(packages, notebooks, state, redraw) {
  * @param {string} cost
  */
 function question(cells, cost) {
-  const node = document.createElement("div");
-  const list = document.createElement("ul");
-  for (const cell of cells.slice(0, MAX_LISTED)) {
-    const item = document.createElement("li");
-    item.textContent = firstLine(cell.model.sharedModel.getSource());
-    list.append(item);
-  }
+  const listed = cells.slice(0, MAX_LISTED);
+  const items = listed.map((cell) => element("li", "", firstLine(cell.model.sharedModel.getSource())));
   const more = cells.length - MAX_LISTED;
-  const estimate = cost === "n/a" ? "Its cost is not known." : `About ${cost}, by what they cost the last time.`;
-  const count = cells.length === 1 ? "One cell runs" : `${cells.length} cells run, from the top`;
-  node.append(`${count}:`, list, more > 0 ? `and ${more} more. ` : "", estimate);
-  return node;
+  const one = cells.length === 1;
+  const estimate = cost === "n/a" ? "What that costs is not known" : `That costs about ${cost}`;
+  return element(
+    "div",
+    "",
+    one ? "A cell was asked before a change above it, and runs again:" : `${cells.length} cells run, from the top:`,
+    element("ul", "", ...items),
+    more > 0 ? `and ${more} more. ` : "",
+    `${estimate}, by what ${one ? "it" : "they"} cost the last time.`,
+  );
 }
 
 /** The first line of a question, or of a cell that is none. @param {string} source */

@@ -19,14 +19,13 @@ const STYLE = `
   border: 0; border-inline-start: 3px solid transparent; background: none; color: inherit; font: inherit;
   text-align: start; cursor: pointer;
 }
-.claude-outline li button:hover { background: var(--jp-layout-color2); }
 .claude-outline li button:focus-visible { outline: 2px solid var(--jp-brand-color1); outline-offset: -2px; }
-.claude-outline li button[aria-current] {
-  border-inline-start-color: var(--jp-brand-color1); background: var(--jp-layout-color2);
-}
 .claude-outline-prompt { overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .claude-outline-cost { font-variant-numeric: tabular-nums; }
 .claude-outline-cost, .claude-outline-marks { color: var(--jp-ui-font-color2); }
+.claude-outline li button[aria-current] { border-inline-start-color: var(--jp-brand-color1); }
+.claude-outline li button:is(:hover, [aria-current]) { background: var(--jp-layout-color2); }
+.claude-outline li button:is(:hover, [aria-current]) span { color: var(--jp-ui-font-color1); }
 .claude-outline-marks { grid-column: 1 / -1; font-size: var(--jp-ui-font-size0); overflow-wrap: anywhere; }
 `;
 

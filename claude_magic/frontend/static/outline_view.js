@@ -1,6 +1,8 @@
 // The outline on the page: headings, and lists of buttons that the arrow keys go through. All that it says is set as
 // text.
 
+import { element } from "./elements.js";
+
 /**
  * @typedef {import("./outline_content.js").Outline} Outline
  * @typedef {import("./record.js").Turn} Turn
@@ -105,18 +107,4 @@ function rowButton({ prompt, cost, marks }) {
   button.title = prompt;
   button.setAttribute("aria-label", [prompt, cost, ...marks].join(", "));
   return button;
-}
-
-/**
- * An element; strings are set as text.
- * @template {keyof HTMLElementTagNameMap} Tag
- * @param {Tag} tag
- * @param {string} className
- * @param {...(Node | string)} children
- */
-function element(tag, className, ...children) {
-  const made = document.createElement(tag);
-  made.className = className;
-  made.append(...children);
-  return made;
 }

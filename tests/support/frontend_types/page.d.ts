@@ -44,7 +44,7 @@ export interface Packages {
     };
   };
   "@jupyterlab/settingregistry": { ISettingRegistry: Token<ISettingRegistry> };
-  "@jupyterlab/ui-components": { stopIcon: unknown; tocIcon: unknown };
+  "@jupyterlab/ui-components": { historyIcon: unknown; stopIcon: unknown };
   "@lezer/common": typeof import("@lezer/common");
   "@lezer/highlight": typeof import("@lezer/highlight");
   "@lumino/widgets": { Widget: typeof Widget };
