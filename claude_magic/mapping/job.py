@@ -38,9 +38,10 @@ MAX_KEPT_BYTES = 64_000_000
 class MapContext:
     """The notebook that runs a map.
 
-    `base` builds a request without a prompt, as it is sent; `spend` adds a turn to the ledger; `note_spent` is told what
-    a map under way has spent so far, by its id, and `None` before its turn is added; `path` is the notebook's file, `cell` the number in `In [ ]`. `keeps` says whether answers are stored on disk, `panel` whether the page shows
-    widgets. `names` are what the prompt's expressions see, if not only the notebook's variables.
+    `base` builds a request without a prompt, as it is sent; `spend` adds a turn to the ledger; `note_spent` is told
+    what a map has spent so far, by its id, and `None` before its turn is added; `path` is the notebook's file, `cell`
+    the number in `In [ ]`. `keeps` says whether answers are stored on disk, `panel` whether the page shows widgets.
+    `names` are what the prompt's expressions see, if not only the notebook's variables.
     """
 
     shell: InteractiveShell

@@ -11,7 +11,7 @@ from ..content.text import short
 from ..conversation.map_run import Mapped, as_data
 from ..conversation.record import VERSION
 from ..cost import pricing
-from ..cost.pricing import Cost, exact
+from ..cost.pricing import Cost
 from ..render import table, text, turn
 from ..tools.structured_output import Shape
 from . import answers
@@ -122,5 +122,4 @@ def _errors(job: Job) -> list[tuple[str, str]]:
 
 def metadata(mapped: Mapped) -> Mapping[str, Any]:
     """The record's metadata, from which a notebook's file is read again."""
-    cost = [exact(Cost(mapped.amount, mapped.at_least))]
-    return {"claude_magic": {"version": VERSION, "cost": cost, "map": as_data(mapped)}}
+    return {"claude_magic": {"version": VERSION, "map": as_data(mapped)}}

@@ -29,9 +29,8 @@ VERSION = 1
 MAP_SECONDS = 0.25  # what maps spend is told no sooner than so long after the last time
 MAX_CELLS = 10_000  # cell ids that a page may send
 MAX_PAGES = 100  # pages of a notebook, of which only the newest can be open
-_NOTHING = {"notebook": "0", "kernel": "0", "budget": None, "turns": {}, "asking": False, "offline": False}
-
 State = Mapping[str, Any]
+_NOTHING: State = {"notebook": "0", "kernel": "0", "budget": None, "turns": {}, "asking": False, "offline": False}
 
 
 class Page:
@@ -168,8 +167,8 @@ class Page:
 
     def _receive(self, message: Mapping[str, Any]) -> None:
         with suppress(Exception), self._lock:
-            data, page = message["content"]["data"], str(message["header"]["session"])
-            cells = data.get("cells")
+            data = message["content"]["data"]
+            page, cells = str(data.get("page")), data.get("cells")
             ids = {each for each in cells[:MAX_CELLS] if isinstance(each, str)} if isinstance(cells, list) else set()
             notebook = self._notebook_of(page, ids)
             if notebook is not None and data.get("ask") == "state":

@@ -59,7 +59,7 @@ class Outcome:
 class Session:
     """One notebook in this kernel: its conversations, its file, and its spending.
 
-    `spent` are the turns that were paid for in this kernel, whether or not they are in a conversation; `spend` adds one.
+    `spent` are the turns that were paid for in this kernel, in a conversation or not; `spend` adds one.
     """
 
     def __init__(self, client: Client | None = None, tell: Callable[[], None] = lambda: None) -> None:

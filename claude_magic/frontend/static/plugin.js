@@ -1,5 +1,7 @@
 // The plugin: starts each feature, and switches it as the settings say.
 
+import { follow } from "./kernel_state.js";
+import { money } from "./money.js";
 import { prompts } from "./prompts.js";
 import { stop } from "./stop.js";
 
@@ -11,9 +13,11 @@ export const NEEDS = /** @type {const} */ ([
   "@jupyterlab/codemirror",
   "@jupyterlab/notebook",
   "@jupyterlab/settingregistry",
+  "@jupyterlab/statusbar",
   "@jupyterlab/ui-components",
   "@lezer/common",
   "@lezer/highlight",
+  "@lumino/widgets",
 ]);
 
 /**
@@ -24,20 +28,23 @@ export function plugins(packages) {
   const { IEditorExtensionRegistry, IEditorLanguageRegistry } = packages["@jupyterlab/codemirror"];
   const { INotebookTracker } = packages["@jupyterlab/notebook"];
   const { ISettingRegistry } = packages["@jupyterlab/settingregistry"];
+  const { IStatusBar } = packages["@jupyterlab/statusbar"];
   return [
     {
       id: "claude-magic:plugin",
-      description: "Prompts in prose colours, and a Stop while Claude answers.",
+      description: "Prompts in prose colours, what they cost, and a Stop while Claude answers.",
       autoStart: true,
       requires: [IEditorExtensionRegistry, IEditorLanguageRegistry, INotebookTracker],
-      optional: [ISettingRegistry],
-      activate(app, extensions, languages, notebooks, settings) {
-        // Not awaited: the page does not wait for us.
+      optional: [ISettingRegistry, IStatusBar],
+      activate(app, extensions, languages, notebooks, settings, statusBar) {
+        const kernels = follow(notebooks);
         const features = {
+          money: money(packages, app, notebooks, kernels, statusBar),
           prompts: prompts(packages, extensions, languages),
           stop: stop(packages, app, notebooks),
         };
-        void follow(settings, features).catch((error) => console.error("claude-magic:", error));
+        // Not awaited: the page does not wait for us.
+        void switchAll(settings, features).catch((error) => console.error("claude-magic:", error));
       },
     },
   ];
@@ -48,7 +55,7 @@ export function plugins(packages) {
  * @param {import("page").ISettingRegistry | null} registry
  * @param {Record<string, (on: boolean) => void>} features
  */
-async function follow(registry, features) {
+async function switchAll(registry, features) {
   const settings = await registry?.load("claude-magic:plugin");
   const apply = () => {
     for (const [name, turn] of Object.entries(features)) turn(settings?.get(name).composite !== false);

@@ -23,21 +23,37 @@ export interface Packages {
     IEditorLanguageRegistry: Token<IEditorLanguageRegistry>;
     EditorExtensionRegistry: { createImmutableExtension(extension: Extension): ConfigurableExtension };
   };
-  "@jupyterlab/notebook": { INotebookTracker: Token<INotebookTracker> };
+  "@jupyterlab/notebook": { INotebookTracker: Token<INotebookTracker>; NotebookActions: NotebookActions };
   "@jupyterlab/settingregistry": { ISettingRegistry: Token<ISettingRegistry> };
+  "@jupyterlab/statusbar": { IStatusBar: Token<IStatusBar> };
   "@jupyterlab/ui-components": { stopIcon: unknown };
   "@lezer/common": typeof import("@lezer/common");
   "@lezer/highlight": typeof import("@lezer/highlight");
+  "@lumino/widgets": { Widget: new () => Widget };
 }
 
 export interface ConfigurableExtension {
   instance(value: unknown): Extension;
 }
 
+export interface Widget {
+  id: string;
+  node: HTMLElement;
+  isHidden: boolean;
+  setHidden(hidden: boolean): void;
+}
+
+export interface IStatusBar {
+  registerStatusItem(
+    id: string,
+    options: { item: Widget; align: "left" | "middle" | "right"; rank: number; isActive: () => boolean },
+  ): unknown;
+}
+
 /** A cell's model, or a file's, which has no `type`. */
 export interface EditorModel {
   type?: "code" | "markdown" | "raw";
-  sharedModel: { getSource(): string };
+  sharedModel: { getSource(): string; setSource(source: string): void };
 }
 
 export interface IEditorExtensionRegistry {
@@ -52,16 +68,61 @@ export interface IEditorLanguageRegistry {
 }
 
 export interface CellModel extends EditorModel {
+  id: string;
   executionState?: string;
   stateChanged: Signal<CellModel, unknown>;
+  outputs?: { length: number; get(index: number): { metadata?: Record<string, unknown> } };
+}
+
+export interface Comm {
+  onMsg: (message: { content: { data: unknown } }) => void;
+  onClose: () => void;
+  send(data: unknown): unknown;
+}
+
+export interface Kernel {
+  id: string;
+  clientId: string;
+  handleComms: boolean;
+  info: Promise<{ language_info: { name: string } }>;
+  disposed: Signal<Kernel, void>;
+  interrupt(): Promise<void>;
+  hasComm(id: string): boolean;
+  createComm(target: string, id: string): Comm;
+  registerCommTarget(target: string, callback: (comm: Comm) => void): void;
+  requestCommInfo(content: { target_name: string }): Promise<{ content: { comms?: Record<string, unknown> } }>;
+}
+
+export interface SessionContext {
+  session: { kernel: Kernel | null } | null;
+  kernelChanged: Signal<SessionContext, unknown>;
+  statusChanged: Signal<SessionContext, string>;
+  connectionStatusChanged: Signal<SessionContext, string>;
+}
+
+export interface Notebook {
+  activeCell: { model: CellModel } | null;
+}
+
+export interface NotebookActions {
+  insertBelow(notebook: Notebook): void;
+  run(notebook: Notebook, context: SessionContext): Promise<boolean>;
+}
+
+export interface NotebookPanel {
+  content: Notebook;
+  context: { ready: Promise<void> };
+  model: { cells: Iterable<CellModel>; contentChanged: Signal<unknown, void>; defaultKernelLanguage: string } | null;
+  sessionContext: SessionContext;
 }
 
 export interface INotebookTracker {
   activeCell: { model: CellModel } | null;
   activeCellChanged: Signal<INotebookTracker, unknown>;
-  currentWidget: {
-    sessionContext: { session: { kernel: { interrupt(): Promise<void> } | null } | null };
-  } | null;
+  currentWidget: NotebookPanel | null;
+  currentChanged: Signal<INotebookTracker, NotebookPanel | null>;
+  widgetAdded: Signal<INotebookTracker, NotebookPanel>;
+  forEach(callback: (panel: NotebookPanel) => void): void;
 }
 
 export interface Application {
@@ -78,7 +139,10 @@ export interface Application {
       },
     ): unknown;
     notifyCommandChanged(id: string): void;
+    hasCommand(id: string): boolean;
+    execute(id: string): Promise<unknown>;
   };
+  shell: { add(widget: Widget, area: "menu", options: { rank: number }): void };
 }
 
 export interface ISettings {
@@ -102,5 +166,6 @@ export interface Plugin {
     languages: IEditorLanguageRegistry,
     notebooks: INotebookTracker,
     settings: ISettingRegistry | null,
+    statusBar: IStatusBar | null,
   ): void;
 }
