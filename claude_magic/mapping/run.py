@@ -152,7 +152,7 @@ class Run:
 
     def ask(self, missing: Sequence[str], results: Results) -> ClaudeError | None:
         """Send these keys' requests now. Returns the failure that ended it early, if any."""
-        return self.job.ask_now(missing, results, self.progress) if missing else None
+        return self.job.ask_now(missing, results, self.progress, self.context.note_spent) if missing else None
 
     def conclude(self, failure: ClaudeError | None, batches: Sequence[str] = (), *, shown: bool = False) -> None:
         """Bind the answers so far, add the cost to the ledger, and show the record in the cell.
@@ -161,6 +161,7 @@ class Run:
         """
         job, progress = self.job, self.progress
         mapped = job.mapped(self.model, batches)
+        self.context.note_spent(job.id, None)
         spend(self.context, job.tally.calls, job.name)
         if failure is not None and all(each.text is None for each in job.answers.values()):
             waiting = {"text/plain": f"batches under way: {', '.join(batches)}"} if batches else None

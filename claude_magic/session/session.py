@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -59,11 +59,12 @@ class Outcome:
 class Session:
     """One notebook in this kernel: its conversations, its file, and its spending.
 
-    `spent` are the turns that were paid for in this kernel, whether or not they are in a conversation.
+    `spent` are the turns that were paid for in this kernel, in a conversation or not; `spend` adds one.
     """
 
-    def __init__(self, client: Client | None = None) -> None:
+    def __init__(self, client: Client | None = None, tell: Callable[[], None] = lambda: None) -> None:
         self.client = client or Client()
+        self.asking = 0  # the questions under way
         self.chats = Chats()
         self.path: Path | None = None
         self.journal: Journal | None = None
@@ -71,6 +72,7 @@ class Session:
         self.budget: Budget | None = None
         self.extra_body: Mapping[str, Any] = {}
         self.comparisons: list[tuple[Turn, ...]] = []  # the turns of each comparison of models
+        self._tell = tell  # called whenever what was spent, or `asking`, has changed
         self._replayed: set[str] = set()
         self._views: dict[str, View | Columns] = {}
 
@@ -184,20 +186,39 @@ class Session:
         writer = self.writer(draft, question.cell, settings)
         answer = Answer(self.client, settings, view, draft, writer, budget, question.tools)
         try:
-            with uninterrupted():
-                view.begin(question.content, provider=self.client.provider(settings))
-            yield answer
+            with self.under_way():
+                with uninterrupted():
+                    view.begin(question.content, provider=self.client.provider(settings))
+                yield answer
         finally:
             with uninterrupted(swallow=True):
                 view.end(answer.turn, instead_of)
                 answer.close()
+
+    @contextmanager
+    def under_way(self) -> Iterator[None]:
+        """Count a question as under way in this block."""
+        self.asking += 1
+        try:
+            with uninterrupted():
+                self._tell()
+            yield
+        finally:
+            with uninterrupted(swallow=True):
+                self.asking -= 1
+                self._tell()
+
+    def spend(self, turn: Turn) -> None:
+        """Add a turn that was paid for."""
+        self.spent.append(turn)
+        self._tell()
 
     def _conclude(self, answer: Answer, failure: ClaudeError | None, cell: Cell, view: View) -> Outcome:
         """Add the turn of an ended reply to the ledger and, if there is anything to keep, to its conversation."""
         if failure and not answer.reply.message:
             return Outcome(failure=failure)
         turn = answer.conclude()
-        self.spent.append(turn)
+        self.spend(turn)
         failure = failure or not_kept(answer)
         keeps = failure is None or build.has_reply(turn)
         if keeps:
@@ -209,7 +230,7 @@ class Session:
         if not answer.reply.message or len(answer.reply.content) <= len(cut.reply):
             return Outcome(failure=failure or StreamError("Claude had nothing to add."))
         turn = answer.conclude(cut)
-        self.spent.append(replace(turn, calls=tuple(answer.calls)))
+        self.spend(replace(turn, calls=tuple(answer.calls)))
         if answer.fault:
             return Outcome(turn, failure or not_kept(answer))
         self.chats.join(turn, Cell(cut.cell_id, run=turn.id))

@@ -1,6 +1,7 @@
 // The plugin: starts each feature, and switches it as the settings say.
 
-import { follow as followKernels } from "./kernel_state.js";
+import { follow } from "./kernel_state.js";
+import { money } from "./money.js";
 import { outline } from "./outline.js";
 import { prompts } from "./prompts.js";
 import { stop } from "./stop.js";
@@ -15,6 +16,7 @@ export const NEEDS = /** @type {const} */ ([
   "@jupyterlab/codemirror",
   "@jupyterlab/notebook",
   "@jupyterlab/settingregistry",
+  "@jupyterlab/statusbar",
   "@jupyterlab/ui-components",
   "@lezer/common",
   "@lezer/highlight",
@@ -29,24 +31,26 @@ export function plugins(packages) {
   const { IEditorExtensionRegistry, IEditorLanguageRegistry } = packages["@jupyterlab/codemirror"];
   const { INotebookTracker } = packages["@jupyterlab/notebook"];
   const { ISettingRegistry } = packages["@jupyterlab/settingregistry"];
+  const { IStatusBar } = packages["@jupyterlab/statusbar"];
   const { ICommandPalette } = packages["@jupyterlab/apputils"];
   const { ILayoutRestorer } = packages["@jupyterlab/application"];
   return [
     {
       id: "claude-magic:plugin",
-      description: "Prompts in prose colours, and a Stop while Claude answers.",
+      description: "Prompts in prose colours, what they cost, and a Stop while Claude answers.",
       autoStart: true,
       requires: [IEditorExtensionRegistry, IEditorLanguageRegistry, INotebookTracker],
-      optional: [ISettingRegistry, ICommandPalette, ILayoutRestorer],
-      activate(app, extensions, languages, notebooks, settings, palette, restorer) {
-        // Not awaited: the page does not wait for us.
-        const state = followKernels(packages, app, notebooks);
+      optional: [ISettingRegistry, IStatusBar, ICommandPalette, ILayoutRestorer],
+      activate(app, extensions, languages, notebooks, settings, statusBar, palette, restorer) {
+        const kernels = follow(notebooks);
         const features = {
+          money: money(packages, app, notebooks, kernels, statusBar),
+          outline: outline(packages, app, notebooks, kernels, { palette, restorer }),
           prompts: prompts(packages, extensions, languages),
           stop: stop(packages, app, notebooks),
-          outline: outline(packages, app, notebooks, state, { palette, restorer }),
         };
-        void follow(settings, features).catch((error) => console.error("claude-magic:", error));
+        // Not awaited: the page does not wait for us.
+        void switchAll(settings, features).catch((error) => console.error("claude-magic:", error));
       },
     },
   ];
@@ -57,7 +61,7 @@ export function plugins(packages) {
  * @param {import("page").ISettingRegistry | null} registry
  * @param {Record<string, (on: boolean) => void>} features
  */
-async function follow(registry, features) {
+async function switchAll(registry, features) {
   const settings = await registry?.load("claude-magic:plugin");
   const apply = () => {
     for (const [name, turn] of Object.entries(features)) turn(settings?.get(name).composite !== false);

@@ -36,14 +36,9 @@ export interface Packages {
     IEditorLanguageRegistry: Token<IEditorLanguageRegistry>;
     EditorExtensionRegistry: { createImmutableExtension(extension: Extension): ConfigurableExtension };
   };
-  "@jupyterlab/notebook": {
-    INotebookTracker: Token<INotebookTracker>;
-    NotebookActions: {
-      expandParent(cell: Cell, notebook: Notebook): void;
-      runCells(notebook: Notebook, cells: Cell[], sessionContext: SessionContext): Promise<boolean>;
-    };
-  };
+  "@jupyterlab/notebook": { INotebookTracker: Token<INotebookTracker>; NotebookActions: NotebookActions };
   "@jupyterlab/settingregistry": { ISettingRegistry: Token<ISettingRegistry> };
+  "@jupyterlab/statusbar": { IStatusBar: Token<IStatusBar> };
   "@jupyterlab/ui-components": { historyIcon: unknown; stopIcon: unknown };
   "@lezer/common": typeof import("@lezer/common");
   "@lezer/highlight": typeof import("@lezer/highlight");
@@ -54,10 +49,45 @@ export interface ConfigurableExtension {
   instance(value: unknown): Extension;
 }
 
+export class Widget {
+  constructor(options?: { node: HTMLElement });
+  id: string;
+  readonly node: HTMLElement;
+  readonly title: { caption: string; icon: unknown };
+  readonly isHidden: boolean;
+  readonly isVisible: boolean;
+  parent: Widget | null;
+  setHidden(hidden: boolean): void;
+  protected onActivateRequest(message: unknown): void;
+  protected onAfterAttach(message: unknown): void;
+  protected onAfterShow(message: unknown): void;
+  protected onBeforeDetach(message: unknown): void;
+  protected onBeforeHide(message: unknown): void;
+}
+
+export interface DialogButton {
+  accept: boolean;
+}
+
+export interface ICommandPalette {
+  addItem(item: { command: string; category: string }): unknown;
+}
+
+export interface ILayoutRestorer {
+  add(widget: Widget, name: string): void;
+}
+
+export interface IStatusBar {
+  registerStatusItem(
+    id: string,
+    options: { item: Widget; align: "left" | "middle" | "right"; rank: number; isActive: () => boolean },
+  ): unknown;
+}
+
 /** A cell's model, or a file's, which has no `type`. */
 export interface EditorModel {
   type?: "code" | "markdown" | "raw";
-  sharedModel: { getSource(): string };
+  sharedModel: { getSource(): string; setSource(source: string): void };
 }
 
 export interface IEditorExtensionRegistry {
@@ -73,73 +103,80 @@ export interface IEditorLanguageRegistry {
 
 export interface CellModel extends EditorModel {
   id: string;
-  outputs?: OutputList;
   executionState?: string;
   stateChanged: Signal<CellModel, unknown>;
+  outputs?: OutputList;
 }
 
-export interface INotebookTracker {
-  activeCell: { model: CellModel } | null;
-  activeCellChanged: Signal<INotebookTracker, unknown>;
-  currentWidget: NotebookPanel | null;
-  currentChanged: Signal<INotebookTracker, unknown>;
-}
-
-export interface SessionContext {
-  session: { kernel: { interrupt(): Promise<void> } | null } | null;
-}
-
-export interface NotebookPanel extends Widget {
-  content: Notebook;
-  sessionContext: SessionContext;
-}
-
-export interface Notebook {
-  model: { cells: CellList } | null;
-  widgets: Cell[];
-  activeCellIndex: number;
-  deselectAll(): void;
-  scrollToItem(index: number, align: "start"): Promise<void>;
-}
-
-export interface Cell {
-  model: CellModel;
+export interface OutputList {
+  length: number;
+  get(index: number): { metadata?: Record<string, unknown> };
+  changed: Signal<OutputList, unknown>;
 }
 
 export interface CellList extends Iterable<CellModel> {
   changed: Signal<CellList, unknown>;
 }
 
-export interface OutputList {
-  length: number;
-  get(index: number): { metadata: Record<string, unknown> };
-  changed: Signal<OutputList, unknown>;
+export interface Cell {
+  model: CellModel;
 }
 
-export class Widget {
-  constructor(options: { node: HTMLElement });
+export interface Comm {
+  onMsg: (message: { content: { data: unknown } }) => void;
+  onClose: () => void;
+  send(data: unknown): unknown;
+}
+
+export interface Kernel {
   id: string;
-  readonly node: HTMLElement;
-  readonly title: { caption: string; icon: unknown };
-  readonly isVisible: boolean;
-  parent: Widget | null;
-  protected onAfterAttach(message: unknown): void;
-  protected onAfterShow(message: unknown): void;
-  protected onBeforeDetach(message: unknown): void;
-  protected onBeforeHide(message: unknown): void;
-  protected onActivateRequest(message: unknown): void;
+  clientId: string;
+  handleComms: boolean;
+  info: Promise<{ language_info: { name: string } }>;
+  disposed: Signal<Kernel, void>;
+  interrupt(): Promise<void>;
+  hasComm(id: string): boolean;
+  createComm(target: string, id: string): Comm;
+  registerCommTarget(target: string, callback: (comm: Comm) => void): void;
+  requestCommInfo(content: { target_name: string }): Promise<{ content: { comms?: Record<string, unknown> } }>;
 }
 
-export interface DialogButton {
-  accept: boolean;
+export interface SessionContext {
+  session: { kernel: Kernel | null } | null;
+  kernelChanged: Signal<SessionContext, unknown>;
+  statusChanged: Signal<SessionContext, string>;
+  connectionStatusChanged: Signal<SessionContext, string>;
 }
 
-export interface ICommandPalette {
-  addItem(item: { command: string; category: string }): unknown;
+export interface Notebook {
+  activeCell: Cell | null;
+  activeCellIndex: number;
+  widgets: Cell[];
+  deselectAll(): void;
+  scrollToItem(index: number, align: "start"): Promise<void>;
 }
 
-export interface ILayoutRestorer {
-  add(widget: Widget, name: string): void;
+export interface NotebookActions {
+  expandParent(cell: Cell, notebook: Notebook): void;
+  insertBelow(notebook: Notebook): void;
+  run(notebook: Notebook, context: SessionContext): Promise<boolean>;
+  runCells(notebook: Notebook, cells: Cell[], context: SessionContext): Promise<boolean>;
+}
+
+export interface NotebookPanel extends Widget {
+  content: Notebook;
+  context: { ready: Promise<void> };
+  model: { cells: CellList; contentChanged: Signal<unknown, void>; defaultKernelLanguage: string } | null;
+  sessionContext: SessionContext;
+}
+
+export interface INotebookTracker {
+  activeCell: { model: CellModel } | null;
+  activeCellChanged: Signal<INotebookTracker, unknown>;
+  currentWidget: NotebookPanel | null;
+  currentChanged: Signal<INotebookTracker, NotebookPanel | null>;
+  widgetAdded: Signal<INotebookTracker, NotebookPanel>;
+  forEach(callback: (panel: NotebookPanel) => void): void;
 }
 
 export interface Application {
@@ -156,9 +193,11 @@ export interface Application {
       },
     ): unknown;
     notifyCommandChanged(id: string): void;
+    hasCommand(id: string): boolean;
+    execute(id: string): Promise<unknown>;
   };
   shell: {
-    add(widget: Widget, area: "right", options: { rank: number; type: string }): void;
+    add(widget: Widget, area: "menu" | "right", options: { rank: number; type?: string }): void;
     activateById(id: string): void;
   };
 }
@@ -184,6 +223,7 @@ export interface Plugin {
     languages: IEditorLanguageRegistry,
     notebooks: INotebookTracker,
     settings: ISettingRegistry | null,
+    statusBar: IStatusBar | null,
     palette: ICommandPalette | null,
     restorer: ILayoutRestorer | null,
   ): void;
