@@ -136,8 +136,8 @@ def test_a_click_goes_to_the_cell(either_outline: Page, server: SteeredServer) -
         page.wait_until(f"({CURRENT})[0] === given", wanted)
         page.wait_until(
             """(() => {
-              const cell = bed.cells[given].node.getBoundingClientRect(), held = bed.notebook.node.getBoundingClientRect()
-              return cell.top >= held.top - 1 && cell.top < held.bottom
+              const [cell, page] = [bed.cells[given], bed.notebook].map(each => each.node.getBoundingClientRect())
+              return cell.top >= page.top - 1 && cell.top < page.bottom
             })()""",
             cell,
         )

@@ -19,11 +19,11 @@ const RANK = 700;
  * @param {import("page").Packages} packages
  * @param {import("page").Application} app
  * @param {import("page").INotebookTracker} notebooks
- * @param {import("./kernel_state.js").KernelState} state
+ * @param {ReturnType<typeof import("./kernel_state.js").follow>} kernels
  * @param {{palette: import("page").ICommandPalette | null, restorer: import("page").ILayoutRestorer | null}} page
  * @returns {(on: boolean) => void}
  */
-export function outline(packages, app, notebooks, state, { palette, restorer }) {
+export function outline(packages, app, notebooks, kernels, { palette, restorer }) {
   const { Widget } = packages["@lumino/widgets"];
   const { historyIcon: icon } = packages["@jupyterlab/ui-components"];
   let on = false;
@@ -32,17 +32,18 @@ export function outline(packages, app, notebooks, state, { palette, restorer }) 
 
   const draw = () => {
     const panel = notebooks.currentWidget;
-    shown = outlined(turns(panel?.content.model?.cells ?? []), panel && state.of(panel));
-    view.show(shown, panel ? runs.said(panel) : "There is no notebook here.");
+    shown = outlined(turns(panel?.model?.cells ?? []), panel && kernels.of(panel));
+    const empty = panel ? "No turns in this notebook: a %%claude cell makes one." : "There is no notebook here.";
+    view.show(shown, panel && shown.chats.length ? runs.said(panel) : empty);
     mark();
   };
   const mark = () => view.mark(notebooks.activeCell?.model);
-  const runs = staleRuns(packages, notebooks, state, () => watched.later());
+  const runs = staleRuns(packages, notebooks, kernels, () => watched.later());
   const view = outlineView({
     go: (turn) => void goTo(packages, app, notebooks, turn.cell),
     runStale: () => notebooks.currentWidget && void runs.run(notebooks.currentWidget, shown.stale),
   });
-  const watched = watch(notebooks, state, draw, mark);
+  const watched = watch(notebooks, kernels, draw, mark);
 
   class Panel extends Widget {
     /** @override */

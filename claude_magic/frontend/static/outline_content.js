@@ -1,12 +1,15 @@
-// What the outline says, as plain values: the turns by chat with cost and marks, from the record and from what the
+// What the outline says, as plain values: the turns by chat with cost and marks, from their records and from what the
 // kernel knows of them.
 
-import { cost as costOf, dollars, sum } from "./record.js";
+import { dollars, parse } from "./cost.js";
+import { isPrompt } from "./expressions.js";
+import { sum } from "./record.js";
 
 const STAND_IN = "offline stand-in, not Claude";
 const STALE = "asked before the change above";
-/** A longer outline is of no use, and would hold the page up. */
+/** More rows are of no use, and would hold the page up. */
 const MAX_ROWS = 1000;
+const MAX_CHARACTERS = 80;
 
 /**
  * @typedef {import("./record.js").Turn} Turn
@@ -21,37 +24,50 @@ const MAX_ROWS = 1000;
  * @returns {Outline}
  */
 export function outline(turns, state) {
-  const known = new Map(Object.entries(state?.turns ?? {}));
-  const rows = turns.slice(0, MAX_ROWS).map((turn) => row(turn, known.get(turn.id)));
-  const standIn = rows.length > 0 && rows.every((each) => each.marks.includes(STAND_IN));
+  const rows = turns.slice(0, MAX_ROWS).map((turn) => row(turn, state));
+  const standIn = rows.length > 0 && rows.every(({ marks }) => marks.includes(STAND_IN));
   if (standIn) for (const each of rows) each.marks = each.marks.filter((mark) => mark !== STAND_IN);
-  /** @type {Map<string, Row[]>} */
+  /** @type {Map<string | null, Row[]>} */
   const chats = new Map();
   for (const each of rows) {
-    const held = chats.get(each.turn.chat);
+    const name = each.turn.kind === "map" ? null : each.turn.chat;
+    const held = chats.get(name);
     if (held) held.push(each);
-    else chats.set(each.turn.chat, [each]);
+    else chats.set(name, [each]);
   }
   return {
-    total: state ? dollars(costOf(state.notebook)) : dollars(sum(turns)),
+    total: dollars(state ? parse(state.notebook) : sum(turns)),
     note: standIn ? STAND_IN : "",
-    chats: [...chats].map(([name, held]) => ({ name, total: dollars(sum(held.map(({ turn }) => turn))), rows: held })),
-    stale: turns.filter((turn) => known.get(turn.id)?.stale),
+    chats: [...chats].map(([name, held]) => ({
+      name: name ?? "%%claude_map",
+      total: dollars(sum(held.map(({ turn }) => turn))),
+      rows: held,
+    })),
+    stale: turns.filter((turn) => state?.turns.get(turn.id)?.stale),
     more: Math.max(0, turns.length - MAX_ROWS),
   };
 }
 
 /**
  * @param {Turn} turn
- * @param {import("./kernel_state.js").TurnState | undefined} known what the kernel knows of it
+ * @param {import("./kernel_state.js").State | null} state
  * @returns {Row}
  */
-function row(turn, known) {
+function row(turn, state) {
+  const known = state?.turns.get(turn.id);
   const marks = known?.marks ?? turn.marks;
   return {
     turn,
-    prompt: turn.prompt || "(no text)",
-    cost: dollars(known ? costOf(known.cost) : turn.cost),
+    prompt: turn.prompt || firstLine(turn.cell.sharedModel.getSource()),
+    cost: dollars(known ? parse(known.cost) : turn.cost),
     marks: known?.stale ? [STALE, ...marks] : marks,
   };
+}
+
+/** The first line of a question, or of a cell that is none. @param {string} source */
+export function firstLine(source) {
+  const lines = source.slice(0, 10_000).split("\n");
+  const asked = isPrompt(lines[0] ?? "") ? lines.slice(1) : lines;
+  const line = (asked.find((each) => each.trim()) ?? lines[0] ?? "").trim();
+  return line.length > MAX_CHARACTERS ? `${line.slice(0, MAX_CHARACTERS)}…` : line;
 }

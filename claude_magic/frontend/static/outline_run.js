@@ -1,20 +1,19 @@
 // Run the stale ones: the cells whose questions were asked before a change above them, again and in order. What that
 // costs, about, is said first; nothing runs that was not agreed to.
 
+import { dollars, parse } from "./cost.js";
 import { element } from "./elements.js";
-import { isPrompt } from "./expressions.js";
-import { cost as costOf, dollars } from "./record.js";
+import { firstLine } from "./outline_content.js";
 
 const MAX_LISTED = 8;
-const MAX_CHARACTERS = 80;
 
 /**
  * @param {import("page").Packages} packages
  * @param {import("page").INotebookTracker} notebooks
- * @param {import("./kernel_state.js").KernelState} state
+ * @param {ReturnType<typeof import("./kernel_state.js").follow>} kernels
  * @param {() => void} redraw for another line
  */
-export function staleRuns(packages, notebooks, state, redraw) {
+export function staleRuns(packages, notebooks, kernels, redraw) {
   const { Dialog, showDialog } = packages["@jupyterlab/apputils"];
   const { NotebookActions } = packages["@jupyterlab/notebook"];
   const { Widget } = packages["@lumino/widgets"];
@@ -41,10 +40,13 @@ export function staleRuns(packages, notebooks, state, redraw) {
       const cells = () => panel.content.widgets.filter((cell) => wanted.has(cell.model));
       say(panel, "What will it cost? The kernel says it when it is idle.");
       try {
-        const estimate = await state.ask(panel, { ask: "estimate", cells: cells().map((cell) => cell.model.id) });
+        const cost = await kernels.estimate(
+          panel,
+          cells().map((cell) => cell.model.id),
+        );
         say(panel, "");
-        if (notebooks.currentWidget !== panel || !cells().length) return;
-        const body = new Widget({ node: question(cells(), dollars(costOf(estimate.cost))) });
+        if (cost === null || notebooks.currentWidget !== panel || !cells().length) return;
+        const body = new Widget({ node: question(cells(), dollars(parse(cost))) });
         const buttons = [Dialog.cancelButton(), Dialog.okButton({ label: "Run" })];
         const { button } = await showDialog({ title: "Ask again what is stale?", body, buttons });
         if (button.accept) void NotebookActions.runCells(panel.content, cells(), panel.sessionContext);
@@ -75,12 +77,4 @@ function question(cells, cost) {
     more > 0 ? `and ${more} more. ` : "",
     `${estimate}, by what ${one ? "it" : "they"} cost the last time.`,
   );
-}
-
-/** The first line of a question, or of a cell that is none. @param {string} source */
-function firstLine(source) {
-  const lines = source.slice(0, 10_000).split("\n");
-  const asked = isPrompt(lines[0] ?? "") ? lines.slice(1) : lines;
-  const line = (asked.find((each) => each.trim()) ?? lines[0] ?? "").trim();
-  return line.length > MAX_CHARACTERS ? `${line.slice(0, MAX_CHARACTERS)}…` : line;
 }

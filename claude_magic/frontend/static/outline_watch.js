@@ -4,11 +4,11 @@
 /**
  * Returns what starts and stops it, and asks for a drawing from outside.
  * @param {import("page").INotebookTracker} notebooks
- * @param {import("./kernel_state.js").KernelState} state
+ * @param {ReturnType<typeof import("./kernel_state.js").follow>} kernels
  * @param {() => void} draw
  * @param {() => void} mark for another active cell
  */
-export function watch(notebooks, state, draw, mark) {
+export function watch(notebooks, kernels, draw, mark) {
   let frame = 0;
   let watching = false;
   /** @type {import("page").CellList | undefined} */
@@ -21,7 +21,7 @@ export function watch(notebooks, state, draw, mark) {
   };
   const now = () => {
     frame = 0;
-    follow(notebooks.currentWidget?.content.model?.cells);
+    follow(notebooks.currentWidget?.model?.cells);
     try {
       draw();
     } catch (error) {
@@ -42,6 +42,7 @@ export function watch(notebooks, state, draw, mark) {
     outputs = held;
   };
 
+  kernels.subscribe(later);
   return {
     later,
     start() {
@@ -49,7 +50,6 @@ export function watch(notebooks, state, draw, mark) {
       watching = true;
       notebooks.currentChanged.connect(later);
       notebooks.activeCellChanged.connect(mark);
-      state.changed.connect(later);
       later();
     },
     stop() {
@@ -59,7 +59,6 @@ export function watch(notebooks, state, draw, mark) {
       frame = 0;
       notebooks.currentChanged.disconnect(later);
       notebooks.activeCellChanged.disconnect(mark);
-      state.changed.disconnect(later);
       follow(undefined);
     },
   };
