@@ -84,10 +84,14 @@ export function outline(packages, app, notebooks, kernels, { palette, restorer }
     execute: () => app.shell.activateById(ID),
   });
   palette?.addItem({ command: COMMAND, category: "Claude" });
-  return (wanted) => {
-    on = wanted;
+  const apply = () => {
     if (on && !panel.parent) add();
     if (!on) panel.parent = null;
+  };
+  return (wanted) => {
+    on = wanted;
+    apply();
+    void app.restored.then(apply); // a layout that had the panel brings it back
     app.commands.notifyCommandChanged(COMMAND);
   };
 }

@@ -2,13 +2,12 @@
 
 const STYLE = `
 .claude-outline {
-  min-width: 180px; overflow-y: auto; padding: 8px 0; line-height: 1.4; outline: none;
+  overflow-y: auto; padding: 8px 0; line-height: 1.4; outline: none;
   color: var(--jp-ui-font-color1); font-family: var(--jp-ui-font-family); font-size: var(--jp-ui-font-size1);
 }
-.claude-outline-total, .claude-outline-note { margin: 0 12px 6px; overflow-wrap: anywhere; }
-.claude-outline-note { color: var(--jp-ui-font-color2); }
-.claude-outline-total:empty, .claude-outline-note:empty { display: none; }
-.claude-outline-stale.jp-mod-styled { margin: 0 12px 8px; padding: 0 10px; max-width: calc(100% - 24px); }
+.claude-outline-total, .claude-outline-note, .claude-outline-said { margin: 0 12px; overflow-wrap: anywhere; }
+.claude-outline-note, .claude-outline-said { color: var(--jp-ui-font-color2); }
+.claude-outline-stale.jp-mod-styled { margin: 6px 12px; padding: 0 10px; max-width: calc(100% - 24px); }
 .claude-outline h3 {
   display: flex; gap: 8px; justify-content: space-between; margin: 10px 12px 2px;
   font-size: var(--jp-ui-font-size1); font-weight: 600; overflow-wrap: anywhere;

@@ -15,7 +15,7 @@ export function outlineView({ go, runStale }) {
   const total = element("div", "claude-outline-total");
   const note = element("div", "claude-outline-note");
   const stale = element("button", "claude-outline-stale jp-mod-styled");
-  const said = element("div", "claude-outline-note");
+  const said = element("div", "claude-outline-said");
   const chats = element("div", "claude-outline-chats");
   const node = element("div", "claude-outline", total, note, stale, said, chats);
   node.setAttribute("role", "region");

@@ -196,6 +196,7 @@ export interface Application {
     hasCommand(id: string): boolean;
     execute(id: string): Promise<unknown>;
   };
+  restored: Promise<unknown>;
   shell: {
     add(widget: Widget, area: "menu" | "right", options: { rank: number; type?: string }): void;
     activateById(id: string): void;
