@@ -1,11 +1,14 @@
 // What the outline says, as plain values: the turns by chat with cost and marks, from their records and from what the
 // kernel knows of them.
 
-import { dollars, parse } from "./cost.js";
+import { dollars, parse, total } from "./cost.js";
 import { isPrompt } from "./expressions.js";
 import { sum } from "./record.js";
 
 const STAND_IN = "offline stand-in, not Claude";
+const REPLAYED = "replayed";
+const COMPARED = "compared";
+const LEFT = "not in the conversation";
 const STALE = "asked before the change above";
 /** More rows are of no use, and would hold the page up. */
 const MAX_ROWS = 1000;
@@ -13,6 +16,7 @@ const MAX_CHARACTERS = 80;
 
 /**
  * @typedef {import("./record.js").Turn} Turn
+ * @typedef {import("./kernel_state.js").State} State
  * @typedef {{turn: Turn, prompt: string, cost: string, marks: string[]}} Row
  * @typedef {{name: string, total: string, rows: Row[]}} Chat
  * @typedef {{total: string, note: string, chats: Chat[], stale: Turn[], more: number}} Outline
@@ -20,11 +24,13 @@ const MAX_CHARACTERS = 80;
 
 /**
  * @param {Turn[]} turns
- * @param {import("./kernel_state.js").State | null} state
+ * @param {State | null} state
  * @returns {Outline}
  */
 export function outline(turns, state) {
-  const rows = turns.slice(0, MAX_ROWS).map((turn) => row(turn, state));
+  const own = new Set(turns.filter(({ kind }) => kind === "turn").map(({ id }) => id));
+  const listed = turns.filter(({ kind, id }) => kind !== "guest" || !own.has(id)); // brought back, and shown by its cell
+  const rows = listed.slice(0, MAX_ROWS).map((turn) => row(turn, state));
   const standIn = rows.length > 0 && rows.every(({ marks }) => marks.includes(STAND_IN));
   if (standIn) for (const each of rows) each.marks = each.marks.filter((mark) => mark !== STAND_IN);
   /** @type {Map<string | null, Row[]>} */
@@ -40,28 +46,45 @@ export function outline(turns, state) {
     note: standIn ? STAND_IN : "",
     chats: [...chats].map(([name, held]) => ({
       name: name ?? "%%claude_map",
-      total: dollars(sum(held.map(({ turn }) => turn))),
+      total: dollars(totalOf(held, state)),
       rows: held,
     })),
-    stale: turns.filter((turn) => state?.turns.get(turn.id)?.stale),
-    more: Math.max(0, turns.length - MAX_ROWS),
+    stale: listed.filter((turn) => state?.turns.get(turn.id)?.stale),
+    more: Math.max(0, listed.length - MAX_ROWS),
   };
 }
 
 /**
  * @param {Turn} turn
- * @param {import("./kernel_state.js").State | null} state
+ * @param {State | null} state
  * @returns {Row}
  */
 function row(turn, state) {
   const known = state?.turns.get(turn.id);
-  const marks = known?.marks ?? turn.marks;
-  return {
-    turn,
-    prompt: turn.prompt || firstLine(turn.cell.sharedModel.getSource()),
-    cost: dollars(known ? parse(known.cost) : turn.cost),
-    marks: known?.stale ? [STALE, ...marks] : marks,
-  };
+  const marks = known ? [...turn.marks.filter((mark) => mark === REPLAYED), ...known.marks] : [...turn.marks];
+  if (known?.stale) marks.unshift(STALE);
+  if (turn.kind === "compared") marks.unshift(COMPARED);
+  else if (turn.kind === "turn" && !known && state && state.notebook !== "0") marks.unshift(LEFT);
+  const prompt = turn.prompt || firstLine(turn.cell.sharedModel.getSource());
+  return { turn, prompt, cost: dollars(costOf(turn, state)), marks };
+}
+
+/** @param {Turn} turn @param {State | null} state */
+function costOf(turn, state) {
+  const known = state?.turns.get(turn.id);
+  return known ? parse(known.cost) : turn.cost;
+}
+
+/**
+ * What a chat cost: by the records, or by the kernel where a record does not say it, and no call stands in two of them.
+ * @param {Row[]} rows
+ * @param {State | null} state
+ */
+function totalOf(rows, state) {
+  const turns = rows.map(({ turn }) => turn);
+  const keys = turns.flatMap(({ calls }) => calls.map(({ key }) => key));
+  const apart = new Set(keys).size === keys.length;
+  return sum(turns) ?? (apart ? total(turns.map((turn) => costOf(turn, state))) : null);
 }
 
 /** The first line of a question, or of a cell that is none. @param {string} source */

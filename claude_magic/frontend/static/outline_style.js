@@ -12,6 +12,7 @@ const STYLE = `
   display: flex; gap: 8px; justify-content: space-between; margin: 10px 12px 2px;
   font-size: var(--jp-ui-font-size1); font-weight: 600; overflow-wrap: anywhere;
 }
+.claude-outline h3 span + span { flex: none; }
 .claude-outline ul { list-style: none; margin: 0; padding: 0; }
 .claude-outline li button {
   display: grid; grid-template-columns: minmax(0, 1fr) auto; column-gap: 8px; width: 100%; padding: 3px 12px 3px 9px;

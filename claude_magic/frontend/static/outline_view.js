@@ -77,8 +77,9 @@ export function outlineView({ go, runStale }) {
       const turns = outline.chats.flatMap((chat) => chat.rows.map((row) => row.turn));
       total.replaceChildren(...(turns.length ? ["This notebook ", element("strong", "", outline.total)] : []));
       note.textContent = outline.note;
-      stale.textContent = outline.stale.length === 1 ? "Run the stale one…" : `Run the ${outline.stale.length} stale…`;
-      stale.hidden = !outline.stale.length;
+      const count = outline.stale.length;
+      stale.textContent = count === 1 ? "Run the stale one…" : `Run the ${count} stale ones…`;
+      stale.hidden = !count;
       said.textContent = line;
       const wanted = JSON.stringify(outline.chats, (key, value) => (key === "turn" ? undefined : value)) + outline.more;
       if (wanted !== drawn) list(outline);
