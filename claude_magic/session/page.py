@@ -60,13 +60,8 @@ class Page:
         self._maps: dict[str, tuple[Notebook, Cost]] = {}  # what the maps under way have spent
         self._told_at = 0.0
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the comm is open."""
-        return self._comm is not None
-
     def open(self, cell: Cell) -> None:
-        """Open the comm with a cell of a page that is new, and tell the page the state of its notebook."""
+        """Open the comm with a cell of a page, if it is not open, and note which notebook the page has."""
         if cell.id is None or cell.id.startswith("vscode-") or cell.page in self._refused:
             return
         with suppress(Exception):  # a fault of the comm is no fault of the cell
@@ -79,7 +74,6 @@ class Page:
                 self._comm.on_close(self._closed)
             if self._note_page(self._notebooks.current, cell.page):
                 self._told.pop(self._notebooks.current, None)
-            self.tell()
 
     def close(self) -> None:
         """Close the comm: the pages forget what they were told."""
