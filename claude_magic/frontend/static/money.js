@@ -1,5 +1,5 @@
-// What it cost, always in view: a button in the status bar, or in the menu area of a page that has none. It shows what the
-// kernel says of the current notebook; where that says nothing, the sum of the notebook's records.
+// What it cost, always in view: a button in the status bar, or in the menu area of a page that has none. It shows what
+// the kernel says of the current notebook; where that says nothing, the sum of the notebook's records.
 
 import { dollars, parse } from "./cost.js";
 import { sum, turns } from "./record.js";
