@@ -261,7 +261,7 @@ class Session:
         their calls that are in none, since the turn was replaced, failed, reset, or asked with `--once`."""
         known = {(call.key, call.replayed) for turn in self.chats.turns for call in turn.calls}
         found = []
-        for turn in [*self.spent, *self.chats.saved.recorded]:
+        for turn in [*self.spent, *self.chats.recorded_elsewhere]:
             calls = tuple(call for call in turn.calls if (call.key, call.replayed) not in known)
             known |= {(call.key, call.replayed) for call in calls if any(call.key)}
             found += [replace(turn, calls=calls)] if calls else []
