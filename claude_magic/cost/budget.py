@@ -44,22 +44,24 @@ class Budget:
 
 
 class Spent:
-    """The cost of a list of turns that only grows: each turn is priced once."""
+    """The cost of a list of turns that grows at its end: each turn is priced once."""
 
     def __init__(self) -> None:
         self.all = FREE
         self.known = Decimal(0)  # USD, of the turns whose price is known
-        self._count = 0
+        self._seen: list[Turn] = []
         self._lock = threading.Lock()
 
     def follow(self, turns: Sequence[Turn]) -> Spent:
-        """Add the turns that are new in the list. Returns this object."""
+        """Add the turns that are new in the list; begin anew where it is another. Returns this object."""
         with self._lock:
-            for turn in turns[self._count :]:
+            if self._seen and (len(turns) < len(self._seen) or turns[len(self._seen) - 1] is not self._seen[-1]):
+                self.all, self.known, self._seen = FREE, Decimal(0), []
+            for turn in turns[len(self._seen) :]:
                 cost = turn_cost(turn)
                 self.all += cost
                 self.known = EXACT.add(self.known, cost.dollars or Decimal(0))
-                self._count += 1
+                self._seen.append(turn)
         return self
 
 

@@ -36,7 +36,7 @@ class CostMagics(KernelMagics):
 
         session = self.kernel.session
         entries = ledger.entries(session.chats.turns, session.spent_elsewhere())
-        self.shell.display_pub.publish(cost_report.session_table(entries, session.budget), {})
+        self.shell.display_pub.publish(cost_report.session_table(entries, session.budget, session.recorded_maps()), {})
         title, bars = cost_report.session_bars(entries)
         # A terminal has no kernel, and shows no HTML.
         if bars and (hasattr(self.shell, "kernel") if charted is None else charted):

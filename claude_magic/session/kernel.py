@@ -202,7 +202,7 @@ class Kernel:
         if source is not None:
             self.executions.begin(cell.id)
         running = self.notebooks.turn_to(cell, self.shell)
-        if source is not None and not self.page.is_open:
+        if source is not None:
             self.page.open(cell)
         if deleted := deleted_cells(self.shell):
             self.session.delete(deleted)
@@ -219,6 +219,7 @@ class Kernel:
     def end_cell(self) -> None:
         """Tell the page what the cell that ends has changed."""
         self.page.open(self.cell)
+        self.page.tell()
 
     def _restore(self, cell: Cell, *, is_new: bool) -> Iterator[str]:
         """Restore the turns of a notebook that is new here, and say which replies its page lacks. Imports nothing heavy

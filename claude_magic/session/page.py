@@ -60,13 +60,8 @@ class Page:
         self._maps: dict[str, tuple[Notebook, Cost]] = {}  # what the maps under way have spent
         self._told_at = 0.0
 
-    @property
-    def is_open(self) -> bool:
-        """Whether the comm is open."""
-        return self._comm is not None
-
     def open(self, cell: Cell) -> None:
-        """Open the comm with a cell of a page that is new, and tell the page the state of its notebook."""
+        """Open the comm with a cell of a page, if it is not open, and note which notebook the page has."""
         if cell.id is None or cell.id.startswith("vscode-") or cell.page in self._refused:
             return
         with suppress(Exception):  # a fault of the comm is no fault of the cell
@@ -79,7 +74,6 @@ class Page:
                 self._comm.on_close(self._closed)
             if self._note_page(self._notebooks.current, cell.page):
                 self._told.pop(self._notebooks.current, None)
-            self.tell()
 
     def close(self) -> None:
         """Close the comm: the pages forget what they were told."""
@@ -198,7 +192,7 @@ class _Turns:
     """The turns of a notebook as its pages are told them, worked out again only where something changed."""
 
     def __init__(self) -> None:
-        self._seen: tuple[list[Turn], int] = ([], -1)
+        self._seen: tuple[list[Turn], int, int] = ([], -1, 0)
         self._facts: dict[str, tuple[Turn, dict[str, Any]]] = {}
         self.cost: Cost
         self.told: State = {}
@@ -206,19 +200,21 @@ class _Turns:
 
     def follow(self, session: Session) -> _Turns:
         """Take the turns of the session as they are now. Returns this object."""
-        turns, count = session.chats.turns, len(session.spent)
-        if self._seen == (turns, count):
+        turns = session.chats.turns
+        seen = turns, len(session.spent), id(session.chats.saved)
+        if self._seen == seen:
             return self
         from ..cost import ledger, pricing
 
-        entries = ledger.entries(turns, session.spent_elsewhere())
-        self.cost = pricing.total(pricing.call_cost(each.call) for each in entries)
-        self.offline = any(each.call.provider == "offline" for each in entries)
+        entries, maps = ledger.entries(turns, session.spent_elsewhere()), session.recorded_maps()
+        recorded = (pricing.Cost(run.amount, run.at_least) for run in maps)
+        self.cost = pricing.total([*(pricing.call_cost(each.call) for each in entries), *recorded])
+        self.offline = "offline" in {*(each.call.provider for each in entries), *(run.provider for run in maps)}
         stale = frozenset().union(*(chat.stale() for chat in session.chats.shown.values()))
         facts = {turn.id: (turn, self._facts_of(turn)) for turn in turns}
         self.told = {name: {**found, "stale": name in stale} for name, (_, found) in facts.items()}
         self._facts = facts
-        self._seen = turns, count
+        self._seen = seen
         return self
 
     def _facts_of(self, turn: Turn) -> dict[str, Any]:

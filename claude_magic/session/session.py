@@ -21,6 +21,7 @@ from .. import models, providers
 from ..client import Client, Settings
 from ..conversation import record
 from ..conversation.accumulator import Accumulator
+from ..conversation.map_run import Mapped
 from ..conversation.turns import CONTINUE, Call, Conversation, Pin, Turn, turns_of
 from ..cost import context_window, count
 from ..cost.budget import Budget, tighter, without_budget_notes
@@ -256,11 +257,20 @@ class Session:
         return rerun.replaced, rerun.made
 
     def spent_elsewhere(self) -> list[Turn]:
-        """The spending outside of the conversations: turns, with only those of their calls that are in none, since the
-        turn was replaced, failed, reset, or asked with `--once`."""
-        standing = {call.key for turn in self.chats.turns for call in turn.calls}
-        spent = (replace(turn, calls=tuple(c for c in turn.calls if c.key not in standing)) for turn in self.spent)
-        return [turn for turn in spent if turn.calls]
+        """The spending outside of the conversations, here and in the records of the file: turns, with only those of
+        their calls that are in none, since the turn was replaced, failed, reset, or asked with `--once`."""
+        known = {(call.key, call.replayed) for turn in self.chats.turns for call in turn.calls}
+        found = []
+        for turn in [*self.spent, *self.chats.recorded_elsewhere]:
+            calls = tuple(call for call in turn.calls if (call.key, call.replayed) not in known)
+            known |= {(call.key, call.replayed) for call in calls if any(call.key)}
+            found += [replace(turn, calls=calls)] if calls else []
+        return found
+
+    def recorded_maps(self) -> list[Mapped]:
+        """The maps in the records of the file that did not run in this kernel."""
+        own = {turn.id for turn in self.spent}
+        return [run for _, run in self.chats.saved.mapped if run.id not in own]
 
     def _dismiss(self, turns: Sequence[Turn], why: Why) -> None:
         """Note in the journal why turns are no longer wanted; an empty `why` takes that back."""

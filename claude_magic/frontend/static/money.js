@@ -1,5 +1,5 @@
-// What it cost, always in view: a button in the status bar, or in the menu area of a page that has none. It shows what the
-// kernel says of the current notebook; where that says nothing, the sum of the notebook's records.
+// What it cost, always in view: a button in the status bar, or in the menu area of a page that has none. It shows what
+// the kernel says of the current notebook; where that says nothing, the sum of the notebook's records.
 
 import { dollars, parse } from "./cost.js";
 import { sum, turns } from "./record.js";
@@ -17,7 +17,7 @@ const CSS = `
   font-size: var(--jp-ui-font-size1); height: 100%; padding: 0 6px; white-space: nowrap; }
 #${ID} button:hover { background: var(--jp-layout-color3); }
 #${ID} button:focus-visible { outline: 2px solid var(--jp-brand-color1); outline-offset: -2px; }
-#${ID} button.used-up, #${ID} button.used-up:hover { background: var(--jp-error-color1); color: white; }
+#${ID} button.used-up, #${ID} button.used-up:hover { background: var(--jp-error-color0); color: white; }
 #${ID} button:disabled { cursor: default; }
 `;
 
@@ -71,8 +71,7 @@ export function money(packages, app, notebooks, kernels, statusBar) {
   };
   const runsPython = () => kernels.of(panel) || panel?.model?.defaultKernelLanguage === "python";
   const report = async () => {
-    if (app.commands.hasCommand(OUTLINE)) return app.commands.execute(OUTLINE);
-    if (!panel) return;
+    if (!panel || app.commands.hasCommand(OUTLINE)) return void (await app.commands.execute(OUTLINE));
     const { content, sessionContext } = panel;
     const source = kernels.of(panel) ? MAGIC : `${LOAD}\n${MAGIC}`;
     NotebookActions.insertBelow(content);

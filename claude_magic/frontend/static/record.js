@@ -28,9 +28,11 @@ export function turns(cells) {
 
 /**
  * What the turns cost together: each call once, although a continued reply has the calls of the reply it continues.
+ * Not known where there may be more than were read.
  * @param {Turn[]} turns
  */
 export function sum(turns) {
+  if (turns.length >= MAX_ENTRIES) return null;
   const seen = new Set();
   const costs = turns.flatMap(({ calls }) => {
     const fresh = calls.filter(({ key }) => !seen.has(key));

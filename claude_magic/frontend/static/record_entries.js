@@ -1,5 +1,5 @@
-// What one output's record says of its turns. It may come from anybody: types are checked, lengths are cut, and a record
-// that does not fit is left out as a whole.
+// What one output's record says of its turns. It may come from anybody: types are checked, lengths are cut, and a
+// record that does not fit is left out as a whole.
 
 import { FREE, parse, total } from "./cost.js";
 
@@ -66,7 +66,8 @@ function entry(kind, turn, costs) {
   const stop = isPlain(last) && typeof last.stop_reason === "string" ? last.stop_reason : "";
   if (Object.hasOwn(STOPS, stop)) marks.add(STOPS[/** @type {keyof typeof STOPS} */ (stop)]);
   const chat = isName(turn.chat) ? turn.chat : "main";
-  return { kind, id: turn.id, chat, prompt: prompt(turn.messages[0]), cost: total(calls.map((each) => each.cost)), calls, marks: [...marks] };
+  const cost = total(calls.map((each) => each.cost));
+  return { kind, id: turn.id, chat, prompt: prompt(turn.messages[0]), cost, calls, marks: [...marks] };
 }
 
 /** @param {unknown} call @param {unknown} cost @returns {Call} */
@@ -85,7 +86,8 @@ function ofMap({ map }) {
   const dollars = parse(map.dollars);
   const cost = dollars && { ...dollars, atLeast: map.at_least === true };
   const marks = map.provider === "offline" ? [STAND_IN] : [];
-  return [{ kind: "map", id: map.id, chat: "", prompt: "", cost, calls: [{ key: `map ${map.id}`, cost }], marks }];
+  const calls = [{ key: `map ${map.id}`, cost }];
+  return [{ kind: "map", id: map.id, chat: "", prompt: "", cost, calls, marks }];
 }
 
 /** The start of a prompt's text, on one line. @param {unknown} message */
