@@ -13,22 +13,24 @@ import pytest
 
 STATIC = Path(__file__).parents[2] / "claude_magic" / "frontend" / "static"
 # Cells of a notebook's file as the page's models of them.
-_CELLS = """const models = cells => cells.map(cell => ({id: cell.id, outputs: cell.outputs && {
-  length: cell.outputs.length, get: at => cell.outputs[at]}}))"""
+_CELLS = """const models = cells => cells.map(cell => ({id: cell.id, sharedModel: {getSource: () => cell.source},
+  outputs: cell.outputs && {length: cell.outputs.length, get: at => cell.outputs[at]}}))"""
 
 
 def run_script(folder: Path, program: str, given: Any) -> Any:
-    """The JSON value of an expression on `given`, which sees `cost`, `record` and `models`; run in `folder`."""
+    """The JSON value of an expression on `given`, which sees `cost`, `record`, `content` (of the outline) and `models`;
+    run in `folder`."""
     node = shutil.which("node")
     if node is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)("node is needed to run the front end's modules")
-    for name in ("cost.js", "record.js", "record_entries.js"):
+    for name in ("cost.js", "expressions.js", "outline_content.js", "record.js", "record_entries.js"):
         shutil.copy(STATIC / name, folder)
     (folder / "package.json").write_text('{"type": "module"}')
     (folder / "given.json").write_text(json.dumps(given), encoding="utf-8")
     (folder / "main.js").write_text(
         f"""
         import {{ readFileSync }} from "node:fs"
+        import * as content from "./outline_content.js"
         import * as cost from "./cost.js"
         import * as record from "./record.js"
         {_CELLS}
