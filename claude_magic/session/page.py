@@ -192,7 +192,7 @@ class _Turns:
     """The turns of a notebook as its pages are told them, worked out again only where something changed."""
 
     def __init__(self) -> None:
-        self._seen: tuple[list[Turn], int, int] = ([], -1, 0)
+        self._seen: tuple[list[Turn], int, int, int] = ([], -1, 0, 0)
         self._facts: dict[str, tuple[Turn, dict[str, Any]]] = {}
         self.cost: Cost
         self.told: State = {}
@@ -200,13 +200,13 @@ class _Turns:
 
     def follow(self, session: Session) -> _Turns:
         """Take the turns of the session as they are now. Returns this object."""
-        turns = session.chats.turns
-        seen = turns, len(session.spent), id(session.chats.saved)
+        turns, maps = session.chats.turns, session.recorded_maps()
+        seen = turns, len(session.spent), len(session.chats.recorded_elsewhere), len(maps)
         if self._seen == seen:
             return self
         from ..cost import ledger, pricing
 
-        entries, maps = ledger.entries(turns, session.spent_elsewhere()), session.recorded_maps()
+        entries = ledger.entries(turns, session.spent_elsewhere())
         recorded = (pricing.Cost(run.amount, run.at_least) for run in maps)
         self.cost = pricing.total([*(pricing.call_cost(each.call) for each in entries), *recorded])
         self.offline = "offline" in {*(each.call.provider for each in entries), *(run.provider for run in maps)}
