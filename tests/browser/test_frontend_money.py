@@ -203,13 +203,12 @@ def test_a_click_opens_the_outline_where_there_is_one(lab: Page, by: str) -> Non
     begin(page, ["%%claude\nhello"])
     page.finish(1)
     expect(money(page)).to_contain_text("kernel")
-    page.value("""(bed.executed = [], bed.outline ??= jupyterapp.commands.hasCommand('claude-magic:outline')
-      || jupyterapp.commands.addCommand('claude-magic:outline', {label: 'Outline', execute: () => null}),
-      bed.noting ??= jupyterapp.commands.commandExecuted.connect((_, {id}) => bed.executed.push(id)), null)""")
+    panel = page.tab.get_by_role("region", name="Claude’s turns")
+    assert not panel.is_visible()
     money(page).click() if by == "mouse" else money(page).press("Enter")
-    page.wait_until("bed.executed.includes('claude-magic:outline')")
+    panel.wait_for()
     assert page.value("bed.cells.length") == 2 and clean(page)
-    page.value("(bed.outline.dispose?.(), bed.outline = undefined, null)")
+    page.value("(jupyterapp.shell.collapseRight(), null)")
 
 
 def test_a_budget_that_is_used_up_is_red_and_says_so(either: Page, pictures: Path) -> None:

@@ -50,7 +50,7 @@ export function money(packages, app, notebooks, kernels, statusBar) {
     button.textContent = shown.text;
     button.title = shown.title;
     button.classList.toggle("used-up", shown.usedUp);
-    button.disabled = !app.commands.hasCommand(OUTLINE) && !runsPython();
+    button.disabled = !hasOutline() && !runsPython();
   };
   /** What is typed changes no figure, and a growing answer none before its end: once a frame is enough. */
   const drawSoon = () => {
@@ -69,9 +69,11 @@ export function money(packages, app, notebooks, kernels, statusBar) {
     });
     draw();
   };
+  /** In JupyterLab, where it is not switched off; in Notebook a click answers in the notebook. */
+  const hasOutline = () => statusBar !== null && app.commands.isEnabled(OUTLINE);
   const runsPython = () => kernels.of(panel) || panel?.model?.defaultKernelLanguage === "python";
   const report = async () => {
-    if (!panel || app.commands.hasCommand(OUTLINE)) return void (await app.commands.execute(OUTLINE));
+    if (!panel || hasOutline()) return void (await app.commands.execute(OUTLINE));
     const { content, sessionContext } = panel;
     const source = kernels.of(panel) ? MAGIC : `${LOAD}\n${MAGIC}`;
     NotebookActions.insertBelow(content);

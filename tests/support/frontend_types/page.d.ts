@@ -193,7 +193,7 @@ export interface Application {
       },
     ): unknown;
     notifyCommandChanged(id: string): void;
-    hasCommand(id: string): boolean;
+    isEnabled(id: string): boolean;
     execute(id: string): Promise<unknown>;
   };
   restored: Promise<unknown>;
