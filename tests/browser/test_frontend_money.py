@@ -1,4 +1,4 @@
-"""What it cost, always in view, in a real JupyterLab and Notebook: the figures at each moment, and what a click does."""
+"""What it cost, always in view, in a real JupyterLab and Notebook: the figures at each moment, and a click."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def figures(page: Page) -> dict[str, str]:
 
 
 def wait_figure(page: Page, name: str, figure: str) -> None:
-    expect(money(page)).to_contain_text(f"{name} {figure}")
+    expect(money(page)).to_contain_text(re.compile(rf"{name} {re.escape(figure)}(?!\d)"))
 
 
 def total(page: Page, cell: int) -> str:
@@ -218,10 +218,10 @@ def test_a_budget_that_is_used_up_is_red_and_says_so(either: Page, pictures: Pat
         page.finish(1)
         page.finish(2)
         expect(money(page)).to_contain_text("of $1,000.00 left")
+        page.tab.mouse.move(5, 300)
         plain = money(page).evaluate("each => getComputedStyle(each).backgroundColor")
         page.finish(3)
         expect(money(page)).to_contain_text("budget of $0.00 used up")
-        page.tab.mouse.move(5, 300)
         for theme in ("Dark", "Light"):
             page.theme(theme)  # type: ignore[arg-type]
             style = "each => [getComputedStyle(each).backgroundColor, getComputedStyle(each).color]"
@@ -270,9 +270,14 @@ def test_two_tabs_on_one_notebook_show_the_same(opened: Page) -> None:
     other = page.lab.open(page.name)
     expect(money(other)).to_contain_text("kernel $0.00")
     page.finish(1)
-    expect(money(page)).not_to_contain_text("kernel $0.00")
-    expect(money(other)).not_to_contain_text("kernel $0.00")
-    assert figures(other) == figures(page) and clean(other) and clean(page)
+    page.add_cell("%claude_cost", 1)
+    page.finish(2)
+    for each in (page, other):
+        wait_figure(each, "kernel", total(page, 2))
+    assert figures(other) == figures(page)
+    for each in (page, other):  # ipywidgets in one tab opens and closes comms of which the other has never heard
+        each.errors[:] = [error for error in each.errors if "Comm not found" not in error]
+        assert clean(each)
     other.leave()
 
 
@@ -283,7 +288,7 @@ def test_two_notebooks_side_by_side_each_have_their_own_figures(lab: Page) -> No
         page.finish(0)
         page.finish(1)
         left = figures(page)
-        page.value("""(jupyterapp.shell.mode = 'multiple-document', bed.left = bed.panel,
+        page.value("""(bed.left = bed.panel, jupyterapp.shell.mode = 'multiple-document',
           bed.command('docmanager:open', {path: 'right.ipynb', options: {mode: 'split-right'}})
             .then(panel => panel.context.ready).then(() => null))""")
         page.wait_until("bed.panel !== bed.left && bed.ready")
@@ -374,7 +379,7 @@ def test_the_records_are_added_up_as_they_come_and_go(lab: Page) -> None:
         page.delete_cell(0)
         expect(money(page)).to_be_hidden()
         page.value("bed.command('notebook:undo-cell-action').then(() => null)")
-        wait_figure(page, "notebook", "$0.5000")
+        wait_figure(page, "notebook", "$0.7500")
         assert clean(page)
     finally:
         page.close()
