@@ -110,6 +110,12 @@ def test_a_turn_that_was_brought_back_is_listed_once(tmp_path: Path, shown: list
     assert len(rows) == count and all(len(row) == 2 for row in rows)
 
 
+def test_a_cell_that_brought_a_stale_turn_back_does_not_run_again(tmp_path: Path) -> None:
+    brought_back = cell(record.guests_metadata([turn("a")]), "%claude_undo")
+    outline = said(tmp_path, [brought_back, own(turn("b"))], a=known(stale=True), b=known(stale=True))
+    assert outline["stale"] == ["b"] and all(row[2] == STALE for row in outline["chats"][0][2])
+
+
 def test_the_total_of_an_old_record_comes_with_the_kernel_if_no_call_counts_twice(tmp_path: Path) -> None:
     calls = turn("a").calls
     old = [cell(record.metadata(each)) for each in (turn("a"), turn("b"), turn("c", calls=(*calls, *turn("c").calls)))]

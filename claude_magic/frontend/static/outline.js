@@ -40,7 +40,7 @@ export function outline(packages, app, notebooks, kernels, { palette, restorer }
   const mark = () => view.mark(notebooks.activeCell?.model);
   const runs = staleRuns(packages, notebooks, kernels, () => watched.later());
   const view = outlineView({
-    go: (turn) => void goTo(packages, app, notebooks, turn.cell),
+    go: (turn) => void goTo(packages, app, notebooks, turn.cell).catch(() => undefined), // another scroll came between
     runStale: () => notebooks.currentWidget && void runs.run(notebooks.currentWidget, shown.stale),
   });
   const watched = watch(notebooks, kernels, draw, mark);

@@ -29,7 +29,7 @@ const MAX_CHARACTERS = 80;
  */
 export function outline(turns, state) {
   const own = new Set(turns.filter(({ kind }) => kind === "turn").map(({ id }) => id));
-  const listed = turns.filter(({ kind, id }) => kind !== "guest" || !own.has(id)); // brought back, and shown by its cell
+  const listed = turns.filter(({ kind, id }) => kind !== "guest" || !own.has(id)); // its own cell shows it as well
   const rows = listed.slice(0, MAX_ROWS).map((turn) => row(turn, state));
   const standIn = rows.length > 0 && rows.every(({ marks }) => marks.includes(STAND_IN));
   if (standIn) for (const each of rows) each.marks = each.marks.filter((mark) => mark !== STAND_IN);
@@ -49,7 +49,8 @@ export function outline(turns, state) {
       total: dollars(totalOf(held, state)),
       rows: held,
     })),
-    stale: listed.filter((turn) => state?.turns.get(turn.id)?.stale),
+    // A turn that was brought back is of no cell that asks it: running `%claude_undo` again undoes something else.
+    stale: listed.filter(({ kind, id }) => kind === "turn" && state?.turns.get(id)?.stale),
     more: Math.max(0, listed.length - MAX_ROWS),
   };
 }

@@ -49,7 +49,7 @@ export function staleRuns(packages, notebooks, kernels, redraw) {
         const body = new Widget({ node: question(cells(), dollars(parse(cost))) });
         const buttons = [Dialog.cancelButton(), Dialog.okButton({ label: "Run" })];
         const { button } = await showDialog({ title: "Ask again what is stale?", body, buttons });
-        if (button.accept) void NotebookActions.runCells(panel.content, cells(), panel.sessionContext);
+        if (button.accept) await NotebookActions.runCells(panel.content, cells(), panel.sessionContext);
       } catch (error) {
         say(panel, "");
         console.error("claude-magic:", error);

@@ -12,12 +12,13 @@ import { element } from "./elements.js";
  * @param {{go: (turn: Turn) => void, runStale: () => void}} actions
  */
 export function outlineView({ go, runStale }) {
-  const total = element("div", "claude-outline-total");
+  const total = element("strong", "");
+  const top = element("div", "claude-outline-total", "This notebook ", total);
   const note = element("div", "claude-outline-note");
   const stale = element("button", "claude-outline-stale jp-mod-styled");
   const said = element("div", "claude-outline-said");
   const chats = element("div", "claude-outline-chats");
-  const node = element("div", "claude-outline", total, note, stale, said, chats);
+  const node = element("div", "claude-outline", top, note, stale, said, chats);
   node.setAttribute("role", "region");
   node.setAttribute("aria-label", "Claude’s turns");
   said.setAttribute("role", "status");
@@ -75,12 +76,13 @@ export function outlineView({ go, runStale }) {
     /** @param {Outline} outline @param {string} line what is said beside it */
     show(outline, line) {
       const turns = outline.chats.flatMap((chat) => chat.rows.map((row) => row.turn));
-      total.replaceChildren(...(turns.length ? ["This notebook ", element("strong", "", outline.total)] : []));
-      note.textContent = outline.note;
+      top.hidden = !turns.length;
+      say(total, outline.total);
+      say(note, outline.note);
       const count = outline.stale.length;
-      stale.textContent = count === 1 ? "Run the stale one…" : `Run the ${count} stale ones…`;
+      say(stale, count === 1 ? "Run the stale one…" : `Run the ${count} stale ones…`);
       stale.hidden = !count;
-      said.textContent = line;
+      say(said, line);
       const wanted = JSON.stringify(outline.chats, (key, value) => (key === "turn" ? undefined : value)) + outline.more;
       if (wanted !== drawn) list(outline);
       drawn = wanted;
@@ -97,6 +99,11 @@ export function outlineView({ go, runStale }) {
       (rows.find(({ button }) => button.tabIndex === 0)?.button ?? node).focus();
     },
   };
+}
+
+/** Set a text that is another: a status is read aloud as often as it is set. @param {Node} node @param {string} text */
+function say(node, text) {
+  if (node.textContent !== text) node.textContent = text;
 }
 
 /** @param {import("./outline_content.js").Row} row */
