@@ -81,7 +81,10 @@ export function outline(packages, app, notebooks, kernels, { palette, restorer }
     icon,
     isVisible: () => on,
     isEnabled: () => on,
-    execute: () => app.shell.activateById(ID),
+    execute: () => {
+      app.shell.activateById(ID);
+      panel.activate(); // Notebook shows it only
+    },
   });
   palette?.addItem({ command: COMMAND, category: "Claude" });
   const apply = () => {

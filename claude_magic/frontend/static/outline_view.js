@@ -19,6 +19,7 @@ export function outlineView({ go, runStale }) {
   const said = element("div", "claude-outline-said");
   const chats = element("div", "claude-outline-chats");
   const node = element("div", "claude-outline", top, note, stale, said, chats);
+  node.tabIndex = -1;
   node.setAttribute("role", "region");
   node.setAttribute("aria-label", "Claude’s turns");
   said.setAttribute("role", "status");

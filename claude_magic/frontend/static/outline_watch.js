@@ -50,7 +50,7 @@ export function watch(notebooks, kernels, draw, mark) {
       watching = true;
       notebooks.currentChanged.connect(later);
       notebooks.activeCellChanged.connect(mark);
-      later();
+      now(); // what is shown is there at once, for the keyboard too
     },
     stop() {
       if (!watching) return;

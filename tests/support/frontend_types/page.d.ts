@@ -57,6 +57,7 @@ export class Widget {
   readonly isHidden: boolean;
   readonly isVisible: boolean;
   parent: Widget | null;
+  activate(): void;
   setHidden(hidden: boolean): void;
   protected onActivateRequest(message: unknown): void;
   protected onAfterAttach(message: unknown): void;
