@@ -309,12 +309,13 @@ def test_without_a_turn_and_without_a_notebook_it_says_so_in_a_line(lab: Page) -
         page.value(SHOW)
         region(page).filter(has_text="No turns").wait_for()
         assert len(region(page).inner_text().splitlines()) == 1
-        page.finish(1)  # JupyterLab's debugger has had its answer by then
+        assert clean(page)
         page.save()
         page.value("(jupyterapp.shell.currentWidget.close(), null)")
         region(page).filter(has_text="no notebook").wait_for()
         assert len(region(page).inner_text().splitlines()) == 1
-        assert clean(page)
+        # JupyterLab 4.4 says of itself that its debugger was closed in the middle of a question.
+        assert not [each for each in page.errors if "claude-magic" in each]
     finally:
         page.leave()
 
