@@ -19,7 +19,7 @@ from ..notebook.lookup import holds
 from ..notebook.pages import Notebook, Notebooks
 
 if TYPE_CHECKING:
-    from ..conversation.turns import Turn
+    from ..conversation.turns import Call, Turn
     from ..cost.budget import Budget, Spent
     from ..cost.pricing import Cost
     from .session import Session
@@ -194,6 +194,7 @@ class _Turns:
     def __init__(self) -> None:
         self._seen: tuple[list[Turn], int, int, int] = ([], -1, 0, 0)
         self._facts: dict[str, tuple[Turn, dict[str, Any]]] = {}
+        self._costs: dict[int, tuple[Call, Cost]] = {}  # of the ledger's calls, by their id(): to price each once
         self.cost: Cost
         self.told: State = {}
         self.offline = False
@@ -208,7 +209,9 @@ class _Turns:
 
         entries = ledger.entries(turns, session.spent_elsewhere())
         recorded = (pricing.Cost(run.amount, run.at_least) for run in maps)
-        self.cost = pricing.total([*(pricing.call_cost(each.call) for each in entries), *recorded])
+        known = (self._costs.get(id(each.call), (each.call, None)) for each in entries)
+        self._costs = {id(call): (call, cost or pricing.call_cost(call)) for call, cost in known}
+        self.cost = pricing.total([*(self._costs[id(each.call)][1] for each in entries), *recorded])
         self.offline = "offline" in {*(each.call.provider for each in entries), *(run.provider for run in maps)}
         stale = frozenset().union(*(chat.stale() for chat in session.chats.shown.values()))
         facts = {turn.id: (turn, self._facts_of(turn)) for turn in turns}
