@@ -236,6 +236,7 @@ def test_two_notebooks_on_one_kernel_have_figures_of_their_own(page: Page) -> No
     assert by_page[page.name]["notebook"] == first["notebook"]
     own, kernel = (Decimal(by_page["other"][name]) for name in ("notebook", "kernel"))
     assert kernel == own + Decimal(first["notebook"]) == Decimal(by_page[page.name]["kernel"])
+    assert set(by_page) == {page.name, "other"} and all(len(each["pages"]) == 1 for each in states(run))
 
 
 def test_unloading_closes_the_comm_and_loading_again_opens_another(page: Page) -> None:
