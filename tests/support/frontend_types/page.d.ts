@@ -46,7 +46,13 @@ export interface Widget {
 export interface IStatusBar {
   registerStatusItem(
     id: string,
-    options: { item: Widget; align: "left" | "middle" | "right"; rank: number; isActive: () => boolean },
+    options: {
+      item: Widget;
+      align: "left" | "middle" | "right";
+      rank: number;
+      priority: number;
+      isActive: () => boolean;
+    },
   ): unknown;
 }
 
