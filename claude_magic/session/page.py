@@ -19,7 +19,7 @@ from ..notebook.lookup import holds
 from ..notebook.pages import Notebook, Notebooks
 
 if TYPE_CHECKING:
-    from ..conversation.turns import Turn
+    from ..conversation.turns import Call, Turn
     from ..cost.budget import Budget, Spent
     from ..cost.pricing import Cost
     from .session import Session
@@ -64,7 +64,7 @@ class Page:
         """Open the comm with a cell of a page, if it is not open, and note which notebook the page has."""
         if cell.id is None or cell.id.startswith("vscode-") or cell.page in self._refused:
             return
-        with suppress(Exception):  # a fault of the comm is no fault of the cell
+        with suppress(Exception), self._lock:  # a fault of the comm is no fault of the cell
             if self._comm is None:
                 import comm
 
@@ -87,8 +87,9 @@ class Page:
         if self._comm is None:
             return
         with suppress(Exception), self._lock:
-            for notebook in self._notebooks.all:
-                self._tell(notebook, self._state(notebook))
+            for notebook, pages in self._pages.items():
+                if pages:
+                    self._tell(notebook, self._state(notebook))
 
     def map_spent(self, name: str, cost: Cost | None, notebook: Notebook) -> None:
         """Note what a map under way has spent so far; `None` at its end, before its calls join the session's."""
@@ -102,13 +103,16 @@ class Page:
                     self.tell()
 
     def _note_page(self, notebook: Notebook, page: str) -> bool:
-        """Note a page of a notebook. Returns whether it is new."""
+        """Note that a page shows this notebook, and no other. Returns whether that is new."""
         pages = self._pages.setdefault(notebook, {})
-        is_new = page not in pages
+        if page in pages:
+            return False
+        for others in self._pages.values():
+            others.pop(page, None)
         pages[page] = None
         for oldest in [*pages][:-MAX_PAGES]:
             del pages[oldest]
-        return is_new
+        return True
 
     def _tell(self, notebook: Notebook, state: State, *, whole: bool = False) -> None:
         """Send a state, if it is another than the last: without the turns, unless they are others or it is `whole`."""
@@ -117,7 +121,7 @@ class Page:
             return
         same_turns = last is not None and last["turns"] == state["turns"] and not whole
         said = {name: value for name, value in state.items() if name != "turns"} if same_turns else state
-        self._comm.send({"version": VERSION, "pages": [*self._pages.get(notebook, ())], **said})
+        self._comm.send({"version": VERSION, "pages": [*self._pages[notebook]], **said})
         self._told[notebook] = state
         self._told_at = time.monotonic()
 
@@ -194,6 +198,7 @@ class _Turns:
     def __init__(self) -> None:
         self._seen: tuple[list[Turn], int, int, int] = ([], -1, 0, 0)
         self._facts: dict[str, tuple[Turn, dict[str, Any]]] = {}
+        self._costs: dict[int, tuple[Call, Cost]] = {}  # of the ledger's calls, by their id(): to price each once
         self.cost: Cost
         self.told: State = {}
         self.offline = False
@@ -208,7 +213,9 @@ class _Turns:
 
         entries = ledger.entries(turns, session.spent_elsewhere())
         recorded = (pricing.Cost(run.amount, run.at_least) for run in maps)
-        self.cost = pricing.total([*(pricing.call_cost(each.call) for each in entries), *recorded])
+        known = (self._costs.get(id(each.call), (each.call, None)) for each in entries)
+        self._costs = {id(call): (call, cost or pricing.call_cost(call)) for call, cost in known}
+        self.cost = pricing.total([*(self._costs[id(each.call)][1] for each in entries), *recorded])
         self.offline = "offline" in {*(each.call.provider for each in entries), *(run.provider for run in maps)}
         stale = frozenset().union(*(chat.stale() for chat in session.chats.shown.values()))
         facts = {turn.id: (turn, self._facts_of(turn)) for turn in turns}

@@ -385,6 +385,21 @@ def test_the_records_are_added_up_as_they_come_and_go(lab: Page) -> None:
         page.close()
 
 
+def test_a_narrow_window_cuts_it_and_a_wide_one_has_it_again(either: Page) -> None:
+    page = either
+    begin(page, ["%%claude\nhello"])
+    page.finish(1)
+    expect(money(page)).to_contain_text("kernel")
+    try:
+        for width in (500, 1280):
+            page.resize(width)
+            expect(money(page)).to_be_visible()
+            box = money(page).bounding_box()
+            assert box and box["x"] >= 0 and box["x"] + box["width"] <= width and box["width"] <= 0.45 * width + 1
+    finally:
+        page.resize(1280)
+
+
 def test_nothing_is_drawn_where_nothing_changes(lab: Page) -> None:
     page = lab
     begin(page, ["%%claude\nhello"])

@@ -173,6 +173,21 @@ def test_while_a_map_runs_its_spending_goes_up(page: Page) -> None:
     assert page.cells["map"][1][-1]["metadata"]["claude_magic"]["map"]["dollars"] == format(told[-1], "f")
 
 
+def test_a_map_in_the_background_is_told_between_the_cells(page: Page) -> None:
+    page.load()
+    page.run("slow", "from claude_magic.magics import kernel_of; kernel_of(get_ipython()).client.offline.pace = 40")
+    assert (
+        page.run("map", "%%claude_map range(24) --out result --concurrency 2 --background\nsay {{item}}").error is None
+    )
+    told: list[Decimal] = []
+    while len(set(told)) < 4:
+        message = page.kernel.client.get_iopub_msg(timeout=60)
+        told += [Decimal(each["kernel"]) for each in states(Run(messages=[message]))]
+    assert told == sorted(told) and told[-1] > 0
+    last = states(page.run("wait", "%claude_map --wait"))[-1]
+    assert Decimal(last["kernel"]) >= told[-1] and shown(last["notebook"]) == total(page)
+
+
 def test_a_page_that_was_reloaded_asks_for_the_state(page: Page) -> None:
     (comm,) = opened(page.run("load", "%load_ext claude_magic"))
     page.run("set", "%config ClaudeMagic.provider = 'offline'")
@@ -221,6 +236,7 @@ def test_two_notebooks_on_one_kernel_have_figures_of_their_own(page: Page) -> No
     assert by_page[page.name]["notebook"] == first["notebook"]
     own, kernel = (Decimal(by_page["other"][name]) for name in ("notebook", "kernel"))
     assert kernel == own + Decimal(first["notebook"]) == Decimal(by_page[page.name]["kernel"])
+    assert set(by_page) == {page.name, "other"} and all(len(each["pages"]) == 1 for each in states(run))
 
 
 def test_unloading_closes_the_comm_and_loading_again_opens_another(page: Page) -> None:

@@ -14,7 +14,8 @@ const CSS = `
 #${ID} { display: flex; align-items: center; }
 #${ID}.lm-mod-hidden { display: none; }
 #${ID} button { background: none; border: 0; color: var(--jp-ui-font-color1); cursor: pointer; font: inherit;
-  font-size: var(--jp-ui-font-size1); height: 100%; padding: 0 6px; white-space: nowrap; }
+  font-size: var(--jp-ui-font-size1); height: 100%; max-width: 45vw; overflow: hidden; padding: 0 6px;
+  text-overflow: ellipsis; white-space: nowrap; }
 #${ID} button:hover { background: var(--jp-layout-color3); }
 #${ID} button:focus-visible { outline: 2px solid var(--jp-brand-color1); outline-offset: -2px; }
 #${ID} button.used-up, #${ID} button.used-up:hover { background: var(--jp-error-color0); color: white; }
@@ -38,6 +39,7 @@ export function money(packages, app, notebooks, kernels, statusBar) {
   item.id = ID;
   item.node.append(button);
   let on = false;
+  let active = false;
   let drawn = true;
   /** @type {Panel | null} */
   let panel = null;
@@ -45,7 +47,8 @@ export function money(packages, app, notebooks, kernels, statusBar) {
   const draw = () => {
     drawn = true;
     const shown = on && panel ? figures(panel, kernels.of(panel)) : null;
-    item.setHidden(!shown);
+    active = shown !== null;
+    item.setHidden(!active);
     if (!shown) return;
     button.textContent = shown.text;
     button.title = shown.title;
@@ -85,7 +88,8 @@ export function money(packages, app, notebooks, kernels, statusBar) {
   style.replaceSync(CSS);
   document.adoptedStyleSheets.push(style);
   button.addEventListener("click", () => void report().catch((error) => console.error("claude-magic:", error)));
-  if (statusBar) statusBar.registerStatusItem(ID, { item, align: "right", rank: 100, isActive: () => !item.isHidden });
+  const place = /** @type {const} */ ({ align: "right", rank: 100, priority: 1 }); // shown in a narrow window, too
+  if (statusBar) statusBar.registerStatusItem(ID, { item, ...place, isActive: () => active });
   else app.shell.add(item, "menu", { rank: 1000 });
   kernels.subscribe(draw);
   notebooks.currentChanged.connect(turn);
@@ -110,8 +114,9 @@ function figures(panel, state) {
   const { budget, asking, offline } = state;
   const usedUp = budget?.used_up === true;
   const parts = [`notebook ${dollars(parse(state.notebook))}`, `kernel ${dollars(parse(state.kernel))}`];
-  if (budget) parts.push(usedUp ? `budget of ${budget.total} used up` : `${budget.left} of ${budget.total} left`);
+  if (usedUp) parts.unshift(`budget of ${budget.total} used up`); // first, where a narrow window cuts the rest
+  else if (budget) parts.push(`${budget.left} of ${budget.total} left`);
   if (offline) parts.push("stand-in, not Claude");
   const text = `Claude${asking ? " answers" : ""}: ${parts.join(" · ")}`;
-  return { text, title: "What this notebook cost, and what this kernel has spent", usedUp };
+  return { text, title: `${text}. What this notebook cost, and what this kernel has spent.`, usedUp };
 }

@@ -81,7 +81,13 @@ export interface ILayoutRestorer {
 export interface IStatusBar {
   registerStatusItem(
     id: string,
-    options: { item: Widget; align: "left" | "middle" | "right"; rank: number; isActive: () => boolean },
+    options: {
+      item: Widget;
+      align: "left" | "middle" | "right";
+      rank: number;
+      priority: number;
+      isActive: () => boolean;
+    },
   ): unknown;
 }
 
