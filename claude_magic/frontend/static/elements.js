@@ -1,4 +1,4 @@
-// Elements of the page, made of text and of other elements: what is no element is text, never HTML.
+// Elements of the page, made of text and of other elements (what is no element is text, never HTML), and their style.
 
 /**
  * An element; strings are set as text.
@@ -12,4 +12,11 @@ export function element(tag, className, ...children) {
   made.className = className;
   made.append(...children);
   return made;
+}
+
+/** Give the page a style. @param {string} css */
+export function addStyle(css) {
+  const sheet = new CSSStyleSheet();
+  sheet.replaceSync(css);
+  document.adoptedStyleSheets.push(sheet);
 }

@@ -2,6 +2,7 @@
 // the kernel says of the current notebook; where that says nothing, the sum of the notebook's records.
 
 import { dollars, parse } from "./cost.js";
+import { addStyle } from "./elements.js";
 import { sum, turns } from "./record.js";
 
 /** @typedef {import("page").NotebookPanel} Panel */
@@ -72,8 +73,7 @@ export function money(packages, app, notebooks, kernels, statusBar) {
     });
     draw();
   };
-  /** In JupyterLab, where it is not switched off; in Notebook a click answers in the notebook. */
-  const hasOutline = () => statusBar !== null && app.commands.isEnabled(OUTLINE);
+  const hasOutline = () => statusBar && app.commands.isEnabled(OUTLINE); // Notebook's click answers in the notebook
   const runsPython = () => kernels.of(panel) || panel?.model?.defaultKernelLanguage === "python";
   const report = async () => {
     if (!panel || hasOutline()) return void (await app.commands.execute(OUTLINE));
@@ -84,9 +84,7 @@ export function money(packages, app, notebooks, kernels, statusBar) {
     await NotebookActions.run(content, sessionContext);
   };
 
-  const style = new CSSStyleSheet();
-  style.replaceSync(CSS);
-  document.adoptedStyleSheets.push(style);
+  addStyle(CSS);
   button.addEventListener("click", () => void report().catch((error) => console.error("claude-magic:", error)));
   const place = /** @type {const} */ ({ align: "right", rank: 100, priority: 1 }); // shown in a narrow window, too
   if (statusBar) statusBar.registerStatusItem(ID, { item, ...place, isActive: () => active });

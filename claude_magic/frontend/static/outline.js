@@ -1,8 +1,9 @@
 // The outline: a side panel with the turns of the current notebook by chat, what each cost, and its marks. It listens
 // while it is seen, and only then.
 
+import { addStyle } from "./elements.js";
 import { outline as outlined } from "./outline_content.js";
-import { addStyle } from "./outline_style.js";
+import { STYLE } from "./outline_style.js";
 import { outlineView } from "./outline_view.js";
 import { staleRuns } from "./outline_run.js";
 import { watch } from "./outline_watch.js";
@@ -67,7 +68,7 @@ export function outline(packages, app, notebooks, kernels, { palette, restorer }
       view.focus();
     }
   }
-  addStyle();
+  addStyle(STYLE);
   const panel = new Panel({ node: view.node });
   panel.id = ID;
   Object.assign(panel.title, { caption: NAME, icon });

@@ -1,6 +1,6 @@
 // How the outline looks, in the colours of the page's theme.
 
-const STYLE = `
+export const STYLE = `
 .claude-outline {
   overflow-y: auto; padding: 8px 0; line-height: 1.4; outline: none;
   color: var(--jp-ui-font-color1); font-family: var(--jp-ui-font-family); font-size: var(--jp-ui-font-size1);
@@ -28,10 +28,3 @@ const STYLE = `
 .claude-outline li button:is(:hover, [aria-current]) span { color: var(--jp-ui-font-color1); }
 .claude-outline-marks { grid-column: 1 / -1; font-size: var(--jp-ui-font-size0); overflow-wrap: anywhere; }
 `;
-
-/** Give the page the style. */
-export function addStyle() {
-  const sheet = new CSSStyleSheet();
-  sheet.replaceSync(STYLE);
-  document.adoptedStyleSheets = [...document.adoptedStyleSheets, sheet];
-}
