@@ -62,24 +62,27 @@ class Record:
     mapped: Mapped | None = None
 
 
-def metadata(turn: Turn, others: Iterable[Turn] = ()) -> dict[str, Any]:
+def metadata(turn: Turn, others: Iterable[Turn] = (), costs: Iterable[str] = ()) -> dict[str, Any]:
     """The output metadata of a turn, with the turns of the `others` that it was compared with.
+
+    `costs` are the exact costs of all their calls, in order: for the page, which adds them up. Nothing here reads them.
 
     Images are referred to by digest, since they stand beside the record as outputs; large PDFs whose file is known, by
     digest and path.
 
     Empty where a reply is nested so deeply that nbformat could not write the notebook.
     """
-    record: dict[str, Any] = {"version": VERSION, "turn": _without_images(as_data(turn))}
+    record: dict[str, Any] = {"version": VERSION, "cost": [*costs], "turn": _without_images(as_data(turn))}
     if compared := [_without_images(as_data(each)) for each in others]:
         record["others"] = compared
     return {"claude_magic": record} if _is_shallow(record) else {}
 
 
-def guests_metadata(turns: Iterable[Turn], instead_of: Iterable[str] = ()) -> dict[str, Any]:
-    """The output metadata of a cell that brings turns back, images included; `instead_of` are ids of replaced turns."""
+def guests_metadata(turns: Iterable[Turn], instead_of: Iterable[str] = (), costs: Iterable[str] = ()) -> dict[str, Any]:
+    """The output metadata of a cell that brings turns back, images included; `instead_of` are ids of replaced turns,
+    `costs` as in `metadata`."""
     kept = {"turns": [as_data(turn) for turn in turns], "instead_of": list(instead_of)}
-    return {"claude_magic": {"version": VERSION, **kept}}
+    return {"claude_magic": {"version": VERSION, "cost": [*costs], **kept}}
 
 
 def reset_metadata(chat: str, created: float) -> dict[str, Any]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import ROUND_FLOOR, Decimal
 
-from .pricing import Cost, dollars
+from ..conversation.turns import Turn
+from .pricing import EXACT, FREE, Cost, dollars, turn_cost
 
 _CENTS_FROM = Decimal("0.10")  # USD: smaller amounts are shown with more digits
 _LEFT = re.compile(r"≤?\$[\d,.]+ of \$[\d,.]+ left")
@@ -39,6 +41,28 @@ class Budget:
     def left_in_words(self) -> str:
         """The amount left, as text; zero if it was exceeded."""
         return amount(max(self.left, Decimal(0)))
+
+
+class Spent:
+    """The cost of a list of turns that grows at its end: each turn is priced once."""
+
+    def __init__(self) -> None:
+        self.all = FREE
+        self.known = Decimal(0)  # USD, of the turns whose price is known
+        self._seen: list[Turn] = []
+        self._lock = threading.Lock()
+
+    def follow(self, turns: Sequence[Turn]) -> Spent:
+        """Add the turns that are new in the list; begin anew where it is another. Returns this object."""
+        with self._lock:
+            if self._seen and (len(turns) < len(self._seen) or turns[len(self._seen) - 1] is not self._seen[-1]):
+                self.all, self.known, self._seen = FREE, Decimal(0), []
+            for turn in turns[len(self._seen) :]:
+                cost = turn_cost(turn)
+                self.all += cost
+                self.known = EXACT.add(self.known, cost.dollars or Decimal(0))
+                self._seen.append(turn)
+        return self
 
 
 def amount(of: Decimal) -> str:

@@ -109,6 +109,16 @@ class Cost:
 FREE = Cost(Decimal(0))
 
 
+def exact(cost: Cost) -> str:
+    """A cost with all its digits, for the notebook's page: `0.012345` (USD), `≥0.012345` for a lower bound, `n/a`."""
+    return "n/a" if cost.dollars is None else f"{'≥' if cost.at_least else ''}{cost.dollars:f}"
+
+
+def exact_costs(turns: Iterable[Turn]) -> list[str]:
+    """The exact cost of each call of the turns, for their record."""
+    return [exact(call_cost(call)) for turn in turns for call in turn.calls]
+
+
 def call_cost(call: Call) -> Cost:
     """The cost of one call, at the prices of the day on which it started.
 

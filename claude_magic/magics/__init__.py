@@ -49,6 +49,7 @@ class Extension:
         """Follow the cells of the shell, if that is not done yet: `ask()` does without the magics."""
         if self.begin_cell not in self.shell.events.callbacks["pre_run_cell"]:
             self.shell.events.register("pre_run_cell", self.begin_cell)
+            self.shell.events.register("post_run_cell", self.end_cell)
             self.kernel.executions.watch()
             self.begin_cell()
 
@@ -63,13 +64,19 @@ class Extension:
             shell.Completer.custom_matchers.remove(self.matcher)
         self.kernel.executions.unwatch()
         self.preload.unwatch()
-        if self.begin_cell in shell.events.callbacks["pre_run_cell"]:
-            shell.events.unregister("pre_run_cell", self.begin_cell)
+        for event, hook in (("pre_run_cell", self.begin_cell), ("post_run_cell", self.end_cell)):
+            if hook in shell.events.callbacks[event]:
+                shell.events.unregister(event, hook)
+        self.kernel.page.close()
 
     def begin_cell(self, info: Any = None) -> None:
         """The hook before each cell: tell the kernel, and print its messages, such as restored turns."""
         for line in self.kernel.begin_cell(None if info is None else info.raw_cell or ""):
             print(line)
+
+    def end_cell(self, _result: Any = None) -> None:
+        """The hook after each cell."""
+        self.kernel.end_cell()
 
     def _complete(self, context: CompletionContext) -> SimpleMatcherResult:
         from . import completion

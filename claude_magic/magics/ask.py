@@ -160,7 +160,8 @@ def _compare(kernel: Kernel, question: Question) -> Answered:
         raise UsageError(f"{flag} is for one model, and --model names {len(names)}.", advice="Name one of them.")
     session, settings = kernel.session_for(question.cell), kernel.settings()
     view = columns_for(kernel.shell, panel=_wants_panel(kernel))
-    outcome = comparison.compare(session, question, names, settings, view)
+    with session.under_way():
+        outcome = comparison.compare(session, question, names, settings, view)
     value = None
     if outcome.compared and (outcome.joined or outcome.failure is None):
         value = {model: reply_value(turn) for model, turn in outcome.compared.items()}

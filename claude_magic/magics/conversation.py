@@ -284,8 +284,9 @@ def _conversation(turns: Sequence[Turn]) -> Conversation:
 
 def _guests(turns: Sequence[Turn], instead_of: Sequence[str] = ()) -> dict[str, Any]:
     from ..conversation.record import guests_metadata
+    from ..cost.pricing import exact_costs
 
-    return guests_metadata(turns, instead_of)
+    return guests_metadata(turns, instead_of, exact_costs(turns))
 
 
 def _turns_in(path: Path) -> tuple[tuple[Turn, ...], tuple[str, ...]]:

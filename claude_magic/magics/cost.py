@@ -36,7 +36,7 @@ class CostMagics(KernelMagics):
 
         session = self.kernel.session
         entries = ledger.entries(session.chats.turns, session.spent_elsewhere())
-        self.shell.display_pub.publish(cost_report.session_table(entries, session.budget), {})
+        self.shell.display_pub.publish(cost_report.session_table(entries, session.budget, session.recorded_maps()), {})
         title, bars = cost_report.session_bars(entries)
         # A terminal has no kernel, and shows no HTML.
         if bars and (hasattr(self.shell, "kernel") if charted is None else charted):
@@ -56,6 +56,7 @@ class CostMagics(KernelMagics):
         cannot use this cache.
         """
         from ..conversation import record
+        from ..cost import pricing
         from ..session import cache_warming
 
         kernel = self.kernel
@@ -69,7 +70,8 @@ class CostMagics(KernelMagics):
             print("This kernel replays, and asks nothing: there is no cache to fill.")
             return
         warmed = cache_warming.warm(session, wanted, cell, settings)
-        self.shell.display_pub.publish({"text/plain": cache_warming.line(warmed)}, record.metadata(warmed.turn))
+        metadata = record.metadata(warmed.turn, costs=pricing.exact_costs([warmed.turn]))
+        self.shell.display_pub.publish({"text/plain": cache_warming.line(warmed)}, metadata)
 
 
 def _warm_options(wanted: Options, chats: Sequence[str]) -> Options:

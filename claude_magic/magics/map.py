@@ -106,7 +106,7 @@ class MapMagics(KernelMagics):
         from ..mapping.job import MapContext
         from ..session.question import Question
 
-        kernel, cell = self.kernel, self.kernel.cell
+        kernel, cell, notebook = self.kernel, self.kernel.cell, self.kernel.notebooks.current
         configured, session = kernel.configuration, kernel.session_for(cell)
 
         def base(wanted: Options) -> Request:
@@ -118,7 +118,8 @@ class MapMagics(KernelMagics):
             client=kernel.client,
             settings=kernel.settings(),
             base=base,
-            spend=session.spent.append,
+            spend=session.spend,
+            note_spent=lambda name, cost: kernel.page.map_spent(name, cost, notebook),
             budget=session.budget,
             path=session.path,
             cell=cell.execution_count,

@@ -15,6 +15,7 @@ from ..client import Client, Settings
 from ..conversation.map_run import Mapped
 from ..conversation.turns import Turn
 from ..cost.budget import Budget
+from ..cost.pricing import Cost
 from ..errors import ClaudeError
 from ..options import Options
 from ..request.build import Request
@@ -37,9 +38,10 @@ MAX_KEPT_BYTES = 64_000_000
 class MapContext:
     """The notebook that runs a map.
 
-    `base` builds a request without a prompt, as it is sent; `spend` adds a turn to the ledger; `path` is the notebook's
-    file, `cell` the number in `In [ ]`. `keeps` says whether answers are stored on disk, `panel` whether the page shows
-    widgets. `names` are what the prompt's expressions see, if not only the notebook's variables.
+    `base` builds a request without a prompt, as it is sent; `spend` adds a turn to the ledger; `note_spent` is told
+    what a map has spent so far, by its id, and `None` before its turn is added; `path` is the notebook's file, `cell`
+    the number in `In [ ]`. `keeps` says whether answers are stored on disk, `panel` whether the page shows widgets.
+    `names` are what the prompt's expressions see, if not only the notebook's variables.
     """
 
     shell: InteractiveShell
@@ -54,6 +56,7 @@ class MapContext:
     panel: bool = False
     tell: Callable[[str], None] = print
     names: Mapping[str, Any] | None = None
+    note_spent: Callable[[str, Cost | None], None] = lambda name, cost: None
 
     @property
     def scope(self) -> Mapping[str, Any]:
@@ -175,15 +178,23 @@ class Job:
                 yield replace(request, key=wanted[request.position])
 
     def ask_now(
-        self, missing: Sequence[str], results: Results, progress: Progress | SilentProgress
+        self,
+        missing: Sequence[str],
+        results: Results,
+        progress: Progress | SilentProgress,
+        note_spent: Callable[[str, Cost | None], None] = lambda name, cost: None,
     ) -> ClaudeError | None:
-        """Send these keys' requests now. Returns the failure that ended it early, if any; answers so far are stored."""
+        """Send these keys' requests now. Returns the failure that ended it early, if any; answers so far are stored.
+
+        `note_spent` is told this map's id and what it has spent so far.
+        """
         began = time.monotonic()
         spend_limit = SpendLimit(None if self.budget is None else self.budget.left)
 
         def watch(received: list[RowAnswer]) -> bool:
             self.take(received)
             results.keep(received)
+            note_spent(self.id, self.tally.cost)
             text = line(self.tally, len(missing), str(self.tally.cost), time.monotonic() - began)
             progress.say(text, self.tally.done / len(missing))
             return not progress.stopped.is_set()

@@ -152,7 +152,7 @@ class Run:
 
     def ask(self, missing: Sequence[str], results: Results) -> ClaudeError | None:
         """Send these keys' requests now. Returns the failure that ended it early, if any."""
-        return self.job.ask_now(missing, results, self.progress) if missing else None
+        return self.job.ask_now(missing, results, self.progress, self.context.note_spent) if missing else None
 
     def conclude(self, failure: ClaudeError | None, batches: Sequence[str] = (), *, shown: bool = False) -> None:
         """Bind the answers so far, add the cost to the ledger, and show the record in the cell.
@@ -161,7 +161,8 @@ class Run:
         """
         job, progress = self.job, self.progress
         mapped = job.mapped(self.model, batches)
-        spend(self.context, job.tally.calls, job.name)
+        self.context.note_spent(job.id, None)
+        spend(self.context, job.tally.calls, job.name, job.id)
         if failure is not None and all(each.text is None for each in job.answers.values()):
             waiting = {"text/plain": f"batches under way: {', '.join(batches)}"} if batches else None
             progress.rest({"text/plain": str(failure)} if shown else waiting, table.metadata(mapped) if batches else {})
@@ -205,12 +206,12 @@ def adopt_early(context: MapContext) -> None:
             adopt(results, context)
 
 
-def spend(context: MapContext, calls: Sequence[Call], name: str) -> None:
-    """Add calls to the ledger, as one turn that is in no conversation."""
+def spend(context: MapContext, calls: Sequence[Call], name: str, run: str = "") -> None:
+    """Add calls to the ledger, as one turn that is in no conversation; `run` is the id of their map's record."""
     if calls:
         prompt = {"role": "user", "content": [{"type": "text", "text": f"({MAPPED}: {name})"}]}
         turn = Turn(
-            id=uuid.uuid4().hex,
+            id=run or uuid.uuid4().hex,
             messages=(prompt, {"role": "assistant", "content": []}),
             calls=tuple(calls),
             created=calls[0].started,

@@ -30,11 +30,11 @@ class Notebook:
 
 
 class Notebooks:
-    """The notebooks of one kernel; `current` is that of the running cell."""
+    """The notebooks of one kernel, `all` of them; `current` is that of the running cell."""
 
     def __init__(self) -> None:
         self.current = Notebook()
-        self._all = [self.current]
+        self.all = [self.current]
 
     def turn_to(self, cell: Cell, shell: InteractiveShell) -> Notebook:
         """Make this cell's notebook the current one."""
@@ -55,13 +55,13 @@ class Notebooks:
 
     def _only(self, reported: Path) -> Path | None:
         """The reported file, if this kernel has only one notebook and the file exists."""
-        return reported if len(self._all) == 1 and reported.exists() else None
+        return reported if len(self.all) == 1 and reported.exists() else None
 
     def _known(self, cell: Cell) -> Notebook | None:
-        for each in self._all:
+        for each in self.all:
             if cell.page in each.pages or cell.id in each.cells:
                 return each
-        return next((each for each in self._all if each.path and holds(each.path, {cell.id or ""})), None)
+        return next((each for each in self.all if each.path and holds(each.path, {cell.id or ""})), None)
 
     def _next(self, cell: Cell, shell: InteractiveShell) -> Notebook:
         """The notebook of a new page: the current one, reloaded; or a new one, where the cell loads the extension again
@@ -70,6 +70,6 @@ class Notebooks:
         elsewhere = reported and path_holding(reported, {cell.id or ""})
         loads = _LOADS.search(cell.source) and (self.current.path is None or names_cells(self.current.path))
         if self.current.cells and (elsewhere or loads):
-            self._all.append(Notebook(elsewhere))
-            return self._all[-1]
+            self.all.append(Notebook(elsewhere))
+            return self.all[-1]
         return self.current

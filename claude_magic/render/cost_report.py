@@ -38,6 +38,7 @@ ELSEWHERE: dict[Standing, str] = {
     "failed": "(failed)",
     "left": "(replaced, deleted or reset)",
 }
+MAPPED_EARLIER = "(mapped by an earlier kernel)"
 # The columns of CSV and JSON; tokens are counts, dollars and saved_by_caching are USD.
 FIELDS = (
     "calls",
@@ -155,9 +156,9 @@ def table(notebooks: Sequence[NotebookSpending], *, cells: bool) -> str:
     return text
 
 
-def session_table(ledger: Sequence[Entry], budget: Budget | None = None) -> Bundle:
+def session_table(ledger: Sequence[Entry], budget: Budget | None = None, maps: Sequence[Mapped] = ()) -> Bundle:
     """The table of a session's cost: rows for each cell, for calls in no cell, for each model, for the total, for what
-    caching saved, and for what is left of the budget."""
+    caching saved, and for what is left of the budget. `maps` are those of the file, which other kernels have run."""
     cells = _by_cell(ledger)
     later = cells[-MAX_CELL_ROWS:]
     earlier = [each for cell in cells[: -len(later)] for each in cell]
@@ -168,12 +169,14 @@ def session_table(ledger: Sequence[Entry], budget: Budget | None = None) -> Bund
             rows.append(_session_row("", label, spent))
     for model in dict.fromkeys(each.call.model for each in ledger):
         rows.append(_session_row("", f"all of {model}", [each for each in ledger if each.call.model == model]))
-    total = _session_row("", "total", ledger)
-    offline = any(each.call.provider == "offline" for each in ledger)
+    mapped = sum(map(_of_map, maps), Spending())
+    rows += [_spending_row(MAPPED_EARLIER, [run.model for run in maps], mapped)] if maps else []
+    whole = sum((_of_call(each.call) for each in ledger), mapped)
+    total = _spending_row("total", [*(each.call.model for each in ledger), *(run.model for run in maps)], whole)
     figure, of = (budget.left_in_words, f"of {amount(budget.total)}") if budget else ("", "")
     left = [["", "left of the budget", "", "", "", "", "", figure, of]] if budget else []
     return table_output(
-        f"Cost of this session{_offline(offline)}", SESSION_HEADS, [*rows, total, *_cache_row(ledger), *left]
+        f"Cost of this session{_offline(whole.offline > 0)}", SESSION_HEADS, [*rows, total, *_cache_row(ledger), *left]
     )
 
 
@@ -236,12 +239,18 @@ def _cell_row(cell: Sequence[Entry]) -> list[str]:
 
 def _session_row(cell: str, label: str, ledger: Sequence[Entry]) -> list[str]:
     spent = sum((_of_call(each.call) for each in ledger), Spending())
-    models = list(dict.fromkeys(each.call.model for each in ledger))
     chats = dict.fromkeys(each.turn.chat for each in ledger) if cell else {}
     of_chat = ", ".join(f"chat {chat}" for chat in chats if chat != DEFAULT_CHAT)
-    model = models[0] if len(models) == 1 else f"{len(models)} models"
+    _, *figures, marks = _spending_row(label, [each.call.model for each in ledger], spent)
+    return [cell, *figures, ", ".join(filter(None, (of_chat, marks)))]
+
+
+def _spending_row(label: str, models: Iterable[str], spent: Spending) -> list[str]:
+    """A row without a cell's number."""
+    names = list(dict.fromkeys(models))
+    model = "".join(names) if len(names) < 2 else f"{len(names)} models"
     _, _, _, *figures, marks = _row("", "", spent)
-    return [cell, label, model if models else "", *figures, ", ".join(filter(None, (of_chat, marks)))]
+    return ["", label, model, *figures, marks]
 
 
 def _cache_row(ledger: Sequence[Entry]) -> list[list[str]]:

@@ -50,7 +50,10 @@ def header_output(turn: Turn, instead_of: Sequence[str] = ()) -> tuple[Bundle, B
     folded = "".join(fold(title, body) for title, body in folds_of(turn))
     shown = f'<div class="{gate.OURS}" style="{gate.HEADER}">{line_as_html(turn)}{folded}</div>'
     data = {"text/html": gate.clean(shown), "text/plain": _plain_header(turn)}
-    return data, record.guests_metadata([turn], instead_of) if instead_of else record.metadata(turn)
+    costs = pricing.exact_costs([turn])
+    if instead_of:
+        return data, record.guests_metadata([turn], instead_of, costs)
+    return data, record.metadata(turn, costs=costs)
 
 
 def line_as_html(turn: Turn, skip: Collection[str] = ()) -> str:

@@ -103,7 +103,7 @@ def warm(session: Session, options: Options, cell: Cell, settings: Settings) -> 
     answer = Answer(session.client, settings, Unseen(), replace(draft, once=True, notes=()), None, budget)
     failure = now(answer.ask(built, lambda: _without_thinking(session, options, cell, settings)))
     if answer.reply.message:
-        session.spent.append(answer.conclude())
+        session.spend(answer.conclude())
     if failure is not None or answer.turn is None:
         raise failure or UsageError("The API answered with nothing.")
     return Warmed(answer.turn, tuple(_lifetimes(built.params)))

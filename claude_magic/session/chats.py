@@ -69,6 +69,14 @@ class Chats:
         return [turn for chat in self.shown.values() for turn in chat]
 
     @property
+    def recorded_elsewhere(self) -> list[Turn]:
+        """The turns of the file that are in no conversation, of cells that did not run here: asked with `--once`, by
+        another model of a comparison, or before a reset."""
+        conversations = {turn.id for turn in self.saved.turns}
+        gone = self._ran | self._deleted.keys()
+        return [turn for turn in self.saved.recorded if turn.id not in conversations and turn.cell_id not in gone]
+
+    @property
     def pins(self) -> dict[str, Pin]:
         """The pins by name, without those of deleted cells."""
         pins = {each.name: each for each in self._current() if isinstance(each, Pin)}

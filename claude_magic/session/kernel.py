@@ -18,13 +18,14 @@ from ..notebook.executions import Executions
 from ..notebook.lookup import has_turns, ids_in, journal_folder_of
 from ..notebook.pages import Notebook, Notebooks
 from ..notebook.scope import names_at
+from .page import Page
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
     from ..client import Client, Settings
     from ..content.secrets import Secrets
-    from ..cost.budget import Alarm, Budget
+    from ..cost.budget import Alarm, Budget, Spent
     from ..notebook.journal import Journal
     from ..options import Options
     from .configuration import ClaudeMagic
@@ -46,7 +47,9 @@ class Kernel:
         self.notebooks = Notebooks()
         self._source = ""
         self._opening = threading.Lock()
-        self._sessions: dict[Notebook, Session] = {}
+        self.sessions: dict[Notebook, Session] = {}
+        self.page = Page(self.notebooks, self.sessions, self.spent, self.budget_left)
+        self._spent: dict[Notebook, Spent] = {}
         self._spent_before: dict[Session, int] = {}  # the length of each session's `spent` before this cell
         self._restored: set[Notebook] = set()
         self._pages: set[str] = set()
@@ -94,9 +97,9 @@ class Kernel:
 
         running = self.notebooks.current
         with self._opening:
-            session = self._sessions.get(running)
+            session = self.sessions.get(running)
             if session is None:
-                session = self._sessions[running] = Session(self.client)
+                session = self.sessions[running] = Session(self.client, self.page.tell)
                 self._spent_before[session] = 0
         session.use(
             path=self.path_of(cell),
@@ -113,32 +116,39 @@ class Kernel:
 
     def path_of(self, cell: Cell) -> Path | None:
         """The file of the running notebook; `None` if it is not known."""
-        return self.notebooks.find(cell, self.shell, self._setting("notebook_path", ""))
+        return self.notebooks.find(cell, self.shell, self.setting("notebook_path", ""))
 
     @property
     def is_offline(self) -> bool:
         """Whether the stand-in answers."""
-        return bool(self._setting("provider", "anthropic") == "offline")
+        return bool(self.setting("provider", "anthropic") == "offline")
 
     @property
     def preloads(self) -> bool:
         """Whether what the first question needs is imported while the kernel is idle: a replay needs little of it."""
-        return bool(self._setting("preload", True)) and self._setting("replay", "off") != "only"
+        return bool(self.setting("preload", True)) and self.setting("replay", "off") != "only"
 
     def budget_left(self) -> Budget | None:
         """The budget left for all notebooks of this kernel; `None` if none is set. Turns without a known price do not
         count."""
-        if self.configuration.budget is None:
+        budget = self.setting("budget", None)
+        if budget is None:
             return None
         from decimal import Decimal
 
         from ..cost import pricing
         from ..cost.budget import Budget
+        from ..cost.pricing import EXACT
 
-        turns = (turn for session in self._sessions.values() for turn in session.spent)
-        known = (cost for turn in turns if (cost := pricing.turn_cost(turn)).dollars is not None)
-        total = Decimal(str(self.configuration.budget))
-        return Budget(total - (pricing.total(known).dollars or 0), total)
+        known = pricing.total(pricing.Cost(each.known) for each in self.spent()).dollars
+        total = Decimal(str(budget))
+        return Budget(EXACT.subtract(total, known or Decimal(0)), total)
+
+    def spent(self) -> list[Spent]:
+        """What each of this kernel's notebooks has spent here."""
+        from ..cost.budget import Spent
+
+        return [self._spent.setdefault(name, Spent()).follow(each.spent) for name, each in self.sessions.items()]
 
     def warning(self) -> str | None:
         """The warning about this cell's cost, shown once per kernel; empty if there is none."""
@@ -200,11 +210,13 @@ class Kernel:
         restored. Yields lines that say so.
         """
         self._source = source or ""
-        self._spent_before = {session: len(session.spent) for session in self._sessions.values()}
+        self._spent_before = {session: len(session.spent) for session in self.sessions.values()}
         cell = self.cell
         if source is not None:
             self.executions.begin(cell.id)
         running = self.notebooks.turn_to(cell, self.shell)
+        if source is not None:
+            self.page.open(cell)
         if deleted := deleted_cells(self.shell):
             self.session.delete(deleted)
         is_new = running not in self._restored
@@ -217,6 +229,11 @@ class Kernel:
             self._restored.add(running)
             self._pages.add(cell.page)
 
+    def end_cell(self) -> None:
+        """Tell the page what the cell that ends has changed."""
+        self.page.open(self.cell)
+        self.page.tell()
+
     def _restore(self, cell: Cell, *, is_new: bool) -> Iterator[str]:
         """Restore the turns of a notebook that is new here, and say which replies its page lacks. Imports nothing heavy
         if there are none."""
@@ -224,7 +241,7 @@ class Kernel:
         if path is None:
             return
         holds_turns = has_turns(path)
-        may_have_lost = self._setting("journal", True) and (holds_turns or journal_folder_of(path).exists())
+        may_have_lost = self.setting("journal", True) and (holds_turns or journal_folder_of(path).exists())
         has_lost = may_have_lost and self._has_lost(path, cell, holds_turns=holds_turns)
         if not has_lost and not (is_new and holds_turns):
             return
@@ -235,7 +252,7 @@ class Kernel:
         if has_lost:
             yield from restore.notice(self.session, path, cell)
 
-    def _setting(self, name: str, default: Any) -> Any:
+    def setting(self, name: str, default: Any) -> Any:
         """A setting, or its default if the configuration was never used, which avoids the import."""
         is_bare = "configuration" not in vars(self) and "ClaudeMagic" not in self.shell.config
         return default if is_bare else getattr(self.configuration, name)

@@ -23,6 +23,7 @@ from .. import models, providers
 from ..client import BLOCKING, Client, Settings, Transport, now
 from ..conversation import record
 from ..conversation.accumulator import Accumulator
+from ..conversation.map_run import Mapped
 from ..conversation.turns import CONTINUE, Block, Call, Conversation, Pin, Turn, turns_of
 from ..cost import context_window, count, pricing
 from ..cost.budget import Budget, tighter, without_budget_notes
@@ -61,11 +62,12 @@ class Outcome:
 class Session:
     """One notebook in this kernel: its conversations, its file, and its spending.
 
-    `spent` are the turns that were paid for in this kernel, whether or not they are in a conversation.
+    `spent` are the turns that were paid for in this kernel, in a conversation or not; `spend` adds one.
     """
 
-    def __init__(self, client: Client | None = None) -> None:
+    def __init__(self, client: Client | None = None, tell: Callable[[], None] = lambda: None) -> None:
         self.client = client or Client()
+        self.asking = 0  # the questions under way
         self.chats = Chats()
         self.path: Path | None = None
         self.journal: Journal | None = None
@@ -73,6 +75,7 @@ class Session:
         self.budget: Budget | None = None
         self.extra_body: Mapping[str, Any] = {}
         self.comparisons: list[tuple[Turn, ...]] = []  # the turns of each comparison of models
+        self._tell = tell  # called whenever what was spent, or `asking`, has changed
         self._replayed: set[str] = set()
         self._under_way: list[Answer] = []
         self._changing = threading.RLock()  # held while a question takes the conversation, and while a turn joins it
@@ -212,14 +215,33 @@ class Session:
         answer.transport = transport
         self._under_way.append(answer)
         try:
-            with uninterrupted():
-                view.begin(question.content, provider=self.client.provider(settings))
-            yield answer
+            with self.under_way():
+                with uninterrupted():
+                    view.begin(question.content, provider=self.client.provider(settings))
+                yield answer
         finally:
             with uninterrupted(swallow=True):
                 self._under_way.remove(answer)
                 view.end(answer.turn, instead_of)
                 answer.close()
+
+    @contextmanager
+    def under_way(self) -> Iterator[None]:
+        """Count a question as under way in this block."""
+        self.asking += 1
+        try:
+            with uninterrupted():
+                self._tell()
+            yield
+        finally:
+            with uninterrupted(swallow=True):
+                self.asking -= 1
+                self._tell()
+
+    def spend(self, turn: Turn) -> None:
+        """Add a turn that was paid for."""
+        self.spent.append(turn)
+        self._tell()
 
     def _conclude(self, answer: Answer, failure: ClaudeError | None, cell: Cell, view: View) -> Outcome:
         """Add the turn of an ended reply to the ledger and, if there is anything to keep, to its conversation."""
@@ -227,7 +249,7 @@ class Session:
             return Outcome(failure=failure)
         with self._changing:
             turn = answer.conclude()
-            self.spent.append(turn)
+            self.spend(turn)
             failure = failure or not_kept(answer)
             keeps = failure is None or build.has_reply(turn)
             joined = keeps and self.join(turn, cell, view)
@@ -238,7 +260,7 @@ class Session:
         if not answer.reply.message or len(answer.reply.content) <= len(cut.reply):
             return Outcome(failure=failure or StreamError("Claude had nothing to add."))
         turn = answer.conclude(cut)
-        self.spent.append(replace(turn, calls=tuple(answer.calls)))
+        self.spend(replace(turn, calls=tuple(answer.calls)))
         if answer.fault:
             return Outcome(turn, failure or not_kept(answer))
         self.chats.join(turn, Cell(cut.cell_id, run=turn.id))
@@ -264,11 +286,20 @@ class Session:
         return rerun.replaced, rerun.made
 
     def spent_elsewhere(self) -> list[Turn]:
-        """The spending outside of the conversations: turns, with only those of their calls that are in none, since the
-        turn was replaced, failed, reset, or asked with `--once`."""
-        standing = {call.key for turn in self.chats.turns for call in turn.calls}
-        spent = (replace(turn, calls=tuple(c for c in turn.calls if c.key not in standing)) for turn in self.spent)
-        return [turn for turn in spent if turn.calls]
+        """The spending outside of the conversations, here and in the records of the file: turns, with only those of
+        their calls that are in none, since the turn was replaced, failed, reset, or asked with `--once`."""
+        known = {(call.key, call.replayed) for turn in self.chats.turns for call in turn.calls}
+        found = []
+        for turn in [*self.spent, *self.chats.recorded_elsewhere]:
+            calls = tuple(call for call in turn.calls if (call.key, call.replayed) not in known)
+            known |= {(call.key, call.replayed) for call in calls if any(call.key)}
+            found += [replace(turn, calls=calls)] if calls else []
+        return found
+
+    def recorded_maps(self) -> list[Mapped]:
+        """The maps in the records of the file that did not run in this kernel."""
+        own = {turn.id for turn in self.spent}
+        return [run for _, run in self.chats.saved.mapped if run.id not in own]
 
     def _dismiss(self, turns: Sequence[Turn], why: Why) -> None:
         """Note in the journal why turns are no longer wanted; an empty `why` takes that back."""

@@ -13,7 +13,7 @@ from pathlib import Path
 if not __package__:
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks import browser, loading, money, peers, pure, reading, rows, traffic, values, wire
+from benchmarks import browser, loading, money, page, peers, pure, reading, rows, traffic, values, wire
 from benchmarks.table import heading
 
 
@@ -31,6 +31,7 @@ def main() -> None:
             money.rows(),
             rows.rows(),
             browser.rows(server),
+            page.rows(),
             peers.rows(server),
         )
         for row in itertools.chain(*parts):

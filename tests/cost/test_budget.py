@@ -6,14 +6,16 @@ from decimal import Decimal
 
 import pytest
 
-from claude_magic.cost.budget import Alarm, Budget, amount, tighter, without_budget_notes
-from claude_magic.cost.pricing import Cost
+from claude_magic.conversation.turns import Call
+from claude_magic.cost.budget import Alarm, Budget, Spent, amount, tighter, without_budget_notes
+from claude_magic.cost.pricing import Cost, turn_cost
 from claude_magic.notebook.cell import Cell
 from claude_magic.render import turn
 from claude_magic.session.question import Replay
 from claude_magic.session.session import Session
 from support.kernel import Kernel
 from support.sessions import OFFLINE, Reader, ask
+from support.turns import turn_of
 
 
 @pytest.mark.parametrize(
@@ -35,6 +37,20 @@ def test_what_is_left_is_said_in_cents_and_never_too_much(left: str, total: str,
 def test_the_budget_that_ends_first_is_the_one_that_counts() -> None:
     wide, tight = Budget(Decimal(1), Decimal(2)), Budget(Decimal("0.5"), Decimal(3))
     assert tighter(wide, None, tight) is tight and tighter(None, None) is None
+
+
+def test_what_was_spent_follows_the_list_of_turns() -> None:
+    usage = {"input_tokens": 1_000, "output_tokens": 0}
+    known = [turn_of(name, calls=(Call("claude-opus-5-5", usage, stop_reason="end_turn"),)) for name in "abc"]
+    unknown = turn_of("d", calls=(Call("claude-unheard-of", usage, stop_reason="end_turn"),))
+    each = turn_cost(known[0])
+    assert each.dollars
+    spent, turns = Spent(), known[:1]
+    assert spent.follow(turns).all == each
+    turns += known[1:]
+    assert spent.follow(turns).all.dollars == spent.known == 3 * each.dollars
+    assert spent.follow([*turns, unknown]).all.dollars is None and spent.known == 3 * each.dollars
+    assert spent.follow(known[2:]).known == each.dollars, "another list"
 
 
 def test_an_alarm_rings_once_and_only_above_its_amount() -> None:

@@ -14,7 +14,7 @@ import polars
 import pytest
 
 from benchmarks import money
-from claude_magic.conversation.map_run import MAPPED
+from claude_magic.conversation.map_run import MAPPED, Mapped
 from claude_magic.conversation.turns import Call, Turn
 from claude_magic.cost import ledger, pricing
 from claude_magic.render import cost_chart, cost_report
@@ -50,6 +50,18 @@ def test_a_cell_has_a_row_with_its_number_prompt_tokens_and_dollars() -> None:
     }
     first, *_ = rows_of(asked("a", "c1", usage=usage, execution_count=7))
     assert first == ["[7]", "question a", "claude-opus-5-5", "6,000", "2,000", "3,000", "400", "$0.0274", ""]
+
+
+def test_the_maps_that_another_kernel_ran_are_a_row_and_in_the_total() -> None:
+    entries = ledger.entries([asked("a", "c1")])
+    maps = [Mapped("m", "claude-haiku-5-5", "anthropic", STARTED, 3, calls=3, input_tokens=10, dollars="0.25")]
+    maps += [dataclasses.replace(maps[0], id="n", at_least=True)]
+    text = cost_report.session_table(entries, maps=maps)["text/plain"]
+    row, total = (next(line for line in text.splitlines() if word in line) for word in ("earlier kernel", "total"))
+    assert "claude-haiku-5-5" in row and "≥$0.5000" in row and "20" in row
+    assert (
+        "2 models" in total and f"≥{pricing.Cost(pricing.turn_cost(entries[0].turn).dollars + Decimal('0.5'))}" in total
+    )
 
 
 def test_turns_of_one_cell_are_one_row_and_those_of_all_chats_are_there() -> None:

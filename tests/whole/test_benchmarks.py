@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import anthropic
+import nbformat
 import pytest
 
-from benchmarks import loading, peers, pure, reading, sample, traffic, wire
+from benchmarks import loading, page, peers, pure, reading, sample, traffic, wire
 from benchmarks.table import Row
+from claude_magic.notebook import reader
 
 DELTAS = 300
 
@@ -47,6 +49,13 @@ def test_a_paced_reply_begins_with_the_time_of_its_writing(server: str) -> None:
     clock, _, rest = reading.with_create(f"{server}/{DELTAS}/100000").partition("\n\n")
     assert clock.isdecimal()
     assert rest == "".join(sample.pieces(DELTAS)[1:])
+
+
+def test_the_large_notebook_has_the_turns_that_its_page_is_measured_with(tmp_path: Path) -> None:
+    path = tmp_path / page.NAME
+    nbformat.write(page.large_notebook(), path)
+    assert len(nbformat.read(path, as_version=4).cells) == page.CELLS
+    assert len(reader.read(path).turns) == page.TURNS
 
 
 def test_a_growing_text_is_refreshed_until_it_is_whole() -> None:

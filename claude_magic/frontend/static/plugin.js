@@ -2,6 +2,9 @@
 
 import { code } from "./code.js";
 import { fix } from "./fix.js";
+import { follow } from "./kernel_state.js";
+import { money } from "./money.js";
+import { outline } from "./outline.js";
 import { prompts } from "./prompts.js";
 import { stop } from "./stop.js";
 
@@ -10,11 +13,14 @@ export const NEEDS = /** @type {const} */ ([
   "@codemirror/language",
   "@codemirror/state",
   "@codemirror/view",
+  "@jupyterlab/application",
+  "@jupyterlab/apputils",
   "@jupyterlab/codemirror",
   "@jupyterlab/mermaid",
   "@jupyterlab/notebook",
   "@jupyterlab/rendermime",
   "@jupyterlab/settingregistry",
+  "@jupyterlab/statusbar",
   "@jupyterlab/ui-components",
   "@lezer/common",
   "@lezer/highlight",
@@ -31,22 +37,28 @@ export function plugins(packages) {
   const { ISettingRegistry } = packages["@jupyterlab/settingregistry"];
   const { IRenderMimeRegistry } = packages["@jupyterlab/rendermime"];
   const { IMermaidManager } = packages["@jupyterlab/mermaid"];
+  const { IStatusBar } = packages["@jupyterlab/statusbar"];
+  const { ICommandPalette } = packages["@jupyterlab/apputils"];
+  const { ILayoutRestorer } = packages["@jupyterlab/application"];
   return [
     {
       id: "claude-magic:plugin",
-      description: "Prompts in prose colours, a Stop while Claude answers, and buttons on failed cells and on code.",
+      description: "Prompts in prose colours, what they cost, an outline, and buttons to stop, fix and insert.",
       autoStart: true,
       requires: [IEditorExtensionRegistry, IEditorLanguageRegistry, INotebookTracker, IRenderMimeRegistry],
-      optional: [ISettingRegistry, IMermaidManager],
-      activate(app, extensions, languages, notebooks, rendermime, settings, mermaid) {
-        // Not awaited: the page does not wait for us.
+      optional: [ISettingRegistry, IMermaidManager, IStatusBar, ICommandPalette, ILayoutRestorer],
+      activate(app, extensions, languages, notebooks, rendermime, settings, mermaid, statusBar, palette, restorer) {
+        const kernels = follow(notebooks);
         const features = {
+          money: money(packages, app, notebooks, kernels, statusBar),
+          outline: outline(packages, app, notebooks, kernels, { palette, restorer }),
           prompts: prompts(packages, extensions, languages),
           stop: stop(packages, app, notebooks),
           fix: fix(packages, app, notebooks, rendermime),
           code: code(packages, notebooks, mermaid),
         };
-        void follow(settings, features).catch((error) => console.error("claude-magic:", error));
+        // Not awaited: the page does not wait for us.
+        void switchAll(settings, features).catch((error) => console.error("claude-magic:", error));
       },
     },
   ];
@@ -57,7 +69,7 @@ export function plugins(packages) {
  * @param {import("page").ISettingRegistry | null} registry
  * @param {Record<string, (on: boolean) => void>} features
  */
-async function follow(registry, features) {
+async function switchAll(registry, features) {
   const settings = await registry?.load("claude-magic:plugin");
   const apply = () => {
     for (const [name, turn] of Object.entries(features)) turn(settings?.get(name).composite !== false);

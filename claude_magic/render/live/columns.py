@@ -17,6 +17,7 @@ from ...conversation.accumulator import Accumulator
 from ...conversation.record import metadata
 from ...conversation.turns import Block, Turn
 from ...conversation.wait import Wait
+from ...cost.pricing import exact_costs
 from ..answer import GrowingAnswer, answer_outputs
 from ..folds import fold
 from ..markup import gate
@@ -218,7 +219,7 @@ def at_rest(results: Mapping[str, Turn | str], chosen: Turn | None) -> tuple[Bun
     others = [turn for turn in turns if turn.id != own.id]
     columns = "".join(_column(model, result) for model, result in results.items())
     plain = "\n\n".join(_plain(model, result) for model, result in results.items())
-    return {"text/html": _columns(columns), "text/plain": plain}, metadata(own, others)
+    return {"text/html": _columns(columns), "text/plain": plain}, metadata(own, others, exact_costs([own, *others]))
 
 
 def _columns(boxes: str) -> str:

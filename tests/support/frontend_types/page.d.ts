@@ -18,32 +18,40 @@ export interface Packages {
   "@codemirror/language": typeof import("@codemirror/language");
   "@codemirror/state": typeof import("@codemirror/state");
   "@codemirror/view": typeof import("@codemirror/view");
+  "@jupyterlab/application": { ILayoutRestorer: Token<ILayoutRestorer> };
+  "@jupyterlab/apputils": {
+    Dialog: {
+      cancelButton(): DialogButton;
+      okButton(options: { label: string }): DialogButton;
+    };
+    ICommandPalette: Token<ICommandPalette>;
+    showDialog(options: {
+      title: string;
+      body: Widget;
+      buttons: DialogButton[];
+    }): Promise<{ button: DialogButton }>;
+  };
   "@jupyterlab/codemirror": {
     IEditorExtensionRegistry: Token<IEditorExtensionRegistry>;
     IEditorLanguageRegistry: Token<IEditorLanguageRegistry>;
     EditorExtensionRegistry: { createImmutableExtension(extension: Extension): ConfigurableExtension };
   };
   "@jupyterlab/mermaid": { IMermaidManager: Token<IMermaidManager> };
-  "@jupyterlab/notebook": { INotebookTracker: Token<INotebookTracker> };
+  "@jupyterlab/notebook": { INotebookTracker: Token<INotebookTracker>; NotebookActions: NotebookActions };
   "@jupyterlab/rendermime": { IRenderMimeRegistry: Token<IRenderMimeRegistry> };
   "@jupyterlab/settingregistry": { ISettingRegistry: Token<ISettingRegistry> };
+  "@jupyterlab/statusbar": { IStatusBar: Token<IStatusBar> };
   "@jupyterlab/ui-components": {
     addBelowIcon: LabIcon;
     copyIcon: LabIcon;
     editIcon: LabIcon;
+    historyIcon: unknown;
     imageIcon: LabIcon;
     stopIcon: unknown;
   };
   "@lezer/common": typeof import("@lezer/common");
   "@lezer/highlight": typeof import("@lezer/highlight");
   "@lumino/widgets": { Widget: typeof Widget };
-}
-
-declare class Widget {
-  node: HTMLElement;
-  addClass(name: string): void;
-  onAfterAttach(): void;
-  onBeforeDetach(): void;
 }
 
 export interface LabIcon {
@@ -54,10 +62,53 @@ export interface ConfigurableExtension {
   instance(value: unknown): Extension;
 }
 
+export class Widget {
+  constructor(options?: { node: HTMLElement });
+  id: string;
+  readonly node: HTMLElement;
+  readonly title: { caption: string; icon: unknown };
+  readonly isHidden: boolean;
+  readonly isVisible: boolean;
+  parent: Widget | null;
+  activate(): void;
+  addClass(name: string): void;
+  setHidden(hidden: boolean): void;
+  protected onActivateRequest(message: unknown): void;
+  protected onAfterAttach(message: unknown): void;
+  protected onAfterShow(message: unknown): void;
+  protected onBeforeDetach(message: unknown): void;
+  protected onBeforeHide(message: unknown): void;
+}
+
+export interface DialogButton {
+  accept: boolean;
+}
+
+export interface ICommandPalette {
+  addItem(item: { command: string; category: string }): unknown;
+}
+
+export interface ILayoutRestorer {
+  add(widget: Widget, name: string): void;
+}
+
+export interface IStatusBar {
+  registerStatusItem(
+    id: string,
+    options: {
+      item: Widget;
+      align: "left" | "middle" | "right";
+      rank: number;
+      priority: number;
+      isActive: () => boolean;
+    },
+  ): unknown;
+}
+
 /** A cell's model, or a file's, which has no `type`. */
 export interface EditorModel {
   type?: "code" | "markdown" | "raw";
-  sharedModel: { getSource(): string };
+  sharedModel: { getSource(): string; setSource(source: string): void };
 }
 
 export interface IEditorExtensionRegistry {
@@ -78,7 +129,7 @@ export interface CellModel extends EditorModel {
   contentChanged: Signal<CellModel, void>;
   getMetadata(key: string): unknown;
   /** Of a code cell. */
-  outputs?: { length: number; get(at: number): OutputModel; changed: Signal<unknown, unknown> };
+  outputs?: OutputList;
   sharedModel: {
     getSource(): string;
     setSource(source: string): void;
@@ -89,16 +140,59 @@ export interface CellModel extends EditorModel {
 export interface OutputModel {
   type: string;
   data?: Record<string, unknown>;
+  metadata?: Record<string, unknown>;
+}
+
+export interface OutputList {
+  length: number;
+  get(index: number): OutputModel;
+  changed: Signal<OutputList, unknown>;
+}
+
+export interface CellList extends Iterable<CellModel> {
+  changed: Signal<CellList, unknown>;
+}
+
+export interface Cell {
+  model: CellModel;
+  node: HTMLElement;
+}
+
+export interface Comm {
+  onMsg: (message: { content: { data: unknown } }) => void;
+  onClose: () => void;
+  send(data: unknown): unknown;
+}
+
+export interface Kernel {
+  id: string;
+  clientId: string;
+  handleComms: boolean;
+  info: Promise<{ language_info: { name: string } }>;
+  disposed: Signal<Kernel, void>;
+  interrupt(): Promise<void>;
+  hasComm(id: string): boolean;
+  createComm(target: string, id: string): Comm;
+  registerCommTarget(target: string, callback: (comm: Comm) => void): void;
+  requestCommInfo(content: { target_name: string }): Promise<{ content: { comms?: Record<string, unknown> } }>;
+}
+
+export interface SessionContext {
+  session: { kernel: Kernel | null } | null;
+  kernelChanged: Signal<SessionContext, unknown>;
+  statusChanged: Signal<SessionContext, string>;
+  connectionStatusChanged: Signal<SessionContext, string>;
 }
 
 export interface Notebook {
   node: HTMLElement;
-  widgets: readonly { model: CellModel; node: HTMLElement }[];
+  activeCell: Cell | null;
   activeCellIndex: number;
+  widgets: readonly Cell[];
   mode: "command" | "edit";
   activate(): void;
   deselectAll(): void;
-  scrollToItem(at: number): Promise<void>;
+  scrollToItem(index: number, align?: "start"): Promise<void>;
   model: {
     defaultKernelLanguage: string;
     cells: { changed: Signal<unknown, unknown> };
@@ -109,16 +203,25 @@ export interface Notebook {
   } | null;
 }
 
-export interface NotebookPanel {
-  node: HTMLElement;
+export interface NotebookActions {
+  expandParent(cell: Cell, notebook: Notebook): void;
+  insertBelow(notebook: Notebook): void;
+  run(notebook: Notebook, context: SessionContext): Promise<boolean>;
+  runCells(notebook: Notebook, cells: Cell[], context: SessionContext): Promise<boolean>;
+}
+
+export interface NotebookPanel extends Widget {
   content: Notebook;
-  sessionContext: { session: { kernel: { interrupt(): Promise<void> } | null } | null };
+  context: { ready: Promise<void> };
+  model: { cells: CellList; contentChanged: Signal<unknown, void>; defaultKernelLanguage: string } | null;
+  sessionContext: SessionContext;
 }
 
 export interface INotebookTracker {
   activeCell: { model: CellModel } | null;
   activeCellChanged: Signal<INotebookTracker, unknown>;
   currentWidget: NotebookPanel | null;
+  currentChanged: Signal<INotebookTracker, NotebookPanel | null>;
   widgetAdded: Signal<INotebookTracker, NotebookPanel>;
   find(fits: (panel: NotebookPanel) => boolean): NotebookPanel | undefined;
   forEach(each: (panel: NotebookPanel) => void): void;
@@ -156,6 +259,13 @@ export interface Application {
     ): unknown;
     execute(id: string): Promise<unknown>;
     notifyCommandChanged(id: string): void;
+    isEnabled(id: string): boolean;
+    execute(id: string): Promise<unknown>;
+  };
+  restored: Promise<unknown>;
+  shell: {
+    add(widget: Widget, area: "menu" | "right", options: { rank: number; type?: string }): void;
+    activateById(id: string): void;
   };
 }
 
@@ -182,5 +292,8 @@ export interface Plugin {
     rendermime: IRenderMimeRegistry,
     settings: ISettingRegistry | null,
     mermaid: IMermaidManager | null,
+    statusBar: IStatusBar | null,
+    palette: ICommandPalette | null,
+    restorer: ILayoutRestorer | null,
   ): void;
 }

@@ -1,0 +1,120 @@
+// What it cost, always in view: a button in the status bar, or in the menu area of a page that has none. It shows what
+// the kernel says of the current notebook; where that says nothing, the sum of the notebook's records.
+
+import { dollars, parse } from "./cost.js";
+import { addStyle } from "./elements.js";
+import { sum, turns } from "./record.js";
+
+/** @typedef {import("page").NotebookPanel} Panel */
+
+const ID = "claude-magic-money";
+const OUTLINE = "claude-magic:outline";
+const MAGIC = "%claude_cost";
+const LOAD = "%load_ext claude_magic";
+const CSS = `
+#${ID} { display: flex; align-items: center; }
+#${ID}.lm-mod-hidden { display: none; }
+#${ID} button { background: none; border: 0; color: var(--jp-ui-font-color1); cursor: pointer; font: inherit;
+  font-size: var(--jp-ui-font-size1); height: 100%; max-width: 45vw; overflow: hidden; padding: 0 6px;
+  text-overflow: ellipsis; white-space: nowrap; }
+#${ID} button:hover { background: var(--jp-layout-color3); }
+#${ID} button:focus-visible { outline: 2px solid var(--jp-brand-color1); outline-offset: -2px; }
+#${ID} button.used-up, #${ID} button.used-up:hover { background: var(--jp-error-color0); color: white; }
+#${ID} button:disabled { cursor: default; }
+`;
+
+/**
+ * Returns the switch of the feature, which is off until it is called.
+ * @param {import("page").Packages} packages
+ * @param {import("page").Application} app
+ * @param {import("page").INotebookTracker} notebooks
+ * @param {ReturnType<typeof import("./kernel_state.js").follow>} kernels
+ * @param {import("page").IStatusBar | null} statusBar
+ * @returns {(on: boolean) => void}
+ */
+export function money(packages, app, notebooks, kernels, statusBar) {
+  const { NotebookActions } = packages["@jupyterlab/notebook"];
+  const button = document.createElement("button");
+  button.type = "button";
+  const item = new (packages["@lumino/widgets"].Widget)();
+  item.id = ID;
+  item.node.append(button);
+  let on = false;
+  let active = false;
+  let drawn = true;
+  /** @type {Panel | null} */
+  let panel = null;
+
+  const draw = () => {
+    drawn = true;
+    const shown = on && panel ? figures(panel, kernels.of(panel)) : null;
+    active = shown !== null;
+    item.setHidden(!active);
+    if (!shown) return;
+    button.textContent = shown.text;
+    button.title = shown.title;
+    button.classList.toggle("used-up", shown.usedUp);
+    button.disabled = !hasOutline() && !runsPython();
+  };
+  /** What is typed changes no figure, and a growing answer none before its end: once a frame is enough. */
+  const drawSoon = () => {
+    if (!on || !drawn || kernels.of(panel)) return;
+    drawn = false;
+    requestAnimationFrame(draw);
+  };
+  const turn = () => {
+    panel?.model?.contentChanged.disconnect(drawSoon);
+    panel = notebooks.currentWidget;
+    const now = panel;
+    void now?.context.ready.then(() => {
+      if (panel !== now) return;
+      now.model?.contentChanged.connect(drawSoon);
+      draw();
+    });
+    draw();
+  };
+  const hasOutline = () => statusBar && app.commands.isEnabled(OUTLINE); // Notebook's click answers in the notebook
+  const runsPython = () => kernels.of(panel) || panel?.model?.defaultKernelLanguage === "python";
+  const report = async () => {
+    if (!panel || hasOutline()) return void (await app.commands.execute(OUTLINE));
+    const { content, sessionContext } = panel;
+    const source = kernels.of(panel) ? MAGIC : `${LOAD}\n${MAGIC}`;
+    NotebookActions.insertBelow(content);
+    content.activeCell?.model.sharedModel.setSource(source);
+    await NotebookActions.run(content, sessionContext);
+  };
+
+  addStyle(CSS);
+  button.addEventListener("click", () => void report().catch((error) => console.error("claude-magic:", error)));
+  const place = /** @type {const} */ ({ align: "right", rank: 100, priority: 1 }); // shown in a narrow window, too
+  if (statusBar) statusBar.registerStatusItem(ID, { item, ...place, isActive: () => active });
+  else app.shell.add(item, "menu", { rank: 1000 });
+  kernels.subscribe(draw);
+  notebooks.currentChanged.connect(turn);
+  turn();
+  return (wanted) => {
+    on = wanted;
+    draw();
+  };
+}
+
+/**
+ * What the button says; null where there is nothing to say.
+ * @param {Panel} panel
+ * @param {import("./kernel_state.js").State | null} state
+ */
+function figures(panel, state) {
+  if (!state) {
+    const found = turns(panel.model?.cells ?? []);
+    const text = `Claude: notebook ${dollars(sum(found))}`;
+    return found.length ? { text, title: "What the replies in this notebook cost", usedUp: false } : null;
+  }
+  const { budget, asking, offline } = state;
+  const usedUp = budget?.used_up === true;
+  const parts = [`notebook ${dollars(parse(state.notebook))}`, `kernel ${dollars(parse(state.kernel))}`];
+  if (usedUp) parts.unshift(`budget of ${budget.total} used up`); // first, where a narrow window cuts the rest
+  else if (budget) parts.push(`${budget.left} of ${budget.total} left`);
+  if (offline) parts.push("stand-in, not Claude");
+  const text = `Claude${asking ? " answers" : ""}: ${parts.join(" · ")}`;
+  return { text, title: `${text}. What this notebook cost, and what this kernel has spent.`, usedUp };
+}
