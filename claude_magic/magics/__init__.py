@@ -76,6 +76,7 @@ class Extension:
         if shell.Completer is not None and self.matcher in shell.Completer.custom_matchers:
             shell.Completer.custom_matchers.remove(self.matcher)
         self.kernel.executions.unwatch()
+        self.kernel.end_mcp_servers()
         if self.begin_cell in shell.events.callbacks["pre_run_cell"]:
             shell.events.unregister("pre_run_cell", self.begin_cell)
 

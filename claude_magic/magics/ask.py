@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..content.parts import Limits
 from ..errors import ClaudeError, UsageError
+from ..options import is_address
 from ..prompt.prompt import build_prompt
 from ..render import history
 from ..render.live import live
@@ -88,6 +89,7 @@ def _compare(kernel: Kernel, question: Question) -> None:
     names = comparison.compared_models(options.model)
     single = {"--show-request": options.show_request, "--count": options.count, "--show-code": options.show_code}
     single |= {"--schema": bool(options.schema), "--tools": bool(options.tools), "--code": options.code}
+    single |= {"--mcp with a local server": not all(map(is_address, options.mcp))}
     for flag in (flag for flag, given in {**single, "--fallback": options.fallback}.items() if given):
         raise UsageError(f"{flag} is for one model, and --model names {len(names)}.", advice="Name one of them.")
     session, settings = kernel.session_for(question.cell), kernel.settings()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from ..render.live.live import ApprovingView
     from ..session.kernel import Kernel
     from ..tools.calls import ToolCalls
+    from ..tools.functions import Tool
     from ..tools.structured_output import Shape
 
 
@@ -33,26 +35,45 @@ def _attached(kernel: Kernel, wanted: Options) -> Sequence[Piece]:
 
 
 def tool_calls(kernel: Kernel, wanted: Options, view: ApprovingView, secrets: Secrets) -> ToolCalls | None:
-    """The tools of a cell's `--tools`; `secrets` are masked in their results. Raises `UsageError` for unknown tools."""
-    if wanted.tools is None:
-        return None
-    from ..tools import approval
-    from ..tools.built_in import built_in_tools
-    from ..tools.calls import ToolCalls
-    from ..tools.functions import named, strict
+    """The tools of a cell's `--tools`, and those of the local servers of its `--mcp`, which are started.
 
-    path = kernel.session.path
-    built_in = built_in_tools(kernel.shell, path.parent if path is not None else Path.cwd())
-    found = named(wanted.tools, kernel.namespace, built_in)
+    `secrets` are masked in their results. Raises `UsageError` for unknown tools, and for servers that do not start.
+    """
+    if wanted.tools is None and not wanted.mcp:
+        return None
+    from ..tools import approval, mcp_servers
+    from ..tools.calls import ToolCalls
+    from ..tools.functions import strict
+
+    launches = mcp_servers.launches(wanted.mcp, kernel.configuration.mcp_servers)
+    if wanted.tools is None and not launches:
+        return None
+    functions = _functions(kernel, wanted.tools)
+    local = kernel.mcp_servers.offered(launches, [tool.name for tool in functions])
+    found = (*functions, *local.tools)
     if wanted.strict_tools:
         found = tuple(map(strict, found))
+    masked = (secret for launch in launches for secret in launch.secrets)
     return ToolCalls(
         found,
         approval.approval(kernel.configuration.approve, view.approve),
         wanted.max_tool_calls,
         lambda: approval.check(kernel.configuration.approve, found, can_ask=view.can_approve),
-        secrets,
+        replace(secrets, known=tuple(dict.fromkeys((*secrets.known, *masked)))),
+        local.notes,
     )
+
+
+def _functions(kernel: Kernel, names: str | None) -> Sequence[Tool]:
+    """The functions that `--tools` names."""
+    if names is None:
+        return ()
+    from ..tools.built_in import built_in_tools
+    from ..tools.functions import named
+
+    path = kernel.session.path
+    built_in = built_in_tools(kernel.shell, path.parent if path is not None else Path.cwd())
+    return named(names, kernel.namespace, built_in)
 
 
 def shape(kernel: Kernel, wanted: Options) -> Shape | None:

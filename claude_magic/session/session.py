@@ -407,6 +407,7 @@ def draft_turn(question: Question, request: Request, history: Conversation) -> T
     before = [note] if (note := models.retirement_note(options.model, date.today())) else []
     before += ["a summary"] if summaries else []
     before += request.notes
+    before += question.tools.notes if question.tools is not None else ()
     before += [turns_of(earlier, "earlier")] if earlier else []
     return Turn(
         id=uuid.uuid4().hex,
