@@ -45,8 +45,8 @@ def ask(kernel: Kernel, typed: Options, body: str, cell: Cell) -> Turn | None:
         _compare(kernel, question)
         return None
     view = _view(kernel)
-    question = dataclasses.replace(question, tools=cell_inputs.tool_calls(kernel, options, view, secrets))
-    if options.count or options.show_request or options.show_code:
+    question = dataclasses.replace(question, tools=cell_inputs.tool_calls(kernel, question, view, secrets))
+    if cell_inputs.is_unsent(options):
         _show_unsent(kernel, question)
         return None
     outcome = kernel.session_for(cell).ask(question, kernel.settings(), view)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ..content.secrets import Secrets
     from ..render.live.live import ApprovingView
     from ..session.kernel import Kernel
+    from ..session.question import Question
     from ..tools.calls import ToolCalls
     from ..tools.functions import Tool
     from ..tools.structured_output import Shape
@@ -34,11 +35,12 @@ def _attached(kernel: Kernel, wanted: Options) -> Sequence[Piece]:
     return attachments.pieces(wanted, kernel.namespace)
 
 
-def tool_calls(kernel: Kernel, wanted: Options, view: ApprovingView, secrets: Secrets) -> ToolCalls | None:
+def tool_calls(kernel: Kernel, question: Question, view: ApprovingView, secrets: Secrets) -> ToolCalls | None:
     """The tools of a cell's `--tools`, and those of the local servers of its `--mcp`, which are started.
 
     `secrets` are masked in their results. Raises `UsageError` for unknown tools, and for servers that do not start.
     """
+    wanted = question.options
     if wanted.tools is None and not wanted.mcp:
         return None
     from ..tools import approval, mcp_servers
@@ -49,7 +51,12 @@ def tool_calls(kernel: Kernel, wanted: Options, view: ApprovingView, secrets: Se
     if wanted.tools is None and not launches:
         return None
     functions = _functions(kernel, wanted.tools)
-    local = kernel.mcp_servers.offered(launches, [tool.name for tool in functions])
+    names = [tool.name for tool in functions]
+    if launches and question.replay.mode == "only" and not is_unsent(wanted):
+        recorded = kernel.session_for(question.cell).recorded_tools(question, kernel.configuration.provider)
+        local = mcp_servers.recorded(recorded, names)
+    else:
+        local = kernel.mcp_servers.offered(launches, names)
     found = (*functions, *local.tools)
     if wanted.strict_tools:
         found = tuple(map(strict, found))
@@ -62,6 +69,11 @@ def tool_calls(kernel: Kernel, wanted: Options, view: ApprovingView, secrets: Se
         replace(secrets, known=tuple(dict.fromkeys((*secrets.known, *masked)))),
         local.notes,
     )
+
+
+def is_unsent(wanted: Options) -> bool:
+    """Whether a cell only shows what it would send."""
+    return wanted.count or wanted.show_request or wanted.show_code
 
 
 def _functions(kernel: Kernel, names: str | None) -> Sequence[Tool]:

@@ -126,13 +126,14 @@ def _of_dict(key: str, value: Mapping[str, Any]) -> Launch:
         raise ValueError("a command that is text")
     if not isinstance(arguments, list | tuple) or not all(isinstance(each, str) for each in arguments):
         raise ValueError("args that are a list of texts")
-    pairs = environment.items() if isinstance(environment, Mapping) else [(0, 0)]
-    if not all(isinstance(each, str) for pair in pairs for each in pair):
+    if not isinstance(environment, Mapping) or not all(
+        isinstance(each, str) for pair in environment.items() for each in pair
+    ):
         raise ValueError("an env that is a dict of texts")
     folder = value.get("cwd")
     if not isinstance(folder, str | None):
         raise ValueError("a cwd that is text")
-    held = tuple((name, Hidden(each)) for name, each in pairs)
+    held = tuple((name, Hidden(each)) for name, each in environment.items())
     return Launch(key, Hidden(command), tuple(map(Hidden, arguments)), held, folder)
 
 
@@ -145,6 +146,17 @@ class Offered:
 
     tools: tuple[Tool, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+def recorded(definitions: Iterable[Mapping[str, Any]], taken: Iterable[str]) -> Offered:
+    """Tools of recorded definitions, but for those of names that are `taken`: they are shown, and never run."""
+    names = set(taken)
+    mine = [each for each in definitions if each.get("name") not in names and "input_schema" in each]
+    return Offered(tuple(Tool(str(each.get("name")), each, _not_started, option=OPTION) for each in mine))
+
+
+def _not_started(given: Mapping[str, Any]) -> Any:
+    raise UsageError("Only the record answers here: no server was started.")
 
 
 class Servers:

@@ -62,7 +62,8 @@ class Server:
     def tools(self) -> Sequence[session.Listed]:
         """Its tools, as it lists them. Raises `UsageError` in a line if it does not list them."""
         try:
-            return self._wait(session.listed(self._session), LIST_SECONDS)
+            found: Sequence[session.Listed] = self._wait(session.listed(self._session), LIST_SECONDS)
+            return found
         except TimeoutError:
             failure = f"it did not list its tools within {LIST_SECONDS:g} s"
         except Exception as error:
@@ -98,6 +99,9 @@ class Server:
 
     def _failure(self, error: BaseException) -> str:
         """What went wrong, in words: the server's own last line, if it has ended."""
+        if session.is_closed(error) and self.launch.url:
+            self.begin_end()
+            return "it does not answer at its address"
         if session.is_closed(error):
             self._errors.join(GRACE_SECONDS)
             self.begin_end()

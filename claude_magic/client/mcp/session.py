@@ -84,7 +84,8 @@ async def over(streams: Sequence[Any], noise: Noise) -> AsyncIterator[Any]:
         logger = logging.getLogger(name)
         if not logger.handlers:
             logger.addHandler(logging.NullHandler())
-    async with ClientSession(*streams[:2], message_handler=noise.hear) as session:
+    reading, writing, *_ = streams
+    async with ClientSession(reading, writing, message_handler=noise.hear) as session:
         yield session
 
 
