@@ -170,9 +170,9 @@ class Servers:
         """The tools of these servers, under names that are distinct from those `taken`. Raises `UsageError`."""
         names, tools, notes = {*taken, *_TAKEN}, list[Tool](), list[str]()
         for launch in launches:
-            server = self._server(launch)
+            server, found = self._listed(launch)
             left_out = list[str]()
-            for listed in server.tools():
+            for listed in found:
                 if fault := _fault(listed.definition):
                     left_out.append(f"{_valid(listed.name)}: {fault}")
                     continue
@@ -190,6 +190,17 @@ class Servers:
         for server in running:
             server.end()
         atexit.unregister(self.end)
+
+    def _listed(self, launch: Launch) -> tuple[Server, Sequence[Listed]]:
+        """A server and its tools. One that is found dead only now is started again."""
+        was_running, server = launch in self._running, self._server(launch)
+        try:
+            return server, server.tools()
+        except UsageError:
+            if server.is_alive or not was_running:
+                raise
+        server = self._server(launch)
+        return server, server.tools()
 
     def _server(self, launch: Launch) -> Server:
         from ..client.mcp import session

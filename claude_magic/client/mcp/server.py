@@ -36,14 +36,16 @@ class Server:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ending: asyncio.Event | None = None
         self._session: Any = None
+        self._has_ended = False
 
     @property
     def is_alive(self) -> bool:
         """Whether it can be called."""
-        return self._thread.is_alive() and self._ending is not None and not self._ending.is_set()
+        return self._thread.is_alive() and not self._has_ended
 
     def start(self) -> None:
         """Start it and wait until it is ready. Raises `UsageError` in a line if it cannot be started."""
+        session.import_packages()  # here, so that a slow disk takes none of the server's time
         self._thread.start()
         try:
             self._ready.result(START_SECONDS)
@@ -87,6 +89,7 @@ class Server:
 
     def begin_end(self) -> None:
         """Have it end; does not wait."""
+        self._has_ended = True
         if self._loop is not None and self._ending is not None:
             with suppress(RuntimeError):  # the loop is closed
                 self._loop.call_soon_threadsafe(self._ending.set)
@@ -107,7 +110,9 @@ class Server:
             self.begin_end()
             last = self.launch.redacted(self._errors.last_line)
             return f"it ended, and last said: {last}".rstrip(".") if last else "it ended"
-        return self.launch.redacted(error).rstrip(".") or type(error).__name__
+        said = self.launch.redacted(error).partition(" For further information visit")[0].rstrip(".")
+        kind = type(error).__name__
+        return f"it does not keep to MCP: {said}" if kind == "ValidationError" else said or kind
 
     def _wait(self, coroutine: Coroutine[Any, Any, Any], seconds: float | None = None) -> Any:
         """The result of a coroutine that runs in the server's loop, until the server ends, or for so long."""
@@ -156,6 +161,7 @@ class Server:
                 self._ready.set_result(None)
                 await self._ending.wait()
         finally:
+            self._has_ended = True
             self._ending.set()
 
     @asynccontextmanager

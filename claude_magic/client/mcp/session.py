@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import logging
 import os
@@ -47,6 +48,12 @@ class Listed:
 def is_installed() -> bool:
     """Whether the package `mcp` is installed."""
     return importlib.util.find_spec("mcp") is not None
+
+
+def import_packages() -> None:
+    """Import what sessions need, which takes a second the first time."""
+    for name in ("anthropic.lib.tools.mcp", "mcp.client.stdio"):
+        importlib.import_module(name)
 
 
 def process_streams(launch: Launch, errors: TextIO) -> AbstractAsyncContextManager[Any]:

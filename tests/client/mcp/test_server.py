@@ -25,6 +25,10 @@ from support.mcp_servers import REAL, RawServer, is_running, launch, tool, wait_
 SECRET = "hunter22hunter22"
 
 
+def press_interrupt() -> None:
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+
 class Started:
     """Starts servers, and ends them after the test."""
 
@@ -134,7 +138,7 @@ def test_an_error_of_the_protocol_is_an_error_of_the_call(start: Started, tmp_pa
 def test_an_interrupt_ends_the_wait_for_a_call_and_the_server_goes_on(start: Started, tmp_path: Path) -> None:
     raw = RawServer(tmp_path, [tool("wait"), tool("echo")], results={"wait": "nothing", "echo": "echo"})
     server = start(raw.launch())
-    threading.Timer(0.2, lambda: signal.raise_signal(signal.SIGINT)).start()
+    threading.Timer(0.2, press_interrupt).start()
     with pytest.raises(KeyboardInterrupt):
         call(server, "wait")
     assert is_running(raw.pid) and call(server, "echo")
@@ -190,7 +194,7 @@ def test_a_program_that_speaks_no_mcp_is_ended_after_a_while(
 
 
 def test_an_interrupt_while_it_starts_ends_it(start: Started, tmp_path: Path) -> None:
-    threading.Timer(0.4, lambda: signal.raise_signal(signal.SIGINT)).start()
+    threading.Timer(0.4, press_interrupt).start()
     with pytest.raises(KeyboardInterrupt):
         start(launch(["sh", "-c", f"echo $$ > {tmp_path}/pid; sleep 60"]))
     assert wait_until(lambda: not is_running(int((tmp_path / "pid").read_text())))
