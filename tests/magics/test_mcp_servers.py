@@ -1,4 +1,4 @@
-"""`--mcp COMMAND` in cells: the tools of a server that runs beside the kernel, approved and ended like the notebook's."""
+"""`--mcp COMMAND` in cells: tools of a server that runs beside the kernel, approved like the notebook's."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from claude_magic import offline
 from claude_magic.client.mcp import session
 from claude_magic.conversation.turns import Block, Turn
 from claude_magic.errors import UsageError
+from claude_magic.render import tool_calls
 from support.kernel import Kernel, plain
 from support.mcp_servers import REAL, RawServer, is_running, tool, wait_until
 from support.shell import OfflineShell
@@ -43,7 +45,7 @@ class Notebook(OfflineShell):
     def results(self) -> list[tuple[str, bool]]:
         """The results of tools in the newest request."""
         content = self.server.requests[-1]["messages"][-1]["content"]
-        return [(each["content"][0]["text"], bool(each.get("is_error"))) for each in content]
+        return [(tool_calls.result_text(each), bool(each.get("is_error"))) for each in content]
 
 
 @pytest.fixture
@@ -194,7 +196,7 @@ def test_a_replay_runs_no_tool_and_where_only_the_record_answers_no_server(
     schema = {"type": "object", "properties": {"a": {"type": "string"}}}
     raw = RawServer(tmp_path, [tool("echo", schema)], results={"echo": "echo"})
     replies(notebook.server, [call(1, name="echo")], [text("Done.")])
-    line = f"--tools twice --strict-tools --mcp {raw.line} Go."
+    line = f"--once --tools twice --strict-tools --mcp {raw.line} Go."
     notebook.shell.run_cell("def twice(a: int) -> int:\n    return 2 * a")
     notebook.ask(line)
     notebook.kernel.end_mcp_servers()
@@ -236,7 +238,7 @@ def test_in_a_kernel_a_call_is_approved_by_the_reader_as_it_runs(
         assert run.error is None and "Claude calls echo with" in run.text and '"a": "x"' in run.text
         (result,) = server.requests[-1]["messages"][-1]["content"]
         assert bool(result.get("is_error")) is not runs
-        assert runs is ('"arguments": {"a": "x"}' in result["content"][0]["text"])
+        assert runs is ('"arguments": {"a": "x"}' in tool_calls.result_text(result))
 
 
 @pytest.mark.kernel
@@ -246,11 +248,8 @@ def test_an_interrupt_reaches_the_cell_and_not_the_server(
     raw = RawServer(tmp_path, [tool("wait")], results={"wait": "nothing"})
     replies(server, [call(1, name="wait")], [text("Done.")])
 
-    def press(message: Mapping[str, Any]) -> None:
-        if message["msg_type"] in ("display_data", "update_display_data") and "wait" in json.dumps(message["content"]):
-            fresh.interrupt()
-
-    run = fresh.run(f"%config ClaudeMagic.approve = 'always'\n%claude --mcp {raw.line} Go.", "cell", on_message=press)
+    threading.Thread(target=lambda: wait_until(raw.called.exists) and fresh.interrupt(), daemon=True).start()
+    run = fresh.run(f"%config ClaudeMagic.approve = 'always'\n%claude --mcp {raw.line} Go.", "cell")
     assert run.error is not None and "Interrupted at a tool." in plain(run.error["traceback"])
     assert is_running(raw.pid)
     assert fresh.run(f"%claude --once --mcp {raw.line} Go.").error is None

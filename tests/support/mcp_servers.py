@@ -29,8 +29,10 @@ class RawServer:
 
     def __init__(self, folder: Path, tools: Sequence[Mapping[str, Any]] = (), **script: Any) -> None:
         self.pid_file = folder / "pid"
+        self.called = folder / "called"  # is there once a tool was called
         self.path = folder / "script.json"
-        self.path.write_text(json.dumps({"pages": [tools], "pid_file": str(self.pid_file), **script}))
+        notes = {"pid_file": str(self.pid_file), "called_file": str(self.called)}
+        self.path.write_text(json.dumps({"pages": [tools], **notes, **script}))
 
     @property
     def words(self) -> list[str]:

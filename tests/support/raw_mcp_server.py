@@ -32,6 +32,7 @@ def answer(request: dict[str, Any], script: dict[str, Any]) -> dict[str, Any] | 
             more = {"nextCursor": str((page + 1) % len(script["pages"]))} if len(script["pages"]) > 1 else {}
             return {"result": {"tools": script["pages"][page], **more}}
         case "tools/call":
+            Path(script["called_file"]).touch()
             return call(script.get("results", {}).get(params["name"], {"content": []}), params)
         case _:
             return {"error": {"code": -32601, "message": "Method not found"}}
