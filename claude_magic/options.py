@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import keyword
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -177,13 +178,36 @@ def location(text: str) -> dict[str, str]:
     return {name: value for name, value in found.items() if value}
 
 
-def _server(text: str) -> str:
-    """An MCP server's address. Error messages do not repeat it, since it may hold a password."""
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+
+
+def is_address(server: str) -> bool:
+    """Whether an MCP server is one that the API connects to by its address."""
+    return server.startswith("https://")
+
+
+def mcp_server(text: str) -> str:
+    """An MCP server's address, or its name or command. Error messages do not repeat it, since it may hold a
+    password."""
+    if not _SCHEME.match(text):
+        return _command(text)
     parts = urlsplit(text)
-    if parts.scheme != "https" or not parts.hostname or not text.isascii() or not text.isprintable() or " " in text:
-        raise SecretValue("an address that opens with https://")
-    if "@" in parts.netloc or CREDENTIAL.search(f"?{parts.query}") or parts.fragment:
+    is_local = parts.scheme == "http" and parts.hostname in _THIS_MACHINE
+    if not (is_local or parts.scheme == "https") or not parts.hostname or not text.isascii() or not text.isprintable():
+        raise SecretValue("an address that opens with https://, or http://localhost")
+    if "@" in parts.netloc or CREDENTIAL.search(f"?{parts.query}") or parts.fragment or " " in text:
         raise SecretValue("an address without a credential in it: ClaudeMagic.mcp_tokens says where the token is")
+    return text
+
+
+def _command(text: str) -> str:
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        words = []
+    if not words or not words[0] or "\0" in text:
+        raise SecretValue("an address that opens with https://, a command (its quotes closed), or a name")
     return text
 
 
@@ -477,11 +501,12 @@ class Options:
     mcp: tuple[str, ...] = option(
         (),
         "--mcp",
-        metavar="URL",
-        parse=_server,
+        metavar="SERVER",
+        parse=mcp_server,
         repeat=True,
         group="tools",
-        help="give Claude the tools of this MCP server; may be given several times",
+        help="give Claude the tools of an MCP server: an address, a command in quotes that starts one here, or a name "
+        "in ClaudeMagic.mcp_servers; may be given several times",
     )
     schema: str | None = option(
         None,

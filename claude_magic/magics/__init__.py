@@ -63,6 +63,7 @@ class Extension:
         if shell.Completer is not None and self.matcher in shell.Completer.custom_matchers:
             shell.Completer.custom_matchers.remove(self.matcher)
         self.kernel.executions.unwatch()
+        self.kernel.end_mcp_servers()
         self.preload.unwatch()
         for event, hook in (("pre_run_cell", self.begin_cell), ("post_run_cell", self.end_cell)):
             if hook in shell.events.callbacks[event]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..client import BLOCKING, now
 from ..content.parts import Limits
 from ..errors import ClaudeError, SchemaError, UsageError
+from ..options import is_address
 from ..prompt.prompt import build_prompt, values_prompt
 from ..render import history
 from ..render.live import live
@@ -70,7 +71,7 @@ def ask(kernel: Kernel, options: Options, body: str, cell: Cell, also: Sequence[
     question = _question(kernel, typed, view)
     if "," in question.options.model:
         return _compare(kernel, question)
-    if options.count or options.show_request or options.show_code:
+    if cell_inputs.is_unsent(options):
         _show_unsent(kernel, question)
         return Answered()
     return now(_answered(kernel, question, typed, view, BLOCKING))
@@ -109,16 +110,12 @@ def _question(kernel: Kernel, typed: Typed, view: ApprovingView) -> Question:
         prompt = build_prompt(typed.text, typed.names, pieces, raw=options.raw, secrets=secrets, limits=limits)
     else:
         prompt = values_prompt(typed.text, typed.values, pieces, secrets=secrets, limits=limits)
-    several = "," in options.model
-    return Question(
-        options,
-        prompt.content,
-        typed.cell,
-        prompt.attached,
-        None if typed.shape is None else typed.shape.schema,
-        None if several else cell_inputs.tool_calls(kernel, options, view, secrets, typed.names),
-        Replay(kernel.configuration.replay, kernel.configuration.replay_speed),
-    )
+    schema = None if typed.shape is None else typed.shape.schema
+    replay = Replay(kernel.configuration.replay, kernel.configuration.replay_speed)
+    question = Question(options, prompt.content, typed.cell, prompt.attached, schema, replay=replay)
+    if "," in options.model:
+        return question
+    return dataclasses.replace(question, tools=cell_inputs.tool_calls(kernel, question, view, secrets, typed.names))
 
 
 def continue_reply(kernel: Kernel, chat: str) -> None:
@@ -156,6 +153,7 @@ def _compare(kernel: Kernel, question: Question) -> Answered:
     names = comparison.compared_models(options.model)
     single = {"--show-request": options.show_request, "--count": options.count, "--show-code": options.show_code}
     single |= {"--schema": bool(options.schema), "--tools": bool(options.tools), "--code": options.code}
+    single |= {"--mcp with a local server": not all(map(is_address, options.mcp))}
     for flag in (flag for flag, given in {**single, "--fallback": options.fallback}.items() if given):
         raise UsageError(f"{flag} is for one model, and --model names {len(names)}.", advice="Name one of them.")
     session, settings = kernel.session_for(question.cell), kernel.settings()

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,9 @@ if TYPE_CHECKING:
     from ..content.secrets import Secrets
     from ..render.live.live import ApprovingView
     from ..session.kernel import Kernel
+    from ..session.question import Question
     from ..tools.calls import ToolCalls
+    from ..tools.functions import Tool
     from ..tools.structured_output import Shape
 
 
@@ -36,28 +39,58 @@ def _attached(wanted: Options, names: Mapping[str, Any]) -> Sequence[Piece]:
 
 
 def tool_calls(
-    kernel: Kernel, wanted: Options, view: ApprovingView, secrets: Secrets, names: Mapping[str, Any]
+    kernel: Kernel, question: Question, view: ApprovingView, secrets: Secrets, names: Mapping[str, Any]
 ) -> ToolCalls | None:
-    """The tools of a cell's `--tools`; `secrets` are masked in their results. Raises `UsageError` for unknown tools."""
-    if wanted.tools is None:
-        return None
-    from ..tools import approval
-    from ..tools.built_in import built_in_tools
-    from ..tools.calls import ToolCalls
-    from ..tools.functions import named, strict
+    """The tools of a cell's `--tools`, and those of the local servers of its `--mcp`, which are started.
 
-    path = kernel.session.path
-    built_in = built_in_tools(kernel.shell, path.parent if path is not None else Path.cwd())
-    found = named(wanted.tools, names, built_in)
+    `secrets` are masked in their results. Raises `UsageError` for unknown tools, and for servers that do not start.
+    """
+    wanted = question.options
+    if wanted.tools is None and not wanted.mcp:
+        return None
+    from ..tools import approval, mcp_servers
+    from ..tools.calls import ToolCalls
+    from ..tools.functions import strict
+
+    launches = mcp_servers.launches(wanted.mcp, kernel.configuration.mcp_servers)
+    if wanted.tools is None and not launches:
+        return None
+    functions = _functions(kernel, wanted.tools, names)
+    taken = [tool.name for tool in functions]
+    if launches and question.replay.mode == "only" and not is_unsent(wanted):
+        recorded = kernel.session_for(question.cell).recorded_tools(question, kernel.configuration.provider)
+        local = mcp_servers.recorded(recorded, taken)
+    else:
+        local = kernel.mcp_servers.offered(launches, taken)
+    found = (*functions, *local.tools)
     if wanted.strict_tools:
         found = tuple(map(strict, found))
+    masked = (secret for launch in launches for secret in launch.secrets)
     return ToolCalls(
         found,
         approval.approval(kernel.configuration.approve, view.approve),
         wanted.max_tool_calls,
         lambda: approval.check(kernel.configuration.approve, found, can_ask=view.can_approve),
-        secrets,
+        replace(secrets, known=tuple(dict.fromkeys((*secrets.known, *masked)))),
+        local.notes,
     )
+
+
+def is_unsent(wanted: Options) -> bool:
+    """Whether a cell only shows what it would send."""
+    return wanted.count or wanted.show_request or wanted.show_code
+
+
+def _functions(kernel: Kernel, wanted: str | None, names: Mapping[str, Any]) -> Sequence[Tool]:
+    """The functions that `--tools` names."""
+    if wanted is None:
+        return ()
+    from ..tools.built_in import built_in_tools
+    from ..tools.functions import named
+
+    path = kernel.session.path
+    built_in = built_in_tools(kernel.shell, path.parent if path is not None else Path.cwd())
+    return named(wanted, names, built_in)
 
 
 def shape(kernel: Kernel, wanted: Options) -> Shape | None:

@@ -63,7 +63,7 @@ _OURS: Mapping[str, Callable[[Options], bool]] = {
     "container": lambda options: True,
     "tool_choice": lambda options: options.tool_choice is None,
     "thinking": lambda options: options.thinking is None,
-    "tools": lambda options: not options.tools and not server_tools.tools(options, None),
+    "tools": lambda options: not options.tools and not options.mcp and not server_tools.tools(options, None),
 }
 
 

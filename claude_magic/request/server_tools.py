@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from ..conversation.turns import Turn
 from ..errors import UsageError
 from ..models import Model
-from ..options import Options, location
+from ..options import Options, is_address, location
 
 SEARCH = {"type": "web_search_20260318", "name": "web_search"}
 FETCH = {"type": "web_fetch_20260318", "name": "web_fetch"}
@@ -34,7 +34,7 @@ _GENERIC_LABELS = ("mcp", "www", "api", "server")
 def tools(options: Options, model: Model | None) -> list[dict[str, Any]]:
     """Definitions of the server tools that the options ask for. Raises `UsageError` if the model takes none, or for
     options that exclude each other."""
-    wanted = {"--web-search": options.web_search, "--web-fetch": options.web_fetch, "--mcp": options.mcp}
+    wanted = {"--web-search": options.web_search, "--web-fetch": options.web_fetch, "--mcp": mcp_servers(options.mcp)}
     given = [flag for flag, asked in {**wanted, "--code-execution": options.code_execution}.items() if asked]
     if given and model is not None and "server_tools" not in model.capabilities:
         raise UsageError(f"{model.id} does not take {given[0]}.")
@@ -69,10 +69,10 @@ def _web_tool(tool: Mapping[str, Any], options: Options, model: Model | None) ->
     return limits
 
 
-def mcp_servers(urls: Iterable[str]) -> list[dict[str, Any]]:
-    """The `mcp_servers` parameter: each URL with a distinct name made of its host."""
+def mcp_servers(named: Iterable[str]) -> list[dict[str, Any]]:
+    """The `mcp_servers` parameter: each address with a distinct name made of its host. Local servers are left out."""
     found: dict[str, dict[str, Any]] = {}
-    for url in dict.fromkeys(urls):
+    for url in filter(is_address, dict.fromkeys(named)):
         plain = name = _name(url)
         for number in range(2, len(found) + 2):
             if name not in found:

@@ -68,6 +68,10 @@ class ClaudeMagic(OptionDefaults):  # type: ignore[misc]  # the defaults of the 
     mcp_tokens = Dict(help="host of an MCP server → NAME of the environment variable that holds its token").tag(
         config=True
     )
+    mcp_servers = Dict(
+        help="name of an MCP server → its address, the command that starts it here, or a dict with command, args, env "
+        "and cwd; --mcp takes the name"
+    ).tag(config=True)
     extra_body = Dict(help="parameters of the API that claude_magic does not know").tag(config=True)
     max_retries = Integer(
         4, min=0, max=MAX_RETRY_SETTING, help="retries of a request that failed for a passing reason"
@@ -122,6 +126,14 @@ class ClaudeMagic(OptionDefaults):  # type: ignore[misc]  # the defaults of the 
         if wrong := approval.wrong(proposal["value"]):
             raise TraitError(wrong)
         return proposal["value"]
+
+    @validate("mcp_servers")
+    def _servers(self, proposal: Any) -> Any:
+        from ..tools import mcp_servers
+
+        if wrong := mcp_servers.wrong(proposal["value"]):
+            raise TraitError(wrong)
+        return mcp_servers.hidden(proposal["value"])
 
     @validate("extra_body")
     def _unknown(self, proposal: Any) -> Any:

@@ -1,4 +1,4 @@
-"""`Kernel`: the state of one kernel, that is client, sessions by notebook, executions, budget and journal.
+"""`Kernel`: the state of one kernel: client, sessions by notebook, executions, budget, journal, local MCP servers.
 
 `%load_ext` makes one for each shell, and all magics use it. Heavy modules are imported with the first question.
 """
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from ..cost.budget import Alarm, Budget, Spent
     from ..notebook.journal import Journal
     from ..options import Options
+    from ..tools.mcp_servers import Servers
     from .configuration import ClaudeMagic
     from .session import Session
 
@@ -74,6 +75,18 @@ class Kernel:
         from ..cost.budget import Alarm
 
         return Alarm()
+
+    @cached_property
+    def mcp_servers(self) -> Servers:
+        """The local MCP servers that run for this kernel."""
+        from ..tools.mcp_servers import Servers
+
+        return Servers()
+
+    def end_mcp_servers(self) -> None:
+        """End the local MCP servers; a cell that names one starts it again."""
+        if "mcp_servers" in vars(self):
+            self.mcp_servers.end()
 
     @cached_property
     def _journal(self) -> Journal:
@@ -175,7 +188,8 @@ class Kernel:
         )
 
     def resolve(self, typed: Options) -> Options:
-        """Options as they are sent: with values in the system prompt, and with the id of the newest model of a line."""
+        """Options as they are sent: with values in the system prompt, with the id of the newest model of a line, and
+        with the addresses that names of MCP servers stand for."""
         from .. import models
 
         own = None if typed.once else self.session.chats.systems.get(typed.chat)
@@ -183,6 +197,10 @@ class Kernel:
             typed = replace(typed, system=own.text)
         elif typed.system and not typed.raw:
             typed = replace(typed, system=self.system_text(typed.system))
+        if typed.mcp:
+            from ..tools import mcp_servers
+
+            typed = replace(typed, mcp=mcp_servers.addresses(typed.mcp, self.configuration.mcp_servers))
         return replace(typed, model=models.resolve(typed.model))
 
     def system_text(self, text: str) -> str:
@@ -199,7 +217,12 @@ class Kernel:
         """The secrets that are masked in all that a cell sends besides the typed text."""
         from ..content.secrets import Secrets, known_secrets
 
-        return Secrets(known_secrets(self.namespace, self.client.secrets()), options.allow_secrets)
+        known = self.client.secrets()
+        if servers := self.configuration.mcp_servers:
+            from ..tools import mcp_servers
+
+            known = (*known, *mcp_servers.secrets(servers))
+        return Secrets(known_secrets(self.namespace, known), options.allow_secrets)
 
     # Before each cell
 

@@ -43,7 +43,7 @@ from ..request.pipeline import Target
 from .answer import Answer
 from .chats import Chats
 from .question import Question
-from .replay import Records, difference, events, replayed
+from .replay import Records, closest_record, difference, events, replayed
 
 
 @dataclass(frozen=True)
@@ -355,10 +355,7 @@ class Session:
         mode, cell_id = question.replay.mode, question.cell.id
         if mode == "off":
             return None
-        if self.chats.saved == Saved() and self.path is not None and self.path.exists():
-            self.chats.saved = reader.read(self.path)
-        saved = self.chats.saved
-        records = Records([*saved.recorded, *self.chats.turns, *self.spent])
+        records = self._records()
         provider = settings.provider if mode == "auto" else None
         found = records.find(request, cell_id, self._replayed, provider=provider)
         if found is None and mode == "only":
@@ -367,6 +364,20 @@ class Session:
                 advice="%config ClaudeMagic.replay = 'auto' asks Claude where the record has no answer.",
             )
         return found
+
+    def recorded_tools(self, question: Question, provider: str) -> Sequence[Mapping[str, Any]]:
+        """The definitions of the notebook's tools in the record that is closest to a question; empty if there is none.
+
+        Where only the record answers, they stand for those of local servers, which need not be started.
+        """
+        plain = replace(question, options=replace(question.options, tool_choice=None))
+        closest = closest_record(self.request(plain, provider), self._records(), question.cell.id)
+        return build.own_tools(closest.params) if closest is not None else ()
+
+    def _records(self) -> Records:
+        if self.chats.saved == Saved() and self.path is not None and self.path.exists():
+            self.chats.saved = reader.read(self.path)
+        return Records([*self.chats.saved.recorded, *self.chats.turns, *self.spent])
 
     def replayed(self, recorded: Turn, request: Request, draft: Turn) -> Turn:
         """A recorded turn as the answer of this cell. The next cell with the same request gets the next record."""
@@ -494,6 +505,7 @@ def draft_turn(question: Question, request: Request, history: Conversation) -> T
     before = [note] if (note := models.retirement_note(options.model, date.today())) else []
     before += ["a summary"] if summaries else []
     before += request.notes
+    before += question.tools.notes if question.tools is not None else ()
     before += [turns_of(earlier, "earlier")] if earlier else []
     return Turn(
         id=uuid.uuid4().hex,

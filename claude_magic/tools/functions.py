@@ -36,13 +36,14 @@ class Tool:
     """A tool that Claude can call; `definition` is the API's parameter, in wire form.
 
     `call` takes Claude's arguments and returns a value or an awaitable; it raises `ArgumentsRefused` before it runs
-    anything. `reads_only` says that a call has no side effects.
+    anything. `reads_only` says that a call has no side effects. `option` is the option that offers it.
     """
 
     name: str
     definition: Mapping[str, Any]
     call: Callable[[Mapping[str, Any]], Any]
     reads_only: bool = False
+    option: str = "--tools"
 
 
 def named(wanted: str, namespace: Mapping[str, Any], built_in: Mapping[str, Tool]) -> tuple[Tool, ...]:

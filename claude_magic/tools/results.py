@@ -57,7 +57,7 @@ def of_value(value: Any, name: str, masking: Secrets) -> Sequence[Block]:
     if isinstance(value, list | tuple) and value and all(map(_is_block, value)):
         return [block for each in value for block in of_value(each, name, masking)]
     if _is_block(value):
-        return [text(value["text"])] if value["type"] == "text" else [_picture(value["source"]["data"])]
+        return [_content_block(value)]
     if isinstance(value, dict | list) and (as_json := _json(value, masking)):
         return [text(as_json)]
     return [_allowed(block) for block in prompt.shown(value, name, masking)]
@@ -108,13 +108,21 @@ def objects_in(value: Any) -> Sequence[Any]:
 
 
 def _is_block(value: Any) -> bool:
-    """Whether a value is a text or base64 image block in wire form, as the SDK's tools return."""
+    """Whether a value is a text, base64 image or document block in wire form, as the SDK's tools return."""
     if not isinstance(value, Mapping):
         return False
     if value.get("type") == "text":
         return isinstance(value.get("text"), str)
     source = value.get("source")
-    return value.get("type") == "image" and isinstance(source, Mapping) and isinstance(source.get("data"), str)
+    has_data = isinstance(source, Mapping) and isinstance(source.get("data"), str)
+    return value.get("type") in ("image", "document") and has_data
+
+
+def _content_block(block: Mapping[str, Any]) -> Block:
+    """A block of the SDK's tools as a result may hold it."""
+    if block["type"] == "text":
+        return text(block["text"])
+    return _picture(block["source"]["data"]) if block["type"] == "image" else _allowed({**block})
 
 
 def _picture(data: str) -> Block:

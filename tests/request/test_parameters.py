@@ -33,7 +33,7 @@ from claude_magic.request.build import Request, build
 # Values for what an option takes where it has no choices; any other metavar takes what it can parse.
 VALUES: Mapping[str, tuple[str, ...]] = {
     "DOMAINS": ("python.org,numpy.org/doc",),
-    "URL": ("https://mcp.example.com/mcp",),
+    "SERVER": ("https://mcp.example.com/mcp",),
     "TYPE": ('{"type": "object", "properties": {"a": {"type": "integer"}}, "additionalProperties": false}',),
     "PLACE": ("us", "global"),
     "WHERE": ("Reykjavik, IS", "San Francisco, California, US, America/Los_Angeles", "Europe/Berlin"),

@@ -139,7 +139,7 @@ def test_domains_to_read_and_domains_to_leave_out_exclude_each_other() -> None:
 
 
 def test_mcp_servers_are_named_after_their_hosts_each_once_and_need_their_header() -> None:
-    urls = ("https://mcp.a.com/1", "https://api.a.com/2", "https://mcp.a.com/1", "https://localhost/x")
+    urls = ("https://mcp.a.com/1", "https://api.a.com/2", "https://mcp.a.com/1", "https://localhost/x", "uvx local")
     asked = build.build(Conversation(), [text("?")], Options(mcp=urls))
     assert [server["name"] for server in asked.params["mcp_servers"]] == ["a", "a_2", "localhost"]
     assert [server["url"] for server in asked.params["mcp_servers"]] == [urls[0], urls[1], urls[3]]
@@ -152,7 +152,9 @@ def test_mcp_servers_are_named_after_their_hosts_each_once_and_need_their_header
         ("--mcp http://a.com/mcp", "--mcp wants an address that opens with https://"),
         ("--mcp https://me:hunter22@a.com/mcp", "without a credential"),
         ("--mcp https://a.com/mcp?api_key=hunter22", "without a credential"),
-        ("--mcp hunter22", "--mcp wants an address"),
+        ("--mcp ftp://hunter22", "--mcp wants an address that opens with https://"),
+        ("--mcp http://localhost/?api_key=hunter22", "without a credential"),
+        ("""--mcp "hunter22 'x" """, "--mcp wants an address that opens with https://, a command (its quotes closed)"),
         ("--web-domains https://a.com", "--web-domains wants domains"),
         ("--web-blocked https://a.com", "--web-blocked wants domains"),
         ("--web-location 'a, b, c'", "--web-location wants a place"),

@@ -160,10 +160,14 @@ result, characters that cannot be seen as `⟨U+number⟩`, and waits for your c
 reply* lets the later calls of the same cell run unasked. Where clicks do not arrive while a cell runs (ipykernel 6, \
 or a frontend without subshells), a line asks `[y/N/a]` instead. `python` runs code in your namespace; `variables` and \
 `read_file` only read, and run unasked.
-- `--web-search`, `--web-fetch`, `--code-execution` and `--mcp` run on Anthropic's side. Each search, page and \
-program is shown with its results, charts as images. The container of `--code-execution` is kept from cell to cell.
-- The token of an MCP server: `%claude_key HOST` asks for it, or `mcp_tokens` names the environment variable that \
-holds it.
+- `--web-search`, `--web-fetch`, `--code-execution` and `--mcp https://…` run on Anthropic's side. Each search, page \
+and program is shown with its results, charts as images. The container of `--code-execution` is kept from cell to cell.
+- `--mcp "COMMAND"` starts an MCP server beside the kernel, once, and ends it with the kernel; `--mcp NAME` one of \
+`mcp_servers`, whose `env` may hold its keys (from the kernel's environment it inherits PATH, HOME and the like only). \
+Its tools wait for your click as your functions do, whatever the server says of them. It needs \
+`pip install '.[mcp]'`. `--mcp http://localhost…` reaches one that runs already.
+- The token of an MCP server that Anthropic connects to: `%claude_key HOST` asks for it, or `mcp_tokens` names the \
+environment variable that holds it.
 - Files of `--image` and `--file` are fetched and sent as bytes, so that the notebook shows what Claude saw; \
 `--by-url` sends the address. Images are fitted to the API's limits and lose their metadata; tables go as a summary.
 - Some providers need an extra: `pip install '.[bedrock]'`, `aws`, `vertex` or `google-cloud`. For a gateway set \
