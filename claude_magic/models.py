@@ -67,6 +67,16 @@ class Model:
         """Whether the model takes `speed: fast`: genai-prices 0.2.3 has a fast price for it."""
         return self.id in _FAST
 
+    @property
+    def takes_forced_tools(self) -> bool:
+        """Whether a request can make the model call a tool.
+
+        Models that bind their thinking refuse, but for haiku's, and none calls a forced tool while it thinks (the
+        extended thinking page, "tool choice limitations").
+        """
+        refuses = self.binds_thinking and self.line != "haiku"
+        return not refuses and (not self.thinks or "disabled" in self.thinking)
+
     def efforts_with(self, thinking_type: str) -> tuple[str, ...]:
         """The `output_config.effort` values that the model accepts with a `thinking.type`."""
         return tuple(e for e in self.effort if thinking_type not in self.capped or e in _LOW_TO_HIGH)

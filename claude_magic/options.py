@@ -129,6 +129,16 @@ def _dollars(text: str) -> str:
     return text.removeprefix("$")
 
 
+_CHOICES = ("auto", "any", "none")
+_TOOL = re.compile(r"[a-zA-Z0-9_-]{1,128}")
+
+
+def _tool_choice(text: str) -> str:
+    if not _TOOL.fullmatch(text.rpartition(".")[2]):
+        raise ValueError("auto, any, none, or the name of a tool")
+    return text.rpartition(".")[2]
+
+
 _DOMAIN = re.compile(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?:/[^\s,]*)?")
 CREDENTIAL = re.compile(r"[?&;][^=&]*(?:key|token|secret|password|auth|sig)[^=&]*=", re.IGNORECASE)
 
@@ -138,6 +148,26 @@ def _domains(text: str) -> str:
     if not found or not all(_DOMAIN.fullmatch(each) for each in found):
         raise ValueError("domains with commas between them, such as python.org,numpy.org/doc")
     return ",".join(found)
+
+
+def _location(text: str) -> str:
+    if not any(location(text).values()):
+        raise ValueError("a place, such as 'Reykjavik, IS' or 'Reykjavik, Capital Region, IS, Atlantic/Reykjavik'")
+    return text
+
+
+def location(text: str) -> dict[str, str]:
+    """A place as the API's `user_location` has it, from text such as `City, Region, CC, Area/Zone`: CC is a country of
+    two letters, Area/Zone a time zone, and city and region are what is left."""
+    parts = [part for each in text.split(",") if (part := each.strip())]
+    country = next((part for part in reversed(parts) if re.fullmatch("[A-Z]{2}", part)), None)
+    zone = next((part for part in reversed(parts) if re.fullmatch(r"[A-Za-z_]+(/[A-Za-z0-9_+-]+){1,2}", part)), None)
+    names = [part for part in parts if part not in (country, zone)]
+    if len(names) > 2:  # a city and a region
+        return {}
+    found = {"city": names[0] if names else None, "region": names[1] if names[1:] else None}
+    found |= {"country": country, "timezone": zone}
+    return {name: value for name, value in found.items() if value}
 
 
 def _server(text: str) -> str:
@@ -273,6 +303,22 @@ class Options:
         group="attached",
         help="the same for any file: PDF, text, code, table, notebook, image",
     )
+    file_title: tuple[str, ...] = option(
+        (),
+        "--file-title",
+        metavar="TEXT",
+        repeat=True,
+        group="attached",
+        help="the title of a document: the first is for the first --file, and so on",
+    )
+    file_context: tuple[str, ...] = option(
+        (),
+        "--file-context",
+        metavar="TEXT",
+        repeat=True,
+        group="attached",
+        help="about a document, not to be cited from: the first is for the first --file, and so on",
+    )
     by_url: bool = option(
         False, "--by-url", group="attached", help="send addresses as they are: the API fetches images and PDFs"
     )
@@ -377,6 +423,33 @@ class Options:
         group="tools",
         help="search and read these domains only, with commas between them",
     )
+    web_blocked: str | None = option(
+        None,
+        "--web-blocked",
+        metavar="DOMAINS",
+        parse=_domains,
+        setting=True,
+        group="tools",
+        help="neither search nor read these domains, with commas between them",
+    )
+    web_location: str | None = option(
+        None,
+        "--web-location",
+        metavar="WHERE",
+        parse=_location,
+        setting=True,
+        group="tools",
+        help="search as from this place: city, region, country of two letters, time zone, or some of them",
+    )
+    web_max_tokens: int | None = option(
+        None,
+        "--web-max-tokens",
+        metavar="N",
+        parse=_whole_number,
+        setting=True,
+        group="tools",
+        help="limit for the text of one page that Claude reads, in tokens, roughly",
+    )
     web_max_uses: int | None = option(
         None,
         "--web-max-uses",
@@ -430,11 +503,28 @@ class Options:
         group="tools",
         help="how often Claude may call tools in one cell",
     )
+    tool_choice: str | None = option(
+        None,
+        "--tool-choice",
+        metavar="CHOICE",
+        parse=_tool_choice,
+        choices=_CHOICES,
+        group="tools",
+        help="auto, none, or what Claude has to call first: any tool, or the one of this name",
+    )
+    strict_tools: bool = option(
+        False,
+        "--strict-tools",
+        group="tools",
+        help="have the API hold the arguments for your functions to their types",
+    )
     once: bool = option(
         False,
         "--once",
+        setting=True,
         group="conversation",
-        help="ask without the conversation: Claude does not see it, and the turn does not join it",
+        help="ask without the conversation: Claude does not see it, and the turn does not join it; where this is the "
+        "default, --chat asks in a conversation",
     )
     cells: tuple[tuple[int, int | None], ...] = option(
         (),
@@ -442,7 +532,8 @@ class Options:
         metavar="NUMBERS",
         parse=_cells,
         group="attached",
-        help="send these cells along with their outputs, by the numbers in their In [ ]: 3-7, or 3,5,8-",
+        help="send these cells along with their outputs and the Markdown above them, by the numbers in their In [ ]: "
+        "3-7, or 3,5,8-",
     )
     error: bool = option(
         False, "--error", group="attached", help="send the last error along, with its cell and the values it used"
@@ -455,7 +546,8 @@ class Options:
         choices=("all", "new", "none"),
         setting=True,
         group="attached",
-        help="send the code that ran, with its outputs: all, new (since Claude's last turn), none",
+        help="send the code that ran, with its outputs and the Markdown above it: all, new (since Claude's last turn), "
+        "none",
     )
     context_tokens: int = option(
         DEFAULT_CONTEXT_TOKENS,
@@ -551,11 +643,17 @@ def parse(line: str, defaults: Options) -> tuple[Options, str]:
     while (word := _next_word(line, at)) and word.group().startswith("-"):
         at = word.end()
         if word.group() == "--":
-            return dataclasses.replace(defaults, **given), line[at + 1 :]
+            return _with(given, defaults), line[at + 1 :]
         option_field, value, at = _option(line, word, at)
         given[option_field.name] = _appended(option_field, given.get(option_field.name), value)
     rest = line[word.start() :] if word else ""
-    return dataclasses.replace(defaults, **given), rest
+    return _with(given, defaults), rest
+
+
+def _with(given: dict[str, Any], defaults: Options) -> Options:
+    """The defaults with what is given; who names a conversation asks in it."""
+    joins = {"once": False} if "chat" in given else {}
+    return dataclasses.replace(defaults, **{**joins, **given})
 
 
 def _appended(option_field: Any, former: Any, value: Any) -> Any:

@@ -379,7 +379,14 @@ _RECORD = _object(
         ttl={"enum": ["5m", "1h"]},
         created=_SECONDS,
     ),
-    system=_object(["chat", "text", "created"], closed=True, chat=_NAME, text=_STRING, created=_SECONDS),
+    system=_object(
+        ["chat", "text", "created"],
+        closed=True,
+        chat=_NAME,
+        text=_STRING,
+        created=_SECONDS,
+        ttl={"enum": ["5m", "1h"]},
+    ),
     map=_MAPPED,
 )
 

@@ -181,13 +181,15 @@ class Pin:
 class SystemPrompt:
     """A chat's own system prompt, valid from the cell that set it; an empty text takes it away.
 
-    `created` is in seconds since the epoch.
+    `created` is in seconds since the epoch. `ttl` is how long the API caches it: 5m or 1h; `None` leaves that to the
+    conversation's own breakpoints.
     """
 
     chat: str
     text: str
     created: float = 0.0
     cell_id: str | None = None
+    ttl: str | None = None
 
 
 @dataclass(frozen=True)

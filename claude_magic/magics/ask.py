@@ -61,7 +61,7 @@ def continue_reply(kernel: Kernel, chat: str) -> None:
 
 def compact(kernel: Kernel, chat: str) -> None:
     """Have the API summarise a chat."""
-    options = kernel.resolve(dataclasses.replace(kernel.configuration.defaults(), chat=chat))
+    options = kernel.resolve(dataclasses.replace(kernel.configuration.defaults(), chat=chat, once=False))
     outcome = kernel.session.compact(options, kernel.cell, kernel.settings(), _view(kernel))
     _conclude(kernel, outcome, options)
 

@@ -25,7 +25,7 @@ def pieces(kernel: Kernel, wanted: Options, running: Cell, secrets: Secrets) -> 
 
 def _attached(kernel: Kernel, wanted: Options) -> Sequence[Piece]:
     """The pieces for `--image` and `--file`."""
-    if not (wanted.image or wanted.file or wanted.by_url):
+    if not (wanted.image or wanted.file or wanted.file_title or wanted.file_context or wanted.by_url):
         return ()
     from ..prompt import attachments
 
@@ -39,11 +39,13 @@ def tool_calls(kernel: Kernel, wanted: Options, view: ApprovingView, secrets: Se
     from ..tools import approval
     from ..tools.built_in import built_in_tools
     from ..tools.calls import ToolCalls
-    from ..tools.functions import named
+    from ..tools.functions import named, strict
 
     path = kernel.session.path
     built_in = built_in_tools(kernel.shell, path.parent if path is not None else Path.cwd())
     found = named(wanted.tools, kernel.namespace, built_in)
+    if wanted.strict_tools:
+        found = tuple(map(strict, found))
     return ToolCalls(
         found,
         approval.approval(kernel.configuration.approve, view.approve),
@@ -69,7 +71,7 @@ def _context(kernel: Kernel, wanted: Options, running: Cell, secrets: Secrets) -
     from ..prompt.notebook_cells import Surroundings
 
     session = kernel.session
-    around = Surroundings(kernel.executions, session.path, secrets, wanted.context_tokens)
+    around = Surroundings(kernel.executions, session.path, secrets, wanted.context_tokens, running.id)
     pieces = around.cells(wanted.cells) if wanted.cells else []
     if wanted.context != "none":
         turns = session.history(wanted, running).turns if wanted.context == "new" else ()

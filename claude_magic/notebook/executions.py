@@ -90,6 +90,10 @@ class Executions:
         history = getattr(self._shell.history_manager, "input_hist_raw", None) or []
         return history[number] if 0 < number < len(history) else None
 
+    def cell_id(self, number: int) -> str | None:
+        """The id of the cell that ran as `In [number]`; `None` where it is not known."""
+        return self._noted[number].cell_id if number in self._noted else None
+
     def numbers(self) -> list[int]:
         """The numbers of all executions so far, without the current one."""
         history = getattr(self._shell.history_manager, "input_hist_raw", None) or []

@@ -12,6 +12,7 @@ import linecache
 import math
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from ..errors import UsageError
 from ..notebook import reader
 from ..notebook.executions import Executions, Failure, is_own_cell, of_file
 from . import prompt
+from .prose import Prose, numbered
 from .values.bundles import parts_of_bundle
 
 # The source's share of the tokens for one cell; the rest is for its outputs.
@@ -42,29 +44,39 @@ RESULT_LIMITS = Limits(value_tokens=2_500)
 class Surroundings:
     """The sources of a cell's context: what ran in the kernel, and the notebook's file, if known.
 
-    `tokens` bounds the context that is sent; `secrets` are masked in it.
+    `tokens` bounds the context that is sent; `secrets` are masked in it. `running` is the id of the cell that asks.
     """
 
     executions: Executions
     path: Path | None
     secrets: Secrets
     tokens: int
+    running: str | None = None
 
     def cells(self, wanted: Sequence[tuple[int, int | None]]) -> list[Piece]:
-        """The cells in ranges (first, last) of their `In [ ]` numbers; a last of None is open.
+        """The cells in ranges (first, last) of their `In [ ]` numbers, with the Markdown above them; a last of None is
+        open.
 
         Raises `UsageError` for a range without a cell to send.
         """
-        numbers = self._numbers(wanted)
+        ranges = self._ranges(wanted)
+        numbers = list(dict.fromkeys(number for each in ranges for number in each))
         each = max(MIN_CELL_TOKENS, min(MAX_CELL_TOKENS, self.tokens // max(1, len(numbers))))
-        return [self._cell(number, each, "cell") for number in numbers]
+        prose = self._prose()
+        above: dict[int, list[str]] = {}
+        for within in ranges:
+            above = {**numbered(within, prose), **above}
+        return [self._cell(number, each, "cell", above[number]) for number in numbers]
 
     def code(self, since: float | None) -> list[Piece]:
-        """The cells that ran since a time (seconds since the epoch; None: all); the newest that fit into `tokens`."""
+        """The cells that ran since a time (seconds since the epoch; None: all), the newest that fit into `tokens`; with
+        the Markdown above them and above the cell that asks."""
         found: list[Piece] = []
         numbers, left = self.executions.since(since), self.tokens
+        prose = self._prose()
+        above = numbered(numbers, prose, from_the_top=since is None)
         for number in reversed(numbers):
-            piece = self._cell(number, MAX_CELL_TOKENS, "code")
+            piece = self._cell(number, MAX_CELL_TOKENS, "code", above[number])
             left -= of_blocks(part if not isinstance(part, Text) else _block(part) for part in piece.parts)
             if left < 0 and found:
                 break
@@ -73,7 +85,9 @@ class Surroundings:
         if missing:
             note = f"[{missing} earlier cells are left out: {self.tokens:,} tokens are the limit]"
             found.append(Piece(f"{missing} earlier cells left out", "note", [Text(note, own_lines=True)]))
-        return found[::-1]
+        notes = shortened("\n\n".join(prose.left(goes_on=since is None)), room_for(min(MAX_CELL_TOKENS, self.tokens)))
+        label = "Markdown above this cell"
+        return [*found[::-1], *([Piece(label, "text", _markdown(f"{label}:", notes))] if notes else [])]
 
     def error(self) -> Piece:
         """The last error. Raises `UsageError` if no cell has failed."""
@@ -87,8 +101,9 @@ class Surroundings:
         where = f"error in cell [{failure.number}]" if failure.number else "last error"
         return Piece(where, "error", parts)
 
-    def _numbers(self, wanted: Sequence[tuple[int, int | None]]) -> list[int]:
-        found: dict[int, None] = {}
+    def _ranges(self, wanted: Sequence[tuple[int, int | None]]) -> list[list[int]]:
+        """The numbers of the cells in each range."""
+        found = []
         for first, last in wanted:
             known = self.executions.numbers()
             within = _within(known, first, last)
@@ -98,12 +113,21 @@ class Surroundings:
             of_reader = [number for number in within if not is_own_cell(self._source(number) or "")]
             if not of_reader:
                 raise UsageError(_no_cell(first, last, known, bool(within)), advice="Nothing was sent.")
-            found |= dict.fromkeys(of_reader)
-        return list(found)
+            found.append(of_reader)
+        return found
 
-    def _cell(self, number: int, tokens: int, kind: str) -> Piece:
+    def _prose(self) -> Prose:
+        """The notebook's Markdown; none where its file cannot be read: it is only beside what is asked for."""
+        cells: list[Mapping[str, Any]] = []
+        with suppress(UsageError):
+            cells = self._file_cells
+        return Prose(cells, self.executions, self.running)
+
+    def _cell(self, number: int, tokens: int, kind: str, prose: Sequence[str]) -> Piece:
         source = shortened((self._source(number) or "").rstrip("\n"), room_for(tokens) * SOURCE_PERCENT // 100)
-        parts: list[Part] = [Text(f"Cell [{number}]:", own_lines=True), *code_block(source, "python", is_code=True)]
+        above = shortened("\n\n".join(prose), room_for(tokens) * SOURCE_PERCENT // 100)
+        parts: list[Part] = _markdown(f"Markdown above cell [{number}]:", above) if above else []
+        parts += [Text(f"Cell [{number}]:", own_lines=True), *code_block(source, "python", is_code=True)]
         outputs = list(self._outputs(number))
         text = "\n".join(part.text.rstrip("\n") for part in outputs if isinstance(part, Text) and part.text.strip())
         if text:
@@ -134,11 +158,18 @@ class Surroundings:
             yield Text(error_line(error))
 
     @cached_property
+    def _file_cells(self) -> list[Mapping[str, Any]]:
+        """The cells of the notebook's file, as it was last saved; none if it is not known."""
+        return [] if self.path is None or not self.path.exists() else reader.cells(self.path)
+
+    @cached_property
     def _saved_cells(self) -> dict[int, Mapping[str, Any]]:
         """The cells of the notebook's file by `In [ ]` number, for those that an earlier kernel ran."""
-        if self.path is None or not self.path.exists():
-            return {}
-        return dict(of_file(reader.cells(self.path)))
+        return dict(of_file(self._file_cells))
+
+
+def _markdown(label: str, text: str) -> list[Part]:
+    return [Text(label, own_lines=True), *code_block(text, "markdown")]
 
 
 def _block(part: Text) -> dict[str, Any]:

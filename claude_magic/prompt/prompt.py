@@ -95,15 +95,36 @@ def _masked(piece: Piece, secrets: Secrets) -> Piece:
         if isinstance(part, Text):
             count += MASK in part.text
             text, found = secrets.masked(part.text, is_code=part.is_code)
-            count += found
             part = replace(part, text=text)
-        elif part["type"] == "document" and part["source"]["type"] == "text":
-            is_code = str(part.get("title")).lower().endswith(CODE_SUFFIXES)
-            text, found = secrets.masked(part["source"]["data"], is_code=is_code)
-            count += found
-            part = {**part, "source": {**part["source"], "data": text}}
+        else:
+            part, found = _masked_block(part, secrets)
+        count += found
         parts.append(part)
     return replace(piece, parts=parts, masked=count)
+
+
+def _masked_block(block: Block, secrets: Secrets) -> tuple[Block, int]:
+    """A block with the secrets in its texts masked, and their number."""
+    match block:
+        case {"type": "document", "source": {"type": "text", "data": data}}:
+            is_code = str(block.get("title")).lower().endswith(CODE_SUFFIXES)
+            text, found = secrets.masked(data, is_code=is_code)
+            return {**block, "source": {**block["source"], "data": text}}, found
+        case {"type": "document", "source": {"type": "content", "content": list(inner)}}:
+            content, found = _masked_texts(inner, secrets)
+            return {**block, "source": {**block["source"], "content": content}}, found
+        case {"type": "search_result", "content": list(inner)}:
+            content, found = _masked_texts(inner, secrets)
+            return {**block, "content": content}, found
+        case {"type": "text", "text": str(text)}:
+            text, found = secrets.masked(text)
+            return {**block, "text": text}, found
+    return block, 0
+
+
+def _masked_texts(content: Iterable[Block], secrets: Secrets) -> tuple[list[Block], int]:
+    masked = [_masked_block(each, secrets) for each in content]
+    return [block for block, _ in masked], sum(found for _, found in masked)
 
 
 def _values(found: Iterable[tuple[str, Any]], secrets: Secrets, limits: Limits) -> Iterator[Piece]:

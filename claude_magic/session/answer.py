@@ -214,7 +214,10 @@ class Answer:
     def _continuation(self, request: Request, params: Mapping[str, Any], content: Sequence[Block]) -> dict[str, Any]:
         """The parameters of the request for the rest of a reply."""
         messages = build.messages_so_far(request, content)
-        further = {**params, "messages": build.without_thinking(messages) if self._without_thinking else messages}
+        further = {
+            **build.without_forced_tool(params),
+            "messages": build.without_thinking(messages) if self._without_thinking else messages,
+        }
         if self.calls and self.calls[-1].container:  # pending code continues in its container
             further["container"] = self.calls[-1].container["id"]
         if self.calls and "diagnostics" in further:  # the cache holds what this exchange has just sent

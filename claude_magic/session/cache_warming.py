@@ -73,6 +73,8 @@ def _marked(params: dict[str, Any]) -> dict[str, Any]:
         marked = any("cache_control" in block for block in before)
         content = [*before[:-1], before[-1] if marked else {**before[-1], **mark}, *last["content"][len(before) :]]
         return {"messages": [{**last, "content": content}]}
+    if isinstance(params.get("system"), list):  # which has a breakpoint already
+        return {"messages": [last]}
     if params.get("system"):
         return {"messages": [last], "system": [{"type": "text", "text": params["system"], **mark}]}
     if params.get("tools"):

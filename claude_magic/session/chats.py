@@ -83,10 +83,10 @@ class Chats:
         return {name: pin for name, pin in pins.items() if pin.content}
 
     @property
-    def systems(self) -> dict[str, str]:
+    def systems(self) -> dict[str, SystemPrompt]:
         """The chats' own system prompts by chat name, without those of deleted cells."""
-        systems = {each.chat: each.text for each in self._current() if isinstance(each, SystemPrompt)}
-        return {chat: text for chat, text in systems.items() if text}
+        systems = {each.chat: each for each in self._current() if isinstance(each, SystemPrompt)}
+        return {chat: system for chat, system in systems.items() if system.text}
 
     def _current(self) -> list[Pin | SystemPrompt]:
         stands = [each for each in self._standing if each.cell_id not in self._deleted]

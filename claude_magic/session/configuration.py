@@ -39,10 +39,17 @@ class _Default(TraitType[Any, Any]):
         raise TraitError(f"{self.name} wants {wanted}, not {value!r}.")
 
 
+def _default(option_field: dataclasses.Field[Any]) -> TraitType[Any, Any]:
+    """The trait of an option's default: of a switch, whether it is on."""
+    if option_field.metadata["metavar"]:
+        return _Default(option_field)
+    return Bool(bool(option_field.default), help=option_field.metadata["help"]).tag(config=True)
+
+
 OptionDefaults: Any = type(
     "OptionDefaults",
     (Configurable,),
-    {each.name: _Default(each) for each in options.FIELDS if each.metadata["setting"]},
+    {each.name: _default(each) for each in options.FIELDS if each.metadata["setting"]},
 )
 
 

@@ -167,7 +167,7 @@ class Kernel:
 
         own = None if typed.once else self.session.chats.systems.get(typed.chat)
         if own is not None and typed.system == self.configuration.system:  # the cell has no --system of its own
-            typed = replace(typed, system=own)
+            typed = replace(typed, system=own.text)
         elif typed.system and not typed.raw:
             typed = replace(typed, system=self.system_text(typed.system))
         return replace(typed, model=models.resolve(typed.model))

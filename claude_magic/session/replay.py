@@ -45,6 +45,7 @@ _FLAGS = {
     "output_config": "--effort",
     "stop_sequences": "--stop",
     "tools": "the tools",
+    "tool_choice": "--tool-choice",
 }
 
 
@@ -89,7 +90,8 @@ def _may_answer(turn: Turn, provider: str | None) -> bool:
 
 
 def _comparable(params: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in params.items() if name != "cache_control"}
+    compared = {name: value for name, value in params.items() if name != "cache_control"}
+    return {**compared, **({"system": build.plain_system(params)} if "system" in params else {})}
 
 
 def _without_copies(turns: Iterable[Turn]) -> list[Turn]:

@@ -22,7 +22,7 @@ from ..client import Client, Settings
 from ..conversation import record
 from ..conversation.accumulator import Accumulator
 from ..conversation.map_run import Mapped
-from ..conversation.turns import CONTINUE, Call, Conversation, Pin, Turn, turns_of
+from ..conversation.turns import CONTINUE, Block, Call, Conversation, Pin, Turn, turns_of
 from ..cost import context_window, count
 from ..cost.budget import Budget, tighter, without_budget_notes
 from ..cost.count import Counted
@@ -35,7 +35,7 @@ from ..notebook.reader import Saved
 from ..options import Options
 from ..render.live.columns import Columns
 from ..render.live.live import View
-from ..request import build, citations, pipeline
+from ..request import breakpoints, build, citations, pictures, pipeline
 from ..request.build import Request
 from ..request.pipeline import Target
 from .answer import Answer
@@ -138,7 +138,8 @@ class Session:
                 "The last reply was cut off before it said anything: there is nothing to continue.",
                 advice="Run its cell again, with a larger --max-tokens.",
             )
-        request = build.build_continuation(Conversation(turns[:-1]), cut, self.chats.pins.values())
+        sent, _, pins = self._fitted(Conversation(turns), (), list(self.chats.pins.values()), settings.provider)
+        request = build.build_continuation(Conversation(sent.turns[:-1]), sent.turns[-1], pins)
         request = pipeline.in_container(request, Conversation(turns), time.time())
         context_window.check(self.client, request, Conversation(turns), settings)
         question = Question(Options(model=request.params["model"]), (), cell)
@@ -162,7 +163,8 @@ class Session:
         history = self.history(options, cell)
         if not any(build.messages_to_send(turn) for turn in history):
             raise UsageError("There is nothing to compact: no turn stands above this cell.")
-        request = build.build_compaction(history, options, self._pins(options))
+        sent, _, pins = self._fitted(history, (), self._pins(options), settings.provider)
+        request = build.build_compaction(sent, options, pins)
         note = [{"type": "text", "text": "(a summary of the conversation above)"}]
         draft = draft_turn(Question(options, note, cell), request, history)
         with self._open_answer(draft, Question(options, (), cell), settings, view, None) as answer:
@@ -286,14 +288,24 @@ class Session:
     def build(self, history: Conversation, question: Question, provider: str) -> Request:
         """Build the exact request for a question after `history`. Raises `UsageError`."""
         options, pins = question.options, self._pins(question.options)
-        request = build.build(history, question.content, options, pins, question.tool_definitions, question.schema)
+        history, content, pins = self._fitted(history, question.content, pins, provider)
+        request = build.build(history, content, options, pins, question.tool_definitions, question.schema)
+        system = None if options.once else self.chats.systems.get(options.chat)
+        if system is not None and system.ttl and system.text == options.system:
+            request = replace(request, params=breakpoints.of_system(request.params, system.ttl))
         return pipeline.complete(request, history, options, self._target(options.model, provider))
+
+    def _fitted(
+        self, history: Conversation, content: Sequence[Block], pins: Sequence[Pin], provider: str
+    ) -> tuple[Conversation, Sequence[Block], Sequence[Pin]]:
+        """History, prompt and pins with the pictures that one request to the provider takes."""
+        return pictures.fitted(history, content, pins, in_cloud=self.client.lacks(provider, "urls") is not None)
 
     def _target(self, model: str, provider: str) -> Target:
         spelled = providers.model_id(provider, model)
         return Target(spelled, partial(self.client.lacks, provider), self.extra_body, time.time())
 
-    def _pins(self, options: Options) -> list[Pin]:
+    def _pins(self, options: Options) -> Sequence[Pin]:
         """The pins at the front of a request; none with `--once`."""
         return [] if options.once else list(self.chats.pins.values())
 

@@ -11,12 +11,13 @@ import inspect
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..content.safely import one_line
 from ..errors import UsageError
 from ..notebook.scope import places
+from .output_schema import api_schema
 from .typed_dict import with_extended_typed_dicts
 
 # The API's rule for the name of a tool.
@@ -57,6 +58,12 @@ def named(wanted: str, namespace: Mapping[str, Any], built_in: Mapping[str, Tool
                 advice=f"Bind one of them to another name. {_ADVICE}",
             )
     return tuple(found)
+
+
+def strict(tool: Tool) -> Tool:
+    """The tool with `strict`: the API holds Claude's arguments to its schema. Raises `UsageError` if it cannot."""
+    schema, _ = api_schema(tool.definition["input_schema"], tool.name, "--strict-tools")
+    return replace(tool, definition={**tool.definition, "input_schema": schema, "strict": True})
 
 
 def of(value: Any, name: str) -> Tool:

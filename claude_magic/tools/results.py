@@ -26,6 +26,7 @@ from ..conversation.turns import Block
 from ..prompt import prompt
 from ..prompt.values import figures, kinds
 from ..prompt.values.bundles import PICTURES, parts_of_bundle
+from ..request import pictures
 from .displays import Captured, Output
 
 MAX_RESULT_TOKENS = 8_000
@@ -191,7 +192,8 @@ def bounded(shown: Sequence[Block], content: Sequence[Block], masking: Secrets) 
     shown = [block for block in shown if block["type"] == "text" or block not in content]
     room = room_for(MAX_RESULT_TOKENS)
     first = min(_size(shown), max(room - _size(content), room // 4))
-    return _merged([*_kept(shown, first, masking), *_kept(content, room - first, masking)])
+    # In the middle of a loop of calls no earlier picture can be made smaller: each one is, from the start.
+    return pictures.beside_many(_merged([*_kept(shown, first, masking), *_kept(content, room - first, masking)]))
 
 
 def _texts(content: Iterable[Block]) -> Iterator[str]:

@@ -91,3 +91,10 @@ def test_an_option_of_several_values_may_come_several_times() -> None:
     assert options.cells == ((1, 3), (5, 5), (7, None))
     assert options.tools == "a,b,c"
     assert options.effort == "high"
+
+
+def test_where_once_is_the_default_a_named_chat_is_a_conversation() -> None:
+    defaults = Options(once=True)
+    assert parse("hello", defaults)[0].once
+    assert not parse("--chat main hello", defaults)[0].once
+    assert parse("--chat main --once hello", defaults)[0].once
