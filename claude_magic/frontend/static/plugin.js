@@ -1,5 +1,6 @@
 // The plugin: starts each feature, and switches it as the settings say.
 
+import { commands } from "./commands.js";
 import { prompts } from "./prompts.js";
 import { stop } from "./stop.js";
 
@@ -8,6 +9,7 @@ export const NEEDS = /** @type {const} */ ([
   "@codemirror/language",
   "@codemirror/state",
   "@codemirror/view",
+  "@jupyterlab/apputils",
   "@jupyterlab/codemirror",
   "@jupyterlab/notebook",
   "@jupyterlab/settingregistry",
@@ -23,19 +25,21 @@ export const NEEDS = /** @type {const} */ ([
 export function plugins(packages) {
   const { IEditorExtensionRegistry, IEditorLanguageRegistry } = packages["@jupyterlab/codemirror"];
   const { INotebookTracker } = packages["@jupyterlab/notebook"];
+  const { ICommandPalette } = packages["@jupyterlab/apputils"];
   const { ISettingRegistry } = packages["@jupyterlab/settingregistry"];
   return [
     {
       id: "claude-magic:plugin",
-      description: "Prompts in prose colours, and a Stop while Claude answers.",
+      description: "Prompts in prose colours, a Stop while Claude answers, commands to ask about cells.",
       autoStart: true,
       requires: [IEditorExtensionRegistry, IEditorLanguageRegistry, INotebookTracker],
-      optional: [ISettingRegistry],
-      activate(app, extensions, languages, notebooks, settings) {
+      optional: [ISettingRegistry, ICommandPalette],
+      activate(app, extensions, languages, notebooks, settings, palette) {
         // Not awaited: the page does not wait for us.
         const features = {
           prompts: prompts(packages, extensions, languages),
           stop: stop(packages, app, notebooks),
+          commands: commands(app, notebooks, palette),
         };
         void follow(settings, features).catch((error) => console.error("claude-magic:", error));
       },

@@ -2,6 +2,7 @@
 // bring hundreds of megabytes.
 
 import type { Extension } from "@codemirror/state";
+import type { EditorView } from "@codemirror/view";
 import type { LanguageSupport } from "@codemirror/language";
 
 interface Token<T> {
@@ -18,14 +19,21 @@ export interface Packages {
   "@codemirror/language": typeof import("@codemirror/language");
   "@codemirror/state": typeof import("@codemirror/state");
   "@codemirror/view": typeof import("@codemirror/view");
+  "@jupyterlab/apputils": { ICommandPalette: Token<ICommandPalette> };
   "@jupyterlab/codemirror": {
     IEditorExtensionRegistry: Token<IEditorExtensionRegistry>;
     IEditorLanguageRegistry: Token<IEditorLanguageRegistry>;
     EditorExtensionRegistry: { createImmutableExtension(extension: Extension): ConfigurableExtension };
   };
-  "@jupyterlab/notebook": { INotebookTracker: Token<INotebookTracker> };
+  "@jupyterlab/notebook": {
+    INotebookTracker: Token<INotebookTracker>;
+    NotebookActions: {
+      executionScheduled: Signal<unknown, { notebook: Notebook; cell: Cell }>;
+      executed: Signal<unknown, { notebook: Notebook; cell: Cell }>;
+    };
+  };
   "@jupyterlab/settingregistry": { ISettingRegistry: Token<ISettingRegistry> };
-  "@jupyterlab/ui-components": { stopIcon: unknown };
+  "@jupyterlab/ui-components": { stopIcon: { element(options: { container: HTMLElement; title?: string }): unknown } };
   "@lezer/common": typeof import("@lezer/common");
   "@lezer/highlight": typeof import("@lezer/highlight");
 }
@@ -52,16 +60,83 @@ export interface IEditorLanguageRegistry {
 }
 
 export interface CellModel extends EditorModel {
+  id: string;
+  executionCount?: number | null;
   executionState?: string;
+  outputs?: { length: number };
+  sharedModel: EditorModel["sharedModel"] & { updateSource(start: number, end: number, value: string): void };
   stateChanged: Signal<CellModel, unknown>;
+  getMetadata(key: string): unknown;
+  toJSON(): { id: string; metadata: object; attachments?: unknown };
+}
+
+export interface Cell {
+  model: CellModel;
+  node: HTMLElement;
+  ready: Promise<void>;
+  /** Of a Markdown cell. */
+  rendered?: boolean;
+  isDisposed: boolean;
+  disposed: Signal<Cell, void>;
+  /** None while the cell is out of sight. */
+  editor: {
+    editor: EditorView;
+    focus(): void;
+    getPositionAt(offset: number): object | undefined;
+    setCursorPosition(position: object): void;
+  } | null;
+}
+
+export interface NotebookModel {
+  /** Of `language_info`, as it stands in the file: anything. */
+  getMetadata(key: "language_info"): { name?: unknown } | undefined | null;
+  sharedModel: {
+    transact(change: () => void): void;
+    deleteCell(index: number): void;
+    insertCell(index: number, cell: object): unknown;
+  };
+}
+
+export interface Notebook {
+  model: NotebookModel | null;
+  widgets: readonly Cell[];
+  activeCell: Cell | null;
+  activeCellIndex: number;
+  mode: "command" | "edit";
+  deselectAll(): void;
+  scrollToItem(index: number): Promise<void>;
+}
+
+export interface Kernel {
+  id: string;
+  status: string;
+  statusChanged: Signal<Kernel, string>;
+  interrupt(): Promise<void>;
+  requestHistory(wanted: object): Promise<{ content: { history?: [number, number, unknown][] } }>;
+}
+
+export interface NotebookPanel {
+  content: Notebook;
+  sessionContext: {
+    session: { kernel: Kernel | null } | null;
+    ready: Promise<void>;
+    statusChanged: Signal<unknown, string>;
+  };
+  context: { ready: Promise<void> };
+  revealed: Promise<void>;
 }
 
 export interface INotebookTracker {
-  activeCell: { model: CellModel } | null;
+  activeCell: Cell | null;
   activeCellChanged: Signal<INotebookTracker, unknown>;
-  currentWidget: {
-    sessionContext: { session: { kernel: { interrupt(): Promise<void> } | null } | null };
-  } | null;
+  currentWidget: NotebookPanel | null;
+  widgetAdded: Signal<INotebookTracker, NotebookPanel>;
+  find(test: (panel: NotebookPanel) => boolean): NotebookPanel | undefined;
+  forEach(each: (panel: NotebookPanel) => void): void;
+}
+
+export interface ICommandPalette {
+  addItem(item: { command: string; category: string }): unknown;
 }
 
 export interface Application {
@@ -71,7 +146,7 @@ export interface Application {
       options: {
         label: string;
         caption: string;
-        icon: unknown;
+        icon?: unknown;
         isVisible: () => boolean;
         isEnabled: () => boolean;
         execute: () => unknown;
@@ -79,6 +154,7 @@ export interface Application {
     ): unknown;
     notifyCommandChanged(id: string): void;
   };
+  shell: { currentWidget: unknown };
 }
 
 export interface ISettings {
@@ -102,5 +178,6 @@ export interface Plugin {
     languages: IEditorLanguageRegistry,
     notebooks: INotebookTracker,
     settings: ISettingRegistry | null,
+    palette: ICommandPalette | null,
   ): void;
 }
