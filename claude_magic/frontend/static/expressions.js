@@ -3,6 +3,7 @@
 // valid Python.
 
 const MAGIC = /^%%claude(_map)?(?= |\s*$)/;
+const ASKS = /^(?:[^=%\n]*=)?[^\S\n]*%claude(?:_(?:fix|continue|compact|map|warm))?(?=\s|$)/m;
 const RAW = /\s--raw(?=\s|$)/;
 const STRING = /"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'/y;
 const MAX_EXPRESSION_CHARACTERS = 2000;
@@ -24,6 +25,9 @@ function firstLine(text) {
 
 /** Whether a cell is a prompt. @param {string} text */
 export const isPrompt = (text) => MAGIC.test(firstLine(text).line);
+
+/** Whether a cell asks Claude: a prompt, or Python with a line magic that asks. @param {string} text */
+export const asks = (text) => isPrompt(text) || ASKS.test(text);
 
 /** Whether its first line says that `{{` has no meaning in it. @param {string} text */
 export const isRaw = (text) => RAW.test(firstLine(text).line);

@@ -38,7 +38,7 @@ export function plugins(packages) {
         // Not awaited: the page does not wait for us.
         const features = {
           prompts: prompts(packages, extensions, languages),
-          stop: stop(packages, app, notebooks),
+          stop: stop(packages, app, notebooks, palette),
           commands: commands(app, notebooks, palette),
         };
         void follow(settings, features).catch((error) => console.error("claude-magic:", error));
