@@ -109,7 +109,7 @@ def test_a_cell_that_the_kernel_has_not_under_its_number_is_quoted(
     either: Page, server: SteeredServer, kind: str
 ) -> None:
     page = either
-    begin(page, ["number = 1", "import time; time.sleep(600)"])
+    begin(page, ["number = 1", "import time; print(7, flush=True); time.sleep(600)"])
     source = "number = 1"
     if kind != "never ran":
         page.finish(1)
@@ -125,7 +125,7 @@ def test_a_cell_that_the_kernel_has_not_under_its_number_is_quoted(
         page.execute("1")
     if kind == "busy":
         page.run(2)
-        page.wait_until("bed.cells[2].model.executionState === 'running'")
+        page.wait_text(2, "7")
     choose(page, 1)
     give(page, CELL, "key", 1)
     count(page, 4)
@@ -283,7 +283,11 @@ def other(lab: Page) -> Iterator[Page]:
         "class Other(K):\n    language_info = {'name': 'julia', 'mimetype': 'text/plain', 'file_extension': '.jl'}\n"
         "IPKernelApp.launch_instance(kernel_class=Other)"
     )
-    spec = {"argv": [sys.executable, "-c", code, "-f", "{connection_file}"], "display_name": "Julia", "language": "julia"}
+    spec = {
+        "argv": [sys.executable, "-c", code, "-f", "{connection_file}"],
+        "display_name": "Julia",
+        "language": "julia",
+    }
     folder = lab.lab.folder.parent / "data" / "kernels" / "julia"
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "kernel.json").write_text(json.dumps(spec), encoding="utf-8")
@@ -308,7 +312,9 @@ def test_two_notebooks_beside_each_other_are_asked_about_their_own_cells(lab: Pa
     page.start_over(["first"])
     page.save()
     page.lab.write("second.ipynb", ["second"])
-    page.value("bed.command('docmanager:open', {path: 'second.ipynb', options: {mode: 'split-right'}}).then(() => null)")
+    page.value(
+        "bed.command('docmanager:open', {path: 'second.ipynb', options: {mode: 'split-right'}}).then(() => null)"
+    )
     page.wait_until("bed.panel?.context?.path === 'second.ipynb' && bed.ready")
     try:
         choose(page, 0)

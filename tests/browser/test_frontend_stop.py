@@ -25,7 +25,7 @@ def test_a_running_prompt_has_a_stop_that_interrupts_it(
     either: Page, server: SteeredServer, pictures: Path, by: str
 ) -> None:
     page = either
-    begin(page, ["%%claude\nA long story", "import time\ntime.sleep(60)"])
+    begin(page, ["%%claude\nA long story", "import time\nprint('begun', flush=True)\ntime.sleep(60)"])
     assert stop(page, 1).count() == 0, "nothing runs"
     server.hold(20)
     page.run(1)
@@ -49,7 +49,7 @@ def test_a_running_prompt_has_a_stop_that_interrupts_it(
     assert stop(page, 1).count() == 0 and page.value("bed.notebook.mode") == "command"
 
     page.run(2)  # it asks nobody
-    page.wait_until("bed.cells[2].model.executionState === 'running'")
+    page.wait_text(2, "begun")
     page.settle()
     assert stop(page, 2).count() == 0
     page.interrupt()
@@ -59,7 +59,13 @@ def test_a_running_prompt_has_a_stop_that_interrupts_it(
 
 def test_each_cell_that_asks_has_one_while_it_waits_and_others_have_none(either: Page, server: SteeredServer) -> None:
     page = either
-    asking = ["%%claude\na", "x = 1\n%claude b", "\n%%claude --model haiku\nc", "rows = ['a']", "%%claude_map rows\n{{row}}"]
+    asking = [
+        "%%claude\na",
+        "x = 1\n%claude b",
+        "\n%%claude --model haiku\nc",
+        "rows = ['a']",
+        "%%claude_map rows\n{{row}}",
+    ]
     begin(page, [*asking, "'%claude'", "%claude_cost", "# %claude d"])
     server.hold(5)
     page.run_all()

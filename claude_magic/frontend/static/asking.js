@@ -1,12 +1,12 @@
-// A new prompt below a cell, about that cell: by its number where the kernel has it under that number, with its outputs;
-// else quoted as it stands: a cell that has not run, was changed since, is Markdown, or has an earlier kernel's number.
+// A new prompt below a cell, about that cell: by its number, and so with its outputs, where the kernel has it under that
+// number; else quoted as it stands: a cell that has not run, was changed since, is Markdown, or ran in another kernel.
 
 import { isPrompt } from "./expressions.js";
 import { question, quotation } from "./quotes.js";
 import { languageOf } from "./selection.js";
 
-// A line of this package's own, as the kernel sees it (`is_own_cell` of `claude_magic/notebook/executions.py`): `--cells`
-// takes no cell that has no other lines.
+// A line of this package's own, as the kernel sees it (`is_own_cell` of `claude_magic/notebook/executions.py`):
+// `--cells` takes no cell that has no other lines.
 const OWN = /^\s*%(claude(_\w+)?\b|(re)?load_ext\s+claude_magic\b|config\s+ClaudeMagic\b)/;
 
 /** A prompt about the active cell. @param {import("page").NotebookPanel | null} panel */

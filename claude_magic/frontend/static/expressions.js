@@ -1,6 +1,6 @@
-// The text of a cell: is it a prompt, and where in it are the values, `{{…}}`. As IPython finds the magic and the kernel
-// reads the body (`claude_magic/prompt/expressions.py`), without a Python parser: braces and quotes that close stand for
-// valid Python.
+// The text of a cell: is it a prompt, and where in it are the values, `{{…}}`. As IPython finds the magic, and as the
+// kernel reads the body (`claude_magic/prompt/expressions.py`), without a Python parser: braces and quotes that close
+// stand for valid Python.
 
 const MAGIC = /^%%claude(_map)?(?= |\s*$)/;
 const ASKS = /^(?:[^=%\n]*=)?[^\S\n]*%claude(?:_(?:fix|continue|compact|map|warm))?(?=\s|$)/m;
@@ -20,7 +20,8 @@ function firstLine(text) {
   const line = text.slice(from, to);
   const indent = /^[ \t]*/.exec(line)?.[0] ?? "";
   const lines = indent ? text.slice(from).split("\n") : [];
-  return { to, line: lines.every((each) => each.startsWith(indent) || !each.trim()) ? line.slice(indent.length) : line };
+  const isCommon = lines.every((each) => each.startsWith(indent) || !each.trim());
+  return { to, line: isCommon ? line.slice(indent.length) : line };
 }
 
 /** Whether a cell is a prompt. @param {string} text */

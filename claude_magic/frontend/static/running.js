@@ -48,7 +48,10 @@ export function running(packages, notebooks, begin, end) {
     end(cell);
   });
 
-  /** What ran when the page was reloaded runs on until the kernel is idle. @param {import("page").NotebookPanel} panel */
+  /**
+   * What ran when the page was reloaded runs on until the kernel is idle.
+   * @param {import("page").NotebookPanel} panel
+   */
   const resume = async (panel) => {
     await Promise.all([panel.context.ready, panel.revealed, panel.sessionContext.ready]);
     const kernel = kernelOf(panel);

@@ -1,5 +1,5 @@
-// Stop that always stops: a button beside each cell that asks Claude, from its start, or its place in the queue, to its
-// end, wherever the active cell is. It interrupts by a request to the server, which hears it however busy the kernel is.
+// Stop that always stops: a button in each cell that asks Claude, while it runs or waits for its turn, wherever the
+// active cell is. It interrupts by a request to the server, which hears it however busy the kernel is.
 
 import { asks } from "./expressions.js";
 import { running } from "./running.js";
@@ -79,9 +79,11 @@ function button(icon, click) {
   // Beside the number, where no text of the cell is.
   made.style.cssText =
     "position: absolute; left: calc(var(--jp-cell-collapser-width) + var(--jp-cell-padding) + 2px); " +
-    "top: var(--jp-cell-padding); z-index: 5; display: flex; padding: 3px; border: 0; cursor: pointer; " +
+    "top: var(--jp-cell-padding); z-index: 5; display: flex; padding: 2px; border: 0; cursor: pointer; " +
     "border-radius: var(--jp-border-radius); background: var(--jp-layout-color2);";
   icon.element({ container: made });
+  const drawn = made.querySelector("svg");
+  if (drawn) drawn.style.width = drawn.style.height = "16px"; // so that `[*]:` is seen
   made.addEventListener("click", click);
   // A key on it is none of the notebook's: Enter would edit the cell, the space bar would scroll.
   made.addEventListener("keydown", (event) => {

@@ -1,8 +1,8 @@
 """What the kernel says of itself while a cell of ours runs: busy, whatever its subshells say.
 
-A page's messages about widgets go to a subshell, which says "busy" before and "idle" after each, and so does the control
-channel. A page takes the last word for the kernel's: it shows *Idle* while the cell still runs, and a server that shuts
-down idle kernels believes it.
+A page's messages about widgets go to a subshell, which says "busy" before each and "idle" after it; so does the control
+channel. The page takes the last word for the kernel's, and shows *Idle* while the cell still runs; a server that shuts
+down idle kernels believes it as well.
 """
 
 from __future__ import annotations
