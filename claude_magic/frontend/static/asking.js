@@ -1,5 +1,5 @@
-// A new prompt below a cell, about that cell: by its number, and so with its outputs, where the kernel has it under that
-// number; else quoted as it stands: a cell that has not run, was changed since, is Markdown, or ran in another kernel.
+// A new prompt below a cell, about that cell: by its number, and so with its outputs, where the kernel has it under it;
+// else quoted as it stands: a cell that has not run, was changed since, is Markdown, or ran in another kernel.
 
 import { isPrompt } from "./expressions.js";
 import { question, quotation } from "./quotes.js";

@@ -49,6 +49,7 @@ function replace(notebook, cell, kind, source, attachments) {
   const model = notebook.model?.sharedModel;
   if (index < 0 || !model) return;
   const wasEdited = notebook.mode === "edit";
+  const hadKeyboard = notebook.node.contains(document.activeElement);
   const { id, metadata } = cell.model.toJSON();
   const trusted = kind === "code" ? { trusted: true } : {};
   const made = { id, cell_type: kind, source, metadata: { ...metadata, ...trusted } };
@@ -61,4 +62,5 @@ function replace(notebook, cell, kind, source, attachments) {
   const now = notebook.activeCell;
   if (now && kind === "markdown") now.rendered = false;
   if (wasEdited) notebook.mode = "edit";
+  if (hadKeyboard) notebook.activate();
 }

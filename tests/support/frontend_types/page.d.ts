@@ -103,6 +103,8 @@ export interface Notebook {
   activeCell: Cell | null;
   activeCellIndex: number;
   mode: "command" | "edit";
+  node: HTMLElement;
+  activate(): void;
   deselectAll(): void;
   scrollToItem(index: number): Promise<void>;
 }
