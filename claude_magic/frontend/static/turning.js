@@ -25,9 +25,9 @@ export function turning() {
       lines.set(id, `${source.slice(0, end).trimEnd()}\n`);
       const isFree = cell.model.executionState !== "running" && !cell.model.outputs?.length;
       if (markdown.has(id) && isFree) replace(notebook, cell, "markdown", source.slice(end), markdown.get(id));
-      else sharedModel.updateSource(0, end, "");
+      else oneStep(sharedModel, () => sharedModel.updateSource(0, end, ""));
     } else if (type === "code") {
-      sharedModel.updateSource(0, 0, lines.get(id) ?? question());
+      oneStep(sharedModel, () => sharedModel.updateSource(0, 0, lines.get(id) ?? question()));
     } else {
       markdown.set(id, cell.model.toJSON().attachments);
       replace(notebook, cell, "code", (lines.get(id) ?? question()) + source, undefined);
@@ -53,14 +53,27 @@ function replace(notebook, cell, kind, source, attachments) {
   const { id, metadata } = cell.model.toJSON();
   const trusted = kind === "code" ? { trusted: true } : {};
   const made = { id, cell_type: kind, source, metadata: { ...metadata, ...trusted } };
-  model.transact(() => {
-    model.deleteCell(index);
-    model.insertCell(index, attachments ? { ...made, attachments } : made);
-  });
+  oneStep(model, () =>
+    model.transact(() => {
+      model.deleteCell(index);
+      model.insertCell(index, attachments ? { ...made, attachments } : made);
+    }),
+  );
   notebook.activeCellIndex = index;
   notebook.deselectAll();
   const now = notebook.activeCell;
   if (now && kind === "markdown") now.rendered = false;
   if (wasEdited) notebook.mode = "edit";
   if (hadKeyboard) notebook.activate();
+}
+
+/**
+ * Make a change that is undone alone: what is typed shortly before or after it is a step of its own.
+ * @param {import("page").Undoable} shared
+ * @param {() => void} change
+ */
+function oneStep({ undoManager }, change) {
+  undoManager?.stopCapturing();
+  change();
+  undoManager?.stopCapturing();
 }

@@ -59,12 +59,17 @@ export interface IEditorLanguageRegistry {
   getLanguage(name: string): Promise<{ support?: LanguageSupport } | null>;
 }
 
+/** Of a shared model; its own `undoManager`, which not all of them have. */
+export interface Undoable {
+  undoManager?: { stopCapturing(): void } | null;
+}
+
 export interface CellModel extends EditorModel {
   id: string;
   executionCount?: number | null;
   executionState?: string;
   outputs?: { length: number };
-  sharedModel: EditorModel["sharedModel"] & { updateSource(start: number, end: number, value: string): void };
+  sharedModel: EditorModel["sharedModel"] & Undoable & { updateSource(start: number, end: number, value: string): void };
   stateChanged: Signal<CellModel, unknown>;
   getMetadata(key: string): unknown;
   toJSON(): { id: string; metadata: object; attachments?: unknown };
@@ -90,7 +95,7 @@ export interface Cell {
 export interface NotebookModel {
   /** Of `language_info`, as it stands in the file: anything. */
   getMetadata(key: "language_info"): { name?: unknown } | undefined | null;
-  sharedModel: {
+  sharedModel: Undoable & {
     transact(change: () => void): void;
     deleteCell(index: number): void;
     insertCell(index: number, cell: object): unknown;
