@@ -314,6 +314,7 @@ def test_two_notebooks_beside_each_other_are_asked_about_their_own_cells(lab: Pa
     page = lab
     page.start_over(["first"])
     page.save()
+    page.value("(jupyterapp.shell.mode = 'multiple-document', null)")
     page.lab.write("second.ipynb", ["second"])
     page.value(
         "bed.command('docmanager:open', {path: 'second.ipynb', options: {mode: 'split-right'}}).then(() => null)"
@@ -334,4 +335,5 @@ def test_two_notebooks_beside_each_other_are_asked_about_their_own_cells(lab: Pa
             ".map(each => each.sessionContext.shutdown().then(() => { each.context.save(); each.dispose() })).length"
         )
         page.wait_until("bed.panel?.context?.path === given", page.name)
+        page.value("(jupyterapp.shell.mode = 'single-document', null)")
     assert clean(page)

@@ -19,6 +19,7 @@ export function stop(packages, { commands, shell }, notebooks, palette) {
   const { stopIcon } = packages["@jupyterlab/ui-components"];
   /** The buttons of the cells that run now. @type {Map<import("page").Cell, HTMLElement>} */
   const buttons = new Map();
+  const shown = () => (on ? "flex" : "none");
 
   /** @param {import("page").Cell} cell */
   const remove = (cell) => {
@@ -30,7 +31,7 @@ export function stop(packages, { commands, shell }, notebooks, palette) {
   const add = (panel, cell) => {
     if (buttons.has(cell) || !asks(cell.model.sharedModel.getSource())) return;
     const made = button(stopIcon, () => interrupt(panel));
-    made.hidden = !on;
+    made.style.display = shown();
     cell.node.append(made);
     buttons.set(cell, made);
     commands.notifyCommandChanged(COMMAND);
@@ -52,7 +53,7 @@ export function stop(packages, { commands, shell }, notebooks, palette) {
   palette?.addItem({ command: COMMAND, category: "Claude" });
   return (wanted) => {
     on = wanted;
-    for (const made of buttons.values()) made.hidden = !on;
+    for (const made of buttons.values()) made.style.display = shown();
     commands.notifyCommandChanged(COMMAND);
   };
 }
@@ -79,7 +80,7 @@ function button(icon, click) {
   // Beside the number, where no text of the cell is.
   made.style.cssText =
     "position: absolute; left: calc(var(--jp-cell-collapser-width) + var(--jp-cell-padding) + 2px); " +
-    "top: var(--jp-cell-padding); z-index: 5; display: flex; padding: 2px; border: 0; cursor: pointer; " +
+    "top: var(--jp-cell-padding); z-index: 5; padding: 2px; border: 0; cursor: pointer; " +
     "border-radius: var(--jp-border-radius); background: var(--jp-layout-color2);";
   icon.element({ container: made });
   const drawn = made.querySelector("svg");
