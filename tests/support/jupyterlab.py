@@ -599,3 +599,10 @@ def begin(page: Page, cells: Sequence[str]) -> None:
     page.start_over([LOAD, *cells])
     page.execute(AS_NEW)
     page.finish(0)
+
+
+def clean(page: Page) -> bool:
+    """Whether the page has shown no error and no dialog, and asked for nothing outside; what it did is named."""
+    found = [*page.errors, *page.strays, *page.intrusions]
+    assert not found, found
+    return True

@@ -1,6 +1,7 @@
 // The plugin: starts each feature, and switches it as the settings say.
 
 import { code } from "./code.js";
+import { commands } from "./commands.js";
 import { fix } from "./fix.js";
 import { follow } from "./kernel_state.js";
 import { money } from "./money.js";
@@ -43,7 +44,7 @@ export function plugins(packages) {
   return [
     {
       id: "claude-magic:plugin",
-      description: "Prompts in prose colours, what they cost, an outline, and buttons to stop, fix and insert.",
+      description: "Prose colours, what it cost, an outline, commands, and buttons to stop, fix and insert.",
       autoStart: true,
       requires: [IEditorExtensionRegistry, IEditorLanguageRegistry, INotebookTracker, IRenderMimeRegistry],
       optional: [ISettingRegistry, IMermaidManager, IStatusBar, ICommandPalette, ILayoutRestorer],
@@ -53,7 +54,8 @@ export function plugins(packages) {
           money: money(packages, app, notebooks, kernels, statusBar),
           outline: outline(packages, app, notebooks, kernels, { palette, restorer }),
           prompts: prompts(packages, extensions, languages),
-          stop: stop(packages, app, notebooks),
+          stop: stop(packages, app, notebooks, palette),
+          commands: commands(app, notebooks, palette),
           fix: fix(packages, app, notebooks, rendermime),
           code: code(packages, notebooks, mermaid),
         };

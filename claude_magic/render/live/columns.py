@@ -36,6 +36,7 @@ from ..turn import (
 )
 from .output import CHARACTERS_PER_SECOND, REFRESH_SECONDS, Output, interrupt_cell
 from .panel import Panel, clicks_arrive
+from .status import stay_busy
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -124,6 +125,7 @@ class Columns:
         self._label = who_answers(provider)
         self.columns = [Column(model, self.changed, self._stopped, offline=provider == "offline") for model in models]
         if self._wants_panel:
+            stay_busy(self._shell)
             self._panel = Panel([block for block in content if is_shown(block)], interrupt_cell)
             self._header.show(self._panel.bundle)
         self.draw()

@@ -35,6 +35,7 @@ from ..turn import (
 from . import approval
 from .output import CHARACTERS_PER_SECOND, REFRESH_SECONDS, Output, interrupt_cell
 from .panel import Panel, clicks_arrive, wait_for_clicks
+from .status import stay_busy
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -160,6 +161,7 @@ class NotebookView:
         """Show the header and the attached images, and start the ticker."""
         self._provider = provider
         if self._wants_panel:
+            stay_busy(self._shell)
             self._panel = Panel([block for block in content if is_shown(block)], self._stop)
             self._header.show(self._panel.bundle)
         self._show_state()

@@ -2,6 +2,7 @@
 // bring hundreds of megabytes.
 
 import type { Extension } from "@codemirror/state";
+import type { EditorView } from "@codemirror/view";
 import type { LanguageSupport } from "@codemirror/language";
 
 interface Token<T> {
@@ -47,7 +48,7 @@ export interface Packages {
     editIcon: LabIcon;
     historyIcon: unknown;
     imageIcon: LabIcon;
-    stopIcon: unknown;
+    stopIcon: { element(options: { container: HTMLElement; title?: string }): unknown };
   };
   "@lezer/common": typeof import("@lezer/common");
   "@lezer/highlight": typeof import("@lezer/highlight");
@@ -122,19 +123,22 @@ export interface IEditorLanguageRegistry {
   getLanguage(name: string): Promise<{ support?: LanguageSupport } | null>;
 }
 
+/** Of a shared model; its own `undoManager`, which not all of them have. */
+export interface Undoable {
+  undoManager?: { stopCapturing(): void } | null;
+}
+
 export interface CellModel extends EditorModel {
   id: string;
+  executionCount?: number | null;
   executionState?: string;
+  sharedModel: EditorModel["sharedModel"] & Undoable & { updateSource(start: number, end: number, value: string): void };
   stateChanged: Signal<CellModel, unknown>;
   contentChanged: Signal<CellModel, void>;
   getMetadata(key: string): unknown;
   /** Of a code cell. */
   outputs?: OutputList;
-  sharedModel: {
-    getSource(): string;
-    setSource(source: string): void;
-    undoManager: { stopCapturing(): void } | null;
-  };
+  toJSON(): { id: string; metadata: object; attachments?: unknown };
 }
 
 export interface OutputModel {
@@ -156,6 +160,30 @@ export interface CellList extends Iterable<CellModel> {
 export interface Cell {
   model: CellModel;
   node: HTMLElement;
+  ready: Promise<void>;
+  /** Of a Markdown cell. */
+  rendered?: boolean;
+  isDisposed: boolean;
+  disposed: Signal<Cell, void>;
+  /** None while the cell is out of sight. */
+  editor: {
+    editor: EditorView;
+    focus(): void;
+    getPositionAt(offset: number): object | undefined;
+    setCursorPosition(position: object): void;
+  } | null;
+}
+
+export interface NotebookModel {
+  defaultKernelLanguage: string;
+  cells: { changed: Signal<unknown, unknown> };
+  /** Of `language_info`, as it stands in the file: anything. */
+  getMetadata(key: "language_info"): { name?: unknown } | undefined | null;
+  sharedModel: Undoable & {
+    transact(change: () => void): void;
+    deleteCell(index: number): void;
+    insertCell(index: number, cell: object): unknown;
+  };
 }
 
 export interface Comm {
@@ -170,7 +198,10 @@ export interface Kernel {
   handleComms: boolean;
   info: Promise<{ language_info: { name: string } }>;
   disposed: Signal<Kernel, void>;
+  status: string;
+  statusChanged: Signal<Kernel, string>;
   interrupt(): Promise<void>;
+  requestHistory(wanted: object): Promise<{ content: { history?: [number, number, unknown][] } }>;
   hasComm(id: string): boolean;
   createComm(target: string, id: string): Comm;
   registerCommTarget(target: string, callback: (comm: Comm) => void): void;
@@ -178,6 +209,7 @@ export interface Kernel {
 }
 
 export interface SessionContext {
+  ready: Promise<void>;
   session: { kernel: Kernel | null } | null;
   kernelChanged: Signal<SessionContext, unknown>;
   statusChanged: Signal<SessionContext, string>;
@@ -193,17 +225,12 @@ export interface Notebook {
   activate(): void;
   deselectAll(): void;
   scrollToItem(index: number, align?: "start"): Promise<void>;
-  model: {
-    defaultKernelLanguage: string;
-    cells: { changed: Signal<unknown, unknown> };
-    sharedModel: {
-      undoManager: { stopCapturing(): void } | null;
-      insertCell(at: number, cell: { cell_type: string; source: string; metadata: Record<string, unknown> }): unknown;
-    };
-  } | null;
+  model: NotebookModel | null;
 }
 
 export interface NotebookActions {
+  executionScheduled: Signal<unknown, { notebook: Notebook; cell: Cell }>;
+  executed: Signal<unknown, { notebook: Notebook; cell: Cell }>;
   expandParent(cell: Cell, notebook: Notebook): void;
   insertBelow(notebook: Notebook): void;
   run(notebook: Notebook, context: SessionContext): Promise<boolean>;
@@ -213,12 +240,13 @@ export interface NotebookActions {
 export interface NotebookPanel extends Widget {
   content: Notebook;
   context: { ready: Promise<void> };
+  revealed: Promise<void>;
   model: { cells: CellList; contentChanged: Signal<unknown, void>; defaultKernelLanguage: string } | null;
   sessionContext: SessionContext;
 }
 
 export interface INotebookTracker {
-  activeCell: { model: CellModel } | null;
+  activeCell: Cell | null;
   activeCellChanged: Signal<INotebookTracker, unknown>;
   currentWidget: NotebookPanel | null;
   currentChanged: Signal<INotebookTracker, NotebookPanel | null>;
@@ -260,10 +288,10 @@ export interface Application {
     execute(id: string): Promise<unknown>;
     notifyCommandChanged(id: string): void;
     isEnabled(id: string): boolean;
-    execute(id: string): Promise<unknown>;
   };
   restored: Promise<unknown>;
   shell: {
+    currentWidget: unknown;
     add(widget: Widget, area: "menu" | "right", options: { rank: number; type?: string }): void;
     activateById(id: string): void;
   };
