@@ -192,13 +192,15 @@ class Servers:
         atexit.unregister(self.end)
 
     def _listed(self, launch: Launch) -> tuple[Server, Sequence[Listed]]:
-        """A server and its tools. One that is found dead only now is started again."""
+        """A server and its tools. One that is found dead only now, or that was started anew at its address, is started
+        or reached again."""
         was_running, server = launch in self._running, self._server(launch)
         try:
             return server, server.tools()
         except UsageError:
-            if server.is_alive or not was_running:
+            if not was_running or (server.is_alive and not launch.url):
                 raise
+        server.begin_end()
         server = self._server(launch)
         return server, server.tools()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import os
+import socket
 import sys
 import time
 
@@ -80,6 +81,18 @@ def die() -> str:
     os._exit(3)
 
 
+def serve_http(port: int) -> None:
+    """Serve at an address, and print its port."""
+    import uvicorn
+
+    listening = socket.create_server(("127.0.0.1", port))
+    print(listening.getsockname()[1], flush=True)
+    uvicorn.Server(uvicorn.Config(server.streamable_http_app(), log_level="critical")).run(sockets=[listening])
+
+
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["http"]:
+        serve_http(int(sys.argv[2]))
+        sys.exit()
     print("demo server starts", file=sys.stderr)
     server.run()

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from claude_magic.client.mcp.launch import Launch
 from claude_magic.errors import UsageError
 from claude_magic.options import Options, parse
 from claude_magic.tools import approval, mcp_servers
 from claude_magic.tools.calls import run
 from claude_magic.tools.functions import Tool, strict
 from claude_magic.tools.mcp_servers import Offered, Servers
-from support.mcp_servers import RawServer, is_running, tool, wait_until
+from support.mcp_servers import REAL, RawServer, is_running, tool, wait_until
 
 SECRET = "hunter22hunter22"
 
@@ -134,6 +137,42 @@ def test_a_server_is_started_once_and_again_when_it_has_died(servers: Servers, t
     assert wait_until(lambda: not is_running(raw.pid))
 
 
+class HttpServer:
+    """The real server at an address on this machine."""
+
+    def __init__(self, port: int = 0) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(REAL), "http", str(port)], stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout is not None
+        self.port = int(self.process.stdout.readline())
+        self.process.stdout.close()
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.mark.slow
+def test_a_server_at_an_address_on_this_machine_is_reached_and_again_when_it_was_started_anew(servers: Servers) -> None:
+    served = HttpServer()
+    try:
+        at = [Launch(url=f"http://127.0.0.1:{served.port}/mcp")]
+        found = {each.name: each for each in servers.offered(at, []).tools}
+        assert run(found["add"], {"a": 1}) == ([text("3")], {})
+        served.stop()
+        (said,), failed = run(found["add"], {"a": 1})
+        assert failed and "failed at this call: " in said["text"] and "\n" not in said["text"]
+        with pytest.raises(UsageError, match=f"--mcp 127_0_0_1_{served.port}: ") as raised:
+            servers.offered(at, [])
+        assert "\n" not in str(raised.value)
+        served = HttpServer(served.port)
+        found = {each.name: each for each in servers.offered(at, []).tools}
+        assert run(found["add"], {"a": 1}) == ([text("3")], {})
+    finally:
+        served.stop()
+
+
 def test_a_claim_to_read_only_spares_no_approval(servers: Servers, tmp_path: Path) -> None:
     (claims,) = offered(servers, RawServer(tmp_path, [tool("a", annotations={"readOnlyHint": True})])).tools
     assert approval.policy("ask", claims) == "ask" and approval.policy({"a": "always"}, claims) == "always"
@@ -219,10 +258,10 @@ def test_a_wrong_value_is_one_line_that_repeats_nothing(value: Any) -> None:
     assert said.startswith("mcp_servers: files wants ") and SECRET not in said and "\n" not in said
 
 
-@pytest.mark.parametrize("word", [SECRET, f"{SECRET}/x.y", f"'no-such-program --token {SECRET}'"])
+@pytest.mark.parametrize("word", [SECRET, f"{SECRET}.com/mcp", f"/no-such/{SECRET}", f"'no-such --token {SECRET}'"])
 def test_a_command_that_is_not_there_is_one_line_that_does_not_repeat_it(word: str) -> None:
     with pytest.raises(UsageError) as raised:
-        launches(f"--mcp {word.split('/')[0]}", {})
+        launches(f"--mcp {word}", {})
     said = str(raised.value)
     assert said.startswith("--mcp: there is no such command") and SECRET not in said and "no-such" not in said
 

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
+from urllib.parse import urlsplit
 
 from ...content.secrets import Hidden, Secrets, is_secret_name
 from ..redaction import one_line, secrets_of
@@ -41,15 +42,16 @@ class Launch:
     @property
     def label(self) -> str:
         """A short name for messages, and in front of names of tools that others have, too."""
-        words = [self.key] if self.key else [self.url.partition("//")[2]] if self.url else self._words()
+        words = [self.key] if self.key else [urlsplit(self.url).netloc] if self.url else self._words()
         name = _NAME.sub("_", words[0]).strip("_-")[:MAX_LABEL_CHARACTERS]
         return name or "mcp"
 
     @property
     def is_command_found(self) -> bool:
-        """Whether there is such a program; a path is not checked, as it may lie in the folder."""
+        """Whether there is such a program."""
+        command = os.path.join(self.folder or "", self.command) if os.sep in self.command else self.command
         path = dict(self.environment).get("PATH") or os.environ.get("PATH")
-        return os.sep in self.command or shutil.which(self.command, path=path) is not None
+        return shutil.which(command, path=path) is not None
 
     @property
     def secrets(self) -> tuple[Hidden, ...]:

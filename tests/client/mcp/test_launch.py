@@ -35,7 +35,7 @@ def test_a_command_is_named_after_the_program_that_it_runs(line: str, label: str
 
 def test_a_configured_server_and_an_address_have_names_of_the_letters_that_tools_have() -> None:
     assert Launch(key="my files!").label == "my_files"
-    assert Launch(url="http://localhost:8000/mcp").label == "localhost_8000_mcp"
+    assert Launch(url="http://localhost:8000/mcp").label == "localhost_8000"
 
 
 @pytest.mark.parametrize(

@@ -234,5 +234,5 @@ def test_no_server_outlives_a_process_that_is_killed(tmp_path: Path) -> None:
 
 def test_an_address_on_this_machine_where_nobody_answers_is_a_line(start: Started) -> None:
     began = time.monotonic()
-    assert refused(Launch(url="http://localhost:9/mcp"), start).startswith("--mcp localhost_9_mcp: ")
+    assert refused(Launch(url="http://localhost:9/mcp"), start).startswith("--mcp localhost_9: ")
     assert time.monotonic() - began < servers.START_SECONDS
