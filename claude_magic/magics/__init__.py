@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ..notebook import input_lines
+from ..notebook.preload import Preload
 from ..session.kernel import Kernel
-from .preload import Preload
 from .registry import DeferredInstance, Families
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ class Extension:
         self.kernel = Kernel(shell)
         self.configuration = DeferredInstance(lambda: self.kernel.configuration)
         self.families = Families(self.kernel)
-        self.preload = Preload(shell, self.kernel)
+        self.preload = Preload(shell, self.kernel.preloaded)
         self.matcher = context_matcher(identifier="claude_magic")(lambda context: self._complete(context))
 
     def load(self) -> None:

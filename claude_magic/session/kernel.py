@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -32,6 +32,14 @@ if TYPE_CHECKING:
     from .configuration import ClaudeMagic
     from .session import Session
 
+# What the first question imports. The network's modules are last, for they are the most.
+_PRELOADED = (
+    *("claude_magic.magics.claude", "claude_magic.magics.ask", "claude_magic.magics.code_cell"),
+    *("claude_magic.session.session", "claude_magic.render.markup.renderer", "claude_magic.render.reply"),
+    *("ipywidgets", "genai_prices.data", "httpcore2", "h11", "truststore", "opentelemetry.propagate"),
+    *("anthropic", "anthropic.lib.streaming", "claude_magic.client.connection", "claude_magic.client.stream"),
+)
+_STAND_IN = ("claude_magic.offline.server",)
 _CONVERSATION_MAGIC = re.compile(r"^\s*%claude_", re.MULTILINE)
 
 
@@ -131,15 +139,12 @@ class Kernel:
         """The file of the running notebook; `None` if it is not known."""
         return self.notebooks.find(cell, self.shell, self.setting("notebook_path", ""))
 
-    @property
-    def is_offline(self) -> bool:
-        """Whether the stand-in answers."""
-        return bool(self.setting("provider", "anthropic") == "offline")
-
-    @property
-    def preloads(self) -> bool:
-        """Whether what the first question needs is imported while the kernel is idle: a replay needs little of it."""
-        return bool(self.setting("preload", True)) and self.setting("replay", "off") != "only"
+    def preloaded(self) -> Sequence[str]:
+        """The modules that the first question needs, in the order in which they are imported while the kernel is idle;
+        none if that is turned off, or if the record answers, which needs few of them."""
+        if not self.setting("preload", True) or self.setting("replay", "off") == "only":
+            return ()
+        return (*_PRELOADED, *(_STAND_IN if self.setting("provider", "anthropic") == "offline" else ()))
 
     def budget_left(self) -> Budget | None:
         """The budget left for all notebooks of this kernel; `None` if none is set. Turns without a known price do not

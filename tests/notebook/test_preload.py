@@ -33,7 +33,7 @@ def wait_until(holds):
 def begun():
     return "claude_magic.session.session" in sys.modules
 LOAD = "%load_ext claude_magic"
-import claude_magic.magics.preload as preload
+import claude_magic.notebook.preload as preload
 preload.WORK_SECONDS, preload.BREATH_SECONDS = 0.0005, SLOW
 shell.user_ns |= {"os": os, "sys": sys, "time": time}
 """

@@ -12,23 +12,14 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-    from ..session.kernel import Kernel
-
-# Imported in this order: the network's modules last, for they are the most, and a replay needs none of them.
-MODULES = (
-    *("claude_magic.magics.claude", "claude_magic.magics.ask", "claude_magic.session.session"),
-    *("claude_magic.render.markup.renderer", "claude_magic.render.reply", "ipywidgets", "genai_prices.data"),
-    *("claude_magic.magics.code_cell", "httpcore2", "h11", "truststore", "opentelemetry.propagate"),
-    *("anthropic", "anthropic.lib.streaming", "claude_magic.client.connection", "claude_magic.client.stream"),
-)
-STAND_IN = ("claude_magic.offline.server",)
 # How often the thread looks whether it may go on, how long it works at a time, and how long it rests then, in seconds.
 POLL_SECONDS = 0.01
 WORK_SECONDS = 0.002
@@ -38,11 +29,12 @@ _BOOTSTRAP = "<frozen importlib._bootstrap>"
 
 
 class Preload:
-    """The preloading of one shell. Whether it is wanted is asked when the kernel is idle for the first time."""
+    """The preloading of one shell. `modules` is asked when the kernel is idle for the first time: the names of modules
+    in their order; none if nothing is to be preloaded."""
 
-    def __init__(self, shell: InteractiveShell, kernel: Kernel) -> None:
+    def __init__(self, shell: InteractiveShell, modules: Callable[[], Sequence[str]]) -> None:
         self._shell = shell
-        self._kernel = kernel
+        self._modules = modules
         self._idle = threading.Event()
         self._breathed = 0.0
         self._is_ended = False
@@ -81,17 +73,18 @@ class Preload:
 
     def _end_cell(self, result: Any) -> None:
         self._idle.set()
-        if self._thread is None and self._kernel.preloads:
-            self._thread = threading.Thread(target=self._run, name="claude_magic preload", daemon=True)
+        if self._thread is None and (modules := self._modules()):
+            name = "claude_magic preload"
+            self._thread = threading.Thread(target=self._run, args=(modules,), name=name, daemon=True)
             self._thread.start()
 
-    def _run(self) -> None:
+    def _run(self, modules: Sequence[str]) -> None:
         gate = _Gate(threading.get_ident(), self._breathe)
         sys.meta_path.insert(0, gate)
         try:
-            for name in (*MODULES, *(STAND_IN if self._kernel.is_offline else ())):
-                if _import(name) and name == MODULES[2]:
-                    self._compile()
+            self._compile()
+            for name in modules:
+                _import(name)
         except _Ended:
             pass
         finally:
@@ -140,12 +133,9 @@ class _Gate:
             self._wait()
 
 
-def _import(name: str) -> bool:
-    try:
+def _import(name: str) -> None:
+    with suppress(Exception):  # the first question says what is wrong
         importlib.import_module(name)
-    except Exception:  # the first question says what is wrong
-        return False
-    return True
 
 
 def _is_awaited(own: int) -> bool:
