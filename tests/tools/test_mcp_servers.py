@@ -273,7 +273,7 @@ def test_a_configured_command_that_is_not_there_is_named(servers: Servers) -> No
 
 def test_a_setting_that_was_changed_in_place_is_a_line() -> None:
     for read in (mcp_servers.addresses, mcp_servers.launches):
-        with pytest.raises(UsageError, match="ClaudeMagic.mcp_servers: files wants a command"):
+        with pytest.raises(UsageError, match=r"ClaudeMagic\.mcp_servers: files wants a command"):
             read(["files"], {"files": 5})
 
 
