@@ -70,29 +70,19 @@ def _hidden(value: Any, *, is_secret: bool) -> Any:
 
 def addresses(words: Iterable[str], servers: Mapping[str, Any]) -> tuple[str, ...]:
     """The words of `--mcp` with each name of an address in `servers` as that address."""
-    found = ((word, _configured(word, servers[word]) if word in servers else None) for word in words)
+    found = ((word, _of_setting(word, servers) if word in servers else None) for word in words)
     return tuple(launch.url if launch is not None and is_address(launch.url) else word for word, launch in found)
 
 
 def launches(words: Iterable[str], servers: Mapping[str, Any]) -> list[Launch]:
     """The local servers that words of `--mcp` name: all but addresses of servers that the API connects to."""
     local = [word for word in dict.fromkeys(words) if not is_address(word)]
-    found = [_configured(word, servers[word]) if word in servers else _typed(word) for word in local]
-    for launch in found:
-        if launch.url or launch.is_command_found:
-            continue
-        raise UsageError(
-            f"--mcp {launch.label}: there is no such command as it has in ClaudeMagic.mcp_servers."
-            if launch.key
-            else "--mcp: there is no such command, and no server of that name in ClaudeMagic.mcp_servers.",
-            advice="It takes an address that opens with https://, a command, or a name. Nothing was sent.",
-        )
-    return found
+    return [_of_setting(word, servers) if word in servers else _typed(word) for word in local]
 
 
 def secrets(servers: Mapping[str, Any]) -> tuple[Hidden, ...]:
     """What looks like a secret in the setting."""
-    return tuple(secret for key, value in servers.items() for secret in _configured(key, value).secrets)
+    return tuple(secret for key in servers for secret in _of_setting(key, servers).secrets)
 
 
 def _typed(word: str) -> Launch:
@@ -103,6 +93,13 @@ def _typed(word: str) -> Launch:
 def _command(key: str, line: str) -> Launch:
     command, *arguments = shlex.split(line)
     return Launch(key, Hidden(command), tuple(map(Hidden, arguments)))
+
+
+def _of_setting(key: str, servers: Mapping[str, Any]) -> Launch:
+    """A server of the setting. Raises `UsageError` where it was changed in place, past the check of its values."""
+    if fault := wrong({key: servers[key]}):
+        raise UsageError(f"ClaudeMagic.{fault}", advice="Nothing was sent.")
+    return _configured(key, servers[key])
 
 
 def _configured(key: str, value: Any) -> Launch:
@@ -215,6 +212,13 @@ class Servers:
             raise UsageError(
                 "--mcp with a command wants the package mcp, which is not installed.",
                 advice="Install it: pip install 'claude_magic[mcp]'. Nothing was sent.",
+            )
+        if not launch.url and not launch.is_command_found:
+            raise UsageError(
+                f"--mcp {launch.label}: there is no such command as it has in ClaudeMagic.mcp_servers."
+                if launch.key
+                else "--mcp: there is no such command, and no server of that name in ClaudeMagic.mcp_servers.",
+                advice="It takes an address that opens with https://, a command, or a name. Nothing was sent.",
             )
         server = Server(launch)
         server.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 from playwright.sync_api import Locator
 
 from support.jupyterlab import Page, begin
+from support.mcp_servers import RawServer, tool
 from support.steered_server import SteeredServer
 
 pytestmark = pytest.mark.browser
@@ -22,6 +24,7 @@ def weather(city: str, days: int = 3) -> str:
     ran.append(days)
     return f"<b>{city}</b>: fine for {days} days"
 """
+ECHOED = {"weather": "echo"}
 QUICK_REPLIES = 5
 MODELS_LEFT = "import ipywidgets\nprint(len(ipywidgets.widget._instances), ran)"
 
@@ -74,6 +77,28 @@ def test_a_reader_approves_one_call_by_button_and_refuses_another(
     lab.wait_text(1, "The reader refused this call")
     assert lab.canary() == ["undefined"] and not lab.errors
     lab.screenshot(pictures / "approval-at-rest.png", 1)
+
+
+def test_a_tool_of_a_local_server_is_approved_by_button_as_well(
+    lab: Page, server: SteeredServer, pictures: Path, tmp_path: Path
+) -> None:
+    raw = RawServer(tmp_path, [tool("weather"), tool("odd", {"type": "object", "oneOf": [{}]})], results=ECHOED)
+    server.script = script
+    begin(lab, [f"%%claude --mcp {raw.line}\nWhat will the weather be?"])
+    lab.run(1)
+    button(lab, "Run all of this reply").wait_for()
+    assert "May weather run?" in lab.text(1) and '"city": "Oslo <img' in lab.text(1) and not raw.called.exists()
+    lab.screenshot(pictures / "approval-mcp.png", 1)
+    button(lab, "Run all of this reply").click()
+    lab.wait_done(1)
+    lab.wait_text(1, "It will be fine.")
+    results = server.requests[-1]["messages"][-1]["content"]
+    assert [json.loads(each["content"][0]["text"])["arguments"] for each in results] == [
+        {"city": HOSTILE},
+        {"city": "Rome", "days": 7},
+    ]
+    assert lab.canary() == ["undefined"] and not lab.errors
+    lab.screenshot(pictures / "mcp-at-rest.png", 1)
 
 
 def test_an_interrupt_while_the_reader_is_asked_runs_nothing(lab: Page, server: SteeredServer) -> None:

@@ -259,16 +259,22 @@ def test_a_wrong_value_is_one_line_that_repeats_nothing(value: Any) -> None:
 
 
 @pytest.mark.parametrize("word", [SECRET, f"{SECRET}.com/mcp", f"/no-such/{SECRET}", f"'no-such --token {SECRET}'"])
-def test_a_command_that_is_not_there_is_one_line_that_does_not_repeat_it(word: str) -> None:
+def test_a_command_that_is_not_there_is_one_line_that_does_not_repeat_it(servers: Servers, word: str) -> None:
     with pytest.raises(UsageError) as raised:
-        launches(f"--mcp {word}", {})
+        servers.offered(launches(f"--mcp {word}", {}), [])
     said = str(raised.value)
     assert said.startswith("--mcp: there is no such command") and SECRET not in said and "no-such" not in said
 
 
-def test_a_configured_command_that_is_not_there_is_named() -> None:
+def test_a_configured_command_that_is_not_there_is_named(servers: Servers) -> None:
     with pytest.raises(UsageError, match="--mcp files: there is no such command as it has"):
-        launches("--mcp files", {"files": f"no-such-program {SECRET}"})
+        servers.offered(launches("--mcp files", {"files": f"no-such-program {SECRET}"}), [])
+
+
+def test_a_setting_that_was_changed_in_place_is_a_line() -> None:
+    for read in (mcp_servers.addresses, mcp_servers.launches):
+        with pytest.raises(UsageError, match=r"ClaudeMagic\.mcp_servers: files wants a command"):
+            read(["files"], {"files": 5})
 
 
 def test_recorded_tools_stand_for_those_of_servers_that_do_not_run() -> None:
