@@ -6,6 +6,7 @@ that it is importing, if the cell asks Claude, and before a fork: a child would 
 
 from __future__ import annotations
 
+import _imp
 import atexit
 import importlib
 import os
@@ -129,8 +130,14 @@ class _Gate:
         self._wait = wait
 
     def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
-        if threading.get_ident() == self._thread:
-            self._wait()
+        if threading.get_ident() != self._thread:
+            return
+        with suppress(RuntimeError):  # not held: no Python that we know
+            _imp.release_lock()  # which is held around each finder, and which every import takes
+            try:
+                self._wait()
+            finally:
+                _imp.acquire_lock()
 
 
 def _import(name: str) -> None:

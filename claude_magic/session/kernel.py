@@ -36,7 +36,16 @@ if TYPE_CHECKING:
 _PRELOADED = (
     *("claude_magic.magics.claude", "claude_magic.magics.ask", "claude_magic.magics.code_cell"),
     *("claude_magic.session.session", "claude_magic.render.markup.renderer", "claude_magic.render.reply"),
-    *("ipywidgets", "genai_prices.data", "httpcore2", "h11", "truststore", "opentelemetry.propagate"),
+    *(
+        "markdown_it",
+        "jupyter_core.paths",
+        "ipywidgets",
+        "genai_prices.data",
+        "httpcore2",
+        "h11",
+        "truststore",
+        "opentelemetry.propagate",
+    ),
     *("anthropic", "anthropic.lib.streaming", "claude_magic.client.connection", "claude_magic.client.stream"),
 )
 _STAND_IN = ("claude_magic.offline.server",)
