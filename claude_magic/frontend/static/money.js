@@ -51,7 +51,7 @@ export function money(packages, app, notebooks, kernels, statusBar) {
     active = shown !== null;
     item.setHidden(!active);
     if (!shown) return;
-    button.textContent = shown.text;
+    if (button.textContent !== shown.text) button.textContent = shown.text; // nothing to lay out again as one types
     button.title = shown.title;
     button.classList.toggle("used-up", shown.usedUp);
     button.disabled = !hasOutline() && !runsPython();
