@@ -419,7 +419,9 @@ def test_nothing_of_ours_runs_where_nothing_changes(lab: Page, server: SteeredSe
         page.settle()
         page.value("(bed.cells[2].model.sharedModel.setSource('%%claude\\nTwo?'), null)")
         page.finish(2)
-        assert prompts(page) == ["One?"], "nobody sees it"
+        page.settle()
+        listed = "[...document.querySelectorAll('.claude-outline-prompt')].map(each => each.textContent)"
+        assert page.value(listed) == ["One?"], "nobody sees it"
         page.value(SHOW)
         assert prompts(page) == ["One?", "Two?"]
         assert page.value("ours.lasting") == [] and clean(page)
