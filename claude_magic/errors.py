@@ -20,6 +20,7 @@
     ├── StreamError             the reply broke off: cut, stalled, ended early or unreadable
     ├── SchemaError             the reply is complete, but does not fit --schema
     └── ReplyInterrupted        the user stopped the reply
+        └── ReplyCancelled          the task that awaits it was cancelled
 
 Errors are raised without a cause (`from None`): the cause of a network error can hold the API key. A notebook shows
 the message instead of a traceback (`_render_traceback_` is IPython's hook for that).
@@ -27,12 +28,17 @@ the message instead of a traceback (`_render_traceback_` is IPython's hook for t
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class ClaudeError(Exception):
     """Base class of all errors that the user sees.
 
-    `message` says what happened, `advice` what to do now; `request_id` is the API's, to quote to its support.
+    `message` says what happened, `advice` what to do now; `request_id` is the API's, to quote to its support. Where a
+    reply that `ask()` asked for had begun, `reply` is what arrived of it.
     """
+
+    reply: Any = None
 
     def __init__(self, message: str, *, advice: str = "", request_id: str | None = None) -> None:
         super().__init__(message)
@@ -148,3 +154,7 @@ class SchemaError(ClaudeError):
 
 class ReplyInterrupted(ClaudeError):
     """The user stopped the reply."""
+
+
+class ReplyCancelled(ReplyInterrupted):
+    """The task that awaits the reply was cancelled."""

@@ -1,7 +1,9 @@
-"""Context managers that delay an Interrupt (SIGINT): to the end of a block, or until a loop checks for it."""
+"""Context managers for an Interrupt (SIGINT): delayed to a block's end or until a loop checks for it, or raised at
+once."""
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import threading
 from collections.abc import Iterator
@@ -26,7 +28,52 @@ def uninterrupted(*, swallow: bool = False) -> Iterator[None]:
     finally:
         signal.signal(signal.SIGINT, before)
     if pressed and not swallow:
+        if callable(before):  # that of an event loop cancels its task
+            before(signal.SIGINT, None)
+            return
         raise KeyboardInterrupt
+
+
+@contextmanager
+def raised() -> Iterator[None]:
+    """Raise `KeyboardInterrupt` for an Interrupt inside a block that blocks an event loop, whose own way to stop a task
+    would wait for the block's end. Does nothing outside of the main thread, and where no loop runs."""
+    if not _loop_runs() or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _loop_runs() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+HEARD_SECONDS = 0.2
+
+
+@contextmanager
+def heard() -> Iterator[None]:
+    """Let the running event loop hear an Interrupt within `HEARD_SECONDS`: where the system gives the signal to another
+    thread, Python runs its handler only when the loop wakes up by itself."""
+    loop = asyncio.get_running_loop()
+    waking = loop.call_later(HEARD_SECONDS, lambda: wake())
+
+    def wake() -> None:
+        nonlocal waking
+        waking = loop.call_later(HEARD_SECONDS, wake)
+
+    try:
+        yield
+    finally:
+        waking.cancel()
 
 
 class Noticed:

@@ -67,6 +67,16 @@ class Model:
         """Whether the model takes `speed: fast`: genai-prices 0.2.3 has a fast price for it."""
         return self.id in _FAST
 
+    @property
+    def takes_forced_tools(self) -> bool:
+        """Whether a request can make the model call a tool.
+
+        Models that bind their thinking refuse, but for haiku's, and none calls a forced tool while it thinks (the
+        extended thinking page, "tool choice limitations").
+        """
+        refuses = self.binds_thinking and self.line != "haiku"
+        return not refuses and (not self.thinks or "disabled" in self.thinking)
+
     def efforts_with(self, thinking_type: str) -> tuple[str, ...]:
         """The `output_config.effort` values that the model accepts with a `thinking.type`."""
         return tuple(e for e in self.effort if thinking_type not in self.capped or e in _LOW_TO_HIGH)
@@ -192,6 +202,15 @@ def retirement_note(model_id: str, today: date) -> str:
     if retires is None:
         return ""
     return f"{model_id} {'retires' if today < retires else 'was to retire'} on {retires}"
+
+
+def misspelt_line(name: str) -> str | None:
+    """The line of models that a name such as `sonet` means; None for a line's own name, and for what may be an id."""
+    import difflib
+
+    if name in LINES or not name.isalpha():
+        return None
+    return next(iter(difflib.get_close_matches(name.lower(), LINES, n=1, cutoff=0.7)), None)
 
 
 def nearest(name: str, known: Iterable[str]) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import keyword
 import re
+import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -66,6 +67,13 @@ def _names(text: str) -> str:
 def _name(text: str) -> str:
     if not text.isidentifier() or keyword.iskeyword(text) or text.startswith("__") or text in IPYTHON_NAMES:
         raise ValueError("a Python variable name")
+    return text
+
+
+def _models(text: str) -> str:
+    for name in text.split(","):
+        if meant := models.misspelt_line(name.strip()):
+            raise ValueError(f"{', '.join(models.LINES)} or a model's id (did you mean {meant}?)")
     return text
 
 
@@ -129,6 +137,16 @@ def _dollars(text: str) -> str:
     return text.removeprefix("$")
 
 
+_CHOICES = ("auto", "any", "none")
+_TOOL = re.compile(r"[a-zA-Z0-9_-]{1,128}")
+
+
+def _tool_choice(text: str) -> str:
+    if not _TOOL.fullmatch(text.rpartition(".")[2]):
+        raise ValueError("auto, any, none, or the name of a tool")
+    return text.rpartition(".")[2]
+
+
 _DOMAIN = re.compile(r"[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+(?:/[^\s,]*)?")
 CREDENTIAL = re.compile(r"[?&;][^=&]*(?:key|token|secret|password|auth|sig)[^=&]*=", re.IGNORECASE)
 
@@ -140,13 +158,56 @@ def _domains(text: str) -> str:
     return ",".join(found)
 
 
-def _server(text: str) -> str:
-    """An MCP server's address. Error messages do not repeat it, since it may hold a password."""
+def _location(text: str) -> str:
+    if not any(location(text).values()):
+        raise ValueError("a place, such as 'Reykjavik, IS' or 'Reykjavik, Capital Region, IS, Atlantic/Reykjavik'")
+    return text
+
+
+def location(text: str) -> dict[str, str]:
+    """A place as the API's `user_location` has it, from text such as `City, Region, CC, Area/Zone`: CC is a country of
+    two letters, Area/Zone a time zone, and city and region are what is left."""
+    parts = [part for each in text.split(",") if (part := each.strip())]
+    country = next((part for part in reversed(parts) if re.fullmatch("[A-Z]{2}", part)), None)
+    zone = next((part for part in reversed(parts) if re.fullmatch(r"[A-Za-z_]+(/[A-Za-z0-9_+-]+){1,2}", part)), None)
+    names = [part for part in parts if part not in (country, zone)]
+    if len(names) > 2:  # a city and a region
+        return {}
+    found = {"city": names[0] if names else None, "region": names[1] if names[1:] else None}
+    found |= {"country": country, "timezone": zone}
+    return {name: value for name, value in found.items() if value}
+
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
+
+
+def is_address(server: str) -> bool:
+    """Whether an MCP server is one that the API connects to by its address."""
+    return server.startswith("https://")
+
+
+def mcp_server(text: str) -> str:
+    """An MCP server's address, or its name or command. Error messages do not repeat it, since it may hold a
+    password."""
+    if not _SCHEME.match(text):
+        return _command(text)
     parts = urlsplit(text)
-    if parts.scheme != "https" or not parts.hostname or not text.isascii() or not text.isprintable() or " " in text:
-        raise SecretValue("an address that opens with https://")
-    if "@" in parts.netloc or CREDENTIAL.search(f"?{parts.query}") or parts.fragment:
+    is_local = parts.scheme == "http" and parts.hostname in _THIS_MACHINE
+    if not (is_local or parts.scheme == "https") or not parts.hostname or not text.isascii() or not text.isprintable():
+        raise SecretValue("an address that opens with https://, or http://localhost")
+    if "@" in parts.netloc or CREDENTIAL.search(f"?{parts.query}") or parts.fragment or " " in text:
         raise SecretValue("an address without a credential in it: ClaudeMagic.mcp_tokens says where the token is")
+    return text
+
+
+def _command(text: str) -> str:
+    try:
+        words = shlex.split(text)
+    except ValueError:
+        words = []
+    if not words or not words[0] or "\0" in text:
+        raise SecretValue("an address that opens with https://, a command (its quotes closed), or a name")
     return text
 
 
@@ -156,7 +217,7 @@ def _stop(text: str) -> str:
     return text
 
 
-def _text(text: str) -> str:
+def parse_text(text: str) -> str:
     return text
 
 
@@ -166,7 +227,7 @@ def option(  # noqa: PLR0913  # one argument for each thing that a field says of
     group: Group,
     help: str,
     metavar: str = "",
-    parse: Callable[[str], Any] = _text,
+    parse: Callable[[str], Any] = parse_text,
     repeat: bool = False,
     setting: bool = False,
     choices: tuple[str, ...] | str = (),
@@ -200,6 +261,7 @@ class Options:
         "--model",
         "-m",
         metavar="MODEL",
+        parse=_models,
         setting=True,
         commas=True,
         choices=(*models.LINES, *(model.id for model in models.MODELS)),
@@ -273,6 +335,22 @@ class Options:
         group="attached",
         help="the same for any file: PDF, text, code, table, notebook, image",
     )
+    file_title: tuple[str, ...] = option(
+        (),
+        "--file-title",
+        metavar="TEXT",
+        repeat=True,
+        group="attached",
+        help="the title of a document: the first is for the first --file, and so on",
+    )
+    file_context: tuple[str, ...] = option(
+        (),
+        "--file-context",
+        metavar="TEXT",
+        repeat=True,
+        group="attached",
+        help="about a document, not to be cited from: the first is for the first --file, and so on",
+    )
     by_url: bool = option(
         False, "--by-url", group="attached", help="send addresses as they are: the API fetches images and PDFs"
     )
@@ -328,6 +406,7 @@ class Options:
         None,
         "--fallback",
         metavar="MODEL",
+        parse=_models,
         setting=True,
         choices=(*models.LINES, *(model.id for model in models.MODELS)),
         group="model",
@@ -377,6 +456,33 @@ class Options:
         group="tools",
         help="search and read these domains only, with commas between them",
     )
+    web_blocked: str | None = option(
+        None,
+        "--web-blocked",
+        metavar="DOMAINS",
+        parse=_domains,
+        setting=True,
+        group="tools",
+        help="neither search nor read these domains, with commas between them",
+    )
+    web_location: str | None = option(
+        None,
+        "--web-location",
+        metavar="WHERE",
+        parse=_location,
+        setting=True,
+        group="tools",
+        help="search as from this place: city, region, country of two letters, time zone, or some of them",
+    )
+    web_max_tokens: int | None = option(
+        None,
+        "--web-max-tokens",
+        metavar="N",
+        parse=_whole_number,
+        setting=True,
+        group="tools",
+        help="limit for the text of one page that Claude reads, in tokens, roughly",
+    )
     web_max_uses: int | None = option(
         None,
         "--web-max-uses",
@@ -395,11 +501,12 @@ class Options:
     mcp: tuple[str, ...] = option(
         (),
         "--mcp",
-        metavar="URL",
-        parse=_server,
+        metavar="SERVER",
+        parse=mcp_server,
         repeat=True,
         group="tools",
-        help="give Claude the tools of this MCP server; may be given several times",
+        help="give Claude the tools of an MCP server: an address, a command in quotes that starts one here, or a name "
+        "in ClaudeMagic.mcp_servers; may be given several times",
     )
     schema: str | None = option(
         None,
@@ -430,11 +537,28 @@ class Options:
         group="tools",
         help="how often Claude may call tools in one cell",
     )
+    tool_choice: str | None = option(
+        None,
+        "--tool-choice",
+        metavar="CHOICE",
+        parse=_tool_choice,
+        choices=_CHOICES,
+        group="tools",
+        help="auto, none, or what Claude has to call first: any tool, or the one of this name",
+    )
+    strict_tools: bool = option(
+        False,
+        "--strict-tools",
+        group="tools",
+        help="have the API hold the arguments for your functions to their types",
+    )
     once: bool = option(
         False,
         "--once",
+        setting=True,
         group="conversation",
-        help="ask without the conversation: Claude does not see it, and the turn does not join it",
+        help="ask without the conversation: Claude does not see it, and the turn does not join it; where this is the "
+        "default, --chat asks in a conversation",
     )
     cells: tuple[tuple[int, int | None], ...] = option(
         (),
@@ -442,7 +566,8 @@ class Options:
         metavar="NUMBERS",
         parse=_cells,
         group="attached",
-        help="send these cells along with their outputs, by the numbers in their In [ ]: 3-7, or 3,5,8-",
+        help="send these cells along with their outputs and the Markdown above them, by the numbers in their In [ ]: "
+        "3-7, or 3,5,8-",
     )
     error: bool = option(
         False, "--error", group="attached", help="send the last error along, with its cell and the values it used"
@@ -455,7 +580,8 @@ class Options:
         choices=("all", "new", "none"),
         setting=True,
         group="attached",
-        help="send the code that ran, with its outputs: all, new (since Claude's last turn), none",
+        help="send the code that ran, with its outputs and the Markdown above it: all, new (since Claude's last turn), "
+        "none",
     )
     context_tokens: int = option(
         DEFAULT_CONTEXT_TOKENS,
@@ -551,11 +677,17 @@ def parse(line: str, defaults: Options) -> tuple[Options, str]:
     while (word := _next_word(line, at)) and word.group().startswith("-"):
         at = word.end()
         if word.group() == "--":
-            return dataclasses.replace(defaults, **given), line[at + 1 :]
+            return _with(given, defaults), line[at + 1 :]
         option_field, value, at = _option(line, word, at)
         given[option_field.name] = _appended(option_field, given.get(option_field.name), value)
     rest = line[word.start() :] if word else ""
-    return dataclasses.replace(defaults, **given), rest
+    return _with(given, defaults), rest
+
+
+def _with(given: dict[str, Any], defaults: Options) -> Options:
+    """The defaults with what is given; who names a conversation asks in it."""
+    joins = {"once": False} if "chat" in given else {}
+    return dataclasses.replace(defaults, **{**joins, **given})
 
 
 def _appended(option_field: Any, former: Any, value: Any) -> Any:
@@ -619,6 +751,11 @@ def _value(option_field: dataclasses.Field[Any], flag: str, text: str) -> Any:
     raise UsageError(f"{flag} wants {wanted}, not {text!r}.")
 
 
+def value_of(option_field: dataclasses.Field[Any], name: str, text: str) -> Any:
+    """The value of an option from its text; `name` is the option's in messages. Raises `UsageError`."""
+    return _value(option_field, name, text)
+
+
 def _unquoted(word: str) -> str:
     parts = re.findall(r"""\"[^"]*"|'[^']*'|\{\{.*?\}\}|(?:(?!\{\{)[^"'])+|["']|\{\{""", word)
     for part in parts:
@@ -635,13 +772,33 @@ def _suggestion(flag: str) -> str:
     return f"{meant}%%claude? lists the options; a prompt that opens with a dash goes after --."
 
 
+# The title of each topic in the help, and an example.
+TOPICS: dict[Group, tuple[str, str]] = {
+    "model": ("Model and parameters", "%%claude -m sonnet --effort low"),
+    "attached": ("What goes along", "%%claude -i photo.png -f paper.pdf --cells 3-7"),
+    "conversation": ("Conversation", "%claude --once What is a p-value?"),
+    "reply": ("The reply", "%%claude --schema list[Person] --out people"),
+    "tools": ("Tools", "%%claude --tools weather,python --web-search"),
+    "cost": ("Cost", "%%claude --count --budget 0.10"),
+}
+
+
 def help_text() -> str:
-    """Help for all options, one or two lines each."""
-    lines = []
-    for option_field in FIELDS:
+    """Help for all options by topic, each topic with an example, each option in one or two lines."""
+    return "\n\n".join(_topic_help(group, *about) for group, about in TOPICS.items())
+
+
+def _topic_help(group: Group, title: str, example: str) -> str:
+    lines = [f"{title}: {example}"]
+    for option_field in (each for each in FIELDS if each.metadata["group"] == group):
         about = option_field.metadata
         flags = ", ".join(reversed(about["flags"]))
         usage = f"{flags} {about['metavar']}".rstrip()
         gap = "  " if len(usage) < 22 else "\n" + " " * 26
         lines.append(f"  {usage:<22}{gap}{about['help']}")
     return "\n".join(lines)
+
+
+def asks_for_help(line: str) -> bool:
+    """Whether a magic's line asks for its help, as a command of a shell is asked."""
+    return line.split()[:1] in (["--help"], ["-h"])

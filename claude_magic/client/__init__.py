@@ -22,14 +22,14 @@ from .failures import setup_error, translate
 from .lookups import MODELS_SECONDS
 from .redaction import environment_secrets, redact, secrets_of
 from .settings import Settings, headers, tokens_in_environment, with_tokens
-from .stream import Stream
+from .stream import BLOCKING, OnLoop, Stream, Transport, now
 
 if TYPE_CHECKING:
     import anthropic
 
     from ..offline import Server
 
-__all__ = ["MODELS_SECONDS", "Client", "Settings", "Stream", "translate"]
+__all__ = ["BLOCKING", "MODELS_SECONDS", "Client", "OnLoop", "Settings", "Stream", "Transport", "now", "translate"]
 
 
 class Client:
@@ -43,6 +43,7 @@ class Client:
         self._made_from: object = None
         self._offline: Server | None = None
         self._starting = threading.Lock()
+        self._loops = connection.Loops()
 
     def use_key(self, key: str) -> None:
         """Use an API key from now on; it is kept in memory only. Raises `CredentialsError` for text that is no key."""
@@ -68,9 +69,15 @@ class Client:
         """Whether this kernel holds a key or a client in memory, which other processes (Dask's workers) lack."""
         return self._key is not None or self._given is not None
 
-    def stream(self, params: Mapping[str, Any], settings: Settings, on_wait: Callable[[Wait], None]) -> Stream:
+    def stream(
+        self,
+        params: Mapping[str, Any],
+        settings: Settings,
+        on_wait: Callable[[Wait], None],
+        transport: Transport = BLOCKING,
+    ) -> Stream:
         """A stream of a request's events. It is sent when the stream is iterated; failures are raised there."""
-        return Stream(self, params, settings, on_wait)
+        return Stream(self, params, settings, on_wait, transport)
 
     def with_tokens(self, params: Mapping[str, Any], settings: Settings) -> Mapping[str, Any]:
         """The parameters with the tokens of MCP servers added, as they are sent. Raises `CredentialsError`."""
@@ -151,8 +158,7 @@ class Client:
         It is built in a thread of its own: an Interrupt then ends the wait at once, and cannot break off
         the import of `anthropic` (over a second) half-way.
         """
-        endpoint = (settings.provider, settings.base_url, settings.timeout)
-        made_from = (endpoint, self._key, self._given, connection.environment())
+        made_from = self._made_of(settings)
         sdk = self._sdk  # read once: another thread may call `forget` meanwhile
         if sdk is None or self._made_from != made_from:
             pool = ThreadPoolExecutor(1, "claude_magic client")
@@ -173,9 +179,22 @@ class Client:
         asynchronous: anthropic.AsyncAnthropic = made
         return asynchronous
 
+    async def connected(self, settings: Settings) -> connection.Connected | None:
+        """The asynchronous SDK client of the running event loop, as `asynchronous` makes it; cached as `sdk` is, and
+        closed with the loop."""
+        if self._given is not None and settings.provider != "offline":
+            return None
+        return await self._loops.connected(self._made_of(settings), lambda: self.asynchronous(settings))
+
     def forget(self) -> None:
-        """Drop the cached SDK client, so that the next attempt reads credentials in files again."""
+        """Drop the cached SDK clients, so that the next attempt reads credentials in files again."""
         self._sdk = None
+        self._loops.forget()
+
+    def _made_of(self, settings: Settings) -> object:
+        """All that a cached SDK client depends on."""
+        endpoint = (settings.provider, settings.base_url, settings.timeout)
+        return endpoint, self._key, self._given, connection.environment()
 
     def secrets(self) -> tuple[Hidden, ...]:
         """The keys and tokens in use, which must never be shown."""

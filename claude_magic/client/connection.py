@@ -6,12 +6,16 @@ environment itself is not read here.
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import os
 import re
+from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 from .. import errors
 from ..content.secrets import Hidden
@@ -158,3 +162,51 @@ def _base_url(row: Provider) -> dict[str, Any]:
     """The base URL in the provider's variable, stripped of stray white space. Raises `UsageError` if it is none."""
     given = Hidden(os.environ.get(row.address, "").strip())
     return {"base_url": checked_address(row.address, given)} if given else {}
+
+
+@dataclass
+class Connected:
+    """An asynchronous SDK client on an event loop, which closes it at its own end; so does the end of its last use."""
+
+    sdk: Any
+    made_from: object
+    lifetime: AsyncGenerator[None, None]
+
+
+@dataclass
+class _OnLoop:
+    building: asyncio.Lock = field(default_factory=asyncio.Lock)
+    connected: Connected | None = None
+
+
+class Loops:
+    """The asynchronous SDK clients, one for each event loop: connections belong to a loop."""
+
+    def __init__(self) -> None:
+        self._loops: WeakKeyDictionary[asyncio.AbstractEventLoop, _OnLoop] = WeakKeyDictionary()
+
+    async def connected(self, made_from: object, make: Callable[[], Any]) -> Connected:
+        """The running loop's client, made in a thread if there is none that was made from the same."""
+        for loop in [each for each in self._loops if each.is_closed()]:
+            del self._loops[loop]
+        here = self._loops.setdefault(asyncio.get_running_loop(), _OnLoop())
+        async with here.building:
+            if here.connected is None or here.connected.made_from != made_from:
+                sdk = await asyncio.to_thread(make)
+                lifetime = _lifetime(sdk)
+                await anext(lifetime)
+                here.connected = Connected(sdk, made_from, lifetime)
+            return here.connected
+
+    def forget(self) -> None:
+        """Drop all clients; what uses one now goes on with it."""
+        for each in list(self._loops.values()):
+            each.connected = None
+
+
+async def _lifetime(sdk: Any) -> AsyncGenerator[None, None]:
+    """Close a client when the loop ends its generators, or when nobody holds this one any more."""
+    try:
+        yield
+    finally:
+        await sdk.close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
 from .. import errors
@@ -212,7 +212,7 @@ def read(response: Any, sdk: anthropic.Anthropic) -> Iterator[Any]:
     yield from stream.reading.closing(stream.response)
 
 
-async def read_async(response: Any, sdk: anthropic.AsyncAnthropic) -> AsyncIterator[Any]:
+async def read_async(response: Any, sdk: anthropic.AsyncAnthropic) -> AsyncGenerator[Any, None]:
     """`read` for the asynchronous client."""
     stream = async_stream_class()(cast_to=object, response=response.http_response, client=sdk)
     stream.reading = Reading()

@@ -21,11 +21,15 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-# The limit for requests with more than twenty images (CLAUDE_API.md §3), which a notebook with many figures reaches.
+# The API's limits for one image, and those for images that we encode: they are within what it takes of more than twenty
+# images in a request, which a notebook with many figures reaches, and within what Bedrock and Google take
+# (CLAUDE_API.md §3). `request/pictures.py` brings the others down where a request needs it.
+MAX_SENT_SIDE_PIXELS = 8_000
+MAX_SENT_BASE64_BYTES = 10_000_000
 MAX_IMAGE_SIDE_PIXELS = 2_000
-# The limit of Bedrock and Google. The API's own is 10 MB, but a conversation may move to another provider
-# (CLAUDE_API.md §3).
 MAX_IMAGE_BASE64_BYTES = 5_000_000
+# The file formats that the API takes.
+SENT_FORMATS = ("JPEG", "PNG", "GIF", "WEBP")
 # Pillow's own limit, above which it raises DecompressionBombError; a picture takes about four bytes a pixel in memory.
 MAX_IMAGE_PIXELS = 178_956_970
 # The file formats taken as images: those of Pillow's formats that can be told by their first bytes.
@@ -69,10 +73,10 @@ Block = dict[str, Any]
 def image_block(data: bytes | Image) -> Block:
     """An image block within the API's limits (CLAUDE_API.md §3); the same picture gives the same block.
 
-    A JPEG, PNG, GIF or WebP within the limits and without private metadata is sent as it is. Any other image is turned
-    upright by its EXIF orientation, scaled down to `MAX_IMAGE_SIDE_PIXELS` a side and encoded as PNG (a JPEG as JPEG)
-    without metadata; if its base64 is longer than `MAX_IMAGE_BASE64_BYTES`, as JPEG of falling quality, then smaller.
-    Of an animation only the first frame is sent.
+    A JPEG, PNG, GIF or WebP file within the limits and without private metadata is sent as it is. Any other image is
+    turned upright by its EXIF orientation and encoded as PNG (a JPEG as JPEG) without metadata: such a file at its own
+    size, others scaled down to `MAX_IMAGE_SIDE_PIXELS` a side; if its base64 is longer than
+    `MAX_IMAGE_BASE64_BYTES`, as JPEG of falling quality, then smaller. Of an animation only the first frame is sent.
 
     Raises:
         PromptError: Pillow cannot read the data, or the picture has more than `MAX_IMAGE_PIXELS`.
@@ -95,6 +99,25 @@ def _image_block(data: bytes | Image) -> Block:
         picture.load()  # raises for a truncated file, which the API would refuse
         if _is_sendable(picture, data):
             return _wire_image(f"image/{str(picture.format).lower()}", data)
+        fits = picture.format in SENT_FORMATS and max(picture.size) <= MAX_SENT_SIDE_PIXELS
+        return _encoded(picture, picture.format, MAX_SENT_SIDE_PIXELS if fits else MAX_IMAGE_SIDE_PIXELS)
+
+
+def side_pixels(data: str) -> int:
+    """The longer side of an image in base64, in pixels; 0 if it cannot be read."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+            return max(picture.size)
+    except Exception:  # each of Pillow's decoders fails in its own way; the API says what is wrong
+        return 0
+
+
+def smaller(data: str) -> Block:
+    """An image in base64 as a block within `MAX_IMAGE_SIDE_PIXELS` and `MAX_IMAGE_BASE64_BYTES`. Raises what Pillow
+    raises for bytes that it cannot read."""
+    with _opened(base64.b64decode(data)) as picture:
         return _encoded(picture, picture.format)
 
 
@@ -158,22 +181,22 @@ def frames_of(data: bytes) -> int:
 
 def _is_sendable(picture: Image, data: bytes) -> bool:
     return (
-        picture.format in ("JPEG", "PNG", "GIF", "WEBP")
+        picture.format in SENT_FORMATS
         and getattr(picture, "n_frames", 1) == 1
         and picture.mode != "CMYK"
         and not picture.getexif()
         and {name for name in picture.info if isinstance(name, str)} <= _HARMLESS
-        and max(picture.size) <= MAX_IMAGE_SIDE_PIXELS
-        and _base64_length(len(data)) <= MAX_IMAGE_BASE64_BYTES
+        and max(picture.size) <= MAX_SENT_SIDE_PIXELS
+        and _base64_length(len(data)) <= MAX_SENT_BASE64_BYTES
     )
 
 
-def _encoded(picture: Image, format: str | None) -> Block:
+def _encoded(picture: Image, format: str | None, side: int | None = None) -> Block:
     from PIL import Image, ImageOps
 
     upright = _plain_mode(ImageOps.exif_transpose(picture))
     upright.info = {name: value for name, value in upright.info.items() if name in _HARMLESS}
-    side = MAX_IMAGE_SIDE_PIXELS
+    side = side or MAX_IMAGE_SIDE_PIXELS
     while True:
         upright.thumbnail((side, side), Image.Resampling.LANCZOS)
         for media_type, options in _ENCODINGS if format not in ("JPEG", "MPO") else _ENCODINGS[1:]:

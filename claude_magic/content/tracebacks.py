@@ -31,6 +31,14 @@ def traceback_text(
     return shortened("".join(lines or [one_line(error)]).rstrip("\n"), room, keep_end=True)
 
 
+def report_text(
+    report: traceback.TracebackException, room: int, keeps: Callable[[traceback.FrameSummary], bool]
+) -> str:
+    """The same of an exception whose frames are gone, by what was noted of them."""
+    lines = try_or_none(lambda: list(_kept(report, keeps).format()))
+    return shortened("".join(lines or []).rstrip("\n"), room, keep_end=True)
+
+
 def says_more(error: BaseException) -> bool:
     """Whether an exception says more than fits on one line: a long message, a cause, a context, notes or members."""
     line, message = one_line(error), try_or_none(lambda: str(error)) or ""
@@ -58,10 +66,16 @@ def _lines(
     error: BaseException, start: TracebackType | None, keeps: Callable[[traceback.FrameSummary], bool] | None
 ) -> Iterator[str]:
     report = traceback.TracebackException(type(error), error, start or error.__traceback__)
-    if keeps is not None:
-        for each in _chain(report):
-            each.stack[:] = frames_of(each.stack, keeps)
-    yield from report.format()
+    yield from (report if keeps is None else _kept(report, keeps)).format()
+
+
+def _kept(
+    report: traceback.TracebackException, keeps: Callable[[traceback.FrameSummary], bool]
+) -> traceback.TracebackException:
+    """A report in which only frames are left that are accepted."""
+    for each in _chain(report):
+        each.stack[:] = frames_of(each.stack, keeps)
+    return report
 
 
 def _chain(report: traceback.TracebackException) -> Iterator[traceback.TracebackException]:

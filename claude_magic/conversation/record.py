@@ -28,7 +28,7 @@ MAX_RECORD_CHARACTERS = 40_000_000
 # Far above the nesting of any reply, far below Python's recursion limit of 1,000 frames (a level takes up to three).
 MAX_DEPTH = 150
 # The API's limits for requests with many images (CLAUDE_API.md §3), which `content/images.py` keeps to.
-MAX_IMAGE_SIDE_PIXELS = 2_000
+MAX_IMAGE_SIDE_PIXELS = 8_000
 MAX_IMAGE_BASE64_BYTES = 10_000_000
 GONE = "[an image that is no longer in the notebook]"
 DOCUMENT_GONE = "[a document that is no longer there, or has changed since]"
@@ -99,6 +99,7 @@ def pin_metadata(pin: Pin) -> dict[str, Any]:
 def system_metadata(system: SystemPrompt) -> dict[str, Any]:
     """The output metadata of a chat's system prompt; an empty text takes an earlier one away."""
     held = {"chat": system.chat, "text": system.text, "created": system.created}
+    held |= {"ttl": system.ttl} if system.ttl else {}
     return {"claude_magic": {"version": VERSION, "system": held}}
 
 

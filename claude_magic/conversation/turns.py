@@ -181,13 +181,15 @@ class Pin:
 class SystemPrompt:
     """A chat's own system prompt, valid from the cell that set it; an empty text takes it away.
 
-    `created` is in seconds since the epoch.
+    `created` is in seconds since the epoch. `ttl` is how long the API caches it: 5m or 1h; `None` leaves that to the
+    conversation's own breakpoints.
     """
 
     chat: str
     text: str
     created: float = 0.0
     cell_id: str | None = None
+    ttl: str | None = None
 
 
 @dataclass(frozen=True)
@@ -211,11 +213,15 @@ class Conversation:
         seen = self.turns[:position] + tuple(turn for turn in self.turns[position:] if turn.id in siblings)
         return Conversation(seen)
 
-    def with_turn(self, turn: Turn, siblings: Set[str] = frozenset()) -> Conversation:
-        """The conversation with a turn in the place of its cell's former one; at the end for a new cell."""
+    def with_turn(self, turn: Turn, siblings: Set[str] = frozenset(), before: Set[str] | None = None) -> Conversation:
+        """The conversation with a turn in the place of its cell's former one; at the end for a new cell.
+
+        Among its `siblings`, it stands behind those that are in `before`; `None`: behind all.
+        """
+        before = siblings if before is None else before
         position = self._position(turn.cell_id, siblings)
         others = [t for t in self.turns[position:] if t.id in siblings or not _same_cell(t, turn.cell_id)]
-        at = 1 + max((i for i, t in enumerate(others) if t.id in siblings), default=-1)
+        at = 1 + max((i for i, t in enumerate(others) if t.id in before), default=-1)
         return Conversation((*self.turns[:position], *others[:at], turn, *others[at:]))
 
     def seated(self, turn: Turn, order: Mapping[str, int]) -> Conversation:

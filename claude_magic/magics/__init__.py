@@ -6,12 +6,11 @@ its magics is first used.
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from IPython.core.completer import context_matcher
-
+from ..notebook import input_lines
+from ..notebook.preload import Preload
 from ..session.kernel import Kernel
 from .registry import DeferredInstance, Families
 
@@ -19,36 +18,18 @@ if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
     from IPython.core.interactiveshell import InteractiveShell
 
-_CELL = re.compile(r"%%(claude\w*)(?![\w?])[ \t]*(.*)")
-
-
-def exact_cells(lines: list[str]) -> list[str]:
-    """An input transformer that passes the body of a `%%claude` cell on unchanged.
-
-    It runs before IPython's own transformers, which strip prompts and indents.
-    """
-    first = next((at for at, line in enumerate(lines) if line.strip()), len(lines))
-    found = _CELL.match(lines[first].rstrip()) if first < len(lines) else None
-    if found is None or found.group(2).endswith("?"):
-        return lines
-    name, line = found.groups()
-    body = "".join(lines[first + 1 :]) or "\n"  # for an empty body IPython would print its own message
-    return [f"get_ipython().run_cell_magic({name!r}, {line!r}, {body!r})\n"]
-
-
-# IPython also runs transformers to check whether a cell is complete, and would take `%%claude` alone as complete;
-# transformers with this mark are left out of that check.
-exact_cells.has_side_effects = True  # type: ignore[attr-defined]
-
 
 class Extension:
     """The extension in one shell: its kernel and magics, loading and unloading."""
 
     def __init__(self, shell: InteractiveShell) -> None:
+        from IPython.core.completer import context_matcher
+
         self.shell = shell
         self.kernel = Kernel(shell)
         self.configuration = DeferredInstance(lambda: self.kernel.configuration)
         self.families = Families(self.kernel)
+        self.preload = Preload(shell, self.kernel.preloaded)
         self.matcher = context_matcher(identifier="claude_magic")(lambda context: self._complete(context))
 
     def load(self) -> None:
@@ -58,13 +39,19 @@ class Extension:
         self.families.register()
         configurables: list[Any] = shell.configurables
         configurables.append(self.configuration)
-        shell.input_transformers_cleanup.insert(0, exact_cells)
-        shell.events.register("pre_run_cell", self.begin_cell)
-        shell.events.register("post_run_cell", self.end_cell)
-        self.kernel.executions.watch()
+        input_lines.add(shell)
+        self.preload.watch()
         if shell.Completer is not None:
             shell.Completer.custom_matchers.append(self.matcher)
-        self.begin_cell()
+        self.follow()
+
+    def follow(self) -> None:
+        """Follow the cells of the shell, if that is not done yet: `ask()` does without the magics."""
+        if self.begin_cell not in self.shell.events.callbacks["pre_run_cell"]:
+            self.shell.events.register("pre_run_cell", self.begin_cell)
+            self.shell.events.register("post_run_cell", self.end_cell)
+            self.kernel.executions.watch()
+            self.begin_cell()
 
     def unload(self) -> None:
         """Remove all that `load` registered."""
@@ -72,11 +59,12 @@ class Extension:
         self.families.unregister()
         configurables: list[Any] = shell.configurables
         configurables[:] = [each for each in configurables if each is not self.configuration]
-        cleanup = shell.input_transformers_cleanup
-        cleanup[:] = [each for each in cleanup if each is not exact_cells]
+        input_lines.remove(shell)
         if shell.Completer is not None and self.matcher in shell.Completer.custom_matchers:
             shell.Completer.custom_matchers.remove(self.matcher)
         self.kernel.executions.unwatch()
+        self.kernel.end_mcp_servers()
+        self.preload.unwatch()
         for event, hook in (("pre_run_cell", self.begin_cell), ("post_run_cell", self.end_cell)):
             if hook in shell.events.callbacks[event]:
                 shell.events.unregister(event, hook)
@@ -104,15 +92,26 @@ _LOADED: WeakKeyDictionary[Any, Extension] = WeakKeyDictionary()
 
 def load(shell: InteractiveShell) -> None:
     """Load the extension into a shell."""
-    if shell not in _LOADED:
-        _LOADED[shell] = Extension(shell)
-    _LOADED[shell].load()
+    _extension(shell).load()
 
 
 def unload(shell: InteractiveShell) -> None:
     """Unload the extension from a shell."""
     if shell in _LOADED:
         _LOADED[shell].unload()
+
+
+def followed(shell: InteractiveShell) -> Kernel:
+    """The kernel behind a shell whose cells are followed from now on, with or without the magics."""
+    extension = _extension(shell)
+    extension.follow()
+    return extension.kernel
+
+
+def _extension(shell: InteractiveShell) -> Extension:
+    if shell not in _LOADED:
+        _LOADED[shell] = Extension(shell)
+    return _LOADED[shell]
 
 
 def kernel_of(shell: InteractiveShell) -> Kernel:

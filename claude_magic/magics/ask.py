@@ -1,23 +1,31 @@
-"""Ask a question from a cell and show the reply: shared by `%claude`, `%claude_fix` and `%claude_continue`."""
+"""Ask a question and show the reply: shared by the magics that ask and by `ask()` and `aask()`."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
+from ..client import BLOCKING, now
 from ..content.parts import Limits
-from ..errors import ClaudeError, UsageError
-from ..prompt.prompt import build_prompt
+from ..errors import ClaudeError, SchemaError, UsageError
+from ..options import is_address
+from ..prompt.prompt import build_prompt, values_prompt
 from ..render import history
 from ..render.live import live
 from ..render.live.columns import columns_for
-from ..render.reply import reply_value
+from ..render.reply import ReplyText, reply_value, shown_value
 from ..session import comparison
 from ..session.question import Question, Replay
 from ..tools import structured_output
 from . import cell_inputs
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ..client import Transport
+    from ..content.parts import Piece
     from ..conversation.turns import Turn
     from ..notebook.cell import Cell
     from ..options import Options
@@ -27,30 +35,87 @@ if TYPE_CHECKING:
     from ..tools.structured_output import Shape
 
 
-def ask(kernel: Kernel, typed: Options, body: str, cell: Cell) -> Turn | None:
-    """Ask the question of a cell and show the reply. Returns its turn; None if nothing or several models were asked.
+@dataclass(frozen=True)
+class Typed:
+    """A question as it is typed, in a cell or in Python.
 
-    `typed` are the options as typed, `body` the prompt.
+    `options` are as typed; `names` are the names that expressions see; `shape` is the type of the reply. In `text`,
+    `{{…}}` are expressions, unless there are `values`: those, by name, of a call, whose text has no syntax. `also` goes
+    along besides what the options attach.
     """
-    shape = cell_inputs.shape(kernel, typed)
-    options = kernel.resolve(typed)
-    secrets, limits = kernel.secrets(options), Limits(options.value_tokens, options.cell_tokens)
-    pieces = cell_inputs.pieces(kernel, options, cell, secrets)
-    prompt = build_prompt(body, kernel.namespace, pieces, raw=options.raw, secrets=secrets, limits=limits)
-    schema = None if shape is None else shape.schema
-    replay = Replay(kernel.configuration.replay, kernel.configuration.replay_speed)
-    question = Question(options, prompt.content, cell, prompt.attached, schema, replay=replay)
-    if "," in options.model:
-        _compare(kernel, question)
-        return None
+
+    options: Options
+    text: str
+    cell: Cell
+    names: Mapping[str, Any]
+    shape: Shape | None = None
+    values: Sequence[tuple[str, Any]] | None = None
+    also: Sequence[Piece] = ()
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a question came to: its turn, and the value that `--out` binds.
+
+    Both are None if nothing was sent; there is no turn if several models were asked.
+    """
+
+    turn: Turn | None = None
+    value: Any = None
+
+
+def ask(kernel: Kernel, options: Options, body: str, cell: Cell, also: Sequence[Piece] = ()) -> Answered:
+    """Ask the question of a cell and show the reply: `options` as typed, `body` the prompt, `also` what goes along."""
+    typed = Typed(options, body, cell, kernel.namespace, cell_inputs.shape(kernel, options), also=also)
     view = _view(kernel)
-    question = dataclasses.replace(question, tools=cell_inputs.tool_calls(kernel, options, view, secrets))
-    if options.count or options.show_request or options.show_code:
+    question = _question(kernel, typed, view)
+    if "," in question.options.model:
+        return _compare(kernel, question)
+    if cell_inputs.is_unsent(options):
         _show_unsent(kernel, question)
-        return None
-    outcome = kernel.session_for(cell).ask(question, kernel.settings(), view)
-    _conclude(kernel, outcome, options, shape)
-    return outcome.turn
+        return Answered()
+    return now(_answered(kernel, question, typed, view, BLOCKING))
+
+
+async def answer(kernel: Kernel, typed: Typed, *, show: bool, transport: Transport) -> Answered:
+    """Ask a question of Python code; with `show`, show it as a cell does."""
+    view = _view(kernel) if show else live.Silent(kernel.shell)
+    question = _question(kernel, typed, view)
+    if "," in question.options.model:
+        raise UsageError(
+            f"ask() asks one model, and model names {len(comparison.compared_models(question.options.model))}.",
+            advice="asyncio.gather(aask(…, model='opus'), aask(…, model='sonnet')) asks several at once.",
+        )
+    answered = await _answered(kernel, question, typed, view, transport)
+    if show and answered.turn is not None and isinstance(answered.value, ReplyText):
+        run = typed.cell.run
+        return dataclasses.replace(answered, value=shown_value(answered.turn, lambda: kernel.cell.run == run))
+    return answered
+
+
+async def _answered(
+    kernel: Kernel, question: Question, typed: Typed, view: ApprovingView, transport: Transport
+) -> Answered:
+    session = kernel.session_for(question.cell)
+    outcome = await session.answer(question, kernel.settings(), view, transport)
+    return Answered(outcome.turn, _conclude(kernel, outcome, question.options, typed.shape))
+
+
+def _question(kernel: Kernel, typed: Typed, view: ApprovingView) -> Question:
+    """The question as it is sent. Raises `UsageError`."""
+    options = kernel.resolve(typed.options)
+    secrets, limits = kernel.secrets(options), Limits(options.value_tokens, options.cell_tokens)
+    pieces = [*cell_inputs.pieces(kernel, options, typed.cell, secrets, typed.names), *typed.also]
+    if typed.values is None:
+        prompt = build_prompt(typed.text, typed.names, pieces, raw=options.raw, secrets=secrets, limits=limits)
+    else:
+        prompt = values_prompt(typed.text, typed.values, pieces, secrets=secrets, limits=limits)
+    schema = None if typed.shape is None else typed.shape.schema
+    replay = Replay(kernel.configuration.replay, kernel.configuration.replay_speed)
+    question = Question(options, prompt.content, typed.cell, prompt.attached, schema, replay=replay)
+    if "," in options.model:
+        return question
+    return dataclasses.replace(question, tools=cell_inputs.tool_calls(kernel, question, view, secrets, typed.names))
 
 
 def continue_reply(kernel: Kernel, chat: str) -> None:
@@ -61,7 +126,7 @@ def continue_reply(kernel: Kernel, chat: str) -> None:
 
 def compact(kernel: Kernel, chat: str) -> None:
     """Have the API summarise a chat."""
-    options = kernel.resolve(dataclasses.replace(kernel.configuration.defaults(), chat=chat))
+    options = kernel.resolve(dataclasses.replace(kernel.configuration.defaults(), chat=chat, once=False))
     outcome = kernel.session.compact(options, kernel.cell, kernel.settings(), _view(kernel))
     _conclude(kernel, outcome, options)
 
@@ -79,7 +144,7 @@ def _show_unsent(kernel: Kernel, question: Question) -> None:
     print(built.as_json() if options.show_request else export.script(built.params))
 
 
-def _compare(kernel: Kernel, question: Question) -> None:
+def _compare(kernel: Kernel, question: Question) -> Answered:
     """Ask several models the same question and show the replies side by side.
 
     Raises `UsageError` for options that are for one model only.
@@ -88,15 +153,20 @@ def _compare(kernel: Kernel, question: Question) -> None:
     names = comparison.compared_models(options.model)
     single = {"--show-request": options.show_request, "--count": options.count, "--show-code": options.show_code}
     single |= {"--schema": bool(options.schema), "--tools": bool(options.tools), "--code": options.code}
+    single |= {"--mcp with a local server": not all(map(is_address, options.mcp))}
     for flag in (flag for flag, given in {**single, "--fallback": options.fallback}.items() if given):
         raise UsageError(f"{flag} is for one model, and --model names {len(names)}.", advice="Name one of them.")
     session, settings = kernel.session_for(question.cell), kernel.settings()
     view = columns_for(kernel.shell, panel=_wants_panel(kernel))
     with session.under_way():
         outcome = comparison.compare(session, question, names, settings, view)
-    if options.out and outcome.compared and (outcome.joined or outcome.failure is None):
-        kernel.shell.user_ns[options.out] = {model: reply_value(turn) for model, turn in outcome.compared.items()}
+    value = None
+    if outcome.compared and (outcome.joined or outcome.failure is None):
+        value = {model: reply_value(turn) for model, turn in outcome.compared.items()}
+        if options.out:
+            kernel.shell.user_ns[options.out] = value
     _conclude(kernel, outcome, dataclasses.replace(options, out=None))
+    return Answered(value=value)
 
 
 def _view(kernel: Kernel) -> ApprovingView:
@@ -113,26 +183,40 @@ def _wants_panel(kernel: Kernel) -> bool:
     return bool(configured.panel and kernel.cell.id is not None and not at_once)
 
 
-def _conclude(kernel: Kernel, outcome: Outcome, options: Options, shape: Shape | None = None) -> None:
-    """Bind the reply or its value to `--out`, print a warning about the budget, and raise the failure, if any."""
-    turn = outcome.turn
-    if turn is not None and shape is not None and outcome.failure is None:
-        _bind(kernel, shape, turn, options.out)
-    elif turn is not None and shape is None and options.out and (outcome.joined or outcome.failure is None):
-        kernel.shell.user_ns[options.out] = reply_value(turn)
+def _conclude(kernel: Kernel, outcome: Outcome, options: Options, shape: Shape | None = None) -> Any:
+    """Bind the reply or its value to `--out`, print a warning about the budget, and raise the failure, if any.
+
+    Returns the reply or its value. The error has the reply, as far as it arrived.
+    """
+    turn, failure, value = outcome.turn, outcome.failure, None
+    if turn is not None and shape is not None and failure is None:
+        value = _bind(kernel, shape, turn, options.out)
+    elif turn is not None and shape is None and (outcome.joined or failure is None):
+        value = reply_value(turn)
+        if options.out:
+            kernel.shell.user_ns[options.out] = value
     if warning := kernel.warning():
         print(warning)
-    if outcome.failure is not None:
-        raise outcome.failure if turn is None else _with_advice(outcome.failure, outcome)
+    if failure is not None:
+        if turn is None:
+            raise failure
+        failure.reply = reply_value(turn)
+        raise _with_advice(failure, outcome)
+    return value
 
 
-def _bind(kernel: Kernel, shape: Shape, turn: Turn, name: str | None) -> None:
-    """Bind the validated value of a structured reply. Raises `SchemaError` if the reply does not fit."""
-    value, about = structured_output.bound(shape, structured_output.read(shape, turn, name or "reply"))
+def _bind(kernel: Kernel, shape: Shape, turn: Turn, name: str | None) -> Any:
+    """The validated value of a structured reply, bound to a name. Raises `SchemaError` if the reply does not fit."""
+    try:
+        value, about = structured_output.bound(shape, structured_output.read(shape, turn, name or "reply"))
+    except SchemaError as error:
+        error.reply = reply_value(turn)
+        raise
     if name:
         kernel.shell.user_ns[name] = value
         if about:
             print(f"{name} is {about}.")
+    return value
 
 
 def _with_advice(failure: ClaudeError, outcome: Outcome) -> ClaudeError:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import line_cell_magic, line_magic, magics_class, no_var_expand
 
@@ -34,10 +34,13 @@ class AskMagics(KernelMagics):
 
     @no_var_expand
     @line_cell_magic
-    def claude(self, line: str, cell: str | None = None) -> None:
+    def claude(self, line: str, cell: str | None = None) -> Any:
+        if options.asks_for_help(line):
+            print(AskMagics.claude.__doc__)
+            return None
         with suppress(KeyboardInterrupt):
-            self._run(line, cell)
-            return
+            value = self._run(line, cell)
+            return value if cell is None else None  # the value of a cell would be shown once more
         raise ReplyInterrupted("Interrupted before the reply began.")
 
     @line_magic
@@ -62,27 +65,30 @@ class AskMagics(KernelMagics):
         self.kernel.client.use_key(_hidden_input("Anthropic API key: ", _NO_KEY))
         print("The key is kept in memory, for this kernel only.")
 
-    def _run(self, line: str, cell: str | None) -> None:
+    def _run(self, line: str, cell: str | None) -> Any:
         from ..render.reply import reply_value
         from . import code_cell
         from .ask import ask
 
         wanted, rest = options.parse(line, self.kernel.configuration.defaults())
         running = self.kernel.cell
-        turn = ask(self.kernel, wanted, rest if cell is None else _body(cell, rest, running), running)
-        if wanted.code and turn is not None and not code_cell.offer(self.shell, reply_value(turn).code):
+        asked = ask(self.kernel, wanted, rest if cell is None else _body(cell, rest, running), running)
+        if wanted.code and asked.turn is not None and not code_cell.offer(self.shell, reply_value(asked.turn).code):
             print(code_cell.NO_CODE)
+        return asked.value
 
 
 AskMagics.claude.__doc__ = f"""Ask Claude. The conversation is the notebook: each cell sees those before it.
 
     %%claude [options]          the lines below are the prompt, byte for byte
-    %claude [options] prompt    the same on one line
+    %claude [options] prompt    the same on one line; x = %claude … binds the reply
+    %%claude --help             this text
 
 In a prompt, {{{{expression}}}} stands for a value of the notebook: text, a DataFrame, a figure, an
 image, anything that can be displayed. In a function, its own names come first. \\{{{{ is a literal {{{{.
 
-Options:
+Options, by topic, each with an example (ask() and aask() have them under their Python names):
+
 {options.help_text()}
 
 {_siblings()}

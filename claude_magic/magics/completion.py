@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 MAX_FILES = 200
-# `%claude_fix` has the same options; `%%claude_map` has some of its own, and an expression before them.
+# `%claude_fix` has the same options and two more; `%%claude_map` has some of its own, and an expression before them.
 _LINE = re.compile(r"\s*(%%?)claude(_fix|_map)?[ \t]+")
+_FIX_FLAGS = ("--cell", "--diff")
+_FIX_CELL = re.compile(r"--cell(?:\s+|=)\S+\s+")
 _WORD = re.compile(r"""(?:"[^"]*"?|'[^']*'?|\{\{.*?(?:\}\}|$)|[^\s"'])+""")
 _NAME = re.compile(r"[^\W\d][\w.]*$|$")
 
@@ -39,19 +41,23 @@ def match(
         text = before[opening.end() :]
         if opening[2] == "_map":
             return _complete_map_line(text, opening[1], shell, chats)
+        if opening[2] == "_fix":
+            return _complete_line(_FIX_CELL.sub("", text), shell, chats, _FIX_FLAGS)
         return _complete_line(text, shell, chats)
     if context.cursor_line and re.match(r"%%claude(_map)?(\s|$)", context.full_text.lstrip()):
         return _complete_text(before, shell)
     return {"completions": []}
 
 
-def _complete_line(text: str, shell: InteractiveShell, chats: Callable[[], Sequence[str]]) -> SimpleMatcherResult:
-    """Completions of options and their values; behind them those of a prompt."""
+def _complete_line(
+    text: str, shell: InteractiveShell, chats: Callable[[], Sequence[str]], own: Sequence[str] = ()
+) -> SimpleMatcherResult:
+    """Completions of options, the magic's `own` first, and of their values; behind them those of a prompt."""
     words, fragment = _split_words(text)
     awaited, others = _awaited_option(words)
     if others:
         return _complete_text(text, shell)
-    flags = [flag for field in options.FIELDS for flag in field.metadata["flags"]]
+    flags = [*own, *(flag for field in options.FIELDS for flag in field.metadata["flags"])]
     return _complete_option(text, fragment, awaited, flags, shell, chats)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -314,10 +315,7 @@ def _turns_in(path: Path) -> tuple[tuple[Turn, ...], tuple[str, ...]]:
 def _pinned(line: str) -> tuple[str, str]:
     """The expression on a line, and its `--ttl`. Raises `UsageError` for a ttl other than 5m or 1h."""
     given, expression = cut(line, "--ttl")
-    ttl = "5m" if given is None else given
-    if ttl not in ("5m", "1h"):
-        raise UsageError(f"--ttl wants 5m or 1h, not {ttl!r}.")
-    return expression, ttl
+    return expression, "5m" if given is None else _ttl(given)
 
 
 def _file(expression: str) -> Path | None:
@@ -343,27 +341,54 @@ class SystemMagics(KernelMagics):
         """Set a conversation's system prompt, from this cell on; {{name}} takes it from a variable. Delete the cell to
         remove the prompt. Without a text: print the present one. The option --system is for one cell only.
 
-        %claude_system [--chat NAME] TEXT
+        %claude_system [--chat NAME] [--ttl 5m|1h] TEXT
         %claude_system [--chat NAME] --none
+
+        --ttl has the API cache the prompt by itself, for that long: for one that many conversations share.
         """
-        chat, text = _system_options(line, cell, self.kernel.configuration.chat)
+        chat, ttl, text = _system_options(line, cell, self.kernel.configuration.chat)
         chats = self.kernel.session.chats
         if not text:
-            print(chats.systems.get(chat) or f"The conversation {chat!r} has no system prompt of its own.")
+            present = chats.systems.get(chat)
+            print(present.text if present else f"The conversation {chat!r} has no system prompt of its own.")
             return
         removes = cell is None and text == "--none"
-        system = SystemPrompt(chat, "" if removes else self.kernel.system_text(text), time.time())
+        system = SystemPrompt(chat, "" if removes else self.kernel.system_text(text), time.time(), ttl=ttl)
         chats.set_up(system, self.kernel.cell)
-        message = f"The conversation {chat!r} has {'no' if removes else 'a'} system prompt of its own from here on."
+        kept = f", kept for {ttl}" if ttl else ""
+        message = (
+            f"The conversation {chat!r} has {'no' if removes else 'a'} system prompt of its own from here on{kept}."
+        )
         self.shell.display_pub.publish({"text/plain": message}, system_metadata(system))
 
 
-def _system_options(line: str, cell: str | None, chat: str) -> tuple[str, str]:
-    """The chat, and the text or `--none`. Raises `UsageError` for other options or a misplaced text."""
-    named, rest = cut(line.strip(), "--chat", "-c", leading=True)
-    chat = chat if named is None else named
+_SYSTEM = "%claude_system [--chat NAME] [--ttl 5m|1h] TEXT, or --none"
+
+
+def _system_options(line: str, cell: str | None, chat: str) -> tuple[str, str | None, str]:
+    """The chat, the TTL, and the text or `--none`. Raises `UsageError` for other options or a misplaced text."""
+    rest, ttl = line.strip(), None
+    while found := _LEADING.match(rest):
+        value, rest = cut(rest, found[1], leading=True)
+        if value is None:
+            raise UsageError(f"{found[1]} wants a value.", advice=f"Write {_SYSTEM}.")
+        chat, ttl = (chat, _ttl(value)) if found[1] == "--ttl" else (value, ttl)
     if cell is not None and rest:
-        raise UsageError("%%claude_system takes only --chat on its first line.", advice="The text goes below it.")
+        raise UsageError(
+            "%%claude_system takes only --chat and --ttl on its first line.", advice="The text goes below it."
+        )
     if rest.startswith("-") and rest != "--none":
-        raise refusal("%claude_system [--chat NAME] TEXT, or --none", rest.split()[0])
-    return chat, rest if cell is None else cell.strip()
+        raise refusal(_SYSTEM, rest.split()[0])
+    if rest == "--none" and ttl:
+        raise UsageError("--ttl and --none do not go together.", advice=f"Write {_SYSTEM}.")
+    return chat, ttl, rest if cell is None else cell.strip()
+
+
+_LEADING = re.compile(r"(--chat|-c|--ttl)(?=[\s=]|$)")
+
+
+def _ttl(text: str) -> str:
+    """The value of a `--ttl`. Raises `UsageError` for another than 5m or 1h."""
+    if text not in ("5m", "1h"):
+        raise UsageError(f"--ttl wants 5m or 1h, not {text!r}.")
+    return text

@@ -60,7 +60,7 @@ class CostMagics(KernelMagics):
         from ..session import cache_warming
 
         kernel = self.kernel
-        wanted, words = options.parse(line, kernel.configuration.defaults())
+        wanted, words = options.parse(line, dataclasses.replace(kernel.configuration.defaults(), once=False))
         wanted = kernel.resolve(_warm_options(wanted, options.words(words)))
         session, cell, settings = kernel.session, kernel.cell, kernel.settings()
         if wanted.show_request:

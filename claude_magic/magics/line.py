@@ -103,7 +103,7 @@ MAX_CONCURRENCY = 200
 # Options of a cell that a map does not take.
 _SINGLE_QUESTION_OPTIONS = (
     *("chat", "compact", "fallback", "once", "count", "show_code", "raw"),
-    *("image", "file", "by_url", "citations", "clear_tools"),
+    *("image", "file", "file_title", "file_context", "by_url", "citations", "clear_tools", "strict_tools"),
 )
 _FLAG = re.compile(r"--?[a-z][\w-]*(=|$)")
 
@@ -151,7 +151,7 @@ def read_map(line: str, defaults: Options) -> MapOptions:
         else:
             over.append(word)
     parsed, _ = options.parse(" ".join(rest), defaults)
-    _check_map(parsed)
+    _check_map(parsed, defaults)
     return MapOptions(" ".join(over), parsed, **own)
 
 
@@ -163,12 +163,11 @@ def _own_value(flag: str, parse: Callable[[str], Any], text: str) -> Any:
     raise UsageError(f"{flag} wants {wanted}, not {text!r}.")
 
 
-def _check_map(parsed: Options) -> None:
+def _check_map(parsed: Options, defaults: Options) -> None:
     """Raise `UsageError` for an option that a map does not take: only one that differs from its default was given."""
-    plain = Options()
     for field in dataclasses.fields(parsed):
-        given = getattr(parsed, field.name) != getattr(plain, field.name)
-        if given and field.name in _SINGLE_QUESTION_OPTIONS and not field.metadata["setting"]:
+        given = getattr(parsed, field.name) != getattr(defaults, field.name)
+        if given and field.name in _SINGLE_QUESTION_OPTIONS:
             flag = field.metadata["flags"][0]
             raise UsageError(f"%%claude_map does not take {flag}.", advice="It is for one question, not for many rows.")
     if "," in parsed.model:

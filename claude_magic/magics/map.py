@@ -11,6 +11,7 @@ from IPython.core.magic import line_cell_magic, magics_class, no_var_expand
 
 from ..errors import ReplyInterrupted, UsageError
 from ..notebook.scope import places
+from ..options import is_address
 from .base import KernelMagics
 from .line import MAP_ACTIONS, read, read_map
 
@@ -87,6 +88,11 @@ class MapMagics(KernelMagics):
             raise UsageError("The result needs a name.", advice=f"Write %%claude_map {asked.over} --out NAME.")
         shape = shape_of(asked.options.schema, namespace) if asked.options.schema else None
         asked = dataclasses.replace(asked, options=self.kernel.resolve(asked.options))
+        if not all(map(is_address, asked.options.mcp)):
+            raise UsageError(
+                "%%claude_map takes addresses after --mcp, and no local server: its tools run in the notebook.",
+                advice="A server whose address opens with https:// is asked by the API itself. Nothing was sent.",
+            )
         context = self._context(None if shape is None else shape.schema)
         if asked.options.show_request:
             print(_first_request(run.row_requests(asked, body, rows_of(value), context)))

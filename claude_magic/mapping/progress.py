@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..render.live.panel import Panel, clicks_arrive
+from ..render.live.status import stay_busy
 from .answers import Tally
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class Progress:
         self._shown = False
         self._shown_at = time.monotonic()  # so that a map that ends at once shows no progress
         self._metadata: Mapping[str, Any] = {}
+        if panel:
+            stay_busy(shell)
         self._panel = Panel([], self.stopped.set) if panel else None
         self._kernel = hasattr(shell, "kernel")
 

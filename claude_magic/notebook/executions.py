@@ -11,7 +11,9 @@ import sys
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from traceback import TracebackException
 from typing import TYPE_CHECKING, Any
 
 from ..errors import ClaudeError
@@ -29,21 +31,36 @@ Bundle = Mapping[str, Any]
 
 @dataclass
 class ExecutionNotes:
-    """Notes on one execution: its start (seconds since the epoch), its displayed outputs (MIME bundles), its error."""
+    """Notes on one execution: its start (seconds since the epoch), its displayed outputs (MIME bundles), its error.
+
+    `report` is the error's traceback without its frames, once a later error has taken them.
+    """
 
     number: int
     cell_id: str | None = None
     started: float = 0.0
     displayed: list[Bundle] = field(default_factory=list)
     error: BaseException | None = None
+    report: TracebackException | None = None
+
+    def let_go(self) -> None:
+        """Keep of the error's traceback what can be told of it: its frames would keep their variables alive."""
+        if self.error is not None and self.error.__traceback__ is not None:
+            with suppress(Exception):  # of the error's own methods
+                self.report = TracebackException.from_exception(self.error)
+            self.error = self.error.with_traceback(None)
 
 
 @dataclass(frozen=True)
 class Failure:
-    """An error that ended an execution; `number` is the execution's, `None` where it is unknown."""
+    """An error that ended an execution; `number` is the execution's, `None` where it is unknown.
+
+    `report` is its traceback where the error itself no longer has it.
+    """
 
     error: BaseException
     number: int | None = None
+    report: TracebackException | None = None
 
 
 class Executions:
@@ -84,6 +101,26 @@ class Executions:
             return self._failure
         error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)  # before we were loaded
         return Failure(error) if isinstance(error, BaseException) and not isinstance(error, ClaudeError) else None
+
+    def failure(self, number: int) -> Failure | None:
+        """The error that ended an execution; `None` where it did not fail, or nothing is known of it."""
+        noted = self._noted.get(number)
+        if noted is None or noted.error is None:
+            return None
+        last = self._failure
+        return last if last is not None and last.number == number else Failure(noted.error, number, noted.report)
+
+    def number_of_cell(self, cell_id: str) -> int | None:
+        """The number of a cell's last execution in this kernel, by the frontend's id of the cell."""
+        return next((noted.number for noted in reversed(self._noted.values()) if noted.cell_id == cell_id), None)
+
+    def is_noted(self, number: int | None) -> bool:
+        """Whether an execution is one that is known here, with its error if it failed."""
+        return number in self._noted
+
+    def cell_id(self, number: int) -> str | None:
+        """The frontend's id of the cell of an execution."""
+        return self._noted[number].cell_id if number in self._noted else None
 
     def source(self, number: int) -> str | None:
         """The source of the cell that ran as `In [number]`; `None` where this kernel ran none."""
@@ -137,7 +174,10 @@ class Executions:
             return
         self._failure = Failure(error, number)
         for noted in self._noted.values():  # a traceback keeps its frames and their variables alive: keep only one
-            noted.error = error if noted.number == number else _without_traceback(noted.error)
+            if noted.number == number:
+                noted.error = error
+            else:
+                noted.let_go()
 
     def _note_output(self, message: Any) -> Any:
         """Hook of ipykernel's display publisher, which gets each message and must return it."""
@@ -170,10 +210,6 @@ class Executions:
 def number_of(shell: InteractiveShell) -> int:
     """The number of the current execution (in some versions of IPython, `execution_count` is already the next one)."""
     return int(shell.displayhook.prompt_count)
-
-
-def _without_traceback(error: BaseException | None) -> BaseException | None:
-    return error.with_traceback(None) if error is not None else None
 
 
 def is_own_cell(source: str) -> bool:

@@ -11,7 +11,7 @@ import difflib
 import glob
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -19,7 +19,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from ..client import lookups
 from ..client.redaction import shown_address
 from ..content import images
-from ..content.parts import Piece
+from ..content.parts import Piece, Text
 from ..content.safely import is_from_library, try_or_none
 from ..content.text import short
 from ..errors import PromptError, UsageError
@@ -54,14 +54,33 @@ def pieces(wanted: Options, namespace: Mapping[str, Any]) -> list[Piece]:
     Raises `UsageError` for a word that cannot be found, read or sent, and for more than `MAX_ATTACHMENTS` pieces.
     """
     found: list[Piece] = []
+    for flag, texts in (("--file-title", wanted.file_title), ("--file-context", wanted.file_context)):
+        if len(texts) > len(wanted.file):
+            raise UsageError(f"There is a {flag} more than there are files.", advice=f"--file PATH. {NOTHING_SENT}")
     for flag, words in (("--image", wanted.image), ("--file", wanted.file)):
-        for word in words:
-            found += _word_pieces(word, _Wanted(flag, wanted.by_url, namespace))
+        for position, word in enumerate(words):
+            made = list(_word_pieces(word, _Wanted(flag, wanted.by_url, namespace)))
+            found += made if flag == "--image" else _described(made, word, position, wanted)
     if len(found) > MAX_ATTACHMENTS:
         raise UsageError(f"{len(found):,} attachments are more than a request takes ({MAX_ATTACHMENTS}).")
     if wanted.by_url and not any(map(_is_address, (*wanted.image, *wanted.file))):
         raise UsageError("--by-url is for an http or https address in --image or --file.", advice=NOTHING_SENT)
     return found
+
+
+def _described(made: list[Piece], word: str, position: int, wanted: Options) -> list[Piece]:
+    """The pieces of a `--file` with its title and its context. Raises `UsageError` if they are no single document."""
+    given = {"title": ("--file-title", wanted.file_title), "context": ("--file-context", wanted.file_context)}
+    for key, (flag, texts) in given.items():
+        if position >= len(texts):
+            continue
+        documents = [part for piece in made for part in piece.parts if not isinstance(part, Text)]
+        if len(made) != 1 or [part["type"] for part in documents] != ["document"]:
+            shown = short(word, MAX_SHOWN_CHARACTERS)
+            raise UsageError(f"{flag} is for a document, and --file {shown} is not one.", advice=NOTHING_SENT)
+        parts = [part if isinstance(part, Text) else {**part, key: texts[position]} for part in made[0].parts]
+        made = [replace(made[0], parts=parts)]
+    return made
 
 
 def _word_pieces(word: str, wanted: _Wanted) -> Iterator[Piece]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ..content import token_estimate
 from ..content.images import Block
-from ..content.parts import Limits, Part, Piece, Room, Text, room_for, size_of
+from ..content.parts import Limits, Part, Piece, Room, Text, on_own_lines, room_for, size_of
 from ..content.safely import try_or_none
 from ..content.secrets import MASK, Secrets, is_secret_name, known_secrets
 from ..content.text import short_line, whole_text
@@ -76,6 +76,24 @@ def build_prompt(
     return Prompt(blocks, _attached([*before, *inside]))
 
 
+def values_prompt(
+    text: str, values: Iterable[tuple[str, Any]], pieces: Sequence[Piece], *, secrets: Secrets, limits: Limits
+) -> Prompt:
+    """The prompt of a call from Python: the attached `pieces`, then a text without any syntax in it, then each of the
+    (name, value) pairs on lines of its own, as a prompt shows it.
+
+    `secrets` are masked in all of it, for nobody knows what was typed. Raises `PromptError` for an empty prompt.
+    """
+    before = [_masked(piece, secrets) for piece in pieces]
+    said = _masked(Piece("the prompt", "text", [Text(text)]), secrets)
+    inside = [_masked(piece, secrets) for piece in _values(values, secrets, limits)]
+    parts = [*(part for piece in before for part in piece.parts), *said.parts]
+    blocks = tuple(_join([*parts, *on_own_lines(part for piece in inside for part in piece.parts)]))
+    if not blocks:
+        raise PromptError("The prompt is empty. Nothing was sent.")
+    return Prompt(blocks, _attached([*before, *([said] if said.masked else []), *inside]))
+
+
 def _attached(pieces: Iterable[Piece]) -> tuple[Attached, ...]:
     """Summaries of the pieces; pieces of the same name and kind are one, with their tokens added up."""
     found: dict[tuple[str, str], Attached] = {}
@@ -95,15 +113,36 @@ def _masked(piece: Piece, secrets: Secrets) -> Piece:
         if isinstance(part, Text):
             count += MASK in part.text
             text, found = secrets.masked(part.text, is_code=part.is_code)
-            count += found
             part = replace(part, text=text)
-        elif part["type"] == "document" and part["source"]["type"] == "text":
-            is_code = str(part.get("title")).lower().endswith(CODE_SUFFIXES)
-            text, found = secrets.masked(part["source"]["data"], is_code=is_code)
-            count += found
-            part = {**part, "source": {**part["source"], "data": text}}
+        else:
+            part, found = _masked_block(part, secrets)
+        count += found
         parts.append(part)
     return replace(piece, parts=parts, masked=count)
+
+
+def _masked_block(block: Block, secrets: Secrets) -> tuple[Block, int]:
+    """A block with the secrets in its texts masked, and their number."""
+    match block:
+        case {"type": "document", "source": {"type": "text", "data": data}}:
+            is_code = str(block.get("title")).lower().endswith(CODE_SUFFIXES)
+            text, found = secrets.masked(data, is_code=is_code)
+            return {**block, "source": {**block["source"], "data": text}}, found
+        case {"type": "document", "source": {"type": "content", "content": list(inner)}}:
+            content, found = _masked_texts(inner, secrets)
+            return {**block, "source": {**block["source"], "content": content}}, found
+        case {"type": "search_result", "content": list(inner)}:
+            content, found = _masked_texts(inner, secrets)
+            return {**block, "content": content}, found
+        case {"type": "text", "text": str(text)}:
+            text, found = secrets.masked(text)
+            return {**block, "text": text}, found
+    return block, 0
+
+
+def _masked_texts(content: Iterable[Block], secrets: Secrets) -> tuple[list[Block], int]:
+    masked = [_masked_block(each, secrets) for each in content]
+    return [block for block, _ in masked], sum(found for _, found in masked)
 
 
 def _values(found: Iterable[tuple[str, Any]], secrets: Secrets, limits: Limits) -> Iterator[Piece]:

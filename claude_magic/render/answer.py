@@ -139,7 +139,7 @@ def _bundle(part: Part) -> Bundle:
 
 def box(markup: str) -> str:
     """Sanitized HTML in a box in which the page typesets only what is marked as a formula."""
-    return f'<div class="{gate.NO_FORMULAS}">{markup}</div>' if markup else ""
+    return f'<div class="{gate.OURS}">{markup}</div>' if markup else ""
 
 
 def _data(turn: Turn, found: Sequence[Piece], data: str) -> list[Bundle]:

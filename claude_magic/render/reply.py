@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 
 from ..conversation.accumulator import thinking_of
 from ..conversation.turns import Block, Turn
@@ -14,6 +14,8 @@ from .citations import sources
 from .markup.markdown import code_blocks
 from .text import Bundle
 from .turn import reply_text
+
+R = TypeVar("R", bound="ReplyText")
 
 
 class ReplyText(str):
@@ -36,9 +38,30 @@ class ReplyText(str):
         return text_output(self)
 
 
+class ShownReply(ReplyText):
+    """A reply that its cell has shown already. As that cell's value it is not shown a second time."""
+
+    is_on_screen: Callable[[], bool]
+
+    def _ipython_display_(self) -> None:
+        """Nothing to display; raises `NotImplementedError` for the usual form, as IPython wants it."""
+        if not self.is_on_screen():
+            raise NotImplementedError
+
+
+def shown_value(turn: Turn, is_on_screen: Callable[[], bool]) -> ShownReply:
+    """The value of a reply that is shown; `is_on_screen` says whether the cell that shows it is still running."""
+    value = _filled(ShownReply(reply_text(turn)), turn)
+    value.is_on_screen = is_on_screen
+    return value
+
+
 def reply_value(turn: Turn) -> ReplyText:
     """The value that `--out` binds."""
-    value = ReplyText(reply_text(turn))
+    return _filled(ReplyText(reply_text(turn)), turn)
+
+
+def _filled(value: R, turn: Turn) -> R:
     value.thinking = thinking_of(turn.reply)
     value.code = "\n\n".join(code_blocks(value))
     value.usage = turn.calls[-1].usage

@@ -48,7 +48,7 @@ def header_output(turn: Turn, instead_of: Sequence[str] = ()) -> tuple[Bundle, B
     `instead_of` are the ids of turns of another cell that this turn replaces.
     """
     folded = "".join(fold(title, body) for title, body in folds_of(turn))
-    shown = f'<div class="claude-magic {gate.NO_FORMULAS}" style="{gate.HEADER}">{line_as_html(turn)}{folded}</div>'
+    shown = f'<div class="{gate.OURS}" style="{gate.HEADER}">{line_as_html(turn)}{folded}</div>'
     data = {"text/html": gate.clean(shown), "text/plain": _plain_header(turn)}
     costs = pricing.exact_costs([turn])
     if instead_of:

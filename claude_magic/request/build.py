@@ -20,14 +20,12 @@ from ..conversation.tool_ids import called, distinct
 from ..conversation.turns import CONTINUE, Block, Conversation, Message, Pin, Turn, blocks, exchange_of, not_run
 from ..errors import UsageError
 from ..options import Options
-from . import citations, server_tools
+from . import breakpoints, citations, server_tools
 from .parameters import betas, settings_of
 
 THINKING = ("thinking", "redacted_thinking")
 NO_TOOL = {"type": "none"}
 _SERVER_CALLS = ("server_tool_use", "mcp_tool_use")
-# How many blocks before a breakpoint the API searches for a cached prefix (CLAUDE_API.md §4).
-LOOKBACK_BLOCKS = 20
 TTL_SECONDS = {"5m": 300, "1h": 3600}
 
 # Parameters that belong to one request, not to the settings of a conversation.
@@ -70,11 +68,14 @@ def build(
     for options that the model does not accept.
     """
     model, pins = models.lookup(options.model), list(pins)
-    settings = _with_tools(settings_of(options, model, schema), tools, history)
+    settings = settings_of(options, model, schema)
+    if options.tool_choice is not None:
+        _check_choice(options.tool_choice, [*tools, *settings.get("tools", ())])
+    settings = _with_tools(settings, tools, history)
     if options.citations:
         content = citations.enabled(content)
         _check_citable(history, [*content, *(block for pin in pins for block in pin.content)], options)
-    lead = _lead(pins, options.cache)
+    lead = breakpoints.lead(pins, options.cache)
     if schema and (options.citations or _cites(history, [*lead, *content])):
         raise UsageError(
             "--schema does not go together with documents that are cited: the API refuses it.",
@@ -82,7 +83,8 @@ def build(
         )
     messages, prefix = _messages(history, content, settings, lead, cite=options.citations)
     if "cache_control" in settings:
-        messages = _with_breakpoint(messages, settings["cache_control"])
+        messages = breakpoints.within_lookback(messages, settings["cache_control"])
+    messages = breakpoints.within_limits(messages, settings.get("cache_control"))
     params = {"model": options.model, "max_tokens": options.max_tokens, **settings, "messages": messages}
     return Request({**params, "stream": True}, prefix, betas(params))
 
@@ -97,6 +99,27 @@ def _check_citable(history: Conversation, content: Iterable[Block], options: Opt
         )
 
 
+def _check_choice(wanted: str, offered: Sequence[Mapping[str, Any]]) -> None:
+    """Raise `UsageError` for a `--tool-choice` of a tool that the request does not offer."""
+    names = [str(tool["name"]) for tool in offered if "name" in tool]
+    if not offered:
+        raise UsageError(
+            f"--tool-choice {wanted}: this cell offers no tool.",
+            advice="--tools NAMES offers functions of yours; --web-search and others offer the API's.",
+        )
+    is_known = wanted in ("auto", "any", "none", *names) or len(names) < len(offered)  # an MCP server has its own
+    if not is_known:
+        raise UsageError(
+            f"--tool-choice {wanted}: this cell offers no tool of that name.", advice=f"It offers {', '.join(names)}."
+        )
+
+
+def without_forced_tool(params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters of a further request for the same reply: what Claude had to call first, it has called."""
+    is_forced = (params.get("tool_choice") or {}).get("type") in ("any", "tool")
+    return {name: value for name, value in params.items() if name != "tool_choice" or not is_forced}
+
+
 def rebuild(history: Conversation, turn: Turn) -> Request:
     """Build a recorded turn's request again, after `history`: its `prefix` equals the turn's if nothing changed."""
     messages, prefix = _messages(history, turn.prompt, turn.params)
@@ -107,9 +130,9 @@ def build_continuation(history: Conversation, turn: Turn, pins: Iterable[Pin] = 
     """Build the request that continues a reply that was cut off: same settings, with the reply so far as history."""
     whole = Conversation((*history, turn))
     cache = (turn.params.get("cache_control") or {}).get("ttl", "5m")
-    messages, prefix = _messages(whole, CONTINUE, turn.params, _lead(pins, cache))
+    messages, prefix = _messages(whole, CONTINUE, turn.params, breakpoints.lead(pins, cache))
     uncalled = {"tool_choice": NO_TOOL} if own_tools(turn.params) else {}
-    params = {**turn.params, **uncalled, "messages": messages, "stream": True}
+    params = {**without_forced_tool(turn.params), **uncalled, "messages": messages, "stream": True}
     return Request(params, prefix, betas(params))
 
 
@@ -121,7 +144,7 @@ def build_compaction(history: Conversation, options: Options, pins: Iterable[Pin
     request = build(Conversation(), [], replace(options, compact=None, clear_tools=None, stop=()), pins)
     settings = {name: value for name, value in request.params.items() if name not in PASSING}
     settings = _with_tools(settings, (), history)
-    lead = _lead(pins, options.cache)
+    lead = breakpoints.lead(pins, options.cache)
     messages, running, carried = _fold(history, settings, lead, _cites(history, lead))
     if carried:
         messages.append({"role": "user", "content": carried})
@@ -130,18 +153,13 @@ def build_compaction(history: Conversation, options: Options, pins: Iterable[Pin
     return Request(params, running.hex(), betas(params))
 
 
-def _with_breakpoint(messages: list[Message], cache_control: Mapping[str, Any]) -> list[Message]:
-    """The messages with a breakpoint where the last request ended, if that is beyond the API's lookback."""
-    prompts = [at for at, message in enumerate(messages) if message["role"] == "user"]
-    if len(prompts) < 2:
-        return messages
-    at = prompts[-2]
-    since = sum(len(message["content"]) for message in messages[at + 1 :])
-    if since < LOOKBACK_BLOCKS:
-        return messages
-    *before, last = blocks(messages[at])
-    marked = {**messages[at], "content": [*before, {**last, "cache_control": cache_control}]}
-    return [*messages[:at], marked, *messages[at + 1 :]]
+def plain_system(params: Mapping[str, Any]) -> Any:
+    """The system prompt of a request, as text if it is one text: a breakpoint on it makes no difference."""
+    system = params.get("system") or None
+    match system:
+        case [{"type": "text", "text": str(text), **rest}] if rest.keys() <= {"cache_control"}:
+            return text
+    return system
 
 
 def messages_to_send(turn: Turn) -> tuple[Message, ...]:
@@ -293,7 +311,7 @@ def _fold(
     Returns the messages, the running digest, and what the next prompt has to carry: results for the last tool calls,
     and prompts whose replies were empty.
     """
-    head = [params.get("system") or None, params.get("tools") or None]
+    head = [plain_system(params), params.get("tools") or None]
     running, messages, carried, taken = _Digest(head), list[Message](), list[Block](), set[str]()
     for turn in history:
         prompt, *rest = messages_to_send(turn) or (None,)
@@ -334,24 +352,6 @@ def _prompt_message(
     prompts = [block for block in carried if block["type"] != "tool_result"]
     content = [*results, *pinned, *prompts, *blocks(prompt)]
     return {**prompt, "content": citations.enabled(content) if cite else content}
-
-
-def _lead(pins: Iterable[Pin], cache: str) -> list[Block]:
-    """The pinned blocks, those with a TTL of one hour first, with a cache breakpoint after each TTL's group.
-
-    The API takes four breakpoints per request, those of longer TTL first: if the conversation is cached for an hour,
-    so are all pins before it.
-    """
-    groups: dict[str, list[Block]] = {"1h": [], "5m": []}
-    for pin in pins:
-        groups["1h" if cache == "1h" else pin.ttl] += pin.content
-    if cache == "off":
-        return [block for group in groups.values() for block in group]
-    found: list[Block] = []
-    for ttl, group in groups.items():
-        if group:
-            found += [*group[:-1], {**group[-1], "cache_control": {"type": "ephemeral", "ttl": ttl}}]
-    return found
 
 
 def without_thinking(messages: Iterable[Message]) -> list[Message]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import functools
-import io
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -17,6 +16,7 @@ from ..content import pdf
 from ..content.text import byte_length
 from ..conversation.turns import Block, blocks
 from ..errors import UsageError
+from . import pictures
 
 MAX_REQUEST_BYTES = 32 * 1024 * 1024
 # For models with a context of 1M tokens, and for those with less.
@@ -25,7 +25,6 @@ MAX_PDF_PAGES, MAX_PDF_PAGES_BELOW_1M = 600, 100
 CONTEXT_1M_TOKENS = 1_000_000
 # On Bedrock and Google Cloud; the API's own limit is 10 MB.
 MAX_CLOUD_IMAGE_BASE64_BYTES = 5_000_000
-MANY_IMAGES = 20
 MAX_SIDE_OF_MANY_PIXELS = 2_000
 # A message about a request that is too large names so many of its parts, of that size or more.
 NAMED_PARTS = 3
@@ -83,7 +82,7 @@ def _check_cloud(held: list[Block], only_bytes: str) -> None:
             raise UsageError(
                 f"An image has {_megabytes(size)} in base64, and this provider takes "
                 f"{_megabytes(MAX_CLOUD_IMAGE_BASE64_BYTES)} at most. Nothing was sent.",
-                advice="Run the cell again that sent it: images are made smaller now.",
+                advice="Make it smaller, and run its cell again.",
             )
 
 
@@ -95,13 +94,13 @@ def _check_images(held: list[Block], limit: int) -> None:
             "Nothing was sent.",
             advice=SEND_LESS,
         )
-    if len(images) <= MANY_IMAGES:
+    if len(images) <= pictures.MANY_IMAGES:
         return
-    large = [size for block in images if (size := _pixels(_source(block).get("data"))) > MAX_SIDE_OF_MANY_PIXELS]
+    large = [size for block in images if (size := pictures.side_pixels(block)) > MAX_SIDE_OF_MANY_PIXELS]
     if large:
         raise UsageError(
-            f"Among more than {MANY_IMAGES} images none may have more than {MAX_SIDE_OF_MANY_PIXELS:,} pixels a side, "
-            f"and one has {max(large):,}. Nothing was sent.",
+            f"Among more than {pictures.MANY_IMAGES} images none may have more than {MAX_SIDE_OF_MANY_PIXELS:,} pixels "
+            f"a side, and one has {max(large):,}. Nothing was sent.",
             advice=SEND_LESS,
         )
 
@@ -159,18 +158,3 @@ def _pages(data: str) -> int | None:
         return pdf.look(base64.b64decode(data)).pages
     except ValueError:
         return None
-
-
-@functools.lru_cache(maxsize=1_000)
-def _side_pixels(data: str) -> int:
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
-            return max(picture.size)
-    except Exception:  # each of Pillow's decoders fails in its own way; the API says what is wrong
-        return 0
-
-
-def _pixels(data: Any) -> int:
-    return _side_pixels(data) if isinstance(data, str) else 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from typing import Any
 
 from .. import models
@@ -38,10 +38,12 @@ def settings_of(
             f"{options.model} replies with at most {model.max_output:,} tokens, not {options.max_tokens:,}.",
             advice=f"Use --max-tokens {model.max_output} or less.",
         )
+    choice = _tool_choice(options, model)
     thinking = _thinking(options, model)
     settings = {
         "system": options.system or None,
         "tools": server_tools.tools(options, model) or None,
+        "tool_choice": choice,
         "mcp_servers": server_tools.mcp_servers(options.mcp) or None,
         "thinking": thinking,
         "output_config": _output_config(options, model, thinking, schema),
@@ -56,13 +58,22 @@ def settings_of(
     return {name: value for name, value in settings.items() if value is not None}
 
 
+# Parameters that a request may have although no option of the cell asks for them.
+_OURS: Mapping[str, Callable[[Options], bool]] = {
+    "container": lambda options: True,
+    "tool_choice": lambda options: options.tool_choice is None,
+    "thinking": lambda options: options.thinking is None,
+    "tools": lambda options: not options.tools and not options.mcp and not server_tools.tools(options, None),
+}
+
+
 def with_extra(params: Mapping[str, Any], extra: Mapping[str, Any], options: Options) -> dict[str, Any]:
     """A request's parameters with those of `ClaudeMagic.extra_body`, which replace defaults of ours.
 
     Raises `UsageError` if they would replace what an option of the cell sets.
     """
     defaults = settings_of(Options(model=options.model, max_tokens=options.max_tokens), models.lookup(options.model))
-    defaults["container"] = params.get("container")
+    defaults |= {name: params.get(name) for name, is_ours in _OURS.items() if is_ours(options)}
     clashes = [name for name in extra if name in params and params[name] not in (defaults.get(name), extra[name])]
     if clashes:
         raise UsageError(
@@ -72,9 +83,38 @@ def with_extra(params: Mapping[str, Any], extra: Mapping[str, Any], options: Opt
     return {**params, **extra}
 
 
+def is_forced(options: Options) -> bool:
+    """Whether Claude has to call a tool first."""
+    return options.tool_choice not in (None, "auto", "none")
+
+
+def _tool_choice(options: Options, model: models.Model | None) -> dict[str, Any] | None:
+    """The `tool_choice` parameter. Raises `UsageError` if the model cannot be made to call a tool."""
+    wanted = options.tool_choice
+    if is_forced(options) and model is not None:
+        if not model.takes_forced_tools:
+            takes = [each for each in models.MODELS if each.takes_forced_tools and not each.retires]
+            same = next((each for each in takes if each.line == model.line), takes[0])
+            raise UsageError(
+                f"{options.model} cannot be made to call a tool: it takes --tool-choice auto and none.",
+                advice=f"--model {same.id} can; so can {', '.join(each.id for each in takes if each != same)}.",
+            )
+        if options.thinking not in (None, "disabled"):
+            raise UsageError(
+                f"--tool-choice {wanted} does not go together with --thinking {options.thinking}: "
+                "no model thinks before a tool that it has to call.",
+                advice="Leave out --thinking, or --tool-choice.",
+            )
+    if wanted is None:
+        return None
+    return {"type": wanted} if wanted in ("auto", "any", "none") else {"type": "tool", "name": wanted}
+
+
 def _thinking(options: Options, model: models.Model | None) -> dict[str, Any] | None:
     """The `thinking` parameter. Without the option it only asks for a summary of the model's default thinking."""
     wanted = options.thinking
+    if wanted is None and is_forced(options):  # while it thinks, no model calls a tool that it has to
+        return {"type": "disabled"} if model and model.thinks else None
     if wanted is None:
         return {"type": "adaptive", "display": "summarized"} if model and model.thinks else None
     kind = wanted if not wanted[0].isdigit() else "enabled"

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from ..conversation.turns import Turn
 from ..errors import UsageError
 from ..models import Model
-from ..options import Options
+from ..options import Options, is_address, location
 
 SEARCH = {"type": "web_search_20260318", "name": "web_search"}
 FETCH = {"type": "web_fetch_20260318", "name": "web_fetch"}
@@ -32,17 +32,25 @@ _GENERIC_LABELS = ("mcp", "www", "api", "server")
 
 
 def tools(options: Options, model: Model | None) -> list[dict[str, Any]]:
-    """Definitions of the server tools that the options ask for. Raises `UsageError` if the model takes none."""
-    wanted = {"--web-search": options.web_search, "--web-fetch": options.web_fetch, "--mcp": options.mcp}
+    """Definitions of the server tools that the options ask for. Raises `UsageError` if the model takes none, or for
+    options that exclude each other."""
+    wanted = {"--web-search": options.web_search, "--web-fetch": options.web_fetch, "--mcp": mcp_servers(options.mcp)}
     given = [flag for flag, asked in {**wanted, "--code-execution": options.code_execution}.items() if asked]
     if given and model is not None and "server_tools" not in model.capabilities:
         raise UsageError(f"{model.id} does not take {given[0]}.")
+    if options.web_domains and options.web_blocked:
+        raise UsageError(
+            "--web-domains and --web-blocked do not go together: the API takes the domains to read, or those not to.",
+            advice="Leave out one of them, on the line or in %config ClaudeMagic.",
+        )
     found: list[dict[str, Any]] = []
     if options.web_search:
-        found.append(_web_tool(SEARCH, options, model))
+        place = {"type": "approximate", **location(options.web_location)} if options.web_location else None
+        found.append({**_web_tool(SEARCH, options, model), **({"user_location": place} if place else {})})
     if options.web_fetch:
         cited = {"citations": {"enabled": True}} if options.citations else {}
-        found.append({**_web_tool(FETCH, options, model), **cited})
+        limit = {"max_content_tokens": options.web_max_tokens} if options.web_max_tokens else {}
+        found.append({**_web_tool(FETCH, options, model), **limit, **cited})
     if options.code_execution:
         found.append(dict(CODE))
     return [*found, *({"type": "mcp_toolset", "mcp_server_name": each["name"]} for each in mcp_servers(options.mcp))]
@@ -52,6 +60,8 @@ def _web_tool(tool: Mapping[str, Any], options: Options, model: Model | None) ->
     limits: dict[str, Any] = dict(tool)
     if options.web_domains:
         limits["allowed_domains"] = options.web_domains.split(",")
+    if options.web_blocked:
+        limits["blocked_domains"] = options.web_blocked.split(",")
     if options.web_max_uses:
         limits["max_uses"] = options.web_max_uses
     if model is not None and model.version < FILTERING_SINCE:
@@ -59,10 +69,10 @@ def _web_tool(tool: Mapping[str, Any], options: Options, model: Model | None) ->
     return limits
 
 
-def mcp_servers(urls: Iterable[str]) -> list[dict[str, Any]]:
-    """The `mcp_servers` parameter: each URL with a distinct name made of its host."""
+def mcp_servers(named: Iterable[str]) -> list[dict[str, Any]]:
+    """The `mcp_servers` parameter: each address with a distinct name made of its host. Local servers are left out."""
     found: dict[str, dict[str, Any]] = {}
-    for url in dict.fromkeys(urls):
+    for url in filter(is_address, dict.fromkeys(named)):
         plain = name = _name(url)
         for number in range(2, len(found) + 2):
             if name not in found:

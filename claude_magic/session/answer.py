@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import aclosing, suppress
 from decimal import Decimal
 from typing import Any
 
-from ..client import Client, Settings, Stream
+from ..client import BLOCKING, Client, Settings, Stream, Transport
 from ..content.text import plural
 from ..content.token_estimate import CHARACTERS_PER_TOKEN
 from ..conversation import record
 from ..conversation.accumulator import GOES_ON, TOOL_RESULT, Accumulator, Reply, call_of, concluded
 from ..conversation.turns import Block, Call, Turn, open_calls, set_aside
 from ..cost import pricing
-from ..cost.budget import Budget
+from ..cost.budget import Budget, tighter
 from ..cost.count import estimate
-from ..errors import APIError, ClaudeError, InvalidRequestError, ReplyInterrupted, StreamError, ThinkingRefusedError
-from ..interrupts import uninterrupted
+from ..errors import (
+    APIError,
+    ClaudeError,
+    InvalidRequestError,
+    ReplyCancelled,
+    ReplyInterrupted,
+    StreamError,
+    ThinkingRefusedError,
+)
+from ..interrupts import raised, uninterrupted
 from ..notebook.journal import Writer
 from ..render import tool_calls
 from ..render.live.live import View
@@ -62,6 +71,7 @@ class Answer:
         self.fault = ""  # why the finished turn cannot be kept in a conversation; empty if it can be
         self.thinking_refused = False  # whether the API refused thinking of earlier turns
         self.calls: list[Call] = []
+        self.transport: Transport = BLOCKING
         self.files: tuple[Block, ...] = ()  # made by Claude's code
         self.notes: list[str] = []
         self._began = time.time()
@@ -74,14 +84,27 @@ class Answer:
         self._done: tuple[Block, ...] = ()  # the exchange up to the last tool result: never asked for again
         self._without_thinking = False
         self._earlier: Accumulator | None = None  # the reply before the current request, which continues it
-        self._limit: int | None = None  # the characters that the budget allows
+        self._budget_now: Callable[[], Budget | None] = lambda: budget
+        self._paid = Decimal(0)  # USD: the calls so far, and the input of the current request
+        self._written = 0  # characters that are in `_paid`
+        self._per_character = Decimal(0)  # USD
 
     @property
     def reply(self) -> Reply:
         """The reply as received so far."""
         return self.accumulator.reply()
 
-    def ask(self, request: Request, without_thinking: Callable[[], Request]) -> ClaudeError | None:
+    def share(self, shared: Callable[[], Budget | None], cost: Decimal) -> None:
+        """Keep a budget that other replies spend at the same time; `cost` is that of the input, in USD."""
+        budget, self._paid = self._budget, cost
+        self._budget_now = lambda: tighter(budget, shared())
+
+    @property
+    def spending(self) -> Decimal:
+        """The cost so far in USD, of a reply under way by its rough length; 0 without a budget or a known price."""
+        return self._paid + self._per_character * (self.accumulator.characters - self._written)
+
+    async def ask(self, request: Request, without_thinking: Callable[[], Request]) -> ClaudeError | None:
         """Stream the reply to a request. Returns the failure, if any.
 
         The request is sent once more if the API refuses the thinking of earlier turns (it is of another account, or by
@@ -89,28 +112,28 @@ class Answer:
         always go on. Likewise if its container is gone: in a new one. Likewise if the API does not know a block or a
         field of an earlier reply, which a gateway has made up: without it.
         """
-        failure = self.stream(request)
+        failure = await self.stream(request)
         if self._done:
             return failure
         if "container" in request.params and isinstance(failure, APIError) and "container" in failure.message.lower():
             params = {name: value for name, value in request.params.items() if name != "container"}
-            return self.ask_again(dataclasses.replace(request, params=params), server_tools.EXPIRED)
+            return await self.ask_again(dataclasses.replace(request, params=params), server_tools.EXPIRED)
         if isinstance(failure, InvalidRequestError) and known_blocks.refuses_unknown(failure.message):
             messages = known_blocks.known(build.without_thinking(request.params["messages"]))
             params = {**request.params, "messages": messages}
-            return self.ask_again(dataclasses.replace(request, params=params), UNKNOWN)
+            return await self.ask_again(dataclasses.replace(request, params=params), UNKNOWN)
         if not isinstance(failure, ThinkingRefusedError):
             return failure
         self.thinking_refused = True
-        return self.ask_again(without_thinking(), THINKING_LEFT_OUT)
+        return await self.ask_again(without_thinking(), THINKING_LEFT_OUT)
 
-    def ask_again(self, request: Request, note: str) -> ClaudeError | None:
+    async def ask_again(self, request: Request, note: str) -> ClaudeError | None:
         """Stream the reply to another form of the same question, which `note` describes to the reader."""
         notes = (*self.draft.notes, note)
         self.draft = dataclasses.replace(self.draft, prefix=request.prefix, params=request.settings, notes=notes)
         if self._writer is not None:
             self._writer.redraft(self.draft)
-        return self.stream(request)
+        return await self.stream(request)
 
     def conclude(self, continues: Turn | None = None) -> Turn:
         """The finished turn, with the reply as received so far.
@@ -122,7 +145,8 @@ class Answer:
             reply = dataclasses.replace(reply, content=reply.content[len(continues.reply) :])
         calls = self.calls or [self._call(reply, str(self.draft.params["model"]), self._began, None)]
         notes = (*self.draft.notes, *self.notes)
-        if self._budget is not None and (left := self._budget.note(pricing.total(map(pricing.call_cost, calls)))):
+        budget = self._budget_now()
+        if budget is not None and (left := budget.note(pricing.total(map(pricing.call_cost, calls)))):
             notes = (*notes, left)
         if self._writer is not None and self._writer.failed:
             notes = (*notes, self._writer.failed)
@@ -140,28 +164,28 @@ class Answer:
         if self._writer is not None:
             self._writer.close()
 
-    def stream(self, request: Request, before: Sequence[Block] = ()) -> ClaudeError | None:
+    async def stream(self, request: Request, before: Sequence[Block] = ()) -> ClaudeError | None:
         """Stream a reply, continued after pauses and tool calls. Returns the failure, if any.
 
         `before` are the blocks of a reply that was cut off, which this one continues.
         """
         self.accumulator, self._earlier = Accumulator([*before, *self._done]), None
         try:
-            return self._rounds(request, before)
-        except KeyboardInterrupt:
+            return await self._rounds(request, before)
+        except (KeyboardInterrupt, asyncio.CancelledError) as stopped:
             with uninterrupted(swallow=True):
                 if self._earlier is not None:
                     self._added_nothing(self._earlier)
-        return ReplyInterrupted("The reply was interrupted.")
+                return _interrupted(stopped)
 
-    def _rounds(self, request: Request, before: Sequence[Block]) -> ClaudeError | None:
+    async def _rounds(self, request: Request, before: Sequence[Block]) -> ClaudeError | None:
         """Send requests until the reply is complete. Returns the failure, if any."""
         settings = dataclasses.replace(self._settings, betas=(*self._settings.betas, *request.betas))
         params = {**request.params, "messages": build.messages_so_far(request, self._done)}
         pauses = 0
         while True:
             offers = bool(self._tools.definitions) and not self._tools.exhausted
-            failure = self._send(params, settings)
+            failure = await self._send(params, settings)
             if isinstance(failure, ThinkingRefusedError) and self._done and not self._without_thinking:
                 params = self._drop_thinking(params)
                 continue
@@ -172,12 +196,12 @@ class Answer:
             calls = self.accumulator.calls if reason == "tool_use" and offers else []
             if not calls and (reason != "pause_turn" or pauses > MAX_PAUSES):
                 if failure is None:
-                    self._fetch_files(self.reply, settings)
+                    await self._fetch_files(self.reply, settings)
                 return failure
             if calls and (failure := self._run_tools(calls, len(before))):
                 return failure
             params = self._continuation(request, params, self.reply.content[len(before) :])
-            if calls and (failure := self._over_budget(request, params, settings)):
+            if calls and (failure := await self._over_budget(request, params, settings)):
                 return failure
             self._earlier = self.accumulator
             self.accumulator = Accumulator(self.reply.content, self.reply.partial)
@@ -199,9 +223,10 @@ class Answer:
         After an Interrupt each remaining call gets a result that says so.
         """
         try:
-            for call, wrong in calls:
-                result = self._tools.refuse(call, wrong) if wrong else self._tools.answer(call)
-                self._fold({"type": TOOL_RESULT, "content": result})
+            with raised():
+                for call, wrong in calls:
+                    result = self._tools.refuse(call, wrong) if wrong else self._tools.answer(call)
+                    self._fold({"type": TOOL_RESULT, "content": result})
             return None
         except KeyboardInterrupt:
             with uninterrupted(swallow=True):
@@ -214,7 +239,10 @@ class Answer:
     def _continuation(self, request: Request, params: Mapping[str, Any], content: Sequence[Block]) -> dict[str, Any]:
         """The parameters of the request for the rest of a reply."""
         messages = build.messages_so_far(request, content)
-        further = {**params, "messages": build.without_thinking(messages) if self._without_thinking else messages}
+        further = {
+            **build.without_forced_tool(params),
+            "messages": build.without_thinking(messages) if self._without_thinking else messages,
+        }
         if self.calls and self.calls[-1].container:  # pending code continues in its container
             further["container"] = self.calls[-1].container["id"]
         if self.calls and "diagnostics" in further:  # the cache holds what this exchange has just sent
@@ -229,44 +257,46 @@ class Answer:
         self.draft = dataclasses.replace(self.draft, prefix="", notes=(*self.draft.notes, THINKING_LEFT_OUT))
         return {**params, "messages": build.without_thinking(params["messages"])}
 
-    def _over_budget(self, request: Request, params: Mapping[str, Any], settings: Settings) -> ClaudeError | None:
+    async def _over_budget(self, request: Request, params: Mapping[str, Any], settings: Settings) -> ClaudeError | None:
         """A failure if the input of the next request alone would exceed the budget; else `None`."""
         if self._budget is None:
             return None
-        further = estimate(self._client, dataclasses.replace(request, params=dict(params)), settings).cost
-        left = self._budget.after(pricing.total([*map(pricing.call_cost, self.calls), further]))
+        whole = dataclasses.replace(request, params=dict(params))
+        further = (await self.transport.call(estimate, self._client, whole, settings)).cost
+        budget = self._budget_now()
+        left = None if budget is None else budget.after(pricing.total([*map(pricing.call_cost, self.calls), further]))
         if left is None or left.left >= 0:
             return None
         self.notes.append("stopped: the budget is used up")
         return ReplyInterrupted("Stopped after a tool: to go on would pass the budget.")
 
-    def _fetch_files(self, reply: Reply, settings: Settings) -> None:
+    async def _fetch_files(self, reply: Reply, settings: Settings) -> None:
         """Fetch the files that Claude's code made. An Interrupt ends the fetching, without harm to the reply."""
         with suppress(KeyboardInterrupt):
-            self.files = container_files.fetch(self._client, settings, reply.content)
+            self.files = await self.transport.call(container_files.fetch, self._client, settings, reply.content)
         if tool_calls.ran_code(reply.content) and UNPRICED not in self.notes:
             self.notes.append(UNPRICED)
 
-    def _send(self, params: Mapping[str, Any], settings: Settings) -> ClaudeError | None:
+    async def _send(self, params: Mapping[str, Any], settings: Settings) -> ClaudeError | None:
         """Send one request, and fold its events into the reply. Returns the failure, if any."""
-        stream = self._client.stream(params, settings, self._view.wait)
+        stream = self._client.stream(params, settings, self._view.wait, self.transport)
         started, first = time.time(), None
         failure: ClaudeError | None = None
         try:
-            with closing(iter(stream)) as stream_events:
-                for event in stream_events:
+            async with aclosing(aiter(stream)) as stream_events:
+                async for event in stream_events:
                     if _is_ours(event):
                         continue
                     self._fold(event)
                     if first is None and self.accumulator.visible:
                         first = time.monotonic() - stream.sent
-                    if event["type"] == "message_start":
-                        self._limit = self._characters_left()
-                    if self._limit is not None and self.accumulator.characters > self._limit:
+                    if self._budget is not None and event["type"] == "message_start":
+                        self._price()
+                    if self._per_character and self._is_over():
                         self.notes.append("stopped: the budget is used up")
                         raise ReplyInterrupted("The reply was stopped: the budget is used up.")
-        except KeyboardInterrupt:
-            failure = ReplyInterrupted("The reply was interrupted.")
+        except (KeyboardInterrupt, asyncio.CancelledError) as stopped:
+            failure = _interrupted(stopped)
         except ClaudeError as error:
             failure = error
         except Exception as error:  # an unexpected failure must not lose a reply that is paid for
@@ -306,10 +336,9 @@ class Answer:
         facts = {"seconds": time.time() - started, "provider": self._client.provider(self._settings), **facts}
         return call_of(reply, model=model, started=started, first_token=first, **facts)
 
-    def _characters_left(self) -> int | None:
-        """The length that the budget allows the reply, by the rough length of a token; `None` for no limit."""
-        if self._budget is None:
-            return None
+    def _price(self) -> None:
+        """Note what the calls and the input of the current one cost, and what a character of the reply costs; nothing
+        where the price is not known."""
         spent = pricing.total(pricing.call_cost(call) for call in self.calls)
         provider, model = self._client.provider(self._settings), self.accumulator.model
         usage = {**self.accumulator.usage, "output_tokens": 0}
@@ -317,11 +346,20 @@ class Answer:
         output_cost = pricing.call_cost(
             Call(model, {"input_tokens": 0, "output_tokens": 1_000_000}, stop_reason="end_turn", provider=provider)
         )
-        left, per_million = (spent + input_cost).dollars, output_cost.dollars
-        if left is None or not per_million:
-            return None
-        tokens = max(Decimal(0), self._budget.left - left) / per_million * 1_000_000
-        return self.accumulator.characters + int(tokens * Decimal(str(CHARACTERS_PER_TOKEN)))
+        paid, per_million = (spent + input_cost).dollars, output_cost.dollars
+        self._per_character = Decimal(0)
+        if paid is not None and per_million:
+            self._paid, self._written = paid, self.accumulator.characters
+            self._per_character = per_million / (1_000_000 * Decimal(str(CHARACTERS_PER_TOKEN)))
+
+    def _is_over(self) -> bool:
+        budget = self._budget_now()
+        return budget is not None and self.spending > max(budget.left, self._paid)
+
+
+def _interrupted(stopped: BaseException) -> ReplyInterrupted:
+    kind = ReplyCancelled if isinstance(stopped, asyncio.CancelledError) else ReplyInterrupted
+    return kind("The reply was interrupted.")
 
 
 def _is_ours(event: Any) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .. import models
-from ..client import Client, Settings
+from ..client import Client, Settings, now
 from ..conversation.turns import Block, Call, Message, Turn, blocks
 from ..cost import count, pricing
 from ..cost.budget import Budget
@@ -73,6 +73,8 @@ def _marked(params: dict[str, Any]) -> dict[str, Any]:
         marked = any("cache_control" in block for block in before)
         content = [*before[:-1], before[-1] if marked else {**before[-1], **mark}, *last["content"][len(before) :]]
         return {"messages": [{**last, "content": content}]}
+    if isinstance(params.get("system"), list):  # which has a breakpoint already
+        return {"messages": [last]}
     if params.get("system"):
         return {"messages": [last], "system": [{"type": "text", "text": params["system"], **mark}]}
     if params.get("tools"):
@@ -99,7 +101,7 @@ def warm(session: Session, options: Options, cell: Cell, settings: Settings) -> 
     _check(session.client, built, settings, budget)
     draft = draft_turn(Question(options, TOLD, cell), built, session.history(options, cell))
     answer = Answer(session.client, settings, Unseen(), replace(draft, once=True, notes=()), None, budget)
-    failure = answer.ask(built, lambda: _without_thinking(session, options, cell, settings))
+    failure = now(answer.ask(built, lambda: _without_thinking(session, options, cell, settings)))
     if answer.reply.message:
         session.spend(answer.conclude())
     if failure is not None or answer.turn is None:

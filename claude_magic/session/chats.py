@@ -54,8 +54,8 @@ class Chats:
         self._ran: set[str] = set()  # cells that ran here, of which the file has older turns
         self._resets: dict[str, float] = {}
         self._reruns: list[Rerun] = []
-        self._run = ""
-        self._siblings: set[str] = set()
+        self._runs: dict[str, dict[str, int]] = {}  # by run of a cell: the turns that it asked for, numbered in order
+        self._latest: dict[str, str] = {}  # cell id → its latest run
         self._unnamed = UnnamedCells()
 
     @property
@@ -83,10 +83,10 @@ class Chats:
         return {name: pin for name, pin in pins.items() if pin.content}
 
     @property
-    def systems(self) -> dict[str, str]:
+    def systems(self) -> dict[str, SystemPrompt]:
         """The chats' own system prompts by chat name, without those of deleted cells."""
-        systems = {each.chat: each.text for each in self._current() if isinstance(each, SystemPrompt)}
-        return {chat: text for chat, text in systems.items() if text}
+        systems = {each.chat: each for each in self._current() if isinstance(each, SystemPrompt)}
+        return {chat: system for chat, system in systems.items() if system.text}
 
     def _current(self) -> list[Pin | SystemPrompt]:
         stands = [each for each in self._standing if each.cell_id not in self._deleted]
@@ -109,10 +109,25 @@ class Chats:
         others = self._deleted.keys() - {cell.id}
         return self._all.get(chat, EMPTY).without(others).before(cell.id, self._siblings_of(cell))
 
-    def join(self, turn: Turn, cell: Cell) -> None:
-        """Put a turn at its cell's place in its chat. The cell's turns in other chats are removed; with `--once`, those
-        in all chats. Raises `StreamError` for a turn that could not be read back."""
+    def reserve(self, turn_id: str, cell: Cell) -> None:
+        """Reserve a place for a turn that is asked for now, behind those that this run of its cell asked for before."""
+        asked = self._runs.setdefault(cell.run, {})
+        asked[turn_id] = len(asked)
+        if cell.id is not None:
+            self._latest[cell.id] = cell.run
+
+    def join(self, turn: Turn, cell: Cell) -> bool:
+        """Put a turn at its cell's place in its chat, in its run at the reserved one. The cell's turns in other chats
+        are removed; with `--once`, those in all chats.
+
+        Returns whether it joined: the late reply of a run does not if its cell has asked again since. Raises
+        `StreamError` for a turn that could not be read back.
+        """
         _check(turn)
+        if turn.id not in self._runs.get(cell.run, ()):
+            self.reserve(turn.id, cell)
+        elif cell.id is not None and self._latest[cell.id] != cell.run:
+            return False
         siblings = self._siblings_of(cell)
         self._unnamed.note_run(turn, cell)
         if cell.id is not None:
@@ -124,8 +139,10 @@ class Chats:
         if self._reruns and self._reruns[-1].cell_id == cell.id:
             self._reruns[-1].made.append(turn.id)
         if not turn.once:
-            self._all[turn.chat] = self._all.get(turn.chat, EMPTY).with_turn(turn, siblings)
-            self._siblings.add(turn.id)
+            asked = self._runs[cell.run]
+            before = frozenset(each for each in siblings if asked[each] < asked[turn.id])
+            self._all[turn.chat] = self._all.get(turn.chat, EMPTY).with_turn(turn, siblings, before)
+        return True
 
     def exchange(self, standing: Turn, turn: Turn) -> None:
         """Replace a turn by another, as a re-run of its cell would.
@@ -284,11 +301,9 @@ class Chats:
         return turn.cell_id not in self._ran and turn.created >= self._resets.get(turn.chat, 0)
 
     def _siblings_of(self, cell: Cell) -> frozenset[str]:
-        """The ids of the turns that this run of the cell has made so far: a cell may ask several times."""
-        if cell.run != self._run:
-            self._run = cell.run
-            self._siblings = set()
-        return frozenset(self._siblings)
+        """The ids of the turns that this run of the cell has made so far."""
+        asked = self._runs.get(cell.run, ())
+        return frozenset(turn.id for turn in self._all_turns() if turn.id in asked) if asked else frozenset()
 
 
 def _check(turn: Turn) -> None:

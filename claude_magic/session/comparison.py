@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from .. import models
-from ..client import Client, Settings
+from ..client import Client, Settings, now
 from ..conversation.turns import Conversation, Turn
 from ..cost import context_window, count, pricing
 from ..cost.budget import Budget, tighter
@@ -237,7 +237,8 @@ def ask_models(
 ) -> list[Compared]:
     """Ask all models at once, and show the replies as they arrive. A failure concerns only its own model."""
     runs = [_Run(client, each, settings, column) for each, column in zip(questions, columns.columns, strict=True)]
-    with warnings.catch_warnings():  # the threads change the process's warning filters: this restores them
+    with warnings.catch_warnings():  # the filters are the process's: the threads leave them alone
+        warnings.simplefilter("ignore")
         try:
             for run in runs:
                 run.thread.start()
@@ -268,7 +269,7 @@ class _Run:
 
     def _stream(self) -> None:
         try:
-            self._failure = self._answer.ask(self._question.request, self._question.without_thinking)
+            self._failure = now(self._answer.ask(self._question.request, self._question.without_thinking))
         except Exception as error:  # an unexpected failure concerns only this model
             self._failure = StreamError(f"The reply is unreadable ({type(error).__name__}).")
         self._column.finish()

@@ -39,10 +39,17 @@ class _Default(TraitType[Any, Any]):
         raise TraitError(f"{self.name} wants {wanted}, not {value!r}.")
 
 
+def _default(option_field: dataclasses.Field[Any]) -> TraitType[Any, Any]:
+    """The trait of an option's default: of a switch, whether it is on."""
+    if option_field.metadata["metavar"]:
+        return _Default(option_field)
+    return Bool(bool(option_field.default), help=option_field.metadata["help"]).tag(config=True)
+
+
 OptionDefaults: Any = type(
     "OptionDefaults",
     (Configurable,),
-    {each.name: _Default(each) for each in options.FIELDS if each.metadata["setting"]},
+    {each.name: _default(each) for each in options.FIELDS if each.metadata["setting"]},
 )
 
 
@@ -61,6 +68,10 @@ class ClaudeMagic(OptionDefaults):  # type: ignore[misc]  # the defaults of the 
     mcp_tokens = Dict(help="host of an MCP server → NAME of the environment variable that holds its token").tag(
         config=True
     )
+    mcp_servers = Dict(
+        help="name of an MCP server → its address, the command that starts it here, or a dict with command, args, env "
+        "and cwd; --mcp takes the name"
+    ).tag(config=True)
     extra_body = Dict(help="parameters of the API that claude_magic does not know").tag(config=True)
     max_retries = Integer(
         4, min=0, max=MAX_RETRY_SETTING, help="retries of a request that failed for a passing reason"
@@ -97,6 +108,8 @@ class ClaudeMagic(OptionDefaults):  # type: ignore[misc]  # the defaults of the 
         config=True
     )
 
+    preload = Bool(True, help="import what the first question needs while the kernel is idle").tag(config=True)
+
     @validate("headers", "betas", "mcp_tokens")
     def _texts(self, proposal: Any) -> Any:
         """Accept only text; whether a header can be sent is checked when a request is sent."""
@@ -113,6 +126,14 @@ class ClaudeMagic(OptionDefaults):  # type: ignore[misc]  # the defaults of the 
         if wrong := approval.wrong(proposal["value"]):
             raise TraitError(wrong)
         return proposal["value"]
+
+    @validate("mcp_servers")
+    def _servers(self, proposal: Any) -> Any:
+        from ..tools import mcp_servers
+
+        if wrong := mcp_servers.wrong(proposal["value"]):
+            raise TraitError(wrong)
+        return mcp_servers.hidden(proposal["value"])
 
     @validate("extra_body")
     def _unknown(self, proposal: Any) -> Any:

@@ -1,4 +1,4 @@
-"""`Kernel`: the state of one kernel, that is client, sessions by notebook, executions, budget and journal.
+"""`Kernel`: the state of one kernel: client, sessions by notebook, executions, budget, journal, local MCP servers.
 
 `%load_ext` makes one for each shell, and all magics use it. Heavy modules are imported with the first question.
 """
@@ -6,7 +6,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -27,9 +28,18 @@ if TYPE_CHECKING:
     from ..cost.budget import Alarm, Budget, Spent
     from ..notebook.journal import Journal
     from ..options import Options
+    from ..tools.mcp_servers import Servers
     from .configuration import ClaudeMagic
     from .session import Session
 
+# What the first question imports. The network's modules are last, for they are the most.
+_PRELOADED = (
+    *("claude_magic.magics.claude", "claude_magic.magics.ask", "claude_magic.magics.code_cell"),
+    *("claude_magic.session.session", "claude_magic.render.markup.renderer", "claude_magic.render.reply"),
+    *("ipywidgets", "genai_prices.data", "httpcore2", "h11", "truststore", "opentelemetry.propagate"),
+    *("anthropic", "anthropic.lib.streaming", "claude_magic.client.connection", "claude_magic.client.stream"),
+)
+_STAND_IN = ("claude_magic.offline.server",)
 _CONVERSATION_MAGIC = re.compile(r"^\s*%claude_", re.MULTILINE)
 
 
@@ -45,6 +55,7 @@ class Kernel:
         self.executions = Executions(shell)
         self.notebooks = Notebooks()
         self._source = ""
+        self._opening = threading.Lock()
         self.sessions: dict[Notebook, Session] = {}
         self.page = Page(self.notebooks, self.sessions, self.spent, self.budget_left)
         self._spent: dict[Notebook, Spent] = {}
@@ -74,6 +85,18 @@ class Kernel:
         return Alarm()
 
     @cached_property
+    def mcp_servers(self) -> Servers:
+        """The local MCP servers that run for this kernel."""
+        from ..tools.mcp_servers import Servers
+
+        return Servers()
+
+    def end_mcp_servers(self) -> None:
+        """End the local MCP servers; a cell that names one starts it again."""
+        if "mcp_servers" in vars(self):
+            self.mcp_servers.end()
+
+    @cached_property
     def _journal(self) -> Journal:
         from ..notebook.journal import Journal
 
@@ -94,10 +117,11 @@ class Kernel:
         from .session import Session
 
         running = self.notebooks.current
-        session = self.sessions.get(running)
-        if session is None:
-            session = self.sessions[running] = Session(self.client, self.page.tell)
-            self._spent_before[session] = 0
+        with self._opening:
+            session = self.sessions.get(running)
+            if session is None:
+                session = self.sessions[running] = Session(self.client, self.page.tell)
+                self._spent_before[session] = 0
         session.use(
             path=self.path_of(cell),
             journal=self._journal if self.configuration.journal else None,
@@ -114,6 +138,13 @@ class Kernel:
     def path_of(self, cell: Cell) -> Path | None:
         """The file of the running notebook; `None` if it is not known."""
         return self.notebooks.find(cell, self.shell, self.setting("notebook_path", ""))
+
+    def preloaded(self) -> Sequence[str]:
+        """The modules that the first question needs, in the order in which they are imported while the kernel is idle;
+        none if that is turned off, or if the record answers, which needs few of them."""
+        if not self.setting("preload", True) or self.setting("replay", "off") == "only":
+            return ()
+        return (*_PRELOADED, *(_STAND_IN if self.setting("provider", "anthropic") == "offline" else ()))
 
     def budget_left(self) -> Budget | None:
         """The budget left for all notebooks of this kernel; `None` if none is set. Turns without a known price do not
@@ -162,14 +193,19 @@ class Kernel:
         )
 
     def resolve(self, typed: Options) -> Options:
-        """Options as they are sent: with values in the system prompt, and with the id of the newest model of a line."""
+        """Options as they are sent: with values in the system prompt, with the id of the newest model of a line, and
+        with the addresses that names of MCP servers stand for."""
         from .. import models
 
         own = None if typed.once else self.session.chats.systems.get(typed.chat)
         if own is not None and typed.system == self.configuration.system:  # the cell has no --system of its own
-            typed = replace(typed, system=own)
+            typed = replace(typed, system=own.text)
         elif typed.system and not typed.raw:
             typed = replace(typed, system=self.system_text(typed.system))
+        if typed.mcp:
+            from ..tools import mcp_servers
+
+            typed = replace(typed, mcp=mcp_servers.addresses(typed.mcp, self.configuration.mcp_servers))
         return replace(typed, model=models.resolve(typed.model))
 
     def system_text(self, text: str) -> str:
@@ -186,7 +222,12 @@ class Kernel:
         """The secrets that are masked in all that a cell sends besides the typed text."""
         from ..content.secrets import Secrets, known_secrets
 
-        return Secrets(known_secrets(self.namespace, self.client.secrets()), options.allow_secrets)
+        known = self.client.secrets()
+        if servers := self.configuration.mcp_servers:
+            from ..tools import mcp_servers
+
+            known = (*known, *mcp_servers.secrets(servers))
+        return Secrets(known_secrets(self.namespace, known), options.allow_secrets)
 
     # Before each cell
 

@@ -45,6 +45,7 @@ _FLAGS = {
     "output_config": "--effort",
     "stop_sequences": "--stop",
     "tools": "the tools",
+    "tool_choice": "--tool-choice",
 }
 
 
@@ -89,7 +90,8 @@ def _may_answer(turn: Turn, provider: str | None) -> bool:
 
 
 def _comparable(params: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in params.items() if name != "cache_control"}
+    compared = {name: value for name, value in params.items() if name != "cache_control"}
+    return {**compared, **({"system": build.plain_system(params)} if "system" in params else {})}
 
 
 def _without_copies(turns: Iterable[Turn]) -> list[Turn]:
@@ -231,11 +233,8 @@ def _pieces(text: str, characters: int) -> Iterator[str]:
 
 
 def difference(request: Request, records: Records, cell_id: str | None) -> str:
-    """One line of text: how a request differs from its closest recorded turn.
-
-    The closest is the cell's own turn, else the newest with the same prompt.
-    """
-    recorded = _closest(request, records, cell_id)
+    """One line of text: how a request differs from its closest recorded turn."""
+    recorded = closest_record(request, records, cell_id)
     if recorded is None:
         return "this question is not in the record"
     found = list(_changed_settings(recorded.params, request.settings))
@@ -250,7 +249,8 @@ def difference(request: Request, records: Records, cell_id: str | None) -> str:
     return "; ".join(found[:SHOWN_DIFFERENCES] + more)
 
 
-def _closest(request: Request, records: Records, cell_id: str | None) -> Turn | None:
+def closest_record(request: Request, records: Records, cell_id: str | None) -> Turn | None:
+    """The recorded turn that is closest to a request: the cell's own, else the newest with the same prompt."""
     own = [turn for turn in records.turns if cell_id is not None and turn.cell_id == cell_id]
     text = text_of(_without_results(request.params["messages"][-1]))
     close = own or [turn for turn in records.turns if text_of(_without_results(turn.messages[0])) == text]

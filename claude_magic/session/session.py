@@ -6,6 +6,8 @@ changes nothing.
 
 from __future__ import annotations
 
+import asyncio
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,15 +20,15 @@ from pathlib import Path
 from typing import Any
 
 from .. import models, providers
-from ..client import Client, Settings
+from ..client import BLOCKING, Client, Settings, Transport, now
 from ..conversation import record
 from ..conversation.accumulator import Accumulator
 from ..conversation.map_run import Mapped
-from ..conversation.turns import CONTINUE, Call, Conversation, Pin, Turn, turns_of
-from ..cost import context_window, count
+from ..conversation.turns import CONTINUE, Block, Call, Conversation, Pin, Turn, turns_of
+from ..cost import context_window, count, pricing
 from ..cost.budget import Budget, tighter, without_budget_notes
 from ..cost.count import Counted
-from ..errors import ClaudeError, ReplyInterrupted, StreamError, UsageError
+from ..errors import ClaudeError, ReplyCancelled, ReplyInterrupted, StreamError, UsageError
 from ..interrupts import uninterrupted
 from ..notebook import reader
 from ..notebook.cell import Cell
@@ -35,13 +37,13 @@ from ..notebook.reader import Saved
 from ..options import Options
 from ..render.live.columns import Columns
 from ..render.live.live import View
-from ..request import build, citations, pipeline
+from ..request import breakpoints, build, citations, pictures, pipeline
 from ..request.build import Request
 from ..request.pipeline import Target
 from .answer import Answer
 from .chats import Chats
 from .question import Question
-from .replay import Records, difference, events, replayed
+from .replay import Records, closest_record, difference, events, replayed
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,8 @@ class Session:
         self.comparisons: list[tuple[Turn, ...]] = []  # the turns of each comparison of models
         self._tell = tell  # called whenever what was spent, or `asking`, has changed
         self._replayed: set[str] = set()
+        self._under_way: list[Answer] = []
+        self._changing = threading.RLock()  # held while a question takes the conversation, and while a turn joins it
         self._views: dict[str, View | Columns] = {}
 
     def use(
@@ -93,35 +97,53 @@ class Session:
         return self.build(self.history(question.options, question.cell), question, provider)
 
     def ask(self, question: Question, settings: Settings, view: View) -> Outcome:
+        """`answer`, which blocks this thread."""
+        return now(self.answer(question, settings, view))
+
+    async def answer(
+        self, question: Question, settings: Settings, view: View, transport: Transport = BLOCKING
+    ) -> Outcome:
         """Send a cell's question, or answer it from the record; show the reply, and add its turn to the conversation.
 
         Tools of a recorded answer are not run again. Raises `UsageError` before anything is shown or sent; all later
-        failures are in the outcome.
+        failures are in the outcome. Questions may be under way at once, in threads or tasks: their turns stand in the
+        order in which they were asked.
         """
-        options = question.options
-        history = self.history(options, question.cell)
-        request = self.build(history, question, settings.provider)
-        recorded = self.recorded(request, question, settings)
-        if recorded is not None:
-            return self._replay(recorded, request, draft_turn(question, request, history), question, view)
+        with self._changing:
+            history = self.history(question.options, question.cell)
+            request = self.build(history, question, settings.provider)
+            recorded = self.recorded(request, question, settings)
+            draft = checked(draft_turn(question, request, history))
+            self.chats.reserve(draft.id, question.cell)
+            turn = None if recorded is None else self.replayed(recorded, request, draft)
+            shared = self._shared_budget()
+        if recorded is not None and turn is not None:
+            return await self._replay(recorded, turn, question, view, transport)
         if question.tools is not None:
             question.tools.check()
-        context_window.check(self.client, request, history, settings)
-        budget = self.budget_for(request, options, settings)
-        draft = checked(draft_turn(question, request, history))
-        unbound = history.without_bound_thinking()
-        with self._open_answer(draft, question, settings, view, budget) as answer:
-            failure = answer.ask(request, lambda: self.build(unbound, question, settings.provider))
-            if answer.thinking_refused:
-                self.chats.unbind(options.chat)
-                history = unbound
-            other = replace(options, model=models.resolve(options.fallback or options.model))
-            if other.model != options.model and failure is None and answer.reply.stop_reason == "refusal":
-                fallback = self.build(history, replace(question, options=other), settings.provider)
-                failure = answer.ask_again(fallback, f"{options.model} refused")
+        await transport.call(context_window.check, self.client, request, history, settings)
+        budget, cost = await transport.call(self._budget_and_cost, request, question.options, settings)
+        with self._open_answer(draft, question, settings, view, budget, transport=transport) as answer:
+            answer.share(partial(shared, answer), cost)
+            failure = await self._asked(answer, request, question, history, settings)
             with uninterrupted(swallow=True):
                 outcome = self._conclude(answer, failure, question.cell, view)
         return outcome
+
+    async def _asked(
+        self, answer: Answer, request: Request, question: Question, history: Conversation, settings: Settings
+    ) -> ClaudeError | None:
+        """Stream the reply; where a model refuses, that of `--fallback`. Returns the failure, if any."""
+        options, unbound = question.options, history.without_bound_thinking()
+        failure = await answer.ask(request, lambda: self.build(unbound, question, settings.provider))
+        if answer.thinking_refused:
+            self.chats.unbind(options.chat)
+            history = unbound
+        other = replace(options, model=models.resolve(options.fallback or options.model))
+        if other.model != options.model and failure is None and answer.reply.stop_reason == "refusal":
+            fallback = self.build(history, replace(question, options=other), settings.provider)
+            failure = await answer.ask_again(fallback, f"{options.model} refused")
+        return failure
 
     def continue_reply(self, chat: str, cell: Cell, settings: Settings, view: View) -> Outcome:
         """Continue the last reply of a chat if it was cut off; the rest is appended to it.
@@ -138,7 +160,8 @@ class Session:
                 "The last reply was cut off before it said anything: there is nothing to continue.",
                 advice="Run its cell again, with a larger --max-tokens.",
             )
-        request = build.build_continuation(Conversation(turns[:-1]), cut, self.chats.pins.values())
+        sent, _, pins = self._fitted(Conversation(turns), (), list(self.chats.pins.values()), settings.provider)
+        request = build.build_continuation(Conversation(sent.turns[:-1]), sent.turns[-1], pins)
         request = pipeline.in_container(request, Conversation(turns), time.time())
         context_window.check(self.client, request, Conversation(turns), settings)
         question = Question(Options(model=request.params["model"]), (), cell)
@@ -152,7 +175,7 @@ class Session:
         )
         draft = replace(draft, messages=(*build.messages_to_keep(cut), {"role": "user", "content": CONTINUE}))
         with self._open_answer(draft, question, settings, view, budget, instead_of=[cut.id]) as answer:
-            failure = answer.stream(request, before=cut.reply)
+            failure = now(answer.stream(request, before=cut.reply))
             with uninterrupted(swallow=True):
                 outcome = self._conclude_continuation(cut, answer, failure)
         return outcome
@@ -162,11 +185,12 @@ class Session:
         history = self.history(options, cell)
         if not any(build.messages_to_send(turn) for turn in history):
             raise UsageError("There is nothing to compact: no turn stands above this cell.")
-        request = build.build_compaction(history, options, self._pins(options))
+        sent, _, pins = self._fitted(history, (), self._pins(options), settings.provider)
+        request = build.build_compaction(sent, options, pins)
         note = [{"type": "text", "text": "(a summary of the conversation above)"}]
         draft = draft_turn(Question(options, note, cell), request, history)
         with self._open_answer(draft, Question(options, (), cell), settings, view, None) as answer:
-            failure = answer.stream(request)
+            failure = now(answer.stream(request))
             if failure is None and not any(block.get("content") for block in answer.reply.content):
                 failure = StreamError("The API made no summary; the conversation is as it was.")
             with uninterrupted(swallow=True):
@@ -181,11 +205,15 @@ class Session:
         settings: Settings,
         view: View,
         budget: Budget | None,
+        *,
         instead_of: Sequence[str] = (),
+        transport: Transport = BLOCKING,
     ) -> Iterator[Answer]:
         """A reply under way, whose output is begun before and ended after."""
         writer = self.writer(draft, question.cell, settings)
         answer = Answer(self.client, settings, view, draft, writer, budget, question.tools)
+        answer.transport = transport
+        self._under_way.append(answer)
         try:
             with self.under_way():
                 with uninterrupted():
@@ -193,6 +221,7 @@ class Session:
                 yield answer
         finally:
             with uninterrupted(swallow=True):
+                self._under_way.remove(answer)
                 view.end(answer.turn, instead_of)
                 answer.close()
 
@@ -218,13 +247,13 @@ class Session:
         """Add the turn of an ended reply to the ledger and, if there is anything to keep, to its conversation."""
         if failure and not answer.reply.message:
             return Outcome(failure=failure)
-        turn = answer.conclude()
-        self.spend(turn)
-        failure = failure or not_kept(answer)
-        keeps = failure is None or build.has_reply(turn)
-        if keeps:
-            self.join(turn, cell, view)
-        return Outcome(turn, failure, keeps and not turn.once)
+        with self._changing:
+            turn = answer.conclude()
+            self.spend(turn)
+            failure = failure or not_kept(answer)
+            keeps = failure is None or build.has_reply(turn)
+            joined = keeps and self.join(turn, cell, view)
+        return Outcome(turn, failure, joined and not turn.once)
 
     def _conclude_continuation(self, cut: Turn, answer: Answer, failure: ClaudeError | None) -> Outcome:
         """Put the turn of a continued reply into the place of the one that was cut off."""
@@ -286,14 +315,24 @@ class Session:
     def build(self, history: Conversation, question: Question, provider: str) -> Request:
         """Build the exact request for a question after `history`. Raises `UsageError`."""
         options, pins = question.options, self._pins(question.options)
-        request = build.build(history, question.content, options, pins, question.tool_definitions, question.schema)
+        history, content, pins = self._fitted(history, question.content, pins, provider)
+        request = build.build(history, content, options, pins, question.tool_definitions, question.schema)
+        system = None if options.once else self.chats.systems.get(options.chat)
+        if system is not None and system.ttl and system.text == options.system:
+            request = replace(request, params=breakpoints.of_system(request.params, system.ttl))
         return pipeline.complete(request, history, options, self._target(options.model, provider))
+
+    def _fitted(
+        self, history: Conversation, content: Sequence[Block], pins: Sequence[Pin], provider: str
+    ) -> tuple[Conversation, Sequence[Block], Sequence[Pin]]:
+        """History, prompt and pins with the pictures that one request to the provider takes."""
+        return pictures.fitted(history, content, pins, in_cloud=self.client.lacks(provider, "urls") is not None)
 
     def _target(self, model: str, provider: str) -> Target:
         spelled = providers.model_id(provider, model)
         return Target(spelled, partial(self.client.lacks, provider), self.extra_body, time.time())
 
-    def _pins(self, options: Options) -> list[Pin]:
+    def _pins(self, options: Options) -> Sequence[Pin]:
         """The pins at the front of a request; none with `--once`."""
         return [] if options.once else list(self.chats.pins.values())
 
@@ -316,10 +355,7 @@ class Session:
         mode, cell_id = question.replay.mode, question.cell.id
         if mode == "off":
             return None
-        if self.chats.saved == Saved() and self.path is not None and self.path.exists():
-            self.chats.saved = reader.read(self.path)
-        saved = self.chats.saved
-        records = Records([*saved.recorded, *self.chats.turns, *self.spent])
+        records = self._records()
         provider = settings.provider if mode == "auto" else None
         found = records.find(request, cell_id, self._replayed, provider=provider)
         if found is None and mode == "only":
@@ -329,29 +365,48 @@ class Session:
             )
         return found
 
+    def recorded_tools(self, question: Question, provider: str) -> Sequence[Mapping[str, Any]]:
+        """The definitions of the notebook's tools in the record that is closest to a question; empty if there is none.
+
+        Where only the record answers, they stand for those of local servers, which need not be started.
+        """
+        plain = replace(question, options=replace(question.options, tool_choice=None))
+        closest = closest_record(self.request(plain, provider), self._records(), question.cell.id)
+        return build.own_tools(closest.params) if closest is not None else ()
+
+    def _records(self) -> Records:
+        if self.chats.saved == Saved() and self.path is not None and self.path.exists():
+            self.chats.saved = reader.read(self.path)
+        return Records([*self.chats.saved.recorded, *self.chats.turns, *self.spent])
+
     def replayed(self, recorded: Turn, request: Request, draft: Turn) -> Turn:
         """A recorded turn as the answer of this cell. The next cell with the same request gets the next record."""
         self._replayed.add(recorded.id)
         return replayed(recorded, request, draft)
 
-    def _replay(self, recorded: Turn, request: Request, draft: Turn, question: Question, view: View) -> Outcome:
-        """Stream a recorded reply. After an Interrupt the whole reply is shown at once."""
-        turn = self.replayed(recorded, request, draft)
+    async def _replay(
+        self, recorded: Turn, turn: Turn, question: Question, view: View, transport: Transport
+    ) -> Outcome:
+        """Stream a recorded reply, as `turn`. After an Interrupt the whole reply is shown at once."""
         accumulator, failure = Accumulator(), None
         try:
             with uninterrupted():
                 view.begin(turn.prompt, provider=None)
             with suppress(StreamError):  # a valid record that cannot be streamed is shown at once
-                for event in events(recorded, question.replay.speed, time.sleep):
+                pauses: list[float] = []
+                for event in events(recorded, question.replay.speed, pauses.append):
+                    while pauses:
+                        await transport.sleep(pauses.pop())
                     accumulator.add(event)
                     view.grow(event, accumulator)
-        except KeyboardInterrupt:
-            failure = ReplyInterrupted("The replay was stopped.", advice="The whole recorded reply is shown.")
+        except (KeyboardInterrupt, asyncio.CancelledError) as stopped:
+            kind = ReplyCancelled if isinstance(stopped, asyncio.CancelledError) else ReplyInterrupted
+            failure = kind("The replay was stopped.", advice="The whole recorded reply is shown.")
         finally:
-            with uninterrupted(swallow=True):
-                self.join(turn, question.cell, view)
+            with uninterrupted(swallow=True), self._changing:
+                joined = self.join(turn, question.cell, view)
                 view.end(turn)
-        return Outcome(turn, failure, joined=not turn.once)
+        return Outcome(turn, failure, joined=joined and not turn.once)
 
     def writer(self, draft: Turn, cell: Cell, settings: Settings) -> Writer | None:
         """The journal's writer for a new reply; `None` if the journal is off."""
@@ -367,28 +422,52 @@ class Session:
 
         Raises `UsageError` if the input alone would exceed it.
         """
-        own = Budget(Decimal(options.budget), Decimal(options.budget)) if options.budget is not None else None
-        budget = tighter(self.budget, own)
-        if budget is not None:
-            cost = count.estimate(self.client, request, settings).cost
-            if cost.dollars is None:
-                raise UsageError(
-                    f"The price of {options.model} is not known, so a budget cannot be kept.",
-                    advice="Without one: %config ClaudeMagic.budget = None, and no --budget.",
-                )
-            if cost.dollars > budget.left:
-                raises = "A larger --budget allows it" if budget is own else "%config ClaudeMagic.budget raises it"
-                raise UsageError(
-                    f"The question alone costs about {cost}, and {budget.left_in_words} of the "
-                    "budget is left. Nothing was sent.",
-                    advice=f"{raises}; --once asks without the conversation.",
-                )
-        return budget
+        return self._budget_and_cost(request, options, settings)[0]
 
-    def join(self, turn: Turn, cell: Cell, view: View | Columns) -> None:
-        """Add a turn to its conversation, and note the view that shows it."""
-        self.chats.join(turn, cell)
-        self._views[turn.id] = view
+    def _budget_and_cost(self, request: Request, options: Options, settings: Settings) -> tuple[Budget | None, Decimal]:
+        """`budget_for`, and the estimated cost of the input, in USD; 0 without a budget."""
+        own = Budget(Decimal(options.budget), Decimal(options.budget)) if options.budget is not None else None
+        budget = tighter(self._shared_budget()(None), own)
+        if budget is None:
+            return None, Decimal(0)
+        cost = count.estimate(self.client, request, settings).cost
+        if cost.dollars is None:
+            raise UsageError(
+                f"The price of {options.model} is not known, so a budget cannot be kept.",
+                advice="Without one: %config ClaudeMagic.budget = None, and no --budget.",
+            )
+        if cost.dollars > budget.left:
+            raises = "A larger --budget allows it" if budget is own else "%config ClaudeMagic.budget raises it"
+            raise UsageError(
+                f"The question alone costs about {cost}, and {budget.left_in_words} of the "
+                "budget is left. Nothing was sent.",
+                advice=f"{raises}; --once asks without the conversation.",
+            )
+        return budget, cost.dollars
+
+    def _shared_budget(self) -> Callable[[Answer | None], Budget | None]:
+        """A function that gives the kernel's budget as it is when called, for one of the replies under way: less what
+        the others have cost so far, and those that ended in between."""
+        budget, known, ended = self.budget, len(self.spent), Decimal(0)
+
+        def now_left(own: Answer | None) -> Budget | None:
+            nonlocal known, ended
+            if budget is None:
+                return None
+            for turn in self.spent[known:]:
+                ended += pricing.turn_cost(turn).dollars or 0
+                known += 1
+            others = sum((each.spending for each in list(self._under_way) if each is not own), Decimal(0))
+            return replace(budget, left=budget.left - ended - others)
+
+        return now_left
+
+    def join(self, turn: Turn, cell: Cell, view: View | Columns) -> bool:
+        """Add a turn to its conversation, and note the view that shows it. Returns whether it joined."""
+        joined = self.chats.join(turn, cell)
+        if joined:
+            self._views[turn.id] = view
+        return joined
 
     def show_instead(self, turn: Turn, place: str) -> None:
         """Show a turn in the outputs of the turn with the id `place`, which it replaced, if they were made here."""
@@ -426,6 +505,7 @@ def draft_turn(question: Question, request: Request, history: Conversation) -> T
     before = [note] if (note := models.retirement_note(options.model, date.today())) else []
     before += ["a summary"] if summaries else []
     before += request.notes
+    before += question.tools.notes if question.tools is not None else ()
     before += [turns_of(earlier, "earlier")] if earlier else []
     return Turn(
         id=uuid.uuid4().hex,

@@ -66,11 +66,12 @@ def approval(wanted: str | Mapping[str, str], ask: Ask) -> Approve:
 
 def check(wanted: str | Mapping[str, str], tools: Iterable[Tool], *, can_ask: bool) -> None:
     """Raise `UsageError` if a tool needs approval and nobody can be asked."""
-    asking = [tool.name for tool in tools if policy(wanted, tool) == ASK]
+    asking = [tool for tool in tools if policy(wanted, tool) == ASK]
     if asking and not can_ask:
+        option, name = asking[0].option, asking[0].name
         raise UsageError(
-            f"--tools {asking[0]}: it is to run only when approved, and nobody can be asked here.",
-            advice=f"%config ClaudeMagic.approve = {{{asking[0]!r}: 'always'}} lets it run unasked. Nothing was sent.",
+            f"{option} {name}: it is to run only when approved, and nobody can be asked here.",
+            advice=f"%config ClaudeMagic.approve = {{{name!r}: 'always'}} lets it run unasked. Nothing was sent.",
         )
 
 

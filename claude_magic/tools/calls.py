@@ -27,7 +27,8 @@ Approve = Callable[[Tool, Mapping[str, Any]], str]
 class ToolCalls:
     """The tools that a cell offers, and the results of Claude's calls, at most `limit`.
 
-    `approve` returns why a call must not run; `check` raises `UsageError` if nobody could approve the calls.
+    `approve` returns why a call must not run; `check` raises `UsageError` if nobody could approve the calls. `notes`
+    are remarks on the tools for the reader.
     """
 
     def __init__(
@@ -37,7 +38,9 @@ class ToolCalls:
         limit: int = 0,
         check: Callable[[], None] = lambda: None,
         secrets: Secrets | None = None,
+        notes: Sequence[str] = (),
     ) -> None:
+        self.notes = tuple(notes)
         self._tools = {tool.name: tool for tool in tools}
         self._approve = approve
         self._limit = limit

@@ -11,12 +11,13 @@ import inspect
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..content.safely import one_line
 from ..errors import UsageError
 from ..notebook.scope import places
+from .output_schema import api_schema
 from .typed_dict import with_extended_typed_dicts
 
 # The API's rule for the name of a tool.
@@ -35,13 +36,14 @@ class Tool:
     """A tool that Claude can call; `definition` is the API's parameter, in wire form.
 
     `call` takes Claude's arguments and returns a value or an awaitable; it raises `ArgumentsRefused` before it runs
-    anything. `reads_only` says that a call has no side effects.
+    anything. `reads_only` says that a call has no side effects. `option` is the option that offers it.
     """
 
     name: str
     definition: Mapping[str, Any]
     call: Callable[[Mapping[str, Any]], Any]
     reads_only: bool = False
+    option: str = "--tools"
 
 
 def named(wanted: str, namespace: Mapping[str, Any], built_in: Mapping[str, Tool]) -> tuple[Tool, ...]:
@@ -57,6 +59,12 @@ def named(wanted: str, namespace: Mapping[str, Any], built_in: Mapping[str, Tool
                 advice=f"Bind one of them to another name. {_ADVICE}",
             )
     return tuple(found)
+
+
+def strict(tool: Tool) -> Tool:
+    """The tool with `strict`: the API holds Claude's arguments to its schema. Raises `UsageError` if it cannot."""
+    schema, _ = api_schema(tool.definition["input_schema"], tool.name, "--strict-tools")
+    return replace(tool, definition={**tool.definition, "input_schema": schema, "strict": True})
 
 
 def of(value: Any, name: str) -> Tool:

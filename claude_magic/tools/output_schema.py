@@ -19,11 +19,19 @@ _SILENT = ("$schema", "$id", "$comment", "discriminator", "additionalProperties"
 LIST, VALUE = "items", "value"  # the property around a schema that is not an object
 
 
-def api_schema(schema: Mapping[str, Any], name: str) -> tuple[Schema, str]:
+def api_schema(schema: Mapping[str, Any], name: str, option: str = "--schema") -> tuple[Schema, str]:
     """The schema for `output_config.format`, and the property around one that is not an object (else empty).
 
-    `name` is the user's expression. Raises `UsageError` with the path of what the API cannot enforce.
+    `name` is the user's expression, after `option`. Raises `UsageError` with the path of what the API cannot enforce.
     """
+    try:
+        return _api_schema(schema, name)
+    except UsageError as error:
+        message, advice = error.message, error.advice
+    raise UsageError(f"{option}: {message}", advice=advice)
+
+
+def _api_schema(schema: Mapping[str, Any], name: str) -> tuple[Schema, str]:
     defined = {**_mapping(schema.get("definitions")), **_mapping(schema.get("$defs"))}
     rest = {key: value for key, value in schema.items() if key not in ("definitions", "$defs")}
     made = _transformed(rest, name)
@@ -42,7 +50,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 def _transformed(schema: Any, where: str) -> Schema:
     if not isinstance(schema, Mapping):
-        raise UsageError(f"--schema: {where} may be anything; the API wants a type for it.")
+        raise UsageError(f"{where} may be anything; the API wants a type for it.")
     left = {key: value for key, value in schema.items() if key not in _SILENT}
     if "$ref" in left:
         return {"$ref": _local(left["$ref"], where)}
@@ -68,7 +76,7 @@ def _local(reference: Any, where: str) -> str:
     for opening in ("#/$defs/", "#/definitions/"):
         if isinstance(reference, str) and reference.startswith(opening):
             return f"#/$defs/{reference.removeprefix(opening)}"
-    raise UsageError(f"--schema: {where} refers to {reference!r}, which is not in the schema itself.")
+    raise UsageError(f"{where} refers to {reference!r}, which is not in the schema itself.")
 
 
 def _take_kind(left: Schema, made: Schema, where: str) -> None:
@@ -91,7 +99,7 @@ def _take_kind(left: Schema, made: Schema, where: str) -> None:
         kind = kind or ("object" if "properties" in left else "array" if "items" in left else None)
         if kind not in _KINDS:
             fault = "may be anything" if kind is None else f"has the type {kind!r}"
-            raise UsageError(f"--schema: {where} {fault}; the API takes {', '.join(_KINDS)}.")
+            raise UsageError(f"{where} {fault}; the API takes {', '.join(_KINDS)}.")
         made["type"] = kind
 
 
@@ -112,7 +120,7 @@ def _take_object(schema: Mapping[str, Any], left: Schema, made: Schema, where: s
     properties = _mapping(left.pop("properties", None))
     if not properties and (schema.get("additionalProperties", True) is not False or "patternProperties" in left):
         raise UsageError(
-            f"--schema: {where} allows any keys, and the API takes only keys that are named.",
+            f"{where} allows any keys, and the API takes only keys that are named.",
             advice="Name them, or ask for a list of objects with a key and a value.",
         )
     made["properties"] = {key: _transformed(inner, f"{where}.{key}") for key, inner in properties.items()}
@@ -127,7 +135,7 @@ def _take_array(left: Schema, made: Schema, where: str) -> None:
     if prefix := left.pop("prefixItems", None):
         made["items"] = {"anyOf": [_transformed(each, f"{where}[{at}]") for at, each in enumerate(prefix)]}
     elif items is None:
-        raise UsageError(f"--schema: {where}[] may be anything; the API wants a type for it.")
+        raise UsageError(f"{where}[] may be anything; the API wants a type for it.")
     else:
         made["items"] = _transformed(items, f"{where}[]")
     if left.get("minItems") in (0, 1):
@@ -149,14 +157,14 @@ def _check_references(made: Schema, defs: Mapping[str, Schema], name: str) -> No
     """Raise `UsageError` for a reference without a definition, or a recursive schema, which the API refuses."""
     graph = {key: set(_references(schema)) for key, schema in {**defs, "": made}.items()}
     for missing in {each for targets in graph.values() for each in targets} - defs.keys():
-        raise UsageError(f"--schema: {name} refers to {missing!r}, which is not in the schema.")
+        raise UsageError(f"{name} refers to {missing!r}, which is not in the schema.")
     for key in defs:
         reached, ahead = set[str](), set(graph[key])
         while ahead:
             reached |= ahead
             ahead = {each for target in ahead for each in graph[target]} - reached
         if key in reached:
-            raise UsageError(f"--schema: {key} holds itself, and the API takes no recursive schema.")
+            raise UsageError(f"{key} holds itself, and the API takes no recursive schema.")
 
 
 def _target(made: Schema, defs: Mapping[str, Schema]) -> Schema:

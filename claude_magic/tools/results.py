@@ -26,6 +26,7 @@ from ..conversation.turns import Block
 from ..prompt import prompt
 from ..prompt.values import figures, kinds
 from ..prompt.values.bundles import PICTURES, parts_of_bundle
+from ..request import pictures
 from .displays import Captured, Output
 
 MAX_RESULT_TOKENS = 8_000
@@ -56,7 +57,7 @@ def of_value(value: Any, name: str, masking: Secrets) -> Sequence[Block]:
     if isinstance(value, list | tuple) and value and all(map(_is_block, value)):
         return [block for each in value for block in of_value(each, name, masking)]
     if _is_block(value):
-        return [text(value["text"])] if value["type"] == "text" else [_picture(value["source"]["data"])]
+        return [_content_block(value)]
     if isinstance(value, dict | list) and (as_json := _json(value, masking)):
         return [text(as_json)]
     return [_allowed(block) for block in prompt.shown(value, name, masking)]
@@ -107,13 +108,21 @@ def objects_in(value: Any) -> Sequence[Any]:
 
 
 def _is_block(value: Any) -> bool:
-    """Whether a value is a text or base64 image block in wire form, as the SDK's tools return."""
+    """Whether a value is a text, base64 image or document block in wire form, as the SDK's tools return."""
     if not isinstance(value, Mapping):
         return False
     if value.get("type") == "text":
         return isinstance(value.get("text"), str)
     source = value.get("source")
-    return value.get("type") == "image" and isinstance(source, Mapping) and isinstance(source.get("data"), str)
+    has_data = isinstance(source, Mapping) and isinstance(source.get("data"), str)
+    return value.get("type") in ("image", "document") and has_data
+
+
+def _content_block(block: Mapping[str, Any]) -> Block:
+    """A block of the SDK's tools as a result may hold it."""
+    if block["type"] == "text":
+        return text(block["text"])
+    return _picture(block["source"]["data"]) if block["type"] == "image" else _allowed({**block})
 
 
 def _picture(data: str) -> Block:
@@ -191,7 +200,8 @@ def bounded(shown: Sequence[Block], content: Sequence[Block], masking: Secrets) 
     shown = [block for block in shown if block["type"] == "text" or block not in content]
     room = room_for(MAX_RESULT_TOKENS)
     first = min(_size(shown), max(room - _size(content), room // 4))
-    return _merged([*_kept(shown, first, masking), *_kept(content, room - first, masking)])
+    # In the middle of a loop of calls no earlier picture can be made smaller: each one is, from the start.
+    return pictures.beside_many(_merged([*_kept(shown, first, masking), *_kept(content, room - first, masking)]))
 
 
 def _texts(content: Iterable[Block]) -> Iterator[str]:

@@ -68,7 +68,11 @@ def shape_of(source: str, namespace: Mapping[str, Any]) -> Shape:
 
     Raises `UsageError` if the expression fails, or has no JSON schema that the API takes.
     """
-    wanted = _evaluated(source, namespace)
+    return shape_of_value(_evaluated(source, namespace), source)
+
+
+def shape_of_value(wanted: Any, source: str) -> Shape:
+    """The shape of a type or JSON schema; `source` is its name in messages. Raises `UsageError` as `shape_of` does."""
     if isinstance(wanted, Mapping):
         return _of_json(source, dict(wanted))
     is_type = isinstance(wanted, type) or typing.get_origin(wanted) is not None

@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Locator
 
-from support.jupyterlab import Page, begin
-from support.steered_server import SteeredServer
+from support.jupyterlab import Page, begin, clean
 
 pytestmark = pytest.mark.browser
 
@@ -50,12 +48,6 @@ def edit(page: Page, cell: int) -> None:
     page.tab.keyboard.press("Control+Home")
 
 
-def clean(page: Page) -> bool:
-    found = [*page.errors, *page.strays, *page.intrusions]
-    assert not found, found
-    return True
-
-
 def test_the_prose_of_a_prompt_is_plain_and_its_code_is_coloured(either: Page, pictures: Path) -> None:
     page = either
     page.start_over([PROMPT, CODE])
@@ -78,10 +70,12 @@ def test_the_prose_of_a_prompt_is_plain_and_its_code_is_coloured(either: Page, p
 
 def test_a_map_is_a_prompt_and_so_is_none_of_its_neighbours(either: Page) -> None:
     page = either
-    names = ["%%claude_map t", "%%claude", "%%claude_reset", "%%claudette", " %%claude", "x\n%%claude", "%%time"]
-    page.start_over([f"{name}\n3" for name in names])
+    names = ["%%claude_map t", "%%claude", "\n \n%%claude", "%%claude_reset", "%%claudette", " %%claude", "x\n%%claude"]
+    others = ["%%time", "%%claude\t--raw", "%%claude?", "%% claude"]
+    page.start_over([f"{name}\n3" for name in [*names, *others]])
     plain = colour(page, 0, "3")
-    assert [colour(page, cell, "3") == plain for cell in range(len(names))] == [True, True, *[False] * 5]
+    assert [colour(page, cell, "3") == plain for cell in range(11)] == [True, True, True, *[False] * 8]
+    assert colour(page, 2, "%%claude") == colour(page, 1, "%%claude") != plain
     assert clean(page)
 
 
@@ -197,61 +191,3 @@ def test_the_settings_editor_switches_it_in_an_open_notebook(lab: Page, pictures
 def test_what_is_not_finished_shows_as_text(lab: Page, source: str) -> None:
     lab.start_over([source])
     assert lab.source(0) == source and marked(lab, 0) == [] and clean(lab)
-
-
-def stop(page: Page, cell: int) -> Locator:
-    return page.cell(cell).locator(".jp-cell-toolbar").get_by_role("button", name="Stop")
-
-
-@pytest.mark.parametrize("by", ["mouse", "keyboard"])
-def test_a_running_prompt_has_a_stop_that_interrupts_it(
-    either: Page, server: SteeredServer, pictures: Path, by: str
-) -> None:
-    page = either
-    begin(page, ["%%claude\nA long story", "import time\ntime.sleep(60)"])
-    page.value("(bed.choose(1), null)")
-    page.cell(1).locator(".jp-cell-toolbar").wait_for()
-    assert not stop(page, 1).is_visible(), "nothing runs"
-    server.hold(20)
-    page.run(1)
-    stop(page, 1).wait_for()
-    page.screenshot(pictures / f"frontend-stop-{page.lab.application}.png")
-    if by == "mouse":
-        stop(page, 1).click()
-    else:
-        stop(page, 1).press("Enter")
-    page.wait_done(1)
-    assert "interrupted" in page.text(1).lower()
-    stop(page, 1).wait_for(state="hidden")
-
-    page.run(2)  # its toolbar has none: it asks nobody
-    page.wait_until("bed.cells[2].model.executionState === 'running'")
-    page.cell(2).locator(".jp-cell-toolbar").wait_for()
-    page.settle()
-    assert not stop(page, 2).is_visible()
-    page.interrupt()
-    page.wait_done(2)
-    assert clean(page)
-
-
-def test_without_its_setting_there_is_no_stop(lab: Page, server: SteeredServer) -> None:
-    page = lab
-    begin(page, ["%%claude\nA long story"])
-    page.save()
-    save = "jupyterapp.serviceManager.settings.save('claude-magic:plugin', given).then(() => null)"
-    page.value(save, '{"stop": false}')
-    try:
-        page.reload()
-        page.value("(bed.choose(1), null)")
-        server.hold(20)
-        page.run(1)
-        page.wait_until("bed.cells[1].model.executionState === 'running'")
-        page.cell(1).locator(".jp-cell-toolbar").wait_for()
-        page.settle()
-        assert not stop(page, 1).is_visible()
-        server.release()
-        page.wait_done(1)
-    finally:
-        page.value(save, "{}")
-        page.reload()
-    assert clean(page)

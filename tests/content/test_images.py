@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import random
+from collections.abc import Callable
+from typing import Any
 
 import numpy
 import pytest
@@ -104,10 +106,32 @@ def test_other_formats_become_png(format: str) -> None:
     assert image_block(saved(Image.new("RGB", (50, 40)), format))["source"]["media_type"] == "image/png"
 
 
-def test_a_large_picture_is_brought_to_2000_pixels() -> None:
-    block = image_block(saved(Image.new("RGB", (5_000, 2_500)), "JPEG"))
-    assert block["source"]["media_type"] == "image/jpeg"
-    assert picture(block).size == (2_000, 1_000)
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+def test_a_file_within_the_limits_of_the_api_goes_as_it_is(format: str) -> None:
+    data = saved(Image.new("RGB", (7_000, 3_500)), format)
+    assert base64.b64decode(image_block(data)["source"]["data"]) == data
+
+
+@pytest.mark.parametrize(
+    ("made", "size"),
+    [
+        (lambda: saved(Image.new("RGB", (9_000, 4_500)), "JPEG"), (2_000, 1_000)),
+        (lambda: saved(Image.new("RGB", (5_000, 2_500)), "BMP"), (2_000, 1_000)),
+        (lambda: Image.new("RGB", (5_000, 2_500)), (2_000, 1_000)),
+    ],
+    ids=["beyond the limits", "of another format", "no file"],
+)
+def test_another_large_picture_is_brought_to_2000_pixels(made: Callable[[], Any], size: tuple[int, int]) -> None:
+    assert picture(image_block(made())).size == size
+
+
+def test_a_file_with_private_metadata_keeps_its_size_and_loses_them() -> None:
+    exif = Image.Exif()
+    exif[0x010F] = "a camera"
+    buffer = io.BytesIO()
+    Image.new("RGB", (4_000, 3_000)).save(buffer, "JPEG", exif=exif)
+    sent = picture(image_block(buffer.getvalue()))
+    assert sent.size == (4_000, 3_000) and not sent.getexif()
 
 
 def test_a_picture_that_lies_on_its_side_is_turned_upright() -> None:

@@ -263,3 +263,34 @@ def test_a_cell_with_a_panel_sends_an_address_and_names_it(notebook: Kernel, sit
     refused = notebook.run(f"%%claude --once --by-url -i {site}/plot.png\nwhat is it?").error
     notebook.run("%config ClaudeMagic.provider = 'offline'")
     assert refused is not None and "as bytes only" in refused["evalue"]
+
+
+def test_a_document_has_the_title_and_the_context_that_are_given_by_order(folder: Path) -> None:
+    (folder / "a.txt").write_text("First.")
+    (folder / "b.txt").write_text("Second.")
+    found = [
+        part
+        for piece in attached(file=("a.txt", "b.txt"), file_title=("The first",), file_context=("Of 2025.", "Of 2026."))
+        for part in piece.parts
+        if isinstance(part, dict)
+    ]
+    assert [(block["title"], block.get("context")) for block in found] == [
+        ("The first", "Of 2025."),
+        ("b.txt", "Of 2026."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"file_title": ("x",)}, "There is a --file-title more than there are files"),
+        ({"file": ("a.txt",), "file_context": ("x", "y")}, "There is a --file-context more than there are files"),
+        ({"file": ("p.png",), "file_title": ("x",)}, "--file-title is for a document, and --file p.png is not one"),
+        ({"file": ("*.txt",), "file_title": ("x",)}, "--file-title is for a document, and --file *.txt is not one"),
+    ],
+)
+def test_a_title_without_its_document_is_refused(folder: Path, options: dict[str, Any], says: str) -> None:
+    (folder / "a.txt").write_text("First.")
+    (folder / "b.txt").write_text("Second.")
+    (folder / "p.png").write_bytes(png())
+    assert says in refusal(**options)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import nbformat
@@ -159,6 +160,56 @@ def test_long_outputs_are_shortened_and_say_so(notebook: Kernel, shared: offline
     run = notebook.run(f"%%claude --once --cells {number}\n?", "q")
     assert "… [shortened: " in text_of(sent(shared))
     assert run.turn()["along"][0]["tokens"] < 6_500
+
+
+PROSE = [
+    (None, "# Sales\nWhat the shop sold."),
+    (None, "  "),
+    ("three", "total"),
+    (None, "Now a picture."),
+    ("asked", "%%claude --once\nWhat?"),
+    (None, "And its axes:"),
+    ("four", "plot"),
+    (None, "A frame."),
+    ("q", "%%claude --once --context all\nWhat is it?"),
+    (None, "## Solutions"),
+]
+
+
+@pytest.fixture
+def prose(notebook: Kernel) -> Iterator[None]:
+    cells = []
+    for cell_id, source in PROSE:
+        made = nbformat.v4.new_code_cell(source) if cell_id else nbformat.v4.new_markdown_cell(source)
+        made.update({"id": cell_id} if cell_id else {})
+        cells.append(made)
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), notebook.folder / "prose.ipynb")
+    notebook.run("%config ClaudeMagic.notebook_path = 'prose.ipynb'", "config")
+    yield
+    notebook.run("%config ClaudeMagic.notebook_path = ''", "config")
+
+
+@pytest.mark.usefixtures("prose")
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("--cells 3", ["# Sales", "Cell [3]"]),
+        ("--cells 4", ["And its axes:", "Cell [4]"]),
+        ("--cells 3-4", ["# Sales", "Cell [3]", "Now a picture.", "And its axes:", "Cell [4]"]),
+        ("--cells 3,4", ["# Sales", "Cell [3]", "And its axes:", "Cell [4]"]),
+        ("--cells 5", ["Cell [5]"]),
+        ("--context all", ["# Sales", "Cell [3]", "Now a picture.", "And its axes:", "Cell [4]", "A frame."]),
+    ],
+)
+def test_the_markdown_above_a_cell_goes_along(
+    notebook: Kernel, shared: offline.Server, options: str, told: list[str]
+) -> None:
+    notebook.run(f"%%claude --once {options}\nWhat is it?", "q")
+    text = text_of(sent(shared))
+    known = ["# Sales", "Cell [3]", "Now a picture.", "And its axes:", "Cell [4]", "A frame.", "## Solutions"]
+    found = sorted((text.index(each), each) for each in (*known, "Cell [5]") if each in text)
+    assert [each for _, each in found if options != "--context all" or each != "Cell [5]"] == told
+    assert "# Sales" not in text or "```markdown\n# Sales\nWhat the shop sold.\n```" in text
 
 
 def test_cells_that_an_earlier_kernel_ran_come_from_the_saved_file(notebook: Kernel, shared: offline.Server) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import re
 from typing import Any
 
 import anthropic
@@ -203,6 +204,52 @@ def test_what_a_model_does_not_take_is_refused_with_what_it_does(options: dict[s
     with pytest.raises(UsageError) as raised:
         build(Conversation(), say("x"), Options(**options))
     assert says in str(raised.value)
+
+
+LOOK_UP = {"name": "look_up", "input_schema": {"type": "object", "properties": {}}}
+
+
+@pytest.mark.filterwarnings("ignore")  # the SDK's, of old models
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.id)
+@pytest.mark.parametrize("choice", ["auto", "none", "any", "look_up"])
+def test_a_tool_choice_is_sent_to_models_that_take_it_and_others_name_one_that_does(
+    standin: Any, model: Any, choice: str
+) -> None:
+    client = anthropic.Anthropic(api_key="offline", base_url=standin.url, max_retries=0)
+    options = Options(model=model.id, tool_choice=choice, max_tokens=4096)
+    wire = {"type": "tool", "name": choice} if choice == "look_up" else {"type": choice}
+    try:
+        params = build(Conversation(), say("hello"), options, tools=[LOOK_UP]).params
+    except UsageError as refused:
+        assert choice in ("any", "look_up") and str(refused).startswith(f"{model.id} cannot be made to call a tool")
+        with pytest.raises(anthropic.BadRequestError):
+            client.messages.create(**as_asked(model.id, None, None), tools=[LOOK_UP], tool_choice=wire)
+        other = str(refused).split("--model ")[1].split()[0]
+        assert build(Conversation(), say("x"), dataclasses.replace(options, model=other), tools=[LOOK_UP])
+    else:
+        assert params["tool_choice"] == wire
+        reply = client.messages.create(**{**params, "stream": False})
+        assert (reply.stop_reason == "tool_use") == (choice in ("any", "look_up"))
+
+
+@pytest.mark.parametrize(
+    ("options", "tools", "says"),
+    [
+        ({"tool_choice": "any"}, [], "this cell offers no tool. --tools NAMES"),
+        ({"tool_choice": "none"}, [], "this cell offers no tool"),
+        ({"tool_choice": "look_down"}, [LOOK_UP], "offers no tool of that name. It offers look_up"),
+        ({"tool_choice": "look_up", "web_search": True}, [], "It offers web_search"),
+        ({"tool_choice": "any", "thinking": "adaptive"}, [LOOK_UP], "does not go together with --thinking adaptive"),
+    ],
+)
+def test_a_tool_choice_that_cannot_be_is_refused(options: dict[str, Any], tools: list[Any], says: str) -> None:
+    with pytest.raises(UsageError, match=re.escape(says)):
+        build(Conversation(), say("x"), Options(model="claude-haiku-5-5", **options), tools=tools)
+
+
+def test_a_tool_of_an_mcp_server_can_be_chosen_whose_names_only_the_server_knows() -> None:
+    options = Options(model="claude-haiku-5-5", tool_choice="ask_wiki", mcp=("https://mcp.example.com/x",))
+    assert build(Conversation(), say("x"), options).params["tool_choice"] == {"type": "tool", "name": "ask_wiki"}
 
 
 def test_only_what_was_asked_for_is_sent() -> None:

@@ -33,13 +33,16 @@ from claude_magic.request.build import Request, build
 # Values for what an option takes where it has no choices; any other metavar takes what it can parse.
 VALUES: Mapping[str, tuple[str, ...]] = {
     "DOMAINS": ("python.org,numpy.org/doc",),
-    "URL": ("https://mcp.example.com/mcp",),
+    "SERVER": ("https://mcp.example.com/mcp",),
     "TYPE": ('{"type": "object", "properties": {"a": {"type": "integer"}}, "additionalProperties": false}',),
     "PLACE": ("us", "global"),
+    "WHERE": ("Reykjavik, IS", "San Francisco, California, US, America/Los_Angeles", "Europe/Berlin"),
+    "CHOICE": ("look_up",),
     "N": ("2048",),
     "KIND": ("2048",),
     "WHEN": ("70000",),
 }
+LOOK_UP = {"name": "look_up", "input_schema": {"type": "object", "properties": {}}}
 ANYTHING = ("x1", "2048", "0.50")
 # Tried in turn where the default model does not take an option.
 OTHER_MODELS = ("claude-haiku-5-5", "claude-sonnet-5-5", "claude-sonnet-4-6", "claude-haiku-4-5")
@@ -144,7 +147,7 @@ def spoken() -> tuple[Conversation, tuple[dict[str, Any], ...]]:
 
 def built(**options: Any) -> Request:
     history, content = spoken()
-    return build(history, content, Options(**options))
+    return build(history, content, Options(**options), tools=[LOOK_UP] if "tool_choice" in options else ())
 
 
 def accepted(options: Mapping[str, Any]) -> Request | None:

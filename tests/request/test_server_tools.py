@@ -105,8 +105,41 @@ def test_limits_go_with_the_web_tools_and_models_without_programs_call_them_dire
     ]
 
 
+def test_domains_that_are_blocked_a_place_and_the_length_of_a_page_go_with_the_tools_they_are_for() -> None:
+    search, fetch = tools(
+        "--web-search --web-fetch --web-blocked a.com,b.org --web-location 'Reykjavik, IS' --web-max-tokens 5_000"
+    )
+    place = {"type": "approximate", "city": "Reykjavik", "country": "IS"}
+    assert search == {**server_tools.SEARCH, "blocked_domains": ["a.com", "b.org"], "user_location": place}
+    assert fetch == {**server_tools.FETCH, "blocked_domains": ["a.com", "b.org"], "max_content_tokens": 5000}
+
+
+@pytest.mark.parametrize(
+    ("place", "wire"),
+    [
+        ("IS", {"country": "IS"}),
+        ("Reykjavik", {"city": "Reykjavik"}),
+        ("Europe/Berlin", {"timezone": "Europe/Berlin"}),
+        (
+            "San Francisco, California, US, America/Los_Angeles",
+            {"city": "San Francisco", "region": "California", "country": "US", "timezone": "America/Los_Angeles"},
+        ),
+        ("America/Argentina/Buenos_Aires, AR", {"country": "AR", "timezone": "America/Argentina/Buenos_Aires"}),
+        ("Köln, Nordrhein-Westfalen", {"city": "Köln", "region": "Nordrhein-Westfalen"}),
+    ],
+)
+def test_a_place_is_read_by_what_its_parts_look_like(place: str, wire: dict[str, str]) -> None:
+    (search,) = tools(f"--web-search --web-location '{place}'")
+    assert search["user_location"] == {"type": "approximate", **wire}
+
+
+def test_domains_to_read_and_domains_to_leave_out_exclude_each_other() -> None:
+    with pytest.raises(UsageError, match="--web-domains and --web-blocked do not go together"):
+        tools("--web-search --web-domains a.com --web-blocked b.org")
+
+
 def test_mcp_servers_are_named_after_their_hosts_each_once_and_need_their_header() -> None:
-    urls = ("https://mcp.a.com/1", "https://api.a.com/2", "https://mcp.a.com/1", "https://localhost/x")
+    urls = ("https://mcp.a.com/1", "https://api.a.com/2", "https://mcp.a.com/1", "https://localhost/x", "uvx local")
     asked = build.build(Conversation(), [text("?")], Options(mcp=urls))
     assert [server["name"] for server in asked.params["mcp_servers"]] == ["a", "a_2", "localhost"]
     assert [server["url"] for server in asked.params["mcp_servers"]] == [urls[0], urls[1], urls[3]]
@@ -119,8 +152,14 @@ def test_mcp_servers_are_named_after_their_hosts_each_once_and_need_their_header
         ("--mcp http://a.com/mcp", "--mcp wants an address that opens with https://"),
         ("--mcp https://me:hunter22@a.com/mcp", "without a credential"),
         ("--mcp https://a.com/mcp?api_key=hunter22", "without a credential"),
-        ("--mcp hunter22", "--mcp wants an address"),
+        ("--mcp ftp://hunter22", "--mcp wants an address that opens with https://"),
+        ("--mcp http://localhost/?api_key=hunter22", "without a credential"),
+        ("""--mcp "hunter22 'x" """, "--mcp wants an address that opens with https://, a command (its quotes closed)"),
         ("--web-domains https://a.com", "--web-domains wants domains"),
+        ("--web-blocked https://a.com", "--web-blocked wants domains"),
+        ("--web-location 'a, b, c'", "--web-location wants a place"),
+        ("--web-location ,", "--web-location wants a place"),
+        ("--web-max-tokens 0", "--web-max-tokens wants a whole number"),
         ("--web-max-uses 0", "--web-max-uses wants a whole number, 1 or more"),
     ],
 )

@@ -13,11 +13,14 @@ from claude_magic.conversation.turns import text_of
 from claude_magic.cost import pricing
 from claude_magic.cost.budget import Budget
 from claude_magic.notebook.cell import Cell
+from claude_magic.options import Options
 from claude_magic.render.turn import header_output
 from claude_magic.session.question import Question
 from claude_magic.session.session import Outcome, Session
+from claude_magic.tools.calls import ToolCalls
+from claude_magic.tools.functions import Tool
 from support.sessions import OFFLINE, Reader, ask, dialogue
-from support.turns import turn_of
+from support.turns import text, turn_of
 
 RUNS = itertools.count()
 
@@ -133,6 +136,21 @@ def test_extra_body_goes_before_what_is_sent_unasked(session: Session) -> None:
     assert ask(session, "hello", "a", model="claude-haiku-5-5").failure is None
     (sent,) = session.client.offline.requests
     assert sent["thinking"] == {"type": "disabled"} and sent["cache_control"] is None
+
+
+def test_what_is_added_unasked_gives_way_to_extra_body(session: Session) -> None:
+    """Tools of an earlier cell and `tool_choice: none`, as well as thinking that a forced tool turns off."""
+    definition = {"name": "look_up", "input_schema": {"type": "object", "properties": {}}}
+    tools = ToolCalls([Tool("look_up", definition, lambda given: "found")], limit=5)
+    question = Question(Options(), [text("look up")], Cell("a", "a"), tools=tools)
+    assert session.ask(question, OFFLINE, Reader()).failure is None
+    session.extra_body = {"tool_choice": {"type": "auto"}}
+    assert ask(session, "and now?", "b").failure is None
+    sent = session.client.offline.requests[-1]
+    assert sent["tool_choice"] == {"type": "auto"} and sent["tools"] == [definition]
+    session.extra_body = {"tools": [{**definition, "name": "other"}]}
+    assert ask(session, "hello", "c", once=True).failure is None
+    assert session.client.offline.requests[-1]["tools"][0]["name"] == "other"
 
 
 STOPS: list[tuple[str, str, dict[str, Any], str, bool]] = [

@@ -46,6 +46,7 @@ _ATTRIBUTES = {
     ("details", "open"): "",
     ("span", "style"): _COLOUR,
     ("span", "class"): "tex2jax_process mathjax_process",
+    ("code", "class"): r"language-[a-z0-9+]{1,12}",
     ("div", "class"): "(claude-magic )?tex2jax_ignore mathjax_ignore",
 }
 _MACROS = re.compile(

@@ -367,7 +367,7 @@ class Page:
     def start_over(self, cells: Sequence[str]) -> None:
         """Put other cells in the place of all cells. The kernel goes on as it is."""
         self.resize(1280)
-        self._do("bed.panel.context.model.fromJSON(given)", _notebook(cells))
+        self._do("delete window.PWN; bed.panel.context.model.fromJSON(given)", _notebook(cells))
         self.settle()
         self.forget()
 
@@ -599,3 +599,10 @@ def begin(page: Page, cells: Sequence[str]) -> None:
     page.start_over([LOAD, *cells])
     page.execute(AS_NEW)
     page.finish(0)
+
+
+def clean(page: Page) -> bool:
+    """Whether the page has shown no error and no dialog, and asked for nothing outside; what it did is named."""
+    found = [*page.errors, *page.strays, *page.intrusions]
+    assert not found, found
+    return True

@@ -114,7 +114,8 @@ the syntax off for a cell."""
 REPLY = """\
 ## The reply as a value
 
-`--out NAME` binds the reply to a variable. It is a `str`, and has these attributes:
+`--out NAME` binds the reply to a variable, `x = %claude …` does the same on one line, and `ask(…)` returns it. It is \
+a `str`, and has these attributes:
 
 | Attribute | What it is |
 |---|---|
@@ -125,7 +126,15 @@ REPLY = """\
 | `blocks` | the content blocks, as the API sent them |
 | `citations` | the citations, in the order of their numbers: `citations[0]` is [1] |
 
-With `--schema` the variable holds the validated object instead; a `list[...]` becomes a DataFrame."""
+With `--schema` the variable holds the validated object instead; a `list[...]` becomes a DataFrame.
+
+`from claude_magic import ask, aask` asks from Python, in notebooks and in scripts: `ask(prompt, *values, show=False, \
+model="haiku", …)`. The prompt is text, in which braces mean nothing; values go behind it. The options of `%%claude` \
+have their Python names (`max_tokens`, `stop=["END"]`, `tools=[function]`, `schema=Type`, `image=figure`); those that \
+bind, print or count something in a cell are left out. `aask` is its coroutine: `await asyncio.gather(aask(…), \
+aask(…))` asks at once, and the replies join the conversation in the order asked. With `show=True` they are shown as \
+they come; without, an empty output of the cell keeps the record. In a script, `claude_magic.config` has the defaults: \
+`config.provider = "offline"`."""
 BEHAVIOUR = """\
 ## How a conversation behaves
 
@@ -151,10 +160,14 @@ result, characters that cannot be seen as `⟨U+number⟩`, and waits for your c
 reply* lets the later calls of the same cell run unasked. Where clicks do not arrive while a cell runs (ipykernel 6, \
 or a frontend without subshells), a line asks `[y/N/a]` instead. `python` runs code in your namespace; `variables` and \
 `read_file` only read, and run unasked.
-- `--web-search`, `--web-fetch`, `--code-execution` and `--mcp` run on Anthropic's side. Each search, page and \
-program is shown with its results, charts as images. The container of `--code-execution` is kept from cell to cell.
-- The token of an MCP server: `%claude_key HOST` asks for it, or `mcp_tokens` names the environment variable that \
-holds it.
+- `--web-search`, `--web-fetch`, `--code-execution` and `--mcp https://…` run on Anthropic's side. Each search, page \
+and program is shown with its results, charts as images. The container of `--code-execution` is kept from cell to cell.
+- `--mcp "COMMAND"` starts an MCP server beside the kernel, once, and ends it with the kernel; `--mcp NAME` one of \
+`mcp_servers`, whose `env` may hold its keys (from the kernel's environment it inherits PATH, HOME and the like only). \
+Its tools wait for your click as your functions do, whatever the server says of them. It needs \
+`pip install '.[mcp]'`. `--mcp http://localhost…` reaches one that runs already.
+- The token of an MCP server that Anthropic connects to: `%claude_key HOST` asks for it, or `mcp_tokens` names the \
+environment variable that holds it.
 - Files of `--image` and `--file` are fetched and sent as bytes, so that the notebook shows what Claude saw; \
 `--by-url` sends the address. Images are fitted to the API's limits and lose their metadata; tables go as a summary.
 - Some providers need an extra: `pip install '.[bedrock]'`, `aws`, `vertex` or `google-cloud`. For a gateway set \
@@ -265,13 +278,14 @@ def _magic(name: str, about: Help) -> list[str]:
 def help_of(family: type, name: str) -> Help:
     """What a magic's docstring says."""
     paragraphs, usages, flags = [], [], []
+    topics = [f"{title}:" for title, _ in options.TOPICS.values()]
     for block in inspect.cleandoc(getattr(family, name).__doc__).split("\n\n"):
         lines = [line.strip() for line in block.splitlines()]
         if lines[0].startswith("%"):
             usages += [_halves(line) for line in lines]
         elif lines[0].startswith("--") and "  " in lines[0]:
             flags += [_halves(line) for line in lines]
-        elif not block.startswith((" ", "Options:", "Beside it:")):
+        elif not block.startswith((" ", "Options", "Beside it:", *topics)):
             paragraphs.append(" ".join(lines))
     return Help(paragraphs, usages, flags)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import datetime as dt
 import json
 import os
 import signal
@@ -12,9 +13,10 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pandas
+import pydantic
 import pytest
 
 from claude_magic import errors
@@ -123,6 +125,50 @@ def test_a_tool_runs_and_claude_goes_on_with_its_result(session: Session) -> Non
         and second["messages"][-1]["content"][0]["tool_use_id"] == "toolu_1"
     )
     assert pricing.turn_cost(outcome.turn) == pricing.total(pricing.call_cost(each) for each in outcome.turn.calls)
+
+
+@pytest.mark.parametrize("choice", ["any", "add"])
+def test_a_tool_is_forced_in_the_first_request_of_a_loop_only(session: Session, choice: str) -> None:
+    ran = Ran()
+    replies(session, [call(1, amount=1)], [call(2, amount=2)], [said("It is 3.")])
+    outcome = use(session, ran.tool(), tool_choice=choice, model="claude-haiku-5-5")
+    assert outcome.failure is None and outcome.turn and ran.calls == [1, 2]
+    first, *further = session.client.offline.requests
+    assert first["tool_choice"] == ({"type": "any"} if choice == "any" else {"type": "tool", "name": "add"})
+    assert len(further) == 2 and not any("tool_choice" in each for each in further)
+    assert all(each["thinking"] == {"type": "disabled"} for each in (first, *further))
+    assert outcome.turn.params["tool_choice"] == first["tool_choice"]
+
+
+def test_what_was_forced_is_not_forced_where_a_cut_reply_goes_on(session: Session) -> None:
+    ask(
+        session, "[[long 300]]", "a", web_search=True, tool_choice="web_search", model="claude-haiku-5-5", max_tokens=50
+    )
+    session.continue_reply("main", Cell("go on", f"go on {next(RUNS)}"), OFFLINE, Reader())
+    first, second = session.client.offline.requests
+    assert first["tool_choice"] == {"type": "tool", "name": "web_search"} and "tool_choice" not in second
+
+
+def test_strict_tools_hold_their_arguments_to_what_the_api_can_enforce(session: Session) -> None:
+    def book(seats: Annotated[int, pydantic.Field(ge=1, le=9)], when: dt.date, meal: str | None = None) -> str:
+        """Book seats."""
+        return f"{seats} on {when:%d %B}"
+
+    tool = functions.strict(functions.of(book, "book"))
+    schema = tool.definition["input_schema"]
+    assert tool.definition["strict"] is True and schema["additionalProperties"] is False
+    assert "minimum" not in str(schema["properties"]["seats"].keys()) and "minimum: 1" in str(schema)
+    assert "default" not in schema["properties"]["meal"]
+    assert tool.call({"seats": 2, "when": "2026-11-28"}) == "2 on 28 November"
+    assert use(session, tool).failure is None
+    assert session.client.offline.requests[0]["tools"] == [tool.definition]
+
+
+def test_a_function_that_cannot_be_strict_says_which_parameter() -> None:
+    def store(values: dict[str, int]) -> None: ...
+
+    with pytest.raises(errors.UsageError, match=r"--strict-tools: store\.values allows any keys"):
+        functions.strict(functions.of(store, "store"))
 
 
 def test_parallel_calls_are_answered_in_one_message_in_order(session: Session) -> None:

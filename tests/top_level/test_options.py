@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,6 +73,9 @@ def test_a_prompt_that_opens_with_a_dash_goes_after_two() -> None:
         ("--system it's hi", "quote is not closed"),
         ("--once=yes", "--once takes no value"),
         ("--model ''", "--model is empty"),
+        ("--model sonet", "did you mean sonnet?"),
+        ("-m opus,Haiku", "did you mean haiku?"),
+        ("--fallback opsu", "did you mean opus?"),
         ("--system 'abc", "quote is not closed"),
     ],
 )
@@ -86,8 +91,31 @@ def test_the_help_names_every_option() -> None:
     assert all(flag in text for field in options.FIELDS for flag in field.metadata["flags"])
 
 
+def test_the_help_has_each_option_once_under_a_topic_with_an_example_that_can_be_read() -> None:
+    blocks = options.help_text().split("\n\n")
+    assert [block.partition(":")[0] for block in blocks] == [title for title, _ in options.TOPICS.values()]
+    for field in options.FIELDS:
+        flag = field.metadata["flags"][0]
+        (block,) = [each for each in blocks if re.search(rf"^  (?:-\w, )?{flag}(?= |$)", each, re.MULTILINE)]
+        assert block.startswith(options.TOPICS[field.metadata["group"]][0])
+    for _, example in options.TOPICS.values():
+        parse(example.split(" ", 1)[1], DEFAULTS)
+
+
+@pytest.mark.parametrize("name", ["opus", "claude-opus-5", "opus,sonnet", "sonet-1", "llama3", "gpt-x", "mistral", "o"])
+def test_a_name_that_may_be_a_models_is_taken(name: str) -> None:
+    assert parse(f"--model {name}", DEFAULTS) == (Options(model=name), "")
+
+
 def test_an_option_of_several_values_may_come_several_times() -> None:
     options, _ = parse("--cells 1-3 --cells 5,7- --tools a,b --tools c --effort low --effort high", Options())
     assert options.cells == ((1, 3), (5, 5), (7, None))
     assert options.tools == "a,b,c"
     assert options.effort == "high"
+
+
+def test_where_once_is_the_default_a_named_chat_is_a_conversation() -> None:
+    defaults = Options(once=True)
+    assert parse("hello", defaults)[0].once
+    assert not parse("--chat main hello", defaults)[0].once
+    assert parse("--chat main --once hello", defaults)[0].once

@@ -134,20 +134,82 @@ VALUES = (
 )
 
 
-def test_the_page_sees_the_values_that_the_kernel_sees() -> None:
+def _by_node(program: str, given: object) -> Any:
+    """What a JavaScript expression makes of `given`, with the functions of `expressions.js`."""
     node = shutil.which("node")
     if node is None:
         _missing("node is needed to run the front end's own reading of a prompt")
-    program = f"""
+    whole = f"""
       import {{ readFileSync }} from "node:fs"
       const source = readFileSync({str(FRONTEND / "static" / "expressions.js")!r}, "utf8")
-      const {{ expressions }} = await import("data:text/javascript," + encodeURIComponent(source))
-      const inside = text => expressions(text).map(({{from, to}}) => text.slice(from + 2, to - 2).trim())
-      console.log(JSON.stringify(JSON.parse(process.argv[1]).map(body => inside("%%claude\\n" + body))))
+      const {{ asks, expressions, isPrompt }} = await import("data:text/javascript," + encodeURIComponent(source))
+      const given = JSON.parse(process.argv[1])
+      console.log(JSON.stringify({program}))
     """
-    command = [str(node), "--input-type=module", "--eval", program, json.dumps(VALUES)]
-    seen = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    assert seen == [[part.source for part in split(body) if isinstance(part, Expression)] for body in VALUES]
+    command = [str(node), "--input-type=module", "--eval", whole, json.dumps(given)]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def test_the_page_sees_the_values_that_the_kernel_sees() -> None:
+    inside = "given.map(body => expressions(body).map(({from, to}) => body.slice(from + 2, to - 2).trim()))"
+    for magic in ("%%claude\n", "\n \n%%claude\n"):
+        seen = _by_node(inside, [magic + body for body in VALUES])
+        assert seen == [[part.source for part in split(body) if isinstance(part, Expression)] for body in VALUES]
+
+
+CELLS = (
+    *(
+        "%%claude",
+        "%%claude\nx",
+        "%%claude  \nx",
+        "%%claude --raw\nx",
+        "%%claude_map t\nx",
+        "\n\n%%claude\nx",
+        " \n\t\n%%claude",
+    ),
+    *(
+        " %%claude\nx",
+        "  %%claude\n  x\n\n   y",
+        "  %%claude\n  x\n y",
+        "\t%%claude\n\tx",
+        "\n  %%claude\n  x",
+        "  %%claude",
+    ),
+    *(
+        "%%claude\tx",
+        "%%claude\xa0x",
+        "%% claude",
+        "%%claudette",
+        "%%claude_cost",
+        "%%claude?",
+        "%claude x",
+        "x\n%%claude",
+    ),
+    *("", "\n", "\xa0%%claude", "#\n%%claude", "%%claude\u3000", "%%claude-x"),
+)
+
+
+def test_the_page_takes_for_a_prompt_what_ipython_takes_for_one() -> None:
+    from IPython.core.inputtransformer2 import TransformerManager
+
+    calls = ("get_ipython().run_cell_magic('claude',", "get_ipython().run_cell_magic('claude_map',")
+    ran = [TransformerManager().transform_cell(cell).startswith(calls) for cell in CELLS]
+    assert _by_node("given.map(isPrompt)", CELLS) == ran
+    assert 10 < sum(ran) < len(CELLS) - 10
+
+
+def test_a_cell_that_asks_is_one_with_a_magic_that_asks() -> None:
+    asking = ["%%claude\nx", "\n%%claude_map t\nx", "x = 1\n%claude hello", "answer = %claude hello", "  %claude_fix"]
+    others = [
+        "%claude_cost",
+        "'%claude x'",
+        "# %claude x",
+        "%%time\nx % claude",
+        "%claudette",
+        "a = b == '%claude'",
+        "",
+    ]
+    assert _by_node("given.map(asks)", [*asking, *others]) == [True] * len(asking) + [False] * len(others)
 
 
 def _missing(reason: str) -> None:

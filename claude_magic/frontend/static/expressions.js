@@ -1,26 +1,49 @@
-// The text of a cell: is it a prompt, and where in it are the values, `{{…}}`. As the kernel reads it
-// (`claude_magic/prompt/expressions.py`), without a Python parser: braces and quotes that close stand for valid Python.
+// The text of a cell: is it a prompt, and where in it are the values, `{{…}}`. As IPython finds the magic, and as the
+// kernel reads the body (`claude_magic/prompt/expressions.py`), without a Python parser: braces and quotes that close
+// stand for valid Python.
 
-const MAGIC = /^%%claude(_map)?(?=\s|$)/;
+const MAGIC = /^%%claude(_map)?(?= |\s*$)/;
+const ASKS = /^(?:[^=%\n]*=)?[^\S\n]*%claude(?:_(?:fix|continue|compact|map|warm))?(?=\s|$)/m;
 const RAW = /\s--raw(?=\s|$)/;
 const STRING = /"(?:[^"\\\n]|\\.)*"|'(?:[^'\\\n]|\\.)*'/y;
 const MAX_EXPRESSION_CHARACTERS = 2000;
 const MAX_TRIED = 1000;
 
-/** Whether a cell's first line makes it a prompt. @param {string} line */
-export const isPrompt = (line) => MAGIC.test(line);
+/**
+ * The first line of a cell that is not blank: its place and its text. As IPython has it, blanks before the magic are
+ * no part of it where all lines below are indented as much; elsewhere they stay, and it is no magic.
+ * @param {string} text
+ */
+function firstLine(text) {
+  const from = /^(?:[^\S\n]*\n)*/.exec(text)?.[0].length ?? 0;
+  const to = text.indexOf("\n", from) < 0 ? text.length : text.indexOf("\n", from);
+  const line = text.slice(from, to);
+  const indent = /^[ \t]*/.exec(line)?.[0] ?? "";
+  const lines = indent ? text.slice(from).split("\n") : [];
+  const isCommon = lines.every((each) => each.startsWith(indent) || !each.trim());
+  return { to, line: isCommon ? line.slice(indent.length) : line };
+}
 
-/** Whether it says that `{{` has no meaning in it. @param {string} line */
-export const isRaw = (line) => RAW.test(line);
+/** Whether a cell is a prompt. @param {string} text */
+export const isPrompt = (text) => MAGIC.test(firstLine(text).line);
+
+/** Whether a cell asks Claude: a prompt, or Python with a line magic that asks. @param {string} text */
+export const asks = (text) => isPrompt(text) || ASKS.test(text);
+
+/** Whether its first line says that `{{` has no meaning in it. @param {string} text */
+export const isRaw = (text) => RAW.test(firstLine(text).line);
+
+/** Where the line of a prompt's magic ends, blank lines before it included. @param {string} text */
+export const endOfMagic = (text) => firstLine(text).to;
 
 /**
- * The places of `{{…}}` below the first line, braces included, in order.
+ * The places of `{{…}}` below the magic's line, braces included, in order.
  * @param {string} text
  * @returns {{from: number, to: number}[]}
  */
 export function expressions(text) {
   const found = [];
-  let at = text.indexOf("\n") + 1 || text.length;
+  let at = endOfMagic(text);
   for (let tried = 0; tried < MAX_TRIED; tried++) {
     const from = text.indexOf("{{", at);
     if (from < 0) break;

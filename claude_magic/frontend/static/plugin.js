@@ -1,5 +1,8 @@
 // The plugin: starts each feature, and switches it as the settings say.
 
+import { code } from "./code.js";
+import { commands } from "./commands.js";
+import { fix } from "./fix.js";
 import { follow } from "./kernel_state.js";
 import { money } from "./money.js";
 import { outline } from "./outline.js";
@@ -14,7 +17,9 @@ export const NEEDS = /** @type {const} */ ([
   "@jupyterlab/application",
   "@jupyterlab/apputils",
   "@jupyterlab/codemirror",
+  "@jupyterlab/mermaid",
   "@jupyterlab/notebook",
+  "@jupyterlab/rendermime",
   "@jupyterlab/settingregistry",
   "@jupyterlab/statusbar",
   "@jupyterlab/ui-components",
@@ -31,23 +36,28 @@ export function plugins(packages) {
   const { IEditorExtensionRegistry, IEditorLanguageRegistry } = packages["@jupyterlab/codemirror"];
   const { INotebookTracker } = packages["@jupyterlab/notebook"];
   const { ISettingRegistry } = packages["@jupyterlab/settingregistry"];
+  const { IRenderMimeRegistry } = packages["@jupyterlab/rendermime"];
+  const { IMermaidManager } = packages["@jupyterlab/mermaid"];
   const { IStatusBar } = packages["@jupyterlab/statusbar"];
   const { ICommandPalette } = packages["@jupyterlab/apputils"];
   const { ILayoutRestorer } = packages["@jupyterlab/application"];
   return [
     {
       id: "claude-magic:plugin",
-      description: "Prompts in prose colours, what they cost, and a Stop while Claude answers.",
+      description: "Prose colours, what it cost, an outline, commands, and buttons to stop, fix and insert.",
       autoStart: true,
-      requires: [IEditorExtensionRegistry, IEditorLanguageRegistry, INotebookTracker],
-      optional: [ISettingRegistry, IStatusBar, ICommandPalette, ILayoutRestorer],
-      activate(app, extensions, languages, notebooks, settings, statusBar, palette, restorer) {
+      requires: [IEditorExtensionRegistry, IEditorLanguageRegistry, INotebookTracker, IRenderMimeRegistry],
+      optional: [ISettingRegistry, IMermaidManager, IStatusBar, ICommandPalette, ILayoutRestorer],
+      activate(app, extensions, languages, notebooks, rendermime, settings, mermaid, statusBar, palette, restorer) {
         const kernels = follow(notebooks);
         const features = {
           outline: outline(packages, app, notebooks, kernels, { palette, restorer }), // before what opens it
           money: money(packages, app, notebooks, kernels, statusBar),
           prompts: prompts(packages, extensions, languages),
-          stop: stop(packages, app, notebooks),
+          stop: stop(packages, app, notebooks, palette),
+          commands: commands(app, notebooks, palette),
+          fix: fix(packages, app, notebooks, rendermime),
+          code: code(packages, notebooks, mermaid),
         };
         // Not awaited: the page does not wait for us.
         void switchAll(settings, features).catch((error) => console.error("claude-magic:", error));

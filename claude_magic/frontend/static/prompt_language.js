@@ -1,7 +1,7 @@
 // The language of a prompt: the Markdown that JupyterLab colours its Markdown cells with, fenced code included; the
 // magic's line as a block of its own, and Python inside of `{{…}}`. The parsers are the page's own.
 
-import { expressions, isPrompt, isRaw } from "./expressions.js";
+import { expressions, isRaw } from "./expressions.js";
 
 /**
  * Raises an Error where the page knows no Markdown or no Python.
@@ -20,7 +20,7 @@ export async function promptLanguage(packages, languages) {
 }
 
 /**
- * The first line, which is no Markdown.
+ * The magic's line, which is no Markdown: the first that is not blank, since this is the language of prompts alone.
  * @param {import("page").Packages} packages
  * @returns {import("@lezer/markdown").MarkdownConfig}
  */
@@ -35,19 +35,33 @@ function magicLine(packages) {
     parseBlock: [
       {
         name: "ClaudeLine",
-        before: "LinkReference",
+        before: "IndentedCode",
         parse(context, line) {
-          if (context.lineStart !== 0 || !isPrompt(line.text)) return false;
-          const words = [...line.text.matchAll(/^%%\S+|(?<=\s)--?[a-z][\w-]*/g)].map((word, number) =>
-            context.elt(number ? "ClaudeOption" : "ClaudeMagic", word.index, word.index + word[0].length),
+          const start = context.lineStart;
+          if (!line.text.trimStart().startsWith("%%") || textBefore(context).trim()) return false;
+          const words = [...line.text.matchAll(/(?<=^\s*)%%\S+|(?<=\s)--?[a-z][\w-]*/g)].map((word, number) =>
+            context.elt(
+              number ? "ClaudeOption" : "ClaudeMagic",
+              start + word.index,
+              start + word.index + word[0].length,
+            ),
           );
-          context.addElement(context.elt("ClaudeLine", 0, line.text.length, words));
+          context.addElement(context.elt("ClaudeLine", start, start + line.text.length, words));
           context.nextLine();
           return true;
         },
       },
     ],
   };
+}
+
+/**
+ * The text above a line: the parser holds it, though its types do not say so.
+ * @param {import("@lezer/markdown").BlockContext} context
+ */
+function textBefore(context) {
+  const { input } = /** @type {{input: import("@lezer/common").Input}} */ (/** @type {unknown} */ (context));
+  return context.lineStart ? input.read(0, context.lineStart) : "";
 }
 
 /**
@@ -62,7 +76,7 @@ function values(packages, python) {
     wrap: parseMixed((node, input) => {
       if (node.name !== "Document" || node.from !== 0) return null;
       const text = input.read(0, node.to);
-      const overlay = isRaw(text.split("\n", 1)[0]) ? [] : expressions(text);
+      const overlay = isRaw(text) ? [] : expressions(text);
       return overlay.length ? { parser: python, overlay } : null;
     }),
   };

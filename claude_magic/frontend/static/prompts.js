@@ -32,7 +32,7 @@ export function prompts(packages, extensions, languages) {
   const editor = [
     EditorState.transactionExtender.of((change) => {
       if (!change.docChanged && !change.effects.some((effect) => effect.is(switched))) return null;
-      const wanted = on && isPrompt(change.newDoc.line(1).text) ? colours : plain;
+      const wanted = on && isPrompt(change.newDoc.toString()) ? colours : plain;
       return wanted === slot.get(change.startState) ? null : { effects: slot.reconfigure(wanted) };
     }),
     ViewPlugin.define((view) => {
@@ -48,8 +48,7 @@ export function prompts(packages, extensions, languages) {
     name: "claude-magic:prompts",
     factory: ({ model }) => {
       if (model.type !== "code") return null; // a file, or a Markdown cell
-      const source = model.sharedModel.getSource();
-      const now = on && isPrompt(source.split("\n", 1)[0]) ? colours : plain;
+      const now = on && isPrompt(model.sharedModel.getSource()) ? colours : plain;
       return EditorExtensionRegistry.createImmutableExtension([Prec.highest(slot.of(now)), editor]);
     },
   });
@@ -75,7 +74,8 @@ function marks({ Decoration, EditorView, ViewPlugin }) {
   const mark = Decoration.mark({ class: "cm-claude-expression" });
   /** @param {import("@codemirror/view").EditorView} view */
   const found = ({ state: { doc } }) => {
-    const places = isRaw(doc.line(1).text) ? [] : expressions(doc.toString());
+    const text = doc.toString();
+    const places = isRaw(text) ? [] : expressions(text);
     return Decoration.set(places.map(({ from, to }) => mark.range(from, to)));
   };
   return [

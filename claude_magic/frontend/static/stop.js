@@ -1,7 +1,8 @@
-// Stop that always stops: a button in the toolbar of a prompt's cell while it runs. It interrupts by a request to the
-// server, which hears it however busy the kernel is.
+// Stop that always stops: a button in each cell that asks Claude, while it runs or waits for its turn, wherever the
+// active cell is. It interrupts by a request to the server, which hears it however busy the kernel is.
 
-import { isPrompt } from "./expressions.js";
+import { asks } from "./expressions.js";
+import { running } from "./running.js";
 
 const COMMAND = "claude-magic:stop";
 
@@ -10,39 +11,85 @@ const COMMAND = "claude-magic:stop";
  * @param {import("page").Packages} packages
  * @param {import("page").Application} app
  * @param {import("page").INotebookTracker} notebooks
+ * @param {import("page").ICommandPalette | null} palette
  * @returns {(on: boolean) => void}
  */
-export function stop(packages, { commands }, notebooks) {
+export function stop(packages, { commands, shell }, notebooks, palette) {
   let on = false;
-  /** @type {import("page").CellModel | undefined} */
-  let followed;
+  const { stopIcon } = packages["@jupyterlab/ui-components"];
+  /** The buttons of the cells that run now. @type {Map<import("page").Cell, HTMLElement>} */
+  const buttons = new Map();
+  const shown = () => (on ? "flex" : "none");
 
-  const shown = () => on && runs(notebooks.activeCell?.model);
-  const again = () => commands.notifyCommandChanged(COMMAND);
-  const follow = () => {
-    followed?.stateChanged.disconnect(again);
-    followed = notebooks.activeCell?.model;
-    followed?.stateChanged.connect(again);
-    again();
+  /** @param {import("page").Cell} cell */
+  const remove = (cell) => {
+    buttons.get(cell)?.remove();
+    buttons.delete(cell);
+    commands.notifyCommandChanged(COMMAND);
   };
+  /** @param {import("page").NotebookPanel} panel @param {import("page").Cell} cell */
+  const add = (panel, cell) => {
+    if (buttons.has(cell) || !asks(cell.model.sharedModel.getSource())) return;
+    const made = button(stopIcon, () => interrupt(panel));
+    made.style.display = shown();
+    cell.node.append(made);
+    buttons.set(cell, made);
+    commands.notifyCommandChanged(COMMAND);
+  };
+  running(packages, notebooks, add, remove);
 
+  const isRunning = () =>
+    on &&
+    notebooks.currentWidget === shell.currentWidget &&
+    Boolean(notebooks.currentWidget?.content.widgets.some((cell) => buttons.has(cell)));
   commands.addCommand(COMMAND, {
-    label: "Stop",
+    label: "Stop Claude",
     caption: "Stop Claude: interrupt the kernel",
-    icon: packages["@jupyterlab/ui-components"].stopIcon,
-    isVisible: shown,
-    isEnabled: shown,
-    execute: () => notebooks.currentWidget?.sessionContext.session?.kernel?.interrupt(),
+    icon: stopIcon,
+    isVisible: () => on,
+    isEnabled: isRunning,
+    execute: () => (isRunning() ? interrupt(notebooks.currentWidget) : undefined),
   });
-  notebooks.activeCellChanged.connect(follow);
-  follow();
+  palette?.addItem({ command: COMMAND, category: "Claude" });
   return (wanted) => {
     on = wanted;
-    again();
+    for (const made of buttons.values()) made.style.display = shown();
+    commands.notifyCommandChanged(COMMAND);
   };
 }
 
-/** Whether a cell is a prompt that runs, or waits for its turn. @param {import("page").CellModel | undefined} cell */
-function runs(cell) {
-  return cell?.executionState === "running" && isPrompt(cell.sharedModel.getSource().split("\n", 1)[0] ?? "");
+/** @param {import("page").NotebookPanel | null} panel */
+async function interrupt(panel) {
+  try {
+    await panel?.sessionContext.session?.kernel?.interrupt();
+  } catch (error) {
+    console.warn("claude-magic: the kernel was not interrupted:", error); // it died, or the server is away
+  }
+}
+
+/**
+ * @param {import("page").Packages["@jupyterlab/ui-components"]["stopIcon"]} icon
+ * @param {() => void} click
+ */
+function button(icon, click) {
+  const made = document.createElement("button");
+  made.type = "button";
+  made.className = "claude-stop";
+  made.title = "Stop Claude: interrupt the kernel";
+  made.setAttribute("aria-label", "Stop Claude");
+  // Beside the number, where no text of the cell is.
+  made.style.cssText =
+    "position: absolute; left: calc(var(--jp-cell-collapser-width) + var(--jp-cell-padding) + 2px); " +
+    "top: var(--jp-cell-padding); z-index: 5; padding: 2px; border: 0; cursor: pointer; " +
+    "border-radius: var(--jp-border-radius); background: var(--jp-layout-color2);";
+  icon.element({ container: made });
+  const drawn = made.querySelector("svg");
+  if (drawn) drawn.style.width = drawn.style.height = "16px"; // so that `[*]:` is seen
+  made.addEventListener("click", click);
+  // A key on it is none of the notebook's: Enter would edit the cell, the space bar would scroll.
+  made.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" || event.key === " ") event.stopPropagation();
+  });
+  made.addEventListener("mousedown", (event) => event.stopPropagation());
+  return made;
 }

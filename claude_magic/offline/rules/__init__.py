@@ -77,6 +77,11 @@ def _tool_choice(body: Body, model: Model) -> None:
         raise Rejected("tool_choice: Input should be an object")
     if choice.get("type") in ("any", "tool") and model.binds_thinking and model.line != "haiku":
         raise Rejected(f'tool_choice: "{choice["type"]}" is not supported for this model.')
+    thinking = (body.get("thinking") or {}).get("type", "adaptive" if model.thinks else "disabled")
+    if choice.get("type") in ("any", "tool") and thinking != "disabled":
+        raise Rejected("Thinking may not be enabled when tool_choice forces tool use.")
+    if choice and not body.get("tools"):
+        raise Rejected("tool_choice: tool_choice may only be specified while providing tools.")
     if choice.get("type") == "tool" and choice.get("name") not in [tool.get("name") for tool in body.get("tools", [])]:
         raise Rejected(f"Tool '{choice.get('name')}' not found in provided tools")
 

@@ -22,7 +22,7 @@ from ...content.parts import Part, Room, Text, on_own_lines, shortened, size_of
 from ...content.safely import TookTooLong, at_most, one_line, try_or_none, type_name
 from ...content.text import join_line, short_line
 from ...errors import PromptError, UnshowableError
-from . import arrays, dataframes, figures, files, plain, show_as
+from . import arrays, dataframes, figures, files, plain, show_as, wire_blocks
 
 # Time limits for showing a value and for drawing a figure, both far above what is normal.
 MAX_SECONDS = 10.0
@@ -141,6 +141,8 @@ def _element(element: Any, label: str, room: Room, within: tuple[int, ...], draw
         shown = on_own_lines(render(element, label, room))
     except UnshowableError as error:  # the other elements are still sent
         return [Text(f"{label}: not shown: {join_line(error.message)}", own_lines=True)]
+    if all(not isinstance(part, Text) and part.get("title") for part in shown):  # documents, which say what they are
+        return shown
     if isinstance(shown[0], Text) and label in shown[0].text.partition("\n")[0]:  # its first line has the label
         title, _, rest = shown[0].text.partition("\n")
         return [Text(f"{title}\n{_indented(rest)}".rstrip(), own_lines=True), *shown[1:]]
@@ -235,6 +237,8 @@ def _is_python_code(value: Any) -> bool:
 _KINDS: Sequence[Kind] = (
     Kind(show_as.shows_itself, _own_form),
     Kind(plain.is_string, plain.string, rich=False),
+    Kind(wire_blocks.are_texts, wire_blocks.shown, rich=False),
+    Kind(wire_blocks.are_blocks, wire_blocks.shown),
     Kind(images.is_picture_file, _picture_file),
     Kind(plain.is_bytes, plain.binary, rich=False),
     Kind(plain.is_scalar, plain.scalar, rich=False),

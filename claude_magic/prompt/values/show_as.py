@@ -5,32 +5,22 @@ Either gives text, a content block in wire form, or a list of these; None means:
 
 from __future__ import annotations
 
-import base64
-import binascii
-import json
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, overload
 
-from ...content.images import Block, image_block
 from ...content.parts import Part, Room, Text, shortened
-from ...content.safely import TookTooLong, one_line, try_or_none, type_name
+from ...content.safely import TookTooLong, one_line, type_name
 from ...content.text import short
-from ...errors import ClaudeError, PromptError, UnshowableError, UsageError
+from ...errors import ClaudeError, UnshowableError, UsageError
+from . import wire_blocks
 
 Show = Callable[[Any], Any]
 
 # The registry of the process, so that a library can register without a notebook.
 _BY_TYPE: dict[type, Show] = {}
 _BY_NAME: dict[str, Show] = {}
-
-_KEYS = {
-    "text": {"type", "text"},
-    "image": {"type", "source"},
-    "document": {"type", "source", "title", "context", "citations"},
-    "search_result": {"type", "source", "title", "content", "citations"},
-}
 
 
 @overload
@@ -143,126 +133,9 @@ def _no_block(who: str, what: str) -> UnshowableError:
 
 
 def _block(given: Mapping[str, Any], who: str, room: Room) -> Part:
-    """A content block checked against what the API takes in a prompt (CLAUDE_API.md §3), its text shortened.
-
-    Raises `UnshowableError` for a block that the API would refuse.
-    """
-    block: Block | None = try_or_none(lambda: json.loads(json.dumps(dict(given))))
-    if block is None:
-        raise _no_block(who, "a block that is not JSON")
-    kind = block.get("type")
-    if not isinstance(kind, str) or kind not in _KEYS:
-        raise _no_block(who, f"a block of type {short(repr(kind), 60)}, which no prompt can hold")
-    unknown = ", ".join(sorted(block.keys() - _KEYS[kind]))
-    if unknown:
-        raise _no_block(who, f"a block of type {kind} with {short(unknown, 60)}, which it does not have")
-    fault = next(_FAULTS[kind](block), None)
-    if fault:
-        raise _no_block(who, f"a block of type {kind} {fault}")
+    """A content block in wire form. Raises `UnshowableError` for one that the API would refuse."""
     try:
-        return _FINISH[kind](block, room)
-    except PromptError as error:
-        fault = error.message.rstrip(".")
-    raise _no_block(who, f"a block of type {kind}: {fault}")
-
-
-def _text_faults(block: Block) -> Iterator[str]:
-    if not isinstance(block.get("text"), str) or not block["text"].strip():
-        yield "without text"
-
-
-def _image_faults(block: Block) -> Iterator[str]:
-    yield from _source_faults(block, ("base64", "url", "file"))
-
-
-def _document_faults(block: Block) -> Iterator[str]:
-    yield from _source_faults(block, ("base64", "url", "file", "text", "content"))
-    yield from _about_faults(block, "title", "context")
-    source = block["source"]
-    if source["type"] == "base64" and not _decoded(source["data"]).startswith(b"%PDF-"):
-        yield "whose data is no PDF"
-
-
-def _search_faults(block: Block) -> Iterator[str]:
-    yield from _about_faults(block, "source", "title")
-    content = block.get("content")
-    if not all(isinstance(block.get(key), str) for key in ("source", "title")):
-        yield "without source or title"
-    if not isinstance(content, list) or not content or any(_is_no_text(each) for each in content):
-        yield "whose content is not a list of text blocks"
-
-
-def _is_no_text(given: Any) -> bool:
-    return not isinstance(given, dict) or given.keys() != _KEYS["text"] or any(_text_faults(given))
-
-
-def _about_faults(block: Block, *keys: str) -> Iterator[str]:
-    for key in keys:
-        if not isinstance(block.get(key, ""), str):
-            yield f"whose {key} is not text"
-    if not isinstance(block.get("citations", {}), dict):
-        yield "whose citations are not a mapping"
-
-
-_SOURCE_KEYS = {"base64": "data", "url": "url", "file": "file_id", "text": "data", "content": "content"}
-
-
-def _source_faults(block: Block, kinds: tuple[str, ...]) -> Iterator[str]:
-    source = block.get("source")
-    if not isinstance(source, dict) or source.get("type") not in kinds:
-        yield f"without a source of type {', '.join(kinds)}"
-        return
-    given = source.get(_SOURCE_KEYS[source["type"]])
-    if source["type"] == "content" and isinstance(given, list) and given:
-        return
-    if not isinstance(given, str) or not given.strip():
-        yield f"whose source has no {_SOURCE_KEYS[source['type']]}"
-    elif source["type"] == "base64" and not _decoded(given):
-        yield "whose data is not base64"
-    elif source["type"] == "url" and not given.startswith(("http://", "https://")):
-        yield "whose url is not one of the web"
-
-
-def _decoded(data: str) -> bytes:
-    try:
-        return base64.b64decode(data, validate=True)
-    except binascii.Error:
-        return b""
-
-
-_FAULTS: dict[str, Callable[[Block], Iterator[str]]] = {
-    "text": _text_faults,
-    "image": _image_faults,
-    "document": _document_faults,
-    "search_result": _search_faults,
-}
-
-
-def _finished_text(block: Block, room: Room) -> Part:
-    return Text(shortened(block["text"], room.summary), own_lines=True)
-
-
-def _finished_image(block: Block, room: Room) -> Part:
-    """An image within the API's limits; its media type is read from its bytes, not from the block."""
-    source = block["source"]
-    return image_block(_decoded(source["data"])) if source["type"] == "base64" else block
-
-
-def _finished_document(block: Block, room: Room) -> Part:
-    source = block["source"]
-    if source["type"] != "text":
-        return block
-    return {**block, "source": {**source, "media_type": "text/plain", "data": shortened(source["data"], room.summary)}}
-
-
-def _finished_search(block: Block, room: Room) -> Part:
-    share = room.share(len(block["content"])).summary
-    return {**block, "content": [{**each, "text": shortened(each["text"], share)} for each in block["content"]]}
-
-
-_FINISH: dict[str, Callable[[Block, Room], Part]] = {
-    "text": _finished_text,
-    "image": _finished_image,
-    "document": _finished_document,
-    "search_result": _finished_search,
-}
+        return wire_blocks.part(given, room)
+    except wire_blocks.NoBlock as error:
+        fault = str(error)
+    raise _no_block(who, fault)

@@ -36,6 +36,7 @@ from ..turn import (
 )
 from .output import CHARACTERS_PER_SECOND, REFRESH_SECONDS, Output, interrupt_cell
 from .panel import Panel, clicks_arrive
+from .status import stay_busy
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -124,6 +125,7 @@ class Columns:
         self._label = who_answers(provider)
         self.columns = [Column(model, self.changed, self._stopped, offline=provider == "offline") for model in models]
         if self._wants_panel:
+            stay_busy(self._shell)
             self._panel = Panel([block for block in content if is_shown(block)], interrupt_cell)
             self._header.show(self._panel.bundle)
         self.draw()
@@ -208,7 +210,7 @@ def header(results: Mapping[str, Turn | str], chosen: Turn | None) -> Bundle:
     parts += [CHOOSE] if goes_on and len(turns) > 1 else []
     parts += [OFFLINE] if any(turn.offline for turn in turns) else []
     line = " · ".join(parts)
-    markup = f'<div class="claude-magic {gate.NO_FORMULAS}" style="{gate.HEADER}">{html.escape(line)}</div>'
+    markup = f'<div class="{gate.OURS}" style="{gate.HEADER}">{html.escape(line)}</div>'
     return {"text/html": gate.clean(markup) if line else "", "text/plain": line}
 
 
@@ -223,7 +225,7 @@ def at_rest(results: Mapping[str, Turn | str], chosen: Turn | None) -> tuple[Bun
 
 
 def _columns(boxes: str) -> str:
-    return f'<div class="{gate.NO_FORMULAS}" style="{gate.COLUMNS}">{boxes}</div>'
+    return f'<div class="{gate.OURS}" style="{gate.COLUMNS}">{boxes}</div>'
 
 
 def _growing(states: Sequence[tuple[str, str, str]], label: str) -> Bundle:

@@ -35,6 +35,7 @@ from ..turn import (
 from . import approval
 from .output import CHARACTERS_PER_SECOND, REFRESH_SECONDS, Output, interrupt_cell
 from .panel import Panel, clicks_arrive, wait_for_clicks
+from .status import stay_busy
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -102,6 +103,33 @@ class Unseen:
         """Nothing is shown."""
 
 
+class Silent(Unseen):
+    """A view that shows nothing: in a notebook, the turn's record is in the metadata of an empty output."""
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+        self._record = Output(shell.display_pub) if hasattr(shell, "kernel") else None
+
+    def end(self, turn: Turn | None, instead_of: Sequence[str] = ()) -> None:
+        """Leave the record."""
+        if turn is not None:
+            self.show(turn)
+
+    def show(self, turn: Turn) -> None:
+        """Leave the record of another turn."""
+        if self._record is not None:
+            self._record.show({"text/plain": ""}, header_output(turn)[1])
+
+    def approve(self, name: str, given: Mapping[str, Any]) -> Answer | None:
+        """Ask by `input()`."""
+        return approval.by_input(name, given) if self.can_approve else None
+
+    @property
+    def can_approve(self) -> bool:
+        """Whether `input()` reaches a person."""
+        return approval.can_input(self._shell)
+
+
 class NotebookView:
     """Header, images and answer as outputs, each replaced in place by its `display_id`."""
 
@@ -133,6 +161,7 @@ class NotebookView:
         """Show the header and the attached images, and start the ticker."""
         self._provider = provider
         if self._wants_panel:
+            stay_busy(self._shell)
             self._panel = Panel([block for block in content if is_shown(block)], self._stop)
             self._header.show(self._panel.bundle)
         self._show_state()

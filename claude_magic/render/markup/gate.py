@@ -18,6 +18,21 @@ if TYPE_CHECKING:
 # (RENDERING.md §3), and again in elements of those.
 NO_FORMULAS = "tex2jax_ignore mathjax_ignore"
 FORMULA = "tex2jax_process mathjax_process"
+OURS = f"claude-magic {NO_FORMULAS}"  # by which the front end knows what it may put buttons on
+# What a code block may say of its language, to the front end; code in any other is `text`.
+LANGUAGES = {
+    *("bash", "c", "c++", "cpp", "css", "diff", "docker", "dockerfile", "go", "html", "ipython", "java", "javascript"),
+    *("js", "json", "jsx", "julia", "kotlin", "latex", "lua", "make", "makefile", "markdown", "md", "mermaid", "perl"),
+    *("php", "py", "python", "python3", "r", "ruby", "rust", "scala", "sh", "shell", "sql", "svg", "swift", "tex"),
+    *("text", "toml", "ts", "tsx", "typescript", "xml", "yaml", "yml", "zsh"),
+}
+
+
+def language(name: str) -> str:
+    """The class of code in a language: the name that CommonMark gives it, or `language-text`."""
+    return f"language-{name.lower() if name.lower() in LANGUAGES else 'text'}"
+
+
 _TABLE_CELL = {f"text-align:{side}" for side in ("left", "center", "right")}
 CODE = "overflow-x: auto"
 CODE_BLOCK = f"{CODE}; margin: 1.5em 2em"  # as JupyterLab sets code of Markdown that is not in a list or quote
@@ -65,11 +80,11 @@ _TAGS = {
 _ATTRIBUTES = {"a": {"href", "title"}, "sup": {"title"}, "ol": {"start"}, "details": {"open"}}
 _BOXES = {HEADER, QUIET, COLUMNS, COLUMN, COLUMN_FIGURES, REPLY, PLAIN_REPLY, PROSE_FOLD, CODE_FOLD}
 _VALUES = {
-    "div": {"style": _BOXES, "class": {NO_FORMULAS, FORMULA, f"claude-magic {NO_FORMULAS}"}},
+    "div": {"style": _BOXES, "class": {NO_FORMULAS, FORMULA, OURS}},
     "span": {"style": {ONE_LINE, *map(colour, COLOURS)}, "class": {FORMULA}},
     "strong": {"style": {ONE_LINE}},
     "pre": {"style": {CODE, CODE_BLOCK}},
-    "code": {"style": {CODE_LINES}},
+    "code": {"style": {CODE_LINES}, "class": {*map(language, LANGUAGES)}},
     "th": {"style": _TABLE_CELL},
     "td": {"style": _TABLE_CELL},
 }

@@ -84,8 +84,8 @@ class Renderer(RendererHTML):
 
     def fence(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
         token = tokens[at]
-        language = (token.info.split() or [""])[0] if is_closed(token) else ""
-        return _code(token, highlighted(without_references(token.content), language))
+        language = (token.info.split() or [""])[0]
+        return _code(token, highlighted(without_references(token.content), language * is_closed(token)), language)
 
     def code_block(self, tokens: Sequence[Token], at: int, options: OptionsDict, env: Any) -> str:
         return _code(tokens[at], _escaped(tokens[at].content))
@@ -126,9 +126,10 @@ def _cell(token: Token, side: str) -> str:
     return f'<{token.tag} style="{style}">'
 
 
-def _code(token: Token, markup: str) -> str:
+def _code(token: Token, markup: str, language: str = "") -> str:
     style = gate.CODE if token.level else gate.CODE_BLOCK
-    return f'<pre style="{style}"><code style="{gate.CODE_LINES}">{markup}</code></pre>\n'
+    named = f' class="{gate.language(language)}"' if language else ""
+    return f'<pre style="{style}"><code style="{gate.CODE_LINES}"{named}>{markup}</code></pre>\n'
 
 
 @functools.cache

@@ -145,6 +145,7 @@ def test_no_output_fills_the_cache(client: anthropic.Anthropic) -> None:
                 "system": [text("s", cache_control=MARK)],
                 "tools": [WEATHER],
                 "tool_choice": {"type": "any"},
+                "thinking": {"type": "disabled"},
             },
             "cannot be combined with `tool_choice`",
         ),

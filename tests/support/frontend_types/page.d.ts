@@ -2,6 +2,7 @@
 // bring hundreds of megabytes.
 
 import type { Extension } from "@codemirror/state";
+import type { EditorView } from "@codemirror/view";
 import type { LanguageSupport } from "@codemirror/language";
 
 interface Token<T> {
@@ -36,13 +37,26 @@ export interface Packages {
     IEditorLanguageRegistry: Token<IEditorLanguageRegistry>;
     EditorExtensionRegistry: { createImmutableExtension(extension: Extension): ConfigurableExtension };
   };
+  "@jupyterlab/mermaid": { IMermaidManager: Token<IMermaidManager> };
   "@jupyterlab/notebook": { INotebookTracker: Token<INotebookTracker>; NotebookActions: NotebookActions };
+  "@jupyterlab/rendermime": { IRenderMimeRegistry: Token<IRenderMimeRegistry> };
   "@jupyterlab/settingregistry": { ISettingRegistry: Token<ISettingRegistry> };
   "@jupyterlab/statusbar": { IStatusBar: Token<IStatusBar> };
-  "@jupyterlab/ui-components": { historyIcon: unknown; stopIcon: unknown };
+  "@jupyterlab/ui-components": {
+    addBelowIcon: LabIcon;
+    copyIcon: LabIcon;
+    editIcon: LabIcon;
+    historyIcon: unknown;
+    imageIcon: LabIcon;
+    stopIcon: { element(options: { container: HTMLElement; title?: string }): unknown };
+  };
   "@lezer/common": typeof import("@lezer/common");
   "@lezer/highlight": typeof import("@lezer/highlight");
   "@lumino/widgets": { Widget: typeof Widget };
+}
+
+export interface LabIcon {
+  element(props: { container: HTMLElement; tag: "span" }): HTMLElement;
 }
 
 export interface ConfigurableExtension {
@@ -58,6 +72,7 @@ export class Widget {
   readonly isVisible: boolean;
   parent: Widget | null;
   activate(): void;
+  addClass(name: string): void;
   setHidden(hidden: boolean): void;
   protected onActivateRequest(message: unknown): void;
   protected onAfterAttach(message: unknown): void;
@@ -108,16 +123,33 @@ export interface IEditorLanguageRegistry {
   getLanguage(name: string): Promise<{ support?: LanguageSupport } | null>;
 }
 
+/** Of a shared model; its own `undoManager`, which not all of them have. */
+export interface Undoable {
+  undoManager?: { stopCapturing(): void } | null;
+}
+
 export interface CellModel extends EditorModel {
   id: string;
+  executionCount?: number | null;
   executionState?: string;
+  sharedModel: EditorModel["sharedModel"] & Undoable & { updateSource(start: number, end: number, value: string): void };
   stateChanged: Signal<CellModel, unknown>;
+  contentChanged: Signal<CellModel, void>;
+  getMetadata(key: string): unknown;
+  /** Of a code cell. */
   outputs?: OutputList;
+  toJSON(): { id: string; metadata: object; attachments?: unknown };
+}
+
+export interface OutputModel {
+  type: string;
+  data?: Record<string, unknown>;
+  metadata?: Record<string, unknown>;
 }
 
 export interface OutputList {
   length: number;
-  get(index: number): { metadata?: Record<string, unknown> };
+  get(index: number): OutputModel;
   changed: Signal<OutputList, unknown>;
 }
 
@@ -127,6 +159,31 @@ export interface CellList extends Iterable<CellModel> {
 
 export interface Cell {
   model: CellModel;
+  node: HTMLElement;
+  ready: Promise<void>;
+  /** Of a Markdown cell. */
+  rendered?: boolean;
+  isDisposed: boolean;
+  disposed: Signal<Cell, void>;
+  /** None while the cell is out of sight. */
+  editor: {
+    editor: EditorView;
+    focus(): void;
+    getPositionAt(offset: number): object | undefined;
+    setCursorPosition(position: object): void;
+  } | null;
+}
+
+export interface NotebookModel {
+  defaultKernelLanguage: string;
+  cells: { changed: Signal<unknown, unknown> };
+  /** Of `language_info`, as it stands in the file: anything. */
+  getMetadata(key: "language_info"): { name?: unknown } | undefined | null;
+  sharedModel: Undoable & {
+    transact(change: () => void): void;
+    deleteCell(index: number): void;
+    insertCell(index: number, cell: object): unknown;
+  };
 }
 
 export interface Comm {
@@ -141,7 +198,10 @@ export interface Kernel {
   handleComms: boolean;
   info: Promise<{ language_info: { name: string } }>;
   disposed: Signal<Kernel, void>;
+  status: string;
+  statusChanged: Signal<Kernel, string>;
   interrupt(): Promise<void>;
+  requestHistory(wanted: object): Promise<{ content: { history?: [number, number, unknown][] } }>;
   hasComm(id: string): boolean;
   createComm(target: string, id: string): Comm;
   registerCommTarget(target: string, callback: (comm: Comm) => void): void;
@@ -149,6 +209,7 @@ export interface Kernel {
 }
 
 export interface SessionContext {
+  ready: Promise<void>;
   session: { kernel: Kernel | null } | null;
   kernelChanged: Signal<SessionContext, unknown>;
   statusChanged: Signal<SessionContext, string>;
@@ -156,14 +217,20 @@ export interface SessionContext {
 }
 
 export interface Notebook {
+  node: HTMLElement;
   activeCell: Cell | null;
   activeCellIndex: number;
-  widgets: Cell[];
+  widgets: readonly Cell[];
+  mode: "command" | "edit";
+  activate(): void;
   deselectAll(): void;
-  scrollToItem(index: number, align: "start"): Promise<void>;
+  scrollToItem(index: number, align?: "start"): Promise<void>;
+  model: NotebookModel | null;
 }
 
 export interface NotebookActions {
+  executionScheduled: Signal<unknown, { notebook: Notebook; cell: Cell }>;
+  executed: Signal<unknown, { notebook: Notebook; cell: Cell }>;
   expandParent(cell: Cell, notebook: Notebook): void;
   insertBelow(notebook: Notebook): void;
   run(notebook: Notebook, context: SessionContext): Promise<boolean>;
@@ -173,17 +240,36 @@ export interface NotebookActions {
 export interface NotebookPanel extends Widget {
   content: Notebook;
   context: { ready: Promise<void> };
+  revealed: Promise<void>;
   model: { cells: CellList; contentChanged: Signal<unknown, void>; defaultKernelLanguage: string } | null;
   sessionContext: SessionContext;
 }
 
 export interface INotebookTracker {
-  activeCell: { model: CellModel } | null;
+  activeCell: Cell | null;
   activeCellChanged: Signal<INotebookTracker, unknown>;
   currentWidget: NotebookPanel | null;
   currentChanged: Signal<INotebookTracker, NotebookPanel | null>;
   widgetAdded: Signal<INotebookTracker, NotebookPanel>;
-  forEach(callback: (panel: NotebookPanel) => void): void;
+  find(fits: (panel: NotebookPanel) => boolean): NotebookPanel | undefined;
+  forEach(each: (panel: NotebookPanel) => void): void;
+}
+
+export interface IMermaidManager {
+  renderSvg(text: string): Promise<{ svg: string; width?: number | null; accessibleTitle?: string | null }>;
+}
+
+export interface MimeModel {
+  data: Record<string, unknown>;
+}
+
+export interface IRenderMimeRegistry {
+  addFactory(factory: {
+    safe: boolean;
+    mimeTypes: string[];
+    defaultRank: number;
+    createRenderer: () => { renderModel(model: MimeModel): Promise<void> };
+  }): void;
 }
 
 export interface Application {
@@ -193,18 +279,19 @@ export interface Application {
       options: {
         label: string;
         caption: string;
-        icon: unknown;
+        icon?: unknown;
         isVisible: () => boolean;
         isEnabled: () => boolean;
         execute: () => unknown;
       },
     ): unknown;
+    execute(id: string): Promise<unknown>;
     notifyCommandChanged(id: string): void;
     isEnabled(id: string): boolean;
-    execute(id: string): Promise<unknown>;
   };
   restored: Promise<unknown>;
   shell: {
+    currentWidget: unknown;
     add(widget: Widget, area: "menu" | "right", options: { rank: number; type?: string }): void;
     activateById(id: string): void;
   };
@@ -230,7 +317,9 @@ export interface Plugin {
     extensions: IEditorExtensionRegistry,
     languages: IEditorLanguageRegistry,
     notebooks: INotebookTracker,
+    rendermime: IRenderMimeRegistry,
     settings: ISettingRegistry | null,
+    mermaid: IMermaidManager | null,
     statusBar: IStatusBar | null,
     palette: ICommandPalette | null,
     restorer: ILayoutRestorer | null,

@@ -1,0 +1,132 @@
+"""The input transformer: `%%claude` cells and `%claude` lines as they are typed, a `?` at the end included.
+
+It is the first in IPython's list `input_transformers_cleanup`. Without it, IPython takes `%claude Why?` for a question
+to its own help, and mends prompts and indents in a body.
+"""
+
+from __future__ import annotations
+
+import re
+import tokenize
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+_CELL = re.compile(r"%%(claude(?:_\w+)?)(?![\w?])[ \t]*(.*)")
+_MAGIC = re.compile(r"%(claude(?:_\w+)?)(?![\w?])\s?(.*)", re.DOTALL)
+_ESCAPES = ("%", "!", "?")
+_LAYOUT = (tokenize.INDENT, tokenize.DEDENT)
+# Magics whose value is the reply: on a line of its own it is no value of the cell, which has shown it already.
+_WITH_VALUE = ("claude",)
+
+
+def exact_input(lines: list[str]) -> list[str]:
+    """Turn a `%%claude` cell, or the `%claude` lines of a cell, into calls with all of their text; pass on all else."""
+    first = next((at for at, line in enumerate(lines) if line.strip()), len(lines))
+    found = _CELL.match(lines[first].rstrip()) if first < len(lines) else None
+    if found is not None:
+        return _cell(found[1], found[2], "".join(lines[first + 1 :]))
+    return _with_exact_lines(lines) if any("%claude" in line for line in lines) else lines
+
+
+# IPython also runs transformers to check whether a cell is complete, and would take `%%claude` alone as complete;
+# transformers with this mark are left out of that check.
+exact_input.has_side_effects = True  # type: ignore[attr-defined]
+
+
+def _cell(name: str, line: str, body: str) -> list[str]:
+    if line in ("?", "??"):
+        return [f"%%{name}{line}\n"]
+    body = body or "\n"  # for an empty body IPython would print its own message
+    return [f"get_ipython().run_cell_magic({name!r}, {line!r}, {body!r})\n"]
+
+
+def _with_exact_lines(lines: list[str]) -> list[str]:
+    """The lines of a cell with calls for those that are ours; lines inside of a string are none."""
+    from IPython.core import inputtransformer2 as ipython
+
+    steps: Any = (ipython.leading_empty_lines, ipython.leading_indent, ipython.classic_prompt, ipython.ipython_prompt)
+    rest = lines
+    for step in steps:
+        rest = step(rest)  # as IPython does next, and finds nothing left to do
+    if not rest or rest[0].startswith("%%"):
+        return lines
+    done: list[str] = []
+    while rest:
+        count, column = _next_escape(rest)
+        done += rest[:count]
+        rest = rest[count:]
+        if rest:
+            taken = _continued(rest)
+            done += _call(rest[:taken], column) or rest[:taken]
+            rest = rest[taken:]
+    return done
+
+
+def _next_escape(lines: Sequence[str]) -> tuple[int, int]:
+    """The number of lines before the next statement that is not Python, and the column of its `%` or `!`."""
+    from IPython.core.inputtransformer2 import make_tokens_by_line
+
+    row = 0
+    for tokens in make_tokens_by_line(list(lines)):
+        stated = [token for token in tokens if token.type not in _LAYOUT and token.string.strip()]
+        if stated:
+            row = stated[0].start[0] - 1
+            column = _escape_column(stated)
+            if column is not None:
+                return row, column
+    return len(lines), 0
+
+
+def _escape_column(tokens: Sequence[tokenize.TokenInfo]) -> int | None:
+    """The column at which a statement of IPython's begins, at its start or behind `name =`; None for Python."""
+    first = tokens[0]
+    if first.string in _ESCAPES:
+        return first.start[1]
+    depth = 0
+    for at, token in enumerate(tokens[:-1]):
+        if token.start[0] != first.start[0]:
+            return None
+        if token.string == "=" and depth == 0:
+            following = tokens[at + 1]
+            return following.start[1] if following.string in ("%", "!") else None
+        depth += (token.string in ("(", "[", "{")) - (token.string in (")", "]", "}"))
+    return None
+
+
+def _continued(lines: Sequence[str]) -> int:
+    """The number of lines of a statement that is not Python: a backslash at the end of a line continues it."""
+    taken = 1
+    while taken < len(lines) and lines[taken - 1].endswith("\\\n"):
+        taken += 1
+    return taken
+
+
+def _call(lines: Sequence[str], column: int) -> list[str]:
+    """One of our line magics as a call, its text as it was typed; nothing for all others, and for `%claude?`."""
+    before = lines[0][:column]
+    parts = [lines[0][column:], *lines[1:]]
+    text = " ".join([*(part.rstrip()[:-1] for part in parts[:-1]), parts[-1].rstrip()])
+    found = _MAGIC.fullmatch(text)
+    if found is None:
+        return []
+    name, line = found.groups()
+    if line.strip() in ("?", "??"):
+        return [f"{before}%{name}{line.strip()}\n"]
+    call = f"get_ipython().run_line_magic({name!r}, {line!r})"
+    is_statement = name in _WITH_VALUE and not before.strip()
+    return [f"{before}if {call}: pass\n" if is_statement else f"{before}{call}\n"]
+
+
+def add(shell: InteractiveShell) -> None:
+    """Add the transformer to a shell, once."""
+    remove(shell)
+    shell.input_transformers_cleanup.insert(0, exact_input)
+
+
+def remove(shell: InteractiveShell) -> None:
+    """Remove the transformer from a shell, and that of an earlier import of this module."""
+    cleanup = shell.input_transformers_cleanup
+    cleanup[:] = [each for each in cleanup if getattr(each, "__module__", None) != __name__]

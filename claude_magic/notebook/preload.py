@@ -1,0 +1,166 @@
+"""Preloading: what the first question needs is imported in a thread of its own while the kernel is idle.
+
+While a cell of the reader's runs, the thread waits before the next module. It goes on if somebody waits for a module
+that it is importing, if the cell asks Claude, and before a fork: a child would wait for its locks for ever.
+"""
+
+from __future__ import annotations
+
+import atexit
+import importlib
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+# How often the thread looks whether it may go on, how long it works at a time, and how long it rests then, in seconds.
+POLL_SECONDS = 0.01
+WORK_SECONDS = 0.002
+BREATH_SECONDS = 0.0005
+_ASKS = ("claude", "ask(")
+_BOOTSTRAP = "<frozen importlib._bootstrap>"
+
+
+class Preload:
+    """The preloading of one shell. `modules` is asked when the kernel is idle for the first time: the names of modules
+    in their order; none if nothing is to be preloaded."""
+
+    def __init__(self, shell: InteractiveShell, modules: Callable[[], Sequence[str]]) -> None:
+        self._shell = shell
+        self._modules = modules
+        self._idle = threading.Event()
+        self._breathed = 0.0
+        self._is_ended = False
+        self._is_urgent = False  # whether somebody waits for the end
+        self._thread: threading.Thread | None = None
+        _ALL.add(self)
+
+    def watch(self) -> None:
+        """Follow the shell's cells."""
+        self._shell.events.register("pre_run_cell", self._begin_cell)
+        self._shell.events.register("post_run_cell", self._end_cell)
+
+    def unwatch(self) -> None:
+        """Follow them no more; what has begun comes to its end."""
+        for name, hook in (("pre_run_cell", self._begin_cell), ("post_run_cell", self._end_cell)):
+            if hook in self._shell.events.callbacks[name]:
+                self._shell.events.unregister(name, hook)
+        self._idle.set()
+
+    def finish(self) -> None:
+        """Wait until all is imported that has begun to be."""
+        self._is_urgent = True
+        self._idle.set()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def end(self) -> None:
+        """Break off: the process ends."""
+        self._is_ended = True
+        self.finish()
+
+    def _begin_cell(self, info: Any) -> None:
+        self._is_urgent = any(word in (info.raw_cell or "") for word in _ASKS)
+        if not self._is_urgent:
+            self._idle.clear()
+
+    def _end_cell(self, result: Any) -> None:
+        self._idle.set()
+        if self._thread is None and (modules := self._modules()):
+            name = "claude_magic preload"
+            self._thread = threading.Thread(target=self._run, args=(modules,), name=name, daemon=True)
+            self._thread.start()
+
+    def _run(self, modules: Sequence[str]) -> None:
+        gate = _Gate(threading.get_ident(), self._breathe)
+        sys.meta_path.insert(0, gate)
+        try:
+            self._compile()
+            for name in modules:
+                _import(name)
+        except _Ended:
+            pass
+        finally:
+            sys.meta_path.remove(gate)
+
+    def _compile(self) -> None:
+        """Compile the checks of records; the wait is at each call of a function, since one of them takes 0.2 s."""
+        from ..conversation import record_schema
+
+        sys.setprofile(lambda frame, event, argument: self._wait() if event == "call" else None)
+        try:
+            record_schema.prepare()
+        finally:
+            sys.setprofile(None)
+
+    def _wait(self) -> None:
+        while not self._idle.is_set() and not _is_awaited(threading.get_ident()):
+            self._idle.wait(POLL_SECONDS)
+
+    def _breathe(self) -> None:
+        """Wait as above, and let others have the interpreter: they get it at once, not only after its interval.
+
+        Raises `_Ended` when the process ends: the interpreter must not be taken down in the middle of an import.
+        """
+        self._wait()
+        if self._is_ended:
+            raise _Ended
+        if not self._is_urgent and time.monotonic() - self._breathed > WORK_SECONDS:
+            time.sleep(BREATH_SECONDS)
+            self._breathed = time.monotonic()
+
+
+class _Ended(BaseException):
+    """The process ends."""
+
+
+class _Gate:
+    """A finder of modules that finds none: it has its thread wait before each import."""
+
+    def __init__(self, thread: int, wait: Callable[[], None]) -> None:
+        self._thread = thread
+        self._wait = wait
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> None:
+        if threading.get_ident() == self._thread:
+            self._wait()
+
+
+def _import(name: str) -> None:
+    with suppress(Exception):  # the first question says what is wrong
+        importlib.import_module(name)
+
+
+def _is_awaited(own: int) -> bool:
+    """Whether another thread waits for the lock of a module that is being imported."""
+    return any(_waits(frame) for thread, frame in sys._current_frames().items() if thread != own)
+
+
+def _waits(frame: Any) -> bool:
+    code = frame.f_code
+    return code.co_filename == _BOOTSTRAP and code.co_name in ("acquire", "_lock_unlock_module", "__enter__")
+
+
+_ALL: WeakSet[Preload] = WeakSet()
+
+
+def _end_all() -> None:
+    for each in list(_ALL):
+        each.end()
+
+
+def _finish_all() -> None:
+    for each in list(_ALL):
+        each.finish()
+
+
+atexit.register(_end_all)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_finish_all)

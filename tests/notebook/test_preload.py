@@ -1,0 +1,144 @@
+"""What the first question needs is imported while the kernel is idle, and never in the reader's way."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+import time
+
+import pytest
+
+from support.kernel import Kernel
+
+pytestmark = pytest.mark.kernel
+
+# A shell of its own, and what a test does with it.
+_SHELL = """
+import os, sys, threading, time
+from IPython.core.interactiveshell import InteractiveShell
+shell = InteractiveShell.instance()
+def run(code):
+    result = shell.run_cell(code)
+    result.raise_error()
+    return result.result
+def thread():
+    return next((each for each in threading.enumerate() if each.name == "claude_magic preload"), None)
+def wait_until(holds):
+    over = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < over, "too long"
+        time.sleep(0.001)
+def begun():
+    return "claude_magic.session.session" in sys.modules
+LOAD = "%load_ext claude_magic"
+import claude_magic.notebook.preload as preload
+preload.WORK_SECONDS, preload.BREATH_SECONDS = 0.0005, SLOW
+shell.user_ns |= {"os": os, "sys": sys, "time": time}
+"""
+
+
+def run(program: str, *, slowed: bool = False) -> str:
+    """What a program printed that ends well; one that hangs fails the test. `slowed`, the imports take many seconds."""
+    shell = _SHELL.replace("SLOW", "0.005" if slowed else "0")
+    command = [sys.executable, "-c", shell + textwrap.dedent(program)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_an_idle_kernel_imports_all_that_the_first_question_needs(kernel: Kernel) -> None:
+    kernel.run("%load_ext claude_magic")
+    kernel.run("import sys")
+    for _ in range(600):
+        if kernel.evaluate("'claude_magic.client.stream' in sys.modules"):
+            return
+        time.sleep(0.1)
+    pytest.fail("it took more than a minute")
+
+
+def test_what_is_left_for_the_first_question_is_little() -> None:
+    said = run("""
+        run(LOAD + "\\n%config ClaudeMagic.provider = 'offline'")
+        thread().join()
+        held = set(sys.modules)
+        run("%claude --once hello")
+        print("left:", *[name for name in sys.modules if name not in held])
+    """)
+    left = said.rpartition("left:")[2].split()
+    assert len(left) < 20 and not [name for name in left if name.startswith(("anthropic", "claude_magic", "pydantic"))]
+
+
+def test_nothing_is_imported_while_a_cell_of_the_readers_runs() -> None:
+    said = run(
+        """
+        run(LOAD)
+        wait_until(begun)
+        run("time.sleep(0.3); held = len(sys.modules); time.sleep(1); grown = len(sys.modules) - held")
+        print(shell.user_ns["grown"], "anthropic.types" in sys.modules)
+        wait_until(lambda: len(sys.modules) > shell.user_ns["held"])
+        """,
+        slowed=True,
+    )
+    assert said.split() == ["0", "False"]
+
+
+@pytest.mark.parametrize("wanted", ["anthropic", "pydantic", "claude_magic.session.session", "httpx2"])
+def test_a_cell_that_imports_the_same_waits_for_no_more_than_that(wanted: str) -> None:
+    run(f"""
+        run(LOAD)
+        wait_until(lambda: "claude_magic" in sys.modules and thread())
+        run("import {wanted}")
+        assert {wanted!r} in sys.modules
+        wait_until(lambda: "anthropic" in sys.modules)
+        run("import {wanted}, anthropic; anthropic.Anthropic")
+    """)
+
+
+@pytest.mark.parametrize("when", ["thread()", "begun()", "'pydantic' in sys.modules", "'anthropic' in sys.modules"])
+def test_a_kernel_that_ends_meanwhile_ends(when: str) -> None:
+    run(f"""
+        run(LOAD)
+        wait_until(lambda: {when})
+    """)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
+def test_a_child_of_the_kernel_can_import_what_was_being_imported() -> None:
+    said = run("""
+        run(LOAD)
+        wait_until(lambda: "anthropic" in sys.modules)  # it is in the middle of that
+        child = run('''
+        child = os.fork()
+        if not child:
+            import anthropic, pydantic
+            os._exit(7 if anthropic.Anthropic else 1)
+        child''')
+        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+    """)
+    assert said.split()[-1] == "7"
+
+
+@pytest.mark.parametrize("off", ["ClaudeMagic.preload = False", "ClaudeMagic.replay = 'only'"])
+def test_a_setting_turns_it_off(off: str) -> None:
+    run(f"""
+        run(LOAD + "\\n%config {off}")
+        run("1")
+        assert thread() is None and "anthropic" not in sys.modules
+    """)
+
+
+def test_it_is_done_once_and_not_after_unloading() -> None:
+    run("""
+        run(LOAD + "\\n%unload_ext claude_magic")
+        run("1")
+        assert thread() is None
+        run(LOAD)
+        first = thread()
+        run("%reload_ext claude_magic")
+        assert len([each for each in threading.enumerate() if "preload" in each.name]) <= 1
+        first.join()
+        run("1")
+        assert thread() is None
+    """)
