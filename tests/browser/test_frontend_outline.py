@@ -404,7 +404,7 @@ def test_nothing_of_ours_runs_where_nothing_changes(lab: Page, server: SteeredSe
         for cell in (0, 1):
             page.finish(cell)
         row(page, "One?").wait_for()
-        assert "outline_watch.js" in page.value("ours.frames"), "the counting works"
+        assert "notebook_watch.js" in page.value("ours.frames"), "the counting works"
         page.cell(2).locator(".cm-content").click()
         page.settle()
         drawn = page.value("ours.frames.length")
@@ -417,12 +417,13 @@ def test_nothing_of_ours_runs_where_nothing_changes(lab: Page, server: SteeredSe
 
         page.value("(jupyterapp.shell.collapseRight(), null)")
         page.settle()
-        page.value("(ours.frames.length = 0, null)")
-        page.finish(1)
+        page.value("(bed.cells[2].model.sharedModel.setSource('%%claude\\nTwo?'), null)")
+        page.finish(2)
         page.settle()
-        assert not [each for each in page.value("ours.frames") if each.startswith("outline")], "nobody sees it"
+        listed = "[...document.querySelectorAll('.claude-outline-prompt')].map(each => each.textContent)"
+        assert page.value(listed) == ["One?"], "nobody sees it"
         page.value(SHOW)
-        assert prompts(page) == ["One?"]
+        assert prompts(page) == ["One?", "Two?"]
         assert page.value("ours.lasting") == [] and clean(page)
 
 

@@ -3,6 +3,7 @@
 
 import { dollars, parse } from "./cost.js";
 import { addStyle } from "./elements.js";
+import { watch } from "./notebook_watch.js";
 import { sum, turns } from "./record.js";
 
 /** @typedef {import("page").NotebookPanel} Panel */
@@ -41,41 +42,23 @@ export function money(packages, app, notebooks, kernels, statusBar) {
   item.node.append(button);
   let on = false;
   let active = false;
-  let drawn = true;
-  /** @type {Panel | null} */
-  let panel = null;
 
   const draw = () => {
-    drawn = true;
+    const panel = notebooks.currentWidget;
     const shown = on && panel ? figures(panel, kernels.of(panel)) : null;
     active = shown !== null;
     item.setHidden(!active);
     if (!shown) return;
-    button.textContent = shown.text;
+    if (button.textContent !== shown.text) button.textContent = shown.text;
     button.title = shown.title;
     button.classList.toggle("used-up", shown.usedUp);
-    button.disabled = !hasOutline() && !runsPython();
-  };
-  /** What is typed changes no figure, and a growing answer none before its end: once a frame is enough. */
-  const drawSoon = () => {
-    if (!on || !drawn || kernels.of(panel)) return;
-    drawn = false;
-    requestAnimationFrame(draw);
-  };
-  const turn = () => {
-    panel?.model?.contentChanged.disconnect(drawSoon);
-    panel = notebooks.currentWidget;
-    const now = panel;
-    void now?.context.ready.then(() => {
-      if (panel !== now) return;
-      now.model?.contentChanged.connect(drawSoon);
-      draw();
-    });
-    draw();
+    button.disabled = !hasOutline() && !runsPython(panel);
   };
   const hasOutline = () => statusBar && app.commands.isEnabled(OUTLINE); // Notebook's click answers in the notebook
-  const runsPython = () => kernels.of(panel) || panel?.model?.defaultKernelLanguage === "python";
+  /** @param {Panel | null} panel */
+  const runsPython = (panel) => kernels.of(panel) || panel?.model?.defaultKernelLanguage === "python";
   const report = async () => {
+    const panel = notebooks.currentWidget;
     if (!panel || hasOutline()) return void (await app.commands.execute(OUTLINE));
     const { content, sessionContext } = panel;
     const source = kernels.of(panel) ? MAGIC : `${LOAD}\n${MAGIC}`;
@@ -89,11 +72,11 @@ export function money(packages, app, notebooks, kernels, statusBar) {
   const place = /** @type {const} */ ({ align: "right", rank: 100, priority: 1 }); // shown in a narrow window, too
   if (statusBar) statusBar.registerStatusItem(ID, { item, ...place, isActive: () => active });
   else app.shell.add(item, "menu", { rank: 1000 });
-  kernels.subscribe(draw);
-  notebooks.currentChanged.connect(turn);
-  turn();
+  const watched = watch(notebooks, kernels, draw);
   return (wanted) => {
     on = wanted;
+    if (on) return watched.start();
+    watched.stop();
     draw();
   };
 }

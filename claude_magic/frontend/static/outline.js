@@ -2,11 +2,11 @@
 // while it is seen, and only then.
 
 import { addStyle } from "./elements.js";
+import { watch } from "./notebook_watch.js";
 import { outline as outlined } from "./outline_content.js";
+import { staleRuns } from "./outline_run.js";
 import { STYLE } from "./outline_style.js";
 import { outlineView } from "./outline_view.js";
-import { staleRuns } from "./outline_run.js";
-import { watch } from "./outline_watch.js";
 import { turns } from "./record.js";
 
 const COMMAND = "claude-magic:outline";

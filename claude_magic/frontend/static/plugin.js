@@ -51,8 +51,8 @@ export function plugins(packages) {
       activate(app, extensions, languages, notebooks, rendermime, settings, mermaid, statusBar, palette, restorer) {
         const kernels = follow(notebooks);
         const features = {
+          outline: outline(packages, app, notebooks, kernels, { palette, restorer }), // before what opens it
           money: money(packages, app, notebooks, kernels, statusBar),
-          outline: outline(packages, app, notebooks, kernels, { palette, restorer }),
           prompts: prompts(packages, extensions, languages),
           stop: stop(packages, app, notebooks, palette),
           commands: commands(app, notebooks, palette),

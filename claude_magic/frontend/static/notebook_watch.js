@@ -1,12 +1,13 @@
-// What the outline must be drawn again for: another notebook, its cells, their outputs, what its kernel says. However
-// many of them come, it is drawn once, in the next frame; while nobody watches, nothing listens.
+// What a view of the current notebook's turns is drawn again for: another notebook, its cells, their outputs, what its
+// kernel says; nothing that is typed. However much comes, it is drawn once, in the next frame; while nobody watches,
+// nothing listens.
 
 /**
  * Returns what starts and stops it, and asks for a drawing from outside.
  * @param {import("page").INotebookTracker} notebooks
  * @param {ReturnType<typeof import("./kernel_state.js").follow>} kernels
  * @param {() => void} draw
- * @param {() => void} mark for another active cell
+ * @param {() => void} [mark] for another active cell
  */
 export function watch(notebooks, kernels, draw, mark) {
   let frame = 0;
@@ -49,7 +50,7 @@ export function watch(notebooks, kernels, draw, mark) {
       if (watching) return;
       watching = true;
       notebooks.currentChanged.connect(later);
-      notebooks.activeCellChanged.connect(mark);
+      if (mark) notebooks.activeCellChanged.connect(mark);
       now(); // what is shown is there at once, for the keyboard too
     },
     stop() {
@@ -58,7 +59,7 @@ export function watch(notebooks, kernels, draw, mark) {
       cancelAnimationFrame(frame);
       frame = 0;
       notebooks.currentChanged.disconnect(later);
-      notebooks.activeCellChanged.disconnect(mark);
+      if (mark) notebooks.activeCellChanged.disconnect(mark);
       follow(undefined);
     },
   };
