@@ -193,7 +193,7 @@ class Answer:
                 return failure or (StreamError(REPEATED) if self._done else None)
             reason = self.reply.stop_reason if failure is None else None
             pauses += reason == "pause_turn"
-            calls = self.accumulator.calls if reason == "tool_use" and offers else []
+            calls = self._to_run() if reason == "tool_use" and offers else []
             if not calls and (reason != "pause_turn" or pauses > MAX_PAUSES):
                 if failure is None:
                     await self._fetch_files(self.reply, settings)
@@ -206,6 +206,13 @@ class Answer:
             self._earlier = self.accumulator
             self.accumulator = Accumulator(self.reply.content, self.reply.partial)
             self._fold(GOES_ON)
+
+    def _to_run(self) -> Sequence[tuple[Block, str]]:
+        """The tool calls that are to run now; none of them if one is left to the reader."""
+        calls = self.accumulator.calls
+        if left := self._tools.left_to_the_reader(call for call, _ in calls):
+            self.notes.append(f"called, and left to you: {', '.join(left)}")
+        return [] if left else calls
 
     def _added_nothing(self, earlier: Accumulator) -> bool:
         """Whether a continuation brought nothing, so that the reply is reset to `earlier`: it broke off at once, or it

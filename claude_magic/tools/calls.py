@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 import inspect
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from ..content.secrets import Secrets
@@ -58,6 +58,11 @@ class ToolCalls:
     def exhausted(self) -> bool:
         """Whether Claude has made `limit` calls."""
         return bool(self._tools) and len(self._results) >= self._limit
+
+    def left_to_the_reader(self, calls: Iterable[Block]) -> list[str]:
+        """The names of called tools that have a definition and no function."""
+        tools = (self._tools.get(str(call.get("name"))) for call in calls)
+        return [tool.name for tool in tools if tool is not None and tool.call is None]
 
     def answer(self, call: Block) -> Block:
         """Run a call, if it did not run before, and return its `tool_result` block.
@@ -114,7 +119,7 @@ def run(tool: Tool, given: Mapping[str, Any], masking: Secrets | None = None) ->
     returned: Sequence[Any] = ()
     with displays.captured() as seen:
         try:
-            value = tool.call(given)
+            value = tool.call(given) if tool.call is not None else None
             value = awaiting.result(value) if inspect.isawaitable(value) else value
             content, returned, failed = results.of_value(value, tool.name, masking), results.objects_in(value), {}
         except ArgumentsRefused as error:

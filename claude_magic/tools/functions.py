@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import json
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -36,22 +37,24 @@ class Tool:
     """A tool that Claude can call; `definition` is the API's parameter, in wire form.
 
     `call` takes Claude's arguments and returns a value or an awaitable; it raises `ArgumentsRefused` before it runs
-    anything. `reads_only` says that a call has no side effects. `option` is the option that offers it.
+    anything. A definition without a function has none: the API runs it, or its calls are left to the reader.
+    `reads_only` says that a call has no side effects. `option` is the option that offers it.
     """
 
     name: str
     definition: Mapping[str, Any]
-    call: Callable[[Mapping[str, Any]], Any]
+    call: Callable[[Mapping[str, Any]], Any] | None
     reads_only: bool = False
     option: str = "--tools"
 
 
 def named(wanted: str, namespace: Mapping[str, Any], built_in: Mapping[str, Tool]) -> tuple[Tool, ...]:
-    """The tools in a comma-separated list of names, `a,obj.method`; a function in the notebook hides a built-in tool.
+    """The tools in a comma-separated list of names, `a,obj.method`; a function in the notebook hides a built-in tool,
+    and a list stands for all that is in it.
 
     Raises `UsageError` for a name that does not exist, is no function, or has no schema for the API.
     """
-    found = [_found(name, namespace, built_in) for name in wanted.split(",")]
+    found = [tool for name in wanted.split(",") for tool in _found(name, namespace, built_in)]
     for at, tool in enumerate(found):
         if tool.name in [each.name for each in found[:at]]:
             raise UsageError(
@@ -62,28 +65,35 @@ def named(wanted: str, namespace: Mapping[str, Any], built_in: Mapping[str, Tool
 
 
 def strict(tool: Tool) -> Tool:
-    """The tool with `strict`: the API holds Claude's arguments to its schema. Raises `UsageError` if it cannot."""
+    """The tool with `strict`: the API holds Claude's arguments to its schema. Raises `UsageError` if it cannot.
+
+    A definition in wire form stays as it is.
+    """
+    if tool.call is None:
+        return tool
     schema, _ = api_schema(tool.definition["input_schema"], tool.name, "--strict-tools")
     return replace(tool, definition={**tool.definition, "input_schema": schema, "strict": True})
 
 
 def of(value: Any, name: str) -> Tool:
-    """Make a tool from a callable or an SDK tool. Raises `UsageError` if that is not possible."""
+    """Make a tool from a callable, an SDK tool or a definition in wire form. Raises `UsageError` if that is not possible."""
+    if isinstance(value, Mapping):
+        return _checked(_of_definition(value, name))
     if callable(getattr(value, "to_dict", None)) and callable(getattr(value, "call", None)):
         return _checked(_of_sdk(value, name))
     if not callable(value):
         raise UsageError(
             f"--tools {name}: it is of type {type(value).__name__}, and cannot be called.",
-            advice=f"A tool is a function. {_ADVICE}",
+            advice=f"A tool is a function, or a definition as the API takes it. {_ADVICE}",
         )
     return _checked(_of_function(value, name))
 
 
-def _found(name: str, namespace: Mapping[str, Any], built_in: Mapping[str, Tool]) -> Tool:
+def _found(name: str, namespace: Mapping[str, Any], built_in: Mapping[str, Tool]) -> list[Tool]:
     first, *rest = name.split(".")
     value = namespace.get(first)
-    if name in built_in and not callable(value):
-        return built_in[name]
+    if name in built_in and not callable(value) and not isinstance(value, Mapping | list | tuple):
+        return [built_in[name]]
     if first not in namespace:
         known = [each for each in namespace if each[:1] != "_" and callable(namespace[each])]
         close = difflib.get_close_matches(first, [*known, *built_in], n=1)
@@ -98,7 +108,11 @@ def _found(name: str, namespace: Mapping[str, Any], built_in: Mapping[str, Tool]
         else:
             continue
         raise UsageError(f"--tools {name}: {failure}.", advice=_ADVICE)
-    return of(value, name)
+    if not isinstance(value, list | tuple):
+        return [of(value, name)]
+    if not value:
+        raise UsageError(f"--tools {name}: the list is empty.", advice=_ADVICE)
+    return [of(each, str(getattr(each, "__name__", f"{name}_{at}"))) for at, each in enumerate(value)]
 
 
 def _checked(tool: Tool) -> Tool:
@@ -108,6 +122,23 @@ def _checked(tool: Tool) -> Tool:
             advice=f"It takes up to 128 of the letters a-z and A-Z, digits, _ and -. {_ADVICE}",
         )
     return tool
+
+
+def _of_definition(given: Mapping[str, Any], name: str) -> Tool:
+    """A definition in wire form, as it is: of a tool of the API's, or of one whose calls are left to the reader."""
+    definition = {key: value for key, value in given.items() if key != "cache_control"}
+    kind = definition.get("type", "custom")
+    if not isinstance(definition.get("name"), str) or not isinstance(kind, str):
+        raise UsageError(f"--tools {name}: a definition has a name.", advice=_ADVICE)
+    if kind == "custom" and not isinstance(definition.get("input_schema"), Mapping):
+        raise UsageError(f"--tools {name}: a definition has an input_schema.", advice=_ADVICE)
+    try:
+        copied = json.loads(json.dumps(definition))
+    except (TypeError, ValueError, RecursionError):
+        copied = None
+    if copied is None:
+        raise UsageError(f"--tools {name}: the definition is not JSON.", advice=_ADVICE)
+    return Tool(copied["name"], copied, None, reads_only=True)
 
 
 # --- tools of the SDK ---------------------------------------------------------------------------------

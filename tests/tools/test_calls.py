@@ -164,6 +164,63 @@ def test_strict_tools_hold_their_arguments_to_what_the_api_can_enforce(session: 
     assert session.client.offline.requests[0]["tools"] == [tool.definition]
 
 
+SUMMARY = {
+    "name": "print_summary",
+    "description": "Print a summary.",
+    "input_schema": {"type": "object", "properties": {"title": {"type": "string"}}, "required": ["title"]},
+}
+
+
+def test_a_definition_goes_as_it_is_and_its_call_is_left_to_the_reader(session: Session) -> None:
+    """As for structured output by a forced tool: what Claude gives is in the reply's blocks."""
+    ran = Ran()
+    given = {**SUMMARY, "cache_control": {"type": "ephemeral"}}
+    namespace = {"tools": [given, functions_of_the_notebook(ran)]}
+    (definition, add) = functions.named("tools", namespace, {})
+    replies(session, [call(1, "print_summary", title="Owls"), call(2, "add", amount=3)])
+    outcome = use(session, definition, add, tool_choice="print_summary", model="claude-haiku-5-5")
+    assert outcome.failure is None and outcome.joined and outcome.turn and ran.calls == []
+    (request,) = session.client.offline.requests
+    assert request["tools"][0] == SUMMARY
+    assert [block["input"] for block in outcome.turn.reply if block["type"] == "tool_use"] == [
+        {"title": "Owls"},
+        {"amount": 3},
+    ]
+    assert "called, and left to you: print_summary" in outcome.turn.notes
+    assert ask(session, "Thanks.", "b").failure is None, "the conversation goes on"
+
+
+def functions_of_the_notebook(ran: Ran) -> Callable[[int], Any]:
+    def add(amount: int) -> None:
+        ran.calls.append(amount)
+
+    return add
+
+
+def test_a_definition_of_a_tool_of_the_api_goes_as_it_is(session: Session) -> None:
+    search = {"type": "web_search_20250305", "name": "web_search", "max_uses": 2}
+    (tool,) = functions.named("search", {"search": search}, {})
+    outcome = use(session, tool, prompt="Search for owls.", model="claude-haiku-5-5")
+    assert outcome.failure is None and session.client.offline.requests[0]["tools"] == [search]
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ({"input_schema": {"type": "object"}}, "a definition has a name"),
+        ({"name": "f"}, "a definition has an input_schema"),
+        ({"name": "f", "input_schema": {"type": "object", "x": {1}}}, "the definition is not JSON"),
+        ({"name": "a b", "input_schema": {"type": "object"}}, "the API takes no such name"),
+        ([], "the list is empty"),
+        ([3], "of type int, and cannot be called"),
+    ],
+    ids=str,
+)
+def test_a_definition_that_is_none_is_said_before_anything_is_sent(value: Any, says: str) -> None:
+    with pytest.raises(errors.UsageError, match=says):
+        functions.named("it", {"it": value}, {})
+
+
 def test_a_function_that_cannot_be_strict_says_which_parameter() -> None:
     def store(values: dict[str, int]) -> None: ...
 
