@@ -182,10 +182,8 @@ def test_a_definition_goes_as_it_is_and_its_call_is_left_to_the_reader(session: 
     assert outcome.failure is None and outcome.joined and outcome.turn and ran.calls == []
     (request,) = session.client.offline.requests
     assert request["tools"][0] == SUMMARY
-    assert [block["input"] for block in outcome.turn.reply if block["type"] == "tool_use"] == [
-        {"title": "Owls"},
-        {"amount": 3},
-    ]
+    inputs = [block["input"] for block in outcome.turn.reply if block["type"] == "tool_use"]
+    assert inputs == [{"title": "Owls"}, {"amount": 3}]
     assert "called, and left to you: print_summary" in outcome.turn.notes
     assert ask(session, "Thanks.", "b").failure is None, "the conversation goes on"
 
