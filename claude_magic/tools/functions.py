@@ -76,7 +76,7 @@ def strict(tool: Tool) -> Tool:
 
 
 def of(value: Any, name: str) -> Tool:
-    """Make a tool of a callable, an SDK tool or a definition in wire form. Raises `UsageError` if that is impossible."""
+    """Make a tool of a callable, an SDK tool or a definition in wire form. Raises `UsageError` for others."""
     if isinstance(value, Mapping):
         return _checked(_of_definition(value, name))
     if callable(getattr(value, "to_dict", None)) and callable(getattr(value, "call", None)):
