@@ -370,9 +370,9 @@ def test_a_hostile_record_shows_as_text_or_not_at_all(outline: Page, name: str) 
     assert page.text(0).strip() == "3" and clean(page)
 
 
-# Counts what our scripts ask the page to call later, and what they watch, from the first moment on.
+# Counts what our scripts ask the page to call later, and what their observers see, from the first moment on.
 COUNT = """(() => {
-  window.ours = {lasting: [], frames: []}
+  window.ours = {lasting: [], frames: [], seen: []}
   const caller = () => /claude-magic\\/[^/]+\\/(\\w+\\.js)/.exec((new Error().stack ?? '').split('\\n')[3] ?? '')?.[1]
   for (const name of ['setTimeout', 'setInterval', 'requestIdleCallback', 'requestAnimationFrame']) {
     const theirs = window[name]
@@ -384,7 +384,10 @@ COUNT = """(() => {
   }
   for (const name of ['MutationObserver', 'ResizeObserver', 'IntersectionObserver', 'PerformanceObserver']) {
     window[name] = class extends window[name] {
-      constructor(...given) { super(...given); const script = caller(); if (script) ours.lasting.push(script) }
+      constructor(callback, ...given) {
+        const script = caller()
+        super((...seen) => { if (script) ours.seen.push(script); return callback(...seen) }, ...given)
+      }
     }
   }
 })()"""
@@ -411,9 +414,13 @@ def test_nothing_of_ours_runs_where_nothing_changes(lab: Page, server: SteeredSe
         page.tab.keyboard.type("for number in range(3): print(number)")
         for cell in (0, 2, 1):
             page.value("(bed.choose(given), null)", cell)
+        page.settle()
+        assert page.value("ours.frames.length") == drawn, "what is typed changes no turn"
+        seen = page.value("ours.seen.length")
         for _ in range(3):
             page.settle()
-        assert page.value("ours.frames.length") == drawn and page.value("ours.lasting") == []
+        now = page.value("[ours.frames.length, ours.seen.length, ours.lasting]")
+        assert now == [drawn, seen, []]
 
         page.value("(jupyterapp.shell.collapseRight(), null)")
         page.settle()
