@@ -12,7 +12,7 @@ from support.jupyterlab import Lab, Page, chromium
 
 PICTURES = Path(__file__).parents[2] / "notebooks" / "pictures"
 COLORS = 64  # as many as a page with one plot needs, at a quarter of the bytes
-WIDTH, HEIGHT = 1000, 860
+WIDTH, HEIGHT = 1280, 860
 CELLS = [
     '%load_ext claude_magic\n%config ClaudeMagic.provider = "offline"',
     'import pandas as pd\n\nowls = pd.DataFrame({"species": ["barn", "eagle", "snowy"], "grams": [480, 2700, 1800]})',
@@ -27,9 +27,7 @@ def portray(page: Page, theme: str) -> None:
     page.settle()
     page.tab.evaluate("document.querySelector('.jp-WindowedPanel-outer, .jp-Notebook').scrollTop = 0")
     page.settle()
-    clip = page.tab.locator(".jp-NotebookPanel").bounding_box()
-    assert clip is not None
-    picture = Image.open(io.BytesIO(page.tab.screenshot(clip=clip))).convert("RGB")
+    picture = Image.open(io.BytesIO(page.tab.screenshot())).convert("RGB")
     path = PICTURES / f"{theme}.png"
     picture.quantize(COLORS, dither=Image.Dither.NONE).save(path, optimize=True)
     print(f"{path.name}: {path.stat().st_size:,} bytes, {picture.width} × {picture.height}")
@@ -43,6 +41,7 @@ def main() -> None:
         page.resize(WIDTH, HEIGHT)
         for cell in range(len(CELLS)):
             page.finish(cell)
+        page.value("bed.command('claude-magic:outline').then(() => null)")
         for theme in ("light", "dark"):
             portray(page, theme)
 
