@@ -21,8 +21,10 @@ from weakref import WeakSet
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-# How often the thread looks whether it may go on, how long it works at a time, and how long it rests then, in seconds.
+# How often the thread looks whether it may go on, after how long it does in any case, how long it works at a time, and
+# how long it rests then, in seconds.
 POLL_SECONDS = 0.01
+PATIENCE_SECONDS = 2.0
 WORK_SECONDS = 0.002
 BREATH_SECONDS = 0.0005
 _ASKS = ("claude", "ask(")
@@ -92,17 +94,17 @@ class Preload:
             sys.meta_path.remove(gate)
 
     def _compile(self) -> None:
-        """Compile the checks of records; the wait is at each call of a function, since one of them takes 0.2 s."""
+        """Compile the checks of records, which takes 0.2 s."""
         from ..conversation import record_schema
 
-        sys.setprofile(lambda frame, event, argument: self._wait() if event == "call" else None)
-        try:
-            record_schema.prepare()
-        finally:
-            sys.setprofile(None)
+        self._wait()
+        record_schema.prepare()
 
     def _wait(self) -> None:
-        while not self._idle.is_set() and not _is_awaited(threading.get_ident()):
+        """Wait until the kernel is idle; not if another thread waits for a module, and not for ever: in the middle of
+        an import, locks that we know nothing of may be held."""
+        over = time.monotonic() + PATIENCE_SECONDS
+        while not (self._idle.is_set() or _is_awaited(threading.get_ident()) or time.monotonic() > over):
             self._idle.wait(POLL_SECONDS)
 
     def _breathe(self) -> None:
@@ -152,7 +154,7 @@ def _is_awaited(own: int) -> bool:
 
 def _waits(frame: Any) -> bool:
     code = frame.f_code
-    return code.co_filename == _BOOTSTRAP and code.co_name in ("acquire", "_lock_unlock_module", "__enter__")
+    return code.co_filename == _BOOTSTRAP and code.co_name in ("acquire", "cb", "__enter__", "_get_module_lock")
 
 
 _ALL: WeakSet[Preload] = WeakSet()

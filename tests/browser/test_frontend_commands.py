@@ -331,8 +331,9 @@ def test_two_notebooks_beside_each_other_are_asked_about_their_own_cells(lab: Pa
         assert page.source(0) == "%%claude\nfirst"
     finally:
         page.value(
-            "[...jupyterapp.shell.widgets('main')].filter(each => each.context?.path === 'second.ipynb')"
-            ".map(each => each.sessionContext.shutdown().then(() => { each.context.save(); each.dispose() })).length"
+            "Promise.all([...jupyterapp.shell.widgets('main')].filter(each => each.context?.path === 'second.ipynb')"
+            ".map(async each => { await each.context.save(); await each.sessionContext.shutdown(); each.dispose() }))"
+            ".then(() => null)"
         )
         page.wait_until("bed.panel?.context?.path === given", page.name)
         page.value("(jupyterapp.shell.mode = 'single-document', null)")

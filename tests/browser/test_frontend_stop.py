@@ -126,7 +126,7 @@ def test_a_notebook_that_is_renamed_while_it_runs_keeps_its_stop(lab: Page, serv
     page.run(1)
     stop(page, 1).wait_for()
     before = page.name
-    page.rename("renamed.ipynb")
+    page.rename("renamed-while-it-runs.ipynb")
     try:
         stop(page, 1).click()
         page.wait_done(1)

@@ -61,7 +61,7 @@ def test_the_wheel_holds_the_package_its_notebooks_the_licence_and_nothing_else(
     source = ROOT / "claude_magic"
     files = {
         path.relative_to(ROOT).as_posix() for path in source.rglob("*") if path.suffix in (".py", ".css", ".typed")
-    }
+    } - {path.relative_to(ROOT).as_posix() for path in (source / "frontend").rglob("*")}
     held = {name for name in wheel.namelist() if ".data/data/share/jupyter/labextensions/" not in name}  # test_frontend
     files |= {f"claude_magic/notebooks/{path.name}" for path in NOTEBOOKS}
     assert {name for name in held if ".dist-info/" not in name} == files
@@ -110,7 +110,9 @@ def test_every_module_is_imported_where_no_optional_package_is() -> None:
 def test_each_import_is_of_a_dependency_or_of_what_the_users_own_value_comes_from() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    direct = {_distribution(need) for need in [*project["dependencies"], *extras["pictures"], "nbclient"]}
+    direct = {
+        _distribution(need) for need in [*project["dependencies"], *extras["pictures"], *extras["mcp"], "nbclient"]
+    }
     # the SDK says which httpx2, IPython which traitlets
     covered = direct | {
         _distribution(need) for name in direct for need in requires(name) or [] if "extra ==" not in need

@@ -6,7 +6,7 @@ import { element } from "./outputs.js";
 const MAX_CHARACTERS = 20_000;
 const MAX_MESSAGE = 160;
 // Settings of its own, addresses, and CSS that could spell one.
-const LOADS = /%%\s*\{|^\s*---|\/\/|url\s*\(|@import|\bimg\s*:|<\s*(iframe|image|img|link|script|style|svg)\b/im;
+const LOADS = /%%\s*\{|^\s*---|\/\/|url\s*\(|@\s*import|\bimg\s*:|<\s*(iframe|image|img|link|script|style|svg)\b/im;
 const ESCAPED = /\\[0-9a-f/]/i;
 
 /** Whether code in a language can be drawn. @param {string} language */
