@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from concurrent import futures
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 from ...errors import UsageError
+from ...interrupts import HEARD_SECONDS
 from . import session
 from .launch import Launch
 from .standard_error import StandardError
@@ -120,8 +122,12 @@ class Server:
             coroutine.close()
             raise session.Closed
         future = asyncio.run_coroutine_threadsafe(self._until_end(coroutine), self._loop)
+        over = None if seconds is None else time.monotonic() + seconds
         try:
-            return future.result(seconds)
+            # In steps: an Interrupt that comes just before a wait without an end would not be heard.
+            while not future.done() and (over is None or time.monotonic() < over):
+                futures.wait([future], HEARD_SECONDS)
+            return future.result(0)
         except (KeyboardInterrupt, TimeoutError):
             future.cancel()
             futures.wait([future], GRACE_SECONDS)
