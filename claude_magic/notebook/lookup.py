@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
 from collections.abc import Set
@@ -64,6 +63,8 @@ def journal_folder_of(notebook: Path | None, journal: Path | None = None) -> Pat
 
 def digest(text: str) -> str:
     """A digest of a text that is safe as a file name: 24 hexadecimal digits."""
+    import hashlib  # half of what loading the extension would take
+
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
