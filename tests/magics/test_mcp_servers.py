@@ -23,6 +23,8 @@ from support.mcp_servers import REAL, RawServer, is_running, tool, wait_until
 from support.shell import OfflineShell
 from support.turns import call, text
 
+pytestmark = pytest.mark.slow  # starts servers, and waits for them
+
 SECRET = "hunter22hunter22"
 ECHO = {"tools": [tool("echo"), tool("other")], "results": {"echo": "echo", "other": {"content": [text("other")]}}}
 

@@ -21,6 +21,8 @@ from claude_magic.tools.functions import Tool, strict
 from claude_magic.tools.mcp_servers import Offered, Servers
 from support.mcp_servers import REAL, RawServer, is_running, tool, wait_until
 
+pytestmark = pytest.mark.slow  # starts servers, and waits for them
+
 SECRET = "hunter22hunter22"
 
 
@@ -153,7 +155,6 @@ class HttpServer:
         self.process.wait()
 
 
-@pytest.mark.slow
 def test_a_server_at_an_address_on_this_machine_is_reached_and_again_when_it_was_started_anew(servers: Servers) -> None:
     served = HttpServer()
     try:

@@ -22,6 +22,8 @@ from claude_magic.content.secrets import Hidden
 from claude_magic.errors import UsageError
 from support.mcp_servers import REAL, RawServer, is_running, launch, tool, wait_until
 
+pytestmark = pytest.mark.slow  # starts servers, and waits for them
+
 SECRET = "hunter22hunter22"
 
 
@@ -68,7 +70,6 @@ def failure(server: Server, name: str) -> str:
     return str(raised.value)
 
 
-@pytest.mark.slow
 def test_a_server_of_mcp_itself_lists_its_tools_and_answers_with_all_kinds_of_content(start: Started) -> None:
     server = start(launch([sys.executable, str(REAL)]))
     listed = {each.name: each.definition for each in server.tools()}
@@ -86,7 +87,6 @@ def test_a_server_of_mcp_itself_lists_its_tools_and_answers_with_all_kinds_of_co
     assert "out of memory" in failure(server, "die") and not server.is_alive
 
 
-@pytest.mark.slow
 def test_a_server_inherits_no_key_of_the_kernel_and_gets_its_own_environment(
     start: Started, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -245,6 +245,7 @@ def test_several_at_once_stand_in_the_order_in_which_they_were_asked(here: Offli
     assert len(here.server.requests[-1]["messages"]) == 11
 
 
+@pytest.mark.slow
 def test_a_slow_one_keeps_its_place(here: OfflineShell) -> None:
     async def both() -> None:
         slow = asyncio.create_task(aask("slow"))
