@@ -137,7 +137,8 @@ def _dollars(text: str) -> str:
     return text.removeprefix("$")
 
 
-_CHOICES = ("auto", "any", "none")
+# The choices of a tool that name none.
+TOOL_CHOICES = ("auto", "any", "none")
 _TOOL = re.compile(r"[a-zA-Z0-9_-]{1,128}")
 
 
@@ -542,7 +543,7 @@ class Options:
         "--tool-choice",
         metavar="CHOICE",
         parse=_tool_choice,
-        choices=_CHOICES,
+        choices=TOOL_CHOICES,
         group="tools",
         help="auto, none, or what Claude has to call first: any tool, or the one of this name",
     )

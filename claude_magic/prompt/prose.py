@@ -5,10 +5,11 @@ The kernel never sees Markdown, so it is that of the notebook as it was last sav
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..notebook.executions import Executions, is_own_cell
+from ..notebook.reader import source_of
 
 
 class Prose:
@@ -48,16 +49,7 @@ class Prose:
         """The index of a cell in the file: by its id if it ran in this kernel, else by its number."""
         if self._executions.source(number) is not None:
             return self._by_id.get(self._executions.cell_id(number) or "")
-        return next((at for at, count in self._counts() if count == number), None)
-
-    def _counts(self) -> Iterator[tuple[int, Any]]:
-        return ((at, cell.get("execution_count")) for at, cell in enumerate(self._cells))
-
-
-def source_of(cell: Mapping[str, Any]) -> str:
-    """The source of a cell in nbformat's form, a string or a list of lines."""
-    source = cell.get("source")
-    return "".join(map(str, source)) if isinstance(source, list) else source if isinstance(source, str) else ""
+        return next((at for at, cell in enumerate(self._cells) if cell.get("execution_count") == number), None)
 
 
 def numbered(numbers: Iterable[int], prose: Prose, *, from_the_top: bool = False) -> dict[int, list[str]]:

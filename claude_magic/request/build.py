@@ -19,7 +19,7 @@ from .. import models
 from ..conversation.tool_ids import called, distinct
 from ..conversation.turns import CONTINUE, Block, Conversation, Message, Pin, Turn, blocks, exchange_of, not_run
 from ..errors import UsageError
-from ..options import Options
+from ..options import TOOL_CHOICES, Options
 from . import breakpoints, citations, server_tools
 from .parameters import betas, settings_of
 
@@ -107,7 +107,7 @@ def _check_choice(wanted: str, offered: Sequence[Mapping[str, Any]]) -> None:
             f"--tool-choice {wanted}: this cell offers no tool.",
             advice="--tools NAMES offers functions of yours; --web-search and others offer the API's.",
         )
-    is_known = wanted in ("auto", "any", "none", *names) or len(names) < len(offered)  # an MCP server has its own
+    is_known = wanted in (*TOOL_CHOICES, *names) or len(names) < len(offered)  # an MCP server has its own
     if not is_known:
         raise UsageError(
             f"--tool-choice {wanted}: this cell offers no tool of that name.", advice=f"It offers {', '.join(names)}."

@@ -8,11 +8,11 @@ from __future__ import annotations
 import base64
 import functools
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .. import models
-from ..content import pdf
+from ..content import images, pdf
 from ..content.text import byte_length
 from ..conversation.turns import Block, blocks
 from ..errors import UsageError
@@ -23,9 +23,6 @@ MAX_REQUEST_BYTES = 32 * 1024 * 1024
 MAX_IMAGES, MAX_IMAGES_BELOW_1M = 600, 100
 MAX_PDF_PAGES, MAX_PDF_PAGES_BELOW_1M = 600, 100
 CONTEXT_1M_TOKENS = 1_000_000
-# On Bedrock and Google Cloud; the API's own limit is 10 MB.
-MAX_CLOUD_IMAGE_BASE64_BYTES = 5_000_000
-MAX_SIDE_OF_MANY_PIXELS = 2_000
 # A message about a request that is too large names so many of its parts, of that size or more.
 NAMED_PARTS = 3
 MIN_NAMED_BYTES = 100_000
@@ -38,7 +35,7 @@ def check(params: Mapping[str, Any], only_bytes: str | None = None) -> None:
     `only_bytes` is a sentence that says that the provider takes no URLs of images and documents, for a provider that
     also has the smaller limit on images; `None` for any other.
     """
-    held = [block for message in params["messages"] for block in _with_nested(blocks(message))]
+    held = [block for message in params["messages"] for block in pictures.with_nested(blocks(message))]
     if not any(block["type"] in ("image", "document") for block in held) and _is_small(params):
         return
     row = models.lookup(str(params.get("model")))
@@ -48,14 +45,6 @@ def check(params: Mapping[str, Any], only_bytes: str | None = None) -> None:
     _check_images(held, MAX_IMAGES_BELOW_1M if is_smaller else MAX_IMAGES)
     _check_pages(held, MAX_PDF_PAGES_BELOW_1M if is_smaller else MAX_PDF_PAGES)
     _check_size(params, held)
-
-
-def _with_nested(content: Iterable[Block]) -> Iterator[Block]:
-    for block in content:
-        yield block
-        inner = block.get("content")
-        if block["type"] == "tool_result" and isinstance(inner, list):
-            yield from inner
 
 
 def _is_small(params: Mapping[str, Any]) -> bool:
@@ -78,29 +67,29 @@ def _check_cloud(held: list[Block], only_bytes: str) -> None:
         raise UsageError(only_bytes, advice="Without --by-url an address is fetched, and its bytes go along.")
     for block in _images(held):
         size = len(_source(block).get("data") or "")
-        if size > MAX_CLOUD_IMAGE_BASE64_BYTES:
+        if size > images.MAX_IMAGE_BASE64_BYTES:
             raise UsageError(
                 f"An image has {_megabytes(size)} in base64, and this provider takes "
-                f"{_megabytes(MAX_CLOUD_IMAGE_BASE64_BYTES)} at most. Nothing was sent.",
+                f"{_megabytes(images.MAX_IMAGE_BASE64_BYTES)} at most. Nothing was sent.",
                 advice="Make it smaller, and run its cell again.",
             )
 
 
 def _check_images(held: list[Block], limit: int) -> None:
-    images = _images(held)
-    if len(images) > limit:
+    shown = _images(held)
+    if len(shown) > limit:
         raise UsageError(
-            f"There are {len(images):,} images with all that goes along, and the model takes {limit} at most. "
+            f"There are {len(shown):,} images with all that goes along, and the model takes {limit} at most. "
             "Nothing was sent.",
             advice=SEND_LESS,
         )
-    if len(images) <= pictures.MANY_IMAGES:
+    if len(shown) <= pictures.MANY_IMAGES:
         return
-    large = [size for block in images if (size := pictures.side_pixels(block)) > MAX_SIDE_OF_MANY_PIXELS]
+    large = [size for block in shown if (size := pictures.side_pixels(block)) > images.MAX_IMAGE_SIDE_PIXELS]
     if large:
         raise UsageError(
-            f"Among more than {pictures.MANY_IMAGES} images none may have more than {MAX_SIDE_OF_MANY_PIXELS:,} pixels "
-            f"a side, and one has {max(large):,}. Nothing was sent.",
+            f"Among more than {pictures.MANY_IMAGES} images none may have more than {images.MAX_IMAGE_SIDE_PIXELS:,} "
+            f"pixels a side, and one has {max(large):,}. Nothing was sent.",
             advice=SEND_LESS,
         )
 

@@ -8,7 +8,7 @@ from typing import Any
 from .. import models
 from ..conversation.turns import Message, blocks
 from ..errors import UsageError
-from ..options import Options
+from ..options import TOOL_CHOICES, Options
 from . import server_tools
 
 # Types of context edits: summarise the conversation, clear old tool results, clear old thinking.
@@ -107,7 +107,7 @@ def _tool_choice(options: Options, model: models.Model | None) -> dict[str, Any]
             )
     if wanted is None:
         return None
-    return {"type": wanted} if wanted in ("auto", "any", "none") else {"type": "tool", "name": wanted}
+    return {"type": wanted} if wanted in TOOL_CHOICES else {"type": "tool", "name": wanted}
 
 
 def _thinking(options: Options, model: models.Model | None) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ a change of the history, and `build.py` treats it as one.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from ..content import images
@@ -53,13 +53,17 @@ def side_pixels(block: Block) -> int:
     return _side_pixels(_data(block))
 
 
-def _pictures(content: Iterable[Block]) -> list[Block]:
-    found: list[Block] = []
+def with_nested(content: Iterable[Block]) -> Iterator[Block]:
+    """The blocks of content, and those in its results of tools."""
     for block in content:
+        yield block
         inner = block.get("content")
-        found += [block] if block["type"] == "image" else []
-        found += _pictures(inner) if block["type"] == "tool_result" and isinstance(inner, list) else []
-    return found
+        if block["type"] == "tool_result" and isinstance(inner, list):
+            yield from inner
+
+
+def _pictures(content: Iterable[Block]) -> list[Block]:
+    return [block for block in with_nested(content) if block["type"] == "image"]
 
 
 def _smaller(content: Iterable[Block], too_large: Callable[[Block], bool]) -> list[Block]:

@@ -17,14 +17,14 @@ _CELLS = """const models = cells => cells.map(cell => ({id: cell.id, sharedModel
   outputs: cell.outputs && {length: cell.outputs.length, get: at => cell.outputs[at]}}))"""
 
 
-def run_script(folder: Path, program: str, given: Any) -> Any:
-    """The JSON value of an expression on `given`, which sees `cost`, `record`, `content` (of the outline) and `models`;
-    run in `folder`."""
+def run_script(folder: Path, program: str, given: Any, before: str = "") -> Any:
+    """The JSON value of an expression on `given`, which sees `cost`, `record`, `content` (of the outline), `models`,
+    and what the statements `before` it make; run in `folder`."""
     node = shutil.which("node")
     if node is None:
         (pytest.fail if os.environ.get("CI") else pytest.skip)("node is needed to run the front end's modules")
-    for name in ("cost.js", "expressions.js", "outline_content.js", "record.js", "record_entries.js"):
-        shutil.copy(STATIC / name, folder)
+    for path in STATIC.glob("*.js"):
+        shutil.copy(path, folder)
     (folder / "package.json").write_text('{"type": "module"}')
     (folder / "given.json").write_text(json.dumps(given), encoding="utf-8")
     (folder / "main.js").write_text(
@@ -34,6 +34,7 @@ def run_script(folder: Path, program: str, given: Any) -> Any:
         import * as cost from "./cost.js"
         import * as record from "./record.js"
         {_CELLS}
+        {before}
         const given = JSON.parse(readFileSync(new URL("given.json", import.meta.url), "utf8"))
         console.log(JSON.stringify({program}))
         """,

@@ -2,49 +2,34 @@
 
 from __future__ import annotations
 
-import json
-import os
 import random
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-STATIC = Path(__file__).parents[2] / "claude_magic" / "frontend" / "static"
+from support.scripts import run_script
+
 MASK = "[secret masked]"
 KEYS = f"key = '{MASK}'\nkey = '{MASK}'"
 
 
+# `notebook` makes a page's notebook of texts by id.
+_BEFORE = """
+  import { difference } from "./difference.js"
+  import { readCorrection, standing } from "./correction.js"
+  const notebook = cells => ({widgets: Object.entries(cells).map(([id, source]) => ({model:
+    {id, type: "code", sharedModel: {getSource: () => source}, getMetadata: () => undefined}}))})
+"""
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The modules, as a package that node reads as the page does."""
-    made = tmp_path_factory.mktemp("static")
-    for name in ("correction.js", "difference.js", "outputs.js"):
-        shutil.copy(STATIC / name, made)
-    (made / "package.json").write_text('{"type": "module"}')
-    return made
+    return tmp_path_factory.mktemp("static")
 
 
 def run(folder: Path, expression: str, given: Any) -> Any:
-    """The JSON value of an expression on `given`, with `notebook`, which makes a page's notebook of texts by id."""
-    node = shutil.which("node")
-    if node is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("node is needed to run the front end's modules")
-    (folder / "main.js").write_text(f"""
-        import {{ readFileSync }} from "node:fs"
-        import {{ difference }} from "./difference.js"
-        import {{ readCorrection, standing }} from "./correction.js"
-        const notebook = cells => ({{widgets: Object.entries(cells).map(([id, source]) => ({{model:
-          {{id, type: "code", sharedModel: {{getSource: () => source}}, getMetadata: () => undefined}}}}))}})
-        const given = JSON.parse(readFileSync(new URL("given.json", import.meta.url), "utf8"))
-        console.log(JSON.stringify({expression}))
-    """)
-    (folder / "given.json").write_text(json.dumps(given), encoding="utf-8")
-    ended = subprocess.run([str(node), str(folder / "main.js")], capture_output=True, text=True, timeout=60)
-    assert ended.returncode == 0, ended.stderr
-    return json.loads(ended.stdout)
+    return run_script(folder, expression, given, _BEFORE)
 
 
 def test_a_difference_has_both_texts_and_no_line_too_many(folder: Path) -> None:

@@ -3,7 +3,8 @@
 import { copy } from "./clipboard.js";
 import { SAID, put, standing } from "./correction.js";
 import { canDraw, draw } from "./diagram.js";
-import { button, element, goTo, insertBelow, placeOf } from "./outputs.js";
+import { element } from "./elements.js";
+import { button, goTo, insertBelow, placeOf } from "./outputs.js";
 
 const PYTHON = ["", "python", "py", "python3", "ipython"];
 // Languages that IPython runs in a cell with a magic. Code in any other goes into a raw cell, which nothing runs.

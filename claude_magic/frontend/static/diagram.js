@@ -1,7 +1,7 @@
 // Mermaid's text as a picture, by JupyterLab's own Mermaid. The picture is an image: nothing in it runs or loads. While
 // it is made Mermaid's drawing stands in the page for a moment, so a text that could load something is not drawn.
 
-import { element } from "./outputs.js";
+import { element } from "./elements.js";
 
 const MAX_CHARACTERS = 20_000;
 const MAX_MESSAGE = 160;

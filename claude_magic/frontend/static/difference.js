@@ -1,6 +1,6 @@
 // The difference of two texts, by lines: which of them go, come, or stay; and how it is shown.
 
-import { element } from "./outputs.js";
+import { element } from "./elements.js";
 
 const MAX_COMPARED = 4_000_000;
 const CONTEXT_LINES = 3;

@@ -4,7 +4,8 @@
 
 import { FIX_TYPE, SAID, put, readCorrection, standing } from "./correction.js";
 import { shownDifference } from "./difference.js";
-import { button, element, goTo, placeOf } from "./outputs.js";
+import { element } from "./elements.js";
+import { button, goTo, placeOf } from "./outputs.js";
 
 /**
  * The renderer of these outputs, and the switch of its buttons.

@@ -1,5 +1,7 @@
 // What the features for a cell's outputs share: where in which notebook a part of the page stands, and the elements
-// that they are made of. Text is set as text.
+// that they are made of.
+
+import { element } from "./elements.js";
 
 /** Whether the outputs of a cell hold an error. @param {import("page").CellModel | undefined} cell */
 export const hasFailed = (cell) => cell?.type === "code" && listed(cell).some((output) => output.type === "error");
@@ -46,19 +48,6 @@ export function goTo(notebook, at, mode) {
   notebook.mode = mode;
   notebook.activate();
   void notebook.scrollToItem(at);
-}
-
-/**
- * @template {keyof HTMLElementTagNameMap} Tag
- * @param {Tag} tag
- * @param {string} className
- * @param {string} [text]
- */
-export function element(tag, className, text = "") {
-  const made = document.createElement(tag);
-  made.className = className;
-  made.textContent = text;
-  return made;
 }
 
 /**
