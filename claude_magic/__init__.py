@@ -41,6 +41,9 @@ def __getattr__(name: str) -> Any:
 
         return show_as
     if name in ("ask", "aask"):
+        from .notebook import preload
+
+        preload.finish()
         from .magics import python
 
         return getattr(python, name)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..client import BLOCKING, now
 from ..content.parts import Limits
 from ..errors import ClaudeError, SchemaError, UsageError
+from ..notebook import preload
 from ..options import is_address
 from ..prompt.prompt import build_prompt, values_prompt
 from ..render import history
@@ -103,6 +104,7 @@ async def _answered(
 
 def _question(kernel: Kernel, typed: Typed, view: ApprovingView) -> Question:
     """The question as it is sent. Raises `UsageError`."""
+    preload.finish()
     options = kernel.resolve(typed.options)
     secrets, limits = kernel.secrets(options), Limits(options.value_tokens, options.cell_tokens)
     pieces = [*cell_inputs.pieces(kernel, options, typed.cell, secrets, typed.names), *typed.also]

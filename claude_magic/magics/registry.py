@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from ..notebook import preload
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
@@ -109,6 +111,7 @@ class Families:
     def _find(self, family: str, kind: str, name: str) -> Any:
         """Import and register a magic's family, in place of its proxies, and return the magic's function."""
         if family not in self._made:
+            preload.finish()
             module, _, kind_of_magics = family.partition(".")
             found = getattr(importlib.import_module(f".{module}", __package__), kind_of_magics)
             self._made[family] = found(self._kernel)

@@ -1,7 +1,8 @@
 """Preloading: what the first question needs is imported in a thread of its own while the kernel is idle.
 
 While a cell of the reader's runs, the thread waits before the next module. It goes on if somebody waits for a module
-that it is importing, if the cell asks Claude, and before a fork: a child would wait for its locks for ever.
+that it is importing. It comes to its end before a magic's first use, since two threads that import modules of one
+package at a time may each see half of it, and before a fork: a child would wait for its locks for ever.
 """
 
 from __future__ import annotations
@@ -27,7 +28,6 @@ POLL_SECONDS = 0.01
 PATIENCE_SECONDS = 2.0
 WORK_SECONDS = 0.002
 BREATH_SECONDS = 0.0005
-_ASKS = ("claude", "ask(")
 _BOOTSTRAP = "<frozen importlib._bootstrap>"
 
 
@@ -63,6 +63,7 @@ class Preload:
         self._idle.set()
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join()
+        self._is_urgent = False
 
     def end(self) -> None:
         """Break off: the process ends."""
@@ -70,9 +71,7 @@ class Preload:
         self.finish()
 
     def _begin_cell(self, info: Any) -> None:
-        self._is_urgent = any(word in (info.raw_cell or "") for word in _ASKS)
-        if not self._is_urgent:
-            self._idle.clear()
+        self._idle.clear()
 
     def _end_cell(self, result: Any) -> None:
         self._idle.set()
@@ -83,7 +82,8 @@ class Preload:
 
     def _run(self, modules: Sequence[str]) -> None:
         gate = _Gate(threading.get_ident(), self._breathe)
-        sys.meta_path.insert(0, gate)
+        # Lists of their own: an import under way goes through its list by position, and would leave out a finder.
+        sys.meta_path = [gate, *sys.meta_path]
         try:
             self._compile()
             for name in modules:
@@ -91,7 +91,7 @@ class Preload:
         except _Ended:
             pass
         finally:
-            sys.meta_path.remove(gate)
+            sys.meta_path = [each for each in sys.meta_path if each is not gate]
 
     def _compile(self) -> None:
         """Compile the checks of records, which takes 0.2 s."""
@@ -118,6 +118,12 @@ class Preload:
         if not self._is_urgent and time.monotonic() - self._breathed > WORK_SECONDS:
             time.sleep(BREATH_SECONDS)
             self._breathed = time.monotonic()
+
+
+def finish() -> None:
+    """Wait until all that has begun to be imported is, in every shell."""
+    for each in list(_ALL):
+        each.finish()
 
 
 class _Ended(BaseException):
@@ -165,11 +171,6 @@ def _end_all() -> None:
         each.end()
 
 
-def _finish_all() -> None:
-    for each in list(_ALL):
-        each.finish()
-
-
 atexit.register(_end_all)
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_finish_all)
+    os.register_at_fork(before=finish)

@@ -76,10 +76,10 @@ def reply_with(shared: offline.Server, text: str) -> None:
 
 def offered(notebook: Kernel, code: str, cell_id: str = "q") -> tuple[Run, list[dict[str, Any]]]:
     """What a cell shows, and the cells that it offers: they come with the reply on the shell channel."""
-    while notebook.client.shell_channel.msg_ready():
-        notebook.client.get_shell_msg()
     run = notebook.run(code, cell_id)
-    reply = notebook.client.get_shell_msg(timeout=30)
+    own = run.messages[0]["parent_header"]["msg_id"]
+    while (reply := notebook.client.get_shell_msg(timeout=30))["parent_header"]["msg_id"] != own:
+        pass  # replies to the cells before
     payload = reply["content"].get("payload", [])
     return run, [each for each in payload if each["source"] == "set_next_input"]
 

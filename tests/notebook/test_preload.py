@@ -142,3 +142,29 @@ def test_it_is_done_once_and_not_after_unloading() -> None:
         run("1")
         assert thread() is None
     """)
+
+
+def test_an_import_under_way_when_it_ends_goes_through_all_finders() -> None:
+    """It goes through the list of finders by position: one that is taken out meanwhile would have it leave out one."""
+    run("""
+        run(LOAD)
+        wait_until(lambda: type(sys.meta_path[0]).__name__ == "_Gate")
+        under_way, finders = sys.meta_path, list(sys.meta_path)
+        thread().join()
+        assert under_way == finders and sys.meta_path == finders[1:]
+    """)
+
+
+@pytest.mark.parametrize("first", ["%claude_cost", "from claude_magic import ask"])
+def test_what_is_first_used_of_ours_finds_the_imports_done(first: str) -> None:
+    """Two threads that import modules of one package at once may each see half of it."""
+    run(
+        f"""
+        run(LOAD)
+        wait_until(begun)
+        assert "anthropic.types" not in sys.modules
+        run({first!r})
+        assert thread() is None and "claude_magic.client.stream" in sys.modules
+        """,
+        slowed=True,
+    )

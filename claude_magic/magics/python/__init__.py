@@ -11,6 +11,7 @@ from ...client import BLOCKING, OnLoop, now
 from ...content.text import short
 from ...errors import ClaudeError, ReplyCancelled, ReplyInterrupted, UsageError
 from ...interrupts import heard, raised
+from ...notebook import preload
 from . import arguments, place
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ async def aask(prompt: str, *values: Any, show: bool = False, **options: Any) ->
 
 
 async def _ask(prompt: str, values: tuple[Any, ...], given: dict[str, Any], show: bool, transport: Transport) -> Any:
+    preload.finish()
     from ..ask import Typed, answer
 
     if not isinstance(prompt, str):
