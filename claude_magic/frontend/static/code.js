@@ -3,7 +3,7 @@
 
 import { codeBars } from "./code_bars.js";
 import { FIX_TYPE, readCorrection } from "./correction.js";
-import { addStyle, listed, placeOf } from "./outputs.js";
+import { listed, placeOf } from "./outputs.js";
 
 /**
  * Returns the switch of the feature, which is off until it is called.
@@ -67,7 +67,6 @@ export function code(packages, notebooks, mermaid) {
     if (wanted === on) return;
     on = wanted;
     observer.disconnect();
-    if (on) addStyle();
     notebooks.forEach(on ? watch : undress);
   };
 }
