@@ -82,11 +82,14 @@ export async function goTo(notebook, at, mode, align) {
     notebook.mode = mode;
     notebook.activate();
   };
+  const hasKeyboard = () =>
+    mode === "edit" ? cell?.editor?.hasFocus() : cell?.node.contains(document.activeElement);
   if (cell?.node.isConnected) take();
   else notebook.node.focus({ preventScroll: true });
+  const isDone = hasKeyboard();
   await notebook.scrollToItem(at, align).catch(() => undefined); // another scroll came between
   await cell?.ready;
   if (!cell || notebook.activeCell !== cell) return false;
-  if (!cell.node.contains(document.activeElement)) take();
+  if (!isDone && !hasKeyboard()) take();
   return true;
 }

@@ -168,7 +168,7 @@ export interface Cell {
   /** None while the cell is out of sight. */
   editor: {
     editor: EditorView;
-    focus(): void;
+    hasFocus(): boolean;
     getPositionAt(offset: number): object | undefined;
     setCursorPosition(position: object): void;
   } | null;
