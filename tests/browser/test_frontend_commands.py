@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import TimeoutError
 
 from support.jupyterlab import Page, begin, clean
 from support.steered_server import SteeredServer
@@ -44,27 +43,13 @@ def give(page: Page, command: str, by: str, cell: int) -> None:
     if by == "key":
         page.tab.keyboard.press(KEYS[command])
     elif by == "palette":
-        _open_palette(page, command)
-        page.tab.keyboard.press("Enter")  # the list may be drawn anew under the mouse
+        page.choose_in_palette(command, LABELS[command])
     elif by == "context":
         page.cell(cell).locator(".cm-content:visible, .jp-RenderedMarkdown:visible").first.click(button="right")
         page.tab.locator(f'.lm-Menu-item[data-command="{command}"]').click()
     else:
         page.tab.get_by_role("menuitem", name="Edit", exact=True).click()
         page.tab.locator(f'.lm-Menu-item[data-command="{command}"]').click()
-
-
-def _open_palette(page: Page, command: str) -> None:
-    """Open it with the command chosen; again where it went, as it does when any command of JupyterLab's own ends."""
-    item = page.tab.locator(f'.lm-CommandPalette-item.lm-mod-active[data-command="{command}"]')
-    for last in (False, False, False, True):
-        page.tab.keyboard.press("Control+Shift+C")
-        try:
-            page.tab.locator(".lm-CommandPalette-input").fill(LABELS[command], timeout=3000)
-            return item.wait_for(timeout=3000)
-        except TimeoutError:
-            if last:
-                raise
 
 
 def is_enabled(page: Page, command: str) -> bool:

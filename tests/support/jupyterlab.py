@@ -28,7 +28,7 @@ from urllib.request import urlopen
 
 import nbformat
 import psutil
-from playwright.sync_api import Browser, ConsoleMessage, Dialog, Error, Locator, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Error, Locator, Request, TimeoutError, sync_playwright
 from playwright.sync_api import Page as Tab
 
 Application = Literal["lab", "notebook"]
@@ -46,6 +46,7 @@ AS_NEW = f"""{LOAD}
 START_SECONDS = 60
 _STARTS = 3
 WAIT_SECONDS = 60
+PALETTE_SECONDS = 3
 CHROMIUM = shutil.which("chromium")
 _FLAGS = (
     "--no-sandbox",
@@ -445,6 +446,19 @@ class Page:
     def interrupt(self) -> None:
         """Press the toolbar's own Interrupt button."""
         self.tab.locator('.jp-Toolbar [data-command="notebook:interrupt-kernel"]').first.click()
+
+    def choose_in_palette(self, command: str, label: str) -> None:
+        """Give a command by the palette: opened again where it went, as it does when any command of Jupyter's ends."""
+        item = self.tab.locator(f'.lm-CommandPalette-item.lm-mod-active[data-command="{command}"]')
+        for last in (False, False, False, True):
+            self.tab.keyboard.press("Control+Shift+C")
+            try:
+                self.tab.locator(".lm-CommandPalette-input").fill(label, timeout=PALETTE_SECONDS * 1000)
+                item.wait_for(timeout=PALETTE_SECONDS * 1000)
+                return self.tab.keyboard.press("Enter")
+            except TimeoutError:
+                if last:
+                    raise
 
     def save(self) -> None:
         """Write the notebook to its file."""
