@@ -70,6 +70,7 @@ _NOTEBOOKS_OWN_ERROR = "Cannot read properties of undefined (reading 'schema')"
 _WIDGETS_OWN_ERROR = "Cannot read properties of null (reading 'processLuminoMessage')"
 # What JupyterLab says where a kernel goes away while it is asked whether it debugs.
 _DEBUGGERS_OWN_ERROR = "Could not restore the debugger state"
+_DEBUGGERS_OWN_REJECTION = "Canceled future for debug_request message before replies were done"
 # An address that no server knows: asked for to see that everything before it has come to its end.
 _PROBE = "/has-it-settled?"
 # What the tests ask of the application. `jupyterapp` is there for `--expose-app-in-browser`.
@@ -585,7 +586,8 @@ class Page:
         self.wait_until("window.bed?.panel?.context && bed.ready")
 
     def _note_error(self, error: Error) -> None:
-        if self.lab.application != "notebook" or error.message != _NOTEBOOKS_OWN_ERROR:
+        is_notebooks = self.lab.application == "notebook" and error.message == _NOTEBOOKS_OWN_ERROR
+        if not is_notebooks and error.message != _DEBUGGERS_OWN_REJECTION:
             self.errors.append(error.stack or error.message)
 
     def _note_console(self, message: ConsoleMessage) -> None:
