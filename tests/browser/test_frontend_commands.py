@@ -22,7 +22,7 @@ LABELS = {
     SELECTION: "Ask Claude About the Selection",
     TURN: "Turn Into %%claude and Back",
 }
-KEYS = {CELL: "Control+Shift+A", TURN: "Control+Shift+Y"}
+KEYS = {CELL: "Alt+Shift+Q", TURN: "Alt+Shift+P"}
 SAVE = "jupyterapp.serviceManager.settings.save('claude-magic:plugin', given).then(() => null)"
 # The other commands that the keys of one of ours would reach, or begin to reach, in a notebook.
 COLLISIONS = """(() => {
