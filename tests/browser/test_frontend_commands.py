@@ -22,7 +22,7 @@ LABELS = {
     SELECTION: "Ask Claude About the Selection",
     TURN: "Turn Into %%claude and Back",
 }
-KEYS = {CELL: "Control+Shift+A", TURN: "Control+Shift+Y"}
+KEYS = {CELL: "Alt+Shift+Q", TURN: "Alt+Shift+P"}
 SAVE = "jupyterapp.serviceManager.settings.save('claude-magic:plugin', given).then(() => null)"
 # The other commands that the keys of one of ours would reach, or begin to reach, in a notebook.
 COLLISIONS = """(() => {
@@ -43,9 +43,7 @@ def give(page: Page, command: str, by: str, cell: int) -> None:
     if by == "key":
         page.tab.keyboard.press(KEYS[command])
     elif by == "palette":
-        page.tab.keyboard.press("Control+Shift+C")
-        page.tab.locator(".lm-CommandPalette-input").fill(LABELS[command])
-        page.tab.locator(f'.lm-CommandPalette-item[data-command="{command}"]').click()
+        page.choose_in_palette(command, LABELS[command])
     elif by == "context":
         page.cell(cell).locator(".cm-content:visible, .jp-RenderedMarkdown:visible").first.click(button="right")
         page.tab.locator(f'.lm-Menu-item[data-command="{command}"]').click()
@@ -227,6 +225,7 @@ def test_markdown_is_turned_into_a_prompt_and_is_markdown_again(either: Page, se
         give(page, TURN, by, 1)
         assert page.value("bed.cells[1].model.type") == kind and page.source(1) == source
         assert page.value("bed.cells[1].model.id") == cell_id and page.value("bed.cells.length") == 2
+        page.wait_until("bed.cells[1].node.contains(document.activeElement)")
     page.value("(bed.notebook.mode = 'command', bed.notebook.activate(), null)")
     page.tab.keyboard.press("z")
     page.wait_until("bed.cells[1].model.type === 'markdown'")

@@ -395,7 +395,7 @@ def test_a_narrow_window_cuts_it_and_a_wide_one_has_it_again(either: Page) -> No
             page.resize(width)
             expect(money(page)).to_be_visible()
             box = money(page).bounding_box()
-            assert box and box["x"] >= 0 and box["x"] + box["width"] <= width and box["width"] <= 0.45 * width + 1
+            assert box and box["x"] >= 0 and box["x"] + box["width"] <= width and box["width"] <= 0.35 * width + 1
     finally:
         page.resize(1280)
 

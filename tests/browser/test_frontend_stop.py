@@ -41,9 +41,7 @@ def test_a_running_prompt_has_a_stop_that_interrupts_it(
     elif by == "keyboard":
         stop(page, 1).press("Enter")
     else:
-        page.tab.keyboard.press("Control+Shift+C")
-        page.tab.keyboard.type("Stop Claude")
-        page.tab.get_by_role("menuitem", name="Stop Claude").first.click()
+        page.choose_in_palette("claude-magic:stop", "Stop Claude")
     page.wait_done(1)
     assert "interrupted" in page.text(1).lower()
     assert stop(page, 1).count() == 0 and page.value("bed.notebook.mode") == "command"

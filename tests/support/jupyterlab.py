@@ -28,7 +28,7 @@ from urllib.request import urlopen
 
 import nbformat
 import psutil
-from playwright.sync_api import Browser, ConsoleMessage, Dialog, Error, Locator, Request, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Error, Locator, Request, TimeoutError, sync_playwright
 from playwright.sync_api import Page as Tab
 
 Application = Literal["lab", "notebook"]
@@ -46,6 +46,7 @@ AS_NEW = f"""{LOAD}
 START_SECONDS = 60
 _STARTS = 3
 WAIT_SECONDS = 60
+PALETTE_SECONDS = 3
 CHROMIUM = shutil.which("chromium")
 _FLAGS = (
     "--no-sandbox",
@@ -69,6 +70,7 @@ _NOTEBOOKS_OWN_ERROR = "Cannot read properties of undefined (reading 'schema')"
 _WIDGETS_OWN_ERROR = "Cannot read properties of null (reading 'processLuminoMessage')"
 # What JupyterLab says where a kernel goes away while it is asked whether it debugs.
 _DEBUGGERS_OWN_ERROR = "Could not restore the debugger state"
+_DEBUGGERS_OWN_REJECTION = "Canceled future for debug_request message before replies were done"
 # An address that no server knows: asked for to see that everything before it has come to its end.
 _PROBE = "/has-it-settled?"
 # What the tests ask of the application. `jupyterapp` is there for `--expose-app-in-browser`.
@@ -446,6 +448,19 @@ class Page:
         """Press the toolbar's own Interrupt button."""
         self.tab.locator('.jp-Toolbar [data-command="notebook:interrupt-kernel"]').first.click()
 
+    def choose_in_palette(self, command: str, label: str) -> None:
+        """Give a command by the palette: opened again where it went, as it does when any command of Jupyter's ends."""
+        item = self.tab.locator(f'.lm-CommandPalette-item.lm-mod-active[data-command="{command}"]')
+        for last in (False, False, False, True):
+            self.tab.keyboard.press("Control+Shift+C")
+            try:
+                self.tab.locator(".lm-CommandPalette-input").fill(label, timeout=PALETTE_SECONDS * 1000)
+                item.wait_for(timeout=PALETTE_SECONDS * 1000)
+                return self.tab.keyboard.press("Enter")
+            except TimeoutError:
+                if last:
+                    raise
+
     def save(self) -> None:
         """Write the notebook to its file."""
         self.value("bed.panel.context.save().then(() => null)")
@@ -571,7 +586,8 @@ class Page:
         self.wait_until("window.bed?.panel?.context && bed.ready")
 
     def _note_error(self, error: Error) -> None:
-        if self.lab.application != "notebook" or error.message != _NOTEBOOKS_OWN_ERROR:
+        is_notebooks = self.lab.application == "notebook" and error.message == _NOTEBOOKS_OWN_ERROR
+        if not is_notebooks and error.message != _DEBUGGERS_OWN_REJECTION:
             self.errors.append(error.stack or error.message)
 
     def _note_console(self, message: ConsoleMessage) -> None:

@@ -1,6 +1,7 @@
 // A new prompt below a cell, about that cell: by its number, and so with its outputs, where the kernel has it under it;
 // else quoted as it stands: a cell that has not run, was changed since, is Markdown, or ran in another kernel.
 
+import { insertBelow } from "./cells.js";
 import { isPrompt } from "./expressions.js";
 import { question, quotation } from "./quotes.js";
 import { languageOf } from "./selection.js";
@@ -13,28 +14,11 @@ const OWN = /^\s*%(claude(_\w+)?\b|(re)?load_ext\s+claude_magic\b|config\s+Claud
 export async function askAbout(panel) {
   const notebook = panel?.content;
   const cell = notebook?.activeCell;
-  if (notebook && cell) await insertBelow(notebook, cell, await promptAbout(panel, cell));
-}
-
-/**
- * A new code cell, with the cursor at its end, in edit mode.
- * @param {import("page").Notebook} notebook
- * @param {import("page").Cell} cell
- * @param {string} source
- */
-export async function insertBelow(notebook, cell, source) {
-  const index = notebook.widgets.indexOf(cell) + 1;
-  if (!index || !notebook.model) return; // it was deleted while the kernel was asked
-  notebook.model.sharedModel.insertCell(index, { cell_type: "code", source, metadata: { trusted: true } });
-  notebook.deselectAll();
-  notebook.activeCellIndex = index;
-  const made = notebook.widgets[index];
-  await notebook.scrollToItem(index);
-  await made?.ready;
-  if (!made?.editor || notebook.activeCell !== made) return;
-  notebook.mode = "edit";
-  made.editor.setCursorPosition(/** @type {{}} */ (made.editor.getPositionAt(source.length)));
-  made.editor.focus();
+  if (!notebook || !cell) return;
+  const source = await promptAbout(panel, cell);
+  const at = notebook.widgets.indexOf(cell);
+  if (at < 0) return; // it was deleted while the kernel was asked
+  await insertBelow(notebook, at, "code", source, "edit");
 }
 
 /**

@@ -3,7 +3,7 @@
 
 import { codeBars } from "./code_bars.js";
 import { FIX_TYPE, readCorrection } from "./correction.js";
-import { addStyle, listed, placeOf } from "./outputs.js";
+import { listed, placeOf } from "./outputs.js";
 
 /**
  * Returns the switch of the feature, which is off until it is called.
@@ -38,14 +38,17 @@ export function code(packages, notebooks, mermaid) {
   const observer = new MutationObserver((changes) => {
     /** @type {Set<Element>} */
     const areas = new Set();
-    for (const { target, addedNodes, removedNodes } of changes) {
-      const area = target instanceof Element ? target.closest(".jp-OutputArea") : null;
-      if (area && addedNodes.length + removedNodes.length) areas.add(area);
+    for (const { target, addedNodes } of changes) {
+      const element = /** @type {Element} */ (target);
+      if (element.closest(".cm-content")) continue; // a key was typed
+      const area = element.closest(".jp-OutputArea");
+      if (area) areas.add(area);
       for (const node of addedNodes) {
         if (node instanceof Element) node.querySelectorAll(".jp-OutputArea").forEach((each) => areas.add(each));
       }
     }
     areas.forEach(dress);
+    observer.takeRecords(); // what that put there
   });
   /** @param {import("page").NotebookPanel} panel */
   const watch = ({ content: { node } }) => {
@@ -67,7 +70,6 @@ export function code(packages, notebooks, mermaid) {
     if (wanted === on) return;
     on = wanted;
     observer.disconnect();
-    if (on) addStyle();
     notebooks.forEach(on ? watch : undress);
   };
 }

@@ -1,10 +1,11 @@
 // The buttons of one code block, and what they do. They take the block's text, exactly, and set it as text.
 
+import { goTo, insertBelow, setSource } from "./cells.js";
 import { copy } from "./clipboard.js";
-import { SAID, put, standing } from "./correction.js";
+import { SAID, standing } from "./correction.js";
 import { canDraw, draw } from "./diagram.js";
-import { element } from "./elements.js";
-import { button, goTo, insertBelow, placeOf } from "./outputs.js";
+import { button, element } from "./elements.js";
+import { placeOf } from "./outputs.js";
 
 const PYTHON = ["", "python", "py", "python3", "ipython"];
 // Languages that IPython runs in a cell with a magic. Code in any other goes into a raw cell, which nothing runs.
@@ -37,17 +38,18 @@ export function codeBar(packages, notebooks, mermaid, output) {
   const insert = () => {
     const place = placeOf(notebooks, output);
     if (!place) return say("This answer stands in no notebook.");
-    if (PYTHON.includes(language)) return insertBelow(place.notebook, place.at, "code", text());
     const magic = MAGICS[language];
-    insertBelow(place.notebook, place.at, magic ? "code" : "raw", magic ? `%%${magic}\n${text()}` : text());
+    const source = magic ? `%%${magic}\n${text()}` : text();
+    const type = magic || PYTHON.includes(language) ? "code" : "raw";
+    void insertBelow(place.notebook, place.at, type, source, "command");
   };
   const replace = () => {
     const notebook = placeOf(notebooks, output)?.notebook;
     if (!notebook || !correction) return;
     const { state, at, wanted } = standing(notebook, correction, text());
     if (state !== "open") return say(state === "done" ? "This code is in the cell." : SAID[state]);
-    put(notebook, at, wanted);
-    goTo(notebook, at, "edit");
+    setSource(notebook, at, wanted);
+    void goTo(notebook, at, "edit");
   };
   const drawText = async () => {
     const shown = diagram?.isConnected ? diagram : undefined;
@@ -74,6 +76,7 @@ export function codeBar(packages, notebooks, mermaid, output) {
     drawing,
   );
   bar.setAttribute("role", "group");
+  bar.dataset.lmSuppressShortcuts = "true"; // the notebook's own keys, such as Enter, are not for its buttons
   bar.addEventListener("focusin", place);
   bar.addEventListener("focusout", () => say(""));
   status.setAttribute("role", "status");

@@ -1,7 +1,8 @@
 // Commands: ask Claude about the active cell or about what is selected, turn a cell into a prompt and back. None of
 // them runs anything. The schema file has their menus and keys.
 
-import { askAbout, insertBelow } from "./asking.js";
+import { askAbout } from "./asking.js";
+import { insertBelow } from "./cells.js";
 import { quotation } from "./quotes.js";
 import { selection } from "./selection.js";
 import { turning } from "./turning.js";
@@ -42,7 +43,9 @@ export function commands(app, notebooks, palette) {
       () => Boolean(panel() && selected()),
       () => {
         const [notebook, found] = [panel()?.content, selected()];
-        return notebook && found && insertBelow(notebook, found.cell, quotation(found.text, found.language));
+        if (!notebook || !found) return undefined;
+        const source = quotation(found.text, found.language);
+        return insertBelow(notebook, notebook.widgets.indexOf(found.cell), "code", source, "edit");
       },
     ],
     [

@@ -87,16 +87,3 @@ export const SAID = {
   locked: "The cell that failed cannot be edited.",
   missing: "The cell that failed is not in this notebook.",
 };
-
-/**
- * Put a text into a cell, as one step that can be undone.
- * @param {import("page").Notebook} notebook
- * @param {number} at
- * @param {string} text
- */
-export function put(notebook, at, text) {
-  const { sharedModel } = notebook.widgets[at].model;
-  sharedModel.undoManager?.stopCapturing();
-  sharedModel.setSource(text);
-  sharedModel.undoManager?.stopCapturing();
-}

@@ -14,9 +14,29 @@ export function element(tag, className, ...children) {
   return made;
 }
 
-/** Give the page a style. @param {string} css */
-export function addStyle(css) {
-  const sheet = new CSSStyleSheet();
-  sheet.replaceSync(css);
-  document.adoptedStyleSheets.push(sheet);
+/**
+ * A button with a text or an icon.
+ * @param {string} name
+ * @param {string} title
+ * @param {() => void} pressed
+ * @param {import("page").LabIcon} [icon]
+ */
+export function button(name, title, pressed, icon) {
+  const made = element("button", "claude-button", icon ? "" : name);
+  made.type = "button";
+  made.title = title;
+  if (icon) {
+    made.setAttribute("aria-label", name);
+    icon.element({ container: made, tag: "span" });
+  }
+  made.addEventListener("click", pressed);
+  return made;
+}
+
+/** Load the style of all that the features show. */
+export function addStyle() {
+  const link = element("link", "");
+  link.rel = "stylesheet";
+  link.href = new URL("style.css", import.meta.url).href;
+  document.head.append(link);
 }

@@ -1,9 +1,10 @@
 // Fix with Claude: a button in the toolbar of a cell that failed. It puts a cell with `%claude_fix` below and runs it;
 // the corrected code comes as a difference to accept (`fix_output.js`).
 
+import { goTo, insertBelow } from "./cells.js";
 import { FIX_TYPE } from "./correction.js";
 import { fixOutput } from "./fix_output.js";
-import { addStyle, goTo, hasFailed, insertBelow } from "./outputs.js";
+import { hasFailed } from "./outputs.js";
 
 const COMMAND = "claude-magic:fix";
 const OWN = /^\s*%%?claude/;
@@ -52,7 +53,6 @@ export function fix(packages, { commands }, notebooks, rendermime) {
   rendermime.addFactory({ safe: true, mimeTypes: [FIX_TYPE], defaultRank: 20, createRenderer: output.create });
   return (wanted) => {
     on = wanted;
-    if (on) addStyle();
     output.turn(on);
     again();
   };
@@ -71,9 +71,9 @@ function ask(notebook) {
     const sources = notebook.widgets.map(({ model }) => model.sharedModel.getSource());
     const isLoaded = sources.some((text) => text.includes("claude_magic") || OWN.test(text));
     const source = isLoaded ? line : `%load_ext claude_magic\n${line}`;
-    insertBelow(notebook, at, "code", source);
+    void insertBelow(notebook, at, "code", source, "command");
     return true;
   }
-  goTo(notebook, at + 1, "command");
+  void goTo(notebook, at + 1, "command");
   return below.executionState !== "running";
 }

@@ -2,10 +2,11 @@
 // Decline. What is shown is what Accept puts into the cell; nothing runs. It follows the cell, which may change, go, or
 // come back by an undo.
 
-import { FIX_TYPE, SAID, put, readCorrection, standing } from "./correction.js";
+import { goTo, setSource } from "./cells.js";
+import { FIX_TYPE, SAID, readCorrection, standing } from "./correction.js";
 import { shownDifference } from "./difference.js";
-import { element } from "./elements.js";
-import { button, goTo, placeOf } from "./outputs.js";
+import { button, element } from "./elements.js";
+import { placeOf } from "./outputs.js";
 
 /**
  * The renderer of these outputs, and the switch of its buttons.
@@ -31,6 +32,7 @@ export function fixOutput(packages, notebooks) {
       super();
       this.addClass("claude-fix");
       this.status.setAttribute("role", "status");
+      this.bar.dataset.lmSuppressShortcuts = "true"; // the notebook's own keys, such as Enter, are not for its buttons
     }
 
     /** @param {import("page").MimeModel} model */
@@ -96,8 +98,8 @@ export function fixOutput(packages, notebooks) {
       if (!notebook || !this.correction) return;
       const { state, at, wanted } = this.standing(this.correction);
       if (state !== "open") return this.refresh();
-      put(notebook, at, wanted);
-      goTo(notebook, at, "edit");
+      setSource(notebook, at, wanted);
+      void goTo(notebook, at, "edit");
     };
 
     /** @param {import("./correction.js").Correction} correction */

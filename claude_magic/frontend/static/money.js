@@ -1,8 +1,9 @@
 // What it cost, always in view: a button in the status bar, or in the menu area of a page that has none. It shows what
 // the kernel says of the current notebook; where that says nothing, the sum of the notebook's records.
 
+import { insertBelow } from "./cells.js";
 import { dollars, parse } from "./cost.js";
-import { addStyle } from "./elements.js";
+import { button } from "./elements.js";
 import { watch } from "./notebook_watch.js";
 import { sum, turns } from "./record.js";
 
@@ -12,17 +13,6 @@ const ID = "claude-magic-money";
 const OUTLINE = "claude-magic:outline";
 const MAGIC = "%claude_cost";
 const LOAD = "%load_ext claude_magic";
-const CSS = `
-#${ID} { display: flex; align-items: center; }
-#${ID}.lm-mod-hidden { display: none; }
-#${ID} button { background: none; border: 0; color: var(--jp-ui-font-color1); cursor: pointer; font: inherit;
-  font-size: var(--jp-ui-font-size1); height: 100%; max-width: 45vw; overflow: hidden; padding: 0 6px;
-  text-overflow: ellipsis; white-space: nowrap; }
-#${ID} button:hover { background: var(--jp-layout-color3); }
-#${ID} button:focus-visible { outline: 2px solid var(--jp-brand-color1); outline-offset: -2px; }
-#${ID} button.used-up, #${ID} button.used-up:hover { background: var(--jp-error-color0); color: white; }
-#${ID} button:disabled { cursor: default; }
-`;
 
 /**
  * Returns the switch of the feature, which is off until it is called.
@@ -35,11 +25,10 @@ const CSS = `
  */
 export function money(packages, app, notebooks, kernels, statusBar) {
   const { NotebookActions } = packages["@jupyterlab/notebook"];
-  const button = document.createElement("button");
-  button.type = "button";
+  const amount = button("", "", () => void report().catch((error) => console.error("claude-magic:", error)));
   const item = new (packages["@lumino/widgets"].Widget)();
   item.id = ID;
-  item.node.append(button);
+  item.node.append(amount);
   let on = false;
   let active = false;
 
@@ -49,10 +38,10 @@ export function money(packages, app, notebooks, kernels, statusBar) {
     active = shown !== null;
     item.setHidden(!active);
     if (!shown) return;
-    if (button.textContent !== shown.text) button.textContent = shown.text;
-    button.title = shown.title;
-    button.classList.toggle("used-up", shown.usedUp);
-    button.disabled = !hasOutline() && !runsPython(panel);
+    if (amount.textContent !== shown.text) amount.textContent = shown.text;
+    amount.title = shown.title;
+    amount.classList.toggle("claude-used-up", shown.usedUp);
+    amount.disabled = !hasOutline() && !runsPython(panel);
   };
   const hasOutline = () => statusBar && app.commands.isEnabled(OUTLINE); // Notebook's click answers in the notebook
   /** @param {Panel | null} panel */
@@ -62,13 +51,10 @@ export function money(packages, app, notebooks, kernels, statusBar) {
     if (!panel || hasOutline()) return void (await app.commands.execute(OUTLINE));
     const { content, sessionContext } = panel;
     const source = kernels.of(panel) ? MAGIC : `${LOAD}\n${MAGIC}`;
-    NotebookActions.insertBelow(content);
-    content.activeCell?.model.sharedModel.setSource(source);
+    void insertBelow(content, content.activeCellIndex, "code", source, "command");
     await NotebookActions.run(content, sessionContext);
   };
 
-  addStyle(CSS);
-  button.addEventListener("click", () => void report().catch((error) => console.error("claude-magic:", error)));
   const place = /** @type {const} */ ({ align: "right", rank: 100, priority: 1 }); // shown in a narrow window, too
   if (statusBar) statusBar.registerStatusItem(ID, { item, ...place, isActive: () => active });
   else app.shell.add(item, "menu", { rank: 1000 });

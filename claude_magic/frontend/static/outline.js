@@ -1,11 +1,10 @@
 // The outline: a side panel with the turns of the current notebook by chat, what each cost, and its marks. It listens
 // while it is seen, and only then.
 
-import { addStyle } from "./elements.js";
+import { goTo } from "./cells.js";
 import { watch } from "./notebook_watch.js";
 import { outline as outlined } from "./outline_content.js";
 import { staleRuns } from "./outline_run.js";
-import { STYLE } from "./outline_style.js";
 import { outlineView } from "./outline_view.js";
 import { turns } from "./record.js";
 
@@ -41,7 +40,7 @@ export function outline(packages, app, notebooks, kernels, { palette, restorer }
   const mark = () => view.mark(notebooks.activeCell?.model);
   const runs = staleRuns(packages, notebooks, kernels, () => watched.later());
   const view = outlineView({
-    go: (turn) => void goTo(packages, app, notebooks, turn.cell).catch(() => undefined), // another scroll came between
+    go: (turn) => void show(packages, app, notebooks, turn.cell),
     runStale: () => notebooks.currentWidget && void runs.run(notebooks.currentWidget, shown.stale),
   });
   const watched = watch(notebooks, kernels, draw, mark);
@@ -68,7 +67,6 @@ export function outline(packages, app, notebooks, kernels, { palette, restorer }
       view.focus();
     }
   }
-  addStyle(STYLE);
   const panel = new Panel({ node: view.node });
   panel.id = ID;
   Object.assign(panel.title, { caption: NAME, icon });
@@ -107,14 +105,12 @@ export function outline(packages, app, notebooks, kernels, { palette, restorer }
  * @param {import("page").INotebookTracker} notebooks
  * @param {import("page").CellModel} cell
  */
-async function goTo(packages, app, notebooks, cell) {
+async function show(packages, app, notebooks, cell) {
   const panel = notebooks.currentWidget;
   const index = panel?.content.widgets.findIndex((each) => each.model === cell) ?? -1;
   const widget = panel?.content.widgets[index];
   if (!panel || !widget) return;
   packages["@jupyterlab/notebook"].NotebookActions.expandParent(widget, panel.content);
-  panel.content.deselectAll();
-  panel.content.activeCellIndex = index;
   app.shell.activateById(panel.id);
-  await panel.content.scrollToItem(index, "start");
+  await goTo(panel.content, index, "command", "start");
 }

@@ -1,7 +1,7 @@
 // The outline on the page: headings, and lists of buttons that the arrow keys go through. All that it says is set as
 // text.
 
-import { element } from "./elements.js";
+import { button, element } from "./elements.js";
 
 /**
  * @typedef {import("./outline_content.js").Outline} Outline
@@ -15,7 +15,7 @@ export function outlineView({ go, runStale }) {
   const total = element("strong", "");
   const top = element("div", "claude-outline-total", "This notebook ", total);
   const note = element("div", "claude-outline-note");
-  const stale = element("button", "claude-outline-stale jp-mod-styled");
+  const stale = button("", "Run the stale ones: first say what that costs", runStale);
   const said = element("div", "claude-outline-said");
   const chats = element("div", "claude-outline-chats");
   const node = element("div", "claude-outline", top, note, stale, said, chats);
@@ -23,7 +23,7 @@ export function outlineView({ go, runStale }) {
   node.setAttribute("role", "region");
   node.setAttribute("aria-label", "Claude’s turns");
   said.setAttribute("role", "status");
-  stale.addEventListener("click", runStale);
+  stale.classList.add("claude-outline-stale");
 
   /** The rows from the top. @type {{button: HTMLElement, turn: Turn}[]} */
   let rows = [];

@@ -2,6 +2,7 @@
 
 import { code } from "./code.js";
 import { commands } from "./commands.js";
+import { addStyle } from "./elements.js";
 import { fix } from "./fix.js";
 import { follow } from "./kernel_state.js";
 import { money } from "./money.js";
@@ -49,6 +50,7 @@ export function plugins(packages) {
       requires: [IEditorExtensionRegistry, IEditorLanguageRegistry, INotebookTracker, IRenderMimeRegistry],
       optional: [ISettingRegistry, IMermaidManager, IStatusBar, ICommandPalette, ILayoutRestorer],
       activate(app, extensions, languages, notebooks, rendermime, settings, mermaid, statusBar, palette, restorer) {
+        addStyle();
         const kernels = follow(notebooks);
         const features = {
           outline: outline(packages, app, notebooks, kernels, { palette, restorer }), // before what opens it

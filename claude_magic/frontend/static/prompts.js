@@ -32,7 +32,7 @@ export function prompts(packages, extensions, languages) {
   const editor = [
     EditorState.transactionExtender.of((change) => {
       if (!change.docChanged && !change.effects.some((effect) => effect.is(switched))) return null;
-      const wanted = on && isPrompt(change.newDoc.toString()) ? colours : plain;
+      const wanted = on && mayBePrompt(change.newDoc) && isPrompt(change.newDoc.toString()) ? colours : plain;
       return wanted === slot.get(change.startState) ? null : { effects: slot.reconfigure(wanted) };
     }),
     ViewPlugin.define((view) => {
@@ -64,6 +64,15 @@ export function prompts(packages, extensions, languages) {
     }
     refresh();
   };
+}
+
+/**
+ * Whether the first line that is not blank names a magic that takes a prompt: most keys are typed where none does.
+ * @param {import("@codemirror/state").Text} doc
+ */
+function mayBePrompt(doc) {
+  for (const line of doc.iterLines()) if (line.trim()) return line.includes("%%claude");
+  return false;
 }
 
 /**

@@ -1,10 +1,12 @@
 // Stop that always stops: a button in each cell that asks Claude, while it runs or waits for its turn, wherever the
 // active cell is. It interrupts by a request to the server, which hears it however busy the kernel is.
 
+import { button } from "./elements.js";
 import { asks } from "./expressions.js";
 import { running } from "./running.js";
 
 const COMMAND = "claude-magic:stop";
+const CAPTION = "Stop Claude: interrupt the kernel";
 
 /**
  * Returns the switch of the feature, which is off until it is called.
@@ -30,7 +32,10 @@ export function stop(packages, { commands, shell }, notebooks, palette) {
   /** @param {import("page").NotebookPanel} panel @param {import("page").Cell} cell */
   const add = (panel, cell) => {
     if (buttons.has(cell) || !asks(cell.model.sharedModel.getSource())) return;
-    const made = button(stopIcon, () => interrupt(panel));
+    const made = button("Stop Claude", CAPTION, () => void interrupt(panel), stopIcon);
+    made.classList.add("claude-stop");
+    made.dataset.lmSuppressShortcuts = "true"; // the notebook's own keys, such as Enter, are not for it
+    made.addEventListener("mousedown", (event) => event.stopPropagation());
     made.style.display = shown();
     cell.node.append(made);
     buttons.set(cell, made);
@@ -44,7 +49,7 @@ export function stop(packages, { commands, shell }, notebooks, palette) {
     Boolean(notebooks.currentWidget?.content.widgets.some((cell) => buttons.has(cell)));
   commands.addCommand(COMMAND, {
     label: "Stop Claude",
-    caption: "Stop Claude: interrupt the kernel",
+    caption: CAPTION,
     icon: stopIcon,
     isVisible: () => on,
     isEnabled: isRunning,
@@ -65,31 +70,4 @@ async function interrupt(panel) {
   } catch (error) {
     console.warn("claude-magic: the kernel was not interrupted:", error); // it died, or the server is away
   }
-}
-
-/**
- * @param {import("page").Packages["@jupyterlab/ui-components"]["stopIcon"]} icon
- * @param {() => void} click
- */
-function button(icon, click) {
-  const made = document.createElement("button");
-  made.type = "button";
-  made.className = "claude-stop";
-  made.title = "Stop Claude: interrupt the kernel";
-  made.setAttribute("aria-label", "Stop Claude");
-  // Beside the number, where no text of the cell is.
-  made.style.cssText =
-    "position: absolute; left: calc(var(--jp-cell-collapser-width) + var(--jp-cell-padding) + 2px); " +
-    "top: var(--jp-cell-padding); z-index: 5; padding: 2px; border: 0; cursor: pointer; " +
-    "border-radius: var(--jp-border-radius); background: var(--jp-layout-color2);";
-  icon.element({ container: made });
-  const drawn = made.querySelector("svg");
-  if (drawn) drawn.style.width = drawn.style.height = "16px"; // so that `[*]:` is seen
-  made.addEventListener("click", click);
-  // A key on it is none of the notebook's: Enter would edit the cell, the space bar would scroll.
-  made.addEventListener("keydown", (event) => {
-    if (event.key === "Enter" || event.key === " ") event.stopPropagation();
-  });
-  made.addEventListener("mousedown", (event) => event.stopPropagation());
-  return made;
 }

@@ -1,6 +1,7 @@
 // A cell becomes a prompt, and a prompt what it was before: its first line is put there or taken away. The line and its
 // options are kept for the next time; a Markdown cell is Markdown again, unless it has an answer by then.
 
+import { oneStep, replaceCell } from "./cells.js";
 import { endOfMagic, isPrompt } from "./expressions.js";
 import { question } from "./quotes.js";
 
@@ -24,56 +25,14 @@ export function turning() {
       const end = Math.min(endOfMagic(source) + 1, source.length);
       lines.set(id, `${source.slice(0, end).trimEnd()}\n`);
       const isFree = cell.model.executionState !== "running" && !cell.model.outputs?.length;
-      if (markdown.has(id) && isFree) replace(notebook, cell, "markdown", source.slice(end), markdown.get(id));
+      if (markdown.has(id) && isFree) replaceCell(notebook, cell, "markdown", source.slice(end), markdown.get(id));
       else oneStep(sharedModel, () => sharedModel.updateSource(0, end, ""));
     } else if (type === "code") {
       oneStep(sharedModel, () => sharedModel.updateSource(0, 0, lines.get(id) ?? question()));
     } else {
       markdown.set(id, cell.model.toJSON().attachments);
-      replace(notebook, cell, "code", (lines.get(id) ?? question()) + source, undefined);
+      replaceCell(notebook, cell, "code", (lines.get(id) ?? question()) + source, undefined);
     }
   };
   return { applies, execute };
-}
-
-/**
- * Another kind of cell in the place of a cell, with its id and metadata: one step to undo.
- * @param {import("page").Notebook} notebook
- * @param {import("page").Cell} cell
- * @param {"code" | "markdown"} kind
- * @param {string} source
- * @param {unknown} attachments
- */
-function replace(notebook, cell, kind, source, attachments) {
-  const index = notebook.widgets.indexOf(cell);
-  const model = notebook.model?.sharedModel;
-  if (index < 0 || !model) return;
-  const wasEdited = notebook.mode === "edit";
-  const hadKeyboard = notebook.node.contains(document.activeElement);
-  const { id, metadata } = cell.model.toJSON();
-  const trusted = kind === "code" ? { trusted: true } : {};
-  const made = { id, cell_type: kind, source, metadata: { ...metadata, ...trusted } };
-  oneStep(model, () =>
-    model.transact(() => {
-      model.deleteCell(index);
-      model.insertCell(index, attachments ? { ...made, attachments } : made);
-    }),
-  );
-  notebook.activeCellIndex = index;
-  notebook.deselectAll();
-  const now = notebook.activeCell;
-  if (now && kind === "markdown") now.rendered = false;
-  if (wasEdited) notebook.mode = "edit";
-  if (hadKeyboard) notebook.activate();
-}
-
-/**
- * Make a change that is undone alone: what is typed shortly before or after it is a step of its own.
- * @param {import("page").Undoable} shared
- * @param {() => void} change
- */
-function oneStep({ undoManager }, change) {
-  undoManager?.stopCapturing();
-  change();
-  undoManager?.stopCapturing();
 }

@@ -48,7 +48,7 @@ export interface Packages {
     editIcon: LabIcon;
     historyIcon: unknown;
     imageIcon: LabIcon;
-    stopIcon: { element(options: { container: HTMLElement; title?: string }): unknown };
+    stopIcon: LabIcon;
   };
   "@lezer/common": typeof import("@lezer/common");
   "@lezer/highlight": typeof import("@lezer/highlight");
@@ -168,7 +168,7 @@ export interface Cell {
   /** None while the cell is out of sight. */
   editor: {
     editor: EditorView;
-    focus(): void;
+    hasFocus(): boolean;
     getPositionAt(offset: number): object | undefined;
     setCursorPosition(position: object): void;
   } | null;
@@ -232,7 +232,6 @@ export interface NotebookActions {
   executionScheduled: Signal<unknown, { notebook: Notebook; cell: Cell }>;
   executed: Signal<unknown, { notebook: Notebook; cell: Cell }>;
   expandParent(cell: Cell, notebook: Notebook): void;
-  insertBelow(notebook: Notebook): void;
   run(notebook: Notebook, context: SessionContext): Promise<boolean>;
   runCells(notebook: Notebook, cells: Cell[], context: SessionContext): Promise<boolean>;
 }
