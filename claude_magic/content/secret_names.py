@@ -140,8 +140,8 @@ _PLACE = re.compile(
 _PLACE_WORDS = _set(
     "password passwords passwd pass pw pwd passphrase secret secrets key keys token tokens api access auth your my "
     "here user username name client app db database admin new old the value string credential credentials account "
-    "private public id service aws azure google github openai anthropic super real fake env variable a an this is not some test 
-    sample example my"
+    "private public id service aws azure google github openai anthropic super real fake env variable a an "
+    "this is not some test sample example my"
 )
 _PLACE_NOUNS = _set("password passwd pass pw pwd passphrase secret secrets key token credential credentials")
 _PIECE = re.compile(r"[^\W_]+")
