@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 Span = tuple[int, int]
@@ -40,12 +40,33 @@ class Column:
             self.values.append(text[start:end])
 
 
-def columns_in(text: str, wanted: Callable[[str], bool], hint: re.Pattern[str]) -> Iterator[Column]:
-    """The columns of the tables in a text whose names are wanted. Only lines with a `hint` in them may have one."""
+class Places:
+    """Where some words stand in a text, whatever their case: far faster than a pattern, if there are few."""
+
+    def __init__(self, text: str, words: Iterable[str]) -> None:
+        lowered = text.lower()
+        # Few characters change their number with their case; a text that has them is searched as it is.
+        self._text = lowered if len(lowered) == len(text) else text
+        self._next = dict.fromkeys(words, -1)
+
+    def after(self, at: int) -> int:
+        """The first place from a position on, or -1. Positions must grow from call to call."""
+        for word, place in list(self._next.items()):
+            if place < at:
+                place = self._text.find(word, at)
+                if place < 0:
+                    del self._next[word]
+                else:
+                    self._next[word] = place
+        return min(self._next.values(), default=-1)
+
+
+def columns_in(text: str, wanted: Callable[[str], bool], places: Places) -> Iterator[Column]:
+    """The columns of the tables in a text whose names are wanted. Only lines with `places` in them may have one."""
     lines = _Lines(text)
     at = 0
-    while found := hint.search(text, at):
-        start, end = lines.around(found.start())
+    while (place := places.after(at)) >= 0:
+        start, end = lines.around(place)
         at = end + 1
         if end - start > MAX_LINE_CHARACTERS:
             continue

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 
 from .secret_names import is_filler, is_placeholder, is_plain, is_word
@@ -34,17 +35,17 @@ _AFTER_PREFIXES: tuple[tuple[str, str], ...] = (
     (
         r"[A-Za-z0-9_-]{20,300}",
         # models and their tools
-        "sk- sk-proj- sk-svcacct- sk-admin- sk-or-v1- sk-lf- ctx7sk- tvly- pplx- nvapi- csk- xai- pa- lsv2_pt_ lsv2_sk_ "
-        "gsk_ r8_ pcsk_ jina_ e2b_ fw_ tgp_v1_ wandb_v1_ KGAT_ esecret_ ls__ apify_api_ aio_ alcht_ phx_ phs_ "
+        "sk- sk-proj- sk-svcacct- sk-admin- sk-or-v1- sk-lf- ctx7sk- tvly- pplx- nvapi- csk- xai- pa- lsv2_pt_ "
+        "lsv2_sk_ gsk_ r8_ pcsk_ jina_ e2b_ fw_ tgp_v1_ wandb_v1_ KGAT_ esecret_ ls__ apify_api_ aio_ alcht_ phx_ phs_ "
         # where things run, are kept and are seen
-        "glsa_ tskey- sbp_ sb_secret_ nfp_ rnd_ napi_ dckr_pat_ dckr_oat_ vcp_ vck_ vci_ vca_ vcr_ vercel_blob_rw_ cfut_ "
-        "cfat_ cfk_ pscale_tkn_ pscale_oauth_ pscale_pw_ pnu_ pnb_ bkua_ squ_ sqp_ sqa_ sgp_ rubygems_ CLOJARS_ rootly_ "
-        "HRKU- NRAK- NRJS- NRII- NRIQ- NRRA- NRSP- NRBR- CCIPAT_ pul- ico- tk-us- fo1_ sntryu_ BBDC- BBFF- ATBB tr_dev_ "
-        "tr_prod_ waka_ dnkey- cmVmd "
+        "glsa_ tskey- sbp_ sb_secret_ nfp_ rnd_ napi_ dckr_pat_ dckr_oat_ vcp_ vck_ vci_ vca_ vcr_ vercel_blob_rw_ "
+        "cfut_ cfat_ cfk_ pscale_tkn_ pscale_oauth_ pscale_pw_ pnu_ pnb_ bkua_ squ_ sqp_ sqa_ sgp_ rubygems_ CLOJARS_ "
+        "rootly_ HRKU- NRAK- NRJS- NRII- NRIQ- NRRA- NRSP- NRBR- CCIPAT_ pul- ico- tk-us- fo1_ sntryu_ BBDC- BBFF- "
+        "ATBB tr_dev_ tr_prod_ waka_ dnkey- cmVmd "
         # work, shops, money and mail
         "figd_ figp_ ntn_ CFPAT- PMAK- PMAT- rdme_ tfp_ shpat_ shpca_ shppa_ shpss_ shpua_ shptka_ duffel_test_ "
-        "duffel_live_ shippo_live_ shippo_test_ xkeysib- xsmtpsib- sq0atp- sq0csp- EZAK EZTK FLWSECK- FLWSECK_TEST- p8e- "
-        "fio-u- s-s4t2ud- s-s4t2af- access-sandbox- access-production- access-development- 3MVG9",
+        "duffel_live_ shippo_live_ shippo_test_ xkeysib- xsmtpsib- sq0atp- sq0csp- EZAK EZTK FLWSECK- FLWSECK_TEST- "
+        "p8e- fio-u- s-s4t2ud- s-s4t2af- access-sandbox- access-production- access-development- 3MVG9",
     ),
     (
         r"[A-Za-z0-9]{16,300}",
@@ -62,7 +63,8 @@ _AFTER_PREFIXES: tuple[tuple[str, str], ...] = (
     ),
     (
         r"[\w.-]{20,400}",
-        "ya29. SG. hvs. hvb. hvr. GOCSPX- AQ. dp.pt. dp.st. dp.ct. dp.sa. dp.scim. dp.audit. mlsn. snyk_uat. snyk_sat. 1//0",
+        "ya29. SG. hvs. hvb. hvr. GOCSPX- AQ. dp.pt. dp.st. dp.ct. dp.sa. dp.scim. dp.audit. mlsn. snyk_uat. "
+        "snyk_sat. 1//0",
     ),
     (r"[\w-]{30,60}", "AIza"),
     (r"[A-Z0-9]{16,17}(?![A-Za-z0-9])", "AKIA ASIA ABIA ACCA A3T"),
@@ -89,19 +91,53 @@ _AFTER_PREFIXES: tuple[tuple[str, str], ...] = (
     (r"[\w-]{100,300}", "sl."),
 )
 _AFTER = {prefix: re.compile(after) for after, prefixes in _AFTER_PREFIXES for prefix in prefixes.split()}
-_PREFIX = re.compile("|".join(map(re.escape, sorted(_AFTER, key=len, reverse=True))))
-# What may stand right before a key: no letter or digit, unless it is that of an escaped line break.
-_JOINED = re.compile(r"(?<![A-Za-z0-9])|(?<=\\[nrt])")
+
+
+def _any_of(words: Iterable[str]) -> str:
+    """A pattern for the longest of some words, as a tree of letters: hundreds take no longer than one."""
+    rests: dict[str, list[str]] = {}
+    for word in words:
+        rests.setdefault(word[:1], []).append(word[1:])
+    ends = rests.pop("", None) is not None
+    branches = [re.escape(letter) + _any_of(following) for letter, following in sorted(rests.items())]
+    if not branches:
+        return ""
+    return f"(?:{'|'.join(branches)}){'?' if ends else ''}"
+
+
+_FIRST = "".join(sorted({prefix[0] for prefix in _AFTER}))
+_PREFIX = re.compile(rf"(?<![A-Za-z0-9])(?=[{_FIRST}])({_any_of(_AFTER)})")
+# Behind the letter of an escaped line break, as in the JSON of a notebook.
+_ESCAPED_PREFIX = re.compile(rf"\\[nrt]({_any_of(_AFTER)})")
 # Prefixes that other words have as well (`sk-learn`, `pypi-…`), and those that are no end of a name (`task_…`).
-_NO_PART = frozenset("sk- pa- fc- key- re_ pk_ sk_ fw_ aio_ cio pat secret_ dose csk- e2b_ ico- API-".split())  # noqa: SIM905
+_NO_PART = frozenset(
+    [
+        "sk-",
+        "pa-",
+        "fc-",
+        "key-",
+        "re_",
+        "pk_",
+        "sk_",
+        "fw_",
+        "aio_",
+        "cio",
+        "pat",
+        "secret_",
+        "csk-",
+        "e2b_",
+        "ico-",
+        "API-",
+    ]
+)
 _WORDS = _NO_PART | {"pypi-", "npm_", "hf_", "ls__", "waka_", "dose", "rnd_"}
 
 
 def _by_prefix(text: str) -> Iterator[Span]:
-    for found in _PREFIX.finditer(text):
-        start, at = found.span()
-        prefix = found[0]
-        if not _JOINED.match(text, start) or (prefix in _NO_PART and text[start - 1 : start] in ("-", "_")):
+    for found in itertools.chain(_PREFIX.finditer(text), _ESCAPED_PREFIX.finditer(text)):
+        start, at = found.span(1)
+        prefix = found[1]
+        if prefix in _NO_PART and text[start - 1 : start] in ("-", "_"):
             continue
         after = _AFTER[prefix].match(text, at)
         if after is not None and _is_key(prefix, after[0]):
@@ -205,14 +241,14 @@ def _is_user_and_password(value: str) -> bool:
         return False
 
 
-_STARTS = r"(?:(?<![A-Za-z0-9_-])|(?<=\\[nrt]))"
-# A literal that the text must have, in lower case; a pattern, of which only the last group is masked; a check.
+# A literal that the text must have, in lower case; a pattern, of which only the last group is masked; a check. What can
+# stand first in a pattern is a literal, which is found fast; what must not stand before it is said behind it.
 _FORMS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = tuple(
     (literal, re.compile(pattern), check)
     for literal, pattern, check in (
-        ("eyj", _STARTS + r"eyJ[\w-]{8,}+={0,2}\.[\w-]{8,}+={0,2}(?:\.[\w-]*+)?", _anything),
-        ("zxlk", _STARTS + r"ZXlK[A-Za-z0-9+/_-]{60,}+={0,2}", _anything),
-        ("discord", _STARTS + r"[MNO][\w-]{22,28}\.[\w-]{6}\.[\w-]{27,42}", _has_digit),
+        ("eyj", r"eyJ(?:(?<![\w-]eyJ)|(?<=\\[nrt]eyJ))[\w-]{8,}+={0,2}\.[\w-]{8,}+={0,2}(?:\.[\w-]*+)?", _anything),
+        ("zxlk", r"ZXlK(?<![\w-]ZXlK)[A-Za-z0-9+/_-]{60,}+={0,2}", _anything),
+        (".", r"(?<![\w-])[MNO][\w-]{22,28}\.[\w-]{6}\.[\w-]{27,42}", _no_words),  # Discord
         ("hooks.slack.com/", r"hooks\.slack\.com/(?:services|workflows|triggers)/([\w/]{20,300})", _anything),
         ("/api/webhooks/", r"/api/webhooks/\d{15,20}/([\w-]{50,100})", _anything),
         (".webhook.office.com/", r"\.webhook\.office\.com/webhookb2/([\w@/-]{60,300})", _anything),
@@ -233,24 +269,32 @@ _FORMS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = tuple(
         ("://", r"://([^\s/:@\"'<>]{16,300})@", lambda value: _has_digit(value) and not is_plain(value)),
         (
             "machine",
-            r"(?i)\bmachine\s{1,20}\S{1,200}\s{1,40}(?:(?:login|account)\s{1,20}\S{1,200}\s{1,40}){0,2}"
+            r"machine(?<!\wmachine)\s{1,20}\S{1,200}\s{1,40}(?:(?:login|account)\s{1,20}\S{1,200}\s{1,40}){0,2}"
             r"password\s{1,20}(\S{1,300})",
             _is_password,
         ),
-        ("login", r"(?i)\bdefault\s{1,20}login\s{1,20}\S{1,200}\s{1,40}password\s{1,20}(\S{1,300})", _is_password),
+        (
+            "login",
+            r"default(?<!\wdefault)\s{1,20}login\s{1,20}\S{1,200}\s{1,40}password\s{1,20}(\S{1,300})",
+            _is_password,
+        ),
         (
             "username",
             r"\"username\"\s{0,5}:\s{0,5}\"[^\"\n]{1,100}\"\s{0,5},\s{0,20}\"key\"\s{0,5}:\s{0,5}\"(\w{16,100})\"",
             _anything,
         ),
-        ("_auth", r"(?m)(?:^|:)_auth[ \t]{0,3}=[ \t]{0,3}\"?([A-Za-z0-9+/]{8,400}={0,2})", _is_user_and_password),
+        (
+            "_auth",
+            r"(?m)_auth(?<=[:\n]_auth)[ \t]{0,3}=[ \t]{0,3}\"?([A-Za-z0-9+/]{8,400}={0,2})",
+            _is_user_and_password,
+        ),
         ("auth", r"\"auth\"\s{0,5}:\s{0,5}\"([A-Za-z0-9+/]{8,400}={0,2})\"", _is_user_and_password),
         (
             "auth",
-            r"\bauth\s{0,3}=\s{0,3}\(\s{0,5}[\"'][^\"'\n]{1,100}[\"']\s{0,5},\s{0,5}[\"']([^\"'\n]{1,200})[\"']",
+            r"auth(?<!\wauth)\s{0,3}=\s{0,3}\(\s{0,5}[\"'][^\"'\n]{1,100}[\"']\s{0,5},\s{0,5}[\"']([^\"'\n]{1,200})[\"']",
             _is_password,
         ),
-        ("sshpass", r"\bsshpass[ \t]{1,3}-p[ \t]{0,3}[\"']?([^\s\"']{1,200})", _is_password),
+        ("sshpass", r"sshpass(?<!\wsshpass)[ \t]{1,3}-p[ \t]{0,3}[\"']?([^\s\"']{1,200})", _is_password),
         (":", r"(?m)^[\w.*-]{1,200}:(?:\d{4,5}|\*):[^\s:]{1,100}:[^\s:]{1,100}:(\S{1,200})$", _is_password),  # .pgpass
         ("private-lines", r"Private-Lines: \d{1,3}\r?\n((?:[A-Za-z0-9+/=]{1,100}\r?\n?){1,200})", _anything),
     )

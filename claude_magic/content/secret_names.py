@@ -8,16 +8,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
+from functools import lru_cache
 from itertools import islice
-from statistics import median
 
 # A shorter value behind a name like `token` is a token of text.
 MIN_TOKEN_CHARACTERS = 6
 # A name that only ends in `key` (`sort_key`) is mostly no secret: its value must look random, too.
 MIN_RANDOM_CHARACTERS = 16
-# A shorter number is no password, and a shorter word in a column is none (`weak`, `MD`).
+# A shorter number behind a name is no password.
 MIN_PASSWORD_DIGITS = 4
-MIN_PASSWORD_CHARACTERS = 6
 # The values that a column is judged by.
 MAX_JUDGED = 500
 # A longer text is no secret that stands behind a name; a key in it is known by its form.
@@ -60,8 +59,8 @@ _SECRET_KEYS = _SURE_KEYS | _set(
 # Last words of names that are about a secret but hold none, as in `password_length`.
 _ABOUT = _set(
     "name names id ids path file url uri length len type count field fields column policy arn version label hint "
-    "prompt pattern regex expires expiry ttl limit df frame table enabled required manager env var min max strength error "
-    "message help changed at date time age days provider class quality score status state set reset needed used valid "
+    "prompt pattern regex expires expiry ttl limit df frame table enabled required manager env var min max strength "
+    "error message help changed at date time age days provider class quality score status state set reset needed used valid "
     "is has exists attempts retries format rules kind"
 )
 # First words of questions and counts, as in `is_secret`, `has_password`, `n_tokens`.
@@ -80,6 +79,7 @@ _DATA_KEYS = _set(
 _PASSES = _set("low high band all by com two single multi first second sub first last")
 
 
+@lru_cache(maxsize=4_096)
 def level_of(name: str) -> Level:
     """How much a name says: `db_password`, `API_KEY`, `accessToken`; not `max_tokens`, `primary_key`."""
     words = [word.lower() for word in _WORDS.findall(name[-200:])]
@@ -89,7 +89,7 @@ def level_of(name: str) -> Level:
         words = [*words[:-1]]
     last, before = words[-1], set(words[:-1])
     if not _PASSWORDS.isdisjoint(words):
-        return Level.PASSWORD
+        return Level.PASSWORD if last in _PASSWORDS else Level.KEY
     if last == "pass":
         return Level.PASSWORD if before and _PASSES.isdisjoint(before) else Level.NONE
     if not _KEYS_IN_ONE_WORD.isdisjoint(words) or (last in ("key", "keys") and not _SURE_KEYS.isdisjoint(before)):
@@ -108,6 +108,11 @@ def _doubtful(words: Sequence[str], last: str, before: set[str]) -> Level:
         return Level.MAYBE
     is_key = last in ("key", "cookie", "signature", "sig", "auth") and len(words) > 1
     return Level.RANDOM if is_key and _DATA_KEYS.isdisjoint(before) else Level.NONE
+
+
+def may_be_secret(name: str) -> bool:
+    """Whether the values behind a name are to be looked at: some of them may be secrets."""
+    return level_of(name) > Level.NONE
 
 
 def is_secret_name(name: str) -> bool:
@@ -180,7 +185,7 @@ def is_filler(value: str) -> bool:
 
 def _has_digit_and_letter(value: str) -> bool:
     return any(
-        any(map(str.isdigit, piece)) and any(map(str.isalpha, piece)) and len(piece) > MIN_PASSWORD_CHARACTERS
+        any(map(str.isdigit, piece)) and any(map(str.isalpha, piece)) and len(piece) > MIN_TOKEN_CHARACTERS
         for piece in _PIECE.findall(value)
     )
 
@@ -307,7 +312,7 @@ _GRADES = re.compile(r"(?i)weak|strong|medium|moderate|average|fair|good|great|b
 def is_secret_column(name: str, values: Iterable[object]) -> bool:
     """Whether the values of a column are secrets, by its name and what they look like. Nulls do not count.
 
-    Numbers count as text does if they are passwords of six digits or more.
+    Whole numbers count as text does: below `password` they are passwords, too.
     """
     level = level_of(name)
     if level == Level.NONE:
@@ -316,8 +321,8 @@ def is_secret_column(name: str, values: Iterable[object]) -> bool:
     judged = [text for text in texts if text.strip() and not _NOTHING.fullmatch(text.strip())]
     if not judged:
         return False
-    if level == Level.PASSWORD and all(each.isalpha() for each in judged):
-        return _are_words_for_passwords(judged)
+    if level == Level.PASSWORD and all(each.isalpha() or each.isdigit() for each in judged):
+        return _are_plain_passwords(judged)
     found = sum(_is_secret_in_column(name, text, level) for text in judged)
     return found >= max(1, _SHARES[level] * len(judged))
 
@@ -328,9 +333,7 @@ def _as_text(value: object) -> str:
         return value[:MAX_VALUE_CHARACTERS].decode("latin-1")
     if isinstance(value, str):
         return str.__str__(value)
-    if isinstance(value, int) and value >= 10 ** (MIN_PASSWORD_CHARACTERS - 1):
-        return str(int(value))
-    return ""
+    return str(int(value)) if isinstance(value, int) and not isinstance(value, bool) else ""
 
 
 def _is_secret_in_column(name: str, text: str, level: Level) -> bool:
@@ -339,9 +342,7 @@ def _is_secret_in_column(name: str, text: str, level: Level) -> bool:
     return is_secret_value(name, text, level=level)
 
 
-def _are_words_for_passwords(words: Sequence[str]) -> bool:
-    """Whether words in a column of passwords are passwords: long ones, and not the same few again and again."""
-    if all(_GRADES.fullmatch(word) or is_placeholder(word) for word in words):
-        return False
-    repeats = len(words) >= 4 and len(set(words)) * 2 <= len(words)
-    return not repeats and median(map(len, words)) >= MIN_PASSWORD_CHARACTERS
+def _are_plain_passwords(values: Sequence[str]) -> bool:
+    """Whether words or numbers in a column of passwords are some: no grades, and not the same few again and again."""
+    repeats = len(values) >= 4 and len(set(values)) * 2 <= len(values)
+    return not repeats and not all(_GRADES.fullmatch(each) or is_placeholder(each) for each in values)

@@ -15,7 +15,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from . import secret_columns, secret_forms
-from .secret_names import Level, is_generated, is_secret_column, is_secret_name, is_secret_value, level_of
+from .secret_columns import Places
+from .secret_names import (
+    Level,
+    is_generated,
+    is_secret_column,
+    is_secret_name,
+    is_secret_value,
+    level_of,
+    may_be_secret,
+)
 
 MASK = "[secret masked]"
 # A shorter known secret is not searched for: it would match in ordinary words.
@@ -82,14 +91,9 @@ def _below(text: str, is_code: bool) -> Iterator[Span]:
     """The spans of the values of secret columns, in tables."""
     if is_code:
         return
-    for column in secret_columns.columns_in(text, is_column_name, _HINT):
+    for column in secret_columns.columns_in(text, may_be_secret, Places(text, _HINTS)):
         if is_secret_column(column.name, column.values):
             yield from column.spans
-
-
-def is_column_name(name: str) -> bool:
-    """Whether a column of this name may be secret, which its values tell."""
-    return level_of(name) > Level.NONE
 
 
 def _again(text: str, spans: Iterable[Span]) -> Iterator[Span]:
@@ -101,16 +105,16 @@ def _again(text: str, spans: Iterable[Span]) -> Iterator[Span]:
 
 def _values_of(text: str, names: Iterable[str], is_code: bool) -> Iterator[Span]:
     """The spans of all values behind these names, which are in lower case, and of all columns below them."""
-    wanted, hint = frozenset(names), "|".join(map(re.escape, sorted(names)))
+    wanted = frozenset(names)
 
     def is_wanted(name: str) -> bool:
         return name.strip().casefold() in wanted
 
     prose = _prose_of(text) if is_code else [(0, len(text))]
-    for found in _names(text):
+    for found in _names(text, wanted):
         if is_wanted(found["name"]):
             yield from _values(text, found, prose)
-    for column in secret_columns.columns_in(text, is_wanted, re.compile(hint, re.IGNORECASE)):
+    for column in secret_columns.columns_in(text, is_wanted, Places(text, wanted)):
         yield from column.spans
 
 
@@ -196,8 +200,23 @@ _NAME = re.compile(
     r"""(?P<sign>:[ \t]{0,5}[A-Za-z_][\w.\[\]| ]{0,60}?[ \t]{0,5}=(?!=)|=>|:{1,3}=|===?|!=|[?.+]=|\|\|=|=|:"""
     r"""|(?:[sS]tring|str|text)[ \t]{1,5}:?=(?!=))(?P<gap>\s{0,20})"""
 )
-# The names of columns in text that may be secret have one of these in them.
-_HINT = re.compile(r"(?i)pass|pwd|secret|token|key|cred|auth|cookie|sig|kennwort|senha|contrasena|psk")
+# A name that may be secret has one of these in it.
+_HINTS = (
+    "pass",
+    "pwd",
+    "secret",
+    "token",
+    "key",
+    "cred",
+    "auth",
+    "cookie",
+    "sig",
+    "kennwort",
+    "senha",
+    "contrasena",
+    "psk",
+)
+_NAME_END = re.compile(r"[\w-]*")
 _PAIR = re.compile(r"""\(\s{0,5}["']([A-Za-z_][\w-]{0,200})["']\s{0,5},\s{0,5}["']([^"'\n]{1,500})["']\s{0,5}\)""")
 _TAG = re.compile(r"""<([A-Za-z_][\w.:-]{0,80})(?:\s[^<>]{0,200})?>\s{0,40}([^<>\s][^<>\n]{0,500}?)\s{0,40}</""")
 # `{"name": "DB_PASSWORD", "value": "…"}`, `- name: DB_PASSWORD\n  value: …`, `<add key="Password" value="…">`
@@ -219,13 +238,14 @@ _NO_VALUE = re.compile(
 _FRAME_TITLE = re.compile(r"[\d,]{1,20} (?:rows × |values \()|\d{1,9} columns?, rows ")
 _AFTER_TEXT = re.compile(r"[\s),;+}\]]|\Z")
 MAX_ITEMS = 50
+MAX_NAME_CHARACTERS = 200
 MAX_LINE_CHARACTERS = 2_000
 
 
 def _by_name(text: str, is_code: bool) -> Iterator[Span]:
     """The spans of values behind a secret name: `password = "…"`, `'token': '…'`, `PASSWORD=…`."""
     prose = _prose_of(text) if is_code else [(0, len(text))]
-    for found in _names(text):
+    for found in _names(text, _HINTS):
         level = level_of(found["name"])
         if level != Level.NONE or found["name"].lower() == "key":
             yield from _secrets_of(text, found, level, list(_values(text, found, prose)))
@@ -236,16 +256,17 @@ def _by_name(text: str, is_code: bool) -> Iterator[Span]:
                 yield pair.span(2)
 
 
-def _names(text: str) -> Iterator[re.Match[str]]:
-    """Names followed by a sign (`=`, `:`) and a value.
-
-    After what looks like an annotation (`Error: with password=…`), the search goes on right behind the colon.
-    """
+def _names(text: str, hints: Iterable[str]) -> Iterator[re.Match[str]]:
+    """Names with one of the hints in them, followed by a sign (`=`, `:`) and a value."""
+    places = Places(text, hints)
     at = 0
-    while found := _NAME.search(text, at):
-        yield found
-        is_annotated = found["sign"][0] == ":" and len(found["sign"]) > 2
-        at = found.start("sign") + 1 if is_annotated else found.end()
+    while (place := places.after(at)) >= 0:
+        start = place
+        while start > max(at, place - MAX_NAME_CHARACTERS) and (text[start - 1].isalnum() or text[start - 1] in "_-"):
+            start -= 1
+        if found := _NAME.match(text, start):
+            yield found
+        at = _NAME_END.match(text, place).end()  # type: ignore[union-attr]  # it matches nothing as well
 
 
 def _secrets_of(text: str, found: re.Match[str], level: Level, spans: Sequence[Span]) -> Iterator[Span]:
