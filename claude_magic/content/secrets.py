@@ -128,11 +128,14 @@ def _unmasked(text: str, spans: Iterable[Span]) -> Iterator[Span]:
     return ((start, end) for start, end in spans if MASK not in text[start:end])
 
 
-def known_secrets(namespace: Mapping[str, object], others: Iterable[str] = ()) -> tuple[Hidden, ...]:
-    """The values of secret names in the environment and a notebook's variables, and `others`; no short ones."""
+def known_secrets(
+    namespace: Mapping[str, object], others: Iterable[str] = (), shown: frozenset[str] = frozenset()
+) -> tuple[Hidden, ...]:
+    """The values of secret names in the environment and a notebook's variables, and `others`; no short ones, and none
+    whose names are `shown`, as for `Secrets`."""
     named = [*os.environ.items(), *((name, value) for name, value in list(namespace.items()) if type(value) is str)]
-    texts = ((name, str(value).strip()) for name, value in named if isinstance(name, str) and is_secret_name(name))
-    found = [value for name, value in texts if is_secret_value(name, value)]
+    texts = ((name, str(value).strip()) for name, value in named if type(name) is str and is_secret_name(name))
+    found = [value for name, value in texts if is_secret_value(name, value) and name.casefold() not in shown]
     distinctive = [each for each in found if not each.isalpha() and not each.startswith("/")]
     wanted = dict.fromkeys(each for each in [*others, *distinctive] if len(each) >= MIN_KNOWN_CHARACTERS)
     return tuple(map(Hidden, wanted))[:MAX_KNOWN]
