@@ -241,6 +241,8 @@ def _is_user_and_password(value: str) -> bool:
         return False
 
 
+# The rest of a line of `.pgpass`: port, database, user, password.
+_PGPASS = r"(?:\d{4,5}|\*):[^\s:]{1,100}:[^\s:]{1,100}:(\S{1,200})$"
 # A literal that the text must have, in lower case; a pattern, of which only the last group is masked; a check. What can
 # stand first in a pattern is a literal, which is found fast; what must not stand before it is said behind it.
 _FORMS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = tuple(
@@ -295,7 +297,8 @@ _FORMS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = tuple(
             _is_password,
         ),
         ("sshpass", r"sshpass(?<!\wsshpass)[ \t]{1,3}-p[ \t]{0,3}[\"']?([^\s\"']{1,200})", _is_password),
-        (":", r"(?m)^[\w.*-]{1,200}:(?:\d{4,5}|\*):[^\s:]{1,100}:[^\s:]{1,100}:(\S{1,200})$", _is_password),  # .pgpass
+        (":", r"(?m)^(?:\*|localhost|[\w-]{1,60}\.[\w.-]{1,200}):" + _PGPASS, _is_password),
+        (":", r"(?m)^[\w-]{1,200}:" + _PGPASS, lambda value: _is_password(value) and not is_plain(value)),
         ("private-lines", r"Private-Lines: \d{1,3}\r?\n((?:[A-Za-z0-9+/=]{1,100}\r?\n?){1,200})", _anything),
     )
 )
@@ -361,7 +364,8 @@ _KEY_BEGINS = re.compile(r"-{4,5} ?BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)? ?
 _KEY_ENDS = re.compile(r"-{4,5} ?END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)? ?-{4,5}")
 # Lines of a key whose end is cut off: headers and base64.
 _KEY_LINES = re.compile(
-    r"(?:(?:\s|\\[nr]){1,8}(?:[\w-]{1,30}: [^\n\\]{1,100}|[A-Za-z0-9+/=]{1,4000})(?=[ \t]{0,20}(?:[\r\n\"'…]|\\[nr]|\Z)))+"
+    r"(?:(?:\s|\\[nr]){1,8}(?:[\w-]{1,30}: [^\n\\]{1,100}|[A-Za-z0-9+/=]{1,4000})"
+    r"(?=[ \t]{0,20}(?:[\r\n\"'…]|\\[nr]|\Z)))+"
 )
 
 

@@ -59,8 +59,8 @@ _SECRET_KEYS = _SURE_KEYS | _set(
 # Last words of names that are about a secret but hold none, as in `password_length`.
 _ABOUT = _set(
     "name names id ids path file url uri length len type count field fields column policy arn version label hint "
-    "prompt pattern regex expires expiry ttl limit df frame table enabled required manager env var min max strength "
-    "error message help changed at date time age days provider class quality score status state set reset needed used valid "
+    "prompt pattern regex expires expiry ttl limit df frame table enabled required manager env var min max "
+    "strength error message help changed at date time age days provider class quality score status state set reset needed used valid "
     "is has exists attempts retries format rules kind"
 )
 # First words of questions and counts, as in `is_secret`, `has_password`, `n_tokens`.
@@ -128,12 +128,14 @@ _NOTHING = re.compile(
 )
 _TYPE = re.compile(
     r"(?i)str|int|bytes|bool|boolean|float|any|object|optional|union|secretstr|string|text|varchar(?:\(\d+\))?|char"
-    r"|number|integer|date|datetime|password|secret|token|list|dict|self|field|attribute|property|callable"
+    r"|number|integer|date|datetime|list|dict|self|field|attribute|property|callable"
 )
+_NOUN = re.compile(r"(?i)password|secret|token|key")
 # Names of a value elsewhere: `$PASS`, `${{ secrets.X }}`, `%s`, `%(pw)s`, `{token}`, `os.getenv(…)`, `var.password`.
 _ELSEWHERE = re.compile(
     r"(?s)\$\{.*|\$\(.*|\$[A-Z_][A-Z0-9_]*|\$\d|\$[a-z_]*(?:pass|pwd|secret|token|key|user)[a-z_]*|%[sdr]|%\(\w+\)s"
-    r"|%\w+%|<[^<>]*>?|\[[^\[\]]*\]|\{[^{}]*\}|.*\{[\w.()'\"\[\] ]*\}.*|\{\{.*|[A-Za-z_][\w.]*\(.*\)"
+    r"|!(?:[Vv]ault|[Ss]ecret|[Ee]nv|ENV|[Rr]ef|[Ss]ub|GetAtt|[Rr]eference)\b.*|%\w+%|<[^<>]*>?|\[[^\[\]]*\]|\{[^{}]*\}"
+    r"|.*\{[\w.()'\"\[\] ]*\}.*|\{\{.*|[A-Za-z_][\w.]*\(.*\)"
     r"|(?:self|os|args|cfg|config|settings|env|environ|var|secrets|process)\..*"
 )
 _FILLER = re.compile(r"(?:[xX]{3,}|[*•.…#_-]{3,})")
@@ -162,6 +164,7 @@ _VOWEL = re.compile(r"[aeiouyAEIOUY]")
 _NO_WORD = re.compile(r"(?i)[bcdfghjklmnpqrstvwxz]{6}|[aeiou]{5}|q[^u]|[jvx][bcdfghjkmqtvwxz]|(.)\1\1")
 _KEYBOARD = re.compile(r"(?i)abc|qwert|asdf|xyz|zzz")
 _CAMEL = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 _BASE64_END = re.compile(r"[A-Za-z0-9+/_-]{4,}={1,2}")
 
 
@@ -243,9 +246,7 @@ def is_plain(value: str, *, strict: bool = False) -> bool:
     pieces = _PIECE.findall(value)
     if strict and _KEYBOARD.search(value):
         return False
-    if strict and len(pieces) == 1 and len(value) < 4:
-        return False
-    if _is_serial(pieces):
+    if _is_serial(pieces) or (strict and len(pieces) == 1 and len(value) <= 3 and not _is_short_word(value)):
         return False
     return all(_is_plain_piece(piece, strict) for piece in pieces)
 
@@ -268,14 +269,19 @@ def _is_plain_piece(piece: str, strict: bool) -> bool:
     return bool(found := re.fullmatch(r"([^\W\d_]+)\d{1,8}", piece)) and is_word(found[1])
 
 
+def _is_short_word(piece: str) -> bool:
+    """Whether up to three characters may be a word or an abbreviation: `cat`, `MIT`; not `k`, `k1` and `xkq`."""
+    return not piece.isascii() or (len(piece) > 1 and (piece.isupper() or _VOWEL.search(piece) is not None))
+
+
 def is_secret_value(name: str, value: str, *, level: Level | None = None) -> bool:
     """Whether a value behind a name is a secret."""
     level = level_of(name) if level is None else level
     value = value.strip()
-    value = value[:MAX_VALUE_CHARACTERS]
+    value = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), value[:MAX_VALUE_CHARACTERS])
     if level == Level.NONE or not value or is_placeholder(value):
         return False
-    if is_named_after(value, name) or (_TYPE.fullmatch(value) and level != Level.PASSWORD):
+    if is_named_after(value, name) or _TYPE.fullmatch(value) or (level != Level.PASSWORD and _NOUN.fullmatch(value)):
         return False
     if level == Level.PASSWORD:
         return _is_password(name, value)
@@ -304,7 +310,7 @@ def is_named_after(value: str, name: str) -> bool:
 # --- columns ------------------------------------------------------------------------------------------
 
 # Shares of the values of a column that look like secrets, from which on the column is one.
-_SHARES = {Level.PASSWORD: 0.2, Level.KEY: 0.2, Level.MAYBE: 0.5, Level.RANDOM: 0.8}
+_SHARES = {Level.PASSWORD: 0.2, Level.KEY: 0.3, Level.MAYBE: 0.3, Level.RANDOM: 0.8}
 # Values of a column that says how good passwords are.
 _GRADES = re.compile(r"(?i)weak|strong|medium|moderate|average|fair|good|great|bad|okay?|poor|excellent|(?:in)?secure")
 

@@ -111,8 +111,8 @@ def _values_of(text: str, names: Iterable[str], is_code: bool) -> Iterator[Span]
         return name.strip().casefold() in wanted
 
     prose = _prose_of(text) if is_code else [(0, len(text))]
-    for found in _names(text, wanted):
-        if is_wanted(found["name"]):
+    for name, found in _names(text, wanted):
+        if is_wanted(name):
             yield from _values(text, found, prose)
     for column in secret_columns.columns_in(text, is_wanted, Places(text, wanted)):
         yield from column.spans
@@ -199,7 +199,7 @@ def _known_ends(text: str, secrets: Iterable[str]) -> Iterator[Span]:
 # --- by name ------------------------------------------------------------------------------------------
 
 _NAME = re.compile(
-    r"""(?<![\w-])-{0,2}(?P<name>[A-Za-z_][\w-]{0,200})\\?["'`]?\]?[ \t]{0,20}"""
+    r"""(?<![\w-])-{0,2}(?P<name>[A-Za-z_][\w-]{0,200})\\?(?P<quote>["'`]?)\]?[ \t]{0,20}"""
     r"""(?P<sign>:[ \t]{0,5}[A-Za-z_][\w.\[\]| ]{0,60}?[ \t]{0,5}=(?!=)|=>|:{1,3}=|===?|!=|[?.+]=|\|\|=|=|:"""
     r"""|(?:[sS]tring|str|text)[ \t]{1,5}:?=(?!=))(?P<gap>\s{0,20})"""
 )
@@ -219,6 +219,8 @@ _HINTS = (
     "contrasena",
     "psk",
 )
+# The words before the last one of a name in quotes, as in `"API Key": …`.
+_WORDS_BEFORE = re.compile(r"""["']((?:[A-Za-z][\w-]{0,30} ){1,3})\Z""")
 _NAME_END = re.compile(r"[\w-]*")
 _PAIR = re.compile(r"""\(\s{0,5}["']([A-Za-z_][\w-]{0,200})["']\s{0,5},\s{0,5}["']([^"'\n]{1,500})["']\s{0,5}\)""")
 _TAG = re.compile(r"""<([A-Za-z_][\w.:-]{0,80})(?:\s[^<>]{0,200})?>\s{0,40}([^<>\s][^<>\n]{0,500}?)\s{0,40}</""")
@@ -248,10 +250,9 @@ MAX_LINE_CHARACTERS = 2_000
 def _by_name(text: str, is_code: bool) -> Iterator[Span]:
     """The spans of values behind a secret name: `password = "…"`, `'token': '…'`, `PASSWORD=…`."""
     prose = _prose_of(text) if is_code else [(0, len(text))]
-    for found in _names(text, _HINTS):
-        level = level_of(found["name"])
-        if level != Level.NONE or found["name"].lower() == "key":
-            yield from _secrets_of(text, found, level, list(_values(text, found, prose)))
+    for name, found in _names(text, _HINTS):
+        if level_of(name) != Level.NONE or name.lower() == "key":
+            yield from _secrets_of(text, name, found["sign"], list(_values(text, found, prose)))
     for pattern, least in ((_PAIR, Level.MAYBE), (_FLAG, Level.KEY), (_TAG, Level.MAYBE), (_NAMED, Level.MAYBE)):
         for pair in pattern.finditer(text):
             level = level_of(pair[1])
@@ -259,7 +260,7 @@ def _by_name(text: str, is_code: bool) -> Iterator[Span]:
                 yield pair.span(2)
 
 
-def _names(text: str, hints: Iterable[str]) -> Iterator[re.Match[str]]:
+def _names(text: str, hints: Iterable[str]) -> Iterator[tuple[str, re.Match[str]]]:
     """Names with one of the hints in them, followed by a sign (`=`, `:`) and a value."""
     places = Places(text, hints)
     at = 0
@@ -268,17 +269,18 @@ def _names(text: str, hints: Iterable[str]) -> Iterator[re.Match[str]]:
         while start > max(at, place - MAX_NAME_CHARACTERS) and (text[start - 1].isalnum() or text[start - 1] in "_-"):
             start -= 1
         if found := _NAME.match(text, start):
-            yield found
+            words = _WORDS_BEFORE.search(text, max(0, start - MAX_NAME_CHARACTERS), start) if found["quote"] else None
+            yield (words[1] if words else "") + found["name"], found
         at = _NAME_END.match(text, place).end()  # type: ignore[union-attr]  # it matches nothing as well
 
 
-def _secrets_of(text: str, found: re.Match[str], level: Level, spans: Sequence[Span]) -> Iterator[Span]:
+def _secrets_of(text: str, name: str, sign: str, spans: Sequence[Span]) -> Iterator[Span]:
     """The spans among those of a name's values that are secrets; several values are judged as a column is."""
-    name = found["name"]
+    level = level_of(name)
     if level == Level.NONE:  # just `key`
         yield from (span for span in spans if is_generated(text[slice(*span)]))
         return
-    if found["sign"] in ("==", "===", "!="):  # compared with a value that the program knows
+    if sign in ("==", "===", "!="):  # compared with a value that the program knows
         level = min(level, Level.KEY)
     if len(spans) > 1:
         yield from spans if is_secret_column(name, [text[slice(*span)] for span in spans]) else ()
@@ -301,6 +303,8 @@ def _values(text: str, found: re.Match[str], prose: Sequence[Span]) -> Iterator[
     for _ in range(MAX_ITEMS if in_brackets else 1):
         start = opening.end()
         end = _closing(text, start, opening[1])
+        if in_brackets and text[end + len(opening[1]) : end + len(opening[1]) + 1] == ":":  # the key of a dict
+            return
         yield start, end
         following = _NEXT_QUOTE.match(text, end + len(opening[1]))
         if following is None:
