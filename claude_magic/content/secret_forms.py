@@ -36,7 +36,7 @@ _AFTER_PREFIXES: tuple[tuple[str, str], ...] = (
         r"[A-Za-z0-9_-]{20,300}",
         # models and their tools
         "sk- sk-proj- sk-svcacct- sk-admin- sk-or-v1- sk-lf- ctx7sk- tvly- pplx- nvapi- csk- xai- pa- lsv2_pt_ "
-        "lsv2_sk_ gsk_ r8_ pcsk_ jina_ e2b_ fw_ tgp_v1_ wandb_v1_ KGAT_ esecret_ ls__ apify_api_ aio_ alcht_ phx_ phs_ "
+        "lsv2_sk_ gsk_ r8_ pcsk_ jina_ e2b_ fw_ tgp_v1_ wandb_v1_ KGAT_ esecret_ ls__ apify_api_ aio_ alcht_ phx_ phs_ pgar_ "
         # where things run, are kept and are seen
         "glsa_ tskey- sbp_ sb_secret_ nfp_ rnd_ napi_ dckr_pat_ dckr_oat_ vcp_ vck_ vci_ vca_ vcr_ vercel_blob_rw_ "
         "cfut_ cfat_ cfk_ pscale_tkn_ pscale_oauth_ pscale_pw_ pnu_ pnb_ bkua_ squ_ sqp_ sqa_ sgp_ rubygems_ CLOJARS_ "
@@ -82,6 +82,10 @@ _AFTER_PREFIXES: tuple[tuple[str, str], ...] = (
     (r"[0-9]{5,12}_[A-Z0-9]{32}", "pk_"),
     (r"[A-Z0-9]{25,40}(?![A-Za-z0-9])", "API-"),
     (r"[A-Za-z0-9]{14}\.[a-f0-9]{64}", "pat"),
+    (r"[\w-]{22}\.[A-Za-z0-9]{24}\.[A-Za-z0-9]{20}", "pat. sat."),
+    (r"[A-Za-z0-9]{1,64}_[a-f0-9]{40}", "sk_pr_"),
+    (r"[\w-]{40,200}", "tkn.v1_"),
+    (r"[a-f0-9]{32}", "spu-"),
     (r"[A-Z0-9]{6}-(?:[A-Z0-9]{11}|[A-Z0-9]{6}-[A-Z0-9]{5})(?:-[A-Z0-9]{5}){3}", "A3-"),
     (r"[A-Z0-9]{24}\.[A-Z0-9]{64}", "dt0c01. dt0s01. dt0s16."),
     (rf"[\w-]{{43}}{_ENDS}", "sha256~"),
@@ -137,7 +141,7 @@ def _by_prefix(text: str) -> Iterator[Span]:
     for found in itertools.chain(_PREFIX.finditer(text), _ESCAPED_PREFIX.finditer(text)):
         start, at = found.span(1)
         prefix = found[1]
-        if prefix in _NO_PART and text[start - 1 : start] in ("-", "_"):
+        if prefix in _NO_PART and start and text[start - 1] in "-_./":
             continue
         after = _AFTER[prefix].match(text, at)
         if after is not None and _is_key(prefix, after[0]):
@@ -148,11 +152,12 @@ def _is_key(prefix: str, body: str) -> bool:
     """Whether what follows a prefix is a key, and no filler (`ghp_xxxx`) and no words (`hf_requiredTypes`)."""
     if prefix == "sk-ant-":
         return True
-    if is_filler(body):
+    if is_filler(body) or (prefix.startswith(("EAA", "AAA")) and len(set(body)) < 20):  # zeros in base64
         return False
     if any(map(str.isdigit, body)):
         return prefix not in _WORDS or not is_plain(body.rstrip("-_."))
-    return body.isupper() or len(set(body)) <= 3 or (prefix in ("hf_", "api_org_", "npm_") and not is_word(body))
+    is_mixed = not body.islower() and not body.isupper() and not is_word(body)
+    return body.isupper() or len(set(body)) <= 3 or (prefix in ("hf_", "api_org_", "npm_") and is_mixed)
 
 
 # Literals inside of a key, what the key is made of, and the form of the whole.
@@ -258,7 +263,7 @@ _FORMS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = tuple(
         ("bearer", r"(?i)\bbearer[ \t]{1,3}([A-Za-z0-9._~+/=-]{12,})", _has_digit),
         (
             "authorization",
-            r"(?i)\bauthorization\\?[\"']?[ \t]{0,3}[:=][ \t]{0,3}\\?[\"']?\w{1,20}[ \t]{1,3}([^\s\"'\\,;]{4,})",
+            r"(?i)\bauthorization\\?[\"']?[ \t]{0,3}[:=][ \t]{0,3}\\?[\"']?[\w-]{1,20}[ \t]{1,3}([^\s\"'\\,;]{4,})",
             _no_words,
         ),
         (
@@ -325,7 +330,7 @@ def is_secret(value: str) -> bool:
     return any(start == 0 and end == len(value) for start, end in spans(value))
 
 
-_USER = re.compile(r"(?<!\S)(?:-u|--user)[ \t=]{1,3}[\"']?[^\s:\"']{0,80}:([^\s\"']{1,200})")
+_USER = re.compile(r"(?<!\S)(?:-u|--user)[ \t=]{1,3}[\"']?[^\s:\"']{0,80}:[\"']?([^\s\"']{1,200})")
 _ASKS_THE_WEB = re.compile(r"\b(?:curl|wget|https?|xh|aria2c|lftp)\b")
 
 
@@ -342,7 +347,7 @@ def _of_users(text: str) -> Iterator[Span]:
 
 # --- files with several secrets -----------------------------------------------------------------------
 
-_SECRET_KIND = re.compile(r"(?m)^[ \t]{0,20}kind:[ \t]{0,5}[\"']?Secret[\"']?[ \t]*\r?$")
+_SECRET_KIND = re.compile(r"(?mi)^[ \t]{0,20}kind:[ \t]{0,5}[\"']?Secret[\"']?[ \t]*\r?$")
 _DATA = re.compile(r"(?m)^([ \t]{0,20})(?:data|stringData):[ \t]*\r?\n((?:\1[ \t]+\S[^\n]*\n?)+)")
 _DATUM = re.compile(r"(?m)^[ \t]+[\"']?[\w.-]{1,200}[\"']?:[ \t]{1,5}[\"']?([^\s\"'#|>][^\s\"']{0,4000})")
 

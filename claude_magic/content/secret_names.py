@@ -15,6 +15,8 @@ from itertools import islice
 MIN_TOKEN_CHARACTERS = 6
 # A name that only ends in `key` (`sort_key`) is mostly no secret: its value must look random, too.
 MIN_RANDOM_CHARACTERS = 16
+# A shorter one must have digits.
+MIN_LETTERS = 20
 # A shorter number behind a name is no password.
 MIN_PASSWORD_DIGITS = 4
 # The values that a column is judged by.
@@ -59,9 +61,9 @@ _SECRET_KEYS = _SURE_KEYS | _set(
 # Last words of names that are about a secret but hold none, as in `password_length`.
 _ABOUT = _set(
     "name names id ids path file url uri length len type count field fields column policy arn version label hint "
-    "prompt pattern regex expires expiry ttl limit df frame table enabled required manager env var min max "
-    "strength error message help changed at date time age days provider class quality score status state set reset needed used valid "
-    "is has exists attempts retries format rules kind"
+    "prompt pattern regex expires expiry ttl limit df frame table enabled required manager env var min max error "
+    "strength message help changed at date time age days provider class quality score status state set reset needed "
+    "used valid is has exists attempts retries format rules kind"
 )
 # First words of questions and counts, as in `is_secret`, `has_password`, `n_tokens`.
 _ASKS = _set("is has was needs requires num no n count max min")
@@ -134,8 +136,8 @@ _NOUN = re.compile(r"(?i)password|secret|token|key")
 # Names of a value elsewhere: `$PASS`, `${{ secrets.X }}`, `%s`, `%(pw)s`, `{token}`, `os.getenv(…)`, `var.password`.
 _ELSEWHERE = re.compile(
     r"(?s)\$\{.*|\$\(.*|\$[A-Z_][A-Z0-9_]*|\$\d|\$[a-z_]*(?:pass|pwd|secret|token|key|user)[a-z_]*|%[sdr]|%\(\w+\)s"
-    r"|!(?:[Vv]ault|[Ss]ecret|[Ee]nv|ENV|[Rr]ef|[Ss]ub|GetAtt|[Rr]eference)\b.*|%\w+%|<[^<>]*>?|\[[^\[\]]*\]|\{[^{}]*\}"
-    r"|.*\{[\w.()'\"\[\] ]*\}.*|\{\{.*|[A-Za-z_][\w.]*\(.*\)"
+    r"|!(?:[Vv]ault|[Ss]ecret|[Ee]nv|ENV|[Rr]ef|[Ss]ub|GetAtt|[Rr]eference)\b.*|%\w+%|<[^<>]*>?|\[[^\[\]]*\]"
+    r"|.*\{(?:\w{1,30}|[A-Za-z_.()'\"\[\] -]*)\}.*|\{\{.*|[A-Za-z_][\w.]*\(.*\)"
     r"|(?:self|os|args|cfg|config|settings|env|environ|var|secrets|process)\..*"
 )
 _FILLER = re.compile(r"(?:[xX]{3,}|[*•.…#_-]{3,})")
@@ -158,6 +160,7 @@ _DATE = re.compile(
     r"|\d\d?[./-]\d\d?[./-]\d{2,4}(?: \d\d?:\d\d(?::\d\d)?)?|\d\d?:\d\d(?::\d\d)?"
 )
 _ADDRESS = re.compile(r"(?:[a-z][a-z0-9+.-]*://|www\.|mailto:|[~.]{0,2}/|[A-Z]:\\)\S*|[\w.+-]+@[\w-]+\.[\w.-]+")
+_RUN = re.compile(r"[\w+/=.~:-]+")
 _UUID = re.compile(r"(?i)[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}")
 _DIGEST = re.compile(r"(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{56}|[0-9a-f]{64}|[0-9a-f]{128})", re.IGNORECASE)
 _VOWEL = re.compile(r"[aeiouyAEIOUY]")
@@ -193,18 +196,21 @@ def _has_digit_and_letter(value: str) -> bool:
     )
 
 
-def is_random(value: str) -> bool:
-    """Whether a value is a long run of letters and digits, as a generated key is, and no date or address."""
-    if len(value) < MIN_RANDOM_CHARACTERS or not re.fullmatch(r"[\w+/=.~:-]+", value) or _is_measured(value):
+def is_random(value: str, *, is_sure: bool = False) -> bool:
+    """Whether a value is a long run of letters and digits, as a generated key is, and no date or address.
+
+    It `is_sure` for a mix of both that is no digest and no UUID either.
+    """
+    if len(value) < MIN_RANDOM_CHARACTERS or not _RUN.fullmatch(value) or _is_measured(value) or is_plain(value):
         return False
-    return any(map(str.isdigit, value)) and any(map(str.isalpha, value)) and not is_plain(value)
+    if is_sure and (len(re.findall(r"[A-Za-z](?=\d)|\d(?=[A-Za-z])", value)) < 4 or _is_digest(value)):
+        return False
+    has_digit, has_letter = any(map(str.isdigit, value)), any(map(str.isalpha, value))
+    return has_letter and (has_digit or len(value) >= MIN_LETTERS)
 
 
-def is_generated(value: str) -> bool:
-    """Whether a value is letters and digits in no order, as a generated key is: no digest, no id of a row, no name."""
-    if len(value) < 20 or not re.fullmatch(r"[\w+/=.~-]+", value) or _DIGEST.fullmatch(value) or _UUID.fullmatch(value):
-        return False
-    return len(re.findall(r"[A-Za-z](?=\d)|\d(?=[A-Za-z])", value)) >= 4 and is_random(value)
+def _is_digest(value: str) -> bool:
+    return _DIGEST.fullmatch(value) is not None or _UUID.fullmatch(value) is not None
 
 
 def _is_measured(value: str) -> bool:
@@ -343,7 +349,7 @@ def _as_text(value: object) -> str:
 
 
 def _is_secret_in_column(name: str, text: str, level: Level) -> bool:
-    if level == Level.RANDOM and (_UUID.fullmatch(text) or _DIGEST.fullmatch(text)):
+    if level == Level.RANDOM and _is_digest(text):
         return False
     return is_secret_value(name, text, level=level)
 

@@ -18,7 +18,8 @@ from . import secret_columns, secret_forms
 from .secret_columns import Places
 from .secret_names import (
     Level,
-    is_generated,
+    is_plain,
+    is_random,
     is_secret_column,
     is_secret_name,
     is_secret_value,
@@ -99,7 +100,7 @@ def _below(text: str, is_code: bool) -> Iterator[Span]:
 def _again(text: str, spans: Iterable[Span]) -> Iterator[Span]:
     """The spans of random values that were found once, wherever else they stand."""
     found = dict.fromkeys(text[start:end] for start, end in spans if end - start >= MIN_REPEATED_CHARACTERS)
-    for value in [each for each in found if is_generated(each)][:MAX_REPEATED]:
+    for value in [each for each in found if not is_plain(each) and " " not in each][:MAX_REPEATED]:
         yield from ((at, at + len(value)) for at in _places(text, value))
 
 
@@ -201,7 +202,7 @@ def _known_ends(text: str, secrets: Iterable[str]) -> Iterator[Span]:
 _NAME = re.compile(
     r"""(?<![\w-])-{0,2}(?P<name>[A-Za-z_][\w-]{0,200})\\?(?P<quote>["'`]?)\]?[ \t]{0,20}"""
     r"""(?P<sign>:[ \t]{0,5}[A-Za-z_][\w.\[\]| ]{0,60}?[ \t]{0,5}=(?!=)|=>|:{1,3}=|===?|!=|[?.+]=|\|\|=|=|:"""
-    r"""|(?:[sS]tring|str|text)[ \t]{1,5}:?=(?!=))(?P<gap>\s{0,20})"""
+    r"""|(?:[sS]tring|str|text)[ \t]{1,5}:?=(?!=)|(?<=[ \t])is(?=[ \t:])[ \t]?:?)(?P<gap>\s{0,20})"""
 )
 # A name that may be secret has one of these in it.
 _HINTS = (
@@ -243,6 +244,8 @@ _NO_VALUE = re.compile(
 _FRAME_TITLE = re.compile(r"[\d,]{1,20} (?:rows × |values \()|\d{1,9} columns?, rows ")
 _AFTER_TEXT = re.compile(r"[\s),;+}\]]|\Z")
 MAX_ITEMS = 50
+# So many values behind one name are judged as a column is.
+MIN_RECORDS = 3
 MAX_NAME_CHARACTERS = 200
 MAX_LINE_CHARACTERS = 2_000
 
@@ -250,14 +253,27 @@ MAX_LINE_CHARACTERS = 2_000
 def _by_name(text: str, is_code: bool) -> Iterator[Span]:
     """The spans of values behind a secret name: `password = "…"`, `'token': '…'`, `PASSWORD=…`."""
     prose = _prose_of(text) if is_code else [(0, len(text))]
+    secrets: list[tuple[str, Span]] = []
+    of_names: dict[str, list[Span]] = {}
     for name, found in _names(text, _HINTS):
         if level_of(name) != Level.NONE or name.lower() == "key":
-            yield from _secrets_of(text, name, found["sign"], list(_values(text, found, prose)))
+            values = list(_values(text, found, prose))
+            of_names.setdefault(name, []).extend(values)
+            secrets.extend((name, span) for span in _secrets_of(text, name, found["sign"], values))
+    plain = {name for name, spans in of_names.items() if _is_plain_field(text, name, spans)}
+    yield from (span for name, span in secrets if name not in plain or is_random(text[slice(*span)]))
     for pattern, least in ((_PAIR, Level.MAYBE), (_FLAG, Level.KEY), (_TAG, Level.MAYBE), (_NAMED, Level.MAYBE)):
         for pair in pattern.finditer(text):
             level = level_of(pair[1])
             if level >= Level.MAYBE and is_secret_value(pair[1], pair[2], level=max(level, least)):
                 yield pair.span(2)
+
+
+def _is_plain_field(text: str, name: str, spans: Sequence[Span]) -> bool:
+    """Whether a name that stands there again and again, as in records of JSON, is no secret by most of its values."""
+    if len(spans) < MIN_RECORDS or level_of(name) not in (Level.MAYBE, Level.KEY):
+        return False
+    return not is_secret_column(name, (text[slice(*span)] for span in spans))
 
 
 def _names(text: str, hints: Iterable[str]) -> Iterator[tuple[str, re.Match[str]]]:
@@ -278,10 +294,12 @@ def _secrets_of(text: str, name: str, sign: str, spans: Sequence[Span]) -> Itera
     """The spans among those of a name's values that are secrets; several values are judged as a column is."""
     level = level_of(name)
     if level == Level.NONE:  # just `key`
-        yield from (span for span in spans if is_generated(text[slice(*span)]))
+        yield from (span for span in spans if is_random(text[slice(*span)], is_sure=True))
         return
     if sign in ("==", "===", "!="):  # compared with a value that the program knows
         level = min(level, Level.KEY)
+    if sign.startswith("is"):  # prose
+        level = min(level, Level.MAYBE)
     if len(spans) > 1:
         yield from spans if is_secret_column(name, [text[slice(*span)] for span in spans]) else ()
         return
