@@ -164,7 +164,7 @@ _RUN = re.compile(r"[\w+/=.~:-]+")
 _UUID = re.compile(r"(?i)[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}")
 _DIGEST = re.compile(r"(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{56}|[0-9a-f]{64}|[0-9a-f]{128})", re.IGNORECASE)
 _VOWEL = re.compile(r"[aeiouyAEIOUY]")
-_NO_WORD = re.compile(r"(?i)[bcdfghjklmnpqrstvwxz]{6}|[aeiou]{5}|q[^u]|[jvx][bcdfghjkmqtvwxz]|(.)\1\1")
+_NO_WORD = re.compile(r"(?i)[bcdfghjklmnpqrstvwxz]{6}|[aeiou]{5}|q[^u]|[jv][bcdfghjkmpqtwxz]|x[bdgjkmqvxz]|(.)\1\1")
 _KEYBOARD = re.compile(r"(?i)abc|qwert|asdf|xyz|zzz")
 _CAMEL = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
@@ -227,16 +227,17 @@ def is_word(piece: str) -> bool:
 
 
 def _is_english(word: str) -> bool:
-    if word.isupper() and len(word) <= 5:
+    if len(word) <= 5 and (word.islower() or word.isupper() or word.istitle()):  # `https`, `JSON`
         return True
     share = len(_VOWEL.findall(word)) / len(word)
-    return len(word) <= 20 and 0.15 <= share <= 0.8 and not _NO_WORD.search(word)
+    return len(word) <= 20 and 0.13 <= share <= 0.8 and not _NO_WORD.search(word)
 
 
 def _is_cased_as_words(piece: str) -> bool:
     """Whether capitals begin words, as in `accessToken`, and do not stand about, as in `aXbQeRz`."""
     parts = _CAMEL.findall(piece)
-    return len("".join(parts)) == len(piece) and len(parts) <= max(1, len(piece) // 3)
+    most = (len(piece) + 2) // 3 if len(piece) <= 12 else len(piece) // 4
+    return len("".join(parts)) == len(piece) and len(parts) <= most
 
 
 def is_plain(value: str, *, strict: bool = False) -> bool:
@@ -272,7 +273,8 @@ def _is_plain_piece(piece: str, strict: bool) -> bool:
         return False
     if len(piece) <= 4 or re.fullmatch(r"\d{1,4}[A-Za-z]{1,3}", piece):
         return True
-    return bool(found := re.fullmatch(r"([^\W\d_]+)\d{1,8}", piece)) and is_word(found[1])
+    found = re.fullmatch(r"([^\W\d_]+)\d{1,8}", piece)
+    return found is not None and is_word(found[1])
 
 
 def _is_short_word(piece: str) -> bool:
