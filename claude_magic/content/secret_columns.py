@@ -113,7 +113,7 @@ def _printed(text: str, lines: _Lines, start: int, header: str, wanted: Callable
     words = list(_WORD.finditer(header))
     ends = [word.end() for word in words]
     found = {number: Column(word[0]) for number, word in enumerate(words) if wanted(word[0])}
-    if not found:
+    if not found or any(word[0].endswith((":", ",", ";", "(", "{")) or ":" in word[0] for word in words):
         return
     for at, line in lines.after(start + len(header)):
         if not _ends_at(line, ends):

@@ -134,7 +134,9 @@ _NO_PART = frozenset(
         "API-",
     ]
 )
-_WORDS = _NO_PART | {"pypi-", "npm_", "hf_", "ls__", "waka_", "dose", "rnd_"}
+# Prefixes of keys that have numbers and short words in them.
+_NUMBERED = ("xox", "xapp", "gl", "GR", "AKIA", "ASIA")
+_LONG_NUMBER = re.compile(r"\d{9}")
 
 
 def _by_prefix(text: str) -> Iterator[Span]:
@@ -155,7 +157,7 @@ def _is_key(prefix: str, body: str) -> bool:
     if is_filler(body) or (prefix.startswith(("EAA", "AAA")) and len(set(body)) < 20):  # zeros in base64
         return False
     if any(map(str.isdigit, body)):
-        return prefix not in _WORDS or not is_plain(body.rstrip("-_."))
+        return prefix.startswith(_NUMBERED) or not is_plain(body.rstrip("-_.")) or _LONG_NUMBER.search(body) is not None
     is_mixed = not body.islower() and not body.isupper() and not is_word(body)
     return body.isupper() or len(set(body)) <= 3 or (prefix in ("hf_", "api_org_", "npm_") and is_mixed)
 
@@ -212,7 +214,9 @@ def _has_digit(value: str) -> bool:
 
 
 def _no_words(value: str) -> bool:
-    return not is_placeholder(value) and (not is_plain(value) or (len(value) >= 12 and _has_digit(value)))
+    if value.startswith("$") or is_placeholder(value):
+        return False
+    return not is_plain(value) or (len(value) >= 12 and _has_digit(value))
 
 
 _STAND_INS = (
@@ -272,7 +276,7 @@ _FORMS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = tuple(
             r"|x-amz-signature)=([^\s&\"'<>#()\[\]]{8,})",
             _no_words,
         ),
-        ("://", r"://[^\s/:@\"'<>]{0,200}:([^\s/\"'<>]{1,300})@", _is_password),
+        ("://", r"://[^\s/:@\"'<>]{0,200}:([^\s/\"'<>(){}|\\]{1,300})@", _is_password),
         ("://", r"://([^\s/:@\"'<>]{16,300})@", lambda value: _has_digit(value) and not is_plain(value)),
         (
             "machine",
@@ -366,6 +370,8 @@ def _in_kubernetes(text: str) -> Iterator[Span]:
 
 
 _KEY_BEGINS = re.compile(r"-{4,5} ?BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)? ?-{4,5}")
+# Of a pattern for keys, which is none.
+_PATTERN = re.compile(r"[\[\](){}*^$]")
 _KEY_ENDS = re.compile(r"-{4,5} ?END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)? ?-{4,5}")
 # Lines of a key whose end is cut off: headers and base64.
 _KEY_LINES = re.compile(
@@ -383,5 +389,5 @@ def _private_keys(text: str) -> Iterator[Span]:
         ends = _KEY_ENDS.search(text, begins.end(), limit)
         lines = None if ends else _KEY_LINES.match(text, begins.end())
         at = ends.end() if ends else lines.end() if lines else begins.end()
-        if ends or lines:
+        if (ends or lines) and not _PATTERN.search(text, begins.end(), min(at, begins.end() + 200)):
             yield begins.start(), at

@@ -66,7 +66,7 @@ _ABOUT = _set(
     "used valid is has exists attempts retries format rules kind"
 )
 # First words of questions and counts, as in `is_secret`, `has_password`, `n_tokens`.
-_ASKS = _set("is has was needs requires num no n count max min")
+_ASKS = _set("is has was needs requires require num no n count max min error invalid wrong show hide check get forgot")
 # Words before `token` in the vocabulary of language models, as in `eos_token`.
 _TOKENS = _set(
     "pad eos bos unk sep cls mask special next image first last num max min start end stop per sot eot decoder prompt "
@@ -274,7 +274,13 @@ def _is_plain_piece(piece: str, strict: bool) -> bool:
     if len(piece) <= 4 or re.fullmatch(r"\d{1,4}[A-Za-z]{1,3}", piece):
         return True
     found = re.fullmatch(r"([^\W\d_]+)\d{1,8}", piece)
-    return found is not None and is_word(found[1])
+    return is_word(found[1]) if found else _is_named_with_number(piece)
+
+
+def _is_named_with_number(piece: str) -> bool:
+    """Whether words with a number between them make a name, as `ServerlessV2Platform`."""
+    words = [word for word in _CAMEL.findall(piece) if len(word) >= 4 and _is_english(word)]
+    return len(piece) >= 12 and sum(map(len, words)) >= 0.75 * len(piece)
 
 
 def _is_short_word(piece: str) -> bool:
@@ -293,8 +299,9 @@ def is_secret_value(name: str, value: str, *, level: Level | None = None) -> boo
         return False
     if level == Level.PASSWORD:
         return _is_password(name, value)
-    if level == Level.KEY:
-        return not is_plain(value, strict=True)
+    if level == Level.KEY:  # a sentence is about a key; one letter is a key of the keyboard, in HTML
+        is_about = len(value.split()) > 2 and is_plain(value)
+        return not is_about and not is_plain(value, strict=True) and (len(value) > 1 or name.lower() != "accesskey")
     if level == Level.MAYBE:
         return len(value) >= MIN_TOKEN_CHARACTERS and not re.search(r"\s", value) and not is_plain(value)
     return is_random(value)

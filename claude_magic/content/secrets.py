@@ -284,7 +284,8 @@ def _names(text: str, hints: Iterable[str]) -> Iterator[tuple[str, re.Match[str]
         start = place
         while start > max(at, place - MAX_NAME_CHARACTERS) and (text[start - 1].isalnum() or text[start - 1] in "_-"):
             start -= 1
-        if found := _NAME.match(text, start):
+        found = _NAME.match(text, start)
+        if found and not (found["sign"] == ":" and not found["gap"] and text[max(0, start - 1) : start] == ":"):
             words = _WORDS_BEFORE.search(text, max(0, start - MAX_NAME_CHARACTERS), start) if found["quote"] else None
             yield (words[1] if words else "") + found["name"], found
         at = _NAME_END.match(text, place).end()  # type: ignore[union-attr]  # it matches nothing as well
@@ -354,7 +355,7 @@ def _is_closing(text: str, found: re.Match[str], quote: str) -> bool:
 def _bare(text: str, found: re.Match[str]) -> Iterator[Span]:
     """The span of a value without quotes, unless it is a call, a placeholder or prose."""
     value = _BARE.match(text, found.end())
-    if value is None or found["sign"] in ("==", "===", "!="):
+    if value is None or found["sign"] in ("==", "===", "!=") or re.match(r"\$[A-Za-z_{(]", value[0]):
         return
     is_call = text[value.end() : value.end() + 1] in ("(", "[")
     if (

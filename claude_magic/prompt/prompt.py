@@ -23,7 +23,23 @@ from .expressions import MAX_QUOTED_CHARACTERS, Expression, _evaluate, _split
 from .values import hidden_columns, kinds
 
 # Files that are masked as code, where only literals can be secrets.
-CODE_SUFFIXES = (".py", ".ipynb", ".r", ".jl", ".js", ".ts", ".java", ".c", ".h", ".cpp", ".go", ".rs", ".sh", ".sql")
+CODE_SUFFIXES = (
+    ".py",
+    ".pyi",
+    ".ipynb",
+    ".r",
+    ".jl",
+    ".js",
+    ".ts",
+    ".java",
+    ".c",
+    ".h",
+    ".cpp",
+    ".go",
+    ".rs",
+    ".sh",
+    ".sql",
+)
 DEFAULTS = Limits()
 
 _NAMES = re.compile(r"[A-Za-z_]\w*")
