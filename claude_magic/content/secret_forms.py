@@ -36,16 +36,18 @@ _AFTER_PREFIXES: tuple[tuple[str, str], ...] = (
         r"[A-Za-z0-9_-]{20,300}",
         # models and their tools
         "sk- sk-proj- sk-svcacct- sk-admin- sk-or-v1- sk-lf- ctx7sk- tvly- pplx- nvapi- csk- xai- pa- lsv2_pt_ "
-        "lsv2_sk_ gsk_ r8_ pcsk_ jina_ e2b_ fw_ tgp_v1_ wandb_v1_ KGAT_ esecret_ ls__ apify_api_ aio_ alcht_ phx_ phs_ "
+        "lsv2_sk_ gsk_ r8_ pcsk_ jina_ e2b_ fw_ tgp_v1_ wandb_v1_ KGAT_ esecret_ ls__ apify_api_ aio_ alcht_ phx_ "
+        "phs_ "
         # where things run, are kept and are seen
         "pgar_ glsa_ tskey- sbp_ sb_secret_ nfp_ rnd_ napi_ dckr_pat_ dckr_oat_ vcp_ vck_ vci_ vca_ vcr_ "
-        "vercel_blob_rw_ cfut_ cfat_ cfk_ pscale_tkn_ pscale_oauth_ pscale_pw_ pnu_ pnb_ bkua_ squ_ sqp_ sqa_ sgp_ rubygems_ "
-        "CLOJARS_ rootly_ HRKU- NRAK- NRJS- NRII- NRIQ- NRRA- NRSP- NRBR- CCIPAT_ pul- ico- tk-us- fo1_ sntryu_ BBDC- BBFF- "
-        "ATBB tr_dev_ tr_prod_ waka_ dnkey- cmVmd "
+        "vercel_blob_rw_ cfut_ cfat_ cfk_ pscale_tkn_ pscale_oauth_ pscale_pw_ pnu_ pnb_ bkua_ squ_ sqp_ sqa_ sgp_ "
+        "rubygems_ CLOJARS_ rootly_ HRKU- NRAK- NRJS- NRII- NRIQ- NRRA- NRSP- NRBR- CCIPAT_ pul- ico- tk-us- fo1_ "
+        "sntryu_ BBDC- BBFF- ATBB tr_dev_ tr_prod_ waka_ dnkey- cmVmd "
         # work, shops, money and mail
         "figd_ figp_ ntn_ CFPAT- PMAK- PMAT- rdme_ tfp_ shpat_ shpca_ shppa_ shpss_ shpua_ shptka_ duffel_test_ "
-        "duffel_live_ shippo_live_ shippo_test_ xkeysib- xsmtpsib- sq0atp- sq0csp- EZAK EZTK FLWSECK- FLWSECK_TEST- "
-        "p8e- fio-u- s-s4t2ud- s-s4t2af- access-sandbox- access-production- access-development- 3MVG9",
+        "duffel_live_ shippo_live_ shippo_test_ xkeysib- xsmtpsib- sq0atp- sq0csp- EZAK EZTK FLWSECK- "
+        "FLWSECK_TEST- p8e- fio-u- s-s4t2ud- s-s4t2af- access-sandbox- access-production- access-development- "
+        "3MVG9",
     ),
     (
         r"[A-Za-z0-9]{16,300}",

@@ -261,7 +261,8 @@ def is_plain(value: str, *, strict: bool = False) -> bool:
 def _is_serial(pieces: Sequence[str]) -> bool:
     """Whether pieces are those of a serial number, `AB12-CD34-EF56`."""
     same = len(pieces) > 2 and len({len(each) for each in pieces}) == 1 and len(pieces[0]) > 3
-    return same and any(map(str.isdigit, "".join(pieces))) and any(map(str.isalpha, "".join(pieces)))
+    with_digits = sum(any(map(str.isdigit, each)) for each in pieces)
+    return same and with_digits > 1 and any(map(str.isalpha, "".join(pieces)))
 
 
 def _is_plain_piece(piece: str, strict: bool) -> bool:
@@ -280,7 +281,8 @@ def _is_plain_piece(piece: str, strict: bool) -> bool:
 def _is_named_with_number(piece: str) -> bool:
     """Whether words with a number between them make a name, as `ServerlessV2Platform`."""
     words = [word for word in _CAMEL.findall(piece) if len(word) >= 4 and _is_english(word)]
-    return len(piece) >= 12 and sum(map(len, words)) >= 0.75 * len(piece)
+    is_named = len(piece) >= 12 and len(re.findall(r"\d+", piece)) == 1 and not _KEYBOARD.search(piece)
+    return is_named and sum(map(len, words)) >= 0.75 * len(piece)
 
 
 def _is_short_word(piece: str) -> bool:
@@ -312,7 +314,7 @@ def _is_password(name: str, value: str) -> bool:
         return False
     if value.isdigit():
         return len(value) >= MIN_PASSWORD_DIGITS
-    return not _DATE.fullmatch(value) and not re.fullmatch(r"[+-]?\d+\.\d+", value)
+    return not _DATE.fullmatch(value) and not re.fullmatch(r"[+-]\d+|[+-]?\d+\.\d+", value)
 
 
 def is_named_after(value: str, name: str) -> bool:
