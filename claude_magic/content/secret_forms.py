@@ -160,8 +160,12 @@ def _is_key(prefix: str, body: str) -> bool:
         return False
     if any(map(str.isdigit, body)):
         return prefix.startswith(_NUMBERED) or not is_plain(body.rstrip("-_.")) or _LONG_NUMBER.search(body) is not None
-    is_mixed = not body.islower() and not body.isupper() and not is_word(body)
-    return body.isupper() or len(set(body)) <= 3 or (prefix in ("hf_", "api_org_", "npm_") and is_mixed)
+    return any(_is_jumbled(piece) for piece in re.findall(r"[A-Za-z]{16,}", body))
+
+
+def _is_jumbled(letters: str) -> bool:
+    """Whether letters make no words: capitals stand about, or the same few come again and again."""
+    return len(set(letters)) <= 10 or not (letters.islower() or is_word(letters))
 
 
 # Literals inside of a key, what the key is made of, and the form of the whole.

@@ -160,13 +160,14 @@ _DATE = re.compile(
     r"|\d\d?[./-]\d\d?[./-]\d{2,4}(?: \d\d?:\d\d(?::\d\d)?)?|\d\d?:\d\d(?::\d\d)?"
 )
 _ADDRESS = re.compile(r"(?:[a-z][a-z0-9+.-]*://|www\.|mailto:|[~.]{0,2}/|[A-Z]:\\)\S*|[\w.+-]+@[\w-]+\.[\w.-]+")
-_RUN = re.compile(r"[\w+/=.~:-]+")
+_RUN = re.compile(r"[\w+/=.~:|-]+")
 _UUID = re.compile(r"(?i)[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}")
 _DIGEST = re.compile(r"(?:[0-9a-f]{32}|[0-9a-f]{40}|[0-9a-f]{56}|[0-9a-f]{64}|[0-9a-f]{128})", re.IGNORECASE)
 _VOWEL = re.compile(r"[aeiouyAEIOUY]")
 _NO_WORD = re.compile(r"(?i)[bcdfghjklmnpqrstvwxz]{6}|[aeiou]{5}|q[^u]|[jv][bcdfghjkmpqtwxz]|x[bdgjkmqvxz]|(.)\1\1")
 _KEYBOARD = re.compile(r"(?i)abc|qwert|asdf|xyz|zzz")
 _CAMEL = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+_SCHEME = re.compile(r"(?i)\A(?:bearer|basic|token|oauth)\s{1,3}(?=\S)")
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})")
 _BASE64_END = re.compile(r"[A-Za-z0-9+/_-]{4,}={1,2}")
 
@@ -294,6 +295,7 @@ def is_secret_value(name: str, value: str, *, level: Level | None = None) -> boo
     """Whether a value behind a name is a secret."""
     level = level_of(name) if level is None else level
     value = value.strip()
+    value = _SCHEME.sub("", value)
     value = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), value[:MAX_VALUE_CHARACTERS])
     if level == Level.NONE or not value or is_placeholder(value):
         return False

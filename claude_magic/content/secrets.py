@@ -246,6 +246,8 @@ _AFTER_TEXT = re.compile(r"[\s),;+}\]]|\Z")
 MAX_ITEMS = 50
 # So many values behind one name are judged as a column is.
 MIN_RECORDS = 3
+# A number of so many digits is a key where it is assigned as text, as some services' are.
+MIN_NUMBER = 15
 MAX_NAME_CHARACTERS = 200
 MAX_LINE_CHARACTERS = 2_000
 
@@ -304,7 +306,11 @@ def _secrets_of(text: str, name: str, sign: str, spans: Sequence[Span]) -> Itera
     if len(spans) > 1:
         yield from spans if is_secret_column(name, [text[slice(*span)] for span in spans]) else ()
         return
-    yield from (span for span in spans if is_secret_value(name, text[slice(*span)], level=level))
+    for start, end in spans:
+        is_number = end - start >= MIN_NUMBER and text[start:end].isdigit()
+        is_text = sign != ":" or text[start - 1] in "\"'`"
+        if is_secret_value(name, text[start:end], level=level) or (is_number and is_text and level >= Level.MAYBE):
+            yield start, end
 
 
 def _values(text: str, found: re.Match[str], prose: Sequence[Span]) -> Iterator[Span]:
