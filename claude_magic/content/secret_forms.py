@@ -364,12 +364,11 @@ _DATUM = re.compile(r"(?m)^[ \t]+[\"']?[\w.-]{1,200}[\"']?:[ \t]{1,5}[\"']?([^\s
 
 def _in_kubernetes(text: str) -> Iterator[Span]:
     """The data of Kubernetes' secrets: what stands below `data:` in a document of the kind `Secret`."""
-    if "kind:" not in text:
-        return
-    for kind in _SECRET_KIND.finditer(text):
-        start = text.rfind("\n---", 0, kind.start()) + 1
-        end = text.find("\n---", kind.end())
-        for data in _DATA.finditer(text, start, len(text) if end < 0 else end):
+    at = 0
+    while "kind:" in text and (kind := _SECRET_KIND.search(text, at)):
+        start, at = text.rfind("\n---", at, kind.start()) + 1, text.find("\n---", kind.end())
+        at = len(text) if at < 0 else at
+        for data in _DATA.finditer(text, start, at):
             for datum in _DATUM.finditer(text, data.start(2), data.end(2)):
                 if not is_placeholder(datum[1]):
                     yield datum.span(1)

@@ -112,7 +112,7 @@ def _values_of(text: str, names: Iterable[str], is_code: bool) -> Iterator[Span]
         return name.strip().casefold() in wanted
 
     prose = _prose_of(text) if is_code else [(0, len(text))]
-    for name, found in _names(text, wanted):
+    for name, found in _names(text, {name.split()[-1] for name in wanted}):
         if is_wanted(name):
             yield from _values(text, found, prose)
     for column in secret_columns.columns_in(text, is_wanted, Places(text, wanted)):

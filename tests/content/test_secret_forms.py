@@ -9,7 +9,6 @@ import base64
 import json
 import random
 import string
-import time
 
 import pytest
 
@@ -142,14 +141,3 @@ def test_prose_placeholders_and_code_are_no_secrets(line: str) -> None:
 def test_what_is_found_once_is_masked_wherever_else_it_stands() -> None:
     key = body(40)
     assert Secrets().masked(f"api_key = '{key}'\nprint(): {key}")[0] == f"api_key = '{MASK}'\nprint(): {MASK}"
-
-
-def test_numbers_are_read_as_fast_as_words() -> None:
-    """The search for hundreds of prefixes takes about as long as reading the text a few times, whatever it is."""
-    text = "lorem ipsum 12 dolor_sit-amet key: value, token = cat\n" * 20_000
-    started = time.process_time()
-    text.upper().lower().split()
-    unit = time.process_time() - started
-    started = time.process_time()
-    assert Secrets().masked(text)[1] == 0
-    assert time.process_time() - started < 200 * max(unit, 0.01)

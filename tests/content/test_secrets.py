@@ -147,6 +147,18 @@ HARD += [
     'password=["","",',
     "password: int | ",
     "--a",
+    "gh" + "p_a",
+    "-us",
+    "Q~",
+    "a:1234:b:c:",
+    "-u a:",
+    "token is ",
+    '"key": "',
+    "kind: Secret\ndata:\n  a: b\n",
+    " token\n",
+    "token,key\n",
+    "<token>",
+    'name: token value: "',
 ]
 
 
