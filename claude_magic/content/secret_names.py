@@ -294,10 +294,11 @@ def _is_short_word(piece: str) -> bool:
 def is_secret_value(name: str, value: str, *, level: Level | None = None) -> bool:
     """Whether a value behind a name is a secret."""
     level = level_of(name) if level is None else level
-    value = value.strip()
-    value = _SCHEME.sub("", value)
+    value = _SCHEME.sub("", value.strip())
+    if level <= Level.MAYBE and len(value) < MIN_TOKEN_CHARACTERS:
+        return False
     value = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), value[:MAX_VALUE_CHARACTERS])
-    if level == Level.NONE or not value or is_placeholder(value):
+    if level == Level.NONE or is_placeholder(value):
         return False
     if is_named_after(value, name) or _TYPE.fullmatch(value) or (level != Level.PASSWORD and _NOUN.fullmatch(value)):
         return False
@@ -307,7 +308,7 @@ def is_secret_value(name: str, value: str, *, level: Level | None = None) -> boo
         is_about = len(value.split()) > 2 and is_plain(value)
         return not is_about and not is_plain(value, strict=True) and (len(value) > 1 or name.lower() != "accesskey")
     if level == Level.MAYBE:
-        return len(value) >= MIN_TOKEN_CHARACTERS and not re.search(r"\s", value) and not is_plain(value)
+        return not re.search(r"\s", value) and not is_plain(value)
     return is_random(value)
 
 

@@ -36,7 +36,7 @@ MAX_KNOWN_END = 200
 # So many places of a text are looked at for a part of one secret.
 MAX_PLACES = 1_000
 # A random value of so many characters is masked wherever else it stands in the text, for so many such values.
-MIN_REPEATED_CHARACTERS = 16
+MIN_REPEATED_CHARACTERS = 12
 MAX_REPEATED = 20
 
 Span = tuple[int, int]
@@ -201,7 +201,7 @@ def _known_ends(text: str, secrets: Iterable[str]) -> Iterator[Span]:
 
 _NAME = re.compile(
     r"""(?<![\w-])-{0,2}(?P<name>[A-Za-z_][\w-]{0,200})\\?(?P<quote>["'`]?)\]?[ \t]{0,20}"""
-    r"""(?P<sign>:[ \t]{0,5}[A-Za-z_][\w.\[\]| ]{0,60}?[ \t]{0,5}=(?!=)|=>|:{1,3}=|===?|!=|[?.+]=|\|\|=|=|:"""
+    r"""(?P<sign>:[ \t]{0,5}[A-Za-z_][\w.\[\]| ]{0,60}?[ \t]{0,5}=(?!=)|=>|:{1,3}=|===?|!=|[?.+]=|\|\|=|=|:|-(?=[ \t]{0,3}["'])"""
     r"""|(?:[sS]tring|str|text)[ \t]{1,5}:?=(?!=)|(?<=[ \t])is(?=[ \t:])[ \t]?:?)(?P<gap>\s{0,20})"""
 )
 # A name that may be secret has one of these in it.
@@ -231,6 +231,13 @@ _NAMED = re.compile(
     r"""["']?value["']?\s{0,5}[:=]\s{0,5}["']?([^\s"'<>,][^\s"'<>]{0,500})"""
 )
 _FLAG = re.compile(r"""(?<!\S)--([A-Za-z][\w-]{1,60})[ \t]{1,3}["']?([^\s"'-][^\s"']{0,300})""")
+# A literal that the text must have, the pattern, and the least level of its names.
+_PAIRS = (
+    ("(", _PAIR, Level.MAYBE),
+    ("--", _FLAG, Level.KEY),
+    ("</", _TAG, Level.MAYBE),
+    ("", _NAMED, Level.MAYBE),
+)
 _QUOTE = re.compile(r"""[\[({]?\s{0,10}[rbfuRBFU]{0,2}(\\?(?:\"{3}|'{3}|["'`]))""")
 _NEXT_QUOTE = re.compile(
     r"""\s{0,10}(?:,\s{0,20}(?:None|null|NaN|nan|NA|<NA>)\s{0,10}){0,9},?\s{0,20}[rbfuRBFU]{0,2}(\\?(?:\"{3}|'{3}|["'`]))"""
@@ -264,8 +271,8 @@ def _by_name(text: str, is_code: bool) -> Iterator[Span]:
             secrets.extend((name, span) for span in _secrets_of(text, name, found["sign"], values))
     plain = {name for name, spans in of_names.items() if _is_plain_field(text, name, spans)}
     yield from (span for name, span in secrets if name not in plain or is_random(text[slice(*span)]))
-    for pattern, least in ((_PAIR, Level.MAYBE), (_FLAG, Level.KEY), (_TAG, Level.MAYBE), (_NAMED, Level.MAYBE)):
-        for pair in pattern.finditer(text):
+    for literal, pattern, least in _PAIRS:
+        for pair in pattern.finditer(text) if literal in text else ():
             level = level_of(pair[1])
             if level >= Level.MAYBE and is_secret_value(pair[1], pair[2], level=max(level, least)):
                 yield pair.span(2)
@@ -288,7 +295,11 @@ def _names(text: str, hints: Iterable[str]) -> Iterator[tuple[str, re.Match[str]
             start -= 1
         found = _NAME.match(text, start)
         if found and not (found["sign"] == ":" and not found["gap"] and text[max(0, start - 1) : start] == ":"):
-            words = _WORDS_BEFORE.search(text, max(0, start - MAX_NAME_CHARACTERS), start) if found["quote"] else None
+            words = (
+                _WORDS_BEFORE.search(text, max(0, start - MAX_NAME_CHARACTERS), start)
+                if found["quote"] and text[start - 1 : start] == " "
+                else None
+            )
             yield (words[1] if words else "") + found["name"], found
         at = _NAME_END.match(text, place).end()  # type: ignore[union-attr]  # it matches nothing as well
 
