@@ -201,8 +201,8 @@ def _known_ends(text: str, secrets: Iterable[str]) -> Iterator[Span]:
 
 _NAME = re.compile(
     r"""(?<![\w-])-{0,2}(?P<name>[A-Za-z_][\w-]{0,200})\\?(?P<quote>["'`]?)\]?[ \t]{0,20}"""
-    r"""(?P<sign>:[ \t]{0,5}[A-Za-z_][\w.\[\]| ]{0,60}?[ \t]{0,5}=(?!=)|=>|:{1,3}=|===?|!=|[?.+]=|\|\|=|=|:|-(?=[ \t]{0,3}["'])"""
-    r"""|(?:[sS]tring|str|text)[ \t]{1,5}:?=(?!=)|(?<=[ \t])is(?=[ \t:])[ \t]?:?)(?P<gap>\s{0,20})"""
+    r"""(?P<sign>:[ \t]{0,5}[A-Za-z_][\w.\[\]| ]{0,60}?[ \t]{0,5}=(?!=)|=>|:{1,3}=|===?|!=|[?.+]=|\|\|=|=|:"""
+    r"""|-(?=[ \t]{0,3}["'])|(?:[sS]tring|str|text)[ \t]{1,5}:?=(?!=)|(?<=[ \t])is(?=[ \t:])[ \t]?:?)(?P<gap>\s{0,20})"""
 )
 # A name that may be secret has one of these in it.
 _HINTS = (
@@ -295,12 +295,11 @@ def _names(text: str, hints: Iterable[str]) -> Iterator[tuple[str, re.Match[str]
             start -= 1
         found = _NAME.match(text, start)
         if found and not (found["sign"] == ":" and not found["gap"] and text[max(0, start - 1) : start] == ":"):
-            words = (
-                _WORDS_BEFORE.search(text, max(0, start - MAX_NAME_CHARACTERS), start)
-                if found["quote"] and text[start - 1 : start] == " "
-                else None
-            )
-            yield (words[1] if words else "") + found["name"], found
+            name = found["name"]
+            is_last = found["quote"] and text[start - 1 : start] == " "
+            if is_last and (words := _WORDS_BEFORE.search(text, max(0, start - MAX_NAME_CHARACTERS), start)):
+                name = words[1] + name
+            yield name, found
         at = _NAME_END.match(text, place).end()  # type: ignore[union-attr]  # it matches nothing as well
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -75,7 +76,7 @@ def _names(value: Any) -> list[str]:
 def _is_secret(value: Any, at: int, name: str) -> bool:
     """Whether a column is secret; one whose name says so is if its values cannot be read."""
     if may_be_secret(name):
-        values = try_or_none(lambda: _values(value, at, MAX_JUDGED))
+        values = try_or_none(lambda: _values(value, at, MAX_JUDGED, search_nulls=True))
         return values is None or is_secret_column(name, values)
     if at >= MAX_SEARCHED_COLUMNS or lazy_dataframes.glimpse(value) is not None:
         return False
@@ -85,28 +86,45 @@ def _is_secret(value: Any, at: int, name: str) -> bool:
     return 2 * len(long) >= len(texts) > 0 and 2 * sum(map(secret_forms.is_secret, long)) >= len(texts)
 
 
-def _values(value: Any, at: int, count: int) -> Sequence[Any]:
-    """Values that are spread over a column, without nulls: at most about twice as many as wanted."""
+def _values(value: Any, at: int, count: int, *, search_nulls: bool = False) -> Sequence[Any]:
+    """At most about twice so many values that are spread over a column, without nulls; with `search_nulls`, those
+    between nulls as well."""
     known = lazy_dataframes.glimpse(value)
     if known is not None:
         rows = known.rows()
         return [] if isinstance(rows, str) else [row[at] for row in rows if row[at] is not None]
-    if is_from_library(value, *_PANDAS):
-        column = value.iloc[:, at] if hasattr(value, "columns") else value
-        column = column.dropna()
-        return list(column.iloc[:: max(1, len(column) // count)].tolist())
-    return _values_by_narwhals(value, at, count)
+    column = _column(value, at)
+    values = _spread(column, count)
+    if search_nulls and len(values) * 10 < min(count, len(column)):
+        values = _spread(column.drop_nulls(), count)
+    return values
 
 
-def _values_by_narwhals(value: Any, at: int, count: int) -> list[Any]:
+def _column(value: Any, at: int) -> Any:
+    """A column of an eager frame as a narwhals series."""
     import narwhals as nw
 
+    if is_from_library(value, *_PANDAS):
+        value = value.iloc[:, at] if hasattr(value, "columns") else value
+        return nw.from_native(value.rename("0"), series_only=True)
+    if is_from_library(value, "pyarrow"):
+        column = value.column(at) if hasattr(value, "column") else value
+        return nw.from_native(_chunked(column), series_only=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # narwhals warns of its future versions
         frame: Any = nw.from_native(value, allow_series=True)
-        column = frame if isinstance(frame, nw.Series) else frame.get_column(frame.columns[at])
-        column = column.drop_nulls()
-        return list(column.gather_every(max(1, len(column) // count)).to_list())
+    return frame if isinstance(frame, nw.Series) else frame.get_column(frame.columns[at])
+
+
+def _chunked(column: Any) -> Any:
+    import pyarrow
+
+    return column if isinstance(column, pyarrow.ChunkedArray) else pyarrow.chunked_array([column])
+
+
+def _spread(column: Any, count: int) -> list[Any]:
+    values = column.gather_every(max(1, len(column) // count)).to_list()
+    return [each for each in values if each is not None and not (isinstance(each, float) and math.isnan(each))]
 
 
 def _labels(value: Any) -> Iterator[tuple[int, str]]:
