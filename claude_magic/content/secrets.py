@@ -202,7 +202,8 @@ def _known_ends(text: str, secrets: Iterable[str]) -> Iterator[Span]:
 _NAME = re.compile(
     r"""(?<![\w-])-{0,2}(?P<name>[A-Za-z_][\w-]{0,200})\\?(?P<quote>["'`]?)\]?[ \t]{0,20}"""
     r"""(?P<sign>:[ \t]{0,5}[A-Za-z_][\w.\[\]| ]{0,60}?[ \t]{0,5}=(?!=)|=>|:{1,3}=|===?|!=|[?.+]=|\|\|=|=|:"""
-    r"""|-(?=[ \t]{0,3}["'])|(?:[sS]tring|str|text)[ \t]{1,5}:?=(?!=)|(?<=[ \t])is(?=[ \t:])[ \t]?:?)(?P<gap>\s{0,20})"""
+    r"""|-(?=[ \t]{0,3}["'])|(?:[sS]tring|str|text)[ \t]{1,5}:?=(?!=)|(?<=[ \t])is(?=[ \t:])[ \t]?:?)"""
+    r"""(?P<gap>\s{0,20})"""
 )
 # A name that may be secret has one of these in it.
 _HINTS = (
