@@ -36,18 +36,16 @@ _AFTER_PREFIXES: tuple[tuple[str, str], ...] = (
         r"[A-Za-z0-9_-]{20,300}",
         # models and their tools
         "sk- sk-proj- sk-svcacct- sk-admin- sk-or-v1- sk-lf- ctx7sk- tvly- pplx- nvapi- csk- xai- pa- lsv2_pt_ "
-        "lsv2_sk_ gsk_ r8_ pcsk_ jina_ e2b_ fw_ tgp_v1_ wandb_v1_ KGAT_ esecret_ ls__ apify_api_ aio_ alcht_ phx_ "
-        "phs_ "
+        "lsv2_sk_ gsk_ r8_ pcsk_ jina_ e2b_ fw_ tgp_v1_ wandb_v1_ KGAT_ esecret_ ls__ apify_api_ aio_ alcht_ phx_ phs_ "
         # where things run, are kept and are seen
         "pgar_ glsa_ tskey- sbp_ sb_secret_ nfp_ rnd_ napi_ dckr_pat_ dckr_oat_ vcp_ vck_ vci_ vca_ vcr_ "
         "vercel_blob_rw_ cfut_ cfat_ cfk_ pscale_tkn_ pscale_oauth_ pscale_pw_ pnu_ pnb_ bkua_ squ_ sqp_ sqa_ sgp_ "
         "rubygems_ CLOJARS_ rootly_ HRKU- NRAK- NRJS- NRII- NRIQ- NRRA- NRSP- NRBR- CCIPAT_ pul- ico- tk-us- fo1_ "
         "sntryu_ BBDC- BBFF- ATBB tr_dev_ tr_prod_ waka_ dnkey- cmVmd "
         # work, shops, money and mail
-        "figd_ figp_ ntn_ CFPAT- PMAK- PMAT- rdme_ tfp_ shpat_ shpca_ shppa_ shpss_ shpua_ shptka_ duffel_test_ "
-        "duffel_live_ shippo_live_ shippo_test_ xkeysib- xsmtpsib- sq0atp- sq0csp- EZAK EZTK FLWSECK- "
-        "FLWSECK_TEST- p8e- fio-u- s-s4t2ud- s-s4t2af- access-sandbox- access-production- access-development- "
-        "3MVG9",
+        "figd_ figp_ figu_ figo_ ntn_ CFPAT- PMAK- PMAT- rdme_ tfp_ shpat_ shpca_ shppa_ shpss_ shpua_ shptka_ "
+        "duffel_test_ duffel_live_ shippo_live_ shippo_test_ xkeysib- xsmtpsib- sq0atp- sq0csp- EZAK EZTK FLWSECK- "
+        "FLWSECK_TEST- p8e- fio-u- s-s4t2ud- s-s4t2af- access-sandbox- access-production- access-development- 3MVG9",
     ),
     (
         r"[A-Za-z0-9]{16,300}",
@@ -91,6 +89,7 @@ _AFTER_PREFIXES: tuple[tuple[str, str], ...] = (
     (r"[A-Z0-9]{6}-(?:[A-Z0-9]{11}|[A-Z0-9]{6}-[A-Z0-9]{5})(?:-[A-Z0-9]{5}){3}", "A3-"),
     (r"[A-Z0-9]{24}\.[A-Z0-9]{64}", "dt0c01. dt0s01. dt0s16."),
     (rf"[\w-]{{43}}{_ENDS}", "sha256~"),
+    (r"[A-Za-z0-9-]{171}", "v1.0-"),
     (r"[A-Za-z0-9]{58}", "AGE-SECRET-KEY-1"),
     (r"[A-Za-z0-9%]{80,120}", "AAAAAAAAAAAAAAAAAAAAA"),
     (r"[A-Za-z0-9]{100,300}", "EAA"),
@@ -314,6 +313,8 @@ _FORMS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = tuple(
         ("sshpass", r"sshpass(?<!\wsshpass)[ \t]{1,3}-p[ \t]{0,3}[\"']?([^\s\"']{1,200})", _is_password),
         (":", r"(?m)^(?:\*|localhost|[\w-]{1,60}\.[\w.-]{1,200}):" + _PGPASS, _is_password),
         (":", r"(?m)^[\w-]{1,200}:" + _PGPASS, lambda value: _is_password(value) and not is_plain(value)),
+        ("mysql", r"mysql(?:dump|admin)?[ \t][^\n]{0,100}?[ \t]-p([^\s\"'-][^\s\"']{1,100})", _no_words),
+        ("redis-cli", r"redis-cli[ \t][^\n]{0,100}?-a[ \t]{1,3}([^\s\"'-][^\s\"']{1,100})", _no_words),
         ("private-lines", r"Private-Lines: \d{1,3}\r?\n((?:[A-Za-z0-9+/=]{1,100}\r?\n?){1,200})", _anything),
     )
 )

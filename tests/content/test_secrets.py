@@ -153,6 +153,7 @@ HARD += [
     "a:1234:b:c:",
     "-u a:",
     "token is ",
+    "mysql ",
     '"key": "',
     "kind: Secret\ndata:\n  a: b\n",
     " token\n",
