@@ -95,7 +95,8 @@ _AFTER_PREFIXES: tuple[tuple[str, str], ...] = (
     (r"[A-Za-z0-9]{100,300}", "EAA"),
     (r"[\w-]{100,300}", "sl."),
 )
-_AFTER = {prefix: re.compile(after) for after, prefixes in _AFTER_PREFIXES for prefix in prefixes.split()}
+# Compiled when they are met, by `re` itself: most texts have none of them.
+_AFTER = {prefix: after for after, prefixes in _AFTER_PREFIXES for prefix in prefixes.split()}
 
 
 def _any_of(words: Iterable[str]) -> str:
@@ -112,8 +113,14 @@ def _any_of(words: Iterable[str]) -> str:
 
 _FIRST = "".join(sorted({prefix[0] for prefix in _AFTER}))
 _PREFIX = re.compile(rf"(?<![A-Za-z0-9])(?=[{_FIRST}])({_any_of(_AFTER)})")
-# Behind the letter of an escaped line break, as in the JSON of a notebook.
-_ESCAPED_PREFIX = re.compile(rf"\\[nrt]({_any_of(_AFTER)})")
+
+
+@cache
+def _escaped_prefix() -> re.Pattern[str]:
+    """A prefix behind the letter of an escaped line break, as in the JSON of a notebook."""
+    return re.compile(rf"\\[nrt]({_any_of(_AFTER)})")
+
+
 # Prefixes that other words have as well (`sk-learn`, `pypi-…`), and those that are no end of a name (`task_…`).
 _NO_PART = frozenset(
     [
@@ -141,12 +148,13 @@ _LONG_NUMBER = re.compile(r"\d{9}")
 
 
 def _by_prefix(text: str) -> Iterator[Span]:
-    for found in itertools.chain(_PREFIX.finditer(text), _ESCAPED_PREFIX.finditer(text)):
+    escaped = _escaped_prefix().finditer(text) if "\\" in text else ()
+    for found in itertools.chain(_PREFIX.finditer(text), escaped):
         start, at = found.span(1)
         prefix = found[1]
         if prefix in _NO_PART and start and text[start - 1] in "-_./":
             continue
-        after = _AFTER[prefix].match(text, at)
+        after = re.compile(_AFTER[prefix]).match(text, at)
         if after is not None and _is_key(prefix, after[0]):
             yield start, after.end()
 
