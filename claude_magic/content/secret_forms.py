@@ -277,10 +277,11 @@ _FORMS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = tuple(
         ("/api/webhooks/", r"/api/webhooks/\d{15,20}/([\w-]{50,100})", _anything),
         (".webhook.office.com/", r"\.webhook\.office\.com/webhookb2/([\w@/-]{60,300})", _anything),
         ("hooks.zapier.com/", r"hooks\.zapier\.com/hooks/catch/([\w/]{10,60})", _anything),
-        ("bearer", r"(?i)\bbearer[ \t]{1,3}([A-Za-z0-9._~+/=-]{12,})", _has_digit),
+        ("bearer", r"[Bb](?:earer|EARER)(?<!\w{7})[ \t]{1,3}([A-Za-z0-9._~+/=-]{12,})", _has_digit),
         (
             "authorization",
-            r"(?i)\bauthorization\\?[\"']?[ \t]{0,3}[:=][ \t]{0,3}\\?[\"']?[\w-]{1,20}[ \t]{1,3}([^\s\"'\\,;]{4,})",
+            r"[Aa](?:uthorization|UTHORIZATION)(?<!\w{14})\\?[\"']?"
+            r"[ \t]{0,3}[:=][ \t]{0,3}\\?[\"']?[\w-]{1,20}[ \t]{1,3}([^\s\"'\\,;]{4,})",
             _no_words,
         ),
         (

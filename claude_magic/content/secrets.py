@@ -228,8 +228,8 @@ _PAIR = re.compile(r"""\(\s{0,5}["']([A-Za-z_][\w-]{0,200})["']\s{0,5},\s{0,5}["
 _TAG = re.compile(r"""<([A-Za-z_][\w.:-]{0,80})(?:\s[^<>]{0,200})?>\s{0,40}([^<>\s][^<>\n]{0,500}?)\s{0,40}</""")
 # `{"name": "DB_PASSWORD", "value": "…"}`, `- name: DB_PASSWORD\n  value: …`, `<add key="Password" value="…">`
 _NAMED = re.compile(
-    r"""(?i)\b(?:name|key)["']?\s{0,5}[:=]\s{0,5}["']?([A-Za-z_][\w-]{1,80})["']?\s{0,3},?\s{1,40}"""
-    r"""["']?value["']?\s{0,5}[:=]\s{0,5}["']?([^\s"'<>,][^\s"'<>]{0,500})"""
+    r"""(?:[nN]ame|NAME|[kK]ey|KEY)["']?\s{0,5}[:=]\s{0,5}["']?([A-Za-z_][\w-]{1,80})["']?\s{0,3},?\s{1,40}"""
+    r"""["']?[vV](?:alue|ALUE)["']?\s{0,5}[:=]\s{0,5}["']?([^\s"'<>,][^\s"'<>]{0,500})"""
 )
 _FLAG = re.compile(r"""(?<!\S)--([A-Za-z][\w-]{1,60})[ \t]{1,3}["']?([^\s"'-][^\s"']{0,300})""")
 # A literal that the text must have, the pattern, and the least level of its names.
