@@ -64,6 +64,13 @@ def _names(text: str) -> str:
     return ",".join(found)
 
 
+def _columns(text: str) -> str:
+    found = [each.strip() for each in text.split(",")]
+    if not all(found):
+        raise ValueError("names of columns with commas between them, such as token,license_key")
+    return ",".join(found)
+
+
 def _name(text: str) -> str:
     if not text.isidentifier() or keyword.iskeyword(text) or text.startswith("__") or text in IPYTHON_NAMES:
         raise ValueError("a Python variable name")
@@ -598,6 +605,16 @@ class Options:
         "--allow-secrets",
         group="attached",
         help="send what looks like a key, a token or a password; it is masked otherwise",
+    )
+    allow_columns: str | None = option(
+        None,
+        "--allow-columns",
+        metavar="NAMES",
+        parse=_columns,
+        setting=True,
+        commas=True,
+        group="attached",
+        help="send what these columns and fields hold, with commas between their names, though it looks like a secret",
     )
     value_tokens: int | None = option(
         None,

@@ -11,10 +11,21 @@ import itertools
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from . import secret_columns
+from . import secret_columns, secret_forms
+from .secret_columns import Places
+from .secret_names import (
+    Level,
+    is_plain,
+    is_random,
+    is_secret_column,
+    is_secret_name,
+    is_secret_value,
+    level_of,
+    may_be_secret,
+)
 
 MASK = "[secret masked]"
 # A shorter known secret is not searched for: it would match in ordinary words.
@@ -24,9 +35,9 @@ MAX_KNOWN = 500
 MAX_KNOWN_END = 200
 # So many places of a text are looked at for a part of one secret.
 MAX_PLACES = 1_000
-MIN_TOKEN_CHARACTERS = 6
-# A name that only ends in `key` (`primary_key`) is mostly no secret: its value must look random, too.
-MIN_RANDOM_CHARACTERS = 16
+# A random value of so many characters is masked wherever else it stands in the text, for so many such values.
+MIN_REPEATED_CHARACTERS = 12
+MAX_REPEATED = 20
 
 Span = tuple[int, int]
 
@@ -43,30 +54,74 @@ class Hidden(str):
 
 @dataclass(frozen=True)
 class Secrets:
-    """The masking of attached content. `known` are secret strings, masked anywhere; `allowed` turns masking off."""
+    """The masking of attached content. `known` are secret strings, masked anywhere; `allowed` turns masking off.
+
+    `shown` are names of columns, in lower case, whose values go as they are, if they are not known secrets.
+    """
 
     known: tuple[Hidden, ...] = ()
     allowed: bool = False
+    shown: frozenset[str] = frozenset()
 
     def masked(self, text: str, *, is_code: bool = False) -> tuple[str, int]:
         """The text with its secrets masked, and their number. With `is_code`, only literals count as values."""
         if self.allowed:
             return text, 0
-        below = [] if is_code else secret_columns.secrets_below(text, is_secret_name)
-        spans = _merged(
-            [
-                *_known(text, self.known),
-                *_by_form(text),
-                *_keys(text),
-                *_by_name(text, is_code),
-                *_unmasked(text, below),
-            ]
-        )
+        found = list(_unmasked(text, [*secret_forms.spans(text), *_by_name(text, is_code), *_below(text, is_code)]))
+        found += _again(text, found)
+        if self.shown:
+            found = list(_outside(found, _merged(_values_of(text, self.shown, is_code))))
+        spans = _merged([*_known(text, self.known), *found])
         pieces, at = [], 0
         for start, end in spans:
             pieces += [text[at:start], MASK]
             at = end
         return "".join([*pieces, text[at:]]), len(spans)
+
+    def shows(self, name: str) -> bool:
+        """Whether the values of this name go as they are."""
+        return self.allowed or name.strip().casefold() in self.shown
+
+
+def shown_columns(names: str | None) -> frozenset[str]:
+    """The names of columns for `Secrets.shown`, from text with commas between them."""
+    return frozenset(name.strip().casefold() for name in (names or "").split(",") if name.strip())
+
+
+def _below(text: str, is_code: bool) -> Iterator[Span]:
+    """The spans of the values of secret columns, in tables."""
+    if is_code:
+        return
+    for column in secret_columns.columns_in(text, may_be_secret, Places(text, _HINTS)):
+        if is_secret_column(column.name, column.values):
+            yield from column.spans
+
+
+def _again(text: str, spans: Iterable[Span]) -> Iterator[Span]:
+    """The spans of random values that were found once, wherever else they stand."""
+    found = dict.fromkeys(text[start:end] for start, end in spans if end - start >= MIN_REPEATED_CHARACTERS)
+    for value in [each for each in found if not is_plain(each) and " " not in each][:MAX_REPEATED]:
+        yield from ((at, at + len(value)) for at in _places(text, value))
+
+
+def _values_of(text: str, names: Iterable[str], is_code: bool) -> Iterator[Span]:
+    """The spans of all values behind these names, which are in lower case, and of all columns below them."""
+    wanted = frozenset(names)
+
+    def is_wanted(name: str) -> bool:
+        return name.strip().casefold() in wanted
+
+    prose = _prose_of(text) if is_code else [(0, len(text))]
+    for name, found in _names(text, {name.split()[-1] for name in wanted}):
+        if is_wanted(name):
+            yield from _values(text, found, prose)
+    for column in secret_columns.columns_in(text, is_wanted, Places(text, wanted)):
+        yield from column.spans
+
+
+def _outside(spans: Iterable[Span], others: Sequence[Span]) -> Iterator[Span]:
+    """The spans that do not begin within the others, which are sorted."""
+    return ((start, end) for start, end in spans if not _is_within(start, others))
 
 
 def _unmasked(text: str, spans: Iterable[Span]) -> Iterator[Span]:
@@ -74,89 +129,17 @@ def _unmasked(text: str, spans: Iterable[Span]) -> Iterator[Span]:
     return ((start, end) for start, end in spans if MASK not in text[start:end])
 
 
-def known_secrets(namespace: Mapping[str, object], others: Iterable[str] = ()) -> tuple[Hidden, ...]:
-    """The values of secret names in the environment and a notebook's variables, and `others`; no short ones."""
+def known_secrets(
+    namespace: Mapping[str, object], others: Iterable[str] = (), shown: frozenset[str] = frozenset()
+) -> tuple[Hidden, ...]:
+    """The values of secret names in the environment and a notebook's variables, and `others`; no short ones, and none
+    whose names are `shown`, as for `Secrets`."""
     named = [*os.environ.items(), *((name, value) for name, value in list(namespace.items()) if type(value) is str)]
-    found = [str(value).strip() for name, value in named if isinstance(name, str) and is_secret_name(name)]
+    texts = ((name, str(value).strip()) for name, value in named if type(name) is str and is_secret_name(name))
+    found = [value for name, value in texts if is_secret_value(name, value) and name.casefold() not in shown]
     distinctive = [each for each in found if not each.isalpha() and not each.startswith("/")]
     wanted = dict.fromkeys(each for each in [*others, *distinctive] if len(each) >= MIN_KNOWN_CHARACTERS)
     return tuple(map(Hidden, wanted))[:MAX_KNOWN]
-
-
-_WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
-_SECRET_WORDS = frozenset(
-    {
-        "password",
-        "passwords",
-        "passwd",
-        "pwd",
-        "passphrase",
-        "passcode",
-        "secret",
-        "secrets",
-        "credential",
-        "credentials",
-    }
-    | {"apikey", "authtoken", "accesstoken", "accesskey", "privatekey", "secretkey", "accountkey", "authorization"}
-    | {"pgpassword", "mypassword", "userpassword", "dbpassword", "apitoken"}
-)
-_SECRET_KEYS = frozenset(
-    {"api", "access", "secret", "private", "auth", "account", "encryption", "signing", "master", "ssh", "service"}
-    | {"subscription", "shared", "session", "hmac", "aes", "rsa", "license", "client", "consumer", "deploy", "storage"}
-)
-# Last words of names that are about a secret but hold none, as in `password_length`.
-_ABOUT = frozenset(
-    {"name", "names", "id", "path", "file", "url", "uri", "length", "len", "type", "count", "field", "fields", "column"}
-    | {"policy", "arn", "version", "label", "hint", "prompt", "pattern", "regex", "expires", "expiry", "ttl", "limit"}
-    | {
-        "df",
-        "frame",
-        "table",
-        "enabled",
-        "required",
-        "manager",
-        "env",
-        "var",
-        "min",
-        "max",
-        "strength",
-        "error",
-        "message",
-        "help",
-        "changed",
-    }
-)
-# Words before `token` in the vocabulary of language models, as in `eos_token`.
-_TOKENS = frozenset(
-    {"pad", "eos", "bos", "unk", "sep", "cls", "mask", "special", "next", "image", "first", "last", "num", "max", "min"}
-    | {"start", "end", "stop", "per", "sot", "eot", "decoder", "prompt", "current", "previous", "prev", "word", "sub"}
-)
-
-
-def is_secret_name(name: str) -> bool:
-    """Whether a name is that of a secret: `db_password`, `API_KEY`, `accessToken`; not `max_tokens`."""
-    words = [word.lower() for word in _WORDS.findall(name[-200:])]
-    if not words or words[-1] in _ABOUT:
-        return False
-    before = set(words[:-1])
-    if not _SECRET_WORDS.isdisjoint(words):
-        return True
-    if words[-1] == "token":
-        return _TOKENS.isdisjoint(before)
-    return (words[-1] in ("key", "keys") and not _SECRET_KEYS.isdisjoint(before)) or (
-        words[-1] == "pass" and bool(before)
-    )
-
-
-def _is_key_name(name: str) -> bool:
-    """Whether a name may be that of a secret key: `openai_key`, but also `sort_key`."""
-    words = [word.lower() for word in _WORDS.findall(name[-200:])]
-    return len(words) > 1 and words[-1] in ("key", "cookie", "signature", "sig", "auth")
-
-
-def _is_random(value: str) -> bool:
-    letters, digits = any(map(str.isalpha, value)), any(map(str.isdigit, value))
-    return len(value) >= MIN_RANDOM_CHARACTERS and letters and digits and not re.search(r"\s", value)
 
 
 def _merged(spans: Iterable[Span]) -> list[Span]:
@@ -214,76 +197,48 @@ def _known_ends(text: str, secrets: Iterable[str]) -> Iterator[Span]:
             yield start, start + length
 
 
-# --- by form ------------------------------------------------------------------------------------------
-
-
-def _anything(value: str) -> bool:
-    return True
-
-
-def _has_digit(value: str) -> bool:
-    return any(map(str.isdigit, value))
-
-
-# Patterns, each with a further check of the match; a pattern with a group masks only its last group.
-_FORMS: tuple[tuple[re.Pattern[str], Callable[[str], bool]], ...] = tuple(
-    (re.compile(pattern), check)
-    for pattern, check in (
-        (r"(?<![A-Za-z0-9_-])sk-ant-[\w-]{4,}", _anything),
-        (r"(?<![A-Za-z0-9_-])sk-[A-Za-z0-9_-]{20,}", _has_digit),
-        (r"(?<![A-Za-z0-9])(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{16}(?![A-Za-z0-9])", _anything),
-        (r"(?<![A-Za-z0-9])(?:gh[pousr]|hf|npm|dop_v1|lin_api|whsec)_[A-Za-z0-9]{16,}", _anything),
-        (r"(?<![A-Za-z0-9])(?:github_pat|[srp]k_(?:live|test))_[A-Za-z0-9_]{10,}", _anything),
-        (r"(?<![A-Za-z0-9])(?:glpat|xox[a-z]|xapp|pypi)-[\w-]{10,}", _has_digit),
-        (r"(?<![A-Za-z0-9])AIza[\w-]{30,}", _anything),
-        (r"(?<![A-Za-z0-9])(?:ya29|SG)\.[\w.-]{20,}", _anything),
-        (r"(?<![A-Za-z0-9])dapi[0-9a-f]{32}", _anything),
-        (r"(?<![A-Za-z0-9_-])eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*", _anything),
-        (r"hooks\.slack\.com/services/([\w/]{20,})", _anything),
-        (r"(?i)\bbearer[ \t]{1,3}([A-Za-z0-9._~+/=-]{12,})", _has_digit),
-        (
-            r"(?i)\bauthorization\\?[\"']?[ \t]{0,3}[:=][ \t]{0,3}\\?[\"']?\w{1,20}[ \t]{1,3}([^\s\"'\\,;]{4,})",
-            _anything,
-        ),
-        (r"(?i)[?&](?:sig|signature|token|key|access_token|api_key|x-amz-signature)=([^\s&\"'<>#]{8,})", _anything),
-        (r"://[^\s/:@\"'<>]{0,200}:([^\s/\"'<>]{1,300})@", _anything),
-        (r"://([^\s/:@\"'<>]{16,300})@", _anything),
-        (r"(?i)\blogin\s{1,5}\S{1,100}\s{1,5}password\s{1,5}(\S{1,300})", _anything),
-        (r"(?<!\S)(?:-u|--user)[ \t]{1,3}[\"']?[^\s:\"']{1,80}:([^\s\"']{1,200})", _anything),
-    )
-)
-
-
-def _by_form(text: str) -> Iterator[Span]:
-    for pattern, check in _FORMS:
-        for found in pattern.finditer(text):
-            group = pattern.groups
-            if check(found[group]) and not text.startswith(MASK, found.start(group)):
-                yield found.span(group)
-
-
-_KEY_BEGINS = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
-_KEY_ENDS = re.compile(r"-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----")
-
-
-def _keys(text: str) -> Iterator[Span]:
-    """The spans of PEM private keys; one without its end line, as in shortened text, goes to the end of the text."""
-    at = 0
-    while begins := _KEY_BEGINS.search(text, at):
-        ends = _KEY_ENDS.search(text, begins.end())
-        at = ends.end() if ends else len(text)
-        yield begins.start(), at
-
-
 # --- by name ------------------------------------------------------------------------------------------
 
 _NAME = re.compile(
-    r"""(?<![\w-])-{0,2}(?P<name>[A-Za-z_][\w-]{0,200})\\?["'`]?\]?[ \t]{0,20}"""
-    r"""(?P<sign>:[ \t]{0,5}[A-Za-z_][\w.\[\]| ]{0,60}?[ \t]{0,5}=(?!=)|=>|:=|===?|!=|=|:)(?P<gap>\s{0,20})"""
+    r"""(?<![\w-])-{0,2}(?P<name>[A-Za-z_][\w-]{0,200})\\?(?P<quote>["'`]?)\]?[ \t]{0,20}"""
+    r"""(?P<sign>:[ \t]{0,5}[A-Za-z_][\w.\[\]| ]{0,60}?[ \t]{0,5}=(?!=)|=>|:{1,3}=|===?|!=|[?.+]=|\|\|=|=|:"""
+    r"""|-(?=[ \t]{0,3}["'])|(?:[sS]tring|str|text)[ \t]{1,5}:?=(?!=)|(?<=[ \t])is(?=[ \t:])[ \t]?:?)"""
+    r"""(?P<gap>\s{0,20})"""
 )
+# A name that may be secret has one of these in it.
+_HINTS = (
+    "pass",
+    "pwd",
+    "secret",
+    "token",
+    "key",
+    "cred",
+    "auth",
+    "cookie",
+    "sig",
+    "kennwort",
+    "senha",
+    "contrasena",
+    "psk",
+)
+# The words before the last one of a name in quotes, as in `"API Key": …`.
+_WORDS_BEFORE = re.compile(r"""["']((?:[A-Za-z][\w-]{0,30} ){1,3})\Z""")
+_NAME_END = re.compile(r"[\w-]*")
 _PAIR = re.compile(r"""\(\s{0,5}["']([A-Za-z_][\w-]{0,200})["']\s{0,5},\s{0,5}["']([^"'\n]{1,500})["']\s{0,5}\)""")
-_TAG = re.compile(r"""<([A-Za-z_][\w.:-]{0,80})(?:\s[^<>]{0,200})?>([^<>\n]{1,500})</""")
+_TAG = re.compile(r"""<([A-Za-z_][\w.:-]{0,80})(?:\s[^<>]{0,200})?>\s{0,40}([^<>\s][^<>\n]{0,500}?)\s{0,40}</""")
+# `{"name": "DB_PASSWORD", "value": "…"}`, `- name: DB_PASSWORD\n  value: …`, `<add key="Password" value="…">`
+_NAMED = re.compile(
+    r"""(?:[nN]ame|NAME|[kK]ey|KEY)["']?\s{0,5}[:=]\s{0,5}["']?([A-Za-z_][\w-]{1,80})["']?\s{0,3},?\s{1,40}"""
+    r"""["']?[vV](?:alue|ALUE)["']?\s{0,5}[:=]\s{0,5}["']?([^\s"'<>,][^\s"'<>]{0,500})"""
+)
 _FLAG = re.compile(r"""(?<!\S)--([A-Za-z][\w-]{1,60})[ \t]{1,3}["']?([^\s"'-][^\s"']{0,300})""")
+# A literal that the text must have, the pattern, and the least level of its names.
+_PAIRS = (
+    ("(", _PAIR, Level.MAYBE),
+    ("--", _FLAG, Level.KEY),
+    ("</", _TAG, Level.MAYBE),
+    ("", _NAMED, Level.MAYBE),
+)
 _QUOTE = re.compile(r"""[\[({]?\s{0,10}[rbfuRBFU]{0,2}(\\?(?:\"{3}|'{3}|["'`]))""")
 _NEXT_QUOTE = re.compile(
     r"""\s{0,10}(?:,\s{0,20}(?:None|null|NaN|nan|NA|<NA>)\s{0,10}){0,9},?\s{0,20}[rbfuRBFU]{0,2}(\\?(?:\"{3}|'{3}|["'`]))"""
@@ -291,51 +246,82 @@ _NEXT_QUOTE = re.compile(
 _BARE = re.compile(r"""[^\s"'`,;&|<>()\[\]{}]{1,500}""")
 _NO_VALUE = re.compile(
     r"(?i)none|null|nil|nan|true|false|undefined|str|int|bytes|bool|float|any|object|optional|union|secretstr|string"
-    r"|(?:self|os|args|cfg|config|settings|env|environ)\..*|\$.*|%\w*|[*•x.…-]+|yes|no|required|missing|invalid|redacted"
+    r"|x"
 )
 # What follows the name in the title of a frame's summary.
 _FRAME_TITLE = re.compile(r"[\d,]{1,20} (?:rows × |values \()|\d{1,9} columns?, rows ")
 _AFTER_TEXT = re.compile(r"[\s),;+}\]]|\Z")
 MAX_ITEMS = 50
+# So many values behind one name are judged as a column is.
+MIN_RECORDS = 3
+# A number of so many digits is a key where it is assigned as text, as some services' are.
+MIN_NUMBER = 15
+MAX_NAME_CHARACTERS = 200
 MAX_LINE_CHARACTERS = 2_000
 
 
 def _by_name(text: str, is_code: bool) -> Iterator[Span]:
     """The spans of values behind a secret name: `password = "…"`, `'token': '…'`, `PASSWORD=…`."""
     prose = _prose_of(text) if is_code else [(0, len(text))]
-    for found in _names(text):
-        is_secret = is_secret_name(found["name"])
-        if not is_secret and not _is_key_name(found["name"]):
-            continue
-        for start, end in _values(text, found, prose):
-            if _is_secret_value(found["name"], text[start:end], is_secret):
-                yield start, end
-    for pattern in (_PAIR, _FLAG, _TAG):
-        for pair in pattern.finditer(text):
-            if is_secret_name(pair[1]) and not text.startswith(MASK, pair.start(2)):
+    secrets: list[tuple[str, Span]] = []
+    of_names: dict[str, list[Span]] = {}
+    for name, found in _names(text, _HINTS):
+        if level_of(name) != Level.NONE or name.lower() == "key":
+            values = list(_values(text, found, prose))
+            of_names.setdefault(name, []).extend(values)
+            secrets.extend((name, span) for span in _secrets_of(text, name, found["sign"], values))
+    plain = {name for name, spans in of_names.items() if _is_plain_field(text, name, spans)}
+    yield from (span for name, span in secrets if name not in plain or is_random(text[slice(*span)]))
+    for literal, pattern, least in _PAIRS:
+        for pair in pattern.finditer(text) if literal in text else ():
+            level = level_of(pair[1])
+            if level >= Level.MAYBE and is_secret_value(pair[1], pair[2], level=max(level, least)):
                 yield pair.span(2)
 
 
-def _names(text: str) -> Iterator[re.Match[str]]:
-    """Names followed by a sign (`=`, `:`) and a value.
+def _is_plain_field(text: str, name: str, spans: Sequence[Span]) -> bool:
+    """Whether a name that stands there again and again, as in records of JSON, is no secret by most of its values."""
+    if len(spans) < MIN_RECORDS or level_of(name) not in (Level.MAYBE, Level.KEY):
+        return False
+    return not is_secret_column(name, (text[slice(*span)] for span in spans))
 
-    After what looks like an annotation (`Error: with password=…`), the search goes on right behind the colon.
-    """
+
+def _names(text: str, hints: Iterable[str]) -> Iterator[tuple[str, re.Match[str]]]:
+    """Names with one of the hints in them, followed by a sign (`=`, `:`) and a value."""
+    places = Places(text, hints)
     at = 0
-    while found := _NAME.search(text, at):
-        yield found
-        is_annotated = found["sign"][0] == ":" and len(found["sign"]) > 2
-        at = found.start("sign") + 1 if is_annotated else found.end()
+    while (place := places.after(at)) >= 0:
+        start = place
+        while start > max(at, place - MAX_NAME_CHARACTERS) and (text[start - 1].isalnum() or text[start - 1] in "_-"):
+            start -= 1
+        found = _NAME.match(text, start)
+        if found and not (found["sign"] == ":" and not found["gap"] and text[max(0, start - 1) : start] == ":"):
+            name = found["name"]
+            is_last = found["quote"] and text[start - 1 : start] == " "
+            if is_last and (words := _WORDS_BEFORE.search(text, max(0, start - MAX_NAME_CHARACTERS), start)):
+                name = words[1] + name
+            yield name, found
+        at = _NAME_END.match(text, place).end()  # type: ignore[union-attr]  # it matches nothing as well
 
 
-def _is_secret_value(name: str, value: str, is_secret: bool) -> bool:
-    if value.startswith(MASK) or not value.strip():
-        return False
-    if name.lower().endswith("pwd") and value[:1] in "/~" and not _is_random(value):  # the working directory
-        return False
-    if name.lower() == "token" and len(value) < MIN_TOKEN_CHARACTERS:  # mostly a token of text, as in NLP
-        return False
-    return is_secret or _is_random(value)
+def _secrets_of(text: str, name: str, sign: str, spans: Sequence[Span]) -> Iterator[Span]:
+    """The spans among those of a name's values that are secrets; several values are judged as a column is."""
+    level = level_of(name)
+    if level == Level.NONE:  # just `key`
+        yield from (span for span in spans if is_random(text[slice(*span)], is_sure=True))
+        return
+    if sign in ("==", "===", "!="):  # compared with a value that the program knows
+        level = min(level, Level.KEY)
+    if sign.startswith("is"):  # prose
+        level = min(level, Level.MAYBE)
+    if len(spans) > 1:
+        yield from spans if is_secret_column(name, [text[slice(*span)] for span in spans]) else ()
+        return
+    for start, end in spans:
+        is_number = end - start >= MIN_NUMBER and text[start:end].isdigit()
+        is_text = sign != ":" or text[start - 1] in "\"'`"
+        if is_secret_value(name, text[start:end], level=level) or (is_number and is_text and level >= Level.MAYBE):
+            yield start, end
 
 
 def _values(text: str, found: re.Match[str], prose: Sequence[Span]) -> Iterator[Span]:
@@ -347,10 +333,14 @@ def _values(text: str, found: re.Match[str], prose: Sequence[Span]) -> Iterator[
         return
     if _AFTER_TEXT.match(text, opening.end()) and _is_closing(text, found, opening[1]):
         return
+    if found["sign"] == ":" and "\n" in found["gap"] and len(opening[1]) == 3:  # the docstring of `def f() -> Token:`
+        return
     in_brackets = text[found.end()] in "[({"
     for _ in range(MAX_ITEMS if in_brackets else 1):
         start = opening.end()
         end = _closing(text, start, opening[1])
+        if in_brackets and text[end + len(opening[1]) : end + len(opening[1]) + 1] == ":":  # the key of a dict
+            return
         yield start, end
         following = _NEXT_QUOTE.match(text, end + len(opening[1]))
         if following is None:
@@ -382,7 +372,7 @@ def _is_closing(text: str, found: re.Match[str], quote: str) -> bool:
 def _bare(text: str, found: re.Match[str]) -> Iterator[Span]:
     """The span of a value without quotes, unless it is a call, a placeholder or prose."""
     value = _BARE.match(text, found.end())
-    if value is None or found["sign"] in ("==", "===", "!="):
+    if value is None or found["sign"] in ("==", "===", "!=") or re.match(r"\$[A-Za-z_{(]", value[0]):
         return
     is_call = text[value.end() : value.end() + 1] in ("(", "[")
     if (

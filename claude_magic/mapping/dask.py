@@ -14,7 +14,7 @@ from typing import Any
 from ..client import Client, Settings
 from ..content.parts import Limits
 from ..content.safely import is_from_library
-from ..content.secrets import Secrets, known_secrets
+from ..content.secrets import Secrets, known_secrets, shown_columns
 from ..errors import UsageError
 from ..options import MapOptions, Options
 from ..prompt.expressions import Expression, split
@@ -100,7 +100,8 @@ def ask_partition(frame: Any, spec: Spec) -> Any:
     """Map one partition: its rows with the answers' columns. Runs in a worker."""
     data = rows.rows_of(frame)
     client = Client()
-    secrets = Secrets(known_secrets(spec.values, client.secrets()), spec.options.allow_secrets)
+    shown = shown_columns(spec.options.allow_columns)
+    secrets = Secrets(known_secrets(spec.values, client.secrets(), shown), spec.options.allow_secrets, shown)
     template = Template(spec.body, spec.values, secrets, Limits(spec.options.value_tokens, spec.options.cell_tokens))
     requests = RowRequests(template, data, spec.built, spec.options, spec.settings.provider)
     job = Job(

@@ -19,7 +19,7 @@ from typing import Any
 
 from ..client.batches import Batches
 from ..content.parts import Limits
-from ..content.secrets import Secrets, known_secrets
+from ..content.secrets import Secrets, known_secrets, shown_columns
 from ..content.text import plural
 from ..conversation.map_run import MAPPED
 from ..conversation.turns import Call, Turn
@@ -182,7 +182,8 @@ class Run:
 def row_requests(map_options: MapOptions, body: str, data: Rows, context: MapContext) -> RowRequests:
     """The requests of all rows, built when they are iterated. Raises `PromptError`."""
     options, namespace = map_options.options, context.scope
-    secrets = Secrets(known_secrets(namespace, context.client.secrets()), options.allow_secrets)
+    shown = shown_columns(options.allow_columns)
+    secrets = Secrets(known_secrets(namespace, context.client.secrets(), shown), options.allow_secrets, shown)
     template = Template(body, namespace, secrets, Limits(options.value_tokens, options.cell_tokens))
     return RowRequests(template, data, context.base(options), options, context.settings.provider)
 

@@ -22,7 +22,8 @@ from typing import Any
 
 from ..content.parts import Limits, Part, Piece, Text, code_block, room_for, shortened
 from ..content.safely import one_line, try_or_none
-from ..content.secrets import MASK, Secrets, is_secret_name
+from ..content.secret_names import is_secret_name, is_secret_value
+from ..content.secrets import MASK, Secrets
 from ..content.text import without_controls
 from ..content.token_estimate import of_blocks
 from ..content.tracebacks import in_library, report_text, traceback_text
@@ -359,12 +360,19 @@ def _variable(name: str, value: Any, secrets: Secrets) -> str:
     if inspect.isroutine(value) or inspect.isclass(value):
         signature = try_or_none(lambda: str(inspect.signature(value)))
         return f"{name}: {kind} {getattr(value, '__qualname__', name)}{signature or ''}"
-    if not secrets.allowed and is_secret_name(name) and not isinstance(value, int | float):
+    if not secrets.shows(name) and _is_secret(name, value):
         return f"{name} ({kind}) = {MASK}"
     rendered = prompt.parts_of(value, name, secrets, VALUE_LIMITS)
     text = "".join(part.text if isinstance(part, Text) else f"<{part['type']}>" for part in rendered)
     text = repr(value) if type(value) is str else text
     return f"{name} ({kind}) = {shortened(text, MAX_VALUE_BYTES)}"
+
+
+def _is_secret(name: str, value: Any) -> bool:
+    """Whether a variable is secret: by its name, and if it is a text, by what it looks like."""
+    if type(value) is str:
+        return is_secret_value(name, value)
+    return is_secret_name(name) and not isinstance(value, int | float)
 
 
 def _names_used(at: TracebackType) -> Iterator[str]:

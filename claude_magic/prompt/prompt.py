@@ -14,7 +14,8 @@ from ..content import token_estimate
 from ..content.images import Block
 from ..content.parts import Limits, Part, Piece, Room, Text, on_own_lines, room_for, size_of
 from ..content.safely import try_or_none
-from ..content.secrets import MASK, Secrets, is_secret_name, known_secrets
+from ..content.secret_names import is_secret_column
+from ..content.secrets import MASK, Secrets, known_secrets
 from ..content.text import short_line, whole_text
 from ..conversation.turns import Attached
 from ..errors import PromptError
@@ -22,7 +23,23 @@ from .expressions import MAX_QUOTED_CHARACTERS, Expression, _evaluate, _split
 from .values import hidden_columns, kinds
 
 # Files that are masked as code, where only literals can be secrets.
-CODE_SUFFIXES = (".py", ".ipynb", ".r", ".jl", ".js", ".ts", ".java", ".c", ".h", ".cpp", ".go", ".rs", ".sh", ".sql")
+CODE_SUFFIXES = (
+    ".py",
+    ".pyi",
+    ".ipynb",
+    ".r",
+    ".jl",
+    ".js",
+    ".ts",
+    ".java",
+    ".c",
+    ".h",
+    ".cpp",
+    ".go",
+    ".rs",
+    ".sh",
+    ".sql",
+)
 DEFAULTS = Limits()
 
 _NAMES = re.compile(r"[A-Za-z_]\w*")
@@ -159,25 +176,24 @@ def _value(value: Any, source: str, secrets: Secrets, room: Room) -> Sequence[Pa
     if secrets.allowed:
         return kinds.render(value, source, room)
     names = _NAMES.findall(source)
-    is_text = try_or_none(lambda: _is_text(value))
-    if is_text and names and is_secret_name(names[-1]):
+    if names and not secrets.shows(names[-1]) and try_or_none(lambda: _is_secret(names[-1], value)):
         return [Text(MASK)]
-    return kinds.render(hidden_columns.hidden(value), source, room)
+    return kinds.render(hidden_columns.hidden(value, secrets), source, room)
 
 
-def _is_text(value: Any) -> bool:
-    """Whether a value is non-empty text or bytes, or a collection with text or bytes in it."""
-    if isinstance(value, list | tuple | set | frozenset):
-        return any(isinstance(each, str | bytes) for each in value)
-    return isinstance(value, str | bytes) and len(value) > 0
+def _is_secret(name: str, value: Any) -> bool:
+    """Whether a value of this name is a secret: text or bytes, or a collection with text or bytes in it."""
+    if isinstance(value, str | bytes):
+        return is_secret_column(name, [value])
+    return isinstance(value, list | tuple | set | frozenset) and is_secret_column(name, value)
 
 
 def shown(value: Any, name: str, secrets: Secrets) -> list[Block]:
     """The content blocks of a value by itself, as a prompt shows it; `name` is the expression in its title.
 
-    Of the `secrets`, only columns of frames are masked, by their names.
+    Of the `secrets`, only columns of frames are masked.
     """
-    value = value if secrets.allowed else hidden_columns.hidden(value)
+    value = hidden_columns.hidden(value, secrets)
     return list(_join(kinds.render(value, name, DEFAULTS.value)))
 
 

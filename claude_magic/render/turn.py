@@ -235,7 +235,7 @@ def attached_list(attached: Sequence[Attached]) -> str:
 
 
 def masked_secrets(attached: Sequence[Attached]) -> str:
-    """How many secrets were masked, and in which attachments; empty if there were none."""
+    """How many secrets were masked, and in which attachments, and what to do about it; empty if there were none."""
     count = sum(each.masked for each in attached)
     if not count:
         return ""
@@ -243,7 +243,9 @@ def masked_secrets(attached: Sequence[Attached]) -> str:
     where = ", ".join(names[:MAX_ATTACHED_ON_LINE]) + (
         f" and {len(names) - MAX_ATTACHED_ON_LINE} more" * (len(names) > MAX_ATTACHED_ON_LINE)
     )
-    return f"{plural(count, 'secret')} masked in {where}"
+    has_columns = any(each.masked and each.kind in ("value", "file") for each in attached)
+    advice = " (--allow-columns NAME sends a column as it is)" if has_columns else ""
+    return f"{plural(count, 'secret')} masked in {where}{advice}"
 
 
 def _name(each: Attached) -> str:
@@ -252,4 +254,4 @@ def _name(each: Attached) -> str:
 
 
 def _masked(each: Attached) -> str:
-    return f", {masked_secrets([each]).partition(' in ')[0]}" if each.masked else ""
+    return f", {plural(each.masked, 'secret')} masked" if each.masked else ""

@@ -229,14 +229,15 @@ class Kernel:
 
     def secrets(self, options: Options) -> Secrets:
         """The secrets that are masked in all that a cell sends besides the typed text."""
-        from ..content.secrets import Secrets, known_secrets
+        from ..content.secrets import Secrets, known_secrets, shown_columns
 
         known = self.client.secrets()
         if servers := self.configuration.mcp_servers:
             from ..tools import mcp_servers
 
             known = (*known, *mcp_servers.secrets(servers))
-        return Secrets(known_secrets(self.namespace, known), options.allow_secrets)
+        shown = shown_columns(options.allow_columns)
+        return Secrets(known_secrets(self.namespace, known, shown), options.allow_secrets, shown)
 
     # Before each cell
 

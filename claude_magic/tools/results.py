@@ -81,7 +81,7 @@ def _json(value: dict[Any, Any] | list[Any], masking: Secrets) -> str | None:
         return None
     # A known secret stands in JSON as JSON writes it.
     written = (json.dumps(each, ensure_ascii=False)[1:-1] for each in masking.known)
-    masked = Secrets(tuple(map(Hidden, written)), masking.allowed).masked("".join(pieces))[0]
+    masked = Secrets(tuple(map(Hidden, written)), masking.allowed, masking.shown).masked("".join(pieces))[0]
     return shortened(masked, room, length=length if length > wanted else 0)
 
 

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from claude_magic.content.parts import Limits, Text
-from claude_magic.content.secrets import MASK, Secrets, is_secret_name, known_secrets
+from claude_magic.content.secret_names import is_secret_name
+from claude_magic.content.secrets import MASK, Secrets, known_secrets
 from claude_magic.conversation.turns import Attached
 from claude_magic.prompt.prompt import build_prompt, parts_of
 from claude_magic.prompt.values.hidden_columns import hidden
@@ -146,6 +147,19 @@ HARD += [
     'password=["","",',
     "password: int | ",
     "--a",
+    "gh" + "p_a",
+    "-us",
+    "Q~",
+    "a:1234:b:c:",
+    "-u a:",
+    "token is ",
+    "mysql ",
+    '"key": "',
+    "kind: Secret\ndata:\n  a: b\n",
+    " token\n",
+    "token,key\n",
+    "<token>",
+    'name: token value: "',
 ]
 
 

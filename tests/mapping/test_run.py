@@ -25,7 +25,7 @@ import pytest
 
 from claude_magic import offline
 from claude_magic.content.parts import Limits
-from claude_magic.content.secrets import Secrets
+from claude_magic.content.secrets import MASK, Secrets
 from claude_magic.conversation.record import DamagedRecord, record_of
 from claude_magic.conversation.turns import Call
 from claude_magic.cost import pricing
@@ -233,6 +233,13 @@ def test_what_no_row_changes_is_evaluated_once(notebook: Notebook) -> None:
     result = notebook.map("['a', 'b']", "{{once()}} {{item}} {{item.upper()}}")
     assert list(result["reply"]) == ["re: constant a A", "re: constant b B"]
     assert calls == [1]
+
+
+def test_values_of_rows_are_masked_by_what_they_look_like_too(notebook: Notebook) -> None:
+    notebook.shell.user_ns["rows"] = [{"token": "cat", "api_key": "aB3dE6gH9jK2mN5p"}]
+    notebook.map("rows", "{{row.token}} {{row.api_key}}")
+    notebook.map("rows --allow-columns api_key", "{{row.token}} and {{row.api_key}}")
+    assert list(map(asked, notebook.server.requests)) == [f"cat {MASK}", "cat and aB3dE6gH9jK2mN5p"]
 
 
 def test_rows_that_are_the_same_are_asked_once_and_cost_once(notebook: Notebook) -> None:

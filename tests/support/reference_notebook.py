@@ -185,7 +185,10 @@ left.
 
 A cell's request goes to Claude, by the provider that is set, and nowhere else; `--show-request` prints it exactly. \
 There is no telemetry. What goes along is listed in the cell by name and tokens. Values that look like keys, tokens \
-or passwords are masked, and the cell says where; `--allow-secrets` sends them. Claude's text is shown as \
+or passwords are masked, and the cell says where; `--allow-secrets` sends them. A column is \
+masked whole if its name says that it is secret and many of its values look like it, or if they are keys of services; \
+numbers, dates and plain words stay. `--allow-columns NAMES` (`%config ClaudeMagic.allow_columns`) sends columns and \
+fields of these names as they are. Claude's text is shown as \
 HTML that a sanitizer let through, since JupyterLab would run HTML and scripts in it.
 
 | What | Where it is kept |

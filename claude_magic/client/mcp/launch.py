@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from urllib.parse import urlsplit
 
-from ...content.secrets import Hidden, Secrets, is_secret_name
+from ...content.secret_names import is_secret_name
+from ...content.secrets import Hidden, Secrets
 from ..redaction import one_line, secrets_of
 
 # Programs that run the one that is named after them.

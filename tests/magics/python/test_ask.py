@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas
 import pytest
 from PIL import Image
 
@@ -102,6 +103,17 @@ def test_secrets_are_masked_in_all_that_is_sent(here: OfflineShell) -> None:
     assert key not in json.dumps(here.server.requests) and "hunter2" not in json.dumps(here.server.requests)
     ask(f"What is {key}?", allow_secrets=True)
     assert key in sent(here)
+
+
+def test_columns_go_as_they_are_where_they_are_allowed_to(here: OfflineShell) -> None:
+    keys, passwords = ["aB3dE6gH9jK2mN5p", "qR8tU1wX4zA7cD0f"], ["hunter2hunter2", "swordfish99"]
+    frame = pandas.DataFrame({"token": keys, "password": passwords})
+    ask("Which?", frame, allow_columns="token, session_key")
+    assert keys[0] in sent(here) and passwords[0] not in sent(here)
+    ask("Which?", frame)
+    assert keys[0] not in sent(here)
+    with pytest.raises(errors.UsageError, match="names of columns with commas between them, such as token,license_key"):
+        ask("Which?", frame, allow_columns="token,,")
 
 
 OPTIONS: dict[str, tuple[Any, str, Any]] = {
