@@ -132,6 +132,7 @@ class MapMagics(KernelMagics):
             keeps=configured.journal,
             panel=bool(configured.panel and cell.id is not None),
             names=kernel.namespace,
+            unkept=self._maps.unkept,
         )
 
 

@@ -337,16 +337,35 @@ def test_a_strange_line_in_the_results_costs_no_row(
     assert list(notebook.map("['a', 'b'] --batch")["reply"]) == ["re: Say a", "re: Say b"]
 
 
-def test_a_line_that_is_missing_is_read_again_and_then_said(
-    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+def test_results_that_have_not_come_leave_the_batch_open_and_are_read_again_and_not_asked_anew(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     readings = iter([1, 1, 2])
     with_lines(notebook, lambda lines: lines[: next(readings)], monkeypatch)
     assert notebook.map("['a', 'b'] --batch")["error"].isna().all()
-    with_lines(notebook, lambda lines: lines[:1], monkeypatch)
-    errors = notebook.map("['c', 'd'] --batch")["error"]
-    assert "no line for this row" in errors[0] and errors.isna()[1]
+    with monkeypatch.context() as patched:
+        with_lines(notebook, lambda lines: lines[:1], patched)
+        errors = notebook.map("['c', 'd'] --batch")["error"]
+        assert "no line for this row yet" in errors[0] and errors.isna()[1]
+        assert "1 result has not come yet. The batch stays open" in capsys.readouterr().out
+        notebook.look("--resume")
+        assert "1 of 2 rows answered; 1 result not come yet" in capsys.readouterr().out
+    with_lines(notebook, lambda lines: lines, monkeypatch)
     assert list(notebook.map("['c', 'd'] --batch")["error"].isna()) == [True, True]
+    assert set(notebook.submitted.values()) == {1}
+    calls = [call for turn in notebook.kernel.session.spent for call in turn.calls]
+    assert len(calls) == 4, "what an answer cost is in the ledger once"
+
+
+def test_results_that_never_come_can_be_given_up(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patched:
+        with_lines(notebook, lambda lines: [], patched)
+        notebook.map("['c', 'd'] --batch")
+        notebook.look("--cancel")
+    assert "the results that have not come are given up" in capsys.readouterr().out
+    assert notebook.map("['c', 'd']")["error"].isna().all()
 
 
 @pytest.mark.parametrize("kind", ["api_error", "overloaded_error", "rate_limit_error", "timeout_error", "new_error"])
