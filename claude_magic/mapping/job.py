@@ -25,7 +25,7 @@ from ..tools.structured_output import Shape
 from .answers import RowAnswer, Tally, checked_answer
 from .concurrent import TICK_SECONDS, ConcurrentRun, Watch
 from .progress import Progress, line
-from .prompts import RowRequest, RowRequests
+from .prompts import MISSING, RowRequest, RowRequests
 from .spending import Estimate, SpendLimit, check_budget, estimate
 from .store import Results, Unkept
 
@@ -122,6 +122,13 @@ def survey(requests: RowRequests, tell: Callable[[int], None], most_kept: float 
                 kept.append(request)
         tell(len(keys))
     return Survey(keys, first, tokens, sizes, failures, kept)
+
+
+def check_askable(surveyed: Survey) -> None:
+    """Raise `PromptError` if the prompt fails for every row: there is nothing to be bound then."""
+    failed = [why for key, why in surveyed.failures.items() if not key.startswith(MISSING)]
+    if failed and not surveyed.first:
+        raise errors.PromptError(f"No row can be asked. {failed[0]}", advice="Nothing was sent.")
 
 
 class SilentProgress:

@@ -30,7 +30,7 @@ from ..tools.structured_output import Shape
 from . import batch_pickup, dask, rows, store, table
 from .background import Background, Endings, kernel_loop
 from .batches import BatchRun
-from .job import MAX_KEPT_BYTES, Job, MapContext, survey
+from .job import MAX_KEPT_BYTES, Job, MapContext, check_askable, survey
 from .progress import Progress
 from .prompts import RowRequests, Template
 from .rows import Rows
@@ -53,7 +53,7 @@ class Maps:
         if dask.is_partitioned(value):
             dask.bind(map_options, body, value, shape, context)
             return
-        data = rows.rows_of(value)
+        data = rows.rows_of(rows.apart(value) if map_options.background else value)
         requests = row_requests(map_options, body, data, context)
         _check(map_options, requests, context)
         if map_options.background:
@@ -220,7 +220,8 @@ def row_requests(map_options: MapOptions, body: str, data: Rows, context: MapCon
     """The requests of all rows, built when they are iterated. Raises `PromptError`."""
     options, namespace = map_options.options, context.scope
     secrets = Secrets(known_secrets(namespace, context.client.secrets()), options.allow_secrets)
-    template = Template(body, namespace, secrets, Limits(options.value_tokens, options.cell_tokens))
+    limits = Limits(options.value_tokens, options.cell_tokens)
+    template = Template(body, namespace, secrets, limits, asks_nulls=map_options.asks_nulls)
     return RowRequests(template, data, context.base(options), options, context.settings.provider)
 
 
@@ -295,11 +296,17 @@ def _survey(
     progress = Progress(context.shell, panel=context.panel, background=map_options.background)
     # The requests of a background map are all built now: none of the notebook's expressions runs behind other cells.
     kept = math.inf if map_options.background else MAX_KEPT_BYTES
+    try:
+        surveyed = survey(requests, lambda count: progress.say(f"reading rows: {count:,} of {data.count:,}"), kept)
+        check_askable(surveyed)
+    except BaseException:
+        progress.rest(None, {})
+        raise
     job = Job(
         name=map_options.over,
         count=data.count,
         requests=requests,
-        surveyed=survey(requests, lambda count: progress.say(f"reading rows: {count:,} of {data.count:,}"), kept),
+        surveyed=surveyed,
         client=context.client,
         settings=context.settings,
         provider=context.provider,

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from claude_magic.errors import ClaudeError, ReplyInterrupted, UsageError
-from claude_magic.offline import Fault
 from claude_magic.mapping.run import Background, kernel_loop
+from claude_magic.offline import Fault
 from support.kernel import Kernel
 from support.shell import ipython_shell
 from support.steered_server import KEY, SteeredServer

@@ -190,6 +190,108 @@ def test_a_column_that_is_not_there_is_an_error_that_names_the_nearest() -> None
         _ = row.texd
 
 
+# Frames as people have them
+
+
+PIDS = pd.Index(["p1", "p2"], name="pid")
+PAIRS = pd.MultiIndex.from_tuples([("p1", 1), ("p2", 2)], names=["pid", "visit"])
+OF_AN_INDEX: list[tuple[Any, str, list[str]]] = [
+    (pd.DataFrame({"t": ["x", "y"]}, index=PIDS), "{{row.pid}} {{row.t}} {{key}}", ["p1 x p1", "p2 y p2"]),
+    (pd.Series(["x", "y"], index=PIDS, name="t"), "{{row.pid}} {{item}}", ["p1 x", "p2 y"]),
+    (pd.DataFrame({"t": ["x", "y"]}, index=PAIRS), "{{row.pid}}{{row.visit}}{{row['t']}}", ["p11x", "p22y"]),
+    (pd.DataFrame({"t": ["x", "y"]}, index=[7, 8]), "{{row.index}} {{row.t}}", ["7 x", "8 y"]),
+    (pd.DataFrame({"pid": ["x", "y"]}, index=PIDS), "{{row.pid}}", ["x", "y"]),  # a column comes before the index
+    (pd.DataFrame({"t": ["x", "y"]}, index=PIDS), "{{row}}", ["t: x", "t: y"]),
+]
+
+
+@pytest.mark.parametrize(("data", "prompt", "said"), OF_AN_INDEX)
+def test_an_index_is_known_by_its_name(notebook: Notebook, data: Any, prompt: str, said: list[str]) -> None:
+    notebook.shell.user_ns["data"] = data
+    result = notebook.map("data", prompt)
+    assert list(result["reply"]) == [f"re: {each}" for each in said] and result.index.equals(data.index)
+
+
+def test_dates_and_times_are_written_as_iso(notebook: Notebook) -> None:
+    noon = pd.Timestamp("2020-01-02 12:00", tz="UTC")
+    notebook.shell.user_ns["data"] = [
+        *({"when": each} for each in (noon, noon.to_pydatetime(), noon.to_numpy(), noon.date(), noon.time())),
+        *({"when": each} for each in (pd.Timedelta(days=1), pd.Period("2020-01", "M"))),
+    ]
+    result = notebook.map("data", "{{row.when}}")
+    iso = ["2020-01-02T12:00:00+00:00"] * 2 + ["2020-01-02T12:00:00.000000", "2020-01-02", "12:00:00"]
+    assert list(result["reply"]) == [f"re: {each}" for each in (*iso, "1 days 00:00:00", "2020-01")]
+    notebook.shell.user_ns["data"] = pl.DataFrame({"when": [noon.to_pydatetime()]})
+    assert list(notebook.map("data", "{{row}} {{row.when.year}}")["reply"]) == [f"re: when: {iso[0]} 2020"]
+
+
+MISSING: list[Any] = [
+    pd.DataFrame({"t": ["fine", None]}),
+    pd.DataFrame({"t": ["fine", float("nan")]}, dtype=object),
+    pd.DataFrame({"t": pd.array(["fine", pd.NA], dtype="string")}),
+    pd.DataFrame({"t": pd.to_datetime(["2020-01-01", None])}),
+    pd.DataFrame({"t": [Decimal(1), Decimal("nan")]}),
+    pl.DataFrame({"t": [1.5, float("nan")]}),
+    pa.table({"t": [1, None]}),
+    [{"t": "fine"}, {"other": 1}],
+    {"a": {"t": 1}, "b": {}},
+    [{"t": 1}, {"t": pd.DataFrame({"x": [None]}, dtype="Int64")["x"][0]}],
+]
+
+
+@pytest.mark.parametrize("data", MISSING)
+@pytest.mark.parametrize("prompt", ["Sum up {{row.t}}", "Sum up {{f'{row.t}!'}}"])
+def test_a_row_whose_value_is_missing_is_not_asked_and_says_so(notebook: Notebook, data: Any, prompt: str) -> None:
+    notebook.shell.user_ns["data"] = data
+    result = notebook.map("data", prompt)
+    errors = result["error"].to_pylist() if isinstance(result, pa.Table) else list(result["error"])
+    assert pd.isna(errors[0]) and "is missing here: --nulls ask" in errors[1]
+    assert len(notebook.server.requests) == 1
+
+
+def test_an_expression_that_fails_for_a_missing_value_says_that_it_is_missing(notebook: Notebook) -> None:
+    notebook.shell.user_ns["data"] = pd.DataFrame({"t": ["fine", None]})
+    assert "is missing here" in notebook.map("data", "{{row.t.upper()}}")["error"][1]
+    assert "has no attribute 'upper'" in notebook.map("data --nulls ask", "{{row.t.upper()}}")["error"][1]
+
+
+def test_missing_values_are_asked_where_that_is_wanted_or_where_the_prompt_sees_to_them(notebook: Notebook) -> None:
+    notebook.shell.user_ns["data"] = pd.DataFrame({"t": ["fine", None], "n": [1, 2]})
+    assert notebook.map("data --nulls ask", "Say {{row.t}}")["error"].isna().all()
+    assert notebook.map("data", "Say {{row.t if isinstance(row.t, str) else 'nothing'}}")["error"].isna().all()
+    assert list(notebook.map("data", "{{row}}")["reply"]) == ["re: t: fine\nn: 1", "re: t: null\nn: 2"]
+    with pytest.raises(UsageError, match="--nulls wants ask or skip, not 'maybe'"):
+        notebook.map("data --nulls maybe", "Say {{row.t}}")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pd.DataFrame({"text": TEXTS}),
+        pl.DataFrame({"text": TEXTS}),
+        [{"text": each, each: 1} for each in TEXTS],
+        dask.dataframe.from_pandas(pd.DataFrame({"text": TEXTS}), npartitions=1),
+    ],
+)
+@pytest.mark.parametrize("wrong", ["{{row.texd}}", "{{row['texd'] if row.text == 'c' else 1}}"])
+def test_a_misspelt_column_is_refused_once_and_an_earlier_result_stays(
+    notebook: Notebook, data: Any, wrong: str
+) -> None:
+    notebook.shell.user_ns.update(data=data, result="an earlier one")
+    with pytest.raises(PromptError, match="there is no column 'texd'; did you mean 'text'"):
+        made = notebook.map("data", f"Say {wrong}")
+        notebook.shell.user_ns["result"] = "an earlier one"
+        made.compute(scheduler="synchronous")  # a lazy frame is refused where it is computed
+    assert notebook.shell.user_ns["result"] == "an earlier one" and notebook.server.requests == []
+
+
+def test_a_prompt_that_fails_for_each_row_is_refused_once_and_an_earlier_result_stays(notebook: Notebook) -> None:
+    notebook.shell.user_ns["result"] = "an earlier one"
+    with pytest.raises(PromptError, match=r"No row can be asked.*has no attribute 'uper'"):
+        notebook.map("['a', 'b']", "Say {{item.uper()}}")
+    assert notebook.shell.user_ns["result"] == "an earlier one" and notebook.server.requests == []
+
+
 # The line
 
 
