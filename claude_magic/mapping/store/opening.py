@@ -105,9 +105,9 @@ def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > VERSION:
         raise _Newer("a newer version of claude_magic wrote it")
+    found = {name: _columns(connection, name) for name in _TABLES}  # before anything is changed
     connection.execute("PRAGMA journal_mode=WAL")  # then only durable commits wait for the disk
-    missing = {name: columns.keys() - _columns(connection, name) for name, columns in _TABLES.items()}
-    if version < VERSION or any(missing.values()):
+    if version < VERSION or any(columns.keys() - found[name] for name, columns in _TABLES.items()):
         connection.execute("BEGIN IMMEDIATE")
         try:
             for name in _TABLES:
@@ -121,21 +121,22 @@ def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
     return connection
 
 
-def _columns(connection: sqlite3.Connection, table: str) -> dict[str, bool]:
-    """The columns of a table; whether each is the primary key."""
-    return {name: bool(key) for _, name, _, _, _, key in connection.execute(f"PRAGMA table_info({table})")}
+def _columns(connection: sqlite3.Connection, table: str) -> set[str]:
+    """The columns of a table; none if there is no such table. Raises `_NoStore` for one with another key than ours."""
+    found = {name: bool(key) for _, name, _, _, _, key in connection.execute(f"PRAGMA table_info({table})")}
+    if found and [name for name, is_key in found.items() if is_key] != [next(iter(_TABLES[table]))]:
+        raise _NoStore(table)
+    return set(found)
 
 
 def _bring_up(connection: sqlite3.Connection, table: str) -> None:
-    """Make a table, or add the columns that an older version lacks. Raises `_NoStore` for one with another key."""
+    """Make a table, or add the columns that an older version lacks."""
     columns, (key, *rest) = _TABLES[table], _TABLES[table]
     found = _columns(connection, table)
     if not found:
         described = ", ".join(f"{name} {columns[name]}" for name in rest)
         connection.execute(f"CREATE TABLE {table} ({key} {columns[key]} PRIMARY KEY, {described})")
         return
-    if [name for name, is_key in found.items() if is_key] != [key]:
-        raise _NoStore(table)
     for name in rest:
         if name not in found:
             connection.execute(f"ALTER TABLE {table} ADD COLUMN {name} {columns[name]}")
