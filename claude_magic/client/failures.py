@@ -112,7 +112,7 @@ def _wants_a_name(error: BaseException | None) -> bool:
     """Whether a proxy has answered 407, before the request was sent."""
     import httpx2
 
-    return isinstance(error, httpx2.ProxyError) and "407" in str(error)
+    return isinstance(error, httpx2.ProxyError) and str(error).startswith("407")
 
 
 def _why_unreachable(error: anthropic.APIConnectionError) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import anthropic
     import httpx2
 
-NAME_AND_PASSWORD = "Both belong into its address, as NAME:PASSWORD in front of an @: HTTPS_PROXY, or HTTP_PROXY for an http:// address."
+NAME_AND_PASSWORD = "Both belong into its address, as NAME:PASSWORD in front of an @, where HTTPS_PROXY has it."
 LONGEST_WAIT_SECONDS = 1e7
 RETRIED_STATUS = (408, 409, 429)
 # Error codes that come with a retryable status, but do not pass (SDK 2.12, types/shared/*_error.py).
