@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -31,7 +32,7 @@ from claude_magic.conversation.turns import Call
 from claude_magic.cost import pricing
 from claude_magic.errors import PromptError, ReplyInterrupted, UsageError
 from claude_magic.magics.line import read_map
-from claude_magic.mapping import rows
+from claude_magic.mapping import rows, run
 from claude_magic.mapping.prompts import Template
 from claude_magic.mapping.rows import Column
 from claude_magic.notebook import reader as notebooks
@@ -594,6 +595,51 @@ def test_a_list_of_a_schema_is_one_column(notebook: Notebook) -> None:
     result = notebook.map("['good'] --schema list[Mood] --model haiku", "Say {{item}}")
     assert result["error"].isna().all()
     assert isinstance(result["reply"][0], list) and set(result["reply"][0][0]) == {"feeling", "score"}
+
+
+def test_rows_with_a_schema_are_each_answered_once_though_some_fail_the_map_is_stopped_and_the_data_change(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = int(os.environ.get("CLAUDE_MAGIC_MAPPED_ROWS", "60"))
+    texts = [f"{word} number {at}" for at, word in zip(range(count), itertools.cycle(("glad", "sad", "so so")))]
+    frame = pd.DataFrame({"text": texts, "day": pd.date_range("2020-01-01", periods=count)}, index=range(7, count + 7))
+    answered: Counter[str] = Counter()
+    guard, stops = threading.Lock(), list[threading.Event]()
+
+    class Progress(run.Progress):
+        """One whose Stop is pressed here."""
+
+        def __init__(self, *given: Any, **named: Any) -> None:
+            super().__init__(*given, **named)
+            stops.append(self.stopped)
+
+    def script(body: dict[str, Any]) -> Any:
+        said = asked(body)
+        with guard:
+            answered[said] += 1
+            if sum(answered.values()) == count // 2:
+                stops[-1].set()
+        return [{"type": "text", "text": json.dumps({"feeling": said, "score": len(said)})}]
+
+    monkeypatch.setattr(run, "Progress", Progress)
+    notebook.server.script = script
+    notebook.configuration.max_retries = 0
+    notebook.server.faults.extend(Fault("status", status=500) if at % 5 == 0 else None for at in range(count))
+    notebook.shell.user_ns.update(Mood=Mood, frame=frame)
+    line, prompt = "frame --schema Mood --model haiku --concurrency 4", "{{row.text}} on {{row.day}}"
+    with pytest.raises(ReplyInterrupted, match="Stop was pressed"):
+        notebook.map(line, prompt)
+    assert 0 < notebook.shell.user_ns["result"]["feeling"].notna().sum() < count
+    changed = pd.concat([frame.drop(index=[9, 12]), pd.DataFrame({"text": ["new"], "day": [frame["day"].iloc[0]]})])
+    notebook.shell.user_ns["frame"] = changed.sort_values("text", ascending=False)
+    notebook.server.faults.clear()
+    for _ in range(2):
+        result = notebook.map(line, prompt)
+        assert result["error"].isna().all() and result.index.equals(notebook.shell.user_ns["frame"].index)
+        wanted = [f"{text} on {day.isoformat()}" for text, day in zip(result["text"], result["day"], strict=True)]
+        assert list(result["feeling"]) == wanted and list(result["score"]) == list(map(len, wanted))
+    assert set(answered) >= set(wanted) and set(answered.values()) == {1}
+    assert sum(len(turn.calls) for turn in notebook.kernel.session.spent) == answered.total()
 
 
 # Dask
