@@ -189,7 +189,10 @@ def apart(value: Any) -> Any:
         return value
     if isinstance(value, Mapping):
         return {key: _cell_apart(item) for key, item in value.items()}
-    return [_cell_apart(item) for item in value] if isinstance(value, list | tuple) else value
+    if isinstance(value, list | tuple):
+        return type(value)(map(_cell_apart, value)) if type(value) in (list, tuple) else [*map(_cell_apart, value)]
+    made = try_or_none(value.copy) if is_from_library(value, "numpy") else None
+    return value if made is None else made
 
 
 def _objects_apart(column: Any) -> Any:

@@ -191,6 +191,52 @@ def test_a_column_that_is_not_there_is_an_error_that_names_the_nearest() -> None
         _ = row.texd
 
 
+def spoil_pandas(frame: pd.DataFrame) -> None:
+    frame.sort_values("t", ascending=False, inplace=True)
+    frame.loc[:, "t"] = "spoilt"
+    frame["n"].iloc[0].append("spoilt")
+    frame.drop(index=frame.index[0], inplace=True)
+    frame["more"] = 1
+    frame.index.name = "spoilt"
+
+
+def spoil_polars(frame: pl.DataFrame) -> None:
+    frame.extend(frame)
+    frame.replace_column(0, pl.Series("t", ["spoilt"] * len(frame)))
+    frame.insert_column(0, pl.Series("more", [1] * len(frame)))
+
+
+def spoil_list(items: list[Any]) -> None:
+    items[0]["t"] = "spoilt"
+    items[1]["n"].append("spoilt")
+    items.reverse()
+    items.pop()
+
+
+SPOILT: list[tuple[Any, Callable[[Any], None]]] = [
+    (lambda: pd.DataFrame({"t": TEXTS, "n": [[1], [2], [3]]}), spoil_pandas),
+    (lambda: pl.DataFrame({"t": TEXTS, "n": [[1], [2], [3]]}), spoil_polars),
+    (lambda: [{"t": text, "n": [at]} for at, text in enumerate(TEXTS, 1)], spoil_list),
+]
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword")
+@pytest.mark.parametrize(("make", "spoil"), SPOILT)
+def test_rows_that_are_set_apart_stay_as_they_were_whatever_happens_to_the_data(
+    make: Callable[[], Any], spoil: Callable[[Any], None]
+) -> None:
+    value = make()
+    found = rows.rows_of(rows.apart(value))
+    spoil(value)
+    assert [f"{scope['row'].t} {list(scope['row'].n)}" for scope in found.scopes()] == ["a [1]", "b [2]", "c [3]"]
+    made = found.result(COLUMNS)
+    assert list(made.columns) == ["t", "n", "reply", "tokens", "cost"]
+    assert list(made["t"]) == TEXTS and [list(each) for each in made["n"]] == [[1], [2], [3]]
+    assert [None if pd.isna(each) else each for each in made["reply"]] == ["x", None, "z"]
+    if isinstance(made, pd.DataFrame):
+        assert list(made.index) == [0, 1, 2] and made.index.name is None
+
+
 # Frames as people have them
 
 
