@@ -115,14 +115,15 @@ class Template:
         parts: list[Part] = []
         for piece in self._pieces[first:]:
             if isinstance(piece, Expression):
-                value = in_words(self._row_value(piece, scope.get("row")))
+                value = in_words(self._row_value(piece, scope))
                 parts += prompt.parts_of(value, piece.source, self._secrets, self._limits)
             else:
                 parts += piece
         return parts
 
-    def _row_value(self, piece: Expression, row: Any) -> Any:
+    def _row_value(self, piece: Expression, scope: Mapping[str, Any]) -> Any:
         """The value of an expression for one row."""
+        row = scope.get("row")
         failure: PromptError | None = None
         value: Any = None
         seen_in(row)
@@ -133,9 +134,10 @@ class Template:
         seen = seen_in(row)
         if failure is not None and seen.unknown:
             raise UnknownColumn(failure.message, advice="Nothing was sent.")
-        if failure is not None and (self._asks_nulls or not seen.missing):
+        lacks = bool(seen.missing) or ("item" in names_in(piece.code) and is_missing(scope.get("item")))
+        if failure is not None and (self._asks_nulls or not lacks):
             raise failure
-        in_text = bool(seen.missing) and isinstance(value, str) and bool(_MISSING_WORD.search(value))
+        in_text = lacks and isinstance(value, str) and bool(_MISSING_WORD.search(value))
         if self._asks_nulls or not (failure or in_text or is_missing(value)):
             return value
         raise NotAsked(f"{{{{{short_line(piece.source, 60)}}}}} is missing here: --nulls ask asks it all the same")

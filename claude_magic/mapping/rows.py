@@ -121,9 +121,11 @@ _MISSING_CLASSES = ("NaTType", "NAType", "MaskedConstant")
 
 
 def is_missing(value: Any) -> bool:
-    """Whether a value is null: `None`, NaN, NaT, `<NA>` or masked."""
-    if value is None or isinstance(value, str | bytes | int | Row):
+    """Whether a value is null: `None`, NaN, NaT, `<NA>` or masked, or a row of nothing else."""
+    if value is None or isinstance(value, str | bytes | int):
         return value is None
+    if isinstance(value, Row):
+        return bool(value._positions) and all(is_missing(value._values[at]) for at in value._positions.values())
     if type(value).__name__ in _MISSING_CLASSES and is_from_library(value, "pandas", "numpy"):
         return True
     if isinstance(value, Decimal):

@@ -355,6 +355,11 @@ def _run_batches(run: Run, results: Results) -> tuple[ClaudeError | None, list[s
         so_far = job.mapped(str(job.requests.base["model"]), ids)
         run.progress.note(table.metadata(so_far), f"batches under way: {', '.join(ids)}")
 
+    if not job.fresh and (others := len(results.asked_by_others(missing))):
+        raise UsageError(
+            f"Another map asks {others:,} of these rows at this moment, and they would be paid for twice.",
+            advice="%claude_map --wait waits for one in the background.",
+        )
     batch_run = BatchRun(job, results, batches, run.progress, tell)
     if missing and (failure := batch_run.pick_up_adopted()):
         return failure, batch_run.ids

@@ -299,6 +299,9 @@ def test_a_row_whose_value_is_missing_is_not_asked_and_says_so(notebook: Noteboo
 def test_an_expression_that_fails_for_a_missing_value_says_that_it_is_missing(notebook: Notebook) -> None:
     notebook.shell.user_ns["data"] = pd.DataFrame({"t": ["fine", None]})
     assert "is missing here" in notebook.map("data", "{{row.t.upper()}}")["error"][1]
+    assert "is missing here" in notebook.map("data.t", "{{item.upper()}}")["error"][1]
+    assert "is missing here" in notebook.map("data.t", "{{f'Say {item}'}}")["error"][1]
+    assert "is missing here" in notebook.map("data", "Sum up {{row}}")["error"][1]
     assert "has no attribute 'upper'" in notebook.map("data --nulls ask", "{{row.t.upper()}}")["error"][1]
 
 

@@ -285,6 +285,17 @@ def test_a_map_that_waits_for_another_asks_what_that_one_has_not_answered(notebo
         assert results.found(keys).keys() == set(keys)
 
 
+def test_a_batch_of_rows_that_another_map_asks_is_not_sent(notebook: OfflineShell, path: Path) -> None:
+    with closing(Results(path)) as results:
+        notebook.map("range(3)", "Say {{item}}")
+        with closing(sqlite3.connect(path, isolation_level=None)) as file:
+            keys = [key for (key,) in file.execute("SELECT key FROM answers")]
+            file.execute("DELETE FROM answers")
+        with results.asking(keys[:2]), pytest.raises(UsageError, match="Another map asks 2 of these rows"):
+            notebook.map("range(3) --batch", "Say {{item}}")
+    assert notebook.server.batches.all == {}
+
+
 def test_waiting_for_another_map_can_be_interrupted(notebook: OfflineShell, path: Path) -> None:
     with closing(Results(path)) as results:
         notebook.map("range(3)", "Say {{item}}")

@@ -94,15 +94,21 @@ class Results:
         self._writable = not found.fault
         self._on_disk = self.kept and self._writable
         if self._writable:
-            with suppress(*_FAULTS):
-                self._file.execute("DELETE FROM answers WHERE at < ?", (time.time() - MAX_AGE_SECONDS,))
-                self._shrink()
+            self._prune()
         else:
             self._unkept.fault = self.fault
         if self.remark:  # the batches were those of the file that was set aside
             for each in (self._unkept.batches, self._unkept.taken, self._unkept.ended):
                 each.clear()
         self._write_unkept()
+
+    def _prune(self) -> None:
+        """Delete what is too old, or too much, unless another writes at this moment."""
+        with suppress(*_FAULTS):
+            self._file.execute("PRAGMA busy_timeout=0")
+            self._file.execute("DELETE FROM answers WHERE at < ?", (time.time() - MAX_AGE_SECONDS,))
+            self._shrink()
+        self._file.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1_000:.0f}")
 
     def _shrink(self) -> None:
         """Delete the oldest answers if the file is too large, but none since the oldest batch under way began."""

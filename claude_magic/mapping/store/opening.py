@@ -91,13 +91,22 @@ def _in_memory() -> sqlite3.Connection:
 def _file(path: Path, patience: float) -> sqlite3.Connection:
     """The file, which is made if there is none, readable by its owner only."""
     make_private(path.parent)
-    os.close(private(str(path), os.O_CREAT | os.O_RDWR))
+    _create(path)
     connection = sqlite3.connect(path, timeout=patience, isolation_level=None)
     try:
         return _prepared(connection)
     except BaseException:
         connection.close()
         raise
+
+
+def _create(path: Path) -> None:
+    """Make an empty file, if there is none.
+
+    One that is there is not opened: on POSIX, closing it would release what this process has locked in it.
+    """
+    if not path.exists():
+        os.close(private(str(path), os.O_CREAT | os.O_RDWR))
 
 
 def _prepared(connection: sqlite3.Connection) -> sqlite3.Connection:
@@ -186,7 +195,7 @@ class Lock:
 
 def locked(path: Path) -> Lock | None:
     """The lock on a file, which is made; `None` if another has it. Raises `sqlite3.Error` and `OSError`."""
-    os.close(private(str(path), os.O_CREAT | os.O_RDWR))
+    _create(path)
     connection = sqlite3.connect(path, timeout=0, isolation_level=None)
     try:
         connection.execute("BEGIN EXCLUSIVE")
