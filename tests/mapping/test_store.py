@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sqlite3
 import stat
@@ -251,6 +252,8 @@ def test_a_claim_ends_with_its_map_or_its_process(tmp_path: Path) -> None:
         with closing(sqlite3.connect(path)) as file:  # left behind by a kernel that was killed
             file.execute("INSERT INTO claimed VALUES ('a', 'dead')")
             file.commit()
+        (left := tmp_path / "maps.asking.dead.sqlite").touch()
+        os.utime(left, (0, 0))
         assert other.asked_by_others(["a"]) == set()
         with other.asking(["a"]) as own:
             assert own == ["a"]

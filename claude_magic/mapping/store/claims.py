@@ -6,6 +6,7 @@ A claim lasts as long as the lock of its map, which the operating system release
 from __future__ import annotations
 
 import sqlite3
+import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -13,6 +14,9 @@ from pathlib import Path
 
 from .opening import Lock, is_locked, locked
 
+# A lock that is younger may not be held yet.
+NEW_SECONDS = 60.0
+_LOCKS = "maps.asking."
 KEYS_PER_QUERY = 500  # older versions of SQLite take at most 999 parameters
 
 
@@ -57,11 +61,11 @@ class Claims:
     def _take(self, keys: Sequence[str], owner: str) -> list[str]:
         self._file.execute("BEGIN IMMEDIATE")
         try:
+            self._forget_the_dead()
             taken = self.owners(keys)
             own = [key for key in keys if key not in taken]
             rows = [(key, owner) for key in own]
             self._file.executemany("INSERT OR REPLACE INTO claimed (key, owner) VALUES (?, ?)", rows)
-            self._forget_the_dead(owner)
             self._file.execute("COMMIT")
         except BaseException:
             with suppress(sqlite3.Error):
@@ -69,12 +73,14 @@ class Claims:
             raise
         return own
 
-    def _forget_the_dead(self, mine: str) -> None:
+    def _forget_the_dead(self) -> None:
         """Delete what maps have left behind whose kernel was killed."""
-        for (owner,) in self._file.execute("SELECT DISTINCT owner FROM claimed WHERE owner <> ?", (mine,)).fetchall():
-            if not is_locked(path := self._lock_of(owner)):
+        for (owner,) in self._file.execute("SELECT DISTINCT owner FROM claimed").fetchall():
+            if not is_locked(self._lock_of(owner)):
                 self._file.execute("DELETE FROM claimed WHERE owner = ?", (owner,))
-                with suppress(OSError):
+        for path in self._folder.glob(f"{_LOCKS}*.sqlite"):
+            with suppress(OSError):
+                if path.stat().st_mtime < time.time() - NEW_SECONDS and not is_locked(path):
                     path.unlink()
 
     def _give_back(self, owner: str, lock: Lock) -> None:
@@ -83,4 +89,4 @@ class Claims:
         lock.release()
 
     def _lock_of(self, owner: str) -> Path:
-        return self._folder / f"maps.asking.{owner}.sqlite"
+        return self._folder / f"{_LOCKS}{owner}.sqlite"
