@@ -102,11 +102,10 @@ class Pace:
     def failed(self, failure: ClaudeError, entered: float) -> None:
         """Note the failure of a request that was sent at `entered`.
 
-        A rate limit or an overload halves the limit, once for all requests that were sent before it did.
+        A rate limit or an overload halves the limit, once for all requests that were sent before it did; all wait as
+        long as an error of the API asks for.
         """
-        if not isinstance(failure, RateLimitError | OverloadedError):
-            return
-        if entered >= self._slowed:
+        if isinstance(failure, RateLimitError | OverloadedError) and entered >= self._slowed:
             self.allowed = max(1.0, self.allowed / 2)
             self._slowed = time.monotonic()
         if isinstance(failure, APIError) and failure.retry_after:

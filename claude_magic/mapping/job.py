@@ -99,6 +99,11 @@ class Survey:
         """The number of rows whose request is the same as that of a row above."""
         return len(self.keys) - len(self.first) - len(self.failures)
 
+    @property
+    def missing(self) -> int:
+        """The number of rows that are not asked, since a value is missing."""
+        return sum(key.startswith(MISSING) for key in self.failures)
+
 
 def survey(requests: RowRequests, tell: Callable[[int], None], most_kept: float = MAX_KEPT_BYTES) -> Survey:
     """Build all requests once. `tell` is called with the number of rows so far; `most_kept` is in bytes."""
@@ -126,9 +131,9 @@ def survey(requests: RowRequests, tell: Callable[[int], None], most_kept: float 
 
 def check_askable(surveyed: Survey) -> None:
     """Raise `PromptError` if the prompt fails for every row: there is nothing to be bound then."""
-    failed = [why for key, why in surveyed.failures.items() if not key.startswith(MISSING)]
-    if failed and not surveyed.first:
-        raise errors.PromptError(f"No row can be asked. {failed[0]}", advice="Nothing was sent.")
+    if not surveyed.first and surveyed.missing < len(surveyed.failures):
+        why = next(why for key, why in surveyed.failures.items() if not key.startswith(MISSING))
+        raise errors.PromptError(f"No row can be asked. {why}", advice="Nothing was sent.")
 
 
 class SilentProgress:

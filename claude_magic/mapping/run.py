@@ -341,7 +341,8 @@ def _missing(run: Run, results: Results) -> list[str]:
         )
     others = set() if job.fresh else results.asked_by_others(missing)
     waited = f" {len(others):,} more are asked by another map, which is waited for." if others else ""
-    run.context.tell(job.expected([key for key in missing if key not in others]).line() + waited)
+    line = job.expected([key for key in missing if key not in others]).line()
+    run.context.tell(f"{line}{waited}{_left_out(job)}")
     return missing
 
 
@@ -366,12 +367,18 @@ def _run_batches(run: Run, results: Results) -> tuple[ClaudeError | None, list[s
     missing = [key for key in missing if key not in job.answers]
     under_way = {} if job.fresh else results.under_way(missing)
     new = [key for key in missing if key not in under_way]
-    run.context.tell(
-        job.expected(new, batch=True).line() if new or not missing else "All rows are in batches under way."
-    )
+    all_sent = "All rows are in batches under way."
+    run.context.tell((job.expected(new, batch=True).line() if new or not missing else all_sent) + _left_out(job))
     failure = batch_run.run(missing) if missing else None
     job.pending = {**dict.fromkeys(results.under_way(missing), _IN_BATCH), **job.pending}
     return failure, batch_run.ids
+
+
+def _left_out(job: Job) -> str:
+    """A sentence on the rows that are not asked, since a value is missing; empty if there is none."""
+    count = job.surveyed.missing
+    verb = "is" if count == 1 else "are"
+    return f" {plural(count, 'row')} {verb} not asked: a value in the prompt is missing." if count else ""
 
 
 def _batches(context: MapContext, results: Results) -> Batches:

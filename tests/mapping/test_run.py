@@ -288,11 +288,14 @@ MISSING: list[Any] = [
 
 @pytest.mark.parametrize("data", MISSING)
 @pytest.mark.parametrize("prompt", ["Sum up {{row.t}}", "Sum up {{f'{row.t}!'}}"])
-def test_a_row_whose_value_is_missing_is_not_asked_and_says_so(notebook: Notebook, data: Any, prompt: str) -> None:
+def test_a_row_whose_value_is_missing_is_not_asked_and_says_so(
+    notebook: Notebook, data: Any, prompt: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     notebook.shell.user_ns["data"] = data
     result = notebook.map("data", prompt)
     errors = result["error"].to_pylist() if isinstance(result, pa.Table) else list(result["error"])
     assert pd.isna(errors[0]) and "is missing here: --nulls ask" in errors[1]
+    assert "1 row is not asked: a value in the prompt is missing." in capsys.readouterr().out
     assert len(notebook.server.requests) == 1
 
 
