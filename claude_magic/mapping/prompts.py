@@ -134,7 +134,9 @@ class Template:
         seen = seen_in(row)
         if failure is not None and seen.unknown:
             raise UnknownColumn(failure.message, advice="Nothing was sent.")
-        lacks = bool(seen.missing) or ("item" in names_in(piece.code) and is_missing(scope.get("item")))
+        lacks = bool(seen.missing) or any(
+            is_missing(scope.get(name)) for name in names_in(piece.code) & {"row", "item"}
+        )
         if failure is not None and (self._asks_nulls or not lacks):
             raise failure
         in_text = lacks and isinstance(value, str) and bool(_MISSING_WORD.search(value))

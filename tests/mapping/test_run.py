@@ -282,6 +282,7 @@ MISSING: list[Any] = [
     pa.table({"t": [1, None]}),
     [{"t": "fine"}, {"other": 1}],
     {"a": {"t": 1}, "b": {}},
+    [{"t": 1}, None],
     [{"t": 1}, {"t": pd.DataFrame({"x": [None]}, dtype="Int64")["x"][0]}],
 ]
 
