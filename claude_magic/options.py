@@ -666,7 +666,7 @@ class MapOptions:
 
     `over` is a Python expression for the data; `options` are those of `%%claude`; `concurrency` is the largest number
     of requests at a time. `batch` sends Message Batches, `background` lets the cell return at once, `fresh` asks rows
-    again that have a kept answer.
+    again that have a kept answer, `asks_nulls` rows also whose values in the prompt are missing.
     """
 
     over: str
@@ -675,6 +675,7 @@ class MapOptions:
     batch: bool = False
     background: bool = False
     fresh: bool = False
+    asks_nulls: bool = False
 
 
 FIELDS = dataclasses.fields(Options)

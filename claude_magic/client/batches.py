@@ -91,7 +91,7 @@ class Batches:
             after = str(page["data"][-1]["id"])
 
     def results(self, batch: str) -> Iterator[dict[str, Any]]:
-        """The results of a batch that has ended, as they arrive, in any order; unreadable lines are skipped."""
+        """The results of a batch that has ended, as they arrive, in any order; a line that cannot be read is empty."""
         found = self._lines(batch)
         while True:
             try:
@@ -114,10 +114,11 @@ class Batches:
         with closing(response):
             if "html" in response.headers.get("content-type", ""):
                 raise Foreign(response, response.read().decode("utf-8", "replace"))
-            for line in response.iter_lines():
+            for line in _lines_in(response.iter_bytes()):
+                found: Any = None
                 with suppress(ValueError, RecursionError):
-                    if isinstance(found := json.loads(line.lstrip("\ufeff")), dict):
-                        yield found
+                    found = json.loads(line.decode("utf-8", "replace").lstrip("\ufeff"))
+                yield found if isinstance(found, dict) else {}
 
     def _get(self, path: str) -> Any:
         import httpx2
@@ -146,6 +147,20 @@ class Batches:
         except Exception as error:
             failure = self._client.failure(error, self._settings)
         raise failure  # outside of `except`: the exception can hold the key
+
+
+def _lines_in(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The lines that are not blank. Only a line feed ends one: JSON may hold the other line breaks of Unicode."""
+    rest: list[bytes] = []
+    for chunk in chunks:
+        *whole, last = chunk.split(b"\n")
+        for line in whole:
+            if (joined := b"".join((*rest, line))).strip():
+                yield joined
+            rest.clear()
+        rest.append(last)
+    if (joined := b"".join(rest)).strip():
+        yield joined
 
 
 def _batch_in(response: httpx2.Response) -> dict[str, Any]:

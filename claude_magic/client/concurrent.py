@@ -65,8 +65,11 @@ class ConcurrentClient:
         if self._sdk is not None:
             await self._sdk.close()
 
-    async def attempt(self, params: Mapping[str, Any], on_headers: OnHeaders) -> Attempt:
-        """Send a request once. `on_headers` is called with the headers of each response, error responses included."""
+    async def attempt(
+        self, params: Mapping[str, Any], on_headers: OnHeaders, on_begun: Callable[[], None] = lambda: None
+    ) -> Attempt:
+        """Send a request once. `on_headers` is called with the headers of each response, error responses included;
+        `on_begun` when a reply begins."""
         started, clock = time.time(), time.monotonic()
         accumulator = Accumulator()
         ids: list[str | None] = [None]
@@ -75,6 +78,8 @@ class ConcurrentClient:
         try:
             async with asyncio.timeout(silence) as stalled:
                 async for event in self._events(params, ids, on_headers):
+                    if not accumulator.model:
+                        on_begun()
                     accumulator.add(event)
                     longest = DRAIN_SECONDS if accumulator.complete else silence
                     stalled.reschedule(asyncio.get_running_loop().time() + longest)

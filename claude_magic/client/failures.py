@@ -13,7 +13,7 @@ from ..content.text import short
 from ..providers import PROVIDERS, Provider
 from .bodies import Foreign
 from .redaction import one_line, redact
-from .refusals import Asked, address_advice, foreign_error, status_error
+from .refusals import NAME_AND_PASSWORD, Asked, address_advice, foreign_error, status_error
 
 if TYPE_CHECKING:
     import anthropic
@@ -89,6 +89,8 @@ def _network_error(error: Exception, timeout: float, request_id: str | None, row
         return errors.UsageError("The request cannot be written: a header is malformed.", advice=CHECK_HEADERS)
     if isinstance(error, anthropic.APITimeoutError):
         return errors.ConnectionFailedError(f"no answer within {timeout:.0f} s", advice=address_advice("", row))
+    if isinstance(error, anthropic.APIConnectionError) and _wants_a_name(error.__cause__):
+        return errors.CredentialsError("The proxy wants a name and a password.", advice=NAME_AND_PASSWORD)
     if isinstance(error, anthropic.APIConnectionError):
         return errors.ConnectionFailedError(_why_unreachable(error), advice=address_advice("", row))
     if isinstance(error, httpx2.TimeoutException):
@@ -104,6 +106,13 @@ CHECK_HEADERS = "Look at the key, and at ANTHROPIC_CUSTOM_HEADERS if it is set."
 def _is_missing_key(error: Exception) -> bool:
     # SDK 2.12 raises a bare TypeError where nothing is configured (_client.py).
     return isinstance(error, TypeError) and "authentication" in str(error)
+
+
+def _wants_a_name(error: BaseException | None) -> bool:
+    """Whether a proxy has answered 407, before the request was sent."""
+    import httpx2
+
+    return isinstance(error, httpx2.ProxyError) and str(error).startswith("407")
 
 
 def _why_unreachable(error: anthropic.APIConnectionError) -> str:

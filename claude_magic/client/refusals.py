@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import anthropic
     import httpx2
 
+NAME_AND_PASSWORD = "Both belong into its address, as NAME:PASSWORD in front of an @, where HTTPS_PROXY has it."
 LONGEST_WAIT_SECONDS = 1e7
 RETRIED_STATUS = (408, 409, 429)
 # Error codes that come with a retryable status, but do not pass (SDK 2.12, types/shared/*_error.py).
@@ -204,6 +205,8 @@ def _advice(error: anthropic.APIStatusError, kind: _Kind, told: Said, asked: Ask
     if advice := _advice_by_code(error):
         return advice
     where = address_asked(error.response)
+    if error.status_code == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        return f"A proxy wants a name and a password. {NAME_AND_PASSWORD} {address_advice(where, asked.row)}"
     if not told.is_the_apis and (advice := _advice_on_address(where, error.status_code, kind, told, asked.row)):
         return advice
     if error.status_code == HTTPStatus.NOT_FOUND and _DOUBLED.search(where):

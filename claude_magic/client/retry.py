@@ -52,17 +52,17 @@ _KINDS = ("requests", "tokens", "input-tokens", "output-tokens")
 class Pace:
     """Adaptive limit on concurrent requests, for one event loop and its thread.
 
-    It starts at one request, which writes the shared prefix to the prompt cache for the others; then it allows
-    `limit`, halved after rate limits and overloads. `longest_wait` is in seconds.
+    It allows `limit`, halved after rate limits and overloads. With `shares_prefix`, it starts at one request: once that
+    one's reply has begun, the prefix is in the prompt cache for the others. `longest_wait` is in seconds.
     """
 
-    def __init__(self, limit: int, longest_wait: float) -> None:
+    def __init__(self, limit: int, longest_wait: float, *, shares_prefix: bool = False) -> None:
         self.limit = limit
-        self.allowed = 1.0
+        self.allowed = 1.0 if shares_prefix else float(limit)
         self.running = 0
         self.peak = 0
         self._longest_wait = longest_wait
-        self._opened = False
+        self._opened = not shares_prefix
         self._not_before = 0.0
         self._slowed = 0.0
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -87,22 +87,25 @@ class Pace:
         self.running -= 1
         self._wake()
 
-    def answered(self) -> None:
-        """Note a complete reply: raise the limit."""
+    def begun(self) -> None:
+        """Note that a reply has begun: whatever the requests share is in the prompt cache."""
         if not self._opened:
             self._opened, self.allowed = True, float(self.limit)
-        else:
-            self.allowed = min(float(self.limit), self.allowed + 1 / self.allowed)
+            self._wake()
+
+    def answered(self) -> None:
+        """Note a complete reply: raise the limit."""
+        self.begun()
+        self.allowed = min(float(self.limit), self.allowed + 1 / self.allowed)
         self._wake()
 
     def failed(self, failure: ClaudeError, entered: float) -> None:
         """Note the failure of a request that was sent at `entered`.
 
-        A rate limit or an overload halves the limit, once for all requests that were sent before it did.
+        A rate limit or an overload halves the limit, once for all requests that were sent before it did; all wait as
+        long as an error of the API asks for.
         """
-        if not isinstance(failure, RateLimitError | OverloadedError):
-            return
-        if entered >= self._slowed:
+        if isinstance(failure, RateLimitError | OverloadedError) and entered >= self._slowed:
             self.allowed = max(1.0, self.allowed / 2)
             self._slowed = time.monotonic()
         if isinstance(failure, APIError) and failure.retry_after:

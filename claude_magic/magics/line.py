@@ -114,12 +114,19 @@ def _concurrency(text: str) -> int:
     return int(text)
 
 
+def _nulls(text: str) -> bool:
+    if text not in ("ask", "skip"):
+        raise ValueError("ask or skip")
+    return text == "ask"
+
+
 # flag → (field, parser of its value; None for a switch)
 MAP_FLAGS: dict[str, tuple[str, Callable[[str], Any] | None]] = {
     "--concurrency": ("concurrency", _concurrency),
     "--batch": ("batch", None),
     "--background": ("background", None),
     "--fresh": ("fresh", None),
+    "--nulls": ("asks_nulls", _nulls),
 }
 # The actions of `%claude_map` on maps and batches in progress.
 MAP_ACTIONS = ("--wait", "--resume", "--status", "--cancel")

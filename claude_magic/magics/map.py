@@ -47,8 +47,10 @@ class MapMagics(KernelMagics):
         FRAME is an expression. In the prompt, {{row.column}} or {{row["a column"]}} is a value of the row, {{item}} an
         item of a list or a column; any other {{expression}} is evaluated once. NAME becomes a frame of the same kind
         with the columns reply, input_tokens, output_tokens, cost (dollars) and error: a row that fails stops no other.
-        When the cell runs again, only rows without an answer are asked. Equal rows are asked once.
+        When the cell runs again, only rows without an answer are asked. Equal rows are asked once. In a pandas frame,
+        {{row.NAME}} is the index too, by its name, and {{key}} its label. Dates and times are written as ISO 8601.
 
+          --nulls ask       ask rows also whose values in the prompt are missing; without it, error says which were not
           --concurrency N   rows asked at the same time, at most (default 8)
           --budget DOLLARS  stop when this is spent; finished rows are kept
           --fresh           ask every row, also those that were answered before
@@ -132,6 +134,7 @@ class MapMagics(KernelMagics):
             keeps=configured.journal,
             panel=bool(configured.panel and cell.id is not None),
             names=kernel.namespace,
+            unkept=self._maps.unkept,
         )
 
 
@@ -151,8 +154,9 @@ def _value_of(source: str, namespace: dict[str, Any]) -> Any:
 
 
 def _first_request(requests: RowRequests) -> str:
+    failure = ""
     for request in requests:
-        if request.failure:
-            raise UsageError(f"The first row cannot be asked: {request.failure}")
-        return json.dumps(request.params, indent=2, ensure_ascii=False)
-    raise UsageError("There are no rows.")
+        if not request.failure:
+            return json.dumps(request.params, indent=2, ensure_ascii=False)
+        failure = failure or request.failure
+    raise UsageError(f"No row can be asked: {failure}" if failure else "There are no rows.")

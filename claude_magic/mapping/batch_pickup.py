@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,7 +14,7 @@ from .. import errors
 from ..client import Settings, retry
 from ..client.batches import Batches
 from ..client.events import events_of
-from ..content.text import join_line
+from ..content.text import join_line, plural
 from ..conversation.accumulator import Accumulator, call_of
 from ..interrupts import Noticed
 from .answers import RowAnswer, answer_of
@@ -36,7 +36,12 @@ _NOT_PROCESSED = {
     "canceled": "the batch was cancelled before this row: run the cell again",
     "expired": "the batch expired after 24 hours, before this row: run the cell again",
 }
-_MISSING = "the batch's results have no line for this row: run the cell again"
+_UNREADABLE = "the batch's results have no readable line for this row: run the cell again"
+NO_LINE = "the batch's results have no line for this row yet: run the cell again to read them"
+_READ_AGAIN = (
+    "The batch stays open: run the cell again, or %claude_map --resume, to read them; they are not asked anew. "
+    "%claude_map --cancel gives them up."
+)
 _NOT_FOUND = (
     "It was deleted, or is another workspace's: with the key of that one it is picked up. "
     "%claude_map --cancel forgets it, and its rows can be asked again."
@@ -50,12 +55,19 @@ GOES_ON = (
 
 @dataclass(frozen=True)
 class Collected:
-    """The answers of a batch. `first` says whether they were collected for the first time, so that they count as
-    spending."""
+    """The answers of a batch. `new` are the keys of those that were collected for the first time, so that they count as
+    spending; `waited` is the number of results that have not come yet: the batch stays open for them."""
 
     part: Part
     answers: Sequence[RowAnswer]
-    first: bool
+    new: Set[str]
+    waited: int = 0
+
+    @property
+    def remark(self) -> str:
+        """What to tell of results that have not come."""
+        have = "has" if self.waited == 1 else "have"
+        return f"{self.part.batch}: {plural(self.waited, 'result')} {have} not come yet. {_READ_AGAIN}"
 
 
 class Pickup:
@@ -101,12 +113,15 @@ class Pickup:
         assert part.batch is not None
         try:
             found = self._wait_for_end(part.batch, number, interrupts)
-            answers = self._read_results(part, found, interrupts)
+            answers, waited = self._read_results(part, found, interrupts)
         except errors.NotFoundError as gone:
             gone.message = f"{part.batch}: {gone.message}"
             gone.advice = _NOT_FOUND
             raise
-        return Collected(part, answers, self._results.close_part(part, answers))
+        if waited:
+            return Collected(part, answers, self._results.take(part, answers), waited)
+        new = self._results.untaken(part, answers)
+        return Collected(part, answers, new if self._results.close_part(part, answers) else frozenset())
 
     def _wait_for_end(self, batch: str, number: str, interrupts: Noticed) -> Mapping[str, Any]:
         """The state of a batch once it has ended."""
@@ -136,28 +151,37 @@ class Pickup:
             self._progress.say(f"{why}: the batch goes on, and is looked at again in {duration(pause)}", at_once=True)
             self.wait(pause, interrupts)
 
-    def _read_results(self, part: Part, found: Mapping[str, Any], interrupts: Noticed) -> list[RowAnswer]:
-        """The results of a batch that has ended, one answer per row; lines of other requests are skipped."""
-        batch, keys = str(part.batch), self._results.keys_of(part)
-        count = sum((found.get("request_counts") or {}).values())
+    def _read_results(self, part: Part, found: Mapping[str, Any], interrupts: Noticed) -> tuple[list[RowAnswer], int]:
+        """The results of a batch that has ended, one answer per row, and the number of those that have not come.
+
+        A line that cannot be read, or names no row, stands for one of the rows that no line names.
+        """
+        batch, count = str(part.batch), sum((found.get("request_counts") or {}).values())
         answers: dict[str, RowAnswer] = {}
+        odd = 0
 
         def read() -> None:
+            nonlocal odd
+            odd = 0
             for line in self._batches.results(batch):
-                if key := _key_in(line, part):
-                    answers.setdefault(key, self._answer(key, line, part))
+                key = _key_in(line, part)
+                odd += key is None
+                if key is not None and (key not in answers or not answers[key].calls):
+                    answers[key] = self._answer(key, line, part)
 
         for left in reversed(range(READINGS if found.get("results_url") else 0)):
             try:
                 self._poll(read, interrupts)
             except errors.StreamError:
-                if not left:
+                if not left and not answers:
                     raise
             if len(answers) >= count:
                 break
             if left:
                 self.wait(POLL_SECONDS, interrupts)
-        return [*answers.values(), *(RowAnswer(key, error=_MISSING) for key in keys - answers.keys())]
+        waited = 0 if found.get("archived_at") else max(0, count - len(answers) - odd)
+        lost = [] if waited else [RowAnswer(key, error=_UNREADABLE) for key in self._results.keys_of(part) - {*answers}]
+        return [*answers.values(), *lost], waited
 
     @contextmanager
     def submitting(self, interrupts: Noticed) -> Iterator[None]:
@@ -192,8 +216,9 @@ class Pickup:
         """Whether a batch is this part, by the digest in its first result's `custom_id`."""
         if not batch.get("results_url"):
             return False
-        first = self._batches.with_retries(lambda: next(self._batches.results(batch["id"]), {}))
-        return str(first.get("custom_id")).startswith(f"{part.digest}-")
+        names = (str(line.get("custom_id")) for line in self._batches.results(batch["id"]))
+        known = (name for name in names if _CUSTOM_ID.fullmatch(name))
+        return self._batches.with_retries(lambda: next(known, "")).startswith(f"{part.digest}-")
 
     def _answer(self, key: str, line: Mapping[str, Any], part: Part) -> RowAnswer:
         """A line of the results as an answer, with the price of a batch."""
@@ -206,12 +231,12 @@ class Pickup:
         try:
             for event in events_of(result["message"]):
                 accumulator.add(event)
-        except (errors.ClaudeError, KeyError, TypeError):
+            reply = accumulator.reply()
+            call = call_of(reply, model=part.model, started=part.created, provider=part.provider)
+            call = replace(call, usage={**call.usage, "service_tier": "batch"})
+            return answer_of(key, reply, call)
+        except Exception:  # whatever it holds, it costs no other row
             return RowAnswer(key, error="the result is unreadable")
-        reply = accumulator.reply()
-        call = call_of(reply, model=part.model, started=part.created, provider=part.provider)
-        call = replace(call, usage={**call.usage, "service_tier": "batch"})
-        return answer_of(key, reply, call)
 
 
 def _key_in(line: Mapping[str, Any], part: Part) -> str | None:
@@ -242,28 +267,23 @@ def resume(
         raise gone
 
 
-def cancel(batches: Batches, results: Results, provider: str) -> Iterator[tuple[str, dict[str, Any] | None]]:
-    """Cancel all batches of a notebook. Yields the id of each, and its state; raises `ClaudeError`.
+def cancel_all(batches: Batches, results: Results, provider: str) -> Iterator[str]:
+    """Cancel all batches of a notebook. Yields a line of text for each; raises `ClaudeError`.
 
-    A batch that the API does not find is removed from the store; its state is `None`.
+    A batch that the API does not find, or whose last results have not come, is removed from the store.
     """
     for part in results.own_parts(provider):
         if part.batch is None:
             continue
+        if results.is_waited_for(part):
+            results.close_part(part)
+            yield f"{part.batch}: the results that have not come are given up; their rows can be asked again"
+            continue
         try:
-            yield part.batch, batches.cancel(part.batch)
+            yield f"{_line(batches.cancel(part.batch))}; %claude_map --resume picks up what was done"
         except errors.NotFoundError:
             results.close_part(part)
-            yield part.batch, None
-
-
-def cancel_all(batches: Batches, results: Results, provider: str) -> Iterator[str]:
-    """Cancel all batches of a notebook. Yields a line of text for each."""
-    for name, batch in cancel(batches, results, provider):
-        if batch is None:
-            yield f"{name}: there is no such batch for this key; it is forgotten"
-        else:
-            yield f"{_line(batch)}; %claude_map --resume picks up what was done"
+            yield f"{part.batch}: there is no such batch for this key; it is forgotten"
 
 
 def status(batches: Batches, batch: str | None) -> str:

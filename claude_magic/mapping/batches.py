@@ -16,7 +16,7 @@ from .. import errors
 from ..client import retry
 from ..client.batches import Batches
 from ..interrupts import Noticed
-from .batch_pickup import Collected, Pickup
+from .batch_pickup import NO_LINE, Collected, Pickup
 from .job import Job
 from .progress import Progress
 from .prompts import wire
@@ -83,7 +83,10 @@ class BatchRun:
             try:
                 for at, part in enumerate(parts, 1):
                     number = f"an earlier run's batch, {at} of {len(parts)}, which may hold these rows"
-                    self._take(self._pickup.collect(part, number, interrupts))
+                    collected = self._pickup.collect(part, number, interrupts)
+                    self._take(collected)
+                    if collected.waited:
+                        return errors.StreamError(collected.remark)
             except errors.ClaudeError as failure:
                 return failure
         return None
@@ -186,7 +189,7 @@ class BatchRun:
         try:
             return self._batches.create(self._body(part, keys), length, self._job.requests.betas)
         except errors.APIError as failure:
-            if failure.status is None or (failure.status >= 500 and failure.status != 529) or failure.status == 408:
+            if failure.status is None or failure.status >= 500 or failure.status == 408:
                 raise _UnknownOutcome(part) from None
             raise
         except (errors.ConnectionFailedError, errors.StreamError):
@@ -212,8 +215,13 @@ class BatchRun:
             self._tell(self.ids)
 
     def _take(self, collected: Collected) -> None:
+        """Add the answers of a batch to the map, and note what has not come."""
         own = [each for each in collected.answers if each.key in self._job.surveyed.first]
-        self._job.take(own, paid=collected.first)
+        self._job.take([each for each in own if each.key in collected.new])
+        self._job.take([each for each in own if each.key not in collected.new], paid=False)
+        if collected.waited:
+            self._job.pending.update(dict.fromkeys(self._results.keys_of(collected.part), NO_LINE))
+            self._job.remarks.append(collected.remark)
 
 
 def _entry_head(digest: str, key: str) -> bytes:

@@ -41,6 +41,7 @@ _AFFECTING_ALL = (
     errors.RateLimitError,
     errors.ConnectionFailedError,
 )
+_OF_THE_KEY = (errors.AuthenticationError, errors.BillingError)
 _FATAL = (errors.CredentialsError, errors.UsageError)
 
 
@@ -68,18 +69,25 @@ class Failures:
     def _limit(self, failure: errors.ClaudeError) -> int:
         if self._succeeded or not isinstance(failure, _AFFECTING_ALL):
             return SAME_FAILURES
+        if isinstance(failure, _OF_THE_KEY):
+            return 1
         return UNREACHED_AT_FIRST if isinstance(failure, errors.ConnectionFailedError) else SAME_FAILURES_AT_FIRST
 
 
 class ConcurrentRun:
-    """One run of a map's requests. `limit` is the maximum number of concurrent requests."""
+    """One run of a map's requests, of which `limit` are sent at the same time, at most.
 
-    def __init__(self, client: Client, settings: Settings, limit: int, spend_limit: SpendLimit) -> None:
+    With `shares_prefix`, the first is on its own until it has written the prefix to the prompt cache.
+    """
+
+    def __init__(
+        self, client: Client, settings: Settings, limit: int, spend_limit: SpendLimit, shares_prefix: bool = False
+    ) -> None:
         self._spend_limit = spend_limit
         self._client = client
         self._settings = settings
         self._limit = limit
-        self._pace = Pace(limit, settings.max_retry_wait)
+        self._pace = Pace(limit, settings.max_retry_wait, shares_prefix=shares_prefix)
         self._failures = Failures()
         self._loop = asyncio.new_event_loop()
         self._answers: SimpleQueue[RowAnswer | None] = SimpleQueue()
@@ -224,7 +232,8 @@ class ConcurrentRun:
             try:
                 if not calls and (self._failures.fatal or not self._spend_limit.allows(self._pace.running)):
                     return None
-                attempt = await client.attempt({**request.params, "stream": True}, self._pace.note_headers)
+                params = {**request.params, "stream": True}
+                attempt = await client.attempt(params, self._pace.note_headers, self._pace.begun)
             finally:
                 self._pace.leave()
             failure = attempt.failure

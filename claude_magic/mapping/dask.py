@@ -41,6 +41,7 @@ class Spec:
     concurrency: int
     kept: bool
     shape: Shape | None = None
+    asks_nulls: bool = False
 
 
 def is_partitioned(value: Any) -> bool:
@@ -87,6 +88,7 @@ def bind(map_options: MapOptions, body: str, value: Any, shape: Shape | None, co
         concurrency=map_options.concurrency,
         kept=context.keeps,
         shape=shape,
+        asks_nulls=map_options.asks_nulls,
     )
     context.namespace[str(options.out)] = mapped(value, spec)
     again = "; computed again, it asks only what is missing" if spec.kept else ""
@@ -102,7 +104,8 @@ def ask_partition(frame: Any, spec: Spec) -> Any:
     client = Client()
     shown = shown_columns(spec.options.allow_columns)
     secrets = Secrets(known_secrets(spec.values, client.secrets(), shown), spec.options.allow_secrets, shown)
-    template = Template(spec.body, spec.values, secrets, Limits(spec.options.value_tokens, spec.options.cell_tokens))
+    limits = Limits(spec.options.value_tokens, spec.options.cell_tokens)
+    template = Template(spec.body, spec.values, secrets, limits, asks_nulls=spec.asks_nulls)
     requests = RowRequests(template, data, spec.built, spec.options, spec.settings.provider)
     job = Job(
         name=spec.name,

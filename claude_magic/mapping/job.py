@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +18,16 @@ from ..conversation.turns import Turn
 from ..cost.budget import Budget
 from ..cost.pricing import Cost
 from ..errors import ClaudeError
+from ..interrupts import Noticed
 from ..options import Options
 from ..request.build import Request
 from ..tools.structured_output import Shape
 from .answers import RowAnswer, Tally, checked_answer
-from .concurrent import ConcurrentRun
+from .concurrent import TICK_SECONDS, ConcurrentRun, Watch
 from .progress import Progress, line
-from .prompts import RowRequest, RowRequests
+from .prompts import MISSING, RowRequest, RowRequests
 from .spending import Estimate, SpendLimit, check_budget, estimate
-from .store import Results
+from .store import Results, Unkept
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -41,7 +43,8 @@ class MapContext:
     `base` builds a request without a prompt, as it is sent; `spend` adds a turn to the ledger; `note_spent` is told
     what a map has spent so far, by its id, and `None` before its turn is added; `path` is the notebook's file, `cell`
     the number in `In [ ]`. `keeps` says whether answers are stored on disk, `panel` whether the page shows widgets.
-    `names` are what the prompt's expressions see, if not only the notebook's variables.
+    `names` are what the prompt's expressions see, if not only the notebook's variables. `unkept` is what the stores did
+    not take, by their paths.
     """
 
     shell: InteractiveShell
@@ -57,6 +60,7 @@ class MapContext:
     tell: Callable[[str], None] = print
     names: Mapping[str, Any] | None = None
     note_spent: Callable[[str, Cost | None], None] = lambda name, cost: None
+    unkept: dict[Path | None, Unkept] = field(default_factory=dict)
 
     @property
     def scope(self) -> Mapping[str, Any]:
@@ -95,6 +99,11 @@ class Survey:
         """The number of rows whose request is the same as that of a row above."""
         return len(self.keys) - len(self.first) - len(self.failures)
 
+    @property
+    def missing(self) -> int:
+        """The number of rows that are not asked, since a value is missing."""
+        return sum(key.startswith(MISSING) for key in self.failures)
+
 
 def survey(requests: RowRequests, tell: Callable[[int], None], most_kept: float = MAX_KEPT_BYTES) -> Survey:
     """Build all requests once. `tell` is called with the number of rows so far; `most_kept` is in bytes."""
@@ -120,6 +129,13 @@ def survey(requests: RowRequests, tell: Callable[[int], None], most_kept: float 
     return Survey(keys, first, tokens, sizes, failures, kept)
 
 
+def check_askable(surveyed: Survey) -> None:
+    """Raise `PromptError` if the prompt fails for every row: there is nothing to be bound then."""
+    if not surveyed.first and surveyed.missing < len(surveyed.failures):
+        why = next(why for key, why in surveyed.failures.items() if not key.startswith(MISSING))
+        raise errors.PromptError(f"No row can be asked. {why}", advice="Nothing was sent.")
+
+
 class SilentProgress:
     """A progress that shows nothing, for maps in Dask's workers."""
 
@@ -135,7 +151,8 @@ class Job:
     """One map: its requests, the client that sends them, limits, and the answers so far.
 
     `name` is the data's expression in the cell's line; `count` is the number of rows; `earlier` is the number of rows
-    that an earlier run has answered; `began` is a time of `time.monotonic`.
+    that an earlier run has answered; `pending` says of keys without an answer what they wait for; `remarks` are for the
+    reader; `began` is a time of `time.monotonic`.
     """
 
     name: str
@@ -151,6 +168,8 @@ class Job:
     shape: Shape | None = None
     tally: Tally = field(default_factory=Tally)
     answers: dict[str, RowAnswer] = field(default_factory=dict)
+    pending: dict[str, str] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
     earlier: int = 0
     began: float = field(default_factory=time.monotonic)
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
@@ -186,27 +205,73 @@ class Job:
     ) -> ClaudeError | None:
         """Send these keys' requests now. Returns the failure that ended it early, if any; answers so far are stored.
 
-        `note_spent` is told this map's id and what it has spent so far.
+        Requests that another map is sending are waited for. `note_spent` is told this map's id and what it has spent
+        so far.
         """
+        watch = self._watch(len(missing), results, progress, note_spent)
+        left = list(missing)
+        while left:
+            if self.fresh:
+                return self._send(left, watch, progress)
+            with results.asking(left) as own:
+                if failure := self._send(self._unanswered(own, results), watch, progress):
+                    return failure
+            left = [key for key in left if key not in set(own)]
+            if left and (failure := self._wait_for_others(left, results, progress)):
+                return failure
+            left = self._unanswered(left, results)
+        return None
+
+    def _watch(
+        self,
+        count: int,
+        results: Results,
+        progress: Progress | SilentProgress,
+        note_spent: Callable[[str, Cost | None], None],
+    ) -> Watch:
+        """What is done with each answer: it is taken and stored, and shown."""
         began = time.monotonic()
-        spend_limit = SpendLimit(None if self.budget is None else self.budget.left)
 
         def watch(received: list[RowAnswer]) -> bool:
             self.take(received)
             results.keep(received)
             note_spent(self.id, self.tally.cost)
-            text = line(self.tally, len(missing), str(self.tally.cost), time.monotonic() - began)
-            progress.say(text, self.tally.done / len(missing))
+            text = line(self.tally, count, str(self.tally.cost), time.monotonic() - began)
+            progress.say(text, self.tally.done / count)
             return not progress.stopped.is_set()
 
+        return watch
+
+    def _send(self, keys: Sequence[str], watch: Watch, progress: Progress | SilentProgress) -> ClaudeError | None:
+        if not keys:
+            return None
+        before, spent = self.tally.done, self.tally.cost.dollars or Decimal(0)
+        spend_limit = SpendLimit(None if self.budget is None else self.budget.left - spent)
         settings = replace(self.settings, betas=(*self.settings.betas, *self.requests.betas))
-        failure = ConcurrentRun(self.client, settings, self.concurrency, spend_limit).run(
-            self.requests_of(missing), watch
-        )
-        if failure is None and self.tally.done < len(missing):
+        run = ConcurrentRun(self.client, settings, self.concurrency, spend_limit, self.requests.shares_prefix)
+        failure = run.run(self.requests_of(keys), watch)
+        if failure is None and self.tally.done - before < len(keys):
             why = spend_limit.why if spend_limit.closed else "Stop was pressed"
             failure = errors.ReplyInterrupted(f"The map was stopped: {why}.")
         return failure
+
+    def _unanswered(self, keys: Sequence[str], results: Results) -> list[str]:
+        """The keys that no other map has answered meanwhile; takes the answers of the others."""
+        known = results.found(keys)
+        self.take(list(known.values()), paid=False)
+        return [key for key in keys if key not in known]
+
+    def _wait_for_others(
+        self, keys: Sequence[str], results: Results, progress: Progress | SilentProgress
+    ) -> ClaudeError | None:
+        """Wait until another map has ended that asks some of these keys. Returns an Interrupt or Stop."""
+        with Noticed() as interrupts:
+            while len(results.asked_by_others(keys)) == len(keys):
+                progress.say(f"another map asks {len(keys):,} of these rows: its answers are waited for")
+                time.sleep(TICK_SECONDS)
+                if interrupts.pressed or progress.stopped.is_set():
+                    return errors.ReplyInterrupted("Waiting for another map's answers was interrupted.")
+        return None
 
     def take(self, received: Sequence[RowAnswer], *, paid: bool = True) -> None:
         """Add answers. With `paid=False`, for answers that another run paid for, they do not count as spending."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import CodeType
@@ -17,13 +18,14 @@ from .. import models
 from ..content import token_estimate
 from ..content.parts import Limits, Part, Text
 from ..content.secrets import Secrets
+from ..content.text import short_line
 from ..errors import PromptError
 from ..options import Options
 from ..prompt import expressions, prompt
 from ..prompt.expressions import Expression
 from ..request import build
 from ..request.build import Request
-from .rows import NAMES, Rows
+from .rows import NAMES, Rows, in_words, is_missing, seen_in
 
 
 @dataclass(frozen=True)
@@ -41,15 +43,37 @@ class RowRequest:
     failure: str = ""
 
 
+# The key of a row that is not asked, since a value is missing, begins with it.
+MISSING = "missing"
+# How a missing value looks in a text.
+_MISSING_WORD = re.compile(r"\b(?:None|nan|NaN|NaT)\b|<NA>")
+
+
+class NotAsked(PromptError):
+    """A row has no value for an expression."""
+
+
+class UnknownColumn(PromptError):
+    """An expression names a column that no row has."""
+
+
 class Template:
-    """A prompt for many rows.
+    """A prompt for many rows. `asks_nulls` says whether a row is asked that has no value for an expression.
 
     Raises `PromptError` if it is the same for all rows, or if an expression is not valid Python, or if one that does
     not use the row fails.
     """
 
-    def __init__(self, body: str, namespace: Mapping[str, Any], secrets: Secrets, limits: Limits) -> None:
-        self._secrets, self._limits = secrets, limits
+    def __init__(
+        self,
+        body: str,
+        namespace: Mapping[str, Any],
+        secrets: Secrets,
+        limits: Limits,
+        *,
+        asks_nulls: bool = False,
+    ) -> None:
+        self._secrets, self._limits, self._asks_nulls = secrets, limits, asks_nulls
         self._namespace = dict(namespace)
         found = expressions.split(body)
         if not any(isinstance(each, Expression) and _uses_row(each.code) for each in found):
@@ -82,18 +106,43 @@ class Template:
         return parts
 
     def row_parts(self, scope: Mapping[str, Any]) -> list[Part]:
-        """The parts from the first row value on, for one row. Raises `PromptError` if an expression fails."""
+        """The parts from the first row value on, for one row.
+
+        Raises `PromptError` if an expression fails, `NotAsked` if it has no value, `UnknownColumn` if no row has one.
+        """
         self._namespace.update(scope)
         first = next(at for at, piece in enumerate(self._pieces) if isinstance(piece, Expression))
         parts: list[Part] = []
         for piece in self._pieces[first:]:
             if isinstance(piece, Expression):
-                parts += prompt.parts_of(
-                    expressions.evaluated(piece, self._namespace), piece.source, self._secrets, self._limits
-                )
+                value = in_words(self._row_value(piece, scope))
+                parts += prompt.parts_of(value, piece.source, self._secrets, self._limits)
             else:
                 parts += piece
         return parts
+
+    def _row_value(self, piece: Expression, scope: Mapping[str, Any]) -> Any:
+        """The value of an expression for one row."""
+        row = scope.get("row")
+        failure: PromptError | None = None
+        value: Any = None
+        seen_in(row)
+        try:
+            value = expressions.evaluated(piece, self._namespace)
+        except PromptError as error:
+            failure = error
+        seen = seen_in(row)
+        if failure is not None and seen.unknown:
+            raise UnknownColumn(failure.message, advice="Nothing was sent.")
+        lacks = bool(seen.missing) or any(
+            is_missing(scope.get(name)) for name in names_in(piece.code) & {"row", "item"}
+        )
+        if failure is not None and (self._asks_nulls or not lacks):
+            raise failure
+        in_text = lacks and isinstance(value, str) and bool(_MISSING_WORD.search(value))
+        if self._asks_nulls or not (failure or in_text or is_missing(value)):
+            return value
+        raise NotAsked(f"{{{{{short_line(piece.source, 60)}}}}} is missing here: --nulls ask asks it all the same")
 
 
 def names_in(code: CodeType) -> set[str]:
@@ -158,8 +207,11 @@ class RowRequests:
             row_parts = self._template.row_parts(scope)
             lead = self._lead if self.shares_prefix else self._template.leading_parts()
             content = [*lead, *prompt.joined(row_parts)] if self.shares_prefix else prompt.joined([*lead, *row_parts])
+        except UnknownColumn:
+            raise
         except PromptError as error:
-            return RowRequest(position, f"failed {position}", {}, failure=error.message)
+            kind = MISSING if isinstance(error, NotAsked) else "failed"
+            return RowRequest(position, f"{kind} {position}", {}, failure=error.message)
         if len(content) <= (len(self._lead) if self.shares_prefix else 0):
             return RowRequest(position, f"empty {position}", {}, failure="The prompt is empty for this row.")
         params = {**self.base, "messages": [{"role": "user", "content": content}]}

@@ -5,13 +5,17 @@ Data frames are read by narwhals; those of pandas and GeoPandas by their own met
 
 from __future__ import annotations
 
+import copy
+import datetime
 import difflib
 import importlib
 import importlib.util
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 from ..content.safely import is_from_library, one_line, try_or_none
@@ -24,6 +28,7 @@ MAX_NAMES_SHOWN = 8
 # The names of a row's values in a prompt.
 NAMES = ("row", "item", "key")
 _EXPECTED = "Give a DataFrame, a column, or a list."
+_NOTHING: Mapping[Any, Any] = MappingProxyType({})
 _ONE_PROCESS = ("pandas", "geopandas")
 
 
@@ -51,13 +56,21 @@ class Rows:
 
 
 class Row:
-    """One row, as the prompt sees it: `{{row.name}}`, or `{{row["a name"]}}` for any column."""
+    """One row, as the prompt sees it: `{{row.name}}`, or `{{row["a name"]}}` for any column.
 
-    __slots__ = ("_positions", "_values")
+    `others` are values that have a name, but are no columns of this row: those of the index, and `None` for what only
+    other rows have.
+    """
 
-    def __init__(self, positions: Mapping[Any, int], values: Sequence[Any]) -> None:
+    __slots__ = ("_others", "_positions", "_seen", "_values")
+
+    def __init__(
+        self, positions: Mapping[Any, int], values: Sequence[Any], others: Mapping[Any, Any] = _NOTHING
+    ) -> None:
         self._positions = positions
         self._values = values
+        self._others = others
+        self._seen = Seen()
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") or name in Row.__slots__:
@@ -68,9 +81,13 @@ class Row:
         position = try_or_none(partial(self._positions.get, name))
         if position is None:  # a column whose label is a number is also found by its digits
             position = next((at for label, at in self._positions.items() if str(label) == name), None)
-        if position is None:
-            raise LookupError(_no_column(name, self._positions))
-        return self._values[position]
+        if position is None and not try_or_none(lambda: name in self._others):
+            self._seen.unknown = _no_column(name, [*self._positions, *self._others])
+            raise LookupError(self._seen.unknown)
+        value = self._others[name] if position is None else self._values[position]
+        if is_missing(value):
+            self._seen.missing.append(str(name))
+        return value
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._positions)
@@ -79,7 +96,55 @@ class Row:
         return len(self._positions)
 
     def __repr__(self) -> str:
-        return "\n".join(f"{name}: {self._values[at]}" for name, at in self._positions.items())
+        values = {name: self._values[at] for name, at in self._positions.items()}
+        return "\n".join(f"{name}: {'null' if is_missing(each) else in_words(each)}" for name, each in values.items())
+
+
+@dataclass
+class Seen:
+    """What an expression has met in a row: the names of the missing values, and why a lookup failed."""
+
+    missing: list[str] = field(default_factory=list)
+    unknown: str = ""
+
+
+def seen_in(row: Any) -> Seen:
+    """What the expressions have met in a row since this was last called; nothing in one that has no columns."""
+    if not isinstance(row, Row):
+        return Seen()
+    seen, row._seen = row._seen, Seen()
+    return seen
+
+
+# Classes of pandas and numpy whose only value is a missing one.
+_MISSING_CLASSES = ("NaTType", "NAType", "MaskedConstant")
+
+
+def is_missing(value: Any) -> bool:
+    """Whether a value is null: `None`, NaN, NaT, `<NA>` or masked, or a row of nothing else."""
+    if value is None or isinstance(value, str | bytes | int):
+        return value is None
+    if isinstance(value, Row):
+        return bool(value._positions) and all(is_missing(value._values[at]) for at in value._positions.values())
+    if type(value).__name__ in _MISSING_CLASSES and is_from_library(value, "pandas", "numpy"):
+        return True
+    if isinstance(value, Decimal):
+        return value.is_nan()
+    is_scalar = isinstance(value, float) or (is_from_library(value, "numpy") and getattr(value, "ndim", 1) == 0)
+    return is_scalar and bool(try_or_none(lambda: value != value))
+
+
+_SPANS_OF_TIME = ("Timedelta", "Period", "Interval")
+
+
+def in_words(value: Any) -> Any:
+    """A date or a time as ISO 8601, an interval of pandas as text; any other value as it is."""
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    if isinstance(value, datetime.timedelta):
+        return str(value)
+    is_span = type(value).__name__ in _SPANS_OF_TIME and is_from_library(value, "pandas")
+    return str(value) if is_span else value
 
 
 def _no_column(name: Any, columns: Iterable[Any]) -> str:
@@ -98,7 +163,8 @@ def rows_of(value: Any) -> Rows:
             return _pandas_rows(value)
         return _narwhals_rows(value)
     if isinstance(value, Mapping):
-        scopes = [{"item": item, "row": _row_of(item), "key": key} for key, item in value.items()]
+        made = zip(value.items(), _rows_of(list(value.values())), strict=True)
+        scopes = [{"item": item, "row": row, "key": key} for (key, item), row in made]
         return _item_rows(scopes, "dict", {"key": list(value), "item": list(value.values())})
     try:
         iterator = iter(value)
@@ -107,6 +173,41 @@ def rows_of(value: Any) -> Rows:
     else:
         return _iterable_rows(iterator, type(value).__name__)
     raise UsageError(f"A value of type {kind} has no rows to map over.", advice=_EXPECTED)
+
+
+def apart(value: Any) -> Any:
+    """A copy of a value, for a map that goes on while the notebook may change it. What cannot be copied stays."""
+    if dataframes.is_frame(value) and is_from_library(value, *_ONE_PROCESS):
+        made = value.copy()
+        for at, kind in enumerate(made.dtypes if made.ndim > 1 else ()):
+            if str(kind) == "object":
+                made.isetitem(at, _objects_apart(made.iloc[:, at]))
+        return made if made.ndim > 1 or str(made.dtype) != "object" else _objects_apart(made)
+    if dataframes.is_frame(value):
+        for copying in ("clone", "copy"):
+            if callable(getattr(value, copying, None)):
+                made = try_or_none(getattr(value, copying))
+                return value if made is None else made
+        return value
+    if isinstance(value, Mapping):
+        return {key: _cell_apart(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(map(_cell_apart, value)) if type(value) in (list, tuple) else [*map(_cell_apart, value)]
+    made = try_or_none(value.copy) if is_from_library(value, "numpy") else None
+    return value if made is None else made
+
+
+def _objects_apart(column: Any) -> Any:
+    """A column of pandas with copies of its lists and dicts."""
+    return type(column)([_cell_apart(each) for each in column], column.index, dtype="object", name=column.name)
+
+
+def _cell_apart(value: Any) -> Any:
+    """A copy of a list, dict or the like; any other value as it is."""
+    if not isinstance(value, list | dict | set | bytearray):
+        return value
+    copied = try_or_none(lambda: copy.deepcopy(value))
+    return value if copied is None else copied
 
 
 # pandas
@@ -119,15 +220,25 @@ def _pandas_rows(value: Any) -> Rows:
     for at, label in enumerate(labels):
         positions.setdefault(label, at)  # of two columns with the same label, the first
     is_column = frame is not value
+    frame = frame.copy(deep=False)  # the caller's own may be sorted or cut meanwhile
+    names = _index_names(frame.index)
 
     def scopes() -> Iterator[dict[str, Any]]:
         columns = [frame.iloc[:, at] for at in range(len(labels))]
-        for values in zip(*columns, strict=True) if columns else ((),) * len(frame):
-            row = Row(positions, values)
-            yield {"row": row, "item": values[0] if is_column else row}
+        found = zip(*columns, strict=True) if columns else ((),) * len(frame)
+        for label, values in zip(frame.index, found, strict=True):
+            row = Row(positions, values, dict(zip(names, label if len(names) > 1 else (label,), strict=True)))
+            yield {"row": row, "item": values[0] if is_column else row, "key": label}
 
     kind = f"{type(frame).__module__.partition('.')[0]} {type(frame).__name__}"
     return Rows(len(frame), kind, frozenset(map(str, labels)), scopes, partial(_with_columns, frame))
+
+
+def _index_names(index: Any) -> list[Any]:
+    """The names of an index's levels; where they have none, those that `reset_index` gives."""
+    if len(index.names) == 1:
+        return ["index" if index.name is None else index.name]
+    return [f"level_{at}" if name is None else name for at, name in enumerate(index.names)]
 
 
 def _with_columns(frame: Any, columns: Mapping[str, Column]) -> Any:
@@ -236,7 +347,9 @@ def _iterable_rows(iterator: Iterator[Any], kind: str) -> Rows:
         table = {name: [item.get(name) for item in items] for name in names}
     else:
         table = {"item": items}
-    return _item_rows([{"item": item, "row": _row_of(item)} for item in items], kind, table)
+    return _item_rows(
+        [{"item": item, "row": row} for item, row in zip(items, _rows_of(items), strict=True)], kind, table
+    )
 
 
 def _all_of(iterator: Iterator[Any], kind: str) -> list[Any]:
@@ -256,11 +369,15 @@ def _all_of(iterator: Iterator[Any], kind: str) -> list[Any]:
     raise UsageError(why, advice="Nothing was sent.")
 
 
-def _row_of(item: Any) -> Any:
-    """A mapping as a `Row`; any other value unchanged."""
-    if not isinstance(item, Mapping):
-        return item
-    return Row({name: at for at, name in enumerate(item)}, list(item.values()))
+def _rows_of(items: Sequence[Any]) -> list[Any]:
+    """Each mapping as a `Row`, in which the names that only others have are missing; any other value unchanged."""
+    names = {name: None for item in items if isinstance(item, Mapping) for name in item}
+    return [
+        Row({name: at for at, name in enumerate(item)}, list(item.values()), names)
+        if isinstance(item, Mapping)
+        else item
+        for item in items
+    ]
 
 
 def _item_rows(scopes: list[dict[str, Any]], kind: str, table: Mapping[str, list[Any]]) -> Rows:

@@ -5,20 +5,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextvars
 import math
-import threading
 import uuid
-from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from ..client.batches import Batches
 from ..content.parts import Limits
+from ..content.safely import one_line
 from ..content.secrets import Secrets, known_secrets, shown_columns
 from ..content.text import plural
 from ..conversation.map_run import MAPPED
@@ -29,33 +28,39 @@ from ..notebook import reader
 from ..options import MapOptions
 from ..tools.structured_output import Shape
 from . import batch_pickup, dask, rows, store, table
+from .background import Background, Endings, kernel_loop
 from .batches import BatchRun
-from .job import MAX_KEPT_BYTES, Job, MapContext, survey
+from .job import MAX_KEPT_BYTES, Job, MapContext, check_askable, survey
 from .progress import Progress
 from .prompts import RowRequests, Template
 from .rows import Rows
-from .store import Results
+from .store import Results, Unkept
+
+_IN_BATCH = "in a batch under way: run the cell again to pick it up"
 
 
 class Maps:
-    """The maps of one kernel; keeps those that run in the background."""
+    """The maps of one kernel; keeps those that run in the background, and what the stores did not take, by the path of
+    the store."""
 
     def __init__(self) -> None:
+        self.unkept: dict[Path | None, Unkept] = {}
         self._background: dict[str, tuple[Progress, Background]] = {}  # by the name of the result
+        self._endings = Endings()
 
     def begin(self, map_options: MapOptions, body: str, value: Any, shape: Shape | None, context: MapContext) -> None:
         """Map a prompt over the rows of `value`, and bind the result. Raises `UsageError` before anything is sent."""
         if dask.is_partitioned(value):
             dask.bind(map_options, body, value, shape, context)
             return
-        data = rows.rows_of(value)
+        data = rows.rows_of(rows.apart(value) if map_options.background else value)
         requests = row_requests(map_options, body, data, context)
         _check(map_options, requests, context)
         if map_options.background:
             self._check_background(map_options, context)
         run = _survey(map_options, data, requests, shape, context)
-        with closing(results_opener(context)()) as results:
-            try:
+        try:
+            with opened(context) as results:
                 if map_options.batch:
                     failure, batches = _run_batches(run, results)
                 else:
@@ -64,16 +69,16 @@ class Maps:
                         self._continue_in_background(run, missing)
                         return
                     failure = run.ask(missing, results)
-            except ClaudeError:
-                run.progress.rest(None, {})
-                raise
+        except BaseException:
+            run.break_off()
+            raise
         run.conclude(failure, batches)
 
     def look_after(self, flag: str, context: MapContext) -> None:
         """Carry out `--wait`, `--resume`, `--cancel` or `--status` for this notebook's maps under way."""
         if self._look_after_background(flag, context) or flag == "--wait":
             return
-        with closing(results_opener(context)()) as results:
+        with opened(context) as results:
             batches = _batches(context, results)
             adopt(results, context)
             parts = results.own_parts(context.provider)
@@ -99,7 +104,10 @@ class Maps:
                 context.tell(f"{name} is stopping: what is done is bound.")
             else:
                 context.tell(f"{name}: {progress.said}")
-        if flag == "--wait" and not under_way:
+        ended = self._endings.taken() if flag == "--wait" else []
+        for line in ended:
+            context.tell(line)
+        if flag == "--wait" and not (under_way or ended):
             context.tell("No map goes on in the background.")
         return bool(under_way)
 
@@ -131,7 +139,11 @@ class Maps:
 
         def conclude(failure: ClaudeError | None) -> None:
             del self._background[run.out]
-            run.conclude(failure, shown=True)
+            try:
+                line, well = run.conclude(failure, shown=True), failure is None and not run.failed
+            except Exception as error:
+                line, well = f"{run.out} is not bound: {one_line(error)}. Run its cell again.", False
+            self._endings.add(run.out, line, run.context.shell, well=well)
 
         open_results = results_opener(run.context)
         run.progress.say("begun", 0.0, at_once=True)
@@ -154,29 +166,54 @@ class Run:
         """Send these keys' requests now. Returns the failure that ended it early, if any."""
         return self.job.ask_now(missing, results, self.progress, self.context.note_spent) if missing else None
 
-    def conclude(self, failure: ClaudeError | None, batches: Sequence[str] = (), *, shown: bool = False) -> None:
+    def conclude(self, failure: ClaudeError | None, batches: Sequence[str] = (), *, shown: bool = False) -> str:
         """Bind the answers so far, add the cost to the ledger, and show the record in the cell.
 
-        Raises `failure`, unless it is `shown`: then the record shows it, because the cell has ended.
+        Raises `failure`, unless it is `shown`: then the record shows it, because the cell has ended. Returns how the
+        map ended, in a line.
         """
         job, progress = self.job, self.progress
         mapped = job.mapped(self.model, batches)
-        self.context.note_spent(job.id, None)
-        spend(self.context, job.tally.calls, job.name, job.id)
+        self._account()
         if failure is not None and all(each.text is None for each in job.answers.values()):
+            there = "stays as it was" if self.out in self.context.namespace else "is not bound"
+            failure.advice = f"{self.out} {there}. {failure.advice}".strip()
             waiting = {"text/plain": f"batches under way: {', '.join(batches)}"} if batches else None
             progress.rest({"text/plain": str(failure)} if shown else waiting, table.metadata(mapped) if batches else {})
+            line = f"{self.out} {there}: {failure.message}"
         else:
             columns = table.columns(job, self.data.taken)
             self.context.namespace[self.out] = self.data.result(columns)
             if failure is not None:
                 kept = f"What is done is in {self.out}; run the cell again for the rest."
                 failure.advice = f"{kept} {failure.advice}".strip()
-            ended = [str(failure)] if failure is not None and shown else []
-            notes = [f"{self.out} is a {self.data.kind}, with {', '.join(columns)}.", *_remarks(job), *ended]
+            notes = self._notes(columns, failure if shown else None)
             progress.rest(table.bundle(mapped, job, notes), table.metadata(mapped))
+            line = f"{self.out} is bound: {table.outcome(mapped)}" + (f" {failure.message}" if failure else "")
         if failure is not None and not shown:
             raise failure
+        return line
+
+    @property
+    def failed(self) -> bool:
+        """Whether rows have no whole answer."""
+        return bool(self.job.surveyed.failures) or any(each.error for each in self.job.answers.values())
+
+    def break_off(self) -> None:
+        """End without a result, because of an exception: what was paid for is in the ledger all the same."""
+        self.progress.rest(None, {})
+        self._account()
+
+    def _account(self) -> None:
+        """Add the calls to the ledger."""
+        self.context.note_spent(self.job.id, None)
+        spend(self.context, self.job.tally.calls, self.job.name, self.job.id)
+
+    def _notes(self, columns: Iterable[str], failure: ClaudeError | None) -> list[str]:
+        """The remarks below the record's tables."""
+        notes = [f"{self.out} is a {self.data.kind}, with {', '.join(columns)}.", *_remarks(self.job)]
+        unkept = _unkept_of(self.context).line()
+        return [each for each in (*notes, *self.job.remarks, unkept, str(failure or "")) if each]
 
 
 def row_requests(map_options: MapOptions, body: str, data: Rows, context: MapContext) -> RowRequests:
@@ -184,13 +221,32 @@ def row_requests(map_options: MapOptions, body: str, data: Rows, context: MapCon
     options, namespace = map_options.options, context.scope
     shown = shown_columns(options.allow_columns)
     secrets = Secrets(known_secrets(namespace, context.client.secrets(), shown), options.allow_secrets, shown)
-    template = Template(body, namespace, secrets, Limits(options.value_tokens, options.cell_tokens))
+    limits = Limits(options.value_tokens, options.cell_tokens)
+    template = Template(body, namespace, secrets, limits, asks_nulls=map_options.asks_nulls)
     return RowRequests(template, data, context.base(options), options, context.settings.provider)
 
 
 def results_opener(context: MapContext) -> Callable[[], Results]:
     """A function that opens this notebook's store of answers: each thread needs a connection of its own."""
-    return partial(store.Results, store.file() if context.keeps else None, context.path)
+    return partial(store.Results, _store_of(context), context.path, _unkept_of(context))
+
+
+@contextmanager
+def opened(context: MapContext) -> Iterator[Results]:
+    """This notebook's store of answers, opened and closed; says what the reader should know of it."""
+    with closing(results_opener(context)()) as results:
+        if results.remark:
+            context.tell(results.remark)
+        yield results
+
+
+def _store_of(context: MapContext) -> Path | None:
+    return store.file() if context.keeps else None
+
+
+def _unkept_of(context: MapContext) -> Unkept:
+    """What this notebook's store did not take."""
+    return context.unkept.setdefault(_store_of(context), Unkept())
 
 
 def adopt(results: Results, context: MapContext) -> None:
@@ -203,7 +259,7 @@ def adopt(results: Results, context: MapContext) -> None:
 def adopt_early(context: MapContext) -> None:
     """`adopt` before anything else: once this cell has another output, the notebook no longer names its batches."""
     if context.keeps and context.path is not None and context.path.exists():
-        with closing(results_opener(context)()) as results:
+        with opened(context) as results:
             adopt(results, context)
 
 
@@ -241,11 +297,17 @@ def _survey(
     progress = Progress(context.shell, panel=context.panel, background=map_options.background)
     # The requests of a background map are all built now: none of the notebook's expressions runs behind other cells.
     kept = math.inf if map_options.background else MAX_KEPT_BYTES
+    try:
+        surveyed = survey(requests, lambda count: progress.say(f"reading rows: {count:,} of {data.count:,}"), kept)
+        check_askable(surveyed)
+    except BaseException:
+        progress.rest(None, {})
+        raise
     job = Job(
         name=map_options.over,
         count=data.count,
         requests=requests,
-        surveyed=survey(requests, lambda count: progress.say(f"reading rows: {count:,} of {data.count:,}"), kept),
+        surveyed=surveyed,
         client=context.client,
         settings=context.settings,
         provider=context.provider,
@@ -278,7 +340,10 @@ def _missing(run: Run, results: Results) -> list[str]:
             f"{asked_already:,} of these requests are in a batch under way, and would be paid for twice.",
             advice="--batch picks it up; %claude_map --cancel ends it.",
         )
-    run.context.tell(job.expected(missing).line())
+    others = set() if job.fresh else results.asked_by_others(missing)
+    waited = f" {len(others):,} more are asked by another map, which is waited for." if others else ""
+    line = job.expected([key for key in missing if key not in others]).line()
+    run.context.tell(f"{line}{waited}{_left_out(job)}")
     return missing
 
 
@@ -292,16 +357,29 @@ def _run_batches(run: Run, results: Results) -> tuple[ClaudeError | None, list[s
         so_far = job.mapped(str(job.requests.base["model"]), ids)
         run.progress.note(table.metadata(so_far), f"batches under way: {', '.join(ids)}")
 
+    if not job.fresh and (others := len(results.asked_by_others(missing))):
+        raise UsageError(
+            f"Another map asks {others:,} of these rows at this moment, and they would be paid for twice.",
+            advice="%claude_map --wait waits for one in the background.",
+        )
     batch_run = BatchRun(job, results, batches, run.progress, tell)
     if missing and (failure := batch_run.pick_up_adopted()):
         return failure, batch_run.ids
     missing = [key for key in missing if key not in job.answers]
     under_way = {} if job.fresh else results.under_way(missing)
     new = [key for key in missing if key not in under_way]
-    run.context.tell(
-        job.expected(new, batch=True).line() if new or not missing else "All rows are in batches under way."
-    )
-    return (batch_run.run(missing) if missing else None), batch_run.ids
+    all_sent = "All rows are in batches under way."
+    run.context.tell((job.expected(new, batch=True).line() if new or not missing else all_sent) + _left_out(job))
+    failure = batch_run.run(missing) if missing else None
+    job.pending = {**dict.fromkeys(results.under_way(missing), _IN_BATCH), **job.pending}
+    return failure, batch_run.ids
+
+
+def _left_out(job: Job) -> str:
+    """A sentence on the rows that are not asked, since a value is missing; empty if there is none."""
+    count = job.surveyed.missing
+    verb = "is" if count == 1 else "are"
+    return f" {plural(count, 'row')} {verb} not asked: a value in the prompt is missing." if count else ""
 
 
 def _batches(context: MapContext, results: Results) -> Batches:
@@ -311,6 +389,8 @@ def _batches(context: MapContext, results: Results) -> Batches:
             "--batch keeps the ids of its batches in Jupyter's data folder, and the journal is off.",
             advice="%config ClaudeMagic.journal = True turns it on.",
         )
+    if results.fault:
+        raise store.no_batches(results.fault)
     return Batches(context.client, context.settings)
 
 
@@ -320,11 +400,12 @@ def _resume(batches: Batches, results: Results, context: MapContext) -> None:
     lines: list[str] = []
     try:
         for collected in batch_pickup.resume(batches, results, context.settings, progress, context.provider):
-            calls = [call for answer in collected.answers for call in answer.calls]
-            if collected.first:
-                spend(context, calls, collected.part.batch or "")
+            calls = [call for answer in collected.answers if answer.key in collected.new for call in answer.calls]
+            spend(context, calls, collected.part.batch or "")
             whole = sum(not answer.error for answer in collected.answers)
-            lines.append(f"{collected.part.batch}: {whole:,} of {len(collected.answers):,} rows answered")
+            count = len(collected.answers) + collected.waited
+            missing = f"; {plural(collected.waited, 'result')} not come yet" if collected.waited else ""
+            lines.append(f"{collected.part.batch}: {whole:,} of {count:,} rows answered{missing}")
     finally:
         progress.rest(None, {})
         for line in lines:
@@ -342,54 +423,3 @@ def _remarks(job: Job) -> list[str]:
     return [
         f"{plural(count, 'row')} {verb if count == 1 else many[verb]} {what}." for count, verb, what in remarks if count
     ]
-
-
-WAIT_SECONDS = 0.1
-
-
-def kernel_loop() -> asyncio.AbstractEventLoop:
-    """The event loop that runs the cells. Raises `UsageError` if none runs between two cells, as in a terminal."""
-    with suppress(RuntimeError):
-        return asyncio.get_running_loop()
-    raise UsageError("--background needs a notebook: here, nothing runs between two cells.", advice="Leave it out.")
-
-
-class Background:
-    """Runs `work` in a thread; then calls `conclude` once, on the loop, with the failure that `work` returned."""
-
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        work: Callable[[], ClaudeError | None],
-        conclude: Callable[[ClaudeError | None], None],
-    ) -> None:
-        self._loop = loop
-        self._work = work
-        self._conclude = conclude
-        self._concluded = False
-        self._failure: ClaudeError | None = None
-        self._over = threading.Event()
-        self._context = contextvars.copy_context()  # with it, ipykernel shows outputs in the cell that began the map
-        run = self._context.copy().run
-        threading.Thread(target=run, args=(self._run,), daemon=True, name="claude_magic background").start()
-
-    def wait(self) -> None:
-        """Wait until it is concluded. An Interrupt ends the waiting, not the map."""
-        while not self._over.wait(WAIT_SECONDS):  # not Thread.join: interrupted, it would count the thread as ended
-            pass
-        self._end()
-
-    def _run(self) -> None:
-        try:
-            self._failure = self._work()
-        except ClaudeError as failure:
-            self._failure = failure
-        finally:
-            self._over.set()
-            with suppress(RuntimeError):  # when the kernel exits, its loop may close before this thread ends
-                self._loop.call_soon_threadsafe(self._end, context=self._context)
-
-    def _end(self) -> None:
-        if not self._concluded:
-            self._concluded = True
-            self._conclude(self._failure)

@@ -70,7 +70,7 @@ def _named(made: Mapping[str, Column], figures: Mapping[str, Column], taken: fro
 def _answer(job: Job, key: str) -> RowAnswer:
     if key in job.surveyed.failures:
         return RowAnswer(key, error=job.surveyed.failures[key])
-    return job.answers.get(key) or RowAnswer(key, error=NOT_ASKED)
+    return job.answers.get(key) or RowAnswer(key, error=job.pending.get(key, NOT_ASKED))
 
 
 def free_name(name: str, taken: frozenset[str]) -> str:
@@ -78,6 +78,15 @@ def free_name(name: str, taken: frozenset[str]) -> str:
     while name in taken:
         name = f"claude_{name}"
     return name
+
+
+def outcome(mapped: Mapped) -> str:
+    """How a map ended, as a sentence without a subject."""
+    left = mapped.rows - mapped.answered - mapped.failed
+    parts = [f"{mapped.answered:,} of {mapped.rows:,} rows answered"]
+    parts += [f"{mapped.failed:,} failed"] if mapped.failed else []
+    parts += [f"{left:,} not asked"] if left else []
+    return f"{', '.join(parts)}."
 
 
 def bundle(mapped: Mapped, job: Job, notes: Sequence[str]) -> text.Bundle:

@@ -15,6 +15,7 @@ from claude_magic.client import Client, Settings
 from claude_magic.client.batches import Batches
 from claude_magic.client.bodies import said
 from claude_magic.client.concurrent import ConcurrentClient
+from claude_magic.client.retry import is_retryable
 from claude_magic.conversation.wait import Wait
 from support.gateway import WHOLE, Gateway, answer, gateway
 
@@ -222,6 +223,22 @@ def test_a_web_page_is_told_as_one_wherever_it_comes(server: Gateway, ask: Calla
     assert f"{server.url}{WAYS[ask]} answered with a web page: a proxy? It says: Corporate proxy" in error.message
     assert "ClaudeMagic.base_url or ANTHROPIC_BASE_URL" in error.advice
     assert "workspace" not in error.advice and "%claude_key" not in error.advice
+
+
+@pytest.mark.parametrize("ask", [stream, concurrent, retrieve])
+@pytest.mark.parametrize("base", ["https://api.example.test", "http://api.example.test"])
+def test_a_proxy_that_wants_a_name_and_a_password_says_so(
+    server: Gateway, ask: Callable[[], None], base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With https it answers the CONNECT, before anything is sent; with http it answers in the API's place."""
+    server.answering(answer("", 407, TEXT))
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", base)
+    for name in ("HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, server.url)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    error = failure(ask)
+    assert "proxy wants a name and a password" in str(error) and "as NAME:PASSWORD in front of an @" in error.advice
+    assert not is_retryable(error)
 
 
 @pytest.mark.parametrize("ask", [way for way in WAYS if way is not results], ids=lambda ask: ask.__name__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 
 from claude_magic.errors import ClaudeError, ReplyInterrupted, UsageError
 from claude_magic.mapping.run import Background, kernel_loop
+from claude_magic.offline import Fault
 from support.kernel import Kernel
 from support.shell import ipython_shell
 from support.steered_server import KEY, SteeredServer
@@ -59,7 +61,7 @@ def test_other_cells_run_meanwhile_and_the_result_is_bound_at_the_end(kernel: Ke
     again = kernel.run(MAP.format(rows=ROWS, out="told"))
     assert "A map for told is under way in the background." in again.error["evalue"]
     server.release()
-    kernel.run("%claude_map --wait")
+    assert kernel.run("%claude_map --wait").text == f"told is bound: {ROWS} of {ROWS} rows answered.\n"
     assert kernel.evaluate("[int(told.reply.notna().sum()), told.index.tolist()]") == [ROWS, list(range(ROWS))]
     assert len(server.requests) == ROWS
     assert f"{ROWS}" in shown(run) and "Mapped over range(30)" in shown(run)
@@ -88,6 +90,51 @@ def test_cancelled_it_keeps_what_is_done_and_run_again_asks_the_rest(kernel: Ker
     kernel.run(MAP.format(rows=ROWS, out="some"), "map-some")
     kernel.run("%claude_map --wait")
     assert len(server.requests) == ROWS and kernel.evaluate("int(some.reply.notna().sum())") == ROWS
+
+
+def test_rows_sorted_changed_cut_and_added_meanwhile_change_no_answer(kernel: Kernel, server: SteeredServer) -> None:
+    """The rows are those of the moment when the map begins: the result has their values and their index."""
+    kernel.run("import pandas; frame = pandas.DataFrame({'n': range(30), 'more': [[at] for at in range(30)]})")
+    server.hold(SOME_EVENTS)
+    kernel.run("%%claude_map frame --out sorted_out --background\nThe {{row.n}} of {{row.more}} as it was")
+    kernel.run(
+        "frame.sort_values('n', ascending=False, inplace=True, ignore_index=True); frame.loc[3, 'n'] = 99\n"
+        "frame.drop(index=[5, 6], inplace=True); frame.loc[100] = [100, []]; frame.iloc[0, 1].append('changed')"
+    )
+    server.release()
+    assert "30 of 30 rows answered" in kernel.run("%claude_map --wait").text
+    asked = {body["messages"][-1]["content"][0]["text"] for body in server.requests}
+    assert {f"The {at} of [{at}] as it was" for at in range(30)} <= asked
+    assert kernel.evaluate("[sorted_out.n.tolist(), sorted_out.index.tolist(), sorted_out.more[29]]") == [
+        *[list(range(30))] * 2,
+        [29],
+    ]
+
+
+def test_two_maps_over_the_same_rows_at_once_ask_each_row_once(kernel: Kernel, server: SteeredServer) -> None:
+    begin(kernel, server, "first")
+    second = MAP.format(rows=ROWS + 5, out="second").replace("to second", "to first")
+    assert f"{ROWS} more are asked by another map" in kernel.run(second).text
+    server.release()
+    kernel.run("%claude_map --wait")
+    assert kernel.evaluate("[int(each.error.isna().sum()) for each in (first, second)]") == [ROWS, ROWS + 5]
+    assert len(server.requests) == ROWS + 5
+
+
+def test_the_cell_where_the_reader_is_says_how_a_map_has_ended_badly(kernel: Kernel, server: SteeredServer) -> None:
+    begin(kernel, server, "broken")
+    until = time.monotonic() + 30
+    while len(server.requests) <= 3 and time.monotonic() < until:  # some are answered
+        time.sleep(0.01)
+    server.faults.extend([Fault("status", status=401)] * ROWS)
+    server.release()
+    kernel.run("import asyncio")
+    kernel.run("for _ in range(3_000): 'broken' in globals() or await asyncio.sleep(0.01)")
+    server.faults.clear()
+    text = kernel.run("6 * 7").text
+    assert "broken is bound: " in text and "not asked" in text and "invalid x-api-key" in text
+    assert "broken" not in kernel.run("6 * 7").text
+    assert kernel.run("%claude_map --wait").text == "No map goes on in the background.\n"
 
 
 def test_an_interrupt_ends_the_waiting_and_not_the_map(kernel: Kernel, server: SteeredServer) -> None:

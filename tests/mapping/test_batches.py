@@ -175,6 +175,24 @@ def test_a_submission_that_nobody_confirmed_is_looked_for_and_never_made_twice(n
     assert set(notebook.submitted.values()) == {1}
 
 
+@pytest.mark.parametrize("status", [500, 504, 529])
+@pytest.mark.parametrize("seconds", [0.0, 0.25])
+def test_a_submission_that_failed_after_the_server_had_it_is_looked_for(
+    notebook: Notebook, status: int, seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = notebook.server.batches.create
+    notebook.server.batches.seconds = seconds  # it is still under way when it is looked for
+
+    def failing(*args: Any) -> Any:
+        create(*args)
+        del notebook.server.batches.create  # type: ignore[attr-defined]
+        raise Rejected("failed", status=status)
+
+    notebook.server.batches.create = failing  # type: ignore[method-assign]
+    assert list(notebook.map("['a', 'b'] --batch")["reply"]) == ["re: Say a", "re: Say b"]
+    assert set(notebook.submitted.values()) == {1}
+
+
 @pytest.mark.slow
 def test_somebody_elses_batch_of_the_same_size_is_not_taken_for_ours(notebook: Notebook) -> None:
     params = {
@@ -337,16 +355,78 @@ def test_a_strange_line_in_the_results_costs_no_row(
     assert list(notebook.map("['a', 'b'] --batch")["reply"]) == ["re: Say a", "re: Say b"]
 
 
-def test_a_line_that_is_missing_is_read_again_and_then_said(
+ODD: list[Any] = [
+    {"type": "succeeded"},
+    {"type": "succeeded", "message": None},
+    {"type": "succeeded", "message": {"content": 7}},
+    {"type": "succeeded", "message": {"content": [[1]], "usage": [], "model": 5}},
+    {"type": ["succeeded"]},
+    7,
+    None,
+]
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_an_odd_result_costs_its_own_row_only_which_is_asked_again(
+    notebook: Notebook, odd: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoilt(lines: list[bytes]) -> list[bytes]:
+        name = json.loads(lines[0])["custom_id"]
+        return [json.dumps({"custom_id": name, "result": odd}).encode() + b"\n", *lines[1:]]
+
+    with monkeypatch.context() as patched:
+        with_lines(notebook, spoilt, patched)
+        errors = notebook.map("['a', 'b', 'c'] --batch")["error"]
+    assert errors.isna().sum() == 2
+    assert notebook.map("['a', 'b', 'c'] --batch")["error"].isna().all()
+    assert sorted(notebook.submitted.values()) == [1, 1, 2]
+
+
+def test_a_line_in_place_of_a_result_costs_one_row_and_other_line_breaks_than_a_line_feed_none(
     notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoilt(lines: list[bytes]) -> list[bytes]:
+        answered = lines[1].replace(b"re: Say", "re:\u2028\x85\u2029Say".encode())
+        return [b'{"custom_id": "garb\xffage\n', b"\n", answered, *lines[2:]]
+
+    with monkeypatch.context() as patched:
+        with_lines(notebook, spoilt, patched)
+        result = notebook.map("['a', 'b', 'c'] --batch")
+    assert list(result["error"].isna()).count(True) == 2 and "no readable line" in result["error"].dropna().iloc[0]
+    assert any("\u2028" in reply for reply in result["reply"].dropna())
+    assert notebook.map("['a', 'b', 'c'] --batch")["error"].isna().all()
+    assert sorted(notebook.submitted.values()) == [1, 1, 2]
+
+
+def test_results_that_have_not_come_leave_the_batch_open_and_are_read_again_and_not_asked_anew(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     readings = iter([1, 1, 2])
     with_lines(notebook, lambda lines: lines[: next(readings)], monkeypatch)
     assert notebook.map("['a', 'b'] --batch")["error"].isna().all()
-    with_lines(notebook, lambda lines: lines[:1], monkeypatch)
-    errors = notebook.map("['c', 'd'] --batch")["error"]
-    assert "no line for this row" in errors[0] and errors.isna()[1]
+    with monkeypatch.context() as patched:
+        with_lines(notebook, lambda lines: lines[:1], patched)
+        errors = notebook.map("['c', 'd'] --batch")["error"]
+        assert "no line for this row yet" in errors[0] and errors.isna()[1]
+        assert "1 result has not come yet. The batch stays open" in capsys.readouterr().out
+        notebook.look("--resume")
+        assert "1 of 2 rows answered; 1 result not come yet" in capsys.readouterr().out
+    with_lines(notebook, lambda lines: lines, monkeypatch)
     assert list(notebook.map("['c', 'd'] --batch")["error"].isna()) == [True, True]
+    assert set(notebook.submitted.values()) == {1}
+    calls = [call for turn in notebook.kernel.session.spent for call in turn.calls]
+    assert len(calls) == 4, "what an answer cost is in the ledger once"
+
+
+def test_results_that_never_come_can_be_given_up(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with monkeypatch.context() as patched:
+        with_lines(notebook, lambda lines: [], patched)
+        notebook.map("['c', 'd'] --batch")
+        notebook.look("--cancel")
+    assert "the results that have not come are given up" in capsys.readouterr().out
+    assert notebook.map("['c', 'd']")["error"].isna().all()
 
 
 @pytest.mark.parametrize("kind", ["api_error", "overloaded_error", "rate_limit_error", "timeout_error", "new_error"])

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import signal
@@ -18,6 +19,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from claude_magic import offline
 from claude_magic.client import concurrent as client_many
 from claude_magic.client.retry import Pace
 from claude_magic.cost import pricing
@@ -144,6 +146,31 @@ def test_a_row_that_fails_as_nobody_foresaw_costs_no_other(notebook: Notebook, m
 
 
 # The pace
+
+
+def test_as_many_rows_as_the_limit_allows_are_asked_from_the_start(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together, numbers = threading.Barrier(LIMIT, timeout=20), itertools.count()
+    with offline.start() as server:
+        monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
+
+        def script(_: dict[str, Any]) -> None:
+            if next(numbers) < LIMIT:
+                together.wait()  # none is answered before so many are asked
+
+        server.script = script
+        assert notebook.ask(2 * LIMIT)["error"].isna().all()
+
+
+def test_where_a_prefix_is_shared_all_wait_for_the_first_reply_to_begin() -> None:
+    pace = Pace(LIMIT, 60.0, shares_prefix=True)
+    assert pace.allowed == 1
+    pace.begun()
+    assert pace.allowed == LIMIT
+    pace.failed(RateLimitError("full"), time.monotonic())
+    pace.begun()
+    assert pace.allowed == LIMIT / 2, "only the first reply opens it"
 
 
 def test_nobody_waits_for_what_is_further_off_than_the_longest_wait() -> None:

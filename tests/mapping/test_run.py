@@ -11,6 +11,8 @@ import signal
 import subprocess
 import sys
 import threading
+import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -31,7 +33,7 @@ from claude_magic.conversation.turns import Call
 from claude_magic.cost import pricing
 from claude_magic.errors import PromptError, ReplyInterrupted, UsageError
 from claude_magic.magics.line import read_map
-from claude_magic.mapping import rows
+from claude_magic.mapping import rows, run
 from claude_magic.mapping.prompts import Template
 from claude_magic.mapping.rows import Column
 from claude_magic.notebook import reader as notebooks
@@ -188,6 +190,161 @@ def test_a_column_that_is_not_there_is_an_error_that_names_the_nearest() -> None
     assert (row.text, row["a b"], row[5], row["5"]) == ("a", 1, 1, 1)
     with pytest.raises(LookupError, match="'texd'; did you mean 'text'"):
         _ = row.texd
+
+
+def spoil_pandas(frame: pd.DataFrame) -> None:
+    frame.sort_values("t", ascending=False, inplace=True)
+    frame.loc[:, "t"] = "spoilt"
+    frame["n"].iloc[0].append("spoilt")
+    frame.drop(index=frame.index[0], inplace=True)
+    frame["more"] = 1
+    frame.index.name = "spoilt"
+
+
+def spoil_polars(frame: pl.DataFrame) -> None:
+    frame.extend(frame)
+    frame.replace_column(0, pl.Series("t", ["spoilt"] * len(frame)))
+    frame.insert_column(0, pl.Series("more", [1] * len(frame)))
+
+
+def spoil_list(items: list[Any]) -> None:
+    items[0]["t"] = "spoilt"
+    items[1]["n"].append("spoilt")
+    items.reverse()
+    items.pop()
+
+
+SPOILT: list[tuple[Any, Callable[[Any], None]]] = [
+    (lambda: pd.DataFrame({"t": TEXTS, "n": [[1], [2], [3]]}), spoil_pandas),
+    (lambda: pl.DataFrame({"t": TEXTS, "n": [[1], [2], [3]]}), spoil_polars),
+    (lambda: [{"t": text, "n": [at]} for at, text in enumerate(TEXTS, 1)], spoil_list),
+]
+
+
+@pytest.mark.filterwarnings("ignore:The inplace keyword")
+@pytest.mark.parametrize(("make", "spoil"), SPOILT)
+def test_rows_that_are_set_apart_stay_as_they_were_whatever_happens_to_the_data(
+    make: Callable[[], Any], spoil: Callable[[Any], None]
+) -> None:
+    value = make()
+    found = rows.rows_of(rows.apart(value))
+    spoil(value)
+    assert [f"{scope['row'].t} {list(scope['row'].n)}" for scope in found.scopes()] == ["a [1]", "b [2]", "c [3]"]
+    made = found.result(COLUMNS)
+    assert list(made.columns) == ["t", "n", "reply", "tokens", "cost"]
+    assert list(made["t"]) == TEXTS and [list(each) for each in made["n"]] == [[1], [2], [3]]
+    assert [None if pd.isna(each) else each for each in made["reply"]] == ["x", None, "z"]
+    if isinstance(made, pd.DataFrame):
+        assert list(made.index) == [0, 1, 2] and made.index.name is None
+
+
+# Frames as people have them
+
+
+PIDS = pd.Index(["p1", "p2"], name="pid")
+PAIRS = pd.MultiIndex.from_tuples([("p1", 1), ("p2", 2)], names=["pid", "visit"])
+OF_AN_INDEX: list[tuple[Any, str, list[str]]] = [
+    (pd.DataFrame({"t": ["x", "y"]}, index=PIDS), "{{row.pid}} {{row.t}} {{key}}", ["p1 x p1", "p2 y p2"]),
+    (pd.Series(["x", "y"], index=PIDS, name="t"), "{{row.pid}} {{item}}", ["p1 x", "p2 y"]),
+    (pd.DataFrame({"t": ["x", "y"]}, index=PAIRS), "{{row.pid}}{{row.visit}}{{row['t']}}", ["p11x", "p22y"]),
+    (pd.DataFrame({"t": ["x", "y"]}, index=[7, 8]), "{{row.index}} {{row.t}}", ["7 x", "8 y"]),
+    (pd.DataFrame({"pid": ["x", "y"]}, index=PIDS), "{{row.pid}}", ["x", "y"]),  # a column comes before the index
+    (pd.DataFrame({"t": ["x", "y"]}, index=PIDS), "{{row}}", ["t: x", "t: y"]),
+]
+
+
+@pytest.mark.parametrize(("data", "prompt", "said"), OF_AN_INDEX)
+def test_an_index_is_known_by_its_name(notebook: Notebook, data: Any, prompt: str, said: list[str]) -> None:
+    notebook.shell.user_ns["data"] = data
+    result = notebook.map("data", prompt)
+    assert list(result["reply"]) == [f"re: {each}" for each in said] and result.index.equals(data.index)
+
+
+def test_dates_and_times_are_written_as_iso(notebook: Notebook) -> None:
+    noon = pd.Timestamp("2020-01-02 12:00", tz="UTC")
+    notebook.shell.user_ns["data"] = [
+        *({"when": each} for each in (noon, noon.to_pydatetime(), noon.to_numpy(), noon.date(), noon.time())),
+        *({"when": each} for each in (pd.Timedelta(days=1), pd.Period("2020-01", "M"))),
+    ]
+    result = notebook.map("data", "{{row.when}}")
+    iso = ["2020-01-02T12:00:00+00:00"] * 2 + ["2020-01-02T12:00:00.000000", "2020-01-02", "12:00:00"]
+    assert list(result["reply"]) == [f"re: {each}" for each in (*iso, "1 days 00:00:00", "2020-01")]
+    notebook.shell.user_ns["data"] = pl.DataFrame({"when": [noon.to_pydatetime()]})
+    assert list(notebook.map("data", "{{row}} {{row.when.year}}")["reply"]) == [f"re: when: {iso[0]} 2020"]
+
+
+MISSING: list[Any] = [
+    pd.DataFrame({"t": ["fine", None]}),
+    pd.DataFrame({"t": ["fine", float("nan")]}, dtype=object),
+    pd.DataFrame({"t": pd.array(["fine", pd.NA], dtype="string")}),
+    pd.DataFrame({"t": pd.to_datetime(["2020-01-01", None])}),
+    pd.DataFrame({"t": [Decimal(1), Decimal("nan")]}),
+    pl.DataFrame({"t": [1.5, float("nan")]}),
+    pa.table({"t": [1, None]}),
+    [{"t": "fine"}, {"other": 1}],
+    {"a": {"t": 1}, "b": {}},
+    [{"t": 1}, None],
+    [{"t": 1}, {"t": pd.DataFrame({"x": [None]}, dtype="Int64")["x"][0]}],
+]
+
+
+@pytest.mark.parametrize("data", MISSING)
+@pytest.mark.parametrize("prompt", ["Sum up {{row.t}}", "Sum up {{f'{row.t}!'}}"])
+def test_a_row_whose_value_is_missing_is_not_asked_and_says_so(
+    notebook: Notebook, data: Any, prompt: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notebook.shell.user_ns["data"] = data
+    result = notebook.map("data", prompt)
+    errors = result["error"].to_pylist() if isinstance(result, pa.Table) else list(result["error"])
+    assert pd.isna(errors[0]) and "is missing here: --nulls ask" in errors[1]
+    assert "1 row is not asked: a value in the prompt is missing." in capsys.readouterr().out
+    assert len(notebook.server.requests) == 1
+
+
+def test_an_expression_that_fails_for_a_missing_value_says_that_it_is_missing(notebook: Notebook) -> None:
+    notebook.shell.user_ns["data"] = pd.DataFrame({"t": ["fine", None]})
+    assert "is missing here" in notebook.map("data", "{{row.t.upper()}}")["error"][1]
+    assert "is missing here" in notebook.map("data.t", "{{item.upper()}}")["error"][1]
+    assert "is missing here" in notebook.map("data.t", "{{f'Say {item}'}}")["error"][1]
+    assert "is missing here" in notebook.map("data", "Sum up {{row}}")["error"][1]
+    assert "has no attribute 'upper'" in notebook.map("data --nulls ask", "{{row.t.upper()}}")["error"][1]
+
+
+def test_missing_values_are_asked_where_that_is_wanted_or_where_the_prompt_sees_to_them(notebook: Notebook) -> None:
+    notebook.shell.user_ns["data"] = pd.DataFrame({"t": ["fine", None], "n": [1, 2]})
+    assert notebook.map("data --nulls ask", "Say {{row.t}}")["error"].isna().all()
+    assert notebook.map("data", "Say {{row.t if isinstance(row.t, str) else 'nothing'}}")["error"].isna().all()
+    assert list(notebook.map("data", "{{row}}")["reply"]) == ["re: t: fine\nn: 1", "re: t: null\nn: 2"]
+    with pytest.raises(UsageError, match="--nulls wants ask or skip, not 'maybe'"):
+        notebook.map("data --nulls maybe", "Say {{row.t}}")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        pd.DataFrame({"text": TEXTS}),
+        pl.DataFrame({"text": TEXTS}),
+        [{"text": each, each: 1} for each in TEXTS],
+        dask.dataframe.from_pandas(pd.DataFrame({"text": TEXTS}), npartitions=1),
+    ],
+)
+@pytest.mark.parametrize("wrong", ["{{row.texd}}", "{{row['texd'] if row.text == 'c' else 1}}"])
+def test_a_misspelt_column_is_refused_once_and_an_earlier_result_stays(
+    notebook: Notebook, data: Any, wrong: str
+) -> None:
+    notebook.shell.user_ns.update(data=data, result="an earlier one")
+    with pytest.raises(PromptError, match="there is no column 'texd'; did you mean 'text'"):
+        made = notebook.map("data", f"Say {wrong}")
+        notebook.shell.user_ns["result"] = "an earlier one"
+        made.compute(scheduler="synchronous")  # a lazy frame is refused where it is computed
+    assert notebook.shell.user_ns["result"] == "an earlier one" and notebook.server.requests == []
+
+
+def test_a_prompt_that_fails_for_each_row_is_refused_once_and_an_earlier_result_stays(notebook: Notebook) -> None:
+    notebook.shell.user_ns["result"] = "an earlier one"
+    with pytest.raises(PromptError, match=r"No row can be asked.*has no attribute 'uper'"):
+        notebook.map("['a', 'b']", "Say {{item.uper()}}")
+    assert notebook.shell.user_ns["result"] == "an earlier one" and notebook.server.requests == []
 
 
 # The line
@@ -499,6 +656,53 @@ def test_a_list_of_a_schema_is_one_column(notebook: Notebook) -> None:
     result = notebook.map("['good'] --schema list[Mood] --model haiku", "Say {{item}}")
     assert result["error"].isna().all()
     assert isinstance(result["reply"][0], list) and set(result["reply"][0][0]) == {"feeling", "score"}
+
+
+def test_rows_with_a_schema_are_each_answered_once_though_some_fail_the_map_is_stopped_and_the_data_change(
+    notebook: Notebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = int(os.environ.get("CLAUDE_MAGIC_MAPPED_ROWS", "60"))
+    texts = [f"{word} number {at}" for at, word in zip(range(count), itertools.cycle(("glad", "sad", "so so")))]
+    frame = pd.DataFrame({"text": texts, "day": pd.date_range("2020-01-01", periods=count)}, index=range(7, count + 7))
+    answered: Counter[str] = Counter()
+    guard, stops = threading.Lock(), list[threading.Event]()
+
+    class Progress(run.Progress):
+        """One whose Stop is pressed here."""
+
+        def __init__(self, *given: Any, **named: Any) -> None:
+            super().__init__(*given, **named)
+            stops.append(self.stopped)
+
+    def script(body: dict[str, Any]) -> Any:
+        said = asked(body)
+        with guard:
+            answered[said] += 1
+            if answered.total() == count // 2:
+                stops[-1].set()
+        if stops[-1].is_set():
+            time.sleep(0.5)  # until the map has noticed
+        return [{"type": "text", "text": json.dumps({"feeling": said, "score": len(said)})}]
+
+    monkeypatch.setattr(run, "Progress", Progress)
+    notebook.server.script = script
+    notebook.configuration.max_retries = 0
+    notebook.server.faults.extend(Fault("status", status=500) if at % 5 == 0 else None for at in range(count))
+    notebook.shell.user_ns.update(Mood=Mood, frame=frame)
+    line, prompt = "frame --schema Mood --model haiku --concurrency 4", "{{row.text}} on {{row.day}}"
+    with pytest.raises(ReplyInterrupted, match="Stop was pressed"):
+        notebook.map(line, prompt)
+    assert 0 < notebook.shell.user_ns["result"]["feeling"].notna().sum() < count
+    changed = pd.concat([frame.drop(index=[9, 12]), pd.DataFrame({"text": ["new"], "day": [frame["day"].iloc[0]]})])
+    notebook.shell.user_ns["frame"] = changed.sort_values("text", ascending=False)
+    notebook.server.faults.clear()
+    for _ in range(2):
+        result = notebook.map(line, prompt)
+        assert result["error"].isna().all() and result.index.equals(notebook.shell.user_ns["frame"].index)
+        wanted = [f"{text} on {day.isoformat()}" for text, day in zip(result["text"], result["day"], strict=True)]
+        assert list(result["feeling"]) == wanted and list(result["score"]) == list(map(len, wanted))
+    assert set(answered) >= set(wanted) and set(answered.values()) == {1}
+    assert sum(len(turn.calls) for turn in notebook.kernel.session.spent) == answered.total()
 
 
 # Dask

@@ -103,7 +103,7 @@ class _Handler(BaseHTTPRequestHandler):
                 self.wfile.write(piece)
                 self.wfile.flush()
 
-    do_GET = do_POST
+    do_GET = do_CONNECT = do_POST
 
     def log_message(self, format: str, *args: Any) -> None:
         pass
