@@ -8,7 +8,8 @@ from functools import partial
 from typing import Any
 
 from ...content.parts import shortened
-from ...content.safely import try_or_none, type_name, without_addresses
+from ...content.safely import try_or_none, type_name
+from ...content.stable_text import stable
 from ...content.text import short, short_line
 
 MAX_NAME_CHARACTERS = 40
@@ -115,4 +116,4 @@ def _values(array: Any) -> list[str]:
 def _element(value: Any) -> str:
     """An element of an object array on one short line."""
     text = try_or_none(partial(repr, value)) or f"<{type_name(value)} object>"
-    return short_line(without_addresses(text[: 10 * MAX_CELL_CHARACTERS]), MAX_CELL_CHARACTERS)
+    return short_line(stable(text[: 10 * MAX_CELL_CHARACTERS]), MAX_CELL_CHARACTERS)

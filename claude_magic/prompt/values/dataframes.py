@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import math
 import re
+import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -16,8 +17,9 @@ from functools import partial
 from typing import Any
 
 from ...content.parts import room_for, shortened
-from ...content.safely import is_from_library, try_or_none, type_name, without_addresses
+from ...content.safely import is_from_library, try_or_none, type_name
 from ...content.secrets import MASK
+from ...content.stable_text import brief, stable
 from ...content.text import byte_length, short
 from ...options import DEFAULT_VALUE_TOKENS
 from . import lazy_dataframes
@@ -61,10 +63,16 @@ def is_frame(value: Any) -> bool:
 
 
 def _native(value: Any) -> Any:
-    """The native frame inside a narwhals object; any other value as it is."""
+    """The native frame inside a narwhals object, or a Styler of pandas; any other value as it is."""
     import narwhals as nw
 
-    return nw.to_native(value, pass_through=True)
+    return unstyled(nw.to_native(value, pass_through=True))
+
+
+def unstyled(value: Any) -> Any:
+    """The frame that a Styler of pandas displays: its styles are computed, which may take long. Else the value."""
+    styles = sys.modules.get("pandas.io.formats.style")
+    return value.data if styles is not None and styles.Styler in type(value).__mro__ else value
 
 
 def _table(value: Any) -> _Table | None:
@@ -319,17 +327,15 @@ def _csv(row: Sequence[str]) -> str:
 
 def _cell(value: Any) -> str:
     """A value of a table on one short line."""
-    import reprlib
-
     if isinstance(value, float):
         text = f"{value:.10g}"
     elif isinstance(value, str):
         text = str.__str__(value)[: MAX_CELL_CHARACTERS + 1]
-    elif isinstance(value, list | tuple | dict | set):
-        text = reprlib.repr(value)
+    elif isinstance(value, list | tuple | dict | set | frozenset):
+        text = brief(value)
     else:
         text = try_or_none(partial(str, value)) or f"<{type_name(value)} object>"
-        text = without_addresses(text[: 10 * MAX_CELL_CHARACTERS])
+        text = stable(text[: 10 * MAX_CELL_CHARACTERS])
     if len(text.splitlines()) > 1 or text.endswith("\n"):
         text = _LINE_BREAK.sub(lambda found: repr(found[0])[1:-1], text.replace("\\", r"\\"))
     return short(text, MAX_CELL_CHARACTERS) if text not in ("None", "<NA>", "NaT") or isinstance(value, str) else "null"
@@ -337,13 +343,13 @@ def _cell(value: Any) -> str:
 
 def _lazy_summary(known: Glimpse, label: str, room: int) -> str:
     """The summary of a lazy frame: its columns, and the first rows or why there are none."""
-    lines = [lazy_dataframes.heading(known, label), "column | type"]
+    lines = [lazy_dataframes.heading(known, label), *(["column | type"] if known.names else [])]
     for name, kind in list(zip(known.names, known.types, strict=True))[:MAX_COLUMNS]:
         line = f"{_cell(name)} | {short(kind, MAX_CELL_CHARACTERS)}"
         if _length(lines) + byte_length(line) > room * 5 // 8:
             break
         lines.append(line)
-    shown = len(lines) - 2
+    shown = max(0, len(lines) - 2)
     if len(known.names) > shown:
         lines.append(f"… and {len(known.names) - shown:,} more columns")
     rows = known.rows()

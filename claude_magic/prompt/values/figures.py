@@ -34,22 +34,47 @@ MAX_TRACES = 20
 
 
 def _parts_of(value: Any) -> Iterator[Any]:
-    """The elements of a NumPy array of objects, such as axes; any other value itself."""
-    if is_from_library(value, "numpy") and str(getattr(value, "dtype", "")) == "object":
+    """The elements of a NumPy array of objects, such as axes, or of a container of artists; else the value itself."""
+    if is_container(value):
+        yield from _artists_in(value)
+    elif is_from_library(value, "numpy") and str(getattr(value, "dtype", "")) == "object":
         yield from list(value.flat[:MAX_AXES])
     else:
         yield value
 
 
+def is_container(value: Any) -> bool:
+    """Whether a value is a tuple of matplotlib with artists in it, as `bar` and `errorbar` return, or a list of such
+    as its patches."""
+    module = sys.modules.get("matplotlib.container")
+    if module is not None and isinstance(value, module.Container):
+        return any(True for _ in _artists_in(value))
+    return type(value).__name__ == "silent_list" and is_from_library(value, "matplotlib") and len(value) > 0
+
+
+def _artists_in(value: Any) -> Iterator[Any]:
+    """The artists in a container and in the tuples within it; a place may be empty."""
+    for each in value:
+        if isinstance(each, list | tuple):
+            yield from _artists_in(each)
+        elif each is not None:
+            yield each
+
+
 def _figure_of(value: Any) -> Any:
-    """The matplotlib figure that a value is or belongs to (Axes, seaborn's grids), or None."""
+    """The matplotlib figure that a value is or belongs to (axes, lines and other artists, colour bars, animations,
+    seaborn's grids), or None."""
     module = sys.modules.get("matplotlib.figure")
     if module is None:
         return None
     if isinstance(value, module.FigureBase):
         return value.figure
-    is_part = is_from_library(value, "seaborn") or isinstance(value, sys.modules["matplotlib.axes"].Axes)
-    owner = getattr(value, "figure", None) if is_part else None
+    artists, owner = sys.modules["matplotlib.artist"], None
+    if isinstance(value, artists.Artist) or is_from_library(value, "seaborn"):
+        owner = getattr(value, "figure", None)
+    elif is_from_library(value, "matplotlib"):  # a colour bar has axes, an animation a figure
+        parts = [getattr(value, name, None) for name in ("figure", "_fig", "ax")]
+        owner = next((getattr(part, "figure", None) for part in parts if isinstance(part, artists.Artist)), None)
     return owner.figure if isinstance(owner, module.FigureBase) else None
 
 
