@@ -90,8 +90,8 @@ class Order(pydantic.BaseModel):
 
     colour: Colour = pydantic.Field(description="of the frame, not of the wheels")
     pet: Pet = pydantic.Field(description="who rides along")
-    spare: Pet | None = pydantic.Field(None, description="if the first is ill")
-    plain: Pet
+    spare: Colour | None = pydantic.Field(None, description="if the first is out")
+    plain: Colour
 
 
 AGES = {
@@ -320,7 +320,7 @@ def test_words_beside_a_reference_reach_claude() -> None:
         "description": "of the frame, not of the wheels",
     }
     assert schema["properties"]["pet"]["description"] == "who rides along"
-    assert schema["properties"]["plain"] == {"$ref": "#/$defs/Pet"}
+    assert schema["properties"]["plain"] == {"$ref": "#/$defs/Colour"}
     item = {"type": "object", "properties": {"n": {"type": "integer"}}, "description": "own"}
     given = {"$ref": "#/$defs/Item", "description": "beside", "$defs": {"Item": item}}
     made = structured_output.shape_of_value(given, "GIVEN").schema
