@@ -23,6 +23,7 @@ from ...content.stable_text import brief
 from ...content.text import join_line, short_line
 from ...errors import PromptError, UnshowableError
 from . import arrays, dataframes, figures, files, plain, show_as, wire_blocks
+from .formats import logs
 from .libraries import graphs, groups, models
 
 # Time limits for showing a value and for drawing a figure, both far above what is normal.
@@ -223,7 +224,8 @@ def _shortened_document(block: Block, room: Room) -> Block:
     source = block.get("source", {})
     if block["type"] != "document" or source.get("type") != "text":
         return block
-    return {**block, "source": {**source, "data": shortened(source["data"], room.text)}}
+    data, is_log = source["data"], logs.is_log(str(block.get("title")), source["data"])
+    return {**block, "source": {**source, "data": shortened(data, room.text, keep_end=is_log)}}
 
 
 def _is_anything(value: Any) -> bool:
