@@ -57,7 +57,7 @@ def summary(data: bytes, text: str | None, name: str, path: Path | None, *, whol
             text if whole else text[: text.rfind("\n") + 1], separator, MAX_TABLE_ROWS, dataframes.MAX_COLUMNS
         )
         if found is None:
-            raise NoTable("its lines are no rows with fields of one number")
+            raise NoTable("its lines have different numbers of fields")
         frame, rows = _first_that_works(_COLUMN_READERS, found.values)
         rows, notes = found.rows, list(found.notes)
     else:

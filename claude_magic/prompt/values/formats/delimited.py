@@ -8,9 +8,10 @@ from __future__ import annotations
 import csv
 import datetime
 import io
+import itertools
 import re
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -118,27 +119,51 @@ def _form_of(sample: str, separator: str) -> _Form | None:
 
 
 def _columns(text: str, form: _Form, usual: str, most_rows: int, most_columns: int) -> Columns | None:
-    rows = [row for row in _records(text, form.separator, spaces=form.spaces) if any(map(str.strip, row))]
-    above, body = rows[: form.above], rows[form.above :]
-    header, above, body = _header(above, body, form.width)
+    records = _records(text, form.separator, spaces=form.spaces)
+    rows = [row for row in itertools.islice(records, most_rows + MAX_PREAMBLE_LINES + 1) if any(map(str.strip, row))]
+    more = sum(1 for row in records if any(row))  # counted, not kept
+    header, above, body = _header(*_without_titles(rows[: form.above], rows[form.above :], form.width), form.width)
     width = len(header)
-    footer = 0
-    while form.width > 1 and footer < MAX_FOOTER_LINES and len(body) > 1 and len(body[-1]) == 1:
-        body, footer = body[:-1], footer + 1
+    below = 0
+    while form.width > 1 and below < MAX_FOOTER_LINES and len(body) > 1 and len(body[-1]) == 1:
+        body, below = body[:-1], below + 1
     kept = [row for row in body if len(row) <= width or not any(row[width:])]
     if len(kept) < MIN_REGULAR_SHARE * len(body):
         return None
-    longer, shorter = len(body) - len(kept), sum(len(row) < width for row in kept)
     cells = [[*row[:width], *[""] * (width - len(row))] for row in kept[:most_rows]]
-    columns = list(zip(*cells, strict=True)) if cells else [()] * width
-    commas = any(_has_decimal_commas(column) for column in columns[:most_columns])
-    shown = [_typed(column, commas=commas) for column in columns[:most_columns]]
-    shown += [[None] * len(cells) for _ in columns[most_columns:]]
-    notes = list(_notes(form, usual, above, commas=commas))
-    for count, what in ((footer, "below the rows"), (longer, "with more fields than the header")):
-        notes += [f"{plural(count, 'line')} {what} {'is' if count == 1 else 'are'} left out."] if count else []
-    notes += [f"{plural(shorter, 'row')} with fewer fields than the header."] if shorter else []
-    return Columns(dict(zip(_distinct_names(header), shown, strict=True)), len(kept), notes)
+    columns: list[Sequence[str]] = list(zip(*cells, strict=True)) if cells else [()] * width
+    names, seen = _distinct_names(header), columns[:most_columns]
+    commas = any(map(_has_decimal_commas, seen))
+    shown = [_typed(column, commas=commas) for column in seen]
+    shown += [[None] * len(cells)] * (width - len(shown))
+    notes = [*_notes(form, usual, above, commas=commas), *_left_out(body, kept, below, width)]
+    unclear = [] if commas else [name for name, column in zip(names, seen, strict=False) if _has_thousands(column)]
+    if unclear:
+        which = short(", ".join(unclear), MAX_TOLD_CHARACTERS)
+        notes.append(f"Left as text, for the commas in them may be decimal or stand between thousands: {which}.")
+    return Columns(dict(zip(names, shown, strict=True)), len(kept) + more, notes)
+
+
+def _left_out(body: Sequence[Row], kept: Sequence[Row], below: int, width: int) -> Iterator[str]:
+    """Lines that say how many lines are no rows, and how many rows are short."""
+    for count, what in ((below, "below the rows"), (len(body) - len(kept), "with more fields than the header")):
+        if count:
+            yield f"{plural(count, 'line')} {what} {'is' if count == 1 else 'are'} left out."
+    if shorter := sum(len(row) < width for row in kept):
+        yield f"{plural(shorter, 'row')} {'has' if shorter == 1 else 'have'} fewer fields than the header."
+
+
+def _without_titles(above: list[Row], body: list[Row], width: int) -> tuple[list[Row], list[Row]]:
+    """The records above a table and the table, without the titles that a spreadsheet fills up with empty fields."""
+    titles = 0
+    while width > 2 and len(body) - titles > 2 and _is_title(body[titles]) and not _is_title(body[-1]):
+        titles += 1
+    return [*above, *body[:titles]], body[titles:]
+
+
+def _is_title(row: Row) -> bool:
+    """Whether a row has words in its first field alone, as a title above a table that a spreadsheet wrote."""
+    return bool(row[0].strip()) and not any(map(str.strip, row[1:]))
 
 
 def _header(above: list[Row], body: list[Row], width: int) -> tuple[Row, list[Row], list[Row]]:
@@ -180,7 +205,7 @@ def _distinct_names(header: Sequence[str]) -> list[str]:
     return names
 
 
-def _notes(form: _Form, usual: str, above: Sequence[Row], *, commas: bool) -> Any:
+def _notes(form: _Form, usual: str, above: Sequence[Row], *, commas: bool) -> Iterator[str]:
     """Lines that say how a text was read, where that is not as usual."""
     read_with = [f"{_NAMES.get(form.separator, repr(form.separator))} between the fields"]
     read_with = read_with if form.separator != usual else []
@@ -195,8 +220,8 @@ def _notes(form: _Form, usual: str, above: Sequence[Row], *, commas: bool) -> An
 # Its values
 
 _INT = r"-?(?:0|[1-9][0-9]{0,17})"
-_DOT = r"-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?|\+(?:0|[1-9][0-9]*)\.[0-9]+|-?inf"
-_COMMA = r"-?(?:0|[1-9][0-9]{0,2}(?:\.[0-9]{3})+|[1-9][0-9]*)(?:,[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?"
+_DOT = r"-?(?:(?:0|[1-9][0-9]{0,17})(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?|\+(?:0|[1-9][0-9]*)\.[0-9]+|-?inf"
+_COMMA = r"-?(?:0|[1-9][0-9]{0,2}(?:\.[0-9]{3})+|[1-9][0-9]{0,17})(?:,[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?"
 _FLOAT = re.compile(_DOT)
 _DECIMAL_COMMA = re.compile(rf"\s*{_COMMA}\s*")
 _THOUSANDS = re.compile(r"\s*-?[1-9][0-9]{0,2}(?:,[0-9]{3})+\s*")
@@ -212,6 +237,13 @@ def _has_decimal_commas(column: Sequence[str]) -> bool:
     present = {cell for cell in set(column) if cell.strip()} - MISSING
     commas = [cell for cell in present if "," in cell]
     return bool(commas) and all(map(_DECIMAL_COMMA.fullmatch, present)) and not all(map(_THOUSANDS.fullmatch, commas))
+
+
+def _has_thousands(column: Sequence[str]) -> bool:
+    """Whether a column has numbers whose commas may stand between thousands, and no other commas."""
+    present = {cell for cell in set(column) if cell.strip()} - MISSING
+    commas = [cell for cell in present if "," in cell]
+    return bool(commas) and all(map(_THOUSANDS.fullmatch, commas)) and all(map(_DECIMAL_COMMA.fullmatch, present))
 
 
 def _typed(column: Sequence[str], *, commas: bool) -> list[Any]:

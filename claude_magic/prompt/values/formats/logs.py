@@ -26,7 +26,8 @@ def is_log(name: str, text: str) -> bool:
     if _NAME.search(name):
         return True
     filled = [line for line in lines if line.strip()]
-    return sum(_LINE.match(line) is not None for line in filled) >= MIN_SHARE * len(filled) > 1
+    begun = sum(_LINE.match(line) is not None for line in filled)
+    return len(filled) > 1 and begun >= MIN_SHARE * len(filled)
 
 
 def both_ends(start: str, end: str, room: int, size: str) -> str:
