@@ -12,7 +12,7 @@ import itertools
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ....content.text import join_line, plural, short
@@ -30,7 +30,10 @@ Row = list[str]
 
 @dataclass(frozen=True)
 class _Form:
-    """How a text is written: its separator, the fields of a row, the records above its header, its regular share."""
+    """How a text is written: its separator, the fields of a row, the records above its header, its regular share.
+
+    `decimals`: its fields have decimal commas; `spaces`: they follow spaces; `spaced`: white space divides them.
+    """
 
     separator: str
     width: int
@@ -38,6 +41,7 @@ class _Form:
     share: float
     decimals: bool
     spaces: bool
+    spaced: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,9 @@ def read(text: str, separator: str, most_rows: int, most_columns: int) -> Column
         separator, text = named[1], text[named.end() :]
     try:
         form = _form(text, separator, only=bool(named))
+        if form is not None and form.width == 1 and _is_spaced(text):
+            text = "\n".join("\t".join(line.split()) for line in text.splitlines())
+            form = replace(form, separator="\t", width=len(text.partition("\n")[0].split("\t")), spaced=True)
         return None if form is None else _columns(text, form, separator, most_rows, most_columns)
     except csv.Error:
         return None
@@ -67,6 +74,20 @@ def read(text: str, separator: str, most_rows: int, most_columns: int) -> Column
 
 def _records(text: str, separator: str, *, spaces: bool = False) -> Any:
     return csv.reader(io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=spaces)
+
+
+def _is_spaced(text: str) -> bool:
+    """Whether lines are divided by white space into as many fields each, most of them numbers."""
+    rows = [line.split() for line in text[:SAMPLE_CHARACTERS].splitlines()[:-1] if line.strip()]
+    if len(rows) < 2 or len(rows[0]) < 2 or len({len(row) for row in rows}) > 1:
+        return False
+    fields = [field for row in rows[1:] for field in row]
+    return sum(map(_is_number, fields)) * 2 > len(fields)
+
+
+def _is_record(row: Row) -> bool:
+    """Whether a line is more than white space: one of empty fields is a row without values."""
+    return len(row) > 1 or bool(row and row[0].strip())
 
 
 # How a text is written
@@ -98,14 +119,16 @@ def _splits_decimals_of(forms: Sequence[_Form]) -> Callable[[_Form], bool]:
 def _form_of(sample: str, separator: str) -> _Form | None:
     """The form of a text if it is divided at `separator`; None if its rows are then too irregular."""
     spaces = f'{separator} "' in sample
-    rows = [row for row in _records(sample, separator, spaces=spaces) if any(map(str.strip, row))]
+    rows = list(filter(_is_record, _records(sample, separator, spaces=spaces)))
     widths = Counter(len(row) for row in rows if len(row) > 1)
     if not widths:
         return None
     width = max(widths, key=lambda each: (widths[each], each))
+    if len(rows[0]) == max(widths) and widths[len(rows[0])] > 1:  # a header, and rows that leave out empty fields
+        width = len(rows[0])
     above = next(at for at, row in enumerate(rows) if len(row) == width)
     body = rows[above:]
-    regular = sum(len(row) == width for row in body)
+    regular = sum(len(row) == width or (above == 0 and 1 < len(row) < width) for row in body)
     if above > MAX_PREAMBLE_LINES or regular < MIN_REGULAR_SHARE * (len(body) - MAX_FOOTER_LINES * (len(body) > 10)):
         return None
     if len(body) < 2 and len(rows) > 1:
@@ -120,10 +143,11 @@ def _form_of(sample: str, separator: str) -> _Form | None:
 
 def _columns(text: str, form: _Form, usual: str, most_rows: int, most_columns: int) -> Columns | None:
     records = _records(text, form.separator, spaces=form.spaces)
-    rows = [row for row in itertools.islice(records, most_rows + MAX_PREAMBLE_LINES + 1) if any(map(str.strip, row))]
-    more = sum(1 for row in records if any(row))  # counted, not kept
+    rows = list(filter(_is_record, itertools.islice(records, most_rows + MAX_PREAMBLE_LINES + 1)))
+    more = sum(map(_is_record, records))  # counted, not kept
     header, above, body = _header(*_without_titles(rows[: form.above], rows[form.above :], form.width), form.width)
     width = len(header)
+    numbered = header == _numbered(width) and len(above) + len(body) == len(rows)
     below = 0
     while form.width > 1 and below < MAX_FOOTER_LINES and len(body) > 1 and len(body[-1]) == 1:
         body, below = body[:-1], below + 1
@@ -136,7 +160,8 @@ def _columns(text: str, form: _Form, usual: str, most_rows: int, most_columns: i
     commas = any(map(_has_decimal_commas, seen))
     shown = [_typed(column, commas=commas) for column in seen]
     shown += [[None] * len(cells)] * (width - len(shown))
-    notes = [*_notes(form, usual, above, commas=commas), *_left_out(body, kept, below, width)]
+    told = ["There is no header: the columns are numbered."] if numbered else []
+    notes = [*_notes(form, usual, above, commas=commas), *told, *_left_out(body, kept, below, width)]
     unclear = [] if commas else [name for name, column in zip(names, seen, strict=False) if _has_thousands(column)]
     if unclear:
         which = short(", ".join(unclear), MAX_TOLD_CHARACTERS)
@@ -156,14 +181,14 @@ def _left_out(body: Sequence[Row], kept: Sequence[Row], below: int, width: int) 
 def _without_titles(above: list[Row], body: list[Row], width: int) -> tuple[list[Row], list[Row]]:
     """The records above a table and the table, without the titles that a spreadsheet fills up with empty fields."""
     titles = 0
-    while width > 2 and len(body) - titles > 2 and _is_title(body[titles]) and not _is_title(body[-1]):
+    while width > 2 and len(body) - titles > 2 and _is_title(body[titles]) and not all(map(_is_title, body[titles:])):
         titles += 1
     return [*above, *body[:titles]], body[titles:]
 
 
 def _is_title(row: Row) -> bool:
-    """Whether a row has words in its first field alone, as a title above a table that a spreadsheet wrote."""
-    return bool(row[0].strip()) and not any(map(str.strip, row[1:]))
+    """Whether a row has nothing but its first field, as a title above a table that a spreadsheet wrote."""
+    return not any(map(str.strip, row[1:]))
 
 
 def _header(above: list[Row], body: list[Row], width: int) -> tuple[Row, list[Row], list[Row]]:
@@ -176,8 +201,22 @@ def _header(above: list[Row], body: list[Row], width: int) -> tuple[Row, list[Ro
         trailing = not any(row[width - 1].strip() for row in body if len(row) == width)
         return (names if trailing else ["", *names]), above[:-1], body
     trailing = width > 2 and not any(row[width - 1].strip() for row in body if len(row) == width)
-    header = body[0][:-1] if trailing else body[0]
-    return header, above, body[1:]
+    names = body[0][:-1] if trailing else body[0]
+    if _are_values(names):
+        return _numbered(len(names)), above, body
+    return names, above, body[1:]
+
+
+def _numbered(count: int) -> Row:
+    return [f"column {number}" for number in range(1, count + 1)]
+
+
+def _are_values(names: Row) -> bool:
+    """Whether the first row is no header: numbers with fractions that do not rise, as wavelengths above a table do."""
+    if len(names) < 2 or not all(map(_is_number, names)) or not any("." in name for name in names):
+        return False
+    numbers = [float(name) for name in names]
+    return any(one >= other for one, other in itertools.pairwise(numbers))
 
 
 def _is_header(body: Sequence[Row]) -> bool:
@@ -207,8 +246,8 @@ def _distinct_names(header: Sequence[str]) -> list[str]:
 
 def _notes(form: _Form, usual: str, above: Sequence[Row], *, commas: bool) -> Iterator[str]:
     """Lines that say how a text was read, where that is not as usual."""
-    read_with = [f"{_NAMES.get(form.separator, repr(form.separator))} between the fields"]
-    read_with = read_with if form.separator != usual else []
+    separator = "white space" if form.spaced else _NAMES.get(form.separator, repr(form.separator))
+    read_with = [f"{separator} between the fields"] if form.spaced or form.separator != usual else []
     read_with += ["decimal commas"] if commas else []
     if read_with:
         yield f"Read with {' and '.join(read_with)}."
@@ -219,9 +258,10 @@ def _notes(form: _Form, usual: str, above: Sequence[Row], *, commas: bool) -> It
 
 # Its values
 
-_INT = r"-?(?:0|[1-9][0-9]{0,17})"
-_DOT = r"-?(?:(?:0|[1-9][0-9]{0,17})(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?|\+(?:0|[1-9][0-9]*)\.[0-9]+|-?inf"
-_COMMA = r"-?(?:0|[1-9][0-9]{0,2}(?:\.[0-9]{3})+|[1-9][0-9]{0,17})(?:,[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?"
+MAX_DIGITS = 18
+_INT = r"-?(?:0|[1-9][0-9]*)"
+_DOT = r"-?(?:(?:0|[1-9][0-9]*)(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?|\+(?:0|[1-9][0-9]*)\.[0-9]+|-?inf"
+_COMMA = r"-?(?:0|[1-9][0-9]{0,2}(?:\.[0-9]{3})+|[1-9][0-9]*)(?:,[0-9]+)?(?:[eE][+-]?[0-9]{1,3})?"
 _FLOAT = re.compile(_DOT)
 _DECIMAL_COMMA = re.compile(rf"\s*{_COMMA}\s*")
 _THOUSANDS = re.compile(r"\s*-?[1-9][0-9]{0,2}(?:,[0-9]{3})+\s*")
@@ -266,8 +306,8 @@ def _made(present: set[str], *, commas: bool) -> dict[str, Any] | None:
 
     if present <= _TRUTH.keys():
         return {cell: _TRUTH[cell] for cell in present}
-    if all_are(_INT):
-        return {cell: int(cell) for cell in present}
+    if all_are(_INT):  # a longer number is most likely a code, which as a float would lose its end
+        return {cell: int(cell) for cell in present} if max(map(len, present)) <= MAX_DIGITS else None
     if commas and all_are(_COMMA):
         plain = {cell: cell.replace(".", "").replace(",", ".") for cell in present}
         return {cell: float(text) if set(text) & set(".eE") else int(text) for cell, text in plain.items()}

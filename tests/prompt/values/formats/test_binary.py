@@ -50,7 +50,7 @@ WRITTEN: list[tuple[str, Callable[[Path], Any], str, str]] = [
     ("b.pkl", lambda path: path.write_bytes(pickle.dumps(Trap(), 0)), "a Python pickle", "pandas.read_pickle({})"),
     ("a.joblib", lambda path: path.write_bytes(pickle.dumps(Trap())), "a Python pickle", "it runs code: "),
     ("a.npy", lambda path: numpy.save(path, [1, 2]), "a NumPy array", "array = numpy.load({})"),
-    ("a.npz", lambda path: numpy.savez(path, x=[1], y=[2]), "an archive of NumPy arrays", "load({})['x'] (it holds x, y)"),
+    ("a.npz", lambda path: numpy.savez(path, x=[1], y=[2]), "an archive of NumPy arrays", "(it holds x, y)"),
     ("a.sqlite", _sqlite, "an SQLite database", "sqlite3.connect({})"),
     ("a.csv.gz", lambda path: path.write_bytes(gzip.compress(b"a,b\n1,2\n")), "a gzip archive", "pandas.read_csv({})"),
     ("a.tsv.bz2", lambda path: path.write_bytes(bz2.compress(b"a\tb\n")), "a bzip2 archive", r"read_csv({}, sep='\t')"),

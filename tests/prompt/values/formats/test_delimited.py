@@ -1,4 +1,4 @@
-"""Delimited text as people have it: separators, decimal commas, lines around the table, codes that look like numbers."""
+"""Delimited text as people have it: separators, decimal commas, lines around the table, codes of digits."""
 
 from __future__ import annotations
 
@@ -94,6 +94,22 @@ def test_what_programs_write_is_read_as_they_mean_it() -> None:
     assert columns('n,t\n"Doe, John","two\nlines"\n') == {"n": ["Doe, John"], "t": ["two\nlines"]}
     assert columns("id,tags\n1,a;b\n2,c;d\n")["tags"] == ["a;b", "c;d"]
     assert columns("number\n1\n2\n") == {"number": [1, 2]}
+
+
+def test_rows_without_a_header_and_fields_between_spaces_are_rows() -> None:
+    text = "5.1,3.5,0\n4.9,3.0,1\n"
+    assert columns(text) == {"column 1": [5.1, 4.9], "column 2": [3.5, 3.0], "column 3": [0, 1]}
+    assert notes(text) == ["There is no header: the columns are numbered."]
+    assert columns("400.5,401.0\n1,2\n") == {"400.5": [1], "401.0": [2]}  # wavelengths
+    assert columns("x   y\n1   2.5\n3   4.5\n") == {"x": [1, 3], "y": [2.5, 4.5]}
+    assert notes("x   y\n1   2.5\n3   4.5\n") == ["Read with white space between the fields."]
+    assert columns("name\nAnn Lee\nBob Ray\n") == {"name": ["Ann Lee", "Bob Ray"]}
+
+
+def test_rows_without_values_and_those_that_leave_fields_out_are_rows() -> None:
+    assert columns("a,b\n1,2\n,\n\n3,4\n") == {"a": [1, None, 3], "b": [2, None, 4]}
+    text = "a,b,c\n1,2,3\n" + "4,5\n" * 9
+    assert columns(text)["c"] == [3, *[None] * 9] and notes(text) == ["9 rows have fewer fields than the header."]
 
 
 def test_lines_that_are_no_rows_are_left_out_and_counted() -> None:
