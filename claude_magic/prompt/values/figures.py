@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import io
+import itertools
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -44,20 +45,24 @@ def _parts_of(value: Any) -> Iterator[Any]:
 
 
 def is_container(value: Any) -> bool:
-    """Whether a value is a tuple of matplotlib with artists in it, as `bar` and `errorbar` return, or a list of such
-    as its patches."""
-    module = sys.modules.get("matplotlib.container")
-    if module is not None and isinstance(value, module.Container):
-        return any(True for _ in _artists_in(value))
-    return type(value).__name__ == "silent_list" and is_from_library(value, "matplotlib") and len(value) > 0
+    """Whether a value is a collection of matplotlib with artists in it, as `bar`, `errorbar` and `pie` return."""
+    artists = sys.modules.get("matplotlib.artist")
+    if artists is None or not is_from_library(value, "matplotlib") or artists.Artist in type(value).__mro__:
+        return False
+    return any(True for _ in _artists_in(value))
 
 
 def _artists_in(value: Any) -> Iterator[Any]:
-    """The artists in a container and in the tuples within it; a place may be empty."""
-    for each in value:
+    """The artists in a collection and in the lists and tuples within it."""
+    artist = sys.modules["matplotlib.artist"].Artist
+    if isinstance(value, Mapping):
+        inside = value.values()
+    else:
+        inside = value if hasattr(type(value), "__iter__") else vars(value).values()
+    for each in itertools.islice(inside, MAX_AXES):
         if isinstance(each, list | tuple):
             yield from _artists_in(each)
-        elif each is not None:
+        elif isinstance(each, artist) and each.figure is not None:
             yield each
 
 
@@ -69,7 +74,8 @@ def _figure_of(value: Any) -> Any:
         return None
     if isinstance(value, module.FigureBase):
         return value.figure
-    artists, owner = sys.modules["matplotlib.artist"], None
+    artists: Any = sys.modules["matplotlib.artist"]
+    owner: Any = None
     if isinstance(value, artists.Artist) or is_from_library(value, "seaborn"):
         owner = getattr(value, "figure", None)
     elif is_from_library(value, "matplotlib"):  # a colour bar has axes, an animation a figure

@@ -128,8 +128,8 @@ def displayed(value: Any, name: str, room: Room) -> list[Part]:
         if parts:
             return list(parts)
     shown = plain(value, room)
-    if not _has_no_repr(value) and not only_classes(shown.text):
-        return [shown]
+    if not _has_no_repr(value) and not only_classes(shown.text) and shown.text != type_name(value):
+        return _table_of(value, room) or [shown]
     for mime, data in _display_forms(value, _WITHOUT_REPR):
         if mime == "image/svg+xml":
             raise UnshowableError(
@@ -142,6 +142,14 @@ def displayed(value: Any, name: str, room: Room) -> list[Part]:
     return _str(value, room) or [shown]
 
 
+def _table_of(value: Any, room: Room) -> list[Part]:
+    """The HTML table of a data class, whose `repr` is made from its fields; empty for any other value."""
+    if not hasattr(type(value), "__dataclass_fields__"):
+        return []
+    data = next((data for _, data in _display_forms(value, ("text/html",)) if isinstance(data, str)), "")
+    return _display_form("text/html", data, room) if "<table" in data else []
+
+
 def _str(value: Any, room: Room) -> list[Part]:
     """The `str` of a value, if its class has one, and it says more than the class."""
     own: Any = type(value).__str__
@@ -151,7 +159,7 @@ def _str(value: Any, room: Room) -> list[Part]:
     return [] if not text.strip() or only_classes(text) else form(text, room.summary)
 
 
-_CLASS = r"<[\w.]+(?:<locals>[\w.]*)*(?: (?:object|instance))?>"
+_CLASS = r"<(?:[\w.]+(?:<locals>[\w.]*)*(?: (?:object|instance))?|generator object [\w.<>]+)>"
 _ONLY_CLASSES = re.compile(rf"[\[({{\s]*{_CLASS}(?:,\s*{_CLASS})*[\])}},\s]*")
 
 
@@ -213,7 +221,8 @@ def _display_forms(value: Any, wanted: tuple[str, ...]) -> Iterator[tuple[str, A
 
     Not by way of `DisplayFormatter.format`, which shows widgets and prints the tracebacks of broken formatters.
     """
-    bundle = try_or_none(lambda: _own_form(value, "_repr_mimebundle_")) or {}
+    bundle = try_or_none(lambda: _own_form(value, "_repr_mimebundle_", include=None, exclude=None))
+    bundle = bundle or try_or_none(lambda: _own_form(value, "_repr_mimebundle_")) or {}
     for mime in wanted:
         data = bundle.get(mime) if isinstance(bundle, Mapping) else None
         if not data:
@@ -227,11 +236,11 @@ def _display_forms(value: Any, wanted: tuple[str, ...]) -> Iterator[tuple[str, A
             yield mime, data
 
 
-def _own_form(value: Any, method: str) -> Any:
+def _own_form(value: Any, method: str, **options: Any) -> Any:
     from IPython.utils.dir2 import get_real_method
 
     display = get_real_method(value, method)
-    result = display() if display else None
+    result = display(**options) if display else None
     return result[0] if isinstance(result, tuple) else result
 
 

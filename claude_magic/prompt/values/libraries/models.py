@@ -18,26 +18,34 @@ MAX_ATTRIBUTE_CHARACTERS = 400
 MAX_PARTS = 12
 # What an estimator finds, and may compute from its other attributes.
 _COMPUTED = ("coef_", "intercept_", "feature_importances_")
+# What gives the summary of results as text, or as a frame.
+_SUMMARIES = ("as_text", "summary", "summary_frame")
 # When a summary was made, which statsmodels puts into it.
 _WHEN = re.compile(r"(?m)\b(Date:|Time:)(\s+)([A-Za-z]\S*, \d\d \S+ \d{4}|\d{4}-\d\d-\d\d \d\d:\d\d|\d\d:\d\d:\d\d)")
 
 
 def is_results(value: Any) -> bool:
-    """Whether a value is what statsmodels or a library like it (linearmodels, arch, lifelines) found."""
+    """Whether a value is what statsmodels or a library like it (linearmodels, arch, lifelines) found, or a summary."""
     if isinstance(value, type) or not is_from_library(value, "statsmodels", "linearmodels", "arch", "lifelines"):
         return False
-    return hasattr(value, "params") and (hasattr(value, "summary") or hasattr(value, "bse"))
+    return any(hasattr(value, name) for name in (*_SUMMARIES, "params"))
 
 
 def results(value: Any, name: str, room: Room) -> list[Part]:
-    """The summary of results without the time at which it is made; else its parameters."""
-    made: Any = getattr(value, "summary", None)
+    """The summary of results without the time at which it is made; else their parameters; empty if there are none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of tests that want more observations
-        text = try_or_none(lambda: str(made() if callable(made) else made))
-    if not text or text == "None":
+        made = (try_or_none(partial(_summary, value, name)) for name in _SUMMARIES)
+        text = next((text for text in made if text), "")
+    if not text and hasattr(value, "params"):
         text = f"{type_name(value)}, params:\n{value.params}"
-    return form(stable(_WHEN.sub(_blank, text)), room.summary)
+    return form(stable(_WHEN.sub(_blank, text)), room.summary) if text else []
+
+
+def _summary(value: Any, name: str) -> str:
+    made: Any = getattr(value, name)
+    text = made() if callable(made) else made
+    return str(text) if text is not None and not only_classes(str(text)) else ""
 
 
 def _blank(found: re.Match[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -34,6 +35,7 @@ class Graph:
 
 def test_any_graph_that_counts_its_nodes_and_edges_says_so() -> None:
     assert text("{{g}}", g=Graph()) == "Graph with 4 nodes and 7 edges"
+    assert text("{{g}}", g={"a": Graph(), "b": 1}) == "g['a']:\n    Graph with 4 nodes and 7 edges\ng['b']: 1"
 
 
 def test_what_a_class_says_in_its_str_is_more_than_its_name() -> None:
@@ -48,6 +50,22 @@ def test_what_a_class_says_in_its_str_is_more_than_its_name() -> None:
         def _repr_html_(self) -> str:
             return "<table><tr><td>1<td>2</table>"
 
+    class Bundled:
+        def __repr__(self) -> str:
+            return "Bundled"
+
+        def _repr_mimebundle_(self, include: Any, exclude: Any, **options: Any) -> dict[str, str]:
+            return {"text/html": "<pre>a  b</pre>"}
+
+    @dataclasses.dataclass
+    class Table:
+        inner: object
+
+        def _repr_html_(self) -> str:
+            return "<table><tr><td>1</td></tr></table>"
+
+    assert text("{{bundled}}", bundled=Bundled()) == "a  b"
+    assert text("{{table}}", table=Table(object())) == "1"
     assert text("{{plan}}", plan=Plan()) == "three steps"
     assert text("{{silent}}", silent=Silent()) == "1 | 2"
 

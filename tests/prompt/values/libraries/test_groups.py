@@ -39,6 +39,17 @@ def test_resampled_and_many_keys_are_groups_as_well() -> None:
     assert both.startswith("DataFrameGroupBy g: by k, v, 3 groups\nrows in each group: (a, 1) (1), (a, 2) (1)")
 
 
+def test_lazy_groups_are_not_counted_and_those_that_fail_say_why() -> None:
+    import dask.dataframe
+
+    lazy = dask.dataframe.from_pandas(pandas.DataFrame(DATA), npartitions=1).groupby("k")
+    shown = text("{{g}}", g=lazy)
+    assert shown.startswith("GroupBy g: by k, groups not counted\nDataFrame of: 2 columns, 1 partition")
+    assert text("{{g}}", g=polars.LazyFrame(DATA).group_by("k")) == "LazyGroupBy g: by k, groups not counted"
+    failed = text("{{g}}", g=polars.DataFrame(DATA).group_by("zzz"))
+    assert failed.startswith('GroupBy g: its groups failed: ColumnNotFoundError: unable to find column "zzz"')
+
+
 def test_secret_columns_of_a_grouped_frame_are_masked() -> None:
     shown = text("{{g}}", g=pandas.DataFrame({"password": ["hunter2"], "v": [1]}).groupby("password"))
     assert "hunter2" not in shown and "by password, 1 group" in shown

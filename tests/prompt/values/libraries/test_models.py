@@ -27,6 +27,15 @@ def test_only_the_time_is_left_out_of_a_summary() -> None:
     assert text("{{m}}", m=kind()).split() == ["R-squared:", "0.5", "AIC:", "3"]
 
 
+def test_a_summary_by_itself_and_results_that_are_a_frame_are_their_text() -> None:
+    summary = type("Summary", (), {"as_text": lambda self: str(_Summary()), "__module__": "statsmodels.x"})()
+    assert text("{{m}}", m=summary).split() == ["R-squared:", "0.5", "AIC:", "3"]
+    prediction = type("Prediction", (), {"summary_frame": lambda self: "mean 3", "__module__": "statsmodels.x"})()
+    assert text("{{m}}", m=prediction) == "mean 3"
+    model = type("Model", (), {"__module__": "statsmodels.x"})()
+    assert text("{{m}}", m=model) == "<statsmodels.x.Model>"
+
+
 class Estimator:
     """In the form of scikit-learn's estimators."""
 
