@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Any
@@ -34,10 +35,10 @@ def graph(value: Any, name: str, room: Room) -> list[Part]:
     if is_from_library(value, "igraph"):
         return form(stable(str(value)), room.summary)
     nodes, edges = (int(getattr(value, count)()) for count in _counts(value) or ())
-    said = try_or_none(partial(str, value)) or ""
-    if str(nodes) not in said or str(edges) not in said:
+    said = stable(try_or_none(partial(str, value)) or "")
+    if not {str(nodes), str(edges)} <= set(re.findall(r"\d+", said)):
         said = f"{type_name(value)} with {plural(nodes, 'node')} and {plural(edges, 'edge')}"
-    lines = [stable(said)]
+    lines = [said]
     if is_from_library(value, "networkx"):
         directed = "directed" if value.is_directed() else "undirected"
         lines = [f"{lines[0]} ({directed})"]
