@@ -9,7 +9,6 @@ from typing import Any
 
 from ....content.parts import Part, Room, Text, shortened
 from ....content.safely import is_from_library, one_line, type_name
-from ....content.secrets import MASK, is_secret_name
 from ....content.stable_text import brief
 from ....content.text import byte_length, plural, short
 from .. import dataframes
@@ -64,9 +63,7 @@ def grouped(value: Any, name: str, room: Room) -> list[Part]:
 
 
 def _sizes(known: _Groups) -> list[str]:
-    if any(map(is_secret_name, known.keys)):
-        return [f"rows in each group: {MASK}"]
-    sizes = [f"{short(_label(key), MAX_NAME_CHARACTERS)} ({rows:,})" for key, rows in known.sizes[:MAX_GROUPS]]
+    sizes = [f"{short(_label(key), MAX_NAME_CHARACTERS)} ({rows:,})" for key, rows in known.sizes]
     more = [f"… {known.count:,} in all"] if known.count is not None and known.count > len(sizes) else []
     return [f"rows in each group: {', '.join([*sizes, *more])}"] if sizes else []
 
@@ -84,13 +81,14 @@ def _plain(key: Any) -> Any:
 def _pandas(value: Any) -> _Groups:
     sizes = value.size()
     if hasattr(sizes, "columns"):  # with as_index=False, a frame
-        keys = [str(name) for name in sizes.columns[:-1]]
-        labels = [row[:-1] if len(row) > 2 else row[0] for row in sizes[:MAX_GROUPS].itertuples(index=False, name=None)]
-        counts = sizes.iloc[:MAX_GROUPS, -1]
+        keys, counts = sizes.iloc[:MAX_GROUPS, :-1], sizes.iloc[:MAX_GROUPS, -1]
+        names = [str(name) for name in keys.columns]
     else:
-        keys = [str(name) for name in sizes.index.names if name is not None]
-        labels, counts = list(sizes.index[:MAX_GROUPS]), sizes[:MAX_GROUPS]
-    return _Groups(keys, list(zip(labels, map(int, counts), strict=True)), len(sizes), value.obj)
+        keys, counts = sizes.index[:MAX_GROUPS].to_frame(index=False), sizes[:MAX_GROUPS]
+        names = [str(name) for name in sizes.index.names if name is not None]
+    shown = hidden(keys)
+    labels = [] if isinstance(shown, str) else list(shown.itertuples(index=False, name=None))
+    return _Groups(names, _labelled(labels, counts), len(sizes), value.obj)
 
 
 def _polars(value: Any) -> _Groups:
@@ -98,26 +96,29 @@ def _polars(value: Any) -> _Groups:
     if hasattr(sizes, "collect_schema") and not hasattr(sizes, "height"):
         return _Groups([name for name in sizes.collect_schema() if name != "len"], [], None, None)
     keys = [name for name in sizes.columns if name != "len"]
-    sizes = sizes if getattr(value, "maintain_order", True) else sizes.sort(keys)
-    return _Groups(keys, _first(sizes.head(MAX_GROUPS).rows()), sizes.height, value.df)
+    first = (sizes if getattr(value, "maintain_order", True) else sizes.sort(keys)).head(MAX_GROUPS)
+    shown = hidden(first.select(keys))
+    labels = [] if isinstance(shown, str) else shown.rows()
+    return _Groups(keys, _labelled(labels, first["len"]), sizes.height, value.df)
 
 
 def _pyarrow(value: Any) -> _Groups:
     keys = [value.keys] if isinstance(value.keys, str) else [str(key) for key in value.keys]
     sizes = value.aggregate([([], "count_all")])
-    sizes = sizes.select([*keys, "count_all"]).sort_by([(key, "ascending") for key in keys])
-    rows = zip(*sizes.slice(0, MAX_GROUPS).to_pydict().values(), strict=True)
-    return _Groups(keys, _first(rows), sizes.num_rows, value._table)
+    first = sizes.sort_by([(key, "ascending") for key in keys]).slice(0, MAX_GROUPS)
+    shown = hidden(first.select(keys))
+    labels = [] if isinstance(shown, str) else list(zip(*shown.to_pydict().values(), strict=True))
+    return _Groups(keys, _labelled(labels, first["count_all"].to_pylist()), sizes.num_rows, value._table)
+
+
+def _labelled(labels: Sequence[tuple[Any, ...]], counts: Iterable[Any]) -> list[tuple[Any, int]]:
+    """The labels of groups, of a single key its value, with their counts; empty if there are no labels."""
+    return [(label if len(label) > 1 else label[0], int(count)) for label, count in zip(labels, counts, strict=False)]
 
 
 def _dask(value: Any) -> _Groups:
     keys = [str(getattr(key, "name", key)) for key in value.by]
     return _Groups(keys, [], None, value.obj)
-
-
-def _first(rows: Iterable[Sequence[Any]]) -> list[tuple[Any, int]]:
-    """Rows of keys with a count at their end, as labels with their counts."""
-    return [(tuple(row[:-1]) if len(row) > 2 else row[0], int(row[-1])) for row in rows]
 
 
 _READERS: dict[str, Callable[[Any], _Groups]] = {
