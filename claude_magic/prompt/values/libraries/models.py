@@ -71,6 +71,7 @@ def _found(value: Any) -> Iterator[tuple[str, str]]:
     """The fitted attributes of an estimator and of the steps in it: their names, and their values in short."""
     for where, each in _parts(value):
         own = {name for name in try_or_none(partial(vars, each)) or () if name.endswith("_") and name[0] != "_"}
+        own = {name for name in own if "time" not in name.split("_")}  # how long it took differs in each run
         for attribute in sorted({*own, *(name for name in _COMPUTED if hasattr(type(each), name))}):
             text = try_or_none(partial(_attribute, each, attribute))
             if text:
@@ -95,8 +96,8 @@ def _text(found: Any) -> str:
         return f"{len(found):,} × {type_name(found[0])}"
     if is_from_library(found, "numpy") and getattr(found, "shape", None):
         return _array(found)
-    if isinstance(found, dict) and len(found) > 6:
-        found = {key: found[key] for key in list(found)[:6]}
+    if isinstance(found, dict):
+        found = {key: each for key, each in found.items() if "time" not in str(key).split("_")}
     text = stable(str(found)) if isinstance(found, int | float | str) or hasattr(found, "item") else brief(found)
     return "" if only_classes(text) else short(join_line(text), MAX_ATTRIBUTE_CHARACTERS)
 

@@ -51,6 +51,8 @@ class Estimator:
         self.big_ = numpy.zeros((100, 100))
         self.tree_ = object()
         self._private_ = 3
+        self.refit_time_ = 0.123
+        self.results_ = {"mean_fit_time": [0.1], "score": [1]}
         return self
 
 
@@ -62,6 +64,7 @@ def test_a_fitted_estimator_says_what_it_found() -> None:
         "  big_ = ndarray of shape (100, 100), float64",
         "  coef_ = [0.5 , 1.25]",
         "  names_ = ['a', 'b']",
+        "  results_ = {'score': [1]}",
     ]
 
 
