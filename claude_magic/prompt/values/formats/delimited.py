@@ -24,6 +24,8 @@ MAX_PREAMBLE_LINES = 30
 MAX_FOOTER_LINES = 5
 MIN_REGULAR_SHARE = 0.9
 MAX_TOLD_CHARACTERS = 600
+# A spreadsheet has at most so many (2^14); of a row that is no table there may be more.
+MAX_COLUMNS = 16_384
 
 Row = list[str]
 
@@ -59,17 +61,24 @@ def read(text: str, separator: str, most_rows: int, most_columns: int) -> Column
     `separator` is the usual one of its kind of file. At most so many rows are read, and of so many columns the values
     (the others are empty).
     """
+    limit = csv.field_size_limit(max(csv.field_size_limit(), len(text)))  # of the whole process
+    try:
+        return _read(text, separator, most_rows, most_columns)
+    except csv.Error:
+        return None
+    finally:
+        csv.field_size_limit(limit)
+
+
+def _read(text: str, separator: str, most_rows: int, most_columns: int) -> Columns | None:
     named = re.match(r"sep=(.)\r?\n", text)
     if named:  # as Excel writes it
         separator, text = named[1], text[named.end() :]
-    try:
-        form = _form(text, separator, only=bool(named))
-        if form is not None and form.width == 1 and _is_spaced(text):
-            text = "\n".join("\t".join(line.split()) for line in text.splitlines())
-            form = replace(form, separator="\t", width=len(text.partition("\n")[0].split("\t")), spaced=True)
-        return None if form is None else _columns(text, form, separator, most_rows, most_columns)
-    except csv.Error:
-        return None
+    form = _form(text, separator, only=bool(named))
+    if form is not None and form.width == 1 and _is_spaced(text):
+        text = "\n".join("\t".join(line.split()) for line in text.splitlines())
+        form = replace(form, separator="\t", width=len(text.partition("\n")[0].split("\t")), spaced=True)
+    return None if form is None else _columns(text, form, separator, most_rows, most_columns)
 
 
 def _records(text: str, separator: str, *, spaces: bool = False) -> Any:
@@ -124,6 +133,8 @@ def _form_of(sample: str, separator: str) -> _Form | None:
     if not widths:
         return None
     width = max(widths, key=lambda each: (widths[each], each))
+    if width > MAX_COLUMNS:
+        return None
     if len(rows[0]) == max(widths) and widths[len(rows[0])] > 1:  # a header, and rows that leave out empty fields
         width = len(rows[0])
     above = next(at for at, row in enumerate(rows) if len(row) == width)
@@ -233,15 +244,16 @@ def _is_number(cell: str) -> bool:
 
 
 def _distinct_names(header: Sequence[str]) -> list[str]:
-    names: list[str] = []
+    """Names of columns, all different, as pandas makes them: `Unnamed: 0` for an empty one, `x.1` for a second `x`."""
+    names: dict[str, None] = {}
+    times: Counter[str] = Counter()
     for position, given in enumerate(header):
         name = known = given.strip().removeprefix("\ufeff") or f"Unnamed: {position}"
-        number = 0
         while name in names:
-            number += 1
-            name = f"{known}.{number}"
-        names.append(name)
-    return names
+            times[known] += 1
+            name = f"{known}.{times[known]}"
+        names[name] = None
+    return list(names)
 
 
 def _notes(form: _Form, usual: str, above: Sequence[Row], *, commas: bool) -> Iterator[str]:

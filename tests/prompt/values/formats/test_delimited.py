@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import datetime
 from typing import Any
 
@@ -130,6 +131,13 @@ def test_what_cannot_be_told_goes_as_text_with_a_word(text: str) -> None:
     made = of_data(text.encode(), "letter.csv")
     assert made.content[0]["source"]["data"] == text
     assert made.about[0] == "no table: its lines have different numbers of fields"
+
+
+def test_a_field_may_be_long_and_the_limit_of_the_process_stays() -> None:
+    limit = csv.field_size_limit()
+    assert columns(f"n,text\n1,{'x' * 200_000}\n")["text"] == ["x" * 200_000]
+    assert delimited.read("," * 100_000, ",", 100, 40) is None
+    assert csv.field_size_limit() == limit
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
