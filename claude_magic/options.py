@@ -727,14 +727,54 @@ def words(line: str) -> list[str]:
 
 
 def spans(line: str) -> list[str]:
-    """The words of a magic's line as typed, quotes included."""
-    return _WORD.findall(line)
+    """The words of a magic's line as typed, quotes included; an expression for a type is one word."""
+    found: list[str] = []
+    at = 0
+    while word := _next_word(line, at):
+        flag, equals, _ = word.group().partition("=")
+        start, at = word.start(), word.end()
+        if flag in _EXPRESSIONS and equals:
+            at = _expression_end(line, start + len(flag) + 1) or at
+        elif found and found[-1] in _EXPRESSIONS:
+            at = _expression_end(line, start) or at
+        found.append(line[start:at])
+    return found
 
 
 def _next_word(line: str, at: int) -> re.Match[str] | None:
     while at < len(line) and line[at].isspace():
         at += 1
     return _WORD.match(line, at)
+
+
+# The options whose value is Python: its brackets may hold spaces, and its quotes stay.
+_EXPRESSIONS = ("--schema",)
+_TOKEN = re.compile(r"""\"[^"]*"|'[^']*'|.""", re.DOTALL)
+_QUOTED = re.compile(r"""\"[^"]*"|'[^']*'""")
+
+
+def _expression_end(line: str, at: int) -> int | None:
+    """The position behind the Python expression at `at`, where its brackets are closed and white space follows.
+
+    None if they, or a quote, stay open.
+    """
+    depth = 0
+    for token in _TOKEN.finditer(line, at):
+        depth += (token.group() in "([{") - (token.group() in ")]}")
+        if token.group() in ("'", '"') or depth < 0:
+            return None
+        if depth == 0 and token.group().isspace():
+            return token.start()
+    return len(line) if depth == 0 else None
+
+
+def _expression(line: str, at: int) -> tuple[str, int] | None:
+    """The Python expression at `at`, without quotes around all of it, and the position behind; None if it is open."""
+    end = _expression_end(line, at)
+    if end is None:
+        return None
+    text = line[at:end]
+    return (text[1:-1] if _QUOTED.fullmatch(text) else text), end
 
 
 def _option(line: str, word: re.Match[str], at: int) -> tuple[dataclasses.Field[Any], Any, int]:
@@ -748,11 +788,15 @@ def _option(line: str, word: re.Match[str], at: int) -> tuple[dataclasses.Field[
         if equals:
             raise UsageError(f"{flag} takes no value.", advice=f"Write just {flag}.")
         return option_field, True, at
+    start = word.start() + len(flag) + 1
     if not equals:
         value = _next_word(line, at)
         if value is None:
             raise UsageError(f"{flag} wants a value: {metavar}.", advice=f"Write {flag} {metavar}.")
-        attached, at = value.group(), value.end()
+        attached, start, at = value.group(), value.start(), value.end()
+    typed = _expression(line, start) if flag in _EXPRESSIONS else None
+    if typed is not None:
+        return option_field, _value(option_field, flag, typed[0]), typed[1]
     if line[at : at + 1] in ("'", '"'):
         raise UsageError(f"A quote is not closed in the value of {flag}.", advice="Put the value in the other quotes.")
     return option_field, _value(option_field, flag, _unquoted(attached)), at

@@ -34,6 +34,8 @@ class _Reader(HTMLParser):
             self.pieces.append(f"[image: {dict(attrs).get('alt') or 'without a description'}]")
         if tag in _BREAKS:
             self.pieces.append("\n")
+        elif tag in _CELLS and "".join(self.pieces[-3:]).rstrip(" ")[-1:] not in ("", "\n", "\t"):
+            self.pieces.append("\t")  # the cell before is not closed, as HTML allows
 
     def handle_endtag(self, tag: str) -> None:
         if tag in self.hidden:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import signal
 import threading
 import time
@@ -15,9 +14,6 @@ from .text import join_line, short
 MAX_NAME_CHARACTERS = 60
 # The alarm repeats: the other code may catch the exception of the first.
 _ALARM_AGAIN_SECONDS = 0.2
-
-
-_ADDRESS = re.compile(r"(<[^\n'\"]{1,300}?) at 0x[0-9A-Fa-f]{4,16}\b")
 
 
 class TookTooLong(BaseException):
@@ -78,8 +74,3 @@ def one_line(error: BaseException) -> str:
     """An exception's type and message on one line, even if converting the message fails."""
     message = try_or_none(lambda: join_line(str(error))) or ""
     return short(f"{type_name(error)}: {message}" if message else type_name(error), 200)
-
-
-def without_addresses(text: str) -> str:
-    """A `repr` without memory addresses (`<Model at 0x7f…>`), which differ in each run."""
-    return _ADDRESS.sub(r"\1", text) if " at 0x" in text else text

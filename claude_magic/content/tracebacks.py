@@ -9,6 +9,7 @@ from types import TracebackType
 
 from .parts import shortened
 from .safely import one_line, try_or_none
+from .stable_text import without_addresses
 
 # Of the frames that a caller accepts, so many are shown of each exception: the reader's innermost, and the last.
 MAX_FRAMES = 4
@@ -28,7 +29,8 @@ def traceback_text(
     exception (`frames_of`).
     """
     lines = try_or_none(lambda: list(_lines(error, start, keeps)))
-    return shortened("".join(lines or [one_line(error)]).rstrip("\n"), room, keep_end=True)
+    text = without_addresses("".join(lines or [one_line(error)]).rstrip("\n"), bare=False)
+    return shortened(text, room, keep_end=True)
 
 
 def report_text(

@@ -20,7 +20,7 @@ from ..content.text import short_line, whole_text
 from ..conversation.turns import Attached
 from ..errors import PromptError
 from .expressions import MAX_QUOTED_CHARACTERS, Expression, _evaluate, _split
-from .values import hidden_columns, kinds
+from .values import dataframes, hidden_columns, kinds, plain
 
 # Files that are masked as code, where only literals can be secrets.
 CODE_SUFFIXES = (
@@ -43,6 +43,8 @@ CODE_SUFFIXES = (
 DEFAULTS = Limits()
 
 _NAMES = re.compile(r"[A-Za-z_]\w*")
+# What `kinds.render` gives for an object whose own forms fail.
+_NOT_SHOWN = re.compile(r"<.{1,60} object: (?:its repr failed|showing it took)")
 
 
 @dataclass(frozen=True)
@@ -168,11 +170,19 @@ def _values(found: Iterable[tuple[str, Any]], secrets: Secrets, limits: Limits) 
     for source, value in found:
         parts = _value(value, source, secrets, limits.value.at_most(left))
         left = max(0, left - size_of(parts))
-        yield Piece(source, "value", parts)
+        name = f"{source}, only its class" if str not in type(value).__mro__ and _is_no_more(parts) else source
+        yield Piece(name, "value", parts)
+
+
+def _is_no_more(parts: Sequence[Part]) -> bool:
+    """Whether the parts of a value say no more than its class, which the cell then says to the reader."""
+    text = parts[0].text if len(parts) == 1 and isinstance(parts[0], Text) else ""
+    return plain.only_classes(text) or _NOT_SHOWN.match(text) is not None
 
 
 def _value(value: Any, source: str, secrets: Secrets, room: Room) -> Sequence[Part]:
     """The parts for the value of an expression; only a mask for text whose name says that it is a secret."""
+    value = dataframes.unstyled(value)
     if secrets.allowed:
         return kinds.render(value, source, room)
     names = _NAMES.findall(source)
@@ -193,7 +203,7 @@ def shown(value: Any, name: str, secrets: Secrets) -> list[Block]:
 
     Of the `secrets`, only columns of frames are masked.
     """
-    value = hidden_columns.hidden(value, secrets)
+    value = hidden_columns.hidden(dataframes.unstyled(value), secrets)
     return list(_join(kinds.render(value, name, DEFAULTS.value)))
 
 

@@ -38,6 +38,9 @@ def _api_schema(schema: Mapping[str, Any], name: str) -> tuple[Schema, str]:
     defs = {key: _transformed(value, key) for key, value in defined.items()}
     _check_references(made, defs, name)
     target = _target(made, defs)
+    if reference_in(made) and target.get("type") == "object":  # the whole reply: an object, with both descriptions
+        said = [each["description"] for each in (made, target) if "description" in each]
+        made = {**target, **({"description": "\n\n".join(said)} if said else {})} if "anyOf" in made else made
     wrapper = "" if target.get("type") == "object" else LIST if target.get("type") == "array" else VALUE
     if wrapper:
         made = {"type": "object", "properties": {wrapper: made}, "required": [wrapper], "additionalProperties": False}
@@ -52,24 +55,42 @@ def _transformed(schema: Any, where: str) -> Schema:
     if not isinstance(schema, Mapping):
         raise UsageError(f"{where} may be anything; the API wants a type for it.")
     left = {key: value for key, value in schema.items() if key not in _SILENT}
-    if "$ref" in left:
-        return {"$ref": _local(left["$ref"], where)}
     made: Schema = {}
+    if "$ref" in left:
+        made["$ref"] = _local(left.pop("$ref"), where)
+        return _described_reference(left, made)
     _take_kind(left, made, where)
-    for key in ("description", "title"):
-        if left.get(key) is not None:
-            made[key] = str(left.pop(key))
-        left.pop(key, None)
+    _take_words(left, made)
     if made.get("type") == "object":
         _take_object(schema, left, made, where)
     elif made.get("type") == "array":
         _take_array(left, made, where)
     elif made.get("type") == "string" and left.get("format") in _FORMATS:
         made["format"] = left.pop("format")
+    _take_rest(left, made)
+    return made
+
+
+def _take_words(left: Schema, made: Schema) -> None:
+    for key in ("description", "title"):
+        if left.get(key) is not None:
+            made[key] = str(left.pop(key))
+        left.pop(key, None)
+
+
+def _take_rest(left: Schema, made: Schema) -> None:
+    """Put the keywords that the API does not take into the description."""
     if left:
         rest = "{" + ", ".join(f"{key}: {value}" for key, value in left.items()) + "}"
         made["description"] = f"{made['description']}\n\n{rest}" if "description" in made else rest
-    return made
+
+
+def _described_reference(left: Schema, made: Schema) -> Schema:
+    """A reference; what stands beside it goes around it, as the API takes nothing beside a `$ref`."""
+    words: Schema = {}
+    _take_words(left, words)
+    _take_rest(left, words)
+    return {"anyOf": [made], **words} if words else made
 
 
 def _local(reference: Any, where: str) -> str:
@@ -90,7 +111,9 @@ def _take_kind(left: Schema, made: Schema, where: str) -> None:
     elif alternatives := given.get("anyOf") or given.get("oneOf"):
         made["anyOf"] = [_transformed(each, where) for each in alternatives]
     elif given.get("allOf"):
-        made["allOf"] = [_transformed(each, where) for each in given["allOf"]]
+        # Of one, `anyOf` is the same, and the API takes a reference in it.
+        several = "allOf" if len(given["allOf"]) > 1 else "anyOf"
+        made[several] = [_transformed(each, where) for each in given["allOf"]]
     elif isinstance(kind, list):
         made["anyOf"] = [_transformed({**_of_kind(left, each), "type": each}, where) for each in kind]
         for key in [key for each in kind for key in _of_kind(left, each)]:
@@ -168,6 +191,12 @@ def _check_references(made: Schema, defs: Mapping[str, Schema], name: str) -> No
 
 
 def _target(made: Schema, defs: Mapping[str, Schema]) -> Schema:
-    while "$ref" in made:
-        made = defs[made["$ref"].removeprefix("#/$defs/")]
+    while reference := reference_in(made):
+        made = defs[reference.removeprefix("#/$defs/")]
     return made
+
+
+def reference_in(made: Schema) -> str:
+    """What a schema refers to, with or without words of its own; empty for one that is no reference."""
+    alternatives = made.get("anyOf") or [made]
+    return str(alternatives[0].get("$ref", "")) if len(alternatives) == 1 else ""

@@ -17,14 +17,14 @@ from ..content.text import join_line, plural
 from ..conversation.turns import Turn, text_of
 from ..errors import SchemaError, UsageError
 from ..notebook.scope import places
-from .output_schema import LIST, Schema, api_schema
+from .output_schema import LIST, Schema, api_schema, reference_in
 from .typed_dict import with_extended_typed_dicts
 
 MAX_WRONG = 3
 KINDS = "a pydantic model, a dataclass, a TypedDict, a JSON schema (a dict), or list[...] of one"
 _TOKENS = re.compile(r'"(?:[^"\\]|\\.)*"|[{}\[\],:]', re.DOTALL)
 # A model or a gateway that does not know `output_config` may put the JSON into a Markdown fence.
-_FENCED = re.compile(r"(`{3,}|~{3,})[ \t]*(?:json[c5]?)?[ \t]*\r?\n(.*)\n[ \t]*\1[ \t]*", re.DOTALL | re.IGNORECASE)
+_FENCED = re.compile(r"(`{3,}|~{3,})[ \t]*(?:json[c5l]?)?\s+(.*?)\s*\1[`~]*", re.DOTALL | re.IGNORECASE)
 _STOPS = {
     "max_tokens": "was cut off at max_tokens",
     "model_context_window_exceeded": "was cut off: the context window is full",
@@ -83,9 +83,13 @@ def shape_of_value(wanted: Any, source: str) -> Shape:
     return _of_type(source, wanted)
 
 
+# What a type is written with, for a notebook that has not imported it.
+_TYPING = {name: getattr(typing, name) for name in ("Annotated", "Any", "Literal", "Optional", "Union")}
+
+
 def _evaluated(source: str, namespace: Mapping[str, Any]) -> Any:
     try:
-        return eval(compile(source, "<--schema>", "eval"), dict(namespace))
+        return eval(compile(source, "<--schema>", "eval"), {**_TYPING, **namespace})
     except (Exception, SystemExit) as error:
         why = (
             "is not a Python expression"
@@ -186,7 +190,7 @@ def bare_json(text: str) -> str:
     """JSON text without a byte order mark before it, or a single Markdown fence around all of it."""
     bare = text.strip().removeprefix("\ufeff").strip()
     fenced = _FENCED.fullmatch(bare)
-    return fenced[2] if fenced else bare
+    return fenced[2].removeprefix("\ufeff") if fenced else bare
 
 
 def _parsed(text: str) -> tuple[Any, bool]:
@@ -262,6 +266,6 @@ def _columns(shape: Shape) -> list[str]:
     schema: Any = shape.schema
     for step in ("properties", LIST, "items"):
         schema = schema.get(step, {})
-        while "$ref" in schema:
-            schema = shape.schema["$defs"][schema["$ref"].removeprefix("#/$defs/")]
+        while reference := reference_in(schema):
+            schema = shape.schema["$defs"][reference.removeprefix("#/$defs/")]
     return list(schema.get("properties", ()))

@@ -85,6 +85,15 @@ class Loose(pydantic.BaseModel):
     thing: Any
 
 
+class Order(pydantic.BaseModel):
+    """Refers to other types, and says what each is for."""
+
+    colour: Colour = pydantic.Field(description="of the frame, not of the wheels")
+    pet: Pet = pydantic.Field(description="who rides along")
+    spare: Colour | None = pydantic.Field(None, description="if the first is out")
+    plain: Colour
+
+
 AGES = {
     "type": "object",
     "properties": {"people": {"type": "array", "minItems": 2, "items": {"type": "object", "properties": {
@@ -93,7 +102,7 @@ AGES = {
     "required": ["people"],
 }  # fmt: skip
 NAMESPACE: dict[str, Any] = {
-    **{each.__name__: each for each in (Person, Pet, Place, Trip, Later, Tree, Free, Loose, Colour)},
+    **{each.__name__: each for each in (Person, Pet, Place, Trip, Later, Tree, Free, Loose, Colour, Order)},
     **{"AGES": AGES, "WORDS": {"type": "array", "items": {"type": "string"}}, "typing": typing, "ada": Pet},
 }
 
@@ -120,7 +129,8 @@ def value(source: str, data: Any) -> Any:
 @pytest.mark.parametrize(
     "source",
     ["Person", "Pet", "Place", "Trip", "Later", "AGES", "WORDS", "list[Person]", "list[Place]", "list[int]", "int",
-     "Colour", "tuple[int, str]", "Person | Pet", "list[Person | None]", "typing.Literal['a', 'b']",
+     "Colour", "Order", "list[Order]", "Literal['a', 'b']",
+     "tuple[int, str]", "Person | Pet", "list[Person | None]", "typing.Literal['a', 'b']",
      "{'type': 'object', 'properties': {'a': {'type': 'string', 'format': 'date'}}}"],
 )  # fmt: skip
 def test_every_kind_becomes_a_schema_that_the_api_takes_and_the_stand_in_answers_with_what_fits(
@@ -303,6 +313,23 @@ def test_a_reply_that_is_not_whole_says_where_it_ends(reply: str, reason: str, s
     assert says in str(raised.value)
 
 
+def test_words_beside_a_reference_reach_claude() -> None:
+    schema = shape("Order").schema
+    assert schema["properties"]["colour"] == {
+        "anyOf": [{"$ref": "#/$defs/Colour"}],
+        "description": "of the frame, not of the wheels",
+    }
+    assert schema["properties"]["pet"]["description"] == "who rides along"
+    assert schema["properties"]["plain"] == {"$ref": "#/$defs/Colour"}
+    item = {"type": "object", "properties": {"n": {"type": "integer"}}, "description": "own"}
+    given = {"$ref": "#/$defs/Item", "description": "beside", "$defs": {"Item": item}}
+    made = structured_output.shape_of_value(given, "GIVEN").schema
+    assert (made["type"], made["description"]) == ("object", "beside\n\nown")
+    old = {"type": "object", "properties": {"x": {"allOf": [{"$ref": "#/$defs/Item"}], "description": "one"}}}
+    made = structured_output.shape_of_value({**old, "$defs": {"Item": item}}, "GIVEN").schema
+    assert made["properties"]["x"] == {"anyOf": [{"$ref": "#/$defs/Item"}], "description": "one"}
+
+
 def test_what_was_said_before_a_tool_is_no_part_of_the_json() -> None:
     call = {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {}}
     found = {"type": "web_search_tool_result", "tool_use_id": "s1", "content": []}
@@ -322,6 +349,8 @@ def test_what_was_said_before_a_tool_is_no_part_of_the_json() -> None:
         "~~~~json\n{}\n~~~~",
         "\ufeff{}",
         "\ufeff```json\n{}\n```",
+        "```json\n\ufeff{}```",
+        "``` json {} ```",
     ],
 )
 def test_json_in_a_single_fence_or_behind_a_byte_order_mark_is_read_and_shown_as_json(wrapped: str) -> None:

@@ -48,6 +48,24 @@ def test_braces_on_the_line_are_one_word() -> None:
     assert parse("-s {{ persona + 'x' }} hi", DEFAULTS) == (Options(system="{{ persona + 'x' }}"), "hi")
 
 
+@pytest.mark.parametrize(
+    ("line", "schema"),
+    [
+        ("--schema list[Literal['pos','neg']] --out x hi", "list[Literal['pos','neg']]"),
+        ("--schema list[Literal['pos', \"neg\"]] --out x hi", "list[Literal['pos', \"neg\"]]"),
+        ("--schema=dict[str, int] --out x hi", "dict[str, int]"),
+        ("--schema {'type': 'string', 'enum': ['a b']} --out x hi", "{'type': 'string', 'enum': ['a b']}"),
+        ("--schema \"list[Literal['pos']]\" --out x hi", "list[Literal['pos']]"),
+        ("--schema 'list[Person]' --out x hi", "list[Person]"),
+        ("--schema Person --out x hi", "Person"),
+        ("--schema list[Person --out x hi", "list[Person"),
+    ],
+)
+def test_a_type_is_taken_as_it_is_typed(line: str, schema: str) -> None:
+    assert parse(line, DEFAULTS) == (Options(schema=schema, out="x"), "hi")
+    assert options.spans(line)[-3:] == ["--out", "x", "hi"]
+
+
 def test_a_prompt_that_opens_with_a_dash_goes_after_two() -> None:
     assert parse('--once -- -5 + "3" = ?', DEFAULTS) == (Options(once=True), '-5 + "3" = ?')
 

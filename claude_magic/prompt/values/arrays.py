@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from functools import partial
 from typing import Any
 
 from ...content.parts import shortened
-from ...content.safely import try_or_none, type_name, without_addresses
+from ...content.safely import try_or_none, type_name
+from ...content.stable_text import stable
 from ...content.text import short, short_line
 
 MAX_NAME_CHARACTERS = 40
@@ -31,21 +31,43 @@ def is_array(value: Any) -> bool:
 
 def summary(value: Any, name: str, room: int) -> str:
     """A summary of an array in at most `room` bytes: shape, dtype, range, and its values or a corner of them."""
-    import numpy
 
     label = f" {name}" if len(name) <= MAX_NAME_CHARACTERS and "\n" not in name else ""
     lines = [f"{type_name(value)}{label}: shape {value.shape}, {short(str(value.dtype), MAX_TYPE_CHARACTERS)}"]
-    masked = isinstance(value, numpy.ma.MaskedArray)
-    plain = value if masked else value.view(numpy.ndarray)
-    if plain.size > MAX_SCANNED_VALUES:
+    seen, mask = _seen(value)
+    if seen.size > MAX_SCANNED_VALUES:
         lines.append("range not computed: too many values")
-    elif plain.size:
-        facts = try_or_none(partial(_facts, plain)) or []
-        if masked:
-            facts.append(f"{int(numpy.ma.getmaskarray(plain).sum()):,} masked")
+    elif seen.size or mask is not None:
+        known = seen.compressed() if mask is not None and not seen.dtype.names else seen
+        facts = (try_or_none(partial(_facts, known)) or []) if known.size else []
+        if mask is not None:
+            facts.append(_masked_count(mask))
         lines.extend([", ".join(facts)] if facts else [])
-    lines.extend(_values(plain))
+    lines.extend(_values(seen))
     return shortened("\n".join(lines), room)
+
+
+def _seen(value: Any) -> tuple[Any, Any]:
+    """An array without the class of a library's own, and its mask; None if it has none."""
+    import numpy
+
+    own_mask: Any = getattr(value, "mask", None)
+    if not isinstance(value, numpy.ma.MaskedArray) and hasattr(value, "unmasked") and own_mask is not None:  # astropy
+        value = numpy.ma.MaskedArray(numpy.asarray(value.unmasked), numpy.asarray(own_mask))
+    if not isinstance(value, numpy.ma.MaskedArray):
+        return value.view(numpy.ndarray), None
+    seen = numpy.ma.MaskedArray(value.data.view(numpy.ndarray), numpy.ma.getmaskarray(value))
+    return seen, seen.mask
+
+
+def _masked_count(mask: Any) -> str:
+    """How many values are masked; of records, how many of their fields."""
+    import numpy
+
+    if not mask.dtype.names:
+        return f"{int(numpy.count_nonzero(mask)):,} masked"
+    fields = [(name, mask[name]) for name in mask.dtype.names]
+    return ", ".join(f"{int(numpy.count_nonzero(field.view(bool))):,} of {name} masked" for name, field in fields)
 
 
 def _facts(array: Any) -> list[str]:
@@ -105,14 +127,49 @@ def _values(array: Any) -> list[str]:
         corner = array[tuple(slice(0, count) for count in extent)]
         shape = " × ".join(map(str, corner.shape))
         heading = [f"first {shape} values:"]
+    if isinstance(corner, numpy.ma.MaskedArray):
+        corner = _with_marks(corner)
     formatter: Any = {"object": _element, "numpystr": lambda text: repr(short(str(text), MAX_CELL_CHARACTERS))}
     printed: Any = _PRINTED
-    with warnings.catch_warnings(), numpy.printoptions(**printed, threshold=sys.maxsize, formatter=formatter):
-        warnings.simplefilter("ignore")  # numpy warns of how it formats masked values
+    with numpy.printoptions(**printed, threshold=sys.maxsize, formatter=formatter):
         return [*heading, str(numpy.array2string(corner, separator=", "))]
+
+
+class _Printed:
+    """A cell of a masked array as it is printed."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def _with_marks(corner: Any) -> Any:
+    """A masked array as one of texts, `--` where it is masked: NumPy's own would show what is behind the mask."""
+    import numpy
+
+    cells = numpy.empty(corner.shape, dtype=object)
+    for place in numpy.ndindex(corner.shape):
+        hidden = not corner.dtype.names and bool(corner.mask[place])
+        cell = corner[place] if corner.dtype.names else corner.data[place]
+        cells[place] = _Printed("--" if hidden else _printed(cell))
+    return cells
+
+
+def _printed(value: Any) -> str:
+    import numpy
+
+    if isinstance(value, numpy.floating | numpy.complexfloating):
+        return f"{value:.6g}"
+    if isinstance(value, str):
+        return repr(short(str(value), MAX_CELL_CHARACTERS))
+    if isinstance(value, bytes):
+        return _element(bytes(value))
+    return str(value) if isinstance(value, numpy.generic | numpy.ma.core.mvoid) else _element(value)
 
 
 def _element(value: Any) -> str:
     """An element of an object array on one short line."""
     text = try_or_none(partial(repr, value)) or f"<{type_name(value)} object>"
-    return short_line(without_addresses(text[: 10 * MAX_CELL_CHARACTERS]), MAX_CELL_CHARACTERS)
+    return short_line(stable(text[: 10 * MAX_CELL_CHARACTERS]), MAX_CELL_CHARACTERS)

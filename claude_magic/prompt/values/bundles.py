@@ -10,6 +10,7 @@ from typing import Any
 from ...content import html_text
 from ...content.images import image_block
 from ...content.parts import Part, Text
+from ...content.stable_text import without_addresses
 from ...errors import ClaudeError
 
 PICTURES = ("image/png", "image/jpeg", "image/gif", "image/webp")
@@ -28,6 +29,7 @@ def parts_of_bundle(bundle: Mapping[str, Any]) -> Iterator[Part]:
             except (ValueError, ClaudeError):
                 break
     text = next((_text(bundle[kind]) for kind in _TEXTS if kind in bundle), "")
+    text = without_addresses(text) if text == _text(bundle.get("text/plain", "")) else text
     if "text/html" in bundle and (not text.strip() or _NO_FORM.fullmatch(text)):
         text = html_text.as_text(_text(bundle["text/html"])) or text
     yield Text(text)

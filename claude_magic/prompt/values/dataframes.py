@@ -8,17 +8,19 @@ from __future__ import annotations
 import io
 import math
 import re
+import sys
 import warnings
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from ...content.parts import room_for, shortened
-from ...content.safely import is_from_library, try_or_none, type_name, without_addresses
+from ...content.safely import is_from_library, try_or_none, type_name
 from ...content.secrets import MASK
-from ...content.text import byte_length, short
+from ...content.stable_text import brief, stable
+from ...content.text import byte_length, plural, short
 from ...options import DEFAULT_VALUE_TOKENS
 from . import lazy_dataframes
 from .lazy_dataframes import MAX_HEAD_ROWS, Glimpse
@@ -61,10 +63,16 @@ def is_frame(value: Any) -> bool:
 
 
 def _native(value: Any) -> Any:
-    """The native frame inside a narwhals object; any other value as it is."""
+    """The native frame inside a narwhals object, or a Styler of pandas; any other value as it is."""
     import narwhals as nw
 
-    return nw.to_native(value, pass_through=True)
+    return unstyled(nw.to_native(value, pass_through=True))
+
+
+def unstyled(value: Any) -> Any:
+    """The frame that a Styler of pandas displays: its styles are computed, which may take long. Else the value."""
+    styles = sys.modules.get("pandas.io.formats.style")
+    return value.data if styles is not None and styles.Styler in type(value).__mro__ else value
 
 
 def _table(value: Any) -> _Table | None:
@@ -148,7 +156,7 @@ def _eager_summary(table: _Table, label: str, room: int) -> str:
     extent = f"{rows:,} values" if table.kind == "Series" else f"{rows:,} rows × {columns:,} columns"
     lines = [f"{table.kind}{label}: {extent} ({library})", *table.notes]
     if table.index is not None:
-        lines.append(f"index: {_index_name(table.index)} ({short(str(table.index.dtype), MAX_CELL_CHARACTERS)})")
+        lines.append(f"index: {'; '.join(map(_index_level, _levels(table.index)))}")
     described = _described(table.frame, table.names, room)
     lines.extend(described)
     shown = len(described) - 1
@@ -157,17 +165,27 @@ def _eager_summary(table: _Table, label: str, room: int) -> str:
     if rows:
         head = table.frame.head(MAX_HEAD_ROWS)
         values = _rows(head.select(head.columns[: max(shown, 1)]))
-        labels = None if table.index is None else [_index_name(table.index), *table.index[: len(head)]]
+        labels = None if table.index is None else _labels(table.index, len(head))
         lines.extend(_head(values, table.names[: max(shown, 1)], labels, room - _length(lines)))
     return "\n".join(lines)
 
 
 def _rows(head: Any) -> list[Sequence[Any]]:
-    """The rows of a short frame; read column by column if narwhals cannot read rows."""
+    """The rows of a short frame, what is missing as None; read column by column if narwhals cannot read rows."""
+    if head.implementation.is_pandas_like():
+        columns = try_or_none(lambda: [_pandas_values(head.get_column(column).to_native()) for column in head.columns])
+        if columns is not None:
+            return list(zip(*columns, strict=True))
     rows = try_or_none(head.rows)
     if rows is None:
         return list(zip(*(head.get_column(column).to_list() for column in head.columns), strict=True))
     return list(rows)
+
+
+def _pandas_values(column: Any) -> list[Any]:
+    """The values of a short pandas column or index, with None for each that pandas takes as missing."""
+    missing = list(column.isna())
+    return [None if gone else value for gone, value in zip(missing, column.tolist(), strict=True)]
 
 
 def _described(frame: Any, names: Sequence[str], room: int) -> list[str]:
@@ -224,27 +242,44 @@ def _nulls(column: Any) -> str:
 
 
 def _statistics(column: Any) -> str:
-    """The statistics that fit a column's type, without those that fail."""
-    dtype = column.dtype
-    measured = dtype.is_numeric() or dtype.is_temporal()
-    known: list[str] = []
-
-    def add(label: str, compute: Callable[[], Any]) -> Any:
-        value = try_or_none(compute)
-        if value is not None and not _is_missing(value):
-            known.append(f"{label} {value if label == 'top' else _cell(value)}")
-        return value
-
-    if measured:
-        add("min", column.min)
-        add("max", column.max)
-    if dtype.is_numeric():
-        add("mean", column.mean)
-    if len(column) <= MAX_COUNTED_ROWS and not dtype.is_float():
-        distinct = add("distinct", partial(_distinct, column))
-        if not measured and distinct and distinct < len(column):
-            add("top", partial(_top_values, column))
+    """The statistics that fit a column's type, and what was not computed of them."""
+    column = _dense(column)
+    numbers = column.dtype.is_numeric() or _is_of(column, "complex")
+    measured = numbers or column.dtype.is_temporal() or _is_of(column, "period")
+    known = _measures(column, numbers=numbers) if measured else []
+    if not column.dtype.is_float():
+        known += _counts(column, with_top=not measured)
     return ", ".join(known)
+
+
+def _dense(column: Any) -> Any:
+    """A sparse column of pandas as one that holds all of its values; any other as it is."""
+    import narwhals as nw
+
+    if not _is_of(column, "sparse"):
+        return column
+    return nw.from_native(column.to_native().sparse.to_dense(), series_only=True)
+
+
+def _is_of(column: Any, kind: str) -> bool:
+    """Whether a column is of a type of pandas whose name begins so; narwhals knows nothing of these."""
+    return column.implementation.is_pandas_like() and str(column.to_native().dtype).lower().startswith(kind)
+
+
+def _measures(column: Any, *, numbers: bool) -> list[str]:
+    """Range and mean of a column; NaN, where it is not the same as missing, is left out and counted."""
+    own = column if column.dtype.is_numeric() or column.dtype.is_temporal() else column.to_native()
+    mean = try_or_none(own.mean) if numbers else None
+    left_out = 0
+    if isinstance(mean, float) and math.isnan(mean):
+        is_nan = try_or_none(lambda: column.is_nan() & ~column.is_null())
+        left_out = int(try_or_none(is_nan.sum) or 0) if is_nan is not None else 0
+        own = column.filter(~column.is_null()).filter(~column.drop_nulls().is_nan()) if left_out else own
+        mean = try_or_none(own.mean)
+    ends = {} if _is_of(column, "complex") else {"min": try_or_none(own.min), "max": try_or_none(own.max)}
+    facts = {**ends, "mean": mean}
+    known = [f"{label} {_cell(fact)}" for label, fact in facts.items() if fact is not None and not _is_missing(fact)]
+    return [*known, *([f"{left_out:,} NaN left out"] if left_out else [])]
 
 
 def _is_missing(value: Any) -> bool:
@@ -252,15 +287,52 @@ def _is_missing(value: Any) -> bool:
     return _cell(value) == "null" or (isinstance(value, float) and math.isnan(value))
 
 
+def _counts(column: Any, *, with_top: bool) -> list[str]:
+    """The number of distinct values without nulls, and the most frequent; or why they were not computed."""
+    import narwhals as nw
+
+    if len(column) > MAX_COUNTED_ROWS:
+        if not isinstance(column.dtype, nw.Boolean | nw.Categorical | nw.Enum):
+            return ["distinct not computed: too many rows"]
+        counts = try_or_none(partial(_few_counts, column))
+        return (
+            ["distinct not computed"] if counts is None else [f"distinct {len(counts):,}", *_top(counts, len(column))]
+        )
+    distinct = try_or_none(partial(_distinct, column))
+    if distinct is None:
+        return ["distinct not computed: its values cannot be compared"]
+    known = [f"distinct {distinct:,}"]
+    if not with_top or not 0 < distinct < len(column):
+        return known
+    counts = try_or_none(lambda: Counter(_present(column)).most_common(3))
+    return [*known, *(_top(counts, len(column)) if counts is not None else [])]
+
+
 def _distinct(column: Any) -> int:
-    """The number of distinct values without nulls, which are counted separately."""
+    """The number of distinct values without nulls, which are counted separately: in pandas of any kind."""
+    if column.implementation.is_pandas_like():
+        return int(column.to_native().nunique())
     return int(column.n_unique()) - bool(column.null_count())
 
 
-def _top_values(column: Any) -> str:
-    """The three most frequent values without nulls, with their counts; ties in order of appearance."""
-    most = Counter(column.drop_nulls().to_list()).most_common(3)
-    return ", ".join(f"{short(_cell(value), 16)} ({count:,})" for value, count in most)
+def _present(column: Any) -> list[Any]:
+    """The values of a column without nulls."""
+    if column.implementation.is_pandas_like():
+        return list(column.to_native().dropna().tolist())
+    return list(column.drop_nulls().to_list())
+
+
+def _few_counts(column: Any) -> list[tuple[Any, int]]:
+    """How often each value of a column of few values occurs, the most frequent first; counted by its library."""
+    rows = column.alias("value").value_counts(name="count").rows()
+    found = [(value, int(count)) for value, count in rows if count and not _is_missing(value)]
+    return sorted(found, key=lambda each: (-each[1], str(each[0])))
+
+
+def _top(counts: Sequence[tuple[Any, int]], rows: int) -> list[str]:
+    """The three most frequent values with their counts, if any occurs twice."""
+    shown = [f"{short(_cell(value), 16)} ({count:,})" for value, count in counts[:3]]
+    return [f"top {', '.join(shown)}"] if shown and len(counts) < rows else []
 
 
 def _index_of(value: Any) -> Any:
@@ -272,8 +344,35 @@ def _index_of(value: Any) -> Any:
     return None if plain else index
 
 
-def _index_name(index: Any) -> str:
-    return _cell(", ".join(str(name) for name in index.names if name is not None) or "unnamed")
+def _levels(index: Any) -> list[Any]:
+    """The levels of a pandas index, each as an index."""
+    return [index.get_level_values(number) for number in range(index.nlevels)]
+
+
+def _index_level(level: Any) -> str:
+    """The name, type and range of an index or of a level of one, and how many of its labels are missing."""
+    import narwhals as nw
+
+    facts = [short(str(level.dtype), MAX_CELL_CHARACTERS)]
+    column: Any = try_or_none(lambda: nw.from_native(level.to_series(), series_only=True))
+    if column is not None and len(column):
+        ordered = column.dtype.is_numeric() or column.dtype.is_temporal() or _is_of(column, "period")
+        ends = [try_or_none(end) for end in (level.min, level.max)] if ordered else []
+        facts += [" to ".join(map(_cell, ends))] if ends and not any(map(_is_missing, ends)) else []
+        facts += [f"every {level.freqstr}"] if getattr(level, "freqstr", None) else []
+        nulls = int(try_or_none(lambda: level.isna().sum()) or 0)
+        facts += [plural(nulls, "null")] if nulls else []
+    return f"{_cell('unnamed' if level.name is None else str(level.name))} ({', '.join(facts)})"
+
+
+def _labels(index: Any, count: int) -> list[Any]:
+    """The heading of a pandas index, and its first labels; a label of several levels as one text."""
+    names = [str(name) for name in index.names if name is not None]
+    levels = [_pandas_values(level) for level in _levels(index[:count])]
+    heading = ", ".join(names) or "unnamed"
+    if len(levels) == 1:
+        return [heading, *levels[0]]
+    return [heading, *(", ".join(map(_cell, label)) for label in zip(*levels, strict=True))]
 
 
 def _head(rows: Sequence[Sequence[Any]], names: Sequence[str], labels: Any, room: int) -> list[str]:
@@ -319,17 +418,15 @@ def _csv(row: Sequence[str]) -> str:
 
 def _cell(value: Any) -> str:
     """A value of a table on one short line."""
-    import reprlib
-
     if isinstance(value, float):
-        text = f"{value:.10g}"
+        text = f"{value:.10g}" if value == value else "NaN"
     elif isinstance(value, str):
         text = str.__str__(value)[: MAX_CELL_CHARACTERS + 1]
-    elif isinstance(value, list | tuple | dict | set):
-        text = reprlib.repr(value)
+    elif isinstance(value, list | tuple | dict | set | frozenset):
+        text = brief(value)
     else:
         text = try_or_none(partial(str, value)) or f"<{type_name(value)} object>"
-        text = without_addresses(text[: 10 * MAX_CELL_CHARACTERS])
+        text = stable(text[: 10 * MAX_CELL_CHARACTERS])
     if len(text.splitlines()) > 1 or text.endswith("\n"):
         text = _LINE_BREAK.sub(lambda found: repr(found[0])[1:-1], text.replace("\\", r"\\"))
     return short(text, MAX_CELL_CHARACTERS) if text not in ("None", "<NA>", "NaT") or isinstance(value, str) else "null"
@@ -337,13 +434,13 @@ def _cell(value: Any) -> str:
 
 def _lazy_summary(known: Glimpse, label: str, room: int) -> str:
     """The summary of a lazy frame: its columns, and the first rows or why there are none."""
-    lines = [lazy_dataframes.heading(known, label), "column | type"]
+    lines = [lazy_dataframes.heading(known, label), *(["column | type"] if known.names else [])]
     for name, kind in list(zip(known.names, known.types, strict=True))[:MAX_COLUMNS]:
         line = f"{_cell(name)} | {short(kind, MAX_CELL_CHARACTERS)}"
         if _length(lines) + byte_length(line) > room * 5 // 8:
             break
         lines.append(line)
-    shown = len(lines) - 2
+    shown = max(0, len(lines) - 2)
     if len(known.names) > shown:
         lines.append(f"… and {len(known.names) - shown:,} more columns")
     rows = known.rows()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import io
+import itertools
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,22 +35,52 @@ MAX_TRACES = 20
 
 
 def _parts_of(value: Any) -> Iterator[Any]:
-    """The elements of a NumPy array of objects, such as axes; any other value itself."""
-    if is_from_library(value, "numpy") and str(getattr(value, "dtype", "")) == "object":
+    """The elements of a NumPy array of objects, such as axes, or of a container of artists; else the value itself."""
+    if is_container(value):
+        yield from _artists_in(value)
+    elif is_from_library(value, "numpy") and str(getattr(value, "dtype", "")) == "object":
         yield from list(value.flat[:MAX_AXES])
     else:
         yield value
 
 
+def is_container(value: Any) -> bool:
+    """Whether a value is a collection of matplotlib with artists in it, as `bar`, `errorbar` and `pie` return."""
+    artists = sys.modules.get("matplotlib.artist")
+    if artists is None or not is_from_library(value, "matplotlib") or artists.Artist in type(value).__mro__:
+        return False
+    return any(True for _ in _artists_in(value))
+
+
+def _artists_in(value: Any) -> Iterator[Any]:
+    """The artists in a collection and in the lists and tuples within it."""
+    artist = sys.modules["matplotlib.artist"].Artist
+    if isinstance(value, Mapping):
+        inside = value.values()
+    else:
+        inside = value if hasattr(type(value), "__iter__") else vars(value).values()
+    for each in itertools.islice(inside, MAX_AXES):
+        if isinstance(each, list | tuple):
+            yield from _artists_in(each)
+        elif isinstance(each, artist) and each.figure is not None:
+            yield each
+
+
 def _figure_of(value: Any) -> Any:
-    """The matplotlib figure that a value is or belongs to (Axes, seaborn's grids), or None."""
+    """The matplotlib figure that a value is or belongs to (axes, lines and other artists, colour bars, animations,
+    seaborn's grids), or None."""
     module = sys.modules.get("matplotlib.figure")
     if module is None:
         return None
     if isinstance(value, module.FigureBase):
         return value.figure
-    is_part = is_from_library(value, "seaborn") or isinstance(value, sys.modules["matplotlib.axes"].Axes)
-    owner = getattr(value, "figure", None) if is_part else None
+    artists: Any = sys.modules["matplotlib.artist"]
+    owner: Any = None
+    if isinstance(value, artists.Artist) or is_from_library(value, "seaborn"):
+        owner = getattr(value, "figure", None)
+    elif is_from_library(value, "matplotlib"):  # a colour bar has axes, an animation a figure
+        parts = [getattr(value, name, None) for name in ("figure", "_fig", "ax")]
+        owner = next((getattr(part, "figure", None) for part in parts if isinstance(part, artists.Artist)), None)
     return owner.figure if isinstance(owner, module.FigureBase) else None
 
 

@@ -6,10 +6,10 @@ that cannot be sent raises a `PromptError`.
 
 from __future__ import annotations
 
-import codecs
+import io
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from ...content.text import plural, truncated
 from ...conversation import document_files
 from ...errors import PromptError
 from . import table_files
+from .formats import binary, encodings, logs
 
 # A request has at most 32 MB (CLAUDE_API.md §3), and base64 takes four bytes for three.
 MAX_FILE_BYTES = 32 * 1024 * 1024 * 3 // 4
@@ -84,14 +85,29 @@ def _attachment(data: bytes, name: str, size: int, path: Path | None) -> Attachm
     if not data:
         raise PromptError(f"{name} is empty.", advice=NOTHING_SENT)
     whole = len(data) == size <= MAX_FILE_BYTES
+    given = _File(data, name, size, whole, path)
     for matches, make in _KINDS:
         if matches(data, name):
-            return make(_File(data, name, size, whole, path))
-    text = decoded(data, cut=not whole)
+            return make(given)
+    text = None if binary.is_pickle_by_name(name) else _decoded(given)
     if text is None:
-        kind = _kind_of_binary(data)
-        raise PromptError(f"{name} is {kind}: Claude cannot read it as it is.", advice=_ADVICE.get(kind, _CONVERT))
-    return _text(text, name, size, whole)
+        found = binary.look(data, name, path)
+        advice = f"{found.advice} {NOTHING_SENT}"
+        raise PromptError(f"{name} is {found.what}: Claude cannot read it as it is.", advice=advice)
+    return _text(text, given)
+
+
+def _decoded(given: _File) -> encodings.Decoded | None:
+    """The text of a file; None for binary data. Raises `PromptError` for text whose encoding has to be told."""
+    found = encodings.decoded(given.data, cut=not given.whole)
+    if found is None or found.certain:
+        return found
+    where = str(given.path if given.path is not None else given.name)
+    raise PromptError(
+        f"{given.name} is text, and not in UTF-8, UTF-16 or Windows-1252: its encoding cannot be told from its bytes.",
+        advice=f"Read it with its own, and send it as {{{{text}}}}: text = open({where!r}, encoding='…').read(), "
+        f"with shift_jis, gb18030, euc_kr, cp1251, koi8_r or another in the place of the dots. {NOTHING_SENT}",
+    )
 
 
 @dataclass(frozen=True)
@@ -156,18 +172,23 @@ def _svg(given: _File) -> Attachment:
 
 def _table(given: _File) -> Attachment:
     """A table as a summary, a small one with its whole text; as plain text if it cannot be read as a table."""
-    text = decoded(given.data, cut=not given.whole)
-    summary = table_files.summary(given.data, text, given.name, given.path, whole=given.whole)
-    if summary is None and text is None:
-        raise PromptError(
-            f"{given.name} cannot be read as a table.",
-            advice=f"Load it yourself, and send the frame as {{{{name}}}}. {NOTHING_SENT}",
-        )
-    if summary is None:
-        return _text(text or "", given.name, given.size, given.whole)
-    if text is not None and given.whole and len(text) <= table_files.MAX_WHOLE_CHARACTERS:
-        summary = f"{summary}\n\nThe whole file:\n{text}"
-    return Attachment([_document(summary, given.name)], ["a table", _bytes(given.size)])
+    found = None if table_files.is_binary(given.data) else _decoded(given)
+    text = None if found is None else found.text
+    try:
+        summary = table_files.summary(given.data, text, given.name, given.path, whole=given.whole)
+    except table_files.NoTable as error:
+        why = str(error) if found is not None or table_files.is_binary(given.data) else encodings.why_binary(given.data)
+    else:
+        if text is not None and given.whole and len(text) <= table_files.MAX_WHOLE_CHARACTERS:
+            summary = f"{summary}\n\nThe whole file:\n{text}"
+        told = [f"read as {found.encoding}"] if found is not None and found.encoding else []
+        return Attachment([_document(summary, given.name)], ["a table", *told, _bytes(given.size)])
+    if found is not None:
+        return _text(found, given, [f"no table: {why}"] if why else [])
+    raise PromptError(
+        f"{given.name} cannot be read as a table: {why}.",
+        advice=f"Load it yourself, and send the frame as {{{{name}}}}. {NOTHING_SENT}",
+    )
 
 
 def _notebook(given: _File) -> Attachment:
@@ -209,39 +230,37 @@ def _joined(lines: Any) -> str:
     return "".join(map(str, lines)) if isinstance(lines, list) else str(lines)
 
 
-def _text(text: str, name: str, size: int, whole: bool) -> Attachment:
+def _text(found: encodings.Decoded, given: _File, remarks: Sequence[str] = ()) -> Attachment:
+    """A text as a document: of one that is too long its start, and of a log both ends."""
+    text = found.text
     if not text.strip():
-        raise PromptError(f"{name} holds nothing but white space.", advice=NOTHING_SENT)
-    if whole:
+        raise PromptError(f"{given.name} holds nothing but white space.", advice=NOTHING_SENT)
+    if given.whole and len(text) <= MAX_TEXT_CHARACTERS:
+        shown = text
+    elif logs.is_log(given.name, text):
+        shown = logs.both_ends(text, text if given.whole else _end_of(given), MAX_TEXT_CHARACTERS, _bytes(given.size))
+    elif given.whole:
         shown = truncated(text, MAX_TEXT_CHARACTERS)
     else:
-        shown = f"{text[:MAX_TEXT_CHARACTERS]}\n… [shortened: the start of {_bytes(size)}]"
-    about = ["shortened"] if shown != text else []
-    return Attachment([_document(shown, name)], [*about, _bytes(size)])
+        shown = f"{text[:MAX_TEXT_CHARACTERS]}\n… [shortened: the start of {_bytes(given.size)}]"
+    about = [*remarks, *(["shortened"] if shown != text else [])]
+    about += [f"read as {found.encoding}"] if found.encoding else []
+    return Attachment([_document(shown, given.name)], [*about, _bytes(given.size)])
+
+
+def _end_of(given: _File) -> str:
+    """The end of a file that is too long to be read whole; of what is not on the disk, that of what is there."""
+    if given.path is None:
+        data = given.data
+    else:
+        with given.path.open("rb") as file:
+            file.seek(-min(given.size, 4 * MAX_TEXT_CHARACTERS), io.SEEK_END)
+            data = file.read()
+    return data.decode("utf-8", "replace")
 
 
 def _document(text: str, name: str) -> Block:
     return {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": text}, "title": name}
-
-
-def decoded(data: bytes, *, cut: bool = False) -> str | None:
-    """Decode bytes as text: UTF-8, UTF-16 with a byte order mark, or Windows-1252; None for binary data.
-
-    With `cut`, the last UTF-8 character may be incomplete.
-    """
-    for mark, encoding in ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16")):
-        if data.startswith(mark):
-            return data.decode(encoding, "replace").replace("\0", "")
-    if _BINARY.search(data):
-        return None
-    try:
-        return codecs.getincrementaldecoder("utf-8")().decode(data, final=not cut)
-    except UnicodeDecodeError:
-        return data.decode("cp1252", "replace")
-
-
-# Control characters that mark binary data: all but tab, line and page breaks, backspace, bell and escape.
-_BINARY = re.compile(rb"[\x00-\x06\x0e-\x1a\x1c-\x1f\x7f]")
 
 
 def _bytes(count: int) -> str:
@@ -264,7 +283,7 @@ def _is_svg(data: bytes, name: str) -> bool:
 
 
 def _is_pdf(data: bytes, name: str) -> bool:
-    return pdf.is_pdf(data) and (data.startswith(pdf.HEADER) or decoded(data[:65_536], cut=True) is None)
+    return pdf.is_pdf(data) and (data.startswith(pdf.HEADER) or encodings.decoded(data[:65_536], cut=True) is None)
 
 
 def _is_notebook(data: bytes, name: str) -> bool:
@@ -287,43 +306,3 @@ _KINDS: tuple[Kind, ...] = (
     (_is_notebook, _notebook),
     (_is_table, _table),
 )
-
-_CONVERT = f"Convert it to text, an image or a PDF. {NOTHING_SENT}"
-_LOAD = f"Load it, and send what is in it as {{{{name}}}}. {NOTHING_SENT}"
-_ARCHIVE = "a ZIP archive, or an Office document, which is one"
-_ADVICE = {
-    _ARCHIVE: f"Unpack it, save the document as PDF, or load the sheet and send the frame. {NOTHING_SENT}",
-    "a gzip archive": f"Unpack it first. {NOTHING_SENT}",
-    "an SQLite database": _LOAD,
-    "an HDF5 file": _LOAD,
-    "a NumPy array": _LOAD,
-}
-_MAGIC = (
-    (b"PK\x03\x04", _ARCHIVE),
-    (b"\x1f\x8b", "a gzip archive"),
-    (b"SQLite format 3", "an SQLite database"),
-    (b"\x89HDF", "an HDF5 file"),
-    (b"\x93NUMPY", "a NumPy array"),
-    (b"\x80\x04", "a Python pickle"),
-    (b"\x80\x05", "a Python pickle"),
-    (b"\xd0\xcf\x11\xe0", "an old Office document"),
-    (b"\x7fELF", "a program"),
-    (b"MZ", "a program"),
-    (b"ID3", "a sound file"),
-    (b"OggS", "a sound file"),
-    (b"fLaC", "a sound file"),
-    (b"RIFF", "a sound or video file"),
-    (b"\x1aE\xdf\xa3", "a video"),
-)
-
-
-def _kind_of_binary(data: bytes) -> str:
-    if data[4:8] == b"ftyp":
-        return _BRANDS.get(data[8:12], "a video")
-    return next((kind for magic, kind in _MAGIC if data.startswith(magic)), "binary data of an unknown kind")
-
-
-_BRANDS = dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1"), "a HEIC image")
-_BRANDS |= dict.fromkeys((b"avif", b"avis"), "an AVIF image")
-_ADVICE["a HEIC image"] = f"`pip install pillow-heif` has it read, or save it as JPEG. {NOTHING_SENT}"
-_ADVICE["an AVIF image"] = f"`pip install -U pillow` (11.3 or newer) has it read, or save it as JPEG. {NOTHING_SENT}"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 import itertools
-import reprlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -20,9 +19,12 @@ from ...content import images
 from ...content.images import Block
 from ...content.parts import Part, Room, Text, on_own_lines, shortened, size_of
 from ...content.safely import TookTooLong, at_most, one_line, try_or_none, type_name
+from ...content.stable_text import brief
 from ...content.text import join_line, short_line
 from ...errors import PromptError, UnshowableError
 from . import arrays, dataframes, figures, files, plain, show_as, wire_blocks
+from .formats import logs
+from .libraries import graphs, groups, models
 
 # Time limits for showing a value and for drawing a figure, both far above what is normal.
 MAX_SECONDS = 10.0
@@ -80,13 +82,14 @@ def _elements(value: Any, name: str) -> Iterator[tuple[str, Any]]:
     name = name if len(name) <= MAX_KEY_CHARACTERS and "\n" not in name else "value"
     pairs = dict.items(value) if isinstance(value, dict) else enumerate(value)
     for key, element in itertools.islice(pairs, MAX_ELEMENTS):
-        label = try_or_none(partial(reprlib.repr, key)) or f"<{type_name(key)} object>"
+        label = try_or_none(partial(brief, key)) or f"<{type_name(key)} object>"
         yield f"{name}[{short_line(label, MAX_KEY_CHARACTERS)}]", element
 
 
 def _is_nested(value: Any, within: tuple[int, ...]) -> bool:
     """Whether to look into a list or mapping. `within` are the ids of those around it: a list may contain itself."""
-    return isinstance(value, list | tuple | dict) and len(within) < MAX_DEPTH and id(value) not in within
+    listed = isinstance(value, list | tuple | dict) and not figures.is_container(value)
+    return listed and len(within) < MAX_DEPTH and id(value) not in within
 
 
 def _has_rich(value: Any, within: tuple[int, ...] = ()) -> bool:
@@ -221,7 +224,8 @@ def _shortened_document(block: Block, room: Room) -> Block:
     source = block.get("source", {})
     if block["type"] != "document" or source.get("type") != "text":
         return block
-    return {**block, "source": {**source, "data": shortened(source["data"], room.text)}}
+    data, is_log = source["data"], logs.is_log(str(block.get("title")), source["data"])
+    return {**block, "source": {**source, "data": shortened(data, room.text, keep_end=is_log)}}
 
 
 def _is_anything(value: Any) -> bool:
@@ -248,6 +252,10 @@ _KINDS: Sequence[Kind] = (
     Kind(_is_python_code, plain.code),
     Kind(plain.is_code, plain.code, rich=False),
     Kind(dataframes.is_frame, _frame),
+    Kind(groups.is_grouped, groups.grouped),
+    Kind(graphs.is_graph, graphs.graph),
+    Kind(models.is_results, models.results),
+    Kind(models.is_estimator, models.estimator),
     Kind(figures.is_figure, _figure, seconds=MAX_DRAWING_SECONDS),
     Kind(figures.is_chart, figures.chart, seconds=MAX_DRAWING_SECONDS),
     Kind(images.is_picture, _picture),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from ...content.safely import is_from_library, try_or_none, type_name
+from ...content.safely import TookTooLong, is_from_library, one_line, try_or_none, type_name
 from ...content.text import plural, short
 
 MAX_HEAD_ROWS = 10
@@ -37,18 +37,48 @@ class Glimpse:
 
     def rows(self) -> Sequence[Sequence[Any]] | str:
         """The first rows, or why there are none."""
-        rows: Sequence[Sequence[Any]] | None = try_or_none(self.read) if self.read else None
-        return rows if rows is not None else self.note or FAILED
+        if self.read is None:
+            return self.note or FAILED
+        try:
+            return self.read()
+        except (KeyboardInterrupt, TookTooLong):
+            raise
+        except BaseException as error:  # of the query, or of what it reads
+            return f"{FAILED}: {_reason(error)}"
+
+
+def _reason(error: BaseException) -> str:
+    """An exception on one line, without the query that polars and duckdb print below their messages."""
+    return _QUERY.split(one_line(error), maxsplit=1)[0]
+
+
+_QUERY = re.compile(r" (?:Resolved plan until failure|This error occurred|LINE \d+:)")
 
 
 def glimpse(value: Any) -> Glimpse | None:
-    """The glimpse of a lazy or distributed frame; None for any other value."""
+    """The glimpse of a lazy or distributed frame; None for any other value.
+
+    One whose query fails before it runs, as for a column or file that is not there, has no columns, and the reason.
+    """
     for library, look in _LOOKS:
-        if is_from_library(value, library):
+        if not is_from_library(value, library):
+            continue
+        try:
             found: Glimpse | None = look(value)
-            if found is not None:
-                return found
+        except (KeyboardInterrupt, TookTooLong):
+            raise
+        except BaseException as error:
+            found = _failed(value, library, error)
+        if found is not None:
+            return found
     return None
+
+
+def _failed(value: Any, library: str, error: BaseException) -> Glimpse | None:
+    """The glimpse of a lazy frame whose schema cannot be known; None for a value that is none of them."""
+    if not any(hasattr(type(value), name) for name in ("collect_schema", "collect", "execute", "compute", "fetchall")):
+        return None
+    return Glimpse(type_name(value), library, [], [], note=f"{FAILED}: {_reason(error)}")
 
 
 def _polars(value: Any) -> Glimpse | None:
@@ -165,6 +195,6 @@ _LOOKS: tuple[tuple[str, Callable[[Any], Glimpse | None]], ...] = (
 
 def heading(known: Glimpse, name: str) -> str:
     """The title line of a frame's summary; `name` follows its type as it is."""
-    count = plural(len(known.names), "column")
+    count = plural(len(known.names), "column") if known.names else "columns not known"
     facts = [count, *([known.extent] if known.extent else []), "rows not counted"]
     return f"{short(known.kind, 60)}{name}: {', '.join(facts)} ({known.library})"

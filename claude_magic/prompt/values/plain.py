@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import inspect
 import io
+import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -16,7 +17,8 @@ from typing import Any
 from ...content import html_text, images
 from ...content.images import image_block
 from ...content.parts import Part, Room, Text, form, shortened
-from ...content.safely import is_from_library, one_line, try_or_none, type_name, without_addresses
+from ...content.safely import is_from_library, one_line, try_or_none, type_name
+from ...content.stable_text import in_order, stable, without_addresses
 from ...content.tracebacks import traceback_text
 from ...errors import UnshowableError
 
@@ -61,7 +63,7 @@ def is_scalar(value: Any) -> bool:
 
 def scalar(value: Any, name: str, room: Room) -> list[Part]:
     try:
-        return form(str(value), room.summary)
+        return form(without_addresses(str(value)), room.summary)
     except ValueError:  # Python does not convert an integer of more than 4,300 digits to text
         return [Text(f"<{type_name(value)} of {value.bit_length():,} bits>")]
 
@@ -88,9 +90,9 @@ def code(value: Any, name: str, room: Room) -> list[Part]:
     if source:
         return form(source, room.summary)
     try:
-        signature = f"{value.__qualname__}{inspect.signature(value)}"
+        signature = stable(f"{value.__qualname__}{inspect.signature(value)}")
     except (ValueError, TypeError, AttributeError):
-        signature = without_addresses(repr(value))
+        signature = stable(repr(value))
     return form("\n".join(part for part in (signature, inspect.getdoc(value)) if part), room.summary)
 
 
@@ -114,7 +116,9 @@ def _class_in_a_cell(value: Any) -> str | None:
 
 
 def displayed(value: Any, name: str, room: Room) -> list[Part]:
-    """A value as IPython displays it: as an image, else as Markdown, LaTeX, plain text or the text of HTML.
+    """A value as IPython displays it: as an image, else as Markdown, LaTeX or plain text.
+
+    Where the plain text says no more than its class, the text of its HTML or its `str` says more.
 
     Raises:
         UnshowableError: its only form is an SVG that cannot be rendered.
@@ -123,8 +127,9 @@ def displayed(value: Any, name: str, room: Room) -> list[Part]:
         parts = try_or_none(partial(_display_form, mime, data, room))
         if parts:
             return list(parts)
-    if not _has_no_repr(value):
-        return [plain(value, room)]
+    shown = plain(value, room)
+    if not _has_no_repr(value) and not only_classes(shown.text) and shown.text != type_name(value):
+        return _table_of(value, room) or [shown]
     for mime, data in _display_forms(value, _WITHOUT_REPR):
         if mime == "image/svg+xml":
             raise UnshowableError(
@@ -134,7 +139,33 @@ def displayed(value: Any, name: str, room: Room) -> list[Part]:
         parts = try_or_none(partial(_display_form, mime, data, room))
         if parts:
             return list(parts)
-    return [plain(value, room)]
+    return _str(value, room) or [shown]
+
+
+def _table_of(value: Any, room: Room) -> list[Part]:
+    """The HTML table of a data class, whose `repr` is made from its fields; empty for any other value."""
+    if not hasattr(type(value), "__dataclass_fields__"):
+        return []
+    data = next((data for _, data in _display_forms(value, ("text/html",)) if isinstance(data, str)), "")
+    return _display_form("text/html", data, room) if "<table" in data else []
+
+
+def _str(value: Any, room: Room) -> list[Part]:
+    """The `str` of a value, if its class has one, and it says more than the class."""
+    own: Any = type(value).__str__
+    if own is object.__str__:
+        return []
+    text = stable(try_or_none(partial(str, value)) or "")
+    return [] if not text.strip() or only_classes(text) else form(text, room.summary)
+
+
+_CLASS = r"<(?:[\w.]+(?:<locals>[\w.]*)*(?: (?:object|instance))?|generator object [\w.<>]+)>"
+_ONLY_CLASSES = re.compile(rf"[\[({{\s]*{_CLASS}(?:,\s*{_CLASS})*[\])}},\s]*")
+
+
+def only_classes(text: str) -> bool:
+    """Whether a text says no more than the class of an object, as `<Model object>`, or of each object in a list."""
+    return len(text) < 10_000 and _ONLY_CLASSES.fullmatch(text) is not None
 
 
 def _unrendered(data: Any) -> str:
@@ -154,7 +185,7 @@ def _display_form(mime: str, data: Any, room: Room) -> list[Part]:
         return [] if picture is None else [image_block(picture)]
     if mime.startswith("image/"):
         return [image_block(base64.b64decode(data) if isinstance(data, str) else bytes(data))]
-    text = html_text.as_text(str(data)) if mime == "text/html" else str(data)
+    text = without_addresses(html_text.as_text(str(data)) if mime == "text/html" else str(data))
     return form(text, room.summary) if text.strip() else []
 
 
@@ -190,7 +221,8 @@ def _display_forms(value: Any, wanted: tuple[str, ...]) -> Iterator[tuple[str, A
 
     Not by way of `DisplayFormatter.format`, which shows widgets and prints the tracebacks of broken formatters.
     """
-    bundle = try_or_none(lambda: _own_form(value, "_repr_mimebundle_")) or {}
+    bundle = try_or_none(lambda: _own_form(value, "_repr_mimebundle_", include=None, exclude=None))
+    bundle = bundle or try_or_none(lambda: _own_form(value, "_repr_mimebundle_")) or {}
     for mime in wanted:
         data = bundle.get(mime) if isinstance(bundle, Mapping) else None
         if not data:
@@ -204,11 +236,11 @@ def _display_forms(value: Any, wanted: tuple[str, ...]) -> Iterator[tuple[str, A
             yield mime, data
 
 
-def _own_form(value: Any, method: str) -> Any:
+def _own_form(value: Any, method: str, **options: Any) -> Any:
     from IPython.utils.dir2 import get_real_method
 
     display = get_real_method(value, method)
-    result = display() if display else None
+    result = display(**options) if display else None
     return result[0] if isinstance(result, tuple) else result
 
 
@@ -234,23 +266,49 @@ def plain(value: Any, room: Room) -> Text:
     from IPython.lib import pretty
 
     formatter = _formatter("text/plain")
-    printers = formatter and {
-        "singleton_pprinters": formatter.singleton_printers,
-        "type_pprinters": formatter.type_printers,
-        "deferred_pprinters": formatter.deferred_printers,
-    }
+    printers: dict[str, Any] = {"type_pprinters": dict(formatter.type_printers if formatter else _type_printers())}
+    for kind in (set, frozenset):
+        if printers["type_pprinters"].get(kind) is _type_printers()[kind]:  # not one of the reader's
+            printers["type_pprinters"][kind] = _print_set
+    if formatter:
+        printers |= {
+            "singleton_pprinters": formatter.singleton_printers,
+            "deferred_pprinters": formatter.deferred_printers,
+        }
     stream = _BoundedStream(room.summary)
     create: Any = pretty.RepresentationPrinter  # it has no type annotations
     try:
-        printer = create(stream, max_seq_length=PRINTED_ELEMENTS, **(printers or {}))
+        printer = create(stream, max_seq_length=PRINTED_ELEMENTS, **printers)
         printer.pretty(value)
         printer.flush()
     except _StreamFull:
-        kept = shortened(without_addresses(stream.getvalue()), room.summary)
+        kept = shortened(stable(stream.getvalue()), room.summary)
         return Text(f"{kept} [of more in all]", own_lines=True)
     except Exception:
         return _text(repr(value), room)
     return _text(stream.getvalue(), room, _left_out(value))
+
+
+def _type_printers() -> dict[type, Any]:
+    """IPython's own printers of types."""
+    from IPython.lib import pretty
+
+    known: Any = pretty
+    return dict(known._type_pprinters)
+
+
+def _print_set(value: Any, printer: Any, cycle: bool) -> None:
+    """Print a set with its elements in an order that does not depend on their hashes, as IPython does otherwise."""
+    opening, closing = ("{", "}") if type(value) is set else (f"{type_name(value)}({{", "})")
+    if cycle or not value:
+        printer.text(f"{opening}...{closing}" if cycle else f"{type_name(value)}()")
+        return
+    with printer.group(len(opening), opening, closing):
+        for position, element in printer._enumerate(in_order(value)):
+            if position:
+                printer.text(",")
+                printer.breakable()
+            printer.pretty(element)
 
 
 def _left_out(value: Any) -> str:
@@ -260,7 +318,7 @@ def _left_out(value: Any) -> str:
 
 
 def _text(text: str, room: Room, note: str = "") -> Text:
-    kept = shortened(without_addresses(text), room.summary) + note
+    kept = shortened(stable(text), room.summary) + note
     return Text(kept, own_lines="\n" in kept)
 
 

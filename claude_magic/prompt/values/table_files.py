@@ -1,4 +1,4 @@
-"""Table files (CSV, TSV, JSON records, Parquet) → the summary of a data frame, read by pandas, polars or pyarrow.
+"""Table files (CSV, TSV, JSON records, Parquet) → the summary of a data frame of pandas, polars or pyarrow.
 
 At most `MAX_TABLE_ROWS` rows are read; the summary says if the file has more.
 """
@@ -9,20 +9,20 @@ import importlib.util
 import io
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ...content.safely import try_or_none
+from ...content.safely import one_line
 from . import dataframes
+from .formats import delimited
 
 # A table whose text is at most so long is also sent whole, below its summary.
 MAX_WHOLE_CHARACTERS = 8_000
 MAX_TABLE_ROWS = 100_000
 MAX_TABLE_VALUES = 20_000_000
-_SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
+_SEPARATORS = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".psv": "|"}
 _PARQUET = b"PAR1"
 # The order in which libraries are tried if none is imported yet.
 _LIBRARIES = ("pandas", "polars", "pyarrow")
@@ -33,29 +33,44 @@ def is_table(data: bytes, name: str) -> bool:
     return data.startswith(_PARQUET) or Path(name).suffix.lower() in (*_SEPARATORS, ".json", ".jsonl", ".ndjson")
 
 
-def summary(data: bytes, text: str | None, name: str, path: Path | None, *, whole: bool) -> str | None:
-    """The summary of a table as `dataframes` makes it; None if the file is no table, or no library can read it.
+def is_binary(data: bytes) -> bool:
+    """Whether a table is of a binary format, which a library reads from its bytes."""
+    return data.startswith(_PARQUET)
+
+
+class NoTable(Exception):
+    """A file is not read as a table; the message says why, and is empty for JSON that is none."""
+
+
+def summary(data: bytes, text: str | None, name: str, path: Path | None, *, whole: bool) -> str:
+    """The summary of a table as `dataframes` makes it. Raises `NoTable` if it is none, or no library can read it.
 
     `data` is the file's start, or all of it if `whole`; `text` is the same, decoded.
     """
-    if data.startswith(_PARQUET):
+    notes: list[str] = []
+    if is_binary(data):
         frame, rows = _first_that_works(_PARQUET_READERS, path if path is not None else io.BytesIO(data))
     elif text is None:
-        return None
+        raise NoTable("it is no text")
     elif separator := _SEPARATORS.get(Path(name).suffix.lower()):
-        lines = text if whole else text[: text.rfind("\n") + 1]
-        frame, rows = _first_that_works(_CSV_READERS, lines, separator)
+        found = delimited.read(
+            text if whole else text[: text.rfind("\n") + 1], separator, MAX_TABLE_ROWS, dataframes.MAX_COLUMNS
+        )
+        if found is None:
+            raise NoTable("its lines have different numbers of fields")
+        frame, rows = _first_that_works(_COLUMN_READERS, found.values)
+        rows, notes = found.rows, list(found.notes)
     else:
-        frame, rows = _first_that_works(_RECORD_READERS, _records(text, whole=whole))
-    if frame is None:
-        return None
-    shown = dataframes.summary(frame, name)
+        records = _records(text, whole=whole)
+        if not records:
+            raise NoTable("")
+        frame, rows = _first_that_works(_RECORD_READERS, records)
     part = frame.shape[0]
-    if rows is not None and rows > part:
-        return f"The first {part:,} of {rows:,} rows of {name}.\n{shown}"
-    if (rows is None and part == MAX_TABLE_ROWS) or not (whole or data.startswith(_PARQUET)):
-        return f"The first {part:,} rows of {name}, which is longer.\n{shown}"
-    return shown
+    if not (whole or is_binary(data)):
+        notes.insert(0, f"The first {part:,} rows of {name}, which is longer.")
+    elif rows is not None and rows > part:
+        notes.insert(0, f"The first {part:,} of {rows:,} rows of {name}.")
+    return "\n".join([*notes, dataframes.summary(frame, name)])
 
 
 # A frame, and the number of rows in the file; None if not known.
@@ -63,40 +78,43 @@ Read = tuple[Any, int | None]
 
 
 def _first_that_works(readers: dict[str, Callable[..., Read]], *given: Any) -> Read:
-    """The result of the first installed library that can read the table; imported libraries are tried first."""
+    """The result of the first installed library that can read the table; imported libraries are tried first.
+
+    Raises `NoTable` if there is none.
+    """
     there = [name for name in _LIBRARIES if name in readers and name in sys.modules]
     there += [name for name in _LIBRARIES if name in readers and name not in there and importlib.util.find_spec(name)]
+    why = f"it takes {' or '.join(readers)}, which {'is' if len(readers) == 1 else 'are'} not installed"
     for name in there:
-        read: Read | None = try_or_none(partial(readers[name], *given))
-        if read is not None:
-            return read
-    return None, None
+        try:
+            return readers[name](*given)
+        except Exception as error:
+            why = one_line(error)
+    raise NoTable(why)
 
 
-def _pandas_csv(text: str, separator: str) -> Read:
+def _pandas_columns(columns: Mapping[str, Sequence[Any]]) -> Read:
     import pandas
 
-    return pandas.read_csv(io.StringIO(text), sep=separator, nrows=MAX_TABLE_ROWS), None
+    return pandas.DataFrame(columns), None
 
 
-def _polars_csv(text: str, separator: str) -> Read:
+def _polars_columns(columns: Mapping[str, Sequence[Any]]) -> Read:
     import polars
 
-    read = polars.read_csv(io.BytesIO(text.encode()), separator=separator, n_rows=MAX_TABLE_ROWS, try_parse_dates=True)
-    return read, None
+    return polars.DataFrame(columns, infer_schema_length=None), None
 
 
-def _pyarrow_csv(text: str, separator: str) -> Read:
-    from pyarrow import csv
+def _pyarrow_columns(columns: Mapping[str, Sequence[Any]]) -> Read:
+    from pyarrow import Table
 
-    table = csv.read_csv(io.BytesIO(text.encode()), parse_options=csv.ParseOptions(delimiter=separator))
-    return table.slice(0, MAX_TABLE_ROWS), table.num_rows
+    return Table.from_pydict(dict(columns)), None
 
 
-_CSV_READERS: dict[str, Callable[..., Read]] = {
-    "pandas": _pandas_csv,
-    "polars": _polars_csv,
-    "pyarrow": _pyarrow_csv,
+_COLUMN_READERS: dict[str, Callable[..., Read]] = {
+    "pandas": _pandas_columns,
+    "polars": _polars_columns,
+    "pyarrow": _pyarrow_columns,
 }
 
 
@@ -141,19 +159,19 @@ def _records(text: str, *, whole: bool) -> list[dict[str, Any]]:
 def _pandas_records(rows: list[dict[str, Any]]) -> Read:
     import pandas
 
-    return (pandas.DataFrame(rows[:MAX_TABLE_ROWS]), len(rows)) if rows else (None, None)
+    return pandas.DataFrame(rows[:MAX_TABLE_ROWS]), len(rows)
 
 
 def _polars_records(rows: list[dict[str, Any]]) -> Read:
     import polars
 
-    return (polars.DataFrame(rows[:MAX_TABLE_ROWS], infer_schema_length=None), len(rows)) if rows else (None, None)
+    return polars.DataFrame(rows[:MAX_TABLE_ROWS], infer_schema_length=None), len(rows)
 
 
 def _pyarrow_records(rows: list[dict[str, Any]]) -> Read:
     from pyarrow import Table
 
-    return (Table.from_pylist(rows[:MAX_TABLE_ROWS]), len(rows)) if rows else (None, None)
+    return Table.from_pylist(rows[:MAX_TABLE_ROWS]), len(rows)
 
 
 _RECORD_READERS: dict[str, Callable[..., Read]] = {

@@ -146,3 +146,76 @@ def test_a_frame_with_too_many_values_to_read_says_what_it_left_out(monkeypatch:
 def test_a_long_expression_does_not_name_the_frame() -> None:
     shown = text("{{frame.assign(a=1, b=2, c=3).assign(d=4, e=5, f=6)}}", frame=pandas.DataFrame({"n": [1]}))
     assert shown.startswith("DataFrame: 1 rows × 7 columns (pandas)\n")
+
+
+def test_a_missing_value_is_counted_once_and_spelled_one_way() -> None:
+    odd = pandas.DataFrame(
+        {
+            "o": pandas.Series(["a", None, numpy.nan, "b", pandas.NA], dtype=object),
+            "none": pandas.Series([pandas.NA, pandas.NaT, None, numpy.nan, None], dtype=object),
+            "f": [1, numpy.nan, 3, 4, 5],
+            "c": pandas.Categorical(["x", None, "y", "x", "x"]),
+        }
+    ).set_axis(pandas.Index([1, numpy.nan, 2, 3, 4], name="k"))
+    shown = text("{{odd}}", odd=odd)
+    assert "\no | object | 3 | distinct 2, top a (1), b (1)\nnone | object | 5 | distinct 0\n" in shown
+    assert "index: k (float64, 1 to 4, 1 null)\n" in shown
+    assert shown.endswith(
+        "k,o,none,f,c\n1,a,null,1,x\nnull,null,null,null,null\n2,null,null,3,y\n3,b,null,4,x\n4,null,null,5,x"
+    )
+
+
+def test_shapes_with_nulls_are_counted() -> None:
+    import geopandas
+    import shapely
+
+    frame = geopandas.GeoDataFrame({"n": [1, 2, 3]}, geometry=[shapely.Point(1, 2), None, shapely.Point(1, 2)])
+    shown = text("{{frame}}", frame=frame)
+    assert "geometry | geometry | 1 | distinct 1, top POINT (1 2) (2)\n" in shown
+    assert shown.endswith("2,null\n3,POINT (1 2)")
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "pyarrow"])
+def test_beyond_many_rows_cheap_counts_are_there_and_others_are_said_not_to_be(library: str) -> None:
+    rows = 100_002
+    frame: Any = pandas.DataFrame(
+        {
+            "word": ["a", "b", "b"] * (rows // 3),
+            "flag": [True, False, True] * (rows // 3),
+            "kind": pandas.Categorical(["x", None, "y"] * (rows // 3), categories=["x", "y", "unused"]),
+            "n": range(rows),
+        }
+    )
+    if library != "pandas":
+        frame = polars.from_pandas(frame) if library == "polars" else polars.from_pandas(frame).to_arrow()
+    lines = {line.split(" | ")[0]: line for line in text("{{frame}}", frame=frame).splitlines()}
+    assert lines["word"].endswith(" | 0 | distinct not computed: too many rows")
+    assert lines["flag"].endswith(" | 0 | distinct 2, top True (66,668), False (33,334)")
+    assert lines["kind"].endswith(" | 33,334 | distinct 2, top x (33,334), y (33,334)")
+    assert lines["n"].endswith("mean 50000.5, distinct not computed: too many rows")
+
+
+def test_the_range_of_an_index_is_said() -> None:
+    days = pandas.date_range("2026-01-01", periods=3, name="day")
+    shown = text("{{frame}}", frame=pandas.DataFrame({"n": [1, 2, 3]}, index=days))
+    assert f"\nindex: day ({days.dtype}, 2026-01-01 00:00:00 to 2026-01-03 00:00:00, every D)\n" in shown
+    both = pandas.MultiIndex.from_arrays([["a", "b"], [pandas.Timestamp("2026-01-01"), pandas.NaT]], names=["k", "t"])
+    shown = text("{{frame}}", frame=pandas.DataFrame({"n": [1, 2]}, index=both))
+    assert "2026-01-01 00:00:00 to 2026-01-01 00:00:00, 1 null)\n" in shown
+    assert shown.endswith('"k, t",n\n"a, 2026-01-01 00:00:00",1\n"b, null",2')
+
+
+def test_sparse_columns_and_those_with_nan_have_their_statistics() -> None:
+    sparse = pandas.DataFrame({"s": pandas.arrays.SparseArray([0, 0, 1, 2.5, numpy.nan]), "z": [1 + 2j, 3, 3, 3, None]})
+    shown = text("{{frame}}", frame=sparse)
+    assert "s | Sparse[float64, nan] | 1 | min 0, max 2.5, mean 0.875\n" in shown
+    assert "z | complex128 | 1 | mean (2.5+0.5j), distinct 2\n" in shown
+    for library in (polars.DataFrame, lambda data: polars.DataFrame(data).to_arrow()):
+        shown = text("{{frame}}", frame=library({"f": [1.0, numpy.nan, None, 3.0], "g": [numpy.nan] * 4}))
+        assert " | 1 | min 1, max 3, mean 2, 1 NaN left out\n" in shown and " | 0 | 4 NaN left out\n" in shown
+        assert shown.endswith("f,g\n1,NaN\nNaN,NaN\nnull,NaN\n3,NaN")
+
+
+def test_what_cannot_be_counted_says_so() -> None:
+    shown = text("{{frame}}", frame=pandas.DataFrame({"l": [[1], [2], None]}))
+    assert "l | object | 1 | distinct not computed: its values cannot be compared\n" in shown

@@ -42,7 +42,7 @@ def _duckdb(rows: int) -> Any:
 def _dask(**changes: Any) -> Any:
     import dask.dataframe
 
-    return dask.dataframe.from_pandas(pandas.DataFrame({"n": range(30)}), npartitions=3)
+    return dask.dataframe.from_pandas(pandas.DataFrame(changes or {"n": range(30)}), npartitions=3)
 
 
 def _dataset(folder: Path) -> Any:
@@ -147,6 +147,22 @@ def test_what_a_library_holds_is_sent_so(name: str) -> None:
     assert text("{{value}}", value=make()) == shown
 
 
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda: polars.LazyFrame({"a": [1]}).select("zzz"), 'ColumnNotFoundError: unable to find column "zzz"'),
+        (lambda: polars.scan_parquet("nowhere.parquet"), "FileNotFoundError: "),
+        (lambda: polars.LazyFrame({"a": ["x"]}).select(polars.col("a").cast(int)), "InvalidOperationError: conversion"),
+        (lambda: _dask(word=["x"]).word.astype(int), "ValueError: invalid literal"),
+        (lambda: _duckdb(3).project("cast(word as int) n"), "ConversionException: "),
+    ],
+)
+def test_a_lazy_frame_that_fails_says_why(make: Callable[[], Any], reason: str) -> None:
+    last = text("{{value}}", value=make()).splitlines()[-1]
+    assert last.startswith(f"first rows not computed: the query for them failed: {reason}")
+    assert "Resolved plan" not in last and "LINE 1" not in last
+
+
 def test_a_relation_of_a_billion_rows_is_not_collected() -> None:
     assert text("{{value}}", value=_duckdb(10**12)).endswith("8,x\n9,x")
     none = _duckdb(10**12).filter("n < 0")
@@ -222,6 +238,25 @@ def test_a_figure_and_its_axes_are_one_picture() -> None:
         "value[2]['axes']: Axes, in the picture of value[0]",
         "value[3]:",
     ]
+
+
+def test_artists_and_their_containers_are_the_picture_that_they_are_in() -> None:
+    axes = Figure().subplots()
+    drawn = {
+        "lines": axes.plot([1, 2]),
+        "bars": axes.bar([1, 2], [3, 4]),
+        "counts": axes.hist([1, 2, 2]),
+        "errors": axes.errorbar([1], [2], [0.1]),
+        "pie": axes.pie([1, 2]),
+        "spines": axes.spines,
+        "patches": axes.patches,
+        "title": axes.set_title("T"),
+        "legend": axes.legend(["a"]),
+        "bar": axes.figure.colorbar(axes.scatter([1, 2], [1, 2], c=[1, 2])),
+    }
+    for name, value in drawn.items():
+        assert [block["type"] for block in prompt_content("{{value}}", {"value": value})][-1] == "image", name
+    assert [block["type"] for block in prompt_content("{{value}}", {"value": list(drawn.values())})].count("image") == 1
 
 
 def test_a_grid_of_seaborn_is_an_image() -> None:
