@@ -204,6 +204,17 @@ def retirement_note(model_id: str, today: date) -> str:
     return f"{model_id} {'retires' if today < retires else 'was to retire'} on {retires}"
 
 
+def near_line(name: str) -> str | None:
+    """The name of a line that a mistyped one is nearest to, such as `sonnet` for `sonet`; `None` for a right name, and
+    for one that has more than letters, which may be an id."""
+    import difflib
+
+    bare = name.strip().lower()
+    if not bare.isalpha() or name in LINES:
+        return None
+    return next(iter(difflib.get_close_matches(bare, LINES, n=1, cutoff=0.72)), None)
+
+
 def nearest(name: str, known: Iterable[str]) -> list[str]:
     """The three model ids most similar to an unknown name, best first; `known` are ids from the API's list."""
     import difflib

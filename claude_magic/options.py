@@ -69,6 +69,13 @@ def _name(text: str) -> str:
     return text
 
 
+def _model(text: str) -> str:
+    for name in text.split(","):
+        if near := models.near_line(name):
+            raise ValueError(f"a model (did you mean {near}?)")
+    return text
+
+
 def _effort(text: str) -> str:
     if text not in models.EFFORTS:
         raise ValueError("one of " + ", ".join(models.EFFORTS))
@@ -230,6 +237,7 @@ class Options:
         "--model",
         "-m",
         metavar="MODEL",
+        parse=_model,
         setting=True,
         commas=True,
         choices=(*models.LINES, *(model.id for model in models.MODELS)),
@@ -358,6 +366,7 @@ class Options:
         None,
         "--fallback",
         metavar="MODEL",
+        parse=_model,
         setting=True,
         choices=(*models.LINES, *(model.id for model in models.MODELS)),
         group="model",

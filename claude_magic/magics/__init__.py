@@ -13,13 +13,14 @@ from weakref import WeakKeyDictionary
 from IPython.core.completer import context_matcher
 
 from ..session.kernel import Kernel
-from .registry import DeferredInstance, Families
+from .registry import DeferredInstance, Families, OwnLine, refusal_of
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
     from IPython.core.interactiveshell import InteractiveShell
 
 _CELL = re.compile(r"%%(claude\w*)(?![\w?])[ \t]*(.*)")
+_MISTYPED = re.compile(r"%%(\w+)(?![\w?])")
 
 
 def exact_cells(lines: list[str]) -> list[str]:
@@ -29,6 +30,8 @@ def exact_cells(lines: list[str]) -> list[str]:
     """
     first = next((at for at, line in enumerate(lines) if line.strip()), len(lines))
     found = _CELL.match(lines[first].rstrip()) if first < len(lines) else None
+    if first < len(lines) and (mistyped := _MISTYPED.match(lines[first])) and (call := refusal_of("%%", mistyped[1])):
+        return [f"{call}\n"]
     if found is None or found.group(2).endswith("?"):
         return lines
     name, line = found.groups()
@@ -59,6 +62,7 @@ class Extension:
         configurables: list[Any] = shell.configurables
         configurables.append(self.configuration)
         shell.input_transformers_cleanup.insert(0, exact_cells)
+        shell.input_transformer_manager.token_transformers.append(OwnLine)
         shell.events.register("pre_run_cell", self.begin_cell)
         self.kernel.executions.watch()
         if shell.Completer is not None:
@@ -73,6 +77,8 @@ class Extension:
         configurables[:] = [each for each in configurables if each is not self.configuration]
         cleanup = shell.input_transformers_cleanup
         cleanup[:] = [each for each in cleanup if each is not exact_cells]
+        tokens: list[Any] = shell.input_transformer_manager.token_transformers
+        tokens[:] = [each for each in tokens if each is not OwnLine]
         if shell.Completer is not None and self.matcher in shell.Completer.custom_matchers:
             shell.Completer.custom_matchers.remove(self.matcher)
         self.kernel.executions.unwatch()

@@ -7,9 +7,13 @@ are made from these.
 from __future__ import annotations
 
 import importlib
+import re
+import tokenize
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
+
+from IPython.core.inputtransformer2 import EscapedCommand
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -118,3 +122,68 @@ class Families:
 
 def _kind(magic: str) -> str:
     return "cell" if magic.startswith("%%") else "line"
+
+
+class OwnLine(EscapedCommand):
+    """An input transformer for two kinds of lines that IPython would not read as they are meant.
+
+    In `%config ClaudeMagic.…`, `{{…}}` stays: IPython would halve the braces. A magic that does not exist, and is
+    nearly one of ours, is refused with the name that was meant.
+    """
+
+    priority = 5  # before IPython's own transformer of the same line
+
+    @classmethod
+    def find(cls, tokens_by_line: Any) -> OwnLine | None:
+        """The first of these lines in a cell."""
+        for line in tokens_by_line:
+            first = next((each for each in line if each.type not in (tokenize.INDENT, tokenize.DEDENT)), None)
+            if first is not None and first.string == "%" and _call(first.line[first.start[1] :]):
+                return cls(first.start)
+        return None
+
+    def transform(self, lines: list[str]) -> list[str]:
+        """The cell with the line as a call in Python."""
+        before, line = lines[: self.start_line], lines[self.start_line]
+        call = _call(line[self.start_col :])
+        return [*before, f"{line[: self.start_col]}{call}\n", *lines[self.start_line + 1 :]]
+
+
+_OWN_CONFIG = re.compile(r"%config[ \t]+(ClaudeMagic\.\w+[ \t]*=.*\{\{.*)")
+_MAGIC = re.compile(r"(%%?)(\w+)(?![\w?.])(?!.*\?\s*$)")
+
+
+def _call(line: str) -> str | None:
+    """The call in Python that stands for a line; `None` for a line that is IPython's."""
+    if (config := _OWN_CONFIG.match(line)) and not line.rstrip().endswith("\\"):
+        return f"get_ipython().find_line_magic('config')({config[1].rstrip()!r})"
+    magic = _MAGIC.match(line)
+    return magic and refusal_of(magic[1], magic[2])
+
+
+def refusal_of(percent: str, name: str) -> str | None:
+    """The call in Python that refuses a magic that does not exist, if its name is nearly one of ours; else `None`."""
+    from IPython.core.getipython import get_ipython
+
+    shell: Any = get_ipython()
+    kind = _kind(percent)
+    if shell is None or name.lower()[:2] != "cl" or name in shell.magics_manager.magics[kind]:
+        return None
+    meant = near(percent, name)
+    return meant and f"__import__({__name__!r}, fromlist=['refuse']).refuse({percent + name!r}, {meant!r})"
+
+
+def near(percent: str, name: str) -> str | None:
+    """Our magic that a mistyped name is nearest to; `None` if it is not near to any."""
+    import difflib
+
+    known = [magic.lstrip("%") for magics in FAMILIES.values() for magic in magics if _kind(magic) == _kind(percent)]
+    found = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.8)
+    return percent + found[0] if found else None
+
+
+def refuse(magic: str, meant: str) -> None:
+    """Raise `UsageError` for a magic that does not exist."""
+    from ..errors import UsageError
+
+    raise UsageError(f"There is no magic {magic}.", advice=f"Did you mean {meant}? Nothing was sent.")
