@@ -3,14 +3,15 @@
 Source: the Messages API documentation of October-November 2026 (models overview, thinking, effort,
 prompt caching, structured outputs) and, for retirement dates, the SDK (2.14, `DEPRECATED_MODELS`).
 Prices are not here: they come from genai-prices. Requests to a model that is not in the table go out with
-no defaults and no checks of ours, so that a new model works on the day it appears.
+no defaults and no checks of ours, so that a new model works on the day it appears; one of a line that the table has
+goes out as the newest of its line does, with what the API said of it (`learn`) in place of what the table says.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 # How all that the offline stand-in says, and every record of it, is marked.
@@ -151,6 +152,7 @@ MODELS: tuple[Model, ...] = (
     ),
 )
 _BY_ID = {model.id: model for model in MODELS}
+_learned: dict[str, Model] = {}  # what `learn` was given
 # Retired models, with their retirement dates (anthropic 2.12.0, resources/messages/messages.py, DEPRECATED_MODELS:
 # from 2.13 on the SDK no longer lists retired models).
 RETIRED = {
@@ -179,8 +181,33 @@ def resolve(name: str) -> str:
 
 
 def lookup(model_id: str) -> Model | None:
-    """The row of a model id, dated or provider-prefixed spellings included; `None` if unknown."""
+    """The row of a model id, dated or provider-prefixed spellings included.
+
+    For a model newer than the table, that of the newest of its line, with what the API said of it. `None` if unknown.
+    """
+    return known(model_id) or _learned.get(_bare_id(model_id)) or of_newer(model_id)
+
+
+def known(model_id: str) -> Model | None:
+    """The row of the table for a model id; `None` if it has none."""
     return _BY_ID.get(_bare_id(model_id))
+
+
+def of_newer(model_id: str) -> Model | None:
+    """A row for a model that is newer than those of its line in the table; `None` for any other model."""
+    bare = _bare_id(model_id)
+    found = re.fullmatch(r"claude-([a-z]+)-\d{1,2}(?:-\d{1,2})?", bare)
+    base = found and next((model for model in MODELS if model.line == found[1]), None)
+    if not base or bare in _BY_ID:
+        return None
+    row = replace(base, id=bare, retires=None)
+    return row if row.version > base.version else None
+
+
+def learn(rows: Iterable[Model]) -> None:
+    """Use these rows, and no others learned before, for models that the table does not know."""
+    global _learned  # facts of the account that is asked, exchanged as a whole
+    _learned = {row.id: row for row in rows}
 
 
 def _bare_id(model_id: str) -> str:

@@ -6,6 +6,7 @@ The only package that imports `anthropic`, and not before the first request need
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from collections.abc import Callable, Mapping
@@ -123,6 +124,24 @@ class Client:
             sdk = self.sdk(settings)
             return lookups.call_within(MODELS_SECONDS, lambda: lookups.list_models(sdk, retired))
         return None
+
+    def account(self, settings: Settings) -> str | None:
+        """A digest of where and as whom these settings ask, to keep lists of models apart; no key can be read off it.
+
+        `None` if there is nobody to ask for a list: the stand-in, a provider without one, an address on this machine,
+        or the user's own client.
+        """
+        lacking = self._given is not None or self.lacks(settings.provider, "models")
+        if settings.provider == "offline" or lacking or connection.is_local(settings):
+            return None
+        variables = connection.environment()
+        parts = [
+            settings.provider,
+            settings.base_url,
+            self._key or "",
+            *(f for e in sorted(variables.items()) for f in e),
+        ]
+        return hashlib.sha256(b"\0".join(part.encode("utf-8", "surrogatepass") for part in parts)).hexdigest()[:24]
 
     @staticmethod
     def lacks(provider: str, feature: str) -> str | None:

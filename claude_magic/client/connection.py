@@ -35,6 +35,15 @@ def environment() -> dict[str, Hidden]:
     return {name: Hidden(value) for name, value in os.environ.items() if name.upper().startswith(prefixes)}
 
 
+def is_local(settings: Settings) -> bool:
+    """Whether the address of the settings is one on this machine, such as a test's or a proxy's."""
+    address = settings.base_url or os.environ.get("ANTHROPIC_BASE_URL", "")
+    with suppress(ValueError):
+        host = urlsplit(address.strip()).hostname or ""
+        return host in ("localhost", "::1", "0.0.0.0") or host.startswith("127.")
+    return False
+
+
 def connect(settings: Settings, key: Hidden | None, secrets: tuple[str, ...], kind: str = "") -> anthropic.Anthropic:
     """The SDK's client for the provider of the settings, with its own retries off.
 

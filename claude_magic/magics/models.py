@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import line_magic, magics_class
 
 from .. import __version__, models
+from ..session.known_models import MAX_TOKENS, Listing, listings_from_api
 from .base import KernelMagics
 from .line import read
 
@@ -38,12 +38,8 @@ class ModelMagics(KernelMagics):
 
 
 MAX_ROWS = 100
-MAX_NAME_CHARACTERS = 80
-MAX_KINDS = 8  # of unknown kinds of thinking or effort that are shown
-MAX_TOKENS = 10**9  # a larger number from the API is not believed
 UNKNOWN = "n/a"
 LINES = (*models.LINES, "mythos")
-LIFECYCLES = ("active", "deprecated", "retired")
 THINKING = {"adaptive": "adaptive", "between_tools": "between_tools", "disabled": "disabled", "enabled": "budget"}
 TAKES = {"image_input": "images", "pdf_input": "PDF", "structured_outputs": "JSON", "server_tools": "tools"}
 ALL_TAKE = "All{} take images and PDF, and know structured output (JSON) and server tools."
@@ -54,24 +50,6 @@ HEADS: tuple[str, ...] = (
 )
 # Titles above the heads, each with the number of columns that it spans.
 GROUPS: tuple[tuple[str, int], ...] = (("", 2), ("tokens", 2), ("USD per million tokens", 5), ("", 3))
-
-
-@dataclass(frozen=True)
-class Listing:
-    """One model of the table; None is unknown. Sizes are in tokens.
-
-    `capabilities` has whether the model has each of `models.CAPABILITIES`, as far as known.
-    """
-
-    id: str
-    line: str | None = None
-    context: int | None = None
-    max_output: int | None = None
-    thinking: tuple[str, ...] | None = None
-    effort: tuple[str, ...] | None = None
-    capabilities: Mapping[str, bool] = field(default_factory=dict)
-    lifecycle: str | None = None
-    retires: date | None = None
 
 
 def models_table(answer: Sequence[Mapping[str, Any]] | None, provider: str, retired: bool = False) -> Bundle:
@@ -146,7 +124,7 @@ def _shipped(row: models.Model) -> Listing:
 
 def completed(listing: Listing) -> Listing:
     """The listing, with unknown fields from the shipped table: gateways give little more than names."""
-    row = models.lookup(listing.id)
+    row = models.known(listing.id)
     if row is None:
         return listing
     shipped = _shipped(row)
@@ -155,57 +133,6 @@ def completed(listing: Listing) -> Listing:
     if listing.lifecycle is None:
         missing |= {"lifecycle": shipped.lifecycle, "retires": shipped.retires}
     return replace(listing, **missing, capabilities={**shipped.capabilities, **listing.capabilities})
-
-
-def listings_from_api(entry: Mapping[str, Any]) -> Listing:
-    """One entry of the API's list (SDK 2.12, types/model_info.py). A field of another type counts as unknown."""
-    has = _part(entry, "capabilities")
-    supported = {name: _supported(has, name) for name in models.CAPABILITIES}
-    lifecycle = entry.get("lifecycle") if entry.get("lifecycle") in LIFECYCLES else None
-    return Listing(
-        str(entry["id"])[:MAX_NAME_CHARACTERS],
-        _name(entry.get("line")),
-        _tokens(entry.get("max_input_tokens")),
-        _tokens(entry.get("max_tokens")),
-        _kinds(_part(_part(has, "thinking"), "types"), tuple(THINKING)),
-        _kinds(_part(has, "effort"), models.EFFORTS),
-        {name: each for name, each in supported.items() if each is not None},
-        lifecycle,
-        _day(entry.get("retires_at")) if lifecycle else None,
-    )
-
-
-def _part(entry: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    part = entry.get(name)
-    return part if isinstance(part, Mapping) else {}
-
-
-def _supported(has: Mapping[str, Any], name: str) -> bool | None:
-    supported = _part(has, name).get("supported")
-    return supported if isinstance(supported, bool) else None
-
-
-def _kinds(has: Mapping[str, Any], known: tuple[str, ...]) -> tuple[str, ...] | None:
-    """The supported kinds, known ones first; None if no kind is mentioned."""
-    mentioned = [name for name in has if _supported(has, name) is not None]
-    others = [name for name in mentioned if name not in known and len(name) <= MAX_NAME_CHARACTERS]
-    order = [*known, *others[:MAX_KINDS]]
-    return tuple(name for name in order if _supported(has, name)) if mentioned else None
-
-
-def _name(name: object) -> str | None:
-    return name[:MAX_NAME_CHARACTERS] if isinstance(name, str) else None
-
-
-def _tokens(count: object) -> int | None:
-    return count if isinstance(count, int) and not isinstance(count, bool) and 0 < count <= MAX_TOKENS else None
-
-
-def _day(text: object) -> date | None:
-    try:
-        return datetime.fromisoformat(str(text)).date()
-    except ValueError:
-        return None
 
 
 def _prices(listing: Listing, provider: str) -> dict[int, dict[str, Decimal]]:

@@ -174,8 +174,10 @@ def _is_over_budget(compared: Compared) -> bool:
 
 def _choose(session: Session, name: str, place: Turn, turns: Sequence[Turn]) -> Turn:
     """Put one model's reply into the place of another's, and show it there."""
-    wanted = models.resolve(name)
     by_model = {turn.params["model"]: turn for turn in turns if build.has_reply(turn)}
+    lines = {model: row.line for model in by_model if (row := models.lookup(model))}
+    of_line = [model for model, line in lines.items() if line == name in models.LINES]
+    wanted = next((model for model in of_line if model != place.params["model"]), of_line[0] if of_line else name)
     if wanted not in by_model:
         raise UsageError(f"{name} has no reply to choose.", advice=f"There are: {', '.join(by_model)}.")
     if place.params["model"] == wanted:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..notebook.journal import Journal
     from ..options import Options
     from .configuration import ClaudeMagic
+    from .known_models import KnownModels
     from .session import Session
 
 _CONVERSATION_MAGIC = re.compile(r"^\s*%claude_", re.MULTILINE)
@@ -62,6 +63,13 @@ class Kernel:
         from ..client import Client
 
         return Client()
+
+    @cached_property
+    def known_models(self) -> KnownModels:
+        """The API's lists of models."""
+        from .known_models import KnownModels
+
+        return KnownModels(self.client)
 
     @cached_property
     def alarm(self) -> Alarm:
@@ -153,14 +161,31 @@ class Kernel:
 
     def resolve(self, typed: Options) -> Options:
         """Options as they are sent: with values in the system prompt, and with the id of the newest model of a line."""
-        from .. import models
-
         own = None if typed.once else self.session.chats.systems.get(typed.chat)
         if own is not None and typed.system == self.configuration.system:  # the cell has no --system of its own
             typed = replace(typed, system=own.text)
         elif typed.system and not typed.raw:
             typed = replace(typed, system=self.system_text(typed.system))
-        return replace(typed, model=models.resolve(typed.model))
+        fallback = typed.fallback and self._models(typed.fallback)
+        return replace(typed, model=self._models(typed.model), fallback=fallback)
+
+    def _models(self, names: str) -> str:
+        """The ids of models by their names, with commas between them: the newest of a line, as the API lists them.
+
+        In a replay nobody is asked, and a line is the model of it that answered this cell in the record.
+        """
+        from .. import models
+        from . import known_models
+
+        given = [name.strip() for name in names.split(",")]
+        if all(models.known(name) for name in given):
+            return names
+        replays = self.configuration.replay != "off"
+        entries = self.known_models.entries(self.settings(), ask=not replays)
+        models.learn(known_models.rows(entries))
+        recorded = self.session.recorded_model if replays else (lambda name, cell_id: None)
+        found = [recorded(name, self.cell.id) or known_models.newest(name, entries) for name in given]
+        return ",".join(found)
 
     def system_text(self, text: str) -> str:
         """A system prompt with the values of its `{{…}}`. Raises `PromptError`."""

@@ -291,16 +291,28 @@ class Session:
         self._dismiss(self.chats.recognise(cell), "deleted")
         return Conversation() if options.once else self.chats.before(options.chat, cell)
 
+    def recorded_model(self, line: str, cell_id: str | None) -> str | None:
+        """The model of a line that answered a cell in the record, or that answered any cell last; `None` if none did.
+
+        A newer model may have appeared since, and the request to it would be another one.
+        """
+        turns = [turn for turn in self._records().turns if _is_of_line(str(turn.params.get("model")), line)]
+        own = [turn for turn in turns if cell_id is not None and turn.cell_id == cell_id]
+        return max(((turn.created, str(turn.params["model"])) for turn in own or turns), default=(0, None))[1]
+
+    def _records(self) -> Records:
+        """All turns that a replay may find: those in the notebook's file, and those of this kernel."""
+        if self.chats.saved == Saved() and self.path is not None and self.path.exists():
+            self.chats.saved = reader.read(self.path)
+        return Records([*self.chats.saved.recorded, *self.chats.turns, *self.spent])
+
     def recorded(self, request: Request, question: Question, settings: Settings) -> Turn | None:
         """The recorded turn that answers a request, if replay is on. Raises `UsageError` if it is `only`, and there is
         none."""
         mode, cell_id = question.replay.mode, question.cell.id
         if mode == "off":
             return None
-        if self.chats.saved == Saved() and self.path is not None and self.path.exists():
-            self.chats.saved = reader.read(self.path)
-        saved = self.chats.saved
-        records = Records([*saved.recorded, *self.chats.turns, *self.spent])
+        records = self._records()
         provider = settings.provider if mode == "auto" else None
         found = records.find(request, cell_id, self._replayed, provider=provider)
         if found is None and mode == "only":
@@ -422,3 +434,8 @@ def draft_turn(question: Question, request: Request, history: Conversation) -> T
         notes=tuple(before),
         attached=tuple(question.attached),
     )
+
+
+def _is_of_line(model_id: str, line: str) -> bool:
+    row = models.lookup(model_id)
+    return line in models.LINES and row is not None and row.line == line and model_id.startswith("claude-")
