@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from IPython.core.magic import line_magic, magics_class
 
 from .. import __version__, models
-from ..session.known_models import MAX_TOKENS, Listing, listings_from_api
+from ..errors import UsageError
+from ..session.known_models import MAX_TOKENS, Listing, listings_from_api, newest
 from .base import KernelMagics
 from .line import read
 
@@ -27,14 +29,27 @@ class ModelMagics(KernelMagics):
     def claude_models(self, line: str) -> None:
         """List the models: context size, prices, thinking and effort, kinds of input, and when they retire.
 
-        %claude_models [--all]
+        %claude_models [--all] [--tokens N]
 
-        --all lists retired models as well.
+        --all lists retired models as well; --tokens shows what a prompt of so many tokens costs on each, uncached.
         """
-        retired = "--all" in read(line, "%claude_models [--all]").flags
+        given = read(line, "%claude_models [--all] [--tokens N]")
+        retired, tokens = "--all" in given.flags, _asked_tokens(given.values.get("--tokens"))
         settings = self.kernel.settings()
         answer = self.kernel.session.client.models(settings, retired=retired)
-        self.shell.display_pub.publish(models_table(answer, settings.provider, retired), {})
+        default = newest(self.kernel.configuration.model, answer or ())
+        table = models_table(answer, settings.provider, retired, default=default, tokens=tokens)
+        self.shell.display_pub.publish(table, {})
+
+
+def _asked_tokens(text: str | None) -> int | None:
+    """The number after `--tokens`. Raises `UsageError` for anything else."""
+    if text is None:
+        return None
+    digits = re.sub(r"(?<=\d)[_,](?=\d)", "", text)
+    if not digits.isdecimal() or not 0 < int(digits[:12]) <= MAX_TOKENS:
+        raise UsageError(f"--tokens wants a whole number of tokens, 1 or more, not {text!r}.")
+    return int(digits[:12])
 
 
 MAX_ROWS = 100
@@ -52,8 +67,18 @@ HEADS: tuple[str, ...] = (
 GROUPS: tuple[tuple[str, int], ...] = (("", 2), ("tokens", 2), ("USD per million tokens", 5), ("", 3))
 
 
-def models_table(answer: Sequence[Mapping[str, Any]] | None, provider: str, retired: bool = False) -> Bundle:
-    """The table of models: those in the API's answer, or of the shipped table without an answer."""
+def models_table(
+    answer: Sequence[Mapping[str, Any]] | None,
+    provider: str,
+    retired: bool = False,
+    *,
+    default: str = "",
+    tokens: int | None = None,
+) -> Bundle:
+    """The table of models: those in the API's answer, or of the shipped table without an answer.
+
+    `default` is the id that is marked; with `tokens`, a column has the cost of a prompt of that size.
+    """
     from ..render import table
 
     listings, source = _listings(answer, retired, asked=provider != "offline")
@@ -62,11 +87,17 @@ def models_table(answer: Sequence[Mapping[str, Any]] | None, provider: str, reti
     rows = [_row(*each) for each in zip(shown, _labels(shown), prices, strict=True)]
     notes = [note for each in zip(shown, prices, strict=True) for note in _notes(*each)]
     heads, groups = HEADS, GROUPS
+    rows = [[*row[:-1], _marked(row[-1], listing, default)] for row, listing in zip(rows, shown, strict=True)]
     if all(_takes_all(listing) for listing in shown):
         notes.append(ALL_TAKE.format(" but the retired ones" if retired else ""))
     else:  # a column for what differs
         rows = [[*row, _takes(listing)] for row, listing in zip(rows, shown, strict=True)]
         heads, groups = (*HEADS, "takes"), (*GROUPS, ("", 1))
+    if tokens is not None:
+        rows = [
+            [*row, _prompt_cost(*each, tokens)] for row, each in zip(rows, zip(shown, prices, strict=True), strict=True)
+        ]
+        heads, groups = (*heads, f"{tokens:,} tokens"), (*groups, ("USD, uncached", 1))
     if count > MAX_ROWS:
         notes.append(f"These are {MAX_ROWS} of {count:,}.")
     caption = " ".join([f"Models, from {source}.", "Prices are in USD per million tokens.", *notes])
@@ -216,3 +247,21 @@ def _state(listing: Listing) -> str:
     if listing.retires is None or listing.lifecycle == "active":
         return listing.lifecycle or UNKNOWN
     return f"retired {listing.retires}" if listing.lifecycle == "retired" else f"deprecated, retires {listing.retires}"
+
+
+def _marked(state: str, listing: Listing, default: str) -> str:
+    """The state of a model, with a mark if it is the default."""
+    is_default = bool(default) and listing.id in (default, models.resolve(default))
+    return f"{state}, default" if is_default else state
+
+
+def _prompt_cost(listing: Listing, prices: Mapping[int, Mapping[str, Decimal]], tokens: int) -> str:
+    """What a prompt of so many tokens costs as uncached input; a dash if the model does not take as many."""
+    from ..cost.pricing import dollars
+
+    if listing.context is not None and tokens > listing.context:
+        return "–"
+    fitting = [each for above, each in prices.items() if above < tokens and each.get("input") is not None]
+    if not fitting:
+        return UNKNOWN
+    return dollars(fitting[-1]["input"] * tokens / 1_000_000)

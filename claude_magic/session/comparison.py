@@ -82,6 +82,19 @@ def compare(
     return outcome
 
 
+def count_models(
+    session: Session, question: Question, names: Sequence[str], settings: Settings
+) -> dict[str, count.Counted]:
+    """The tokens and the cost of the question by model, before anything is sent. Raises `UsageError`."""
+    history = session.history(question.options, question.cell)
+    counted = {}
+    for name in _distinct_models(names):
+        own = replace(question, options=replace(question.options, model=name))
+        request = _build(session, history, own, settings)
+        counted[str(request.params["model"])] = count.estimate(session.client, request, settings)
+    return counted
+
+
 def choose(session: Session, name: str) -> tuple[Turn, Turn]:
     """Choose another model's reply of the last comparison, which then continues the conversation.
 
