@@ -19,6 +19,7 @@ STAND_IN = "offline stand-in, not Claude"
 # What its replies open with. Where the header of a cell has the mark, it is not shown a second time.
 STAND_IN_OPENING = "*Offline stand-in, not Claude.*\n\n"
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
+THINKING = ("adaptive", "between_tools", "disabled", "enabled")
 # Capabilities of models, by their names in the API's list of models.
 CAPABILITIES = ("image_input", "pdf_input", "structured_outputs", "server_tools")
 
@@ -194,13 +195,16 @@ def known(model_id: str) -> Model | None:
 
 
 def of_newer(model_id: str) -> Model | None:
-    """A row for a model that is newer than those of its line in the table; `None` for any other model."""
+    """A row for a model that is newer than those of its line in the table; `None` for any other model.
+
+    It has the defaults of the newest of the line, and takes every kind of thinking and effort: a guess refuses nothing.
+    """
     bare = _bare_id(model_id)
     found = re.fullmatch(r"claude-([a-z]+)-\d{1,2}(?:-\d{1,2})?", bare)
     base = found and next((model for model in MODELS if model.line == found[1]), None)
     if not base or bare in _BY_ID:
         return None
-    row = replace(base, id=bare, retires=None)
+    row = replace(base, id=bare, retires=None, thinking=THINKING, effort=EFFORTS, capped=())
     return row if row.version > base.version else None
 
 

@@ -716,13 +716,34 @@ def _suggestion(flag: str) -> str:
     return f"{meant}%%claude? lists the options; a prompt that opens with a dash goes after --."
 
 
+# The groups of the help, each with its title and an example of a first line.
+HELP: dict[Group, tuple[str, str]] = {
+    "model": ("Which model answers, and how", "--model sonnet --effort high"),
+    "attached": ("What goes along with the prompt", "--file report.pdf --image plot.png"),
+    "conversation": ("The conversation", "--chat review --cache 1h"),
+    "reply": ("The reply", "--out answer --max-tokens 2000"),
+    "tools": ("Tools", "--web-search --web-domains python.org"),
+    "cost": ("Cost, and what is sent", "--budget 0.50"),
+}
+
+
+def asks_help(line: str, *, is_cell: bool) -> bool:
+    """Whether a magic's line asks for help: `--help` among the options of a cell, or first on a line with a prompt."""
+    found = spans(line)
+    return "--help" in (found if is_cell else found[:1])
+
+
 def help_text() -> str:
-    """Help for all options, one or two lines each."""
+    """Help for all options, by group with an example each; one or two lines each option."""
     lines = []
-    for option_field in FIELDS:
-        about = option_field.metadata
-        flags = ", ".join(reversed(about["flags"]))
-        usage = f"{flags} {about['metavar']}".rstrip()
-        gap = "  " if len(usage) < 22 else "\n" + " " * 26
-        lines.append(f"  {usage:<22}{gap}{about['help']}")
-    return "\n".join(lines)
+    for group, (title, example) in HELP.items():
+        lines += ["", f"{title}, such as %%claude {example}", ""]
+        for option_field in FIELDS:
+            about = option_field.metadata
+            if about["group"] != group:
+                continue
+            flags = ", ".join(reversed(about["flags"]))
+            usage = f"{flags} {about['metavar']}".rstrip()
+            gap = "  " if len(usage) < 22 else "\n" + " " * 26
+            lines.append(f"  {usage:<22}{gap}{about['help']}")
+    return "\n".join(lines[1:])

@@ -67,7 +67,8 @@ class Extension:
         self.kernel.executions.watch()
         if shell.Completer is not None:
             shell.Completer.custom_matchers.append(self.matcher)
-        self.begin_cell()
+        if not self.begin_cell() and (line := self.kernel.greeting()):
+            print(line)
 
     def unload(self) -> None:
         """Remove all that `load` registered."""
@@ -85,10 +86,14 @@ class Extension:
         if self.begin_cell in shell.events.callbacks["pre_run_cell"]:
             shell.events.unregister("pre_run_cell", self.begin_cell)
 
-    def begin_cell(self, info: Any = None) -> None:
-        """The hook before each cell: tell the kernel, and print its messages, such as restored turns."""
+    def begin_cell(self, info: Any = None) -> bool:
+        """The hook before each cell: tell the kernel, and print its messages, such as restored turns. Returns whether
+        there were any."""
+        said = False
         for line in self.kernel.begin_cell(None if info is None else info.raw_cell or ""):
             print(line)
+            said = True
+        return said
 
     def _complete(self, context: CompletionContext) -> SimpleMatcherResult:
         from . import completion

@@ -67,6 +67,9 @@ class AskMagics(KernelMagics):
         from . import code_cell
         from .ask import ask
 
+        if options.asks_help(line, is_cell=cell is not None):
+            print(textwrap.dedent(str(AskMagics.claude.__doc__)).strip())
+            return
         wanted, rest = options.parse(line, self.kernel.configuration.defaults())
         running = self.kernel.cell
         turn = ask(self.kernel, wanted, rest if cell is None else _body(cell, rest, running), running)
@@ -82,7 +85,6 @@ AskMagics.claude.__doc__ = f"""Ask Claude. The conversation is the notebook: eac
 In a prompt, {{{{expression}}}} stands for a value of the notebook: text, a DataFrame, a figure, an
 image, anything that can be displayed. In a function, its own names come first. \\{{{{ is a literal {{{{.
 
-Options:
 {options.help_text()}
 
 {_siblings()}

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from .known_models import KnownModels
     from .session import Session
 
+_KEY_VARIABLES = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
 _CONVERSATION_MAGIC = re.compile(r"^\s*%claude_", re.MULTILINE)
 
 
@@ -228,6 +230,24 @@ class Kernel:
             yield from self._restore(cell, is_new=is_new)
             self._restored.add(running)
             self._pages.add(cell.page)
+
+    def greeting(self) -> str:
+        """The line of `%load_ext`: the model, whether there is a key, and where help is; empty if switched off."""
+        from .. import models
+
+        if not self._setting("greeting", True):
+            return ""
+        provider = self._setting("provider", "anthropic")
+        model = self._setting("model", models.DEFAULT_MODEL)
+        return f"claude_magic: {model} · {self._key_state(provider)} · %%claude? for help"
+
+    def _key_state(self, provider: str) -> str:
+        """Whether a key is found, without looking further than the environment and this kernel's memory."""
+        if provider != "anthropic":
+            return "offline stand-in, needs no key" if provider == "offline" else f"from {provider}"
+        in_memory = "client" in vars(self) and self.client.keeps_key
+        found = in_memory or any(os.environ.get(name, "").strip() for name in _KEY_VARIABLES)
+        return "key found" if found else "no key in the environment (%claude_key asks for one)"
 
     def _restore(self, cell: Cell, *, is_new: bool) -> Iterator[str]:
         """Restore the turns of a notebook that is new here, and say which replies its page lacks. Imports nothing heavy

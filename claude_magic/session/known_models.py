@@ -31,7 +31,6 @@ MAX_KINDS = 8  # of unknown kinds of thinking or effort
 MAX_TOKENS = 10**9  # a larger number from the API is not believed
 MAX_BYTES = 10_000_000  # of a kept list
 LIFECYCLES = ("active", "deprecated", "retired")
-THINKING = ("adaptive", "between_tools", "disabled", "enabled")
 
 
 @dataclass(frozen=True)
@@ -62,7 +61,7 @@ def listings_from_api(entry: Mapping[str, Any]) -> Listing:
         _name(entry.get("line")),
         _tokens(entry.get("max_input_tokens")),
         _tokens(entry.get("max_tokens")),
-        _kinds(_part(_part(has, "thinking"), "types"), THINKING),
+        _kinds(_part(_part(has, "thinking"), "types"), models.THINKING),
         _kinds(_part(has, "effort"), models.EFFORTS),
         {name: each for name, each in supported.items() if each is not None},
         lifecycle,

@@ -136,9 +136,11 @@ def test_a_retired_or_deprecated_model_is_not_the_newest() -> None:
 def test_a_new_model_has_the_defaults_of_the_newest_of_its_line() -> None:
     row, newest_known = models.lookup("claude-opus-6"), models.lookup("claude-opus-5-5")
     assert row is not None and newest_known is not None
-    assert (row.thinking, row.context, row.effort) == (newest_known.thinking, newest_known.context, newest_known.effort)
+    assert (row.thinks, row.context, row.max_output) == (True, newest_known.context, newest_known.max_output)
     assert models.lookup("claude-opus-3") is None and models.lookup("claude-epic-6") is None
     assert models.lookup("my-model") is None and models.lookup("claude-opus-6-preview") is None
+    for thinking in ("disabled", "between_tools", "2000"):  # what is guessed refuses nothing
+        parameters.settings_of(Options(model="claude-opus-6", thinking=thinking, effort="max"), row)
     settings = parameters.settings_of(Options(model="claude-opus-6"), row)
     assert settings["thinking"] == {"type": "adaptive", "display": "summarized"}
 
