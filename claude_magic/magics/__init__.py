@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from IPython.core.completer import context_matcher
 
 from ..session.kernel import Kernel
-from .registry import DeferredInstance, Families, OwnLine, refusal_of
+from .registry import DeferredInstance, Families, own_line, refusal_of
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
@@ -30,8 +30,6 @@ def exact_cells(lines: list[str]) -> list[str]:
     """
     first = next((at for at, line in enumerate(lines) if line.strip()), len(lines))
     found = _CELL.match(lines[first].rstrip()) if first < len(lines) else None
-    if first < len(lines) and (mistyped := _MISTYPED.match(lines[first])) and (call := refusal_of("%%", mistyped[1])):
-        return [f"{call}\n"]
     if found is None or found.group(2).endswith("?"):
         return lines
     name, line = found.groups()
@@ -52,6 +50,7 @@ class Extension:
         self.kernel = Kernel(shell)
         self.configuration = DeferredInstance(lambda: self.kernel.configuration)
         self.families = Families(self.kernel)
+        self.own_line = own_line(shell)
         self.matcher = context_matcher(identifier="claude_magic")(lambda context: self._complete(context))
 
     def load(self) -> None:
@@ -62,7 +61,8 @@ class Extension:
         configurables: list[Any] = shell.configurables
         configurables.append(self.configuration)
         shell.input_transformers_cleanup.insert(0, exact_cells)
-        shell.input_transformer_manager.token_transformers.append(OwnLine)
+        shell.input_transformers_cleanup.insert(0, self.refuse_mistyped)
+        shell.input_transformer_manager.token_transformers.append(self.own_line)
         shell.events.register("pre_run_cell", self.begin_cell)
         self.kernel.executions.watch()
         if shell.Completer is not None:
@@ -77,14 +77,21 @@ class Extension:
         configurables: list[Any] = shell.configurables
         configurables[:] = [each for each in configurables if each is not self.configuration]
         cleanup = shell.input_transformers_cleanup
-        cleanup[:] = [each for each in cleanup if each is not exact_cells]
+        cleanup[:] = [each for each in cleanup if each not in (exact_cells, self.refuse_mistyped)]
         tokens: list[Any] = shell.input_transformer_manager.token_transformers
-        tokens[:] = [each for each in tokens if each is not OwnLine]
+        tokens[:] = [each for each in tokens if each is not self.own_line]
         if shell.Completer is not None and self.matcher in shell.Completer.custom_matchers:
             shell.Completer.custom_matchers.remove(self.matcher)
         self.kernel.executions.unwatch()
         if self.begin_cell in shell.events.callbacks["pre_run_cell"]:
             shell.events.unregister("pre_run_cell", self.begin_cell)
+
+    def refuse_mistyped(self, lines: list[str]) -> list[str]:
+        """An input transformer that refuses a cell magic that does not exist and is nearly one of ours."""
+        first = next((line for line in lines if line.strip()), "")
+        mistyped = _MISTYPED.match(first)
+        call = mistyped and refusal_of(self.shell, "%%", mistyped[1])
+        return [f"{call}\n"] if call else lines
 
     def begin_cell(self, info: Any = None) -> bool:
         """The hook before each cell: tell the kernel, and print its messages, such as restored turns. Returns whether

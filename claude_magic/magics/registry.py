@@ -132,42 +132,44 @@ class OwnLine(EscapedCommand):
     """
 
     priority = 5  # before IPython's own transformer of the same line
+    shell: InteractiveShell  # set in the class that `own_line` makes
 
     @classmethod
     def find(cls, tokens_by_line: Any) -> OwnLine | None:
         """The first of these lines in a cell."""
         for line in tokens_by_line:
             first = next((each for each in line if each.type not in (tokenize.INDENT, tokenize.DEDENT)), None)
-            if first is not None and first.string == "%" and _call(first.line[first.start[1] :]):
+            if first is not None and first.string == "%" and _call(cls.shell, first.line[first.start[1] :]):
                 return cls(first.start)
         return None
 
     def transform(self, lines: list[str]) -> list[str]:
         """The cell with the line as a call in Python."""
         before, line = lines[: self.start_line], lines[self.start_line]
-        call = _call(line[self.start_col :])
+        call = _call(self.shell, line[self.start_col :])
         return [*before, f"{line[: self.start_col]}{call}\n", *lines[self.start_line + 1 :]]
+
+
+def own_line(shell: InteractiveShell) -> type[OwnLine]:
+    """The input transformer for one shell."""
+    return type("OwnLine", (OwnLine,), {"shell": shell})
 
 
 _OWN_CONFIG = re.compile(r"%config[ \t]+(ClaudeMagic\.\w+[ \t]*=.*\{\{.*)")
 _MAGIC = re.compile(r"(%%?)(\w+)(?![\w?.])(?!.*\?\s*$)")
 
 
-def _call(line: str) -> str | None:
+def _call(shell: InteractiveShell, line: str) -> str | None:
     """The call in Python that stands for a line; `None` for a line that is IPython's."""
     if (config := _OWN_CONFIG.match(line)) and not line.rstrip().endswith("\\"):
         return f"get_ipython().find_line_magic('config')({config[1].rstrip()!r})"
     magic = _MAGIC.match(line)
-    return magic and refusal_of(magic[1], magic[2])
+    return magic and refusal_of(shell, magic[1], magic[2])
 
 
-def refusal_of(percent: str, name: str) -> str | None:
+def refusal_of(shell: InteractiveShell, percent: str, name: str) -> str | None:
     """The call in Python that refuses a magic that does not exist, if its name is nearly one of ours; else `None`."""
-    from IPython.core.getipython import get_ipython
-
-    shell: Any = get_ipython()
-    kind = _kind(percent)
-    if shell is None or name.lower()[:2] != "cl" or name in shell.magics_manager.magics[kind]:
+    if name.lower()[:2] != "cl" or name in shell.magics_manager.magics[_kind(percent)]:
         return None
     meant = near(percent, name)
     return meant and f"__import__({__name__!r}, fromlist=['refuse']).refuse({percent + name!r}, {meant!r})"

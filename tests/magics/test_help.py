@@ -65,8 +65,9 @@ def test_a_prompt_may_speak_of_help(shell: OfflineShell) -> None:
         ("%claude_costs", "%claude_cost"),
         ("%%cluade\nhi", "%%claude"),
         ("%Claude_undo", "%claude_undo"),
-    ]
-    + [("x = 1\nif x:\n    %claude_modles", "%claude_models"), ("%%claude_mpa f\nhi", "%%claude_map")],
+        ("x = 1\nif x:\n    %claude_modles", "%claude_models"),
+        ("%%claude_mpa f\nhi", "%%claude_map"),
+    ],
 )
 def test_a_mistyped_magic_is_named(
     typed: str, meant: str, shell: OfflineShell, capsys: pytest.CaptureFixture[str]
@@ -87,14 +88,26 @@ def test_other_lines_are_ipythons(cell: str, shell: OfflineShell) -> None:
 
 def test_unloading_takes_the_transformer_away(shell: OfflineShell) -> None:
     shell.shell.run_line_magic("unload_ext", "claude_magic")
-    assert registry.OwnLine not in shell.shell.input_transformer_manager.token_transformers
+    assert not any(
+        issubclass(each, registry.OwnLine) for each in shell.shell.input_transformer_manager.token_transformers
+    )
     assert "refuse" not in shell.shell.transform_cell("%cluade")
 
 
 @pytest.mark.parametrize(
     ("name", "near"),
-    [("sonet", "sonnet"), ("Opus", "opus"), ("haikuu", "haiku"), ("fabel", "fable")]
-    + [("opus", None), ("mistral", None), ("claude-opus-5", None), ("opus-4", None), ("gpt", None), ("", None)],
+    [
+        ("sonet", "sonnet"),
+        ("Opus", "opus"),
+        ("haikuu", "haiku"),
+        ("fabel", "fable"),
+        ("opus", None),
+        ("mistral", None),
+        ("claude-opus-5", None),
+        ("opus-4", None),
+        ("gpt", None),
+        ("", None),
+    ],
 )
 def test_a_mistyped_line_is_named(name: str, near: str | None) -> None:
     assert models.near_line(name) == near
@@ -109,8 +122,11 @@ def test_a_mistyped_line_is_named(name: str, near: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("setting", "says"),
-    [("model = 'sonet'", "sonnet"), ("fallback = 'opsu'", "opus"), ("effort = 'hgh'", "high"), ("cache = '2h'", "5m")]
-    + [
+    [
+        ("model = 'sonet'", "sonnet"),
+        ("fallback = 'opsu'", "opus"),
+        ("effort = 'hgh'", "high"),
+        ("cache = '2h'", "5m"),
         ("max_tokens = 'x'", "whole number"),
         ("provider = 'x'", "offline"),
         ("max_retries = -1", "0"),
