@@ -302,7 +302,7 @@ def test_reloading_keeps_the_conversation_and_leaves_nothing_twice(notebook: Ker
         sum("claude_magic" in getattr(each, "__module__", "") for each in get_ipython().input_transformers_cleanup),
         sum(each.__class__.__name__ == "ClaudeMagic" for each in get_ipython().configurables),
     ]"""
-    assert notebook.evaluate(counts) == [1, 1, 1]
+    assert notebook.evaluate(counts) == [1, 2, 1]
     notebook.run("%unload_ext claude_magic")
     assert notebook.evaluate(counts) == [0, 0, 0]
     assert notebook.run("%%claude\nx", "c").error or "not found" in notebook.run("%%claude\nx", "c").text
