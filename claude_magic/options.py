@@ -800,6 +800,8 @@ def _topic_help(group: Group, title: str, example: str) -> str:
     return "\n".join(lines)
 
 
-def asks_for_help(line: str) -> bool:
-    """Whether a magic's line asks for its help, as a command of a shell is asked."""
-    return line.split()[:1] in (["--help"], ["-h"])
+def asks_for_help(line: str, *, is_cell: bool) -> bool:
+    """Whether a magic's line asks for its help, as a command of a shell is asked: among the options of a cell, or first
+    on a line with a prompt."""
+    found = spans(line)
+    return not {"--help", "-h"}.isdisjoint(found if is_cell else found[:1])

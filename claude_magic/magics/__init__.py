@@ -6,13 +6,14 @@ its magics is first used.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ..notebook import input_lines
 from ..notebook.preload import Preload
 from ..session.kernel import Kernel
-from .registry import DeferredInstance, Families
+from .registry import DeferredInstance, Families, mistyped
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
@@ -33,16 +34,18 @@ class Extension:
         self.matcher = context_matcher(identifier="claude_magic")(lambda context: self._complete(context))
 
     def load(self) -> None:
-        """Register magics and hooks, and restore the conversation in the notebook's file."""
+        """Register magics and hooks, say so in a line, and restore the conversation in the notebook's file."""
         self.unload()
         shell = self.shell
         self.families.register()
         configurables: list[Any] = shell.configurables
         configurables.append(self.configuration)
-        input_lines.add(shell)
+        input_lines.add(shell, partial(mistyped, shell))
         self.preload.watch()
         if shell.Completer is not None:
             shell.Completer.custom_matchers.append(self.matcher)
+        if line := self.kernel.greeting():
+            print(line)
         self.follow()
 
     def follow(self) -> None:

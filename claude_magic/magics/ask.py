@@ -151,12 +151,16 @@ def _compare(kernel: Kernel, question: Question) -> Answered:
     """
     options = question.options
     names = comparison.compared_models(options.model)
-    single = {"--show-request": options.show_request, "--count": options.count, "--show-code": options.show_code}
+    single = {"--show-request": options.show_request, "--show-code": options.show_code}
     single |= {"--schema": bool(options.schema), "--tools": bool(options.tools), "--code": options.code}
     single |= {"--mcp with a local server": not all(map(is_address, options.mcp))}
     for flag in (flag for flag, given in {**single, "--fallback": options.fallback}.items() if given):
         raise UsageError(f"{flag} is for one model, and --model names {len(names)}.", advice="Name one of them.")
     session, settings = kernel.session_for(question.cell), kernel.settings()
+    if options.count:
+        counted = comparison.count_models(session, question, names, settings)
+        kernel.shell.display_pub.publish(history.counts_table(counted), {})
+        return Answered()
     view = columns_for(kernel.shell, panel=_wants_panel(kernel))
     with session.under_way():
         outcome = comparison.compare(session, question, names, settings, view)

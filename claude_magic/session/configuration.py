@@ -104,6 +104,9 @@ class ClaudeMagic(OptionDefaults):  # type: ignore[misc]  # the defaults of the 
     replay_speed = Float(1.0, min=0.0, help="how many times faster than recorded a replay runs; 0: at once").tag(
         config=True
     )
+    greeting = Bool(True, help="say in one line, at %load_ext, which model answers and whether a key is found").tag(
+        config=True
+    )
     journal = Bool(True, help="keep replies in Jupyter's data folder for %claude_recover, for a month at most").tag(
         config=True
     )

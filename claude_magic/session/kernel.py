@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from collections.abc import Iterator, Sequence
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from ..options import Options
     from ..tools.mcp_servers import Servers
     from .configuration import ClaudeMagic
+    from .known_models import KnownModels
     from .session import Session
 
 # What the first question imports. The network's modules are last, for they are the most.
@@ -49,6 +51,7 @@ _PRELOADED = (
     *("anthropic", "anthropic.lib.streaming", "claude_magic.client.connection", "claude_magic.client.stream"),
 )
 _STAND_IN = ("claude_magic.offline.server",)
+_KEY_VARIABLES = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
 _CONVERSATION_MAGIC = re.compile(r"^\s*%claude_", re.MULTILINE)
 
 
@@ -85,6 +88,13 @@ class Kernel:
         from ..client import Client
 
         return Client()
+
+    @cached_property
+    def known_models(self) -> KnownModels:
+        """The API's lists of models."""
+        from .known_models import KnownModels
+
+        return KnownModels(self.client)
 
     @cached_property
     def alarm(self) -> Alarm:
@@ -204,8 +214,6 @@ class Kernel:
     def resolve(self, typed: Options) -> Options:
         """Options as they are sent: with values in the system prompt, with the id of the newest model of a line, and
         with the addresses that names of MCP servers stand for."""
-        from .. import models
-
         own = None if typed.once else self.session.chats.systems.get(typed.chat)
         if own is not None and typed.system == self.configuration.system:  # the cell has no --system of its own
             typed = replace(typed, system=own.text)
@@ -215,7 +223,29 @@ class Kernel:
             from ..tools import mcp_servers
 
             typed = replace(typed, mcp=mcp_servers.addresses(typed.mcp, self.configuration.mcp_servers))
-        return replace(typed, model=models.resolve(typed.model))
+        fallback = typed.fallback and self._models(typed.fallback)
+        return replace(typed, model=self._models(typed.model), fallback=fallback)
+
+    def _models(self, names: str) -> str:
+        """The ids of models by their names, with commas between them: the newest of a line, as the API lists them.
+
+        In a replay nobody is asked, and a line is the model of it that answered this cell in the record.
+        """
+        from .. import models
+        from . import known_models
+
+        given = [name.strip() for name in names.split(",")]
+        if not any(name in models.LINES or models.of_unknown(name) for name in given):
+            return names
+        mode = self.configuration.replay
+        unknown = [name for name in given if models.of_unknown(name)]
+        entries = self.known_models.entries(self.settings(), unknown, ask=mode == "off")
+        models.learn(known_models.rows(entries))
+        found = []
+        for name in given:
+            recorded = mode != "off" and self.session.recorded_model(name, self.cell.id, is_new_asked=mode == "auto")
+            found.append(recorded or known_models.newest(name, entries))
+        return ",".join(found)
 
     def system_text(self, text: str) -> str:
         """A system prompt with the values of its `{{…}}`. Raises `PromptError`."""
@@ -270,6 +300,24 @@ class Kernel:
         """Tell the page what the cell that ends has changed."""
         self.page.open(self.cell)
         self.page.tell()
+
+    def greeting(self) -> str:
+        """The line of `%load_ext`: the model, whether there is a key, and where help is; empty if switched off."""
+        from .. import models
+
+        if not self.setting("greeting", True):
+            return ""
+        provider = self.setting("provider", "anthropic")
+        model = self.setting("model", models.DEFAULT_MODEL)
+        return f"claude_magic: {model} · {self._key_state(provider)} · %%claude? for help"
+
+    def _key_state(self, provider: str) -> str:
+        """Whether a key is found, without looking further than the environment and this kernel's memory."""
+        if provider != "anthropic":
+            return "offline stand-in, needs no key" if provider == "offline" else f"from {provider}"
+        in_memory = "client" in vars(self) and self.client.keeps_key
+        found = in_memory or any(os.environ.get(name, "").strip() for name in _KEY_VARIABLES)
+        return "key found" if found else "no key in the environment (%claude_key asks for one)"
 
     def _restore(self, cell: Cell, *, is_new: bool) -> Iterator[str]:
         """Restore the turns of a notebook that is new here, and say which replies its page lacks. Imports nothing heavy
