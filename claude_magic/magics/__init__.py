@@ -30,6 +30,7 @@ class Extension:
         self.kernel = Kernel(shell)
         self.configuration = DeferredInstance(lambda: self.kernel.configuration)
         self.families = Families(self.kernel)
+        self.exact_input = input_lines.ExactInput(partial(mistyped, shell))
         self.preload = Preload(shell, self.kernel.preloaded)
         self.matcher = context_matcher(identifier="claude_magic")(lambda context: self._complete(context))
 
@@ -40,7 +41,7 @@ class Extension:
         self.families.register()
         configurables: list[Any] = shell.configurables
         configurables.append(self.configuration)
-        input_lines.add(shell, partial(mistyped, shell))
+        input_lines.add(shell, self.exact_input)
         self.preload.watch()
         if shell.Completer is not None:
             shell.Completer.custom_matchers.append(self.matcher)

@@ -137,18 +137,15 @@ def near(percent: str, name: str) -> str | None:
     import difflib
 
     known = [magic.lstrip("%") for magics in FAMILIES.values() for magic in magics if _kind(magic) == _kind(percent)]
-    found = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.8)
+    found = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.81)
     return percent + found[0] if found else None
 
 
-def run_mistyped(percent: str, name: str, line: str, body: str | None) -> Any:
+def run_mistyped(shell: Any, percent: str, name: str, line: str, body: str | None) -> Any:
     """Run a magic that has come to exist in the same cell. Raises `UsageError` where it has not, with what was
     meant."""
-    from IPython.core.getipython import get_ipython
-
     from ..errors import UsageError
 
-    shell: Any = get_ipython()
     if name not in shell.magics_manager.magics[_kind(percent)]:
         raise UsageError(f"There is no magic {percent}{name}.", advice=f"Did you mean {near(percent, name)}?")
     return shell.run_line_magic(name, line, 2) if body is None else shell.run_cell_magic(name, line, body)

@@ -25,7 +25,8 @@ _LAYOUT = (tokenize.INDENT, tokenize.DEDENT)
 # Magics whose value is the reply: on a line of its own it is no value of the cell, which has shown it already.
 _WITH_VALUE = ("claude",)
 
-# For `%` or `%%` and the name of a magic: what to call in its place, in Python; None if it is to stay.
+# For `%` or `%%` and the name of a magic: the function, in Python, that is called in its place, with the shell and all
+# that was typed; None if the magic is to stay.
 Instead = Callable[[str, str], str | None]
 
 
@@ -66,7 +67,7 @@ class ExactInput:
         if found is None or (found[1] == "%%") != (body is not None) or _is_help(found[3]):
             return ""
         called = self._instead(found[1], found[2])
-        return f"{called}({', '.join(repr(each) for each in (*found.groups(), body))})" if called else ""
+        return f"{called}(get_ipython(), {', '.join(repr(each) for each in (*found.groups(), body))})" if called else ""
 
 
 def _is_help(line: str) -> bool:
@@ -161,10 +162,10 @@ def _call(lines: Sequence[str], column: int, other: Callable[[str], str]) -> lis
     return [f"{before}if {call}: pass\n" if is_statement else f"{before}{call}\n"]
 
 
-def add(shell: InteractiveShell, instead: Instead) -> None:
+def add(shell: InteractiveShell, transformer: ExactInput) -> None:
     """Add the transformer to a shell, once."""
     remove(shell)
-    shell.input_transformers_cleanup.insert(0, ExactInput(instead))
+    shell.input_transformers_cleanup.insert(0, transformer)
 
 
 def remove(shell: InteractiveShell) -> None:

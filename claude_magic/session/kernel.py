@@ -14,6 +14,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from traitlets import TraitError
+
 from ..notebook.cell import Cell, current_cell, deleted_cells
 from ..notebook.executions import Executions
 from ..notebook.lookup import has_turns, ids_in, journal_folder_of
@@ -51,7 +53,10 @@ _PRELOADED = (
     *("anthropic", "anthropic.lib.streaming", "claude_magic.client.connection", "claude_magic.client.stream"),
 )
 _STAND_IN = ("claude_magic.offline.server",)
-_KEY_VARIABLES = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
+_DEFAULT_MODEL = "claude-opus-5-5"  # that of `models`, which `%load_ext` does without
+# Where the SDK looks for a key, and for a login.
+_KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
+_LOGINS = ("ANTHROPIC_PROFILE", "ANTHROPIC_IDENTITY_TOKEN", "ANTHROPIC_IDENTITY_TOKEN_FILE")
 _CONVERSATION_MAGIC = re.compile(r"^\s*%claude_", re.MULTILINE)
 
 
@@ -302,22 +307,37 @@ class Kernel:
         self.page.tell()
 
     def greeting(self) -> str:
-        """The line of `%load_ext`: the model, whether there is a key, and where help is; empty if switched off."""
-        from .. import models
+        """The line of `%load_ext`: the model, whether there is a key, and where help is; empty if switched off.
 
-        if not self.setting("greeting", True):
-            return ""
+        It says what is wrong with the configuration, and imports nothing where that was never used.
+        """
+        try:
+            if not self.setting("greeting", True):
+                return ""
+            state = f"{self.setting('model', _DEFAULT_MODEL)} · {self._key_state()}"
+        except TraitError as error:
+            state = f"the configuration cannot be used: {error}"
+        return f"claude_magic: {' '.join(state.split())} · %%claude? for help"
+
+    def _key_state(self) -> str:
+        """Whether a key is found, without a look further than the environment, this kernel's memory, and whether there
+        is a profile of Anthropic's. What cloud providers take is looked for by their own libraries."""
         provider = self.setting("provider", "anthropic")
-        model = self.setting("model", models.DEFAULT_MODEL)
-        return f"claude_magic: {model} · {self._key_state(provider)} · %%claude? for help"
-
-    def _key_state(self, provider: str) -> str:
-        """Whether a key is found, without looking further than the environment and this kernel's memory."""
+        if self.setting("replay", "off") == "only":
+            return "replay only: the record answers, no key is needed"
+        if provider == "offline":
+            return "offline stand-in, not Claude: no key is needed"
+        if self.setting("client", None) is not None:
+            return "ClaudeMagic.client has the key"
         if provider != "anthropic":
-            return "offline stand-in, needs no key" if provider == "offline" else f"from {provider}"
-        in_memory = "client" in vars(self) and self.client.keeps_key
-        found = in_memory or any(os.environ.get(name, "").strip() for name in _KEY_VARIABLES)
-        return "key found" if found else "no key in the environment (%claude_key asks for one)"
+            from ..providers import PROVIDERS
+
+            return f"{PROVIDERS[provider].title}, with its own credentials"
+        if "client" in vars(self) and self.client.keeps_key:
+            return "key found"
+        if any(os.environ.get(name, "").strip() for name in _KEYS):
+            return "key found"
+        return "profile found" if _has_profile() else "no key: %claude_key asks for one"
 
     def _restore(self, cell: Cell, *, is_new: bool) -> Iterator[str]:
         """Restore the turns of a notebook that is new here, and say which replies its page lacks. Imports nothing heavy
@@ -350,3 +370,11 @@ class Kernel:
             for entry in self._journal.entries(path, ids if holds_turns else frozenset())
             if (entry.kernel, entry.page) != (self._journal.kernel, cell.page)
         )
+
+
+def _has_profile() -> bool:
+    """Whether the SDK would find a login: named in the environment, or a profile in Anthropic's folder."""
+    own = os.path.join(os.environ.get("APPDATA", "~"), "Anthropic") if os.name == "nt" else "~/.config/anthropic"
+    folder = os.environ.get("ANTHROPIC_CONFIG_DIR") or own
+    has_files = os.path.isdir(os.path.join(os.path.expanduser(folder), "configs"))
+    return has_files or any(os.environ.get(name, "").strip() for name in _LOGINS)
