@@ -35,7 +35,7 @@ class Extension:
         self.matcher = context_matcher(identifier="claude_magic")(lambda context: self._complete(context))
 
     def load(self) -> None:
-        """Register magics and hooks, say so in a line, and restore the conversation in the notebook's file."""
+        """Register magics and hooks, restore the conversation in the notebook's file, and say in a line who answers."""
         self.unload()
         shell = self.shell
         self.families.register()
@@ -45,17 +45,24 @@ class Extension:
         self.preload.watch()
         if shell.Completer is not None:
             shell.Completer.custom_matchers.append(self.matcher)
-        if line := self.kernel.greeting():
+        lines = self._follow()
+        if greeting := self.kernel.greeting():  # no line of its own where there is another
+            lines = [*lines[:-1], " ".join([*lines[-1:], greeting])]
+        for line in lines:
             print(line)
-        self.follow()
 
     def follow(self) -> None:
         """Follow the cells of the shell, if that is not done yet: `ask()` does without the magics."""
-        if self.begin_cell not in self.shell.events.callbacks["pre_run_cell"]:
-            self.shell.events.register("pre_run_cell", self.begin_cell)
-            self.shell.events.register("post_run_cell", self.end_cell)
-            self.kernel.executions.watch()
-            self.begin_cell()
+        for line in self._follow():
+            print(line)
+
+    def _follow(self) -> list[str]:
+        if self.begin_cell in self.shell.events.callbacks["pre_run_cell"]:
+            return []
+        self.shell.events.register("pre_run_cell", self.begin_cell)
+        self.shell.events.register("post_run_cell", self.end_cell)
+        self.kernel.executions.watch()
+        return list(self.kernel.begin_cell())
 
     def unload(self) -> None:
         """Remove all that `load` registered."""

@@ -39,7 +39,12 @@ if TYPE_CHECKING:
 # What the first question imports. The network's modules are last, for they are the most.
 _PRELOADED = (
     *("claude_magic.magics.claude", "claude_magic.magics.ask", "claude_magic.magics.code_cell"),
-    *("claude_magic.session.session", "claude_magic.render.markup.renderer", "claude_magic.render.reply"),
+    *(
+        "claude_magic.session.session",
+        "claude_magic.session.known_models",
+        "claude_magic.render.markup.renderer",
+        "claude_magic.render.reply",
+    ),
     *(
         "markdown_it",
         "jupyter_core.paths",
