@@ -80,6 +80,8 @@ def ask(kernel: Kernel, options: Options, body: str, cell: Cell, also: Sequence[
 async def answer(kernel: Kernel, typed: Typed, *, show: bool, transport: Transport) -> Answered:
     """Ask a question of Python code; with `show`, show it as a cell does."""
     view = _view(kernel) if show else live.Silent(kernel.shell)
+    if not show:  # nobody sees how long the cell takes
+        typed = dataclasses.replace(typed, cell=dataclasses.replace(typed.cell, began=None))
     question = _question(kernel, typed, view)
     if "," in question.options.model:
         raise UsageError(
@@ -161,7 +163,7 @@ def _compare(kernel: Kernel, question: Question) -> Answered:
         counted = comparison.count_models(session, question, names, settings)
         kernel.shell.display_pub.publish(history.counts_table(counted), {})
         return Answered()
-    view = columns_for(kernel.shell, panel=_wants_panel(kernel))
+    view = columns_for(kernel.shell, panel=_wants_panel(kernel), began=question.cell.began)
     with session.under_way():
         outcome = comparison.compare(session, question, names, settings, view)
     value = None
@@ -174,7 +176,7 @@ def _compare(kernel: Kernel, question: Question) -> Answered:
 
 
 def _view(kernel: Kernel) -> ApprovingView:
-    return live.view_for(kernel.shell, panel=_wants_panel(kernel))
+    return live.view_for(kernel.shell, panel=_wants_panel(kernel), began=kernel.cell.began)
 
 
 def _wants_panel(kernel: Kernel) -> bool:

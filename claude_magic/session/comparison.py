@@ -141,6 +141,7 @@ def _compared_question(
         side.draft,
         session.writer(side.draft, side.question.cell, settings),
         budget,
+        side.question.cell.began,
         lambda: session.build(history.without_bound_thinking(), side.question, settings.provider),
     )
 
@@ -225,6 +226,7 @@ class ComparedQuestion:
     draft: Turn
     writer: Writer | None
     budget: Budget | None
+    cell_began: float | None
     without_thinking: Callable[[], Request]
 
 
@@ -278,6 +280,7 @@ class _Run:
         self._question = question
         self._failure: ClaudeError | None = ReplyInterrupted("The reply was interrupted.")
         self._answer = Answer(client, settings, column, question.draft, question.writer, question.budget)
+        self._answer.cell_began = question.cell_began
         self._column = column
         context = contextvars.copy_context()
         self.thread = threading.Thread(target=context.run, args=(self._stream,), name="claude_magic reply", daemon=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -77,6 +78,7 @@ class Kernel:
         self.executions = Executions(shell)
         self.notebooks = Notebooks()
         self._source = ""
+        self._began: float | None = None  # when the running cell began, in seconds of `time.monotonic()`
         self._opening = threading.Lock()
         self.sessions: dict[Notebook, Session] = {}
         self.page = Page(self.notebooks, self.sessions, self.spent, self.budget_left)
@@ -139,7 +141,7 @@ class Kernel:
     @property
     def cell(self) -> Cell:
         """The running cell."""
-        return current_cell(self.shell, self._source)
+        return current_cell(self.shell, self._source, self._began)
 
     def session_for(self, cell: Cell) -> Session:
         """The session of a cell's notebook, with the current configuration."""
@@ -287,6 +289,7 @@ class Kernel:
         restored. Yields lines that say so.
         """
         self._source = source or ""
+        self._began = time.monotonic()
         self._spent_before = {session: len(session.spent) for session in self.sessions.values()}
         cell = self.cell
         if source is not None:

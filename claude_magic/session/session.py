@@ -212,7 +212,7 @@ class Session:
         """A reply under way, whose output is begun before and ended after."""
         writer = self.writer(draft, question.cell, settings)
         answer = Answer(self.client, settings, view, draft, writer, budget, question.tools)
-        answer.transport = transport
+        answer.transport, answer.cell_began = transport, question.cell.began
         self._under_way.append(answer)
         try:
             with self.under_way():
