@@ -18,7 +18,7 @@ class Cell:
 
     `run` distinguishes runs of the same cell; `source` is the cell's text, unchanged; `execution_count` is the number
     in its `In [ ]`; `page` is the frontend's session id, which changes when the notebook is reopened or reloaded.
-    `began` is when it began, in seconds of `time.monotonic()`; `None` where there are no cells.
+    `began` is when it began, in seconds of `time.monotonic()`; `None` outside of cells.
     """
 
     id: str | None = None

@@ -78,7 +78,7 @@ class Kernel:
         self.executions = Executions(shell)
         self.notebooks = Notebooks()
         self._source = ""
-        self._began: float | None = None  # when the running cell began, in seconds of `time.monotonic()`
+        self._began: float | None = None  # when the running cell began; `None` outside of cells
         self._opening = threading.Lock()
         self.sessions: dict[Notebook, Session] = {}
         self.page = Page(self.notebooks, self.sessions, self.spent, self.budget_left)
@@ -289,7 +289,7 @@ class Kernel:
         restored. Yields lines that say so.
         """
         self._source = source or ""
-        self._began = time.monotonic()
+        self._began = None if source is None else time.monotonic()
         self._spent_before = {session: len(session.spent) for session in self.sessions.values()}
         cell = self.cell
         if source is not None:
@@ -310,7 +310,8 @@ class Kernel:
             self._pages.add(cell.page)
 
     def end_cell(self) -> None:
-        """Tell the page what the cell that ends has changed."""
+        """Note that no cell runs, and tell the page what this one has changed."""
+        self._began = None
         self.page.open(self.cell)
         self.page.tell()
 
