@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import models
 from ..notebook.lookup import journal_folder
+from ..options import Options
 
 if TYPE_CHECKING:
     from ..client import Client, Settings
@@ -122,11 +123,16 @@ def _row(listing: Listing) -> models.Model | None:
         thinking=thinking,
         thinks=base.thinks and "adaptive" in thinking,
         effort=base.effort if listing.effort is None else listing.effort,
-        context=listing.context or base.context,
-        max_output=listing.max_output or base.max_output,
+        context=_believed(listing.context) or base.context,
+        max_output=_believed(listing.max_output) or base.max_output,
         capabilities=tuple(each for each in models.CAPABILITIES if has.get(each, each in base.capabilities)),
         retires=listing.retires,
     )
+
+
+def _believed(limit: int | None) -> int | None:
+    """A limit in tokens, unless each question would pass it: if it is true all the same, the API refuses them itself."""
+    return limit if limit is not None and limit >= Options().max_tokens else None
 
 
 class _List(NamedTuple):
