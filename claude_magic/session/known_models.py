@@ -131,7 +131,7 @@ def _row(listing: Listing) -> models.Model | None:
 
 
 def _believed(limit: int | None) -> int | None:
-    """A limit in tokens, unless each question would pass it: if it is true all the same, the API refuses them itself."""
+    """A limit in tokens, unless each question would pass it: if it is true all the same, the API refuses them."""
     return limit if limit is not None and limit >= Options().max_tokens else None
 
 
