@@ -71,6 +71,8 @@ def _name(text: str) -> str:
 
 
 def _models(text: str) -> str:
+    if not text.strip():
+        raise ValueError(f"{', '.join(models.LINES)} or a model's id")
     for name in text.split(","):
         if meant := models.misspelt_line(name.strip()):
             raise ValueError(f"{', '.join(models.LINES)} or a model's id (did you mean {meant}?)")

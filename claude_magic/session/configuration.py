@@ -122,6 +122,19 @@ class ClaudeMagic(OptionDefaults):  # type: ignore[misc]  # the defaults of the 
             raise TraitError(f"{proposal['trait'].name} holds text, and nothing else.")
         return given
 
+    @validate("base_url")
+    def _address(self, proposal: Any) -> Any:
+        from ..client import connection
+        from ..errors import UsageError
+
+        try:
+            if proposal["value"].strip():
+                connection.checked_address("base_url", proposal["value"])
+            return proposal["value"]
+        except UsageError as error:
+            wrong = f"{error} {error.advice}"
+        raise TraitError(wrong)
+
     @validate("approve")
     def _approval(self, proposal: Any) -> Any:
         from ..tools import approval

@@ -83,7 +83,9 @@ def test_unloading_takes_the_transformer_away(shell: OfflineShell) -> None:
     ("setting", "says"),
     [
         ("model = 'sonet'", "sonnet"),
+        ("model = ' '", "a model's id"),
         ("fallback = 'opsu'", "opus"),
+        ("base_url = 'gateway.example'", "http://"),
         ("effort = 'hgh'", "high"),
         ("cache = '2h'", "5m"),
         ("max_tokens = 'x'", "whole number"),
