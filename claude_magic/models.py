@@ -3,14 +3,15 @@
 Source: the Messages API documentation of October-November 2026 (models overview, thinking, effort,
 prompt caching, structured outputs) and, for retirement dates, the SDK (2.14, `DEPRECATED_MODELS`).
 Prices are not here: they come from genai-prices. Requests to a model that is not in the table go out with
-no defaults and no checks of ours, so that a new model works on the day it appears.
+no defaults and no checks of ours, so that a new model works on the day it appears; one of a line that the table has
+goes out as the newest of its line does, with what the API said of it (`learn`) in place of what the table says.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 # How all that the offline stand-in says, and every record of it, is marked.
@@ -18,6 +19,7 @@ STAND_IN = "offline stand-in, not Claude"
 # What its replies open with. Where the header of a cell has the mark, it is not shown a second time.
 STAND_IN_OPENING = "*Offline stand-in, not Claude.*\n\n"
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
+THINKING = ("adaptive", "between_tools", "disabled", "enabled")
 # Capabilities of models, by their names in the API's list of models.
 CAPABILITIES = ("image_input", "pdf_input", "structured_outputs", "server_tools")
 
@@ -151,6 +153,7 @@ MODELS: tuple[Model, ...] = (
     ),
 )
 _BY_ID = {model.id: model for model in MODELS}
+_learned: dict[str, Model] = {}  # what `learn` was given
 # Retired models, with their retirement dates (anthropic 2.12.0, resources/messages/messages.py, DEPRECATED_MODELS:
 # from 2.13 on the SDK no longer lists retired models).
 RETIRED = {
@@ -179,8 +182,37 @@ def resolve(name: str) -> str:
 
 
 def lookup(model_id: str) -> Model | None:
-    """The row of a model id, dated or provider-prefixed spellings included; `None` if unknown."""
+    """The row of a model id, dated or provider-prefixed spellings included.
+
+    For a model that the table does not know, that of the newest of its line, with what the API said of it. `None` if
+    the line is unknown as well.
+    """
+    return known(model_id) or _learned.get(_bare_id(model_id)) or of_unknown(model_id)
+
+
+def known(model_id: str) -> Model | None:
+    """The row of the table for a model id; `None` if it has none."""
     return _BY_ID.get(_bare_id(model_id))
+
+
+def of_unknown(model_id: str) -> Model | None:
+    """A row for a model of a line that the table has, which does not know the model itself; `None` for any other model.
+
+    It has the defaults of the newest of the line, and takes every kind of thinking and effort: a guess refuses nothing.
+    """
+    bare = _bare_id(model_id)
+    found = re.fullmatch(r"claude-([a-z]+)-\d{1,2}(?:-\d{1,2})?", bare)
+    line = [model for model in MODELS if found and model.line == found[1]]
+    if not line or bare in _BY_ID or bare in RETIRED:
+        return None
+    row = replace(line[0], id=bare, retires=None, thinking=THINKING, effort=EFFORTS, capped=())
+    return row if row.version > line[-1].version else None
+
+
+def learn(rows: Iterable[Model]) -> None:
+    """Use these rows, and no others learned before, for models that the table does not know."""
+    global _learned  # facts of the account that is asked, exchanged as a whole
+    _learned = {row.id: row for row in rows}
 
 
 def _bare_id(model_id: str) -> str:

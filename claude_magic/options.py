@@ -78,6 +78,8 @@ def _name(text: str) -> str:
 
 
 def _models(text: str) -> str:
+    if not text.strip():
+        raise ValueError(f"{', '.join(models.LINES)} or a model's id")
     for name in text.split(","):
         if meant := models.misspelt_line(name.strip()):
             raise ValueError(f"{', '.join(models.LINES)} or a model's id (did you mean {meant}?)")
@@ -862,6 +864,8 @@ def _topic_help(group: Group, title: str, example: str) -> str:
     return "\n".join(lines)
 
 
-def asks_for_help(line: str) -> bool:
-    """Whether a magic's line asks for its help, as a command of a shell is asked."""
-    return line.split()[:1] in (["--help"], ["-h"])
+def asks_for_help(line: str, *, is_cell: bool) -> bool:
+    """Whether a magic's line asks for its help, as a command of a shell is asked: among the options of a cell, or first
+    on a line with a prompt."""
+    found = spans(line)
+    return not {"--help", "-h"}.isdisjoint(found if is_cell else found[:1])

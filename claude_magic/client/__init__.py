@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .. import errors, models, providers
 from ..content.secrets import Hidden
 from ..conversation.wait import Wait
+from ..notebook.lookup import digest
 from ..providers import PROVIDERS
 from . import connection, lookups
 from .failures import setup_error, translate
@@ -130,6 +131,26 @@ class Client:
             sdk = self.sdk(settings)
             return lookups.call_within(MODELS_SECONDS, lambda: lookups.list_models(sdk, retired))
         return None
+
+    def model(self, model_id: str, settings: Settings) -> dict[str, Any] | None:
+        """What the API says of one model, as an entry of its list; `None` as with `models`."""
+        if settings.provider == "offline" or self.lacks(self.provider(settings), "models"):
+            return None
+        with suppress(Exception):
+            sdk = self.sdk(settings)
+            return lookups.call_within(MODELS_SECONDS, lambda: lookups.retrieve_model(sdk, model_id))
+        return None
+
+    def account(self, settings: Settings) -> str | None:
+        """A digest of where and as whom these settings ask, to keep lists of models apart; no key can be read off it.
+
+        `None` if there is nobody to ask for a list: the stand-in, or a provider without one.
+        """
+        if settings.provider == "offline" or self.lacks(self.provider(settings), "models"):
+            return None
+        variables = (part for pair in sorted(connection.environment().items()) for part in pair)
+        given = str(getattr(self._given, "base_url", ""))
+        return digest("\0".join([settings.provider, settings.base_url, given, *self.secrets(), *variables]))
 
     @staticmethod
     def lacks(provider: str, feature: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Small requests beside the messages: list models, count tokens, get a file from the API or from any URL."""
+"""Small requests beside the messages: list models, look one up, count tokens, get a file from the API or any URL."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from queue import Empty, SimpleQueue
@@ -62,15 +62,30 @@ def list_models(sdk: anthropic.Anthropic, retired: bool) -> list[dict[str, Any]]
     """
     given: dict[str, Any] = {"lifecycle": ["active", "deprecated", "retired"]} if retired else {}
     with suppress(Exception):
-        body, end = bytearray(), time.monotonic() + MODELS_SECONDS
-        listing = sdk.models.with_streaming_response.list(limit=MAX_MODELS, timeout=MODELS_SECONDS, **given)
-        with listing as response:
-            for piece in response.iter_bytes():
-                body += piece
-                if len(body) > MAX_MODELS_BYTES or time.monotonic() > end:
-                    return None
-        return [each for each in json.loads(body)["data"] if _names_a_model(each)] or None
+        asked = sdk.models.with_streaming_response.list(limit=MAX_MODELS, timeout=MODELS_SECONDS, **given)
+        return [each for each in _json_within(asked)["data"] if _names_a_model(each)] or None
     return None
+
+
+def retrieve_model(sdk: anthropic.Anthropic, model_id: str) -> dict[str, Any] | None:
+    """What `GET /v1/models/ID` answers, as received; `None` for anything but a model."""
+    with suppress(Exception):
+        found = _json_within(sdk.models.with_streaming_response.retrieve(model_id, timeout=MODELS_SECONDS))
+        return found if _names_a_model(found) else None
+    return None
+
+
+def _json_within(asked: AbstractContextManager[Any]) -> Any:
+    """The JSON of a response. Raises `TimeoutError` after `MODELS_SECONDS`, `ValueError` for too many bytes."""
+    body, end = bytearray(), time.monotonic() + MODELS_SECONDS
+    with asked as response:
+        for piece in response.iter_bytes():
+            body += piece
+            if len(body) > MAX_MODELS_BYTES:
+                raise ValueError(f"more than {MAX_MODELS_BYTES} bytes")
+            if time.monotonic() > end:
+                raise TimeoutError
+    return json.loads(body)
 
 
 def _names_a_model(entry: Any) -> bool:

@@ -107,6 +107,8 @@ def as_data(turn: Turn) -> dict[str, Any]:
     """A turn as plain JSON data, images included."""
     attached = {"along": [vars(each) for each in turn.attached]} if turn.attached else {}
     plain = {name: value for name, value in vars(turn).items() if name != "attached"}
+    if turn.seconds is None:
+        del plain["seconds"]
     return {**plain, "calls": [vars(call) for call in turn.calls], **attached}
 
 

@@ -338,6 +338,7 @@ _TURN = _object(
     made=_array(_MADE, maxItems=MAX_CALLS),
     notes=_array(_STRING),
     along=_array(_ATTACHED, maxItems=MAX_ATTACHED),
+    seconds=_or_null(_SECONDS),
 )
 _WHOLE: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_TOKENS}
 _MAPPED = _object(

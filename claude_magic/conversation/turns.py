@@ -83,7 +83,8 @@ class Turn:
     messages. `made` are the files that Claude's code made (`session/container_files.py`): shown, never sent. `created`
     is in seconds since the epoch, `execution_count` the number in the cell's `In [ ]`. `once` marks a question outside
     of any conversation. `notes` are remarks for the header; `attached` lists, in order, what was sent besides the
-    typed text.
+    typed text. `seconds` is how long the reader waited for the reply, from the start of the cell; `None` if that is not
+    known, as of a reply that no cell showed.
     """
 
     id: str
@@ -101,6 +102,12 @@ class Turn:
     made: tuple[Block, ...] = ()
     notes: tuple[str, ...] = ()
     attached: tuple[Attached, ...] = ()
+    seconds: float | None = None
+
+    @property
+    def waited(self) -> float:
+        """How long the reply took in seconds: for its reader, or at least for its calls."""
+        return sum(call.seconds for call in self.calls) if self.seconds is None else self.seconds
 
     @property
     def prompt(self) -> tuple[Block, ...]:

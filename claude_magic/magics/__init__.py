@@ -6,13 +6,14 @@ its magics is first used.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from ..notebook import input_lines
 from ..notebook.preload import Preload
 from ..session.kernel import Kernel
-from .registry import DeferredInstance, Families
+from .registry import DeferredInstance, Families, mistyped
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
@@ -29,29 +30,39 @@ class Extension:
         self.kernel = Kernel(shell)
         self.configuration = DeferredInstance(lambda: self.kernel.configuration)
         self.families = Families(self.kernel)
+        self.exact_input = input_lines.ExactInput(partial(mistyped, shell))
         self.preload = Preload(shell, self.kernel.preloaded)
         self.matcher = context_matcher(identifier="claude_magic")(lambda context: self._complete(context))
 
     def load(self) -> None:
-        """Register magics and hooks, and restore the conversation in the notebook's file."""
+        """Register magics and hooks, restore the conversation in the notebook's file, and say in a line who answers."""
         self.unload()
         shell = self.shell
         self.families.register()
         configurables: list[Any] = shell.configurables
         configurables.append(self.configuration)
-        input_lines.add(shell)
+        input_lines.add(shell, self.exact_input)
         self.preload.watch()
         if shell.Completer is not None:
             shell.Completer.custom_matchers.append(self.matcher)
-        self.follow()
+        lines = self._follow()
+        if greeting := self.kernel.greeting():  # no line of its own where there is another
+            lines = [*lines[:-1], " ".join([*lines[-1:], greeting])]
+        for line in lines:
+            print(line)
 
     def follow(self) -> None:
         """Follow the cells of the shell, if that is not done yet: `ask()` does without the magics."""
-        if self.begin_cell not in self.shell.events.callbacks["pre_run_cell"]:
-            self.shell.events.register("pre_run_cell", self.begin_cell)
-            self.shell.events.register("post_run_cell", self.end_cell)
-            self.kernel.executions.watch()
-            self.begin_cell()
+        for line in self._follow():
+            print(line)
+
+    def _follow(self) -> list[str]:
+        if self.begin_cell in self.shell.events.callbacks["pre_run_cell"]:
+            return []
+        self.shell.events.register("pre_run_cell", self.begin_cell)
+        self.shell.events.register("post_run_cell", self.end_cell)
+        self.kernel.executions.watch()
+        return list(self.kernel.begin_cell())
 
     def unload(self) -> None:
         """Remove all that `load` registered."""

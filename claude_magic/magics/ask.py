@@ -81,6 +81,8 @@ def ask(kernel: Kernel, options: Options, body: str, cell: Cell, also: Sequence[
 async def answer(kernel: Kernel, typed: Typed, *, show: bool, transport: Transport) -> Answered:
     """Ask a question of Python code; with `show`, show it as a cell does."""
     view = _view(kernel) if show else live.Silent(kernel.shell)
+    if not show:  # nobody sees how long the cell takes
+        typed = dataclasses.replace(typed, cell=dataclasses.replace(typed.cell, began=None))
     question = _question(kernel, typed, view)
     if "," in question.options.model:
         raise UsageError(
@@ -153,13 +155,17 @@ def _compare(kernel: Kernel, question: Question) -> Answered:
     """
     options = question.options
     names = comparison.compared_models(options.model)
-    single = {"--show-request": options.show_request, "--count": options.count, "--show-code": options.show_code}
+    single = {"--show-request": options.show_request, "--show-code": options.show_code}
     single |= {"--schema": bool(options.schema), "--tools": bool(options.tools), "--code": options.code}
     single |= {"--mcp with a local server": not all(map(is_address, options.mcp))}
     for flag in (flag for flag, given in {**single, "--fallback": options.fallback}.items() if given):
         raise UsageError(f"{flag} is for one model, and --model names {len(names)}.", advice="Name one of them.")
     session, settings = kernel.session_for(question.cell), kernel.settings()
-    view = columns_for(kernel.shell, panel=_wants_panel(kernel))
+    if options.count:
+        counted = comparison.count_models(session, question, names, settings)
+        kernel.shell.display_pub.publish(history.counts_table(counted), {})
+        return Answered()
+    view = columns_for(kernel.shell, panel=_wants_panel(kernel), began=question.cell.began)
     with session.under_way():
         outcome = comparison.compare(session, question, names, settings, view)
     value = None
@@ -172,7 +178,7 @@ def _compare(kernel: Kernel, question: Question) -> Answered:
 
 
 def _view(kernel: Kernel) -> ApprovingView:
-    return live.view_for(kernel.shell, panel=_wants_panel(kernel))
+    return live.view_for(kernel.shell, panel=_wants_panel(kernel), began=kernel.cell.began)
 
 
 def _wants_panel(kernel: Kernel) -> bool:

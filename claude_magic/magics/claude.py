@@ -35,7 +35,7 @@ class AskMagics(KernelMagics):
     @no_var_expand
     @line_cell_magic
     def claude(self, line: str, cell: str | None = None) -> Any:
-        if options.asks_for_help(line):
+        if options.asks_for_help(line, is_cell=cell is not None):
             print(AskMagics.claude.__doc__)
             return None
         with suppress(KeyboardInterrupt):

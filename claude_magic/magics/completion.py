@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from IPython.core.completer import SimpleCompletion
 
-from .. import options
+from .. import models, options
+from ..content.text import short
 
 if TYPE_CHECKING:
     from dataclasses import Field
@@ -183,8 +184,33 @@ def _is_offered(name: str, typed: str) -> bool:
 def _offer(fragment: str, choices: Sequence[str]) -> SimpleMatcherResult:
     fitting = [choice for choice in choices if choice.startswith((fragment, f'"{fragment}'))]
     return {
-        "completions": [SimpleCompletion(text=text, type="claude") for text in fitting or [fragment]],
+        "completions": [SimpleCompletion(text=text, type=_meaning(text)) for text in fitting or [fragment]],
         "matched_fragment": fragment,
         "suppress": True,
         "ordered": True,
     }
+
+
+MAX_MEANING = 60  # characters
+
+
+def _meaning(text: str) -> str:
+    """What an option means, in a few words, or which model a name stands for: Jupyter shows it beside the completion,
+    as its type."""
+    if text in models.LINES:
+        return f"newest {text}"
+    if (field := options.BY_FLAG.get(text)) is not None:
+        return short(str(field.metadata["help"]), MAX_MEANING)
+    return _OF_MAPS.get(text, "claude")
+
+
+_OF_MAPS = {
+    "--concurrency": "rows asked at the same time, at most",
+    "--fresh": "ask every row, also those answered before",
+    "--batch": "Message Batches: half the price, within 24 hours",
+    "--background": "let other cells run meanwhile",
+    "--resume": "collect the batches of this notebook",
+    "--status": "the state of batches and of maps in the background",
+    "--cancel": "cancel them; finished rows are kept",
+    "--wait": "wait for the maps in the background",
+}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import json
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import line_cell_magic, magics_class, no_var_expand
 
+from .. import options
 from ..errors import ReplyInterrupted, UsageError
 from ..notebook.scope import places
 from ..options import is_address
@@ -66,6 +68,9 @@ class MapMagics(KernelMagics):
         --cache are those of %%claude. A Dask frame stays lazy: its partitions are asked where Dask computes them.
         --show-request prints the first row's request and sends nothing.
         """
+        if options.asks_for_help(line, is_cell=True):
+            print(inspect.cleandoc(str(MapMagics.claude_map.__doc__)))
+            return
         if cell is None:
             self._run_action(line)
             return

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import line_magic, magics_class
 
 from .. import __version__, models
+from ..errors import UsageError
+from ..session.known_models import MAX_TOKENS, Listing, listings_from_api, newest
 from .base import KernelMagics
 from .line import read
 
@@ -27,23 +29,34 @@ class ModelMagics(KernelMagics):
     def claude_models(self, line: str) -> None:
         """List the models: context size, prices, thinking and effort, kinds of input, and when they retire.
 
-        %claude_models [--all]
+        %claude_models [--all] [--tokens N]
 
-        --all lists retired models as well.
+        --all lists retired models as well; --tokens shows what a prompt of so many tokens costs on each, uncached.
         """
-        retired = "--all" in read(line, "%claude_models [--all]").flags
+        given = read(line, "%claude_models [--all] [--tokens N]")
+        retired, tokens = "--all" in given.flags, _asked_tokens(given.values.get("--tokens"))
         settings = self.kernel.settings()
         answer = self.kernel.session.client.models(settings, retired=retired)
-        self.shell.display_pub.publish(models_table(answer, settings.provider, retired), {})
+        if answer and not retired:
+            self.kernel.known_models.keep(settings, answer)
+        default = newest(self.kernel.configuration.model, answer or ())
+        table = models_table(answer, settings.provider, retired, default=default, tokens=tokens)
+        self.shell.display_pub.publish(table, {})
+
+
+def _asked_tokens(text: str | None) -> int | None:
+    """The number after `--tokens`. Raises `UsageError` for anything else."""
+    if text is None:
+        return None
+    digits = re.sub(r"(?<=\d)[_,](?=\d)", "", text)
+    if not digits.isdecimal() or not 0 < int(digits[:12]) <= MAX_TOKENS:
+        raise UsageError(f"--tokens wants a whole number of tokens, 1 or more, not {text!r}.")
+    return int(digits[:12])
 
 
 MAX_ROWS = 100
-MAX_NAME_CHARACTERS = 80
-MAX_KINDS = 8  # of unknown kinds of thinking or effort that are shown
-MAX_TOKENS = 10**9  # a larger number from the API is not believed
 UNKNOWN = "n/a"
 LINES = (*models.LINES, "mythos")
-LIFECYCLES = ("active", "deprecated", "retired")
 THINKING = {"adaptive": "adaptive", "between_tools": "between_tools", "disabled": "disabled", "enabled": "budget"}
 TAKES = {"image_input": "images", "pdf_input": "PDF", "structured_outputs": "JSON", "server_tools": "tools"}
 ALL_TAKE = "All{} take images and PDF, and know structured output (JSON) and server tools."
@@ -56,26 +69,18 @@ HEADS: tuple[str, ...] = (
 GROUPS: tuple[tuple[str, int], ...] = (("", 2), ("tokens", 2), ("USD per million tokens", 5), ("", 3))
 
 
-@dataclass(frozen=True)
-class Listing:
-    """One model of the table; None is unknown. Sizes are in tokens.
+def models_table(
+    answer: Sequence[Mapping[str, Any]] | None,
+    provider: str,
+    retired: bool = False,
+    *,
+    default: str = "",
+    tokens: int | None = None,
+) -> Bundle:
+    """The table of models: those in the API's answer, or of the shipped table without an answer.
 
-    `capabilities` has whether the model has each of `models.CAPABILITIES`, as far as known.
+    `default` is the id that is marked; with `tokens`, a column has the cost of a prompt of that size.
     """
-
-    id: str
-    line: str | None = None
-    context: int | None = None
-    max_output: int | None = None
-    thinking: tuple[str, ...] | None = None
-    effort: tuple[str, ...] | None = None
-    capabilities: Mapping[str, bool] = field(default_factory=dict)
-    lifecycle: str | None = None
-    retires: date | None = None
-
-
-def models_table(answer: Sequence[Mapping[str, Any]] | None, provider: str, retired: bool = False) -> Bundle:
-    """The table of models: those in the API's answer, or of the shipped table without an answer."""
     from ..render import table
 
     listings, source = _listings(answer, retired, asked=provider != "offline")
@@ -84,11 +89,17 @@ def models_table(answer: Sequence[Mapping[str, Any]] | None, provider: str, reti
     rows = [_row(*each) for each in zip(shown, _labels(shown), prices, strict=True)]
     notes = [note for each in zip(shown, prices, strict=True) for note in _notes(*each)]
     heads, groups = HEADS, GROUPS
+    rows = [[*row[:-1], _marked(row[-1], listing, default)] for row, listing in zip(rows, shown, strict=True)]
     if all(_takes_all(listing) for listing in shown):
         notes.append(ALL_TAKE.format(" but the retired ones" if retired else ""))
     else:  # a column for what differs
         rows = [[*row, _takes(listing)] for row, listing in zip(rows, shown, strict=True)]
         heads, groups = (*HEADS, "takes"), (*GROUPS, ("", 1))
+    if tokens is not None:
+        rows = [
+            [*row, _prompt_cost(*each, tokens)] for row, each in zip(rows, zip(shown, prices, strict=True), strict=True)
+        ]
+        heads, groups = (*heads, f"{tokens:,} tokens"), (*groups, ("USD, uncached", 1))
     if count > MAX_ROWS:
         notes.append(f"These are {MAX_ROWS} of {count:,}.")
     caption = " ".join([f"Models, from {source}.", "Prices are in USD per million tokens.", *notes])
@@ -146,7 +157,7 @@ def _shipped(row: models.Model) -> Listing:
 
 def completed(listing: Listing) -> Listing:
     """The listing, with unknown fields from the shipped table: gateways give little more than names."""
-    row = models.lookup(listing.id)
+    row = models.known(listing.id)
     if row is None:
         return listing
     shipped = _shipped(row)
@@ -155,57 +166,6 @@ def completed(listing: Listing) -> Listing:
     if listing.lifecycle is None:
         missing |= {"lifecycle": shipped.lifecycle, "retires": shipped.retires}
     return replace(listing, **missing, capabilities={**shipped.capabilities, **listing.capabilities})
-
-
-def listings_from_api(entry: Mapping[str, Any]) -> Listing:
-    """One entry of the API's list (SDK 2.12, types/model_info.py). A field of another type counts as unknown."""
-    has = _part(entry, "capabilities")
-    supported = {name: _supported(has, name) for name in models.CAPABILITIES}
-    lifecycle = entry.get("lifecycle") if entry.get("lifecycle") in LIFECYCLES else None
-    return Listing(
-        str(entry["id"])[:MAX_NAME_CHARACTERS],
-        _name(entry.get("line")),
-        _tokens(entry.get("max_input_tokens")),
-        _tokens(entry.get("max_tokens")),
-        _kinds(_part(_part(has, "thinking"), "types"), tuple(THINKING)),
-        _kinds(_part(has, "effort"), models.EFFORTS),
-        {name: each for name, each in supported.items() if each is not None},
-        lifecycle,
-        _day(entry.get("retires_at")) if lifecycle else None,
-    )
-
-
-def _part(entry: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    part = entry.get(name)
-    return part if isinstance(part, Mapping) else {}
-
-
-def _supported(has: Mapping[str, Any], name: str) -> bool | None:
-    supported = _part(has, name).get("supported")
-    return supported if isinstance(supported, bool) else None
-
-
-def _kinds(has: Mapping[str, Any], known: tuple[str, ...]) -> tuple[str, ...] | None:
-    """The supported kinds, known ones first; None if no kind is mentioned."""
-    mentioned = [name for name in has if _supported(has, name) is not None]
-    others = [name for name in mentioned if name not in known and len(name) <= MAX_NAME_CHARACTERS]
-    order = [*known, *others[:MAX_KINDS]]
-    return tuple(name for name in order if _supported(has, name)) if mentioned else None
-
-
-def _name(name: object) -> str | None:
-    return name[:MAX_NAME_CHARACTERS] if isinstance(name, str) else None
-
-
-def _tokens(count: object) -> int | None:
-    return count if isinstance(count, int) and not isinstance(count, bool) and 0 < count <= MAX_TOKENS else None
-
-
-def _day(text: object) -> date | None:
-    try:
-        return datetime.fromisoformat(str(text)).date()
-    except ValueError:
-        return None
 
 
 def _prices(listing: Listing, provider: str) -> dict[int, dict[str, Decimal]]:
@@ -289,3 +249,21 @@ def _state(listing: Listing) -> str:
     if listing.retires is None or listing.lifecycle == "active":
         return listing.lifecycle or UNKNOWN
     return f"retired {listing.retires}" if listing.lifecycle == "retired" else f"deprecated, retires {listing.retires}"
+
+
+def _marked(state: str, listing: Listing, default: str) -> str:
+    """The state of a model, with a mark if it is the default."""
+    is_default = bool(default) and listing.id in (default, models.resolve(default))
+    return f"{state}, default" if is_default else state
+
+
+def _prompt_cost(listing: Listing, prices: Mapping[int, Mapping[str, Decimal]], tokens: int) -> str:
+    """What a prompt of so many tokens costs as uncached input; a dash if the model does not take as many."""
+    from ..cost.pricing import dollars
+
+    if listing.context is not None and tokens > listing.context:
+        return "–"
+    fitting = [each for above, each in prices.items() if above < tokens and each.get("input") is not None]
+    if not fitting:
+        return UNKNOWN
+    return dollars(fitting[-1]["input"] * tokens / 1_000_000)

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ..session.kernel import Kernel
     from .base import KernelMagics
 
+MAX_NAME_CHARACTERS = 30  # of a name that may be a mistyped one of ours
+
 # module.Class → its magics; `%%` is a cell magic, `%` a line magic
 FAMILIES: Mapping[str, tuple[str, ...]] = {
     "claude.AskMagics": ("%claude", "%%claude", "%claude_key"),
@@ -121,3 +123,32 @@ class Families:
 
 def _kind(magic: str) -> str:
     return "cell" if magic.startswith("%%") else "line"
+
+
+def mistyped(shell: InteractiveShell, percent: str, name: str) -> str | None:
+    """What stands in Python for a magic that does not exist and is nearly one of ours: `run_mistyped`; else None."""
+    manager = shell.magics_manager
+    if name in manager.magics[_kind(percent)] or name in manager.lazy_magics or near(percent, name) is None:
+        return None
+    return f"__import__({__name__!r}, fromlist=['run_mistyped']).run_mistyped"
+
+
+def near(percent: str, name: str) -> str | None:
+    """Our magic that a mistyped name is nearest to; None if it is not near to any."""
+    if len(name) > MAX_NAME_CHARACTERS or len(set("claude") - set(name.lower())) > 1:
+        return None
+    import difflib
+
+    known = [magic.lstrip("%") for magics in FAMILIES.values() for magic in magics if _kind(magic) == _kind(percent)]
+    found = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.81)
+    return percent + found[0] if found else None
+
+
+def run_mistyped(shell: Any, percent: str, name: str, line: str, body: str | None) -> Any:
+    """Run a magic that has come to exist in the same cell. Raises `UsageError` where it has not, with what was
+    meant."""
+    from ..errors import UsageError
+
+    if name not in shell.magics_manager.magics[_kind(percent)]:
+        raise UsageError(f"There is no magic {percent}{name}.", advice=f"Did you mean {near(percent, name)}?")
+    return shell.run_line_magic(name, line, 2) if body is None else shell.run_cell_magic(name, line, body)

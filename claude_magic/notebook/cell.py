@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from .executions import number_of
@@ -18,6 +18,7 @@ class Cell:
 
     `run` distinguishes runs of the same cell; `source` is the cell's text, unchanged; `execution_count` is the number
     in its `In [ ]`; `page` is the frontend's session id, which changes when the notebook is reopened or reloaded.
+    `began` is when it began, in seconds of `time.monotonic()`; `None` outside of cells.
     """
 
     id: str | None = None
@@ -25,19 +26,20 @@ class Cell:
     source: str = ""
     execution_count: int | None = None
     page: str = ""
+    began: float | None = field(default=None, compare=False)
 
 
-def current_cell(shell: InteractiveShell, source: str = "") -> Cell:
+def current_cell(shell: InteractiveShell, source: str = "", began: float | None = None) -> Cell:
     """The cell that is running: JupyterLab, Notebook and VS Code send its id with each execution.
 
-    `source` is the text to use where no frontend sent one, as in a terminal.
+    `source` is the text to use where no frontend sent one, as in a terminal; `began` is when the cell began.
     """
     parent = _parent(shell)
     header = parent.get("header") or {}
     source = (parent.get("content") or {}).get("code") or source
     cell_id = (parent.get("metadata") or {}).get("cellId")
     run = header.get("msg_id") or str(number_of(shell))
-    return Cell(cell_id, run, source, number_of(shell), header.get("session") or "")
+    return Cell(cell_id, run, source, number_of(shell), header.get("session") or "", began)
 
 
 def deleted_cells(shell: InteractiveShell) -> frozenset[str]:

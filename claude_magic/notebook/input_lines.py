@@ -1,14 +1,15 @@
 """The input transformer: `%%claude` cells and `%claude` lines as they are typed, a `?` at the end included.
 
 It is the first in IPython's list `input_transformers_cleanup`. Without it, IPython takes `%claude Why?` for a question
-to its own help, and mends prompts and indents in a body.
+to its own help, mends prompts and indents in a body, and halves the braces of `{{…}}` in a setting. A magic that does
+not exist, and is nearly one of ours, becomes a call that says so.
 """
 
 from __future__ import annotations
 
 import re
 import tokenize
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,34 +17,71 @@ if TYPE_CHECKING:
 
 _CELL = re.compile(r"%%(claude(?:_\w+)?)(?![\w?])[ \t]*(.*)")
 _MAGIC = re.compile(r"%(claude(?:_\w+)?)(?![\w?])\s?(.*)", re.DOTALL)
+_SETTING = re.compile(r"%config\s+(ClaudeMagic\.\w+\s*=.*\{\{.*)", re.DOTALL)
+_ANY = re.compile(r"(%%?)(\w+)(?![\w?.])\s?(.*)", re.DOTALL)
+_OURS = re.compile(r"%(?:claude|config\s+ClaudeMagic)")
 _ESCAPES = ("%", "!", "?")
 _LAYOUT = (tokenize.INDENT, tokenize.DEDENT)
 # Magics whose value is the reply: on a line of its own it is no value of the cell, which has shown it already.
 _WITH_VALUE = ("claude",)
 
-
-def exact_input(lines: list[str]) -> list[str]:
-    """Turn a `%%claude` cell, or the `%claude` lines of a cell, into calls with all of their text; pass on all else."""
-    first = next((at for at, line in enumerate(lines) if line.strip()), len(lines))
-    found = _CELL.match(lines[first].rstrip()) if first < len(lines) else None
-    if found is not None:
-        return _cell(found[1], found[2], "".join(lines[first + 1 :]))
-    return _with_exact_lines(lines) if any("%claude" in line for line in lines) else lines
+# For `%` or `%%` and the name of a magic: the function, in Python, that is called in its place, with the shell and all
+# that was typed; None if the magic is to stay.
+Instead = Callable[[str, str], str | None]
 
 
-# IPython also runs transformers to check whether a cell is complete, and would take `%%claude` alone as complete;
-# transformers with this mark are left out of that check.
-exact_input.has_side_effects = True  # type: ignore[attr-defined]
+class ExactInput:
+    """Turns a `%%claude` cell, or the `%claude` lines of a cell, into calls with all of their text; passes on all else.
+
+    `instead` is asked about the names of all magics.
+    """
+
+    # IPython also runs transformers to check whether a cell is complete, and would take `%%claude` alone as complete;
+    # transformers with this mark are left out of that check.
+    has_side_effects = True
+
+    def __init__(self, instead: Instead) -> None:
+        self._instead = instead
+
+    def __call__(self, lines: list[str]) -> list[str]:
+        """The lines of a cell as IPython shall read them."""
+        first = next((at for at, line in enumerate(lines) if line.strip()), len(lines))
+        if first == len(lines):
+            return lines
+        rest = "".join(lines[first + 1 :])
+        if other := self._other(lines[first].strip(), rest):
+            return [f"{other}\n"]
+        if found := _CELL.match(lines[first].rstrip()):
+            return _cell(found[1], found[2], rest)
+        return _with_exact_lines(lines, self._other) if self._concerns("".join(lines)) else lines
+
+    def _concerns(self, text: str) -> bool:
+        """Whether a cell may have a line of ours: a quick look at its text."""
+        if _OURS.search(text):
+            return True
+        return any(self._instead("%", name) for name in set(re.findall(r"(?<!%)%([^\W\d]\w+)", text)))
+
+    def _other(self, text: str, body: str | None = None) -> str:
+        """The call in place of a magic that is not as it seems; empty for all others. A cell magic has a body."""
+        found = _ANY.fullmatch(text)
+        if found is None or (found[1] == "%%") != (body is not None) or _is_help(found[3]):
+            return ""
+        called = self._instead(found[1], found[2])
+        return f"{called}(get_ipython(), {', '.join(repr(each) for each in (*found.groups(), body))})" if called else ""
+
+
+def _is_help(line: str) -> bool:
+    return line.rstrip() in ("?", "??")
 
 
 def _cell(name: str, line: str, body: str) -> list[str]:
-    if line in ("?", "??"):
+    if _is_help(line):
         return [f"%%{name}{line}\n"]
     body = body or "\n"  # for an empty body IPython would print its own message
     return [f"get_ipython().run_cell_magic({name!r}, {line!r}, {body!r})\n"]
 
 
-def _with_exact_lines(lines: list[str]) -> list[str]:
+def _with_exact_lines(lines: list[str], other: Callable[[str], str]) -> list[str]:
     """The lines of a cell with calls for those that are ours; lines inside of a string are none."""
     from IPython.core import inputtransformer2 as ipython
 
@@ -60,7 +98,7 @@ def _with_exact_lines(lines: list[str]) -> list[str]:
         rest = rest[count:]
         if rest:
             taken = _continued(rest)
-            done += _call(rest[:taken], column) or rest[:taken]
+            done += _call(rest[:taken], column, other) or rest[:taken]
             rest = rest[taken:]
     return done
 
@@ -104,26 +142,30 @@ def _continued(lines: Sequence[str]) -> int:
     return taken
 
 
-def _call(lines: Sequence[str], column: int) -> list[str]:
+def _call(lines: Sequence[str], column: int, other: Callable[[str], str]) -> list[str]:
     """One of our line magics as a call, its text as it was typed; nothing for all others, and for `%claude?`."""
     before = lines[0][:column]
     parts = [lines[0][column:], *lines[1:]]
     text = " ".join([*(part.rstrip()[:-1] for part in parts[:-1]), parts[-1].rstrip()])
+    if instead := other(text):
+        return [f"{before}{instead}\n"]
+    if setting := _SETTING.fullmatch(text):
+        return [f"{before}get_ipython().find_line_magic('config')({setting[1]!r})\n"]
     found = _MAGIC.fullmatch(text)
     if found is None:
         return []
     name, line = found.groups()
-    if line.strip() in ("?", "??"):
+    if _is_help(line.strip()):
         return [f"{before}%{name}{line.strip()}\n"]
     call = f"get_ipython().run_line_magic({name!r}, {line!r})"
     is_statement = name in _WITH_VALUE and not before.strip()
     return [f"{before}if {call}: pass\n" if is_statement else f"{before}{call}\n"]
 
 
-def add(shell: InteractiveShell) -> None:
+def add(shell: InteractiveShell, transformer: ExactInput) -> None:
     """Add the transformer to a shell, once."""
     remove(shell)
-    shell.input_transformers_cleanup.insert(0, exact_input)
+    shell.input_transformers_cleanup.insert(0, transformer)
 
 
 def remove(shell: InteractiveShell) -> None:

@@ -176,7 +176,12 @@ class Writer:
     def end(self, turn: Turn) -> None:
         """Write the facts of the last call of a reply that has ended, complete or not, and close the file."""
         call = turn.calls[-1]
-        self._write({"end": {name: getattr(call, name) for name in _CALL_FACTS}, "draft": _changeable(turn)})
+        self._write(
+            {
+                "end": {name: getattr(call, name) for name in _CALL_FACTS},
+                "draft": {**_changeable(turn), "seconds": turn.seconds},
+            }
+        )
         self.close()
 
     def close(self) -> None:

@@ -116,6 +116,12 @@ def _history_marks(turn: Turn, stale: Set[str], summarised: Set[str]) -> list[st
     return [*replayed, *marks(turn), *late, *summary, *within]
 
 
+def counts_table(counted: Mapping[str, Counted]) -> Bundle:
+    """The table of token counts by model, with the cost of each prompt as uncached input."""
+    rows = [[name, f"{'' if each.exact else '≈'}{each.total:,}", f"≈{each.cost}"] for name, each in counted.items()]
+    return table_output("Tokens that would be sent; nothing was asked", ["model", "tokens", "cost, uncached"], rows)
+
+
 def count_table(counted: Counted, attached: Sequence[Attached] = ()) -> Bundle:
     """The table of a token count: tokens by part with their cost as uncached input, and estimates for attachments."""
     rows = [[part, f"{tokens:,}", ""] for part, tokens in counted.parts.items() if tokens]

@@ -98,7 +98,7 @@ def line_of(turn: Turn) -> list[str]:
         printable(turn.calls[-1].model),
         f"{tokens.shown(tokens.all_input)} tokens in → {at_least}{tokens.shown(tokens.output)} out",
         _cost(turn),
-        f"{sum(call.seconds for call in turn.calls):.1f} s",
+        f"{turn.waited:.1f} s",
     ]
 
 

@@ -72,9 +72,11 @@ class Answer:
         self.thinking_refused = False  # whether the API refused thinking of earlier turns
         self.calls: list[Call] = []
         self.transport: Transport = BLOCKING
+        self.cell_began: float | None = None  # in seconds of `time.monotonic()`
         self.files: tuple[Block, ...] = ()  # made by Claude's code
         self.notes: list[str] = []
         self._began = time.time()
+        self._ended: float | None = None  # when the last call ended, in seconds of `time.monotonic()`
         self._client = client
         self._settings = settings
         self._view = view
@@ -150,7 +152,8 @@ class Answer:
             notes = (*notes, left)
         if self._writer is not None and self._writer.failed:
             notes = (*notes, self._writer.failed)
-        turn = concluded(dataclasses.replace(self.draft, notes=notes, made=self.files), reply, *before, *calls)
+        draft = dataclasses.replace(self.draft, notes=notes, made=self.files, seconds=self._waited(continues))
+        turn = concluded(draft, reply, *before, *calls)
         self.fault = record.fault(turn)
         if self.fault:
             turn = set_aside(turn, NOT_KEPT)
@@ -158,6 +161,13 @@ class Answer:
         if self._writer is not None:
             self._writer.end(self.turn)
         return self.turn
+
+    def _waited(self, continues: Turn | None) -> float | None:
+        """How long the reader waited, from the start of the cell; for a reply in two cells, in both."""
+        if self.cell_began is None:
+            return None
+        ended = time.monotonic() if self._ended is None else self._ended
+        return max(0.0, ended - self.cell_began) + (continues.waited if continues else 0.0)
 
     def close(self) -> None:
         """Close the journal's file."""
@@ -332,7 +342,8 @@ class Answer:
         if mended := self.accumulator.mended:
             self.notes.append(f"the reply did not fit the API's schema, and was mended: {', '.join(mended)}")
         if reply.message:
-            seconds = time.monotonic() - stream.sent
+            self._ended = time.monotonic()
+            seconds = self._ended - stream.sent
             call = self._call(reply, model, started, first, seconds=seconds, request_id=stream.request_id)
             self.calls.append(call)
             if missed := _cache_miss(reply.message):

@@ -20,8 +20,8 @@ from ..errors import StreamError
 from ..notebook import lookup, reader
 from ..notebook.cell import Cell
 from ..notebook.reader import Saved
+from ..notebook.unnamed_cells import UnnamedCells, with_cell_ids
 from ..request import build
-from .unnamed_cells import UnnamedCells, with_cell_ids
 
 EMPTY = Conversation()
 

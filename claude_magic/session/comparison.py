@@ -82,6 +82,19 @@ def compare(
     return outcome
 
 
+def count_models(
+    session: Session, question: Question, names: Sequence[str], settings: Settings
+) -> dict[str, count.Counted]:
+    """The tokens and the cost of the question by model, before anything is sent. Raises `UsageError`."""
+    history = session.history(question.options, question.cell)
+    counted = {}
+    for name in _distinct_models(names):
+        own = replace(question, options=replace(question.options, model=name))
+        request = _build(session, history, own, settings)
+        counted[str(request.params["model"])] = count.estimate(session.client, request, settings)
+    return counted
+
+
 def choose(session: Session, name: str) -> tuple[Turn, Turn]:
     """Choose another model's reply of the last comparison, which then continues the conversation.
 
@@ -128,6 +141,7 @@ def _compared_question(
         side.draft,
         session.writer(side.draft, side.question.cell, settings),
         budget,
+        side.question.cell.began,
         lambda: session.build(history.without_bound_thinking(), side.question, settings.provider),
     )
 
@@ -174,8 +188,10 @@ def _is_over_budget(compared: Compared) -> bool:
 
 def _choose(session: Session, name: str, place: Turn, turns: Sequence[Turn]) -> Turn:
     """Put one model's reply into the place of another's, and show it there."""
-    wanted = models.resolve(name)
     by_model = {turn.params["model"]: turn for turn in turns if build.has_reply(turn)}
+    lines = {model: row.line for model in by_model if (row := models.lookup(model))}
+    of_line = [model for model, line in lines.items() if line == name in models.LINES]
+    wanted = next((model for model in of_line if model != place.params["model"]), of_line[0] if of_line else name)
     if wanted not in by_model:
         raise UsageError(f"{name} has no reply to choose.", advice=f"There are: {', '.join(by_model)}.")
     if place.params["model"] == wanted:
@@ -210,6 +226,7 @@ class ComparedQuestion:
     draft: Turn
     writer: Writer | None
     budget: Budget | None
+    cell_began: float | None
     without_thinking: Callable[[], Request]
 
 
@@ -263,6 +280,7 @@ class _Run:
         self._question = question
         self._failure: ClaudeError | None = ReplyInterrupted("The reply was interrupted.")
         self._answer = Answer(client, settings, column, question.draft, question.writer, question.budget)
+        self._answer.cell_began = question.cell_began
         self._column = column
         context = contextvars.copy_context()
         self.thread = threading.Thread(target=context.run, args=(self._stream,), name="claude_magic reply", daemon=True)

@@ -104,6 +104,9 @@ class ClaudeMagic(OptionDefaults):  # type: ignore[misc]  # the defaults of the 
     replay_speed = Float(1.0, min=0.0, help="how many times faster than recorded a replay runs; 0: at once").tag(
         config=True
     )
+    greeting = Bool(True, help="say in one line, at %load_ext, which model answers and whether a key is found").tag(
+        config=True
+    )
     journal = Bool(True, help="keep replies in Jupyter's data folder for %claude_recover, for a month at most").tag(
         config=True
     )
@@ -118,6 +121,19 @@ class ClaudeMagic(OptionDefaults):  # type: ignore[misc]  # the defaults of the 
         if not all(isinstance(each, str) for each in parts):
             raise TraitError(f"{proposal['trait'].name} holds text, and nothing else.")
         return given
+
+    @validate("base_url")
+    def _address(self, proposal: Any) -> Any:
+        from ..client import connection
+        from ..errors import UsageError
+
+        try:
+            if proposal["value"].strip():
+                connection.checked_address("base_url", proposal["value"])
+            return proposal["value"]
+        except UsageError as error:
+            wrong = f"{error} {error.advice}"
+        raise TraitError(wrong)
 
     @validate("approve")
     def _approval(self, proposal: Any) -> Any:

@@ -5,13 +5,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from traitlets import TraitError
 
 from ..notebook.cell import Cell, current_cell, deleted_cells
 from ..notebook.executions import Executions
@@ -30,12 +34,18 @@ if TYPE_CHECKING:
     from ..options import Options
     from ..tools.mcp_servers import Servers
     from .configuration import ClaudeMagic
+    from .known_models import KnownModels
     from .session import Session
 
 # What the first question imports. The network's modules are last, for they are the most.
 _PRELOADED = (
     *("claude_magic.magics.claude", "claude_magic.magics.ask", "claude_magic.magics.code_cell"),
-    *("claude_magic.session.session", "claude_magic.render.markup.renderer", "claude_magic.render.reply"),
+    *(
+        "claude_magic.session.session",
+        "claude_magic.session.known_models",
+        "claude_magic.render.markup.renderer",
+        "claude_magic.render.reply",
+    ),
     *(
         "markdown_it",
         "jupyter_core.paths",
@@ -49,6 +59,10 @@ _PRELOADED = (
     *("anthropic", "anthropic.lib.streaming", "claude_magic.client.connection", "claude_magic.client.stream"),
 )
 _STAND_IN = ("claude_magic.offline.server",)
+_DEFAULT_MODEL = "claude-opus-5-5"  # that of `models`, which `%load_ext` does without
+# Where the SDK looks for a key, and for a login.
+_KEYS = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
+_LOGINS = ("ANTHROPIC_PROFILE", "ANTHROPIC_IDENTITY_TOKEN", "ANTHROPIC_IDENTITY_TOKEN_FILE")
 _CONVERSATION_MAGIC = re.compile(r"^\s*%claude_", re.MULTILINE)
 
 
@@ -64,6 +78,7 @@ class Kernel:
         self.executions = Executions(shell)
         self.notebooks = Notebooks()
         self._source = ""
+        self._began: float | None = None  # when the running cell began; `None` outside of cells
         self._opening = threading.Lock()
         self.sessions: dict[Notebook, Session] = {}
         self.page = Page(self.notebooks, self.sessions, self.spent, self.budget_left)
@@ -85,6 +100,13 @@ class Kernel:
         from ..client import Client
 
         return Client()
+
+    @cached_property
+    def known_models(self) -> KnownModels:
+        """The API's lists of models."""
+        from .known_models import KnownModels
+
+        return KnownModels(self.client)
 
     @cached_property
     def alarm(self) -> Alarm:
@@ -119,7 +141,7 @@ class Kernel:
     @property
     def cell(self) -> Cell:
         """The running cell."""
-        return current_cell(self.shell, self._source)
+        return current_cell(self.shell, self._source, self._began)
 
     def session_for(self, cell: Cell) -> Session:
         """The session of a cell's notebook, with the current configuration."""
@@ -204,8 +226,6 @@ class Kernel:
     def resolve(self, typed: Options) -> Options:
         """Options as they are sent: with values in the system prompt, with the id of the newest model of a line, and
         with the addresses that names of MCP servers stand for."""
-        from .. import models
-
         own = None if typed.once else self.session.chats.systems.get(typed.chat)
         if own is not None and typed.system == self.configuration.system:  # the cell has no --system of its own
             typed = replace(typed, system=own.text)
@@ -215,7 +235,29 @@ class Kernel:
             from ..tools import mcp_servers
 
             typed = replace(typed, mcp=mcp_servers.addresses(typed.mcp, self.configuration.mcp_servers))
-        return replace(typed, model=models.resolve(typed.model))
+        fallback = typed.fallback and self._models(typed.fallback)
+        return replace(typed, model=self._models(typed.model), fallback=fallback)
+
+    def _models(self, names: str) -> str:
+        """The ids of models by their names, with commas between them: the newest of a line, as the API lists them.
+
+        In a replay nobody is asked, and a line is the model of it that answered this cell in the record.
+        """
+        from .. import models
+        from . import known_models
+
+        given = [name.strip() for name in names.split(",")]
+        if not any(name in models.LINES or models.of_unknown(name) for name in given):
+            return names
+        mode = self.configuration.replay
+        unknown = [name for name in given if models.of_unknown(name)]
+        entries = self.known_models.entries(self.settings(), unknown, ask=mode == "off")
+        models.learn(known_models.rows(entries))
+        found = []
+        for name in given:
+            recorded = mode != "off" and self.session.recorded_model(name, self.cell.id, is_new_asked=mode == "auto")
+            found.append(recorded or known_models.newest(name, entries))
+        return ",".join(found)
 
     def system_text(self, text: str) -> str:
         """A system prompt with the values of its `{{…}}`. Raises `PromptError`."""
@@ -248,6 +290,7 @@ class Kernel:
         restored. Yields lines that say so.
         """
         self._source = source or ""
+        self._began = None if source is None else time.monotonic()
         self._spent_before = {session: len(session.spent) for session in self.sessions.values()}
         cell = self.cell
         if source is not None:
@@ -268,9 +311,43 @@ class Kernel:
             self._pages.add(cell.page)
 
     def end_cell(self) -> None:
-        """Tell the page what the cell that ends has changed."""
+        """Note that no cell runs, and tell the page what this one has changed."""
+        self._began = None
         self.page.open(self.cell)
         self.page.tell()
+
+    def greeting(self) -> str:
+        """The line of `%load_ext`: the model, whether there is a key, and where help is; empty if switched off.
+
+        It says what is wrong with the configuration, and imports nothing where that was never used.
+        """
+        try:
+            if not self.setting("greeting", True):
+                return ""
+            state = f"{self.setting('model', _DEFAULT_MODEL)} · {self._key_state()}"
+        except TraitError as error:
+            state = f"the configuration cannot be used: {error}"
+        return f"claude_magic: {' '.join(state.split())} · %%claude? for help"
+
+    def _key_state(self) -> str:
+        """Whether a key is found, without a look further than the environment, this kernel's memory, and whether there
+        is a profile of Anthropic's. What cloud providers take is looked for by their own libraries."""
+        provider = self.setting("provider", "anthropic")
+        if self.setting("replay", "off") == "only":
+            return "replay only: the record answers, no key is needed"
+        if provider == "offline":
+            return "offline stand-in, not Claude: no key is needed"
+        if self.setting("client", None) is not None:
+            return "ClaudeMagic.client has the key"
+        if provider != "anthropic":
+            from ..providers import PROVIDERS
+
+            return f"{PROVIDERS[provider].title}, with its own credentials"
+        if "client" in vars(self) and self.client.keeps_key:
+            return "key found"
+        if any(os.environ.get(name, "").strip() for name in _KEYS):
+            return "key found"
+        return "profile found" if _has_profile() else "no key: %claude_key asks for one"
 
     def _restore(self, cell: Cell, *, is_new: bool) -> Iterator[str]:
         """Restore the turns of a notebook that is new here, and say which replies its page lacks. Imports nothing heavy
@@ -303,3 +380,11 @@ class Kernel:
             for entry in self._journal.entries(path, ids if holds_turns else frozenset())
             if (entry.kernel, entry.page) != (self._journal.kernel, cell.page)
         )
+
+
+def _has_profile() -> bool:
+    """Whether the SDK would find a login: named in the environment, or a profile in Anthropic's folder."""
+    own = os.path.join(os.environ.get("APPDATA", "~"), "Anthropic") if os.name == "nt" else "~/.config/anthropic"
+    folder = os.environ.get("ANTHROPIC_CONFIG_DIR") or own
+    has_files = os.path.isdir(os.path.join(os.path.expanduser(folder), "configs"))
+    return has_files or any(os.environ.get(name, "").strip() for name in _LOGINS)

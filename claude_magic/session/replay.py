@@ -116,6 +116,7 @@ def replayed(recorded: Turn, request: Request, draft: Turn) -> Turn:
         partial=recorded.partial,
         made=recorded.made,
         notes=without_budget_notes(recorded.notes),
+        seconds=recorded.seconds,
         prefix=request.prefix,
         params=request.settings,
     )

@@ -212,7 +212,7 @@ class Session:
         """A reply under way, whose output is begun before and ended after."""
         writer = self.writer(draft, question.cell, settings)
         answer = Answer(self.client, settings, view, draft, writer, budget, question.tools)
-        answer.transport = transport
+        answer.transport, answer.cell_began = transport, question.cell.began
         self._under_way.append(answer)
         try:
             with self.under_way():
@@ -349,6 +349,23 @@ class Session:
         self._dismiss(self.chats.recognise(cell), "deleted")
         return Conversation() if options.once else self.chats.before(options.chat, cell)
 
+    def recorded_model(self, line: str, cell_id: str | None, *, is_new_asked: bool) -> str | None:
+        """The model of a line that answered a cell in the record; `None` if none did.
+
+        A newer model may have appeared since, and the request to it would be another one. A cell that is not in the
+        record has the model that answered any cell last, unless Claude is asked what is new.
+        """
+        turns = [turn for turn in self._records().turns if _is_of_line(str(turn.params.get("model")), line)]
+        own = [turn for turn in turns if cell_id is not None and turn.cell_id == cell_id]
+        others = [] if is_new_asked and cell_id is not None else turns
+        return max(((turn.created, str(turn.params["model"])) for turn in own or others), default=(0, None))[1]
+
+    def _records(self) -> Records:
+        """All turns that a replay may find: those in the notebook's file, and those of this kernel."""
+        if self.chats.saved == Saved() and self.path is not None and self.path.exists():
+            self.chats.saved = reader.read(self.path)
+        return Records([*self.chats.saved.recorded, *self.chats.turns, *self.spent])
+
     def recorded(self, request: Request, question: Question, settings: Settings) -> Turn | None:
         """The recorded turn that answers a request, if replay is on. Raises `UsageError` if it is `only`, and there is
         none."""
@@ -373,11 +390,6 @@ class Session:
         plain = replace(question, options=replace(question.options, tool_choice=None))
         closest = closest_record(self.request(plain, provider), self._records(), question.cell.id)
         return build.own_tools(closest.params) if closest is not None else ()
-
-    def _records(self) -> Records:
-        if self.chats.saved == Saved() and self.path is not None and self.path.exists():
-            self.chats.saved = reader.read(self.path)
-        return Records([*self.chats.saved.recorded, *self.chats.turns, *self.spent])
 
     def replayed(self, recorded: Turn, request: Request, draft: Turn) -> Turn:
         """A recorded turn as the answer of this cell. The next cell with the same request gets the next record."""
@@ -521,3 +533,8 @@ def draft_turn(question: Question, request: Request, history: Conversation) -> T
         notes=tuple(before),
         attached=tuple(question.attached),
     )
+
+
+def _is_of_line(model_id: str, line: str) -> bool:
+    row = models.lookup(model_id)
+    return line in models.LINES and row is not None and row.line == line and model_id.startswith("claude-")

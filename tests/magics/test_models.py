@@ -16,8 +16,9 @@ import pytest
 from claude_magic import client as client_module
 from claude_magic import models
 from claude_magic.client import Client, Settings, lookups
-from claude_magic.magics.models import HEADS, MAX_ROWS, listings_from_api, listings_from_table, models_table
+from claude_magic.magics.models import HEADS, MAX_ROWS, listings_from_table, models_table
 from claude_magic.models import MODELS, RETIRED, lookup, retirement_note
+from claude_magic.session.known_models import listings_from_api
 from support.kernel import Kernel
 
 # CLAUDE_API.md §5: the accepted thinking types, whether it thinks unasked.

@@ -295,7 +295,7 @@ def test_what_the_strict_stand_in_refuses_is_refused_before_sending_and_nothing_
             assert bool(shows) == thinks
 
 
-@pytest.mark.parametrize("name", ["claude-opus-6", "claude-mythos-preview", "gpt-4", "my-deployment"])
+@pytest.mark.parametrize("name", ["claude-epic-6", "claude-mythos-preview", "gpt-4", "my-deployment"])
 @pytest.mark.parametrize("thinking", [None, *THINKING_KINDS])
 @pytest.mark.parametrize("effort", [None, *EFFORTS])
 def test_a_model_that_nobody_knows_is_asked_as_the_cell_asks(name: str, thinking: Any, effort: Any) -> None:

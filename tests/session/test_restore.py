@@ -29,6 +29,7 @@ def test_turns_come_back_after_a_restart_with_their_thinking(page: Page) -> None
     page.restart(kill=True)
     said = page.load()
     assert said.startswith("3 turns (20") and "lesson one.ipynb" in said and "$0.0" in said and said.count("\n") == 1
+    assert "%%claude? for help" in said  # the line of `%load_ext` is no line more
     page.run("four", "%%claude\nquestion four")
     (request,) = page.requests()
     assert texts(request)[::2] == [f"question {name}" for name in ("one", "two", "three", "four")]

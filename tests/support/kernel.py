@@ -164,11 +164,12 @@ class Page:
         return run
 
     def load(self, *, provider: str = "offline") -> str:
-        """Load the extension, as the first cell of the page does. Returns what it says."""
+        """Load the extension, as the first cell of the page does. Returns what it says of turns, without its
+        greeting."""
         own = self.path.stem.replace(" ", "-")
         said = self.run(f"load-{own}", "%load_ext claude_magic").text
         self.run(f"provider-{own}", f"%config ClaudeMagic.provider = {provider!r}")
-        return said
+        return "".join(line for line in said.splitlines(keepends=True) if not line.startswith("claude_magic: "))
 
     def save(self) -> None:
         """Write the page to its file, as JupyterLab does."""

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from ...models import Model, lookup
+from ...models import Model, known
 from ..faults import Rejected
 from ..request.history import Body, absent
 from ..request.tokens import version
@@ -66,7 +66,7 @@ def known_model(body: Body) -> Model:
         raise Rejected("model: Input should be a valid string")
     # Only ids as the API spells them: other providers' spellings, and `-latest`, do not work there.
     own = re.fullmatch(r"claude-[a-z]+-\d+(-\d{1,2})?(-\d{8})?", name)
-    if not own or not (model := lookup(name)):
+    if not own or not (model := known(name)):
         raise Rejected(f"model: {name}", status=404)
     return model
 

@@ -48,7 +48,9 @@ CHOOSE = "%claude_choose MODEL keeps another answer"
 class Column:
     """The view of one model's reply. Once all replies are stopped, its next event or pause raises an interrupt."""
 
-    def __init__(self, model: str, changed: threading.Event, stopped: threading.Event, *, offline: bool) -> None:
+    def __init__(
+        self, model: str, changed: threading.Event, stopped: threading.Event, *, offline: bool, began: float | None
+    ) -> None:
         self.model = model
         self._offline = offline
         self._changed = changed
@@ -56,7 +58,7 @@ class Column:
         self._accumulator: Accumulator | None = None
         self._state = "waiting …"
         self._growing = GrowingAnswer()
-        self._began = time.monotonic()
+        self._began = time.monotonic() if began is None else began
         self._seconds: int | None = None  # how long the reply took, once it is done
 
     def begin(self, content: Sequence[Block], *, provider: str | None) -> None:
@@ -108,8 +110,9 @@ class Columns:
 
     REFRESH_SECONDS = 0.1
 
-    def __init__(self, shell: InteractiveShell, *, panel: bool = False) -> None:
+    def __init__(self, shell: InteractiveShell, *, panel: bool = False, began: float | None = None) -> None:
         self._shell = shell
+        self._cell_began = began
         self._wants_panel = panel
         self._panel: Panel | None = None
         self._header, self._body = Output(shell.display_pub), Output(shell.display_pub)
@@ -123,7 +126,7 @@ class Columns:
     def begin(self, models: Sequence[str], content: Sequence[Block], *, provider: str | None) -> None:
         """Show the columns, before the questions are sent; without a `provider` the replies are recorded ones."""
         self._label = who_answers(provider)
-        self.columns = [Column(model, self.changed, self._stopped, offline=provider == "offline") for model in models]
+        self._add_columns(models, provider)
         if self._wants_panel:
             stay_busy(self._shell)
             self._panel = Panel([block for block in content if is_shown(block)], interrupt_cell)
@@ -131,6 +134,10 @@ class Columns:
         self.draw()
         for image in sent_outputs(content):
             Output(self._shell.display_pub).show(*image)
+
+    def _add_columns(self, models: Sequence[str], provider: str | None) -> None:
+        facts: Any = {"offline": provider == "offline", "began": self._cell_began}
+        self.columns = [Column(model, self.changed, self._stopped, **facts) for model in models]
 
     def stop(self) -> None:
         """Stop all replies in progress."""
@@ -177,7 +184,7 @@ class TerminalColumns(Columns):
 
     def begin(self, models: Sequence[str], content: Sequence[Block], *, provider: str | None) -> None:
         """Print which models are asked."""
-        self.columns = [Column(model, self.changed, self._stopped, offline=provider == "offline") for model in models]
+        self._add_columns(models, provider)
         sys.stdout.write(f"Asking {', '.join(printable(model) for model in models)} …\n")
 
     def draw(self) -> None:
@@ -194,9 +201,9 @@ class TerminalColumns(Columns):
         """Print nothing: terminal output cannot be replaced."""
 
 
-def columns_for(shell: InteractiveShell, *, panel: bool) -> Columns:
-    """The columns for a shell: outputs in a kernel, text in a terminal."""
-    return Columns(shell, panel=panel) if hasattr(shell, "kernel") else TerminalColumns(shell)
+def columns_for(shell: InteractiveShell, *, panel: bool, began: float | None = None) -> Columns:
+    """The columns for a shell: outputs in a kernel, text in a terminal. Seconds count from when the cell `began`."""
+    return Columns(shell, panel=panel, began=began) if hasattr(shell, "kernel") else TerminalColumns(shell)
 
 
 def header(results: Mapping[str, Turn | str], chosen: Turn | None) -> Bundle:

@@ -79,9 +79,9 @@ class ApprovingView(View, Protocol):
         """Whether anybody can be asked."""
 
 
-def view_for(shell: InteractiveShell, *, panel: bool) -> ApprovingView:
-    """The view for a shell: outputs in a kernel, text in a terminal."""
-    return NotebookView(shell, panel=panel) if hasattr(shell, "kernel") else TerminalView()
+def view_for(shell: InteractiveShell, *, panel: bool, began: float | None = None) -> ApprovingView:
+    """The view for a shell: outputs in a kernel, text in a terminal. Its seconds count from when the cell `began`."""
+    return NotebookView(shell, panel=panel, began=began) if hasattr(shell, "kernel") else TerminalView()
 
 
 class Unseen:
@@ -133,9 +133,10 @@ class Silent(Unseen):
 class NotebookView:
     """Header, images and answer as outputs, each replaced in place by its `display_id`."""
 
-    def __init__(self, shell: InteractiveShell, *, panel: bool) -> None:
+    def __init__(self, shell: InteractiveShell, *, panel: bool, began: float | None = None) -> None:
         self._shell = shell
         self._publisher = shell.display_pub
+        self._cell_began = time.monotonic() if began is None else began
         self._wants_panel = panel
         self._panel: Panel | None = None
         self._header = Output(shell.display_pub)
@@ -292,7 +293,7 @@ class NotebookView:
     def _show_state(self) -> None:
         """Show the state of the reply; the panel's figures are updated once a second."""
         state = self._state()
-        seconds = int(time.monotonic() - self._began)
+        seconds = int(time.monotonic() - self._cell_began)
         if self._panel is None:
             if state != self._shown_state:
                 self._header.show({"text/html": f"<em>{html.escape(state)}</em>", "text/plain": state})

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from ..conversation.turns import Turn
-from ..notebook.cell import Cell
-from ..notebook.reader import Saved
+from .cell import Cell
+from .reader import Saved
 
 
 @dataclass(frozen=True)
