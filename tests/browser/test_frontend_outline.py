@@ -341,7 +341,7 @@ HOSTILE = {
     "script in every field": (turn(), 1),
     "a name of the language's own": (turn(id="__proto__", chat="__proto__"), 1),
     "a giant prompt": (turn(messages=[{"role": "user", "content": "A" * 3_000_000}]), 1),
-    "a million turns": ({"version": 1, "turns": [{}] * 1_000_000}, 0),
+    "two hundred thousand turns": ({"version": 1, "turns": [{}] * 200_000}, 0),
     "many turns": ({"version": 1, "turns": [turn()["turn"]] * 5_000, "instead_of": []}, 1_000),
     "other types": ({"version": 1, "turn": {"id": 3, "messages": "x", "calls": None, "chat": []}}, 0),
     "no record": ([1, {"turn": None}], 0),
