@@ -54,11 +54,12 @@ def side_pixels(block: Block) -> int:
 
 
 def with_nested(content: Iterable[Block]) -> Iterator[Block]:
-    """The blocks of content, and those in its results of tools."""
+    """The blocks of content, and those in its results of tools and its documents."""
     for block in content:
         yield block
-        inner = block.get("content")
-        if block["type"] == "tool_result" and isinstance(inner, list):
+        holder = {"tool_result": block, "document": block.get("source")}.get(block["type"]) or {}
+        inner = holder.get("content")
+        if isinstance(inner, list):
             yield from inner
 
 
