@@ -469,7 +469,7 @@ CACHING = Recipe(
         "%claude Who are Mr. and Mrs. Bennet?",
         "%claude_system --none",
         "%claude_pin book.txt --ttl 1h",
-        "%claude --once How long is it?",
+        "%claude -c length How long is it?",
     ),
     is_cached=True,
 )
