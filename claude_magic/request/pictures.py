@@ -75,6 +75,9 @@ def _smaller(content: Iterable[Block], too_large: Callable[[Block], bool]) -> li
             block = {**block, "source": _smaller_source(_data(block)) or block["source"]}
         elif block["type"] == "tool_result" and isinstance(inner, list):
             block = {**block, "content": _smaller(inner, too_large)}
+        elif block["type"] == "document" and isinstance(block["source"].get("content"), list):
+            content = _smaller(block["source"]["content"], too_large)
+            block = {**block, "source": {**block["source"], "content": content}}
         made.append(block)
     return made
 
