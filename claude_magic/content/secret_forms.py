@@ -24,6 +24,8 @@ MAX_REACH = 400
 MAX_KEY_CHARACTERS = 20_000
 # How far behind `curl` its `-u` may stand.
 MAX_COMMAND_CHARACTERS = 1_000
+# A longer value is no secret as a whole: the longest are private keys and tokens with much in them.
+MAX_VALUE_CHARACTERS = 10_000
 
 # --- keys of services ---------------------------------------------------------------------------------
 
@@ -347,7 +349,8 @@ def spans(text: str) -> Iterator[Span]:
 def is_secret(value: str) -> bool:
     """Whether a value as a whole is a secret, by its form."""
     value = value.strip()
-    return any(start == 0 and end == len(value) for start, end in spans(value))
+    is_short = len(value) <= MAX_VALUE_CHARACTERS
+    return is_short and any(start == 0 and end == len(value) for start, end in spans(value))
 
 
 _USER = re.compile(r"(?<!\S)(?:-u|--user)[ \t=]{1,3}[\"']?[^\s:\"']{0,80}:[\"']?([^\s\"']{1,200})")

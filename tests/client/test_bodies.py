@@ -259,6 +259,7 @@ ENDS = [*((way, "/v1") for way in WAYS), (stream, "/v1/"), (stream, "/v1/message
 
 
 @pytest.mark.parametrize(("ask", "end"), ENDS)
+@pytest.mark.slow
 def test_an_address_that_ends_with_a_path_of_the_api_is_told_to_go_without(
     server: Gateway, monkeypatch: pytest.MonkeyPatch, ask: Callable[[], None], end: str
 ) -> None:
@@ -306,6 +307,7 @@ def test_what_a_terminal_would_obey_is_left_out(server: Gateway) -> None:
     assert failure().message.endswith(": red desrever")
 
 
+@pytest.mark.slow
 def test_a_page_of_any_size_and_form_is_short(server: Gateway) -> None:
     for body in (
         "<html>" + "<p>word" * 300_000,

@@ -215,6 +215,7 @@ def test_a_model_that_does_not_exist_is_answered_with_the_nearest_names(standin:
         ("error", errors.OverloadedError),
     ],
 )
+@pytest.mark.slow
 def test_a_reply_that_breaks_off_is_our_error(
     standin: offline.Server, at: Any, fault: Any, kind: type[errors.ClaudeError], after: int
 ) -> None:

@@ -54,6 +54,7 @@ def test_both_transports_give_the_same_events(client: Client) -> None:
 
 
 @pytest.mark.parametrize("fault", [Fault("status", status=529), Fault("close")])
+@pytest.mark.slow
 def test_a_passing_failure_is_tried_again(client: Client, server: offline.Server, fault: Fault) -> None:
     server.faults.append(fault)
     waits: list[Wait] = []
@@ -71,6 +72,7 @@ def test_a_passing_failure_is_tried_again(client: Client, server: offline.Server
         (Fault("error", after=1), errors.OverloadedError),
     ],
 )
+@pytest.mark.slow
 def test_failures_are_the_same_errors(
     client: Client, server: offline.Server, fault: Fault, kind: type[errors.ClaudeError]
 ) -> None:
@@ -86,6 +88,7 @@ def test_failures_are_the_same_errors(
     assert said[0] == said[1] and raised.value.__cause__ is None and raised.value.__context__ is None
 
 
+@pytest.mark.slow
 def test_all_at_once_share_one_sdk_client_which_ends_with_the_loop(
     server: offline.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

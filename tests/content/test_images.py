@@ -107,6 +107,7 @@ def test_other_formats_become_png(format: str) -> None:
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.slow
 def test_a_file_within_the_limits_of_the_api_goes_as_it_is(format: str) -> None:
     data = saved(Image.new("RGB", (7_000, 3_500)), format)
     assert base64.b64decode(image_block(data)["source"]["data"]) == data
@@ -121,6 +122,7 @@ def test_a_file_within_the_limits_of_the_api_goes_as_it_is(format: str) -> None:
     ],
     ids=["beyond the limits", "of another format", "no file"],
 )
+@pytest.mark.slow
 def test_another_large_picture_is_brought_to_2000_pixels(made: Callable[[], Any], size: tuple[int, int]) -> None:
     assert picture(image_block(made())).size == size
 

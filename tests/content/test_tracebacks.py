@@ -43,6 +43,7 @@ def test_a_chain_of_any_length_is_told(depth: int) -> None:
     assert f"number {depth - 1}" in text and len(text) <= 5_000
 
 
+@pytest.mark.slow
 def test_groups_within_groups_end_somewhere() -> None:
     error: Exception = ValueError("inside")
     for _ in range(3_000):

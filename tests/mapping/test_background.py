@@ -44,6 +44,9 @@ def begin(kernel: Kernel, server: SteeredServer, out: str) -> Any:
     server.hold(SOME_EVENTS)
     run = kernel.run(MAP.format(rows=ROWS, out=out), f"map-{out}")
     assert f"{out} is bound when all is done" in run.text
+    until = time.monotonic() + 30
+    while not server.requests and time.monotonic() < until:  # it has begun, and its rows are its own
+        time.sleep(0.01)
     return run
 
 

@@ -580,6 +580,7 @@ def dying(kind, name, when):
 
 config = Config()
 config.HistoryManager.enabled = False
+config.ClaudeMagic.greeting = False
 shell = InteractiveShell.instance(config=config)
 shell.run_line_magic("load_ext", "claude_magic")
 print("ready", flush=True)

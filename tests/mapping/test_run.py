@@ -658,6 +658,7 @@ def test_a_list_of_a_schema_is_one_column(notebook: Notebook) -> None:
     assert isinstance(result["reply"][0], list) and set(result["reply"][0][0]) == {"feeling", "score"}
 
 
+@pytest.mark.slow
 def test_rows_with_a_schema_are_each_answered_once_though_some_fail_the_map_is_stopped_and_the_data_change(
     notebook: Notebook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -708,6 +709,7 @@ def test_rows_with_a_schema_are_each_answered_once_though_some_fail_the_map_is_s
 # Dask
 
 
+@pytest.mark.slow
 def test_a_dask_frame_stays_lazy_and_each_partition_is_asked_where_it_is_computed(
     notebook: Notebook, standin: offline.Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

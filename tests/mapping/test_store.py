@@ -88,6 +88,7 @@ FAULTS: dict[str, Callable[[Path], Any]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.slow
 def test_a_fault_of_the_store_ends_no_map_and_costs_nothing_twice(
     notebook: OfflineShell, path: Path, fault: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -261,6 +262,7 @@ def test_a_claim_ends_with_its_map_or_its_process(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+@pytest.mark.slow
 def test_a_map_that_waits_for_another_asks_what_that_one_has_not_answered(notebook: OfflineShell, path: Path) -> None:
     keys: list[str] = []
     with closing(Results(path)) as results:
@@ -299,6 +301,7 @@ def test_a_batch_of_rows_that_another_map_asks_is_not_sent(notebook: OfflineShel
     assert notebook.server.batches.all == {}
 
 
+@pytest.mark.slow
 def test_waiting_for_another_map_can_be_interrupted(notebook: OfflineShell, path: Path) -> None:
     with closing(Results(path)) as results:
         notebook.map("range(3)", "Say {{item}}")

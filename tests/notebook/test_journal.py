@@ -661,6 +661,7 @@ def test_a_sound_file_is_read_whole(sound: bytes, kept: Journal) -> None:
 
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
+@pytest.mark.slow
 def test_damage_is_never_anything_but_a_damaged_record(data: st.DataObject, sound: bytes, kept: Journal) -> None:
     content = bytearray(sound)
     content = content[: data.draw(st.integers(0, len(content)))] if data.draw(st.booleans()) else content

@@ -74,6 +74,7 @@ def test_a_stream_breaks_off_after_so_many_events(
 
 
 @pytest.mark.parametrize("kind", ["cut", "stall", "error", "end", "broken", "cut_inside"])
+@pytest.mark.slow
 def test_a_fault_may_come_before_the_first_event(
     standin: offline.Server, client: anthropic.Anthropic, kind: Any
 ) -> None:

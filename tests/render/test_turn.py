@@ -264,6 +264,7 @@ def test_the_full_history_quotes_prompts_names_images_and_has_each_reply() -> No
         assert "An *owl*." in quoted and "[2]" in quoted and "AAAA" not in quoted
 
 
+@pytest.mark.slow
 def test_the_full_history_of_a_long_conversation_is_few_outputs_that_lose_nothing() -> None:
     chat = Conversation(tuple(asked(f"Question {n}.", text(f"Answer {n}. " * 200)) for n in range(500)))
     shown = history.history_in_full("main", chat)

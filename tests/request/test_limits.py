@@ -64,6 +64,7 @@ def test_among_many_images_none_is_large() -> None:
     assert "2,001" in said(large, *[image(1, 1)] * 20)
 
 
+@pytest.mark.slow
 def test_a_request_that_is_too_large_names_its_largest_parts() -> None:
     def block(size: int, title: str) -> dict[str, Any]:
         source = {"type": "text", "media_type": "text/plain", "data": "x" * size}

@@ -177,6 +177,7 @@ def answering() -> Iterator[Any]:
     server.stop()
 
 
+@pytest.mark.slow
 def test_every_option_alone_is_taken_by_the_sdks_types_and_the_stand_in(answering: Any) -> None:
     for name, value in OPTIONS:
         asked = accepted({name: value})

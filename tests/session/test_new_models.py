@@ -143,6 +143,7 @@ def test_odd_fields_of_a_new_model_count_as_unknown(
     assert (row.context, row.max_output) == (newest_known.context, newest_known.max_output)
 
 
+@pytest.mark.slow
 def test_a_list_that_comes_late_holds_up_one_question_for_a_moment(
     shell: Shell, server: SteeredServer, listed: Listed, monkeypatch: pytest.MonkeyPatch
 ) -> None:

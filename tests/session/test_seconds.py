@@ -38,6 +38,7 @@ def shell(monkeypatch: pytest.MonkeyPatch) -> OfflineShell:
         f"{SLEEP}\n%claude --once --model opus,haiku hi",
     ],
 )
+@pytest.mark.slow
 def test_the_seconds_of_a_cell_count_from_its_start(cell: str, shell: OfflineShell) -> None:
     shell.shell.run_cell(cell).raise_error()
     for turn in shell.kernel.session.spent:
@@ -48,6 +49,7 @@ def test_the_seconds_of_a_cell_count_from_its_start(cell: str, shell: OfflineShe
 
 
 @pytest.mark.parametrize("cell", [f"{SLEEP}\nfrom claude_magic import ask\nask('hi')", None])
+@pytest.mark.slow
 def test_what_no_cell_shows_takes_as_long_as_its_calls(cell: str | None, shell: OfflineShell) -> None:
     if cell is None:
         shell.shell.run_line_magic("claude", "--once hi")  # by a program, outside of any cell
@@ -57,6 +59,7 @@ def test_what_no_cell_shows_takes_as_long_as_its_calls(cell: str | None, shell: 
     assert turn.seconds is None and shown(turn) == round(sum(call.seconds for call in turn.calls), 1)
 
 
+@pytest.mark.slow
 def test_a_replayed_turn_says_what_the_recorded_one_says(shell: OfflineShell) -> None:
     shell.shell.run_cell(f"{SLEEP}\n%claude hi").raise_error()
     (asked,) = shell.kernel.session.chats.turns
@@ -66,6 +69,7 @@ def test_a_replayed_turn_says_what_the_recorded_one_says(shell: OfflineShell) ->
     assert again.calls[0].replayed and again.seconds == asked.seconds
 
 
+@pytest.mark.slow
 def test_a_continued_reply_took_what_both_cells_took(shell: OfflineShell) -> None:
     shell.shell.run_cell(
         f"{SLEEP}\n%claude -m haiku --thinking disabled --max-tokens 20 [[long 200]] word"

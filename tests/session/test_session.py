@@ -58,6 +58,7 @@ def session() -> Session:
 
 
 @pytest.mark.parametrize("case", finished_streams(), ids=lambda case: case["id"])
+@pytest.mark.slow
 def test_a_recorded_reply_renders_and_goes_back_verbatim(
     case: dict[str, Any], corpus: str, monkeypatch: pytest.MonkeyPatch, session: Session
 ) -> None:

@@ -269,6 +269,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("content", HOSTILE.values(), ids=HOSTILE)
 @pytest.mark.parametrize("command", ["cost", "strip"])
+@pytest.mark.slow
 def test_a_hostile_notebook_is_a_line_and_nothing_else(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: str, content: str
 ) -> None:

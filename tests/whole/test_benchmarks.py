@@ -57,6 +57,7 @@ def test_a_paced_reply_begins_with_the_time_of_its_writing(server: str) -> None:
     assert rest == "".join(sample.pieces(DELTAS)[1:])
 
 
+@pytest.mark.slow
 def test_the_large_notebook_has_the_turns_that_its_page_is_measured_with(tmp_path: Path) -> None:
     path = tmp_path / page.NAME
     nbformat.write(page.large_notebook(), path)

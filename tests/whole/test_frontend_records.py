@@ -69,6 +69,7 @@ def test_the_page_writes_dollars_as_python_does(tmp_path: Path) -> None:
 
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(st.lists(COSTS, max_size=6), min_size=1, max_size=30))
+@pytest.mark.slow
 def test_the_page_adds_as_python_does(tmp_path: Path, lists: list[list[Cost]]) -> None:
     texts = [[pricing.exact(each) for each in costs] for costs in lists]
     said = run_script(tmp_path, "given.map(each => cost.dollars(cost.total(each.map(cost.parse))))", texts)
@@ -188,6 +189,7 @@ def test_what_is_odd_in_a_turn_is_read_as_nothing_or_not_known(tmp_path: Path) -
     assert found["calls"] == ["", "", ""]
 
 
+@pytest.mark.slow
 def test_of_a_million_turns_none_or_so_many_are_read(tmp_path: Path) -> None:
     small = {"id": "x", "messages": [], "calls": [{"request_id": "r"}]}
     many = {"claude_magic": {"version": 1, "turns": [small] * 1_000_000}}

@@ -42,6 +42,7 @@ def test_each_package_says_what_is_in_it(folder: Path) -> None:
     assert ast.get_docstring(ast.parse((folder / "__init__.py").read_text(encoding="utf-8")))
 
 
+@pytest.mark.slow
 def test_nearly_all_functions_are_short() -> None:
     lengths = [node.end_lineno - node.lineno + 1 for path in PACKAGE.rglob("*.py") for node in functions(path)]
     assert sum(length <= MAX_FUNCTION_LINES for length in lengths) >= SHORT_SHARE * len(lengths)

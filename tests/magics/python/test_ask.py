@@ -230,6 +230,7 @@ def test_every_option_is_taken_or_refused_by_name_and_help_lists_them() -> None:
     assert inspect.iscoroutinefunction(aask)
 
 
+@pytest.mark.slow
 def test_a_failure_is_an_error_of_ours_and_changes_nothing(here: OfflineShell) -> None:
     here.configuration.max_retries = 0
     here.server.faults.extend([Fault("status", status=529), Fault("status", status=529)])
@@ -280,6 +281,7 @@ def test_threads_may_ask(here: OfflineShell) -> None:
     assert all(f"question {at}" in reply for at, reply in enumerate(replies))
 
 
+@pytest.mark.slow
 def test_one_that_is_cancelled_keeps_what_had_arrived(here: OfflineShell) -> None:
     async def stopped() -> None:
         task = asyncio.create_task(aask("Tell me a story"))
@@ -386,6 +388,7 @@ def test_a_default_is_checked_when_it_is_set(
     assert here.configuration.model == options.Options().model and here.configuration.effort is None
 
 
+@pytest.mark.slow
 def test_the_loop_goes_on_while_a_reply_is_awaited(here: OfflineShell) -> None:
     ticks = []
 

@@ -214,6 +214,7 @@ def test_thinking_that_is_left_out_breaks_the_thinking_after_it_only(
 
 @quick
 @given(conversations(), st.data())
+@pytest.mark.slow
 def test_a_damaged_signature_or_thought_is_refused_on_every_model(
     shared: offline.Server, plan: dict[str, Any], data: Any
 ) -> None:

@@ -45,6 +45,7 @@ def test_below_the_threshold_the_reply_is_one_iteration(client: anthropic.Anthro
     assert reply["context_management"] == {"applied_edits": []}
 
 
+@pytest.mark.slow
 def test_the_default_threshold_is_150_000_tokens(client: anthropic.Anthropic) -> None:
     assert compact(client, LONG, trigger=None)["content"][0]["type"] != "compaction"
     assert compact(client, LONG * 3, trigger=None)["content"][0]["type"] == "compaction"

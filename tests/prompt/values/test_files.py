@@ -163,6 +163,7 @@ def test_long_text_is_shortened_and_says_so(tmp_path: Path, monkeypatch: pytest.
     assert document(path) == "ü" * 100 + "\n… [shortened: the start of 1 kB]"
 
 
+@pytest.mark.slow
 def test_a_table_is_its_summary_and_a_small_one_goes_whole_too(tmp_path: Path) -> None:
     frame = pandas.DataFrame({"shop": ["Nord", "Süd"] * 5_000, "sales": range(10_000)})
     frame.to_csv(tmp_path / "all.csv", index=False)

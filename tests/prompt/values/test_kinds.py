@@ -240,6 +240,7 @@ def test_a_figure_and_its_axes_are_one_picture() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_artists_and_their_containers_are_the_picture_that_they_are_in() -> None:
     axes = Figure().subplots()
     drawn = {
@@ -259,6 +260,7 @@ def test_artists_and_their_containers_are_the_picture_that_they_are_in() -> None
     assert [block["type"] for block in prompt_content("{{value}}", {"value": list(drawn.values())})].count("image") == 1
 
 
+@pytest.mark.slow
 def test_a_grid_of_seaborn_is_an_image() -> None:
     import seaborn
 
@@ -528,6 +530,7 @@ def test_no_value_is_expanded_again(value: Any) -> None:
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=1, max_size=5))
+@pytest.mark.slow
 def test_no_cell_of_a_frame_can_pass_for_another(cells: list[str]) -> None:
     shown = text("{{frame}}", frame=pandas.DataFrame({"text": pandas.Series(cells, dtype=object)}))
     head = shown[re.search(r"^first (\d+ rows?|row).*:$", shown, re.M).end() + 1 :]  # type: ignore[union-attr]

@@ -254,6 +254,7 @@ WORDS = st.text(st.sampled_from(["a", " ", "\n", '"', "'", "\\", "\t", "\r", "\x
 
 
 @given(JSON | WORDS | st.lists(st.fixed_dictionaries({"type": st.just("text"), "text": WORDS.map(lambda w: w * 9)})))
+@pytest.mark.slow
 def test_data_as_python_source_is_the_same_data(value: Any) -> None:
     source = literal(value)
     assert eval(source) == value

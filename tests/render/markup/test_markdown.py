@@ -244,6 +244,7 @@ def test_code_is_given_as_it_is_and_only_its_last_newline_goes() -> None:
 
 @settings(max_examples=SOUPS // 2, deadline=None, suppress_health_check=list(HealthCheck))
 @given(text=st.one_of(SOUP, st.sampled_from(HOSTILE).map(lambda case: case[1])))
+@pytest.mark.slow
 def test_an_escaped_string_is_one_line_of_text(text: str) -> None:
     escaped = escape(text)
     assert "\n" not in escaped
