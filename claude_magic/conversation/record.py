@@ -267,9 +267,10 @@ def _check_tools(messages: Sequence[Message]) -> None:
 
 
 def _inline(messages: Iterable[Message]) -> Iterator[Block]:
-    """The image and document blocks of prompts that hold base64, also those in tool results."""
+    """The image and document blocks of prompts that hold base64, also those in tool results and documents."""
     for block in (block for message in messages if message["role"] == "user" for block in message["content"]):
-        inside = block.get("content") if block["type"] == "tool_result" else None
+        holder = {"tool_result": block, "document": block.get("source")}.get(block["type"]) or {}
+        inside = holder.get("content")
         for each in (block, *inside) if isinstance(inside, list) else (block,):
             if each["type"] in ("image", "document") and each["source"]["type"] == "base64":
                 yield each

@@ -92,10 +92,10 @@ def _check_message(message: Mapping[str, Any]) -> str | None:
         kind = block["type"]
         if kind in _BLOCKS[role]:
             _block_checker(role, kind)(block)
-        elif role == "user" or kind in _BLOCKS["user"] or kind in _REFUSED:
+        elif role == "user" or kind in _BLOCKS["user"]:
             return f"a {'prompt' if role == 'user' else 'reply'} in it has a block of a kind that does not belong there"
-        if block.get("cache_control") is not None:
-            return "a block in it sets a cache breakpoint of its own"
+        if role == "assistant" and block.get("cache_control") is not None:
+            return "a reply in it sets a cache breakpoint of its own"
     return None
 
 
@@ -151,43 +151,54 @@ def _one_of(*kinds: Schema) -> Schema:
     return {"type": "object", "required": ["type"], "anyOf": list(kinds)}
 
 
-_PROMPT_TEXT = _object(
-    ["type", "text"], closed=True, type=_NAME, text=_NOT_BLANK, citations=_or_null(_array({}, maxItems=0))
+# A cache breakpoint, which the reader's own blocks may bring along.
+_MARK: Schema = _or_null(_object(["type"], closed=True, type={"const": "ephemeral"}, ttl={"enum": ["5m", "1h"]}))
+_CITED: Schema = _or_null(_object([], closed=True, enabled=_BOOLEAN))
+_INNER_TEXT = _object(
+    ["type", "text"], closed=True, type={"const": "text"}, text=_NOT_BLANK, citations=_or_null(_array({}, maxItems=0))
 )
+_PROMPT_TEXT = {**_INNER_TEXT, "properties": {**_INNER_TEXT["properties"], "cache_control": _MARK}}
 _IMAGE = _object(
     ["type", "source"],
     closed=True,
     type=_NAME,
     source=_one_of(_IMAGE_BY_DIGEST, _INLINE_IMAGE, *_BY_REFERENCE),
     transformations=_OBJECT,
+    cache_control=_MARK,
+)
+_INNER_IMAGE = _object(["type", "source"], closed=True, type={"const": "image"}, source=_IMAGE["properties"]["source"])
+_CHUNK_IMAGE = _object(
+    ["type", "source"], closed=True, type={"const": "image"}, source=_one_of(_INLINE_IMAGE, *_BY_REFERENCE)
+)
+_CHUNKS = _source(
+    "content", content={"anyOf": [_NOT_BLANK, _array({"anyOf": [_INNER_TEXT, _CHUNK_IMAGE]}, minItems=1)]}
 )
 _DOCUMENT = _object(
     ["type", "source"],
     closed=True,
     type=_NAME,
-    source=_one_of(_PDF, _PDF_BY_DIGEST, _PLAIN_TEXT, *_BY_REFERENCE),
+    source=_one_of(_PDF, _PDF_BY_DIGEST, _PLAIN_TEXT, _CHUNKS, *_BY_REFERENCE),
     title=_or_null(_STRING),
     context=_or_null(_STRING),
-    citations=_or_null(_object([], closed=True, enabled=_BOOLEAN)),
+    citations=_CITED,
+    cache_control=_MARK,
 )
-_IN_RESULT: Schema = {
-    "anyOf": [
-        {**_PROMPT_TEXT, "properties": {**_PROMPT_TEXT["properties"], "type": {"const": "text"}}},
-        {
-            **_IMAGE,
-            "properties": {
-                "type": {"const": "image"},
-                "source": _one_of(_IMAGE_BY_DIGEST, _INLINE_IMAGE, *_BY_REFERENCE),
-            },
-        },
-    ]
-}
+_SEARCH_RESULT = _object(
+    ["type", "source", "title", "content"],
+    closed=True,
+    type=_NAME,
+    source=_STRING,
+    title=_STRING,
+    content=_array(_INNER_TEXT, minItems=1),
+    citations=_CITED,
+    cache_control=_MARK,
+)
 _TOOL_RESULT = _object(
     ["type", "tool_use_id"],
     closed=True,
     type=_NAME,
     tool_use_id=_TOOL_ID,
-    content={"anyOf": [{"type": ["string", "null"]}, _array(_IN_RESULT)]},
+    content={"anyOf": [{"type": ["string", "null"]}, _array({"anyOf": [_INNER_TEXT, _INNER_IMAGE]})]},
     is_error=_or_null(_BOOLEAN),
 )
 _TOOL_USE = _object(["id", "name", "input"], id=_TOOL_ID, name=_TOOL_NAME, input=_OBJECT)
@@ -210,7 +221,10 @@ _CITATION_FIELDS: Mapping[str, Schema] = {
 # Schemas of content blocks, by role and type. A prompt may hold no other blocks; in a reply, unknown types and fields
 # are kept unchanged.
 _BLOCKS: Mapping[str, Mapping[str, Schema]] = {
-    "user": {"text": _PROMPT_TEXT, "image": _IMAGE, "document": _DOCUMENT, "tool_result": _TOOL_RESULT},
+    "user": {
+        **{"text": _PROMPT_TEXT, "image": _IMAGE, "document": _DOCUMENT, "search_result": _SEARCH_RESULT},
+        "tool_result": _TOOL_RESULT,
+    },
     "assistant": {
         "text": _object(["text"], text=_STRING, citations=_CITATIONS),
         "thinking": _object(["thinking", "signature"], thinking=_STRING, signature=_NOT_EMPTY),
@@ -229,7 +243,6 @@ _BLOCKS: Mapping[str, Mapping[str, Schema]] = {
         "mcp_tool_result": _object(["tool_use_id"], tool_use_id=_TOOL_ID),
     },
 }
-_REFUSED = ("search_result",)  # a user's block, which no prompt of ours has
 
 # The types of blocks of a reply whose fields are known.
 REPLY_TYPES = frozenset(_BLOCKS["assistant"])

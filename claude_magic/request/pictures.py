@@ -54,11 +54,12 @@ def side_pixels(block: Block) -> int:
 
 
 def with_nested(content: Iterable[Block]) -> Iterator[Block]:
-    """The blocks of content, and those in its results of tools."""
+    """The blocks of content, and those in its results of tools and its documents."""
     for block in content:
         yield block
-        inner = block.get("content")
-        if block["type"] == "tool_result" and isinstance(inner, list):
+        holder = {"tool_result": block, "document": block.get("source")}.get(block["type"]) or {}
+        inner = holder.get("content")
+        if isinstance(inner, list):
             yield from inner
 
 
@@ -74,6 +75,9 @@ def _smaller(content: Iterable[Block], too_large: Callable[[Block], bool]) -> li
             block = {**block, "source": _smaller_source(_data(block)) or block["source"]}
         elif block["type"] == "tool_result" and isinstance(inner, list):
             block = {**block, "content": _smaller(inner, too_large)}
+        elif block["type"] == "document" and isinstance(block["source"].get("content"), list):
+            content = _smaller(block["source"]["content"], too_large)
+            block = {**block, "source": {**block["source"], "content": content}}
         made.append(block)
     return made
 

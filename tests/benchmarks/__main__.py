@@ -13,7 +13,7 @@ from pathlib import Path
 if not __package__:
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks import browser, loading, money, page, peers, pure, reading, rows, traffic, values, wire
+from benchmarks import browser, idle, loading, money, page, peers, pure, reading, rows, traffic, values, wire
 from benchmarks.table import heading
 
 
@@ -24,6 +24,7 @@ def main() -> None:
     with wire.server() as server:
         parts = (
             loading.rows(),
+            idle.rows(server),
             traffic.rows(server),
             reading.rows(server),
             pure.rows(),
@@ -36,7 +37,8 @@ def main() -> None:
         )
         for row in itertools.chain(*parts):
             print(row.line(), flush=True)
-    print("\nTimes are the best of several repetitions, in turns with the baseline; the rest is one run.")
+    print("\nTimes are the best of several repetitions, in turns with the baseline, the longest that of them all;")
+    print("the rest is one run.")
     print(f"{time.monotonic() - began:.0f} s in all.")
 
 

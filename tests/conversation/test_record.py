@@ -231,6 +231,14 @@ def picture(**source: Any) -> dict[str, Any]:
     return {"type": "image", "source": {**image()["source"], **source}}
 
 
+def chunks(*content: Any) -> dict[str, Any]:
+    return {"type": "document", "source": {"type": "content", "content": list(content)}}
+
+
+def found(*content: Any) -> dict[str, Any]:
+    return {"type": "search_result", "source": "https://a.org", "title": "A", "content": list(content)}
+
+
 # What the API answers with a 400, for as long as it stands in the conversation.
 REFUSED: dict[str, tuple[int, list[Any]]] = {
     "an empty prompt": (PROMPT, []),
@@ -262,6 +270,12 @@ REFUSED: dict[str, tuple[int, list[Any]]] = {
         [{"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": ""}}],
     ),
     "a cache mark of its own": (PROMPT, [{**text("x"), "cache_control": {"type": "eternal"}}]),
+    "a cache mark with more": (PROMPT, [{**text("x"), "cache_control": {"type": "ephemeral", "more": 1}}]),
+    "a cache mark in a search result": (PROMPT, [found({**text("x"), "cache_control": {"type": "ephemeral"}})]),
+    "a search result of nothing": (PROMPT, [found()]),
+    "a document of no blocks": (PROMPT, [chunks()]),
+    "a document of a document": (PROMPT, [chunks(chunks(text("x")))]),
+    "a document of an image that is none": (PROMPT, [chunks(picture(data=base64.b64encode(b"hello").decode()))]),
     "a cache mark in a reply": (REPLY, [{**text("x"), "cache_control": {"type": "eternal"}}]),
     "a reply's text that is a list": (REPLY, [{"type": "text", "text": ["x"]}]),
     "a reply's text without text": (REPLY, [{"type": "text"}]),
@@ -297,6 +311,7 @@ def test_a_block_that_the_api_would_refuse_for_ever_is_damaged(side: int, conten
         record_of(data, IMAGES.get)
 
 
+ON = {"enabled": True}
 TAKEN: dict[str, tuple[int, list[Any]]] = {
     "an image": (PROMPT, [text("x"), image()]),
     "an image by its address": (PROMPT, [{"type": "image", "source": {"type": "url", "url": "https://x.invalid/a"}}]),
@@ -307,6 +322,15 @@ TAKEN: dict[str, tuple[int, list[Any]]] = {
     "a plain document": (
         PROMPT,
         [{"type": "document", "title": "a", "source": {"type": "text", "media_type": "text/plain", "data": "x"}}],
+    ),
+    "a document of blocks": (PROMPT, [{**chunks(text("One."), text("Two."), image()), "title": "a", "citations": ON}]),
+    "a search result": (PROMPT, [{**found(text("One.")), "citations": ON}, text("x")]),
+    "blocks with a cache mark": (
+        PROMPT,
+        [
+            {**block, "cache_control": {"type": "ephemeral", "ttl": "1h"}}
+            for block in (text("x"), image(), chunks(text("y")))
+        ],
     ),
     "control characters": (PROMPT, [text("\x00\x1b[31m\u202e")]),
     "a tool call at the end": (REPLY, [THOUGHT, text("x"), CALL]),

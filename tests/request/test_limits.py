@@ -49,11 +49,12 @@ def test_pages_of_all_pdfs_count_by_the_models_context(standin: offline.Server, 
 
 
 @pytest.mark.parametrize(("model", "most"), [("claude-opus-5-5", 600), (SMALLER, 100)])
-def test_images_of_all_turns_and_tool_results_count(standin: offline.Server, model: str, most: int) -> None:
+def test_images_of_all_turns_tool_results_and_documents_count(standin: offline.Server, model: str, most: int) -> None:
     small = image(1, 1)
     result = {"type": "tool_result", "tool_use_id": "toolu_1", "content": [small] * 10}
-    assert not said(result, *[small] * (most - 10), model=model)
-    assert f"{most + 1} images" in said(result, *[small] * (most - 9), model=model)
+    document = {"type": "document", "source": {"type": "content", "content": [small] * 5}}
+    assert not said(result, document, *[small] * (most - 15), model=model)
+    assert f"{most + 1} images" in said(result, document, *[small] * (most - 14), model=model)
     assert "too many images" in refusal(standin, model=model, messages=[user([small] * (most + 1))])
 
 

@@ -54,10 +54,12 @@ def test_among_more_than_twenty_each_wide_one_is_made_smaller_wherever_it_stands
     result = {"type": "tool_result", "tool_use_id": "t", "content": [text("a plot"), WIDE]}
     asked = turn_of("t1", prompt=[*[NARROW] * 17, WIDE, text("?")])
     history = Conversation((asked, turn_of("t1", prompt=[result, text("?")])))
-    sent, content, (pin,) = pictures.fitted(history, [WIDE, text("and?")], [Pin("p", (WIDE,))])
+    document = {"type": "document", "source": {"type": "content", "content": [text("a chart"), WIDE]}}
+    sent, content, (pin,) = pictures.fitted(history, [WIDE, text("and?"), document], [Pin("p", (WIDE,))])
     found = [widths(turn.messages[0]["content"]) for turn in sent]
     assert found == [[*[100] * 17, 2_000], [2_000]]
     assert widths(content) == widths(pin.content) == [2_000] and content[1] == text("and?")
+    assert widths(content[2]["source"]["content"]) == [2_000]
     assert widths(history.turns[0].messages[0]["content"])[-1] == 3_000, "the turn itself stays"
     assert pictures.fitted(sent, content, [pin]) == (sent, content, [pin])
 

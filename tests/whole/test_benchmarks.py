@@ -11,7 +11,7 @@ import anthropic
 import nbformat
 import pytest
 
-from benchmarks import loading, page, peers, pure, reading, sample, traffic, wire
+from benchmarks import idle, loading, page, peers, pure, reading, sample, traffic, wire
 from benchmarks.table import Row
 from claude_magic.notebook import reader
 
@@ -33,6 +33,12 @@ def test_two_thousand_deltas_cost_little_and_thirty_two_thousand_cost_no_more_th
     assert few.bytes <= 1e6 * traffic.MAX_MEGABYTES
     assert many.bytes < 40 * few.bytes
     assert many.text > 15 * few.text, "the whole answer is shown"
+
+
+@pytest.mark.kernel
+def test_cells_are_timed_while_the_imports_of_an_idle_kernel_are_under_way(server: str, tmp_path: Path) -> None:
+    held, usual = idle.waits(str(tmp_path), f"{server}/{idle.DELTAS}/0")
+    assert usual > 0 <= held
 
 
 @pytest.mark.slow

@@ -135,7 +135,7 @@ def _no_block(who: str, what: str) -> UnshowableError:
 def _block(given: Mapping[str, Any], who: str, room: Room) -> Part:
     """A content block in wire form. Raises `UnshowableError` for one that the API would refuse."""
     try:
-        return wire_blocks.part(given, room)
+        return wire_blocks.part(given, Room(room.summary, room.summary))
     except wire_blocks.NoBlock as error:
         fault = str(error)
     raise _no_block(who, fault)

@@ -62,10 +62,12 @@ def _is_block(value: Mapping[str, Any]) -> bool:
 
 
 def shown(value: Any, name: str, room: Room) -> list[Part]:
-    """The blocks of a value, each within its share of the room. Raises `PromptError` for one that the API refuses."""
+    """The blocks of a value, each within its share of a text's room. Raises `PromptError` for one that the API
+    refuses."""
     listed = _listed(value)
+    share = Room(room.text, room.text).share(len(listed))
     try:
-        return [part(each, room.share(len(listed))) for each in listed]
+        return [part(each, share) for each in listed]
     except NoBlock as error:
         fault = str(error)
     raise UnshowableError(f"{{{{{name}}}}} is {fault}.", advice=NOTHING_SENT)
@@ -168,7 +170,7 @@ _FAULTS: dict[str, Callable[[Block], Iterator[str]]] = {
 
 def _finished_text(block: Block, room: Room) -> Part:
     """A text is one with those beside it, unless it has a cache breakpoint."""
-    text = shortened(block["text"], room.summary)
+    text = shortened(block["text"], room.text)
     return {**block, "text": text} if block.get("cache_control") else Text(text, own_lines=True)
 
 
@@ -182,11 +184,11 @@ def _finished_document(block: Block, room: Room) -> Part:
     source = block["source"]
     if source["type"] != "text":
         return block
-    return {**block, "source": {**source, "media_type": "text/plain", "data": shortened(source["data"], room.summary)}}
+    return {**block, "source": {**source, "media_type": "text/plain", "data": shortened(source["data"], room.text)}}
 
 
 def _finished_search(block: Block, room: Room) -> Part:
-    share = room.share(len(block["content"])).summary
+    share = room.text // len(block["content"])
     return {**block, "content": [{**each, "text": shortened(each["text"], share)} for each in block["content"]]}
 
 

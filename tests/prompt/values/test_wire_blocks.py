@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from claude_magic.content.parts import Limits
 from claude_magic.conversation.turns import Block
 from claude_magic.prompt.prompt import prompt_content
 from support.prompt_blocks import refusal
@@ -51,6 +52,20 @@ def test_a_list_of_blocks_is_what_stands_in_it_in_order_without_labels() -> None
 
 def test_a_text_block_stands_in_the_text_around_it() -> None:
     assert words("a\n{{it}}\nb", it={"type": "text", "text": "in between"}) == "a\nin between\nb"
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_long_text_in_blocks_goes_whole_as_strings_do(count: int) -> None:
+    long = "It is a truth universally acknowledged. " * 1_000
+    kinds = (
+        {"type": "text", "text": long, **MARK},
+        {**DOCUMENT, "source": {**TEXTS, "data": long}},
+        {**FOUND, "content": [{"type": "text", "text": long}] * 2},
+    )
+    for block in kinds:
+        assert prompt_content("{{them}}", {"them": [block] * count}) == [block] * count
+        short = prompt_content("{{them}}", {"them": [block] * count}, limits=Limits(value_tokens=1_000))
+        assert len(str(short)) < 6_000
 
 
 def test_documents_in_a_list_have_no_labels_between_them(tmp_path: Path) -> None:
