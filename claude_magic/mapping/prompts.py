@@ -64,7 +64,7 @@ class Filled:
     """What one row makes of a template: its part of the system prompt, its earlier turns, and its parts of the prompt
     after those that all rows share."""
 
-    system: str
+    system: Sequence[Part]
     turns: Sequence[Message]
     parts: Sequence[Part]
 
@@ -133,9 +133,9 @@ class Template:
         return [prompt.joined(list(piece)) for piece in every if not isinstance(piece, Expression | Word)]
 
     @property
-    def leading_system(self) -> str:
-        """The system prompt before the first value of a row, if it names the row."""
-        return _text_of(_leading(self._system))
+    def leading_system(self) -> list[Part]:
+        """The parts of the system prompt before the first value of a row, if it names the row."""
+        return _leading(self._system)
 
     def leading_parts(self) -> list[Part]:
         """The parts before the first value of a row."""
@@ -147,7 +147,7 @@ class Template:
         Raises `UsageError` if an expression fails, `NotAsked` if it has no value, `UnknownColumn` if no row has one.
         """
         self._namespace.update(scope)
-        system = _text_of(self._filled_parts(_from_first_value(self._system), scope))
+        system = self._filled_parts(_from_first_value(self._system), scope)
         rest = _from_first_value(self._pieces)
         opening = next((at for at, piece in enumerate(rest) if piece is self._opening), None)
         if opening is not None and self._opening is not None:
@@ -290,12 +290,12 @@ class RowRequests:
         A system prompt that names the row comes before the prompt: then nothing after its first value is shared.
         """
         by_row = self._template.names_row_in_system
-        own = token_estimate.of_text(self._lead_system) if by_row else token_estimate.of_blocks(self._lead)
+        own = token_estimate.of_text(_text_of(self._lead_system)) if by_row else token_estimate.of_blocks(self._lead)
         if not mark or self._base_tokens + own < least:
             return None
         self._shared_tokens = self._base_tokens + own
         if by_row:
-            return mark if self._lead_system else None
+            return mark if _text_of(self._lead_system) else None
         if self._lead:
             self._lead = [*self._lead[:-1], {**self._lead[-1], "cache_control": mark}]
         elif self.base.get("system"):
@@ -333,7 +333,7 @@ class RowRequests:
     def _build(self, position: int, scope: Mapping[str, Any]) -> RowRequest:
         try:
             filled = self._template.filled(scope)
-            messages = self._messages(filled)
+            system, messages = self._system(filled.system), self._messages(filled)
         except UnknownColumn:
             raise
         except ClaudeError as error:
@@ -341,11 +341,10 @@ class RowRequests:
             return RowRequest(position, f"{kind} {position}", {}, failure=error.message)
         if not messages:
             return RowRequest(position, f"empty {position}", {}, failure="The prompt is empty for this row.")
-        params = {**self.base, **self._system(filled.system), "messages": messages}
+        params = {**self.base, **system, "messages": messages}
         text = wire(params)
         tokens = self._base_tokens + sum(token_estimate.of_blocks(each["content"]) for each in messages)
-        if self._template.names_row_in_system:
-            tokens += token_estimate.of_text(self._lead_system + filled.system)
+        tokens += token_estimate.of_text(wire(system).decode()) if system else 0
         return RowRequest(position, _key(self._provider, text), params, len(text), tokens)
 
     def _messages(self, filled: Filled) -> list[Message]:
@@ -360,14 +359,19 @@ class RowRequests:
             return messages
         return [{**messages[0], "content": [*self._lead, *messages[0]["content"]]}, *messages[1:]]
 
-    def _system(self, of_row: str) -> dict[str, Any]:
-        """The system prompt of a row, where it names the row: what is before the row's part has the breakpoint."""
-        if not self._template.names_row_in_system or not (self._lead_system + of_row).strip():
+    def _system(self, of_row: Sequence[Part]) -> dict[str, Any]:
+        """The system prompt of a row, where it names the row: what is before the row's part has the breakpoint.
+
+        Raises `PromptError` if it is no text.
+        """
+        if not self._template.names_row_in_system:
             return {}
         if self._mark is None:
-            return {"system": self._lead_system + of_row}
-        shared = {"type": "text", "text": self._lead_system, "cache_control": self._mark}
-        return {"system": [shared, *([{"type": "text", "text": of_row}] if of_row.strip() else [])]}
+            text = _text_of([*self._lead_system, *of_row])
+            return {"system": text} if text else {}
+        shared = {"type": "text", "text": _text_of(self._lead_system), "cache_control": self._mark}
+        own = _text_of(of_row)
+        return {"system": [shared, *([{"type": "text", "text": own}] if own else [])]}
 
 
 def wire(params: Mapping[str, Any]) -> bytes:
