@@ -64,7 +64,13 @@ class MapMagics(KernelMagics):
         %claude_map --cancel    cancel them; finished rows are kept
         %claude_map --wait      wait for the maps in the background
 
-        --schema S makes a column of each field of S. --model, --system, --max-tokens, --effort, --thinking, --stop and
+        A picture, a figure or a Path in {{row.NAME}} goes as an image or a document; text never names a file, except in
+        --image "{{row.path}}" and --file "{{row.path}}". Without the row, --image and --file attach the same to all
+        rows, cached. --system "Answer in {{row.language}}" is filled for each row. A prompt that begins with
+        {{row.messages}}, a list of dicts with role and content, follows that row's earlier turns; alone, it is the
+        whole conversation.
+
+        --schema S makes a column of each field of S. --model, --max-tokens, --effort, --thinking, --stop and
         --cache are those of %%claude. A Dask frame stays lazy: its partitions are asked where Dask computes them.
         --show-request prints the first row's request and sends nothing.
         """

@@ -67,7 +67,7 @@ def _order_fault(listed: Sequence[Any], is_whole: bool) -> str:
             return f"[{at}] {fault}"
     roles = [each["role"] for each in listed]
     if roles and roles[0] == "system":
-        return '[0] is a system prompt, which is no message: -s "{{row.system}}" takes one for each row'
+        return '[0] is a system prompt, which is no message: --system "{{row.system}}" takes one for each row'
     if roles and roles[0] != "user":
         return "[0] is not the user's: a conversation begins with the user"
     follows = [*roles[1:], "" if is_whole else "user"]
