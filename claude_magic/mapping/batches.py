@@ -197,7 +197,7 @@ class BatchRun:
 
     def _body(self, part: Part, keys: Sequence[str]) -> Iterator[bytes]:
         """The batch's JSON in chunks. Raises `UsageError` if a row's request differs from the one that was surveyed."""
-        piece = bytearray(_HEAD)
+        piece, at = bytearray(_HEAD), -1
         for at, request in enumerate(self._job.requests_of(keys)):
             if request.size != self._job.surveyed.sizes[request.key]:
                 raise errors.UsageError(f"The prompt of row {request.position} changes each time that it is evaluated.")
@@ -206,6 +206,8 @@ class BatchRun:
             if len(piece) >= CHUNK_BYTES:
                 yield bytes(piece)
                 piece.clear()
+        if at + 1 < len(keys):
+            raise errors.UsageError("A row's picture or file is no longer there.", advice="Nothing was sent.")
         yield bytes(piece + _TAIL)
 
     def _note_id(self, part: Part) -> None:

@@ -26,6 +26,7 @@ from ..prompt import attachments, expressions, prompt, wire_messages
 from ..prompt.attachments import Word
 from ..prompt.expressions import Expression
 from ..request import build
+from ..request.breakpoints import MAX_BREAKPOINTS
 from ..request.build import Request
 from .rows import NAMES, Rows, in_words, is_missing, seen_in
 
@@ -94,7 +95,8 @@ class Template:
         self._secrets, self._limits, self._asks_nulls = secrets, limits, asks_nulls
         self._namespace = dict(namespace)
         typed = self._pieces_of(expressions.split(body))
-        self._system = self._pieces_of(expressions.split(system)) if system else []
+        of_system = [_said_in(each, "--system") for each in expressions.split(system)] if system else []
+        self._system = self._pieces_of(of_system)
         words = attachments.words(attached) if attached is not None else []
         of_rows = [word for word in words if _is_of_row(word)]
         shared = [prompt.masked_parts(piece, secrets) for word in words for piece in self._shared(word)]
@@ -203,6 +205,10 @@ class Template:
         raise NotAsked(f"{{{{{short_line(piece.source, 60)}}}}} is missing here: --nulls ask asks it all the same")
 
 
+def _said_in(piece: Text | Expression, where: str) -> Text | Expression:
+    return replace(piece, where=where) if isinstance(piece, Expression) else piece
+
+
 def _leading(pieces: Sequence[_Piece]) -> list[Part]:
     parts: list[Part] = []
     for piece in pieces:
@@ -226,9 +232,9 @@ def _text_of(parts: Sequence[Part]) -> str:
 
 
 def _unindented(parts: Sequence[Part]) -> list[Part]:
-    """The parts after a row's earlier turns: the line breaks between the two belong to neither."""
+    """The parts after a row's earlier turns: the white space between the two belongs to neither."""
     if parts and isinstance(parts[0], Text):
-        return [replace(parts[0], text=parts[0].text.lstrip("\r\n")), *parts[1:]]
+        return [replace(parts[0], text=parts[0].text.lstrip()), *parts[1:]]
     return list(parts)
 
 
@@ -342,6 +348,9 @@ class RowRequests:
         if not messages:
             return RowRequest(position, f"empty {position}", {}, failure="The prompt is empty for this row.")
         params = {**self.base, **system, "messages": messages}
+        if (marks := _marks_in(params)) > MAX_BREAKPOINTS:
+            failure = f"{marks} cache breakpoints are more than a request takes ({MAX_BREAKPOINTS})."
+            return RowRequest(position, f"failed {position}", {}, failure=failure)
         text = wire(params)
         tokens = self._base_tokens + sum(token_estimate.of_blocks(each["content"]) for each in messages)
         tokens += token_estimate.of_text(wire(system).decode()) if system else 0
@@ -372,6 +381,14 @@ class RowRequests:
         shared = {"type": "text", "text": _text_of(self._lead_system), "cache_control": self._mark}
         own = _text_of(of_row)
         return {"system": [shared, *([{"type": "text", "text": own}] if own else [])]}
+
+
+def _marks_in(params: Mapping[str, Any]) -> int:
+    """The number of cache breakpoints of a request."""
+    system = params.get("system", ())
+    blocks = [*params.get("tools", ()), *(() if isinstance(system, str) else system)]
+    blocks += [block for message in params["messages"] for block in message["content"]]
+    return sum(bool(each.get("cache_control")) for each in (params, *blocks))
 
 
 def wire(params: Mapping[str, Any]) -> bytes:

@@ -855,13 +855,23 @@ def test_the_shared_start_of_a_system_prompt_is_cached(notebook: Notebook) -> No
     assert [one[1]["text"], other[1]["text"]] == ["French.", "Thai."]
 
 
+def test_what_is_wrong_in_a_rows_system_prompt_says_where(notebook: Notebook) -> None:
+    notebook.shell.user_ns["rows"] = [{"t": "a"}]
+    with pytest.raises(PromptError, match=r"--system: .*no column 'tone'"):
+        notebook.map('rows --system "{{row.tone}}"', "Say {{row.t}}")
+    with pytest.raises(PromptError, match="A system prompt is text"):
+        notebook.shell.user_ns["rows"] = [Image.new("RGB", (2, 2))]
+        notebook.map('rows --system "{{item}}"', "Say it")
+    assert notebook.server.requests == []
+
+
 TURNS = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": [{"type": "text", "text": "Hello"}]}]
 
 
 def test_rows_bring_earlier_turns(notebook: Notebook) -> None:
     own = [*TURNS, {"role": "user", "content": "And now?"}]
     notebook.shell.user_ns["rows"] = [{"messages": TURNS, "q": "Why?"}, {"messages": [], "q": "Who?"}]
-    notebook.map("rows --concurrency 1", "{{row.messages}}\n\n{{row.q}}")
+    notebook.map("rows --concurrency 1", "{{row.messages}} {{row.q}}")
     spoken = [
         [(each["role"], each["content"][0]["text"]) for each in request["messages"]]
         for request in notebook.server.requests
@@ -876,7 +886,9 @@ def test_rows_bring_earlier_turns(notebook: Notebook) -> None:
 
 def test_earlier_turns_that_the_api_refuses_cost_their_row_only(notebook: Notebook) -> None:
     good = [{"role": "user", "content": "Hi"}]
-    bad = [TURNS, [{"role": "bot", "content": "x"}], [{"role": "user", "content": " "}], [*good, "text"], []]
+    marked = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}
+    much = [{"role": "user", "content": [marked] * 5}]
+    bad = [TURNS, [{"role": "bot", "content": "x"}], much, [{"role": "user", "content": " "}], [*good, "text"], []]
     notebook.shell.user_ns["rows"] = [{"messages": each} for each in [good, *bad]]
     result = notebook.map("rows --concurrency 1", "{{row.messages}}")
     assert len(notebook.server.requests) == 1 and result["reply"].notna().sum() == 1
