@@ -26,7 +26,7 @@ from claude_magic.conversation.map_run import Mapped
 from claude_magic.conversation.record import record_of
 from claude_magic.cost import pricing
 from claude_magic.errors import ClaudeError, InvalidRequestError, ReplyInterrupted, UsageError
-from claude_magic.mapping import batch_pickup, batches
+from claude_magic.mapping import batch_pickup, batches, run
 from claude_magic.mapping import store as stored_answers
 from claude_magic.mapping.answers import RowAnswer
 from claude_magic.mapping.store import Results
@@ -799,3 +799,48 @@ def test_rows_of_a_batch_have_systems_and_earlier_turns_of_their_own(notebook: N
     sent = [each["params"] for each in batch.requests]
     assert [each.get("system") for each in sent] == [None, "Be brief.", None]
     assert [len(each["messages"]) for each in sent] == [1, 1, 3]
+
+
+def test_a_picture_that_is_gone_before_it_is_sent_stops_the_batch_and_another_run_sends_the_rest(
+    notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "MAX_KEPT_BYTES", 0)  # the requests are built again when they are sent
+    notebook.server.script = lambda body: [{"type": "text", "text": _described(body)}]
+    paths = [tmp_path / f"{at}.png" for at in range(3)]
+    for at, path in enumerate(paths):
+        Image.new("RGB", (4, 4), (at, 0, 7)).save(path)
+    looked: list[Path] = []
+
+    def look(path: Path) -> Path:
+        looked.append(path)
+        if len(looked) > len(paths):
+            paths[1].unlink(missing_ok=True)
+        return path
+
+    notebook.shell.user_ns.update(paths=paths, look=look)
+    with pytest.raises(UsageError, match="does not exist"):
+        notebook.map("paths --batch", "Describe {{look(item)}}")
+    assert not notebook.server.batches.all
+    result = notebook.map("paths --batch", "Describe {{look(item)}}")
+    assert result["reply"].notna().tolist() == [True, False, True] and "does not exist" in result["error"][1]
+
+
+def test_a_picture_that_is_gone_before_it_is_asked_costs_its_row_only(
+    notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "MAX_KEPT_BYTES", 0)
+    notebook.server.script = lambda body: [{"type": "text", "text": _described(body)}]
+    paths = [tmp_path / f"{at}.png" for at in range(2)]
+    for at, path in enumerate(paths):
+        Image.new("RGB", (4, 4), (at, 9, 7)).save(path)
+    looked: list[Path] = []
+
+    def look(path: Path) -> Path:
+        looked.append(path)
+        if len(looked) > len(paths):
+            paths[1].unlink(missing_ok=True)
+        return path
+
+    notebook.shell.user_ns.update(paths=paths, look=look)
+    result = notebook.map("paths", "Describe {{look(item)}}")
+    assert result["reply"].notna().tolist() == [True, False] and result["error"].notna().tolist() == [False, True]
