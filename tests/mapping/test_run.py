@@ -36,6 +36,7 @@ from claude_magic.cost import pricing
 from claude_magic.errors import PromptError, ReplyInterrupted, UsageError
 from claude_magic.magics.line import read_map
 from claude_magic.mapping import rows, run
+from claude_magic.mapping.dask import values_of
 from claude_magic.mapping.prompts import Template
 from claude_magic.mapping.rows import Column
 from claude_magic.notebook import reader as notebooks
@@ -863,6 +864,14 @@ def test_what_is_wrong_in_a_rows_system_prompt_says_where(notebook: Notebook) ->
         notebook.shell.user_ns["rows"] = [Image.new("RGB", (2, 2))]
         notebook.map('rows --system "{{item}}"', "Say it")
     assert notebook.server.requests == []
+
+
+def test_a_dask_frame_fills_the_system_prompt_in_its_workers_and_takes_no_files(notebook: Notebook) -> None:
+    names = {"tone": "kindly", "rest": 1, "row": 2}
+    assert values_of(names, "Say {{row.t}}", "Answer {{tone}} in {{row.language}}") == {"tone": "kindly"}
+    notebook.shell.user_ns["lazy"] = dask.dataframe.from_pandas(pd.DataFrame({"t": ["a"]}), npartitions=1)
+    with pytest.raises(UsageError, match="do not go together with a Dask frame"):
+        notebook.map("lazy --image one.png", "Say {{row.t}}")
 
 
 TURNS = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": [{"type": "text", "text": "Hello"}]}]
