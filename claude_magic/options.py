@@ -668,7 +668,8 @@ class MapOptions:
 
     `over` is a Python expression for the data; `options` are those of `%%claude`; `concurrency` is the largest number
     of requests at a time. `batch` sends Message Batches, `background` lets the cell return at once, `fresh` asks rows
-    again that have a kept answer, `asks_nulls` rows also whose values in the prompt are missing.
+    again that have a kept answer, `asks_nulls` rows also whose values in the prompt are missing. `row_system` is a
+    system prompt that names the row, in place of that of `options`.
     """
 
     over: str
@@ -678,6 +679,7 @@ class MapOptions:
     background: bool = False
     fresh: bool = False
     asks_nulls: bool = False
+    row_system: str = ""
 
 
 FIELDS = dataclasses.fields(Options)

@@ -103,7 +103,7 @@ MAX_CONCURRENCY = 200
 # Options of a cell that a map does not take.
 _SINGLE_QUESTION_OPTIONS = (
     *("chat", "compact", "fallback", "once", "count", "show_code", "raw"),
-    *("image", "file", "file_title", "file_context", "by_url", "citations", "clear_tools", "strict_tools"),
+    *("citations", "clear_tools", "strict_tools"),
 )
 _FLAG = re.compile(r"--?[a-z][\w-]*(=|$)")
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..mapping.job import MapContext
     from ..mapping.prompts import RowRequests
     from ..mapping.run import Maps
-    from ..options import Options
+    from ..options import MapOptions, Options
     from ..request.build import Request
 
 _USAGE = f"%claude_map {' | '.join(MAP_ACTIONS)}, or %%claude_map FRAME --out NAME with the prompt below it"
@@ -64,7 +64,13 @@ class MapMagics(KernelMagics):
         %claude_map --cancel    cancel them; finished rows are kept
         %claude_map --wait      wait for the maps in the background
 
-        --schema S makes a column of each field of S. --model, --system, --max-tokens, --effort, --thinking, --stop and
+        A picture, a figure or a Path in {{row.NAME}} goes as an image or a document; text never names a file, except in
+        --image "{{row.path}}" and --file "{{row.path}}". Without the row, --image and --file attach the same to all
+        rows, cached. --system "Answer in {{row.language}}" is filled for each row. A prompt that begins with
+        {{row.messages}}, a list of dicts with role and content, follows that row's earlier turns; alone, it is the
+        whole conversation.
+
+        --schema S makes a column of each field of S. --model, --max-tokens, --effort, --thinking, --stop and
         --cache are those of %%claude. A Dask frame stays lazy: its partitions are asked where Dask computes them.
         --show-request prints the first row's request and sends nothing.
         """
@@ -94,7 +100,7 @@ class MapMagics(KernelMagics):
         if asked.options.out is None and not asked.options.show_request:
             raise UsageError("The result needs a name.", advice=f"Write %%claude_map {asked.over} --out NAME.")
         shape = shape_of(asked.options.schema, namespace) if asked.options.schema else None
-        asked = dataclasses.replace(asked, options=self.kernel.resolve(asked.options))
+        asked = self._resolved(asked)
         if not all(map(is_address, asked.options.mcp)):
             raise UsageError(
                 "%%claude_map takes addresses after --mcp, and no local server: its tools run in the notebook.",
@@ -105,6 +111,19 @@ class MapMagics(KernelMagics):
             print(_first_request(run.row_requests(asked, body, rows_of(value), context)))
         else:
             self._maps.begin(asked, body, value, shape, context)
+
+    def _resolved(self, asked: MapOptions) -> MapOptions:
+        """The options as they are sent. A system prompt that names the row is filled for each row, and not here."""
+        from ..mapping.prompts import names_row
+
+        typed = asked.options
+        if not typed.system or not names_row(typed.system):
+            return dataclasses.replace(asked, options=self.kernel.resolve(typed))
+        resolved = self.kernel.resolve(dataclasses.replace(typed, raw=True))
+        if resolved.system != typed.system:  # the chat has one of its own
+            return dataclasses.replace(asked, options=dataclasses.replace(resolved, raw=False))
+        options = dataclasses.replace(resolved, raw=False, system="")
+        return dataclasses.replace(asked, options=options, row_system=typed.system)
 
     def _run_action(self, line: str) -> None:
         """Run `%claude_map --wait`, `--resume`, `--cancel` or `--status` on this notebook's maps and batches."""

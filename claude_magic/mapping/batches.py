@@ -50,6 +50,7 @@ class BatchRun:
         self._progress = progress
         self._tell = tell
         self._pickup = Pickup(batches, results, job.settings, progress)
+        self._changed: errors.UsageError | None = None
         self.ids: list[str] = []
 
     def run(self, missing: Sequence[str]) -> errors.ClaudeError | None:
@@ -193,19 +194,28 @@ class BatchRun:
                 raise _UnknownOutcome(part) from None
             raise
         except (errors.ConnectionFailedError, errors.StreamError):
-            raise _UnknownOutcome(part) from None
+            if self._changed is None:
+                raise _UnknownOutcome(part) from None
+        raise self._changed  # the body broke off because of it: the API has not taken it
 
     def _body(self, part: Part, keys: Sequence[str]) -> Iterator[bytes]:
         """The batch's JSON in chunks. Raises `UsageError` if a row's request differs from the one that was surveyed."""
-        piece = bytearray(_HEAD)
+        piece, at = bytearray(_HEAD), -1
         for at, request in enumerate(self._job.requests_of(keys)):
             if request.size != self._job.surveyed.sizes[request.key]:
-                raise errors.UsageError(f"The prompt of row {request.position} changes each time that it is evaluated.")
+                self._changed = errors.UsageError(
+                    f"The prompt of row {request.position} changes each time that it is evaluated."
+                )
+                raise self._changed
             piece += b"," if at else b""
             piece += _entry_head(part.digest, request.key) + wire(request.params) + b"}"
             if len(piece) >= CHUNK_BYTES:
                 yield bytes(piece)
                 piece.clear()
+        if at + 1 < len(keys):
+            why = next(self._job.pending[key] for key in keys if key in self._job.pending)
+            self._changed = errors.UsageError(f"A row's prompt cannot be built any more: {why}")
+            raise self._changed
         yield bytes(piece + _TAIL)
 
     def _note_id(self, part: Part) -> None:

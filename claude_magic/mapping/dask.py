@@ -42,6 +42,7 @@ class Spec:
     kept: bool
     shape: Shape | None = None
     asks_nulls: bool = False
+    system: str = ""
 
 
 def is_partitioned(value: Any) -> bool:
@@ -49,9 +50,9 @@ def is_partitioned(value: Any) -> bool:
     return is_from_library(value, "dask") and hasattr(value, "map_partitions")
 
 
-def values_of(body: str, namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """The notebook's variables that a prompt names: the only ones that are sent to the workers."""
-    expressions = [piece for piece in split(body) if isinstance(piece, Expression)]
+def values_of(namespace: Mapping[str, Any], *texts: str) -> dict[str, Any]:
+    """The notebook's variables that a prompt and a system prompt name: the only ones that are sent to the workers."""
+    expressions = [piece for text in texts for piece in split(text) if isinstance(piece, Expression)]
     names = {name for each in expressions for name in names_in(each.code)} - {*rows.NAMES}
     return {name: namespace[name] for name in sorted(names) if name in namespace}
 
@@ -73,6 +74,11 @@ def bind(map_options: MapOptions, body: str, value: Any, shape: Shape | None, co
             f"{what} does not go together with a Dask frame, which is mapped when it is computed.",
             advice=f"{map_options.over}.compute() makes a pandas DataFrame of it.",
         )
+    if options.image or options.file:
+        raise UsageError(
+            "--image and --file do not go together with a Dask frame, whose workers may not have the files.",
+            advice=f"{map_options.over}.compute() makes a pandas DataFrame of it.",
+        )
     if context.client.keeps_key:
         raise UsageError(
             "Dask's workers take their key from their own environment, not from this kernel.",
@@ -81,7 +87,7 @@ def bind(map_options: MapOptions, body: str, value: Any, shape: Shape | None, co
     spec = Spec(
         name=map_options.over,
         body=body,
-        values=values_of(body, context.scope),
+        values=values_of(context.scope, body, map_options.row_system),
         built=context.base(options),
         options=options,
         settings=context.settings,
@@ -89,6 +95,7 @@ def bind(map_options: MapOptions, body: str, value: Any, shape: Shape | None, co
         kept=context.keeps,
         shape=shape,
         asks_nulls=map_options.asks_nulls,
+        system=map_options.row_system,
     )
     context.namespace[str(options.out)] = mapped(value, spec)
     again = "; computed again, it asks only what is missing" if spec.kept else ""
@@ -105,7 +112,7 @@ def ask_partition(frame: Any, spec: Spec) -> Any:
     shown = shown_columns(spec.options.allow_columns)
     secrets = Secrets(known_secrets(spec.values, client.secrets(), shown), spec.options.allow_secrets, shown)
     limits = Limits(spec.options.value_tokens, spec.options.cell_tokens)
-    template = Template(spec.body, spec.values, secrets, limits, asks_nulls=spec.asks_nulls)
+    template = Template(spec.body, spec.values, secrets, limits, system=spec.system, asks_nulls=spec.asks_nulls)
     requests = RowRequests(template, data, spec.built, spec.options, spec.settings.provider)
     job = Job(
         name=spec.name,

@@ -190,10 +190,17 @@ class Job:
         return found
 
     def requests_of(self, missing: Sequence[str]) -> Iterator[RowRequest]:
-        """The requests of these keys, in row order, each under its key of the survey."""
+        """The requests of these keys, in row order, each under its key of the survey.
+
+        Of one that cannot be built a second time, `pending` says why.
+        """
         wanted = {self.surveyed.first[key]: key for key in missing}
         for request in self.requests.at(wanted) if self.surveyed.kept is None else self.surveyed.kept:
-            if request.position in wanted and not request.failure:
+            if request.position not in wanted:
+                continue
+            if request.failure:  # a file that was there for the survey, say
+                self.pending[wanted[request.position]] = request.failure
+            else:
                 yield replace(request, key=wanted[request.position])
 
     def ask_now(
@@ -250,7 +257,8 @@ class Job:
         settings = replace(self.settings, betas=(*self.settings.betas, *self.requests.betas))
         run = ConcurrentRun(self.client, settings, self.concurrency, spend_limit, self.requests.shares_prefix)
         failure = run.run(self.requests_of(keys), watch)
-        if failure is None and self.tally.done - before < len(keys):
+        gone = sum(key in self.pending for key in keys)
+        if failure is None and self.tally.done - before + gone < len(keys):
             why = spend_limit.why if spend_limit.closed else "Stop was pressed"
             failure = errors.ReplyInterrupted(f"The map was stopped: {why}.")
         return failure

@@ -222,7 +222,15 @@ def row_requests(map_options: MapOptions, body: str, data: Rows, context: MapCon
     shown = shown_columns(options.allow_columns)
     secrets = Secrets(known_secrets(namespace, context.client.secrets(), shown), options.allow_secrets, shown)
     limits = Limits(options.value_tokens, options.cell_tokens)
-    template = Template(body, namespace, secrets, limits, asks_nulls=map_options.asks_nulls)
+    template = Template(
+        body,
+        namespace,
+        secrets,
+        limits,
+        system=map_options.row_system,
+        attached=options,
+        asks_nulls=map_options.asks_nulls,
+    )
     return RowRequests(template, data, context.base(options), options, context.settings.provider)
 
 

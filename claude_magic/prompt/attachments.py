@@ -11,7 +11,7 @@ import difflib
 import glob
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -53,32 +53,62 @@ def pieces(wanted: Options, namespace: Mapping[str, Any]) -> list[Piece]:
 
     Raises `UsageError` for a word that cannot be found, read or sent, and for more than `MAX_ATTACHMENTS` pieces.
     """
-    found: list[Piece] = []
-    for flag, texts in (("--file-title", wanted.file_title), ("--file-context", wanted.file_context)):
-        if len(texts) > len(wanted.file):
-            raise UsageError(f"There is a {flag} more than there are files.", advice=f"--file PATH. {NOTHING_SENT}")
-    for flag, words in (("--image", wanted.image), ("--file", wanted.file)):
-        for position, word in enumerate(words):
-            made = list(_word_pieces(word, _Wanted(flag, wanted.by_url, namespace)))
-            found += made if flag == "--image" else _described(made, word, position, wanted)
+    found = [piece for word in words(wanted) for piece in word.pieces(namespace)]
     if len(found) > MAX_ATTACHMENTS:
         raise UsageError(f"{len(found):,} attachments are more than a request takes ({MAX_ATTACHMENTS}).")
-    if wanted.by_url and not any(map(_is_address, (*wanted.image, *wanted.file))):
-        raise UsageError("--by-url is for an http or https address in --image or --file.", advice=NOTHING_SENT)
     return found
 
 
-def _described(made: list[Piece], word: str, position: int, wanted: Options) -> list[Piece]:
+@dataclass(frozen=True)
+class Word:
+    """One word of `--image` or `--file`; `about` are the title and the context of a document, by flag."""
+
+    flag: str
+    text: str
+    by_url: bool = False
+    about: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def source(self) -> str:
+        """The expression of a word `{{…}}`; empty for any other word."""
+        return self.text[2:-2].strip() if self.text.startswith("{{") and self.text.endswith("}}") else ""
+
+    def pieces(self, namespace: Mapping[str, Any]) -> list[Piece]:
+        """The pieces that the word stands for. Raises `UsageError` if it cannot be found, read or sent."""
+        return self._described(list(_word_pieces(self.text, _Wanted(self.flag, self.by_url, namespace))))
+
+    def pieces_of(self, value: Any) -> list[Piece]:
+        """The pieces for a value of the word's expression, in which a string is a path or an address."""
+        return self._described(list(_value_pieces(value, self.source, _Wanted(self.flag, self.by_url, {}))))
+
+    def _described(self, made: list[Piece]) -> list[Piece]:
+        return _described(made, self.text, self.about) if self.about else made
+
+
+def words(wanted: Options) -> list[Word]:
+    """The words of `--image`, then those of `--file`, each in the order given. Raises `UsageError`."""
+    given = {"--file-title": wanted.file_title, "--file-context": wanted.file_context}
+    for flag, texts in given.items():
+        if len(texts) > len(wanted.file):
+            raise UsageError(f"There is a {flag} more than there are files.", advice=f"--file PATH. {NOTHING_SENT}")
+    if wanted.by_url and not any(map(_is_address, (*wanted.image, *wanted.file))):
+        raise UsageError("--by-url is for an http or https address in --image or --file.", advice=NOTHING_SENT)
+    found = [Word("--image", text, wanted.by_url) for text in wanted.image]
+    for position, text in enumerate(wanted.file):
+        about = {flag: texts[position] for flag, texts in given.items() if position < len(texts)}
+        found.append(Word("--file", text, wanted.by_url, about))
+    return found
+
+
+def _described(made: list[Piece], word: str, about: Mapping[str, str]) -> list[Piece]:
     """The pieces of a `--file` with its title and its context. Raises `UsageError` if they are no single document."""
-    given = {"title": ("--file-title", wanted.file_title), "context": ("--file-context", wanted.file_context)}
-    for key, (flag, texts) in given.items():
-        if position >= len(texts):
-            continue
+    for flag, text in about.items():
         documents = [part for piece in made for part in piece.parts if not isinstance(part, Text)]
         if len(made) != 1 or [part["type"] for part in documents] != ["document"]:
             shown = short(word, MAX_SHOWN_CHARACTERS)
             raise UsageError(f"{flag} is for a document, and --file {shown} is not one.", advice=NOTHING_SENT)
-        parts = [part if isinstance(part, Text) else {**part, key: texts[position]} for part in made[0].parts]
+        key = flag.removeprefix("--file-")
+        parts = [part if isinstance(part, Text) else {**part, key: text} for part in made[0].parts]
         made = [replace(made[0], parts=parts)]
     return made
 

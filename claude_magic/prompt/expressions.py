@@ -24,11 +24,12 @@ LITERAL_ADVICE = r"\{{ writes a literal {{, and --raw turns the syntax off. Noth
 
 @dataclass(frozen=True)
 class Expression:
-    """One `{{expr}}` of a prompt; `line` is its line in the prompt, from 1."""
+    """One `{{expr}}` of a prompt; `line` is its line in the prompt, from 1. One from elsewhere says `where`."""
 
     source: str
     line: int
     code: CodeType
+    where: str = ""
 
 
 def _split(body: str) -> Iterator[Text | Expression]:
@@ -94,7 +95,7 @@ def _evaluate(expression: Expression, namespace: Mapping[str, Any], where: str =
     quoted = short_line(expression.source, MAX_QUOTED_CHARACTERS)
     guess = _close_match(missing, variables) if missing else None
     advice = (f"Did you mean {guess!r}? " if guess else "") + (LITERAL_ADVICE if missing else "Nothing was sent.")
-    where = where or f"Line {expression.line} of the prompt"
+    where = where or expression.where or f"Line {expression.line} of the prompt"
     raise PromptError(f"{where}: {{{{{quoted}}}}} failed: {failure}.", advice=advice)
 
 
@@ -103,11 +104,16 @@ def value_of(source: str, namespace: Mapping[str, Any], where: str) -> Any:
 
     Raises `PromptError` if it is not valid Python or fails.
     """
+    return _evaluate(compiled(source, where), namespace)
+
+
+def compiled(source: str, where: str) -> Expression:
+    """An expression from outside the prompt. Raises `PromptError` if it is not valid Python."""
     code = _compile(source)
     if code is None:
         quoted = short_line(source, MAX_QUOTED_CHARACTERS)
         raise PromptError(f"{where}: {{{{{quoted}}}}} is not a Python expression.", advice="Nothing was sent.")
-    return _evaluate(Expression(source, 1, code), namespace, where)
+    return Expression(source, 1, code, where)
 
 
 def _close_match(name: str, namespace: Mapping[str, Any]) -> str | None:

@@ -239,7 +239,12 @@ def _text_block(run: Sequence[Text]) -> Iterator[Block]:
 
 def parts_of(value: Any, source: str, secrets: Secrets, limits: Limits) -> Sequence[Part]:
     """The parts of a prompt for the value of an expression, secrets masked."""
-    return _masked(Piece(source, "value", _value(value, source, secrets, limits.value)), secrets).parts
+    return masked_parts(Piece(source, "value", _value(value, source, secrets, limits.value)), secrets)
+
+
+def masked_parts(piece: Piece, secrets: Secrets) -> Sequence[Part]:
+    """The parts of a piece, secrets masked."""
+    return _masked(piece, secrets).parts
 
 
 def joined(parts: Iterable[Part]) -> list[Block]:

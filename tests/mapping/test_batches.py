@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import os
 import random
@@ -15,14 +17,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+from PIL import Image
 
 from claude_magic import offline
 from claude_magic.conversation.map_run import Mapped
 from claude_magic.conversation.record import record_of
 from claude_magic.cost import pricing
 from claude_magic.errors import ClaudeError, InvalidRequestError, ReplyInterrupted, UsageError
-from claude_magic.mapping import batch_pickup, batches
+from claude_magic.mapping import batch_pickup, batches, run
 from claude_magic.mapping import store as stored_answers
 from claude_magic.mapping.answers import RowAnswer
 from claude_magic.mapping.store import Results
@@ -756,3 +760,88 @@ def test_a_batch_that_is_not_found_is_asked_anew_only_when_it_was_given_up(
     notebook.look("--cancel")
     assert "--cancel forgets it" in (said := capsys.readouterr().out) and "it is forgotten" in said
     assert notebook.map("['a'] --batch")["error"].isna().all()
+
+
+def test_200_pictures_are_described_in_a_batch_each_by_its_own_request(notebook: Notebook, tmp_path: Path) -> None:
+    paths = [tmp_path / f"{at}.png" for at in range(200)]
+    for at, path in enumerate(paths):
+        Image.new("RGB", (4, 4), (at, 0, 7)).save(path)
+    notebook.server.script = lambda body: [{"type": "text", "text": _described(body)}]
+    notebook.shell.user_ns["frame"] = pd.DataFrame({"path": [*paths, tmp_path / "none.png"]})
+    result = notebook.map("frame --batch", "Describe {{row.path}}")
+    assert list(result["reply"][:200]) == [_digest(path.read_bytes()) for path in paths]
+    assert "does not exist" in result["error"][200] and result["error"][:200].isna().all()
+    (batch,) = notebook.server.batches.all.values()
+    assert len(batch.requests) == 200
+    notebook.map("frame --batch", "Describe {{row.path}}")
+    assert len(notebook.server.batches.all) == 1
+
+
+def _described(body: dict[str, Any]) -> str:
+    (picture,) = (each for each in body["messages"][-1]["content"] if each["type"] == "image")
+    return _digest(base64.b64decode(picture["source"]["data"]))
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def test_rows_of_a_batch_have_systems_and_earlier_turns_of_their_own(notebook: Notebook) -> None:
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    last = {"role": "user", "content": "Go on"}
+    notebook.shell.user_ns["rows"] = [
+        {"messages": [last]},
+        {"messages": [last], "system": "Be brief."},
+        {"messages": [*turns, last]},
+    ]
+    result = notebook.map("rows --batch --nulls ask --system {{row.system}}", "{{row.messages}}")
+    assert list(result["reply"]) == ["re: Go on"] * 3
+    (batch,) = notebook.server.batches.all.values()
+    sent = [each["params"] for each in batch.requests]
+    assert [each.get("system") for each in sent] == [None, "Be brief.", None]
+    assert [len(each["messages"]) for each in sent] == [1, 1, 3]
+
+
+def test_a_picture_that_is_gone_before_it_is_sent_stops_the_batch_and_another_run_sends_the_rest(
+    notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "MAX_KEPT_BYTES", 0)  # the requests are built again when they are sent
+    notebook.server.script = lambda body: [{"type": "text", "text": _described(body)}]
+    paths = [tmp_path / f"{at}.png" for at in range(3)]
+    for at, path in enumerate(paths):
+        Image.new("RGB", (4, 4), (at, 0, 7)).save(path)
+    looked: list[Path] = []
+
+    def look(path: Path) -> Path:
+        looked.append(path)
+        if len(looked) > len(paths):
+            paths[1].unlink(missing_ok=True)
+        return path
+
+    notebook.shell.user_ns.update(paths=paths, look=look)
+    with pytest.raises(UsageError, match="does not exist"):
+        notebook.map("paths --batch", "Describe {{look(item)}}")
+    assert not notebook.server.batches.all
+    result = notebook.map("paths --batch", "Describe {{look(item)}}")
+    assert result["reply"].notna().tolist() == [True, False, True] and "does not exist" in result["error"][1]
+
+
+def test_a_picture_that_is_gone_before_it_is_asked_costs_its_row_only(
+    notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "MAX_KEPT_BYTES", 0)
+    notebook.server.script = lambda body: [{"type": "text", "text": _described(body)}]
+    paths = [tmp_path / f"{at}.png" for at in range(2)]
+    for at, path in enumerate(paths):
+        Image.new("RGB", (4, 4), (at, 9, 7)).save(path)
+    looked: list[Path] = []
+
+    def look(path: Path) -> Path:
+        looked.append(path)
+        if len(looked) > len(paths):
+            paths[1].unlink(missing_ok=True)
+        return path
+
+    notebook.shell.user_ns.update(paths=paths, look=look)
+    result = notebook.map("paths", "Describe {{look(item)}}")
+    assert result["reply"].notna().tolist() == [True, False] and result["error"].notna().tolist() == [False, True]
