@@ -41,7 +41,7 @@ def main() -> None:
     """Run the cells, and take the pictures."""
     PICTURES.mkdir(exist_ok=True)
     with chromium() as browser, Lab(browser, Path(tempfile.mkdtemp())) as lab:
-        page = lab.open("owls.ipynb", CELLS)
+        page = lab.open("tour.ipynb", CELLS)
         page.resize(WIDTH, HEIGHT)
         for cell in range(len(CELLS)):
             page.finish(cell)
