@@ -114,7 +114,7 @@ def _fits_tools(lesson: Lesson, prompt: Prompt, body: Body) -> bool:
         return bool(lesson.call) and not failed and lesson.result in said
     choice = (body.get("tool_choice") or {}).get("type", "auto")
     offered = [tool.get("name") for tool in body.get("tools") or []]
-    return choice in ("auto", "none") and (not lesson.call or choice == "auto" and lesson.call["name"] in offered)
+    return choice in ("auto", "none") and (not lesson.call or (choice == "auto" and lesson.call["name"] in offered))
 
 
 def _fits_format(lesson: Lesson, form: Mapping[str, Any] | None) -> bool:
