@@ -3,7 +3,8 @@
     server = offline.start()        # set ANTHROPIC_BASE_URL to server.url
 
 It serves the real SDK over real HTTP and SSE: for demos, classes and tests. It refuses what the API
-refuses, so that a request that passes here passes there. Every reply says that it is not Claude's.
+refuses, so that a request that passes here passes there. Every reply in prose says that it is not Claude's; to the
+questions of the teaching notebooks it is a written example.
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from .batches import Batches
 from .faults import Fault, Rejected, error_body, rejection, should_retry, status_of, stream_error_message
 from .replies.answer import Memory, Request, Script, answer, count
 from .replies.containers import File
+from .replies.lessons import pace_of
 from .replies.message import Message, events
 
 INVALID_KEY = "invalid"
@@ -350,13 +351,12 @@ class _Handler(BaseHTTPRequestHandler):
             },
         )
         after = fault.after if fault and fault.kind != "slow" else None
+        pace = stand_in.pace or pace_of(message)
         for number, event in enumerate(events(message)):
             if fault and number == after:
                 self._fail(fault, event)
                 return
-            stand_in.wait(
-                fault.seconds if fault and fault.kind == "slow" else 1 / stand_in.pace if stand_in.pace else 0
-            )
+            stand_in.wait(fault.seconds if fault and fault.kind == "slow" else 1 / pace if pace else 0)
             if event["type"] == "message_stop":
                 stand_in.replies.append(message)
             self._chunk(_sse(event))

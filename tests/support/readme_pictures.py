@@ -6,6 +6,7 @@ import io
 import tempfile
 from pathlib import Path
 
+import nbformat
 from PIL import Image
 
 from support.jupyterlab import Lab, Page, chromium
@@ -13,11 +14,14 @@ from support.jupyterlab import Lab, Page, chromium
 PICTURES = Path(__file__).parents[2] / "notebooks" / "pictures"
 COLORS = 64  # as many as a page with one plot needs, at a quarter of the bytes
 WIDTH, HEIGHT = 1280, 860
+# Questions of the tour, so that the answers are its written examples; the data are the tour's, too.
+TOUR = nbformat.read(PICTURES.parent / "tour.ipynb", as_version=4)
+SALES = next(cell.source for cell in TOUR.cells if cell.source.startswith("import random"))
 CELLS = [
     '%load_ext claude_magic\n%config ClaudeMagic.provider = "offline"',
-    'import pandas as pd\n\nowls = pd.DataFrame({"species": ["barn", "eagle", "snowy"], "grams": [480, 2700, 1800]})',
-    "%%claude\nCompare {{owls}} in a table, and write code that plots it.",
-    "%%claude --budget 0.10\nWhat is the formula for the mean?",
+    SALES.replace("\nsales.head()", ""),
+    "%%claude\nWhat stands out in {{sales}}?\nShow me Python code that groups it by shop.",
+    "%%claude --budget 0.10\nCompare the mean and the median in a table.",
 ]
 
 
@@ -37,7 +41,7 @@ def main() -> None:
     """Run the cells, and take the pictures."""
     PICTURES.mkdir(exist_ok=True)
     with chromium() as browser, Lab(browser, Path(tempfile.mkdtemp())) as lab:
-        page = lab.open("owls.ipynb", CELLS)
+        page = lab.open("tour.ipynb", CELLS)
         page.resize(WIDTH, HEIGHT)
         for cell in range(len(CELLS)):
             page.finish(cell)

@@ -1,6 +1,7 @@
 """Content of the stand-in's replies: chosen by the prompt, the same each time, and labelled as the stand-in's.
 
-A reply is the label and the sections that fit the prompt. A new kind of section is a function in `SECTIONS`.
+To a question of the teaching notebooks it is a written example, of `lessons.toml`. Else it is the label and the
+sections that fit the prompt. A new kind of section is a function in `SECTIONS`.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from ..request.pauses import paused_call, paused_calls, paused_result
 from ..request.prompt import Prompt, read
 from ..request.signatures import Prefix
 from . import citations, server_tools
+from .lessons import Lesson, find
 from .message import Draft
 from .schema_example import example, misfit
 from .sentences import SECTIONS, closing, instructions, long_text, thoughts
@@ -40,11 +42,14 @@ def draft(body: Body, thinking: bool, hop: int = 0, files: Sequence[str] = ()) -
     if _refuses(prompt, body, hop):
         return Draft([], "refusal", _REFUSAL)
     output = body.get("output_config") or {}
-    opening = [{"type": "thinking", "thinking": thoughts(prompt, output.get("effort"))}] if thinking else []
+    lesson = find(prompt, body)
+    thought = lesson.thinking.strip() if lesson else thoughts(prompt, output.get("effort"))
+    opening = [{"type": "thinking", "thinking": thought}] if thinking else []
     worked = None if output.get("format") else server_tools.work(prompt, body, files)
     said = _text_block(f"{STAND_IN_OPENING}Let me see.")
     done = [said, *worked.blocks] if worked else []
-    return Draft([*opening, *done, *_content(prompt, body, done)], files=worked.files if worked else ())
+    content = _lesson(lesson, prompt, body, done) if lesson else _content(prompt, body, done)
+    return Draft([*opening, *done, *content], files=worked.files if worked else ())
 
 
 def _refuses(prompt: Prompt, body: Body, hop: int) -> bool:
@@ -77,6 +82,17 @@ def _content(prompt: Prompt, body: Body, worked: Sequence[dict[str, Any]]) -> li
     block = _text_block(STAND_IN_OPENING + "\n\n".join([instructed, *found] if instructed else found))
     cited = citations.cite_documents(body)
     return [{**block, "text": f"{block['text']}\n\n"}, *cited] if cited else [block]
+
+
+def _lesson(lesson: Lesson, prompt: Prompt, body: Body, worked: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The content of a written example: its tool call, or its answer."""
+    if lesson.call and not prompt.results:
+        call = {"type": "tool_use", "id": _call_id(body), **lesson.call}
+        return [_text_block(lesson.opening + lesson.lead), call]
+    if cited := citations.cite_documents(body) if lesson.cites else []:
+        return [_text_block(lesson.opening), {**cited[0], "text": lesson.answer}]
+    apart = "\n\n" if worked and worked[-1]["type"] == "text" else ""
+    return [_text_block(apart + lesson.told(prompt))]
 
 
 def _text_block(text: str) -> dict[str, Any]:

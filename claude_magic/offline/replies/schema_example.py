@@ -41,6 +41,25 @@ def example(schema: Schema, text: str) -> Any:
     return _value(schema, schema, words, 0)
 
 
+def fits(value: Any, schema: Schema, root: Schema | None = None) -> bool:
+    """Whether a value has the schema's types and exactly its properties, as far down as it goes."""
+    root = schema if root is None else root
+    schema = _resolved(schema, root)
+    if isinstance(value, dict):
+        inner = schema.get("properties") or {}
+        return set(value) == set(inner) and all(fits(each, inner[name], root) for name, each in value.items())
+    if isinstance(value, list):
+        return schema.get("type") == "array" and all(fits(each, schema.get("items", {}), root) for each in value)
+    if value not in schema.get("enum", [value]):
+        return False
+    return schema.get("type") in {
+        bool: ["boolean"],
+        str: ["string"],
+        int: ["integer", "number"],
+        float: ["number"],
+    }.get(type(value), [None])
+
+
 def misfit(value: Any) -> Any:
     """The value with the type of its last leaf changed, so that it no longer fits its schema."""
     if isinstance(value, dict) and value:

@@ -1,0 +1,125 @@
+"""The written examples of the teaching notebooks, `lessons.toml`: which of them fits a request, and what it says."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ...models import lookup
+from ..request.history import Body
+from ..request.prompt import Prompt, result_text
+from .schema_example import fits
+
+# How an answer begins that was written by hand.
+WRITTEN = "*A written example, not Claude's words.*\n\n"
+# Events of a stream each second while a lesson is played: about as fast as Claude writes.
+PACE = 60.0
+# How far the sides of an image may be from the lesson's: fonts differ from machine to machine.
+_SIDE = 0.05
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A question with its thinking and answer; the rest says where it fits: see `lessons.toml`."""
+
+    question: str
+    thinking: str
+    answer: str
+    given: Sequence[str] = ()
+    earlier: Sequence[str] = ()
+    result: str = ""
+    picture: Sequence[int] = ()
+    effort: str | None = None
+    model: str | None = None
+    call: Mapping[str, Any] = field(default_factory=dict)
+    lead: str = ""
+    cites: bool = False
+    bare: bool = False
+
+    @property
+    def opening(self) -> str:
+        """The label; empty where a word or JSON was asked for."""
+        return "" if self.bare else WRITTEN
+
+    def told(self, prompt: Prompt) -> str:
+        """The answer, with the tool's result in its place, and with its label unless that stands before the call."""
+        said = "\n".join(result_text(block) for block in prompt.results)
+        opening = "" if prompt.results else self.opening
+        return opening + self.answer.strip().replace("{result}", said)
+
+
+@cache
+def written() -> tuple[Lesson, ...]:
+    """All lessons, in the order of the file."""
+    source = Path(__file__).with_suffix(".toml").read_text(encoding="utf-8")
+    return tuple(Lesson(**each) for each in tomllib.loads(source)["lesson"])
+
+
+def find(prompt: Prompt, body: Body) -> Lesson | None:
+    """The lesson that fits a request; `None` for any question of the reader's own, and for changed data."""
+    if prompt.instructions:
+        return None
+    asked = " ".join(prompt.question.split())
+    near = (each for each in written() if asked.endswith(each.question))
+    return next((each for each in near if _fits(each, asked, prompt, body)), None)
+
+
+def pace_of(message: Mapping[str, Any]) -> float | None:
+    """The events each second at which a message is streamed; `None` for one that is no written example."""
+    texts = [block["text"] for block in message["content"] if block["type"] == "text"]
+    return PACE if any(each.lstrip().startswith(WRITTEN.strip()) for each in texts) else None
+
+
+def _fits(lesson: Lesson, asked: str, prompt: Prompt, body: Body) -> bool:
+    if asked != lesson.question and not (lesson.given or lesson.earlier):
+        return False
+    if not all(each in prompt.text for each in lesson.given):
+        return False
+    if lesson.earlier and not _holds(body, lesson.earlier):
+        return False
+    output = body.get("output_config") or {}
+    model = lookup(body["model"])
+    return (
+        lesson.effort in (None, output.get("effort"))
+        and lesson.model in (None, model.line if model else None)
+        and len(prompt.documents) == int(lesson.cites)
+        and _fits_pictures(lesson, prompt)
+        and _fits_tools(lesson, prompt, body)
+        and _fits_format(lesson, output.get("format"))
+    )
+
+
+def _holds(body: Body, wanted: Sequence[str]) -> bool:
+    held = json.dumps(body["messages"], ensure_ascii=False)
+    return all(json.dumps(each, ensure_ascii=False)[1:-1] in held for each in wanted)
+
+
+def _fits_pictures(lesson: Lesson, prompt: Prompt) -> bool:
+    if len(prompt.pictures) != (1 if lesson.picture else 0):
+        return False
+    sides = [(size.width, size.height) if size else (0, 0) for size in prompt.pictures]
+    return all(abs(a - b) <= _SIDE * b for pair in sides for a, b in zip(pair, lesson.picture, strict=True))
+
+
+def _fits_tools(lesson: Lesson, prompt: Prompt, body: Body) -> bool:
+    """Whether the lesson's tool is offered, or has given the lesson's result."""
+    if prompt.results:
+        failed = any(block.get("is_error") for block in prompt.results)
+        said = "\n".join(result_text(block) for block in prompt.results)
+        return bool(lesson.call) and not failed and lesson.result in said
+    choice = (body.get("tool_choice") or {}).get("type", "auto")
+    offered = [tool.get("name") for tool in body.get("tools") or []]
+    return choice in ("auto", "none") and (not lesson.call or (choice == "auto" and lesson.call["name"] in offered))
+
+
+def _fits_format(lesson: Lesson, form: Mapping[str, Any] | None) -> bool:
+    """Whether the answer is JSON of the schema that was asked for, or prose where none was."""
+    in_json = lesson.answer.lstrip().startswith("{")
+    if not form or not in_json:
+        return not form and not in_json
+    return fits(json.loads(lesson.answer), form["schema"])

@@ -1,0 +1,120 @@
+"""The written examples: played for the notebooks' own questions and data, and for nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import anthropic
+import pytest
+
+from claude_magic import offline
+from claude_magic.offline.replies.lessons import WRITTEN, written
+from support.offline_requests import ask, assistant, connect, image, said, text, user
+
+NOTEBOOKS = Path(__file__).parents[3] / "notebooks"
+STAND_IN = "*Offline stand-in, not Claude.*\n\n"
+PRICE: Any = {
+    "name": "price",
+    "input_schema": {"type": "object", "properties": {"drink": {"type": "string"}}, "required": ["drink"]},
+}
+ASKED = user('What is the price of a "flat white"?')
+REPORT = "\n".join(f"Day {n}: {80 + n % 9} cups sold, {n % 7} mm of rain, no complaints." for n in range(1, 200))
+
+
+@pytest.fixture
+def client(standin: offline.Server) -> anthropic.Anthropic:
+    return connect(standin)
+
+
+def test_a_question_of_a_notebook_has_its_written_answer(client: anthropic.Anthropic) -> None:
+    reply = said(ask(client, "Write  three exercises about\nthe standard deviation."))
+    assert reply.startswith(f"{WRITTEN}**1. Compute.**") and "not Claude.*" not in reply
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "Write two exercises about the standard deviation.",
+        "Forget that. Write three exercises about the standard deviation.",
+        "What would you look at first in\nDataFrame shops: 2 rows × 1 columns (pandas)\n?",
+        "Does rain matter?",
+        "What went wrong?",
+        [text("What animal is "), image(64, 64), text("?")],
+        [text("What animal is "), image(320, 200), image(320, 200), text("?")],
+    ],
+)
+def test_a_question_or_data_of_the_readers_own_goes_to_the_stand_in(client: anthropic.Anthropic, asked: Any) -> None:
+    reply = said(ask(client, asked))
+    assert reply.count(STAND_IN) == 1 and WRITTEN not in reply
+
+
+def test_own_instructions_are_not_answered_from_a_script(client: anthropic.Anthropic) -> None:
+    reply = said(ask(client, "What is the capital of Iceland?", system="Talk like a pirate."))
+    assert reply.startswith(STAND_IN) and "pirate" in reply
+
+
+def test_a_tool_is_called_and_its_result_is_in_the_answer(client: anthropic.Anthropic) -> None:
+    called = ask(client, ASKED, tools=[PRICE])
+    call = called["content"][-1]
+    assert (call["name"], call["input"]) == ("price", {"drink": "flat white"})
+    for result, wanted in (({"content": "3.6"}, "**3.60 euros**"), ({"content": "9.9"}, "9.9")):
+        outcome = {"type": "tool_result", "tool_use_id": call["id"], **result}
+        reply = said(ask(client, ASKED, assistant(called["content"]), user([outcome]), tools=[PRICE]))
+        assert wanted in reply and ("3.60" in reply) == (result["content"] == "3.6")
+
+
+def test_a_failed_call_is_not_answered_as_if_it_had_succeeded(client: anthropic.Anthropic) -> None:
+    called = ask(client, ASKED, tools=[PRICE])
+    outcome = {
+        "type": "tool_result",
+        "tool_use_id": called["content"][-1]["id"],
+        "content": "refused 3.6",
+        "is_error": True,
+    }
+    reply = said(ask(client, ASKED, assistant(called["content"]), user([outcome]), tools=[PRICE]))
+    assert "failed" in reply and "euros" not in reply
+
+
+@pytest.mark.parametrize(("changed", "fits"), [({}, True), ({"kind": {"type": "integer"}}, False)])
+def test_json_fits_the_schema_or_is_the_stand_ins(
+    client: anthropic.Anthropic, changed: dict[str, Any], fits: bool
+) -> None:
+    fields = {"kind": {"type": "boolean"}, "about": {"type": "string"}, **changed}
+    schema = {"type": "object", "properties": fields, "required": [*fields], "additionalProperties": False}
+    question = 'What is this review about, and is it kind?\nReview: "Too loud to work there."'
+    reply = ask(client, question, output_config={"format": {"type": "json_schema", "schema": schema}})
+    assert (json.loads(said(reply)) == {"kind": False, "about": "the noise"}) is fits
+
+
+def test_the_thinking_is_the_lessons(client: anthropic.Anthropic) -> None:
+    reply = ask(client, "What is 17 * 23?", thinking={"type": "adaptive", "display": "summarized"})
+    assert reply["content"][0]["thinking"].endswith("340 + 51 = 391.")
+
+
+def test_the_days_of_the_report_are_right(client: anthropic.Anthropic) -> None:
+    rain = [n for n in range(1, 200) if n % 7 == 6]
+    cups = [n for n in range(1, 200) if n % 9 == 8]
+    for question, days in (("On which days did it rain most?", rain), ("And on which days was the most", cups)):
+        asked = question if question.endswith("?") else f"{question} coffee sold?"
+        reply = said(ask(client, f"{REPORT}\n\n{asked}"))
+        named = re.findall(r": (\d+), (\d+), (\d+), (\d+), … up to (\d+)", reply)[0]
+        assert [int(each) for each in named] == [*days[:4], days[-1]] and f" {len(days)} days" in reply
+
+
+def test_each_lesson_belongs_to_a_question_of_a_notebook() -> None:
+    """A question that a notebook no longer asks has no lesson; `{{…}}` stands for data, and for each row's text."""
+    cells = [
+        "".join(cell["source"]).partition("\n")[2] or "".join(cell["source"])
+        for path in NOTEBOOKS.glob("*.ipynb")
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+        if "".join(cell["source"]).startswith(("%%claude", "%claude "))
+    ]
+    texts = [" ".join(re.sub(r"\{\{(?!row).*?\}\}", "", cell, flags=re.S).split()) for cell in cells]
+    rows = [each.partition("{{row")[0].strip().removesuffix('"').strip() for each in texts if "{{row" in each]
+    for lesson in written():
+        assert any(each.endswith(lesson.question) for each in texts) or any(
+            lesson.question.startswith(each) for each in rows
+        ), lesson.question
