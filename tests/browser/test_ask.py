@@ -37,9 +37,9 @@ def test_two_replies_grow_at_once_each_under_a_panel_and_stop_keeps_what_arrived
 
 
 def test_a_question_with_its_mark_and_a_bound_reply(lab: Page, server: SteeredServer) -> None:
-    begin(lab, ["%claude What is the capital of Iceland?", "reply = %claude And of Norway??", "reply"])
+    begin(lab, ["%claude What is the largest town of Iceland?", "reply = %claude And of Norway??", "reply"])
     for cell in (1, 2, 3):
         lab.finish(cell)
-    assert lab.text(1).count("What is the capital of Iceland?") == 1
+    assert lab.text(1).count("What is the largest town of Iceland?") == 1
     bound = lab.text(3).split()[1:]  # behind its Out [ ]
     assert bound and bound == lab.text(2).split()[-len(bound) :]

@@ -59,9 +59,10 @@ def metadata(wheel: zipfile.ZipFile) -> Message:
 
 def test_the_wheel_holds_the_package_its_notebooks_the_licence_and_nothing_else(wheel: zipfile.ZipFile) -> None:
     source = ROOT / "claude_magic"
-    files = {
-        path.relative_to(ROOT).as_posix() for path in source.rglob("*") if path.suffix in (".py", ".css", ".typed")
-    } - {path.relative_to(ROOT).as_posix() for path in (source / "frontend").rglob("*")}
+    kinds = (".py", ".css", ".toml", ".typed")
+    files = {path.relative_to(ROOT).as_posix() for path in source.rglob("*") if path.suffix in kinds} - {
+        path.relative_to(ROOT).as_posix() for path in (source / "frontend").rglob("*")
+    }
     held = {name for name in wheel.namelist() if ".data/data/share/jupyter/labextensions/" not in name}  # test_frontend
     files |= {f"claude_magic/notebooks/{path.name}" for path in NOTEBOOKS}
     assert {name for name in held if ".dist-info/" not in name} == files
