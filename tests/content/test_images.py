@@ -37,6 +37,7 @@ def test_a_figure_is_an_image_between_the_texts_and_stays_as_it_was() -> None:
     assert blocks[3]["text"] == " after"
 
 
+@pytest.mark.slow
 def test_axes_and_arrays_of_axes_are_their_figure() -> None:
     shown = Figure()
     grid = shown.subplots(2, 2)

@@ -179,6 +179,7 @@ def test_what_is_no_record_of_ours_is_damaged_in_one_plain_line(data: Any) -> No
     assert str(caught.value).isprintable() and len(str(caught.value)) < 120
 
 
+@pytest.mark.slow
 def test_a_record_that_is_larger_than_any_request_is_damaged() -> None:
     data = data_of(turn_of("a1", reply=[text("x" * (record.MAX_RECORD_CHARACTERS + 1))]))
     with pytest.raises(DamagedRecord, match="characters"):
@@ -453,6 +454,7 @@ def at(data: Any, path: tuple[Any, ...]) -> Any:
 @pytest.mark.parametrize(
     "hostile", (SCRIPT, base64.b64encode(pickle.dumps(_Danger())).decode()), ids=("html", "pickle")
 )
+@pytest.mark.slow
 def test_hostile_text_in_any_field_is_shown_inert_or_is_damaged(hostile: str) -> None:
     inert = 0
     for path in (path for path in PLACES if isinstance(at(RICH, path), str)):

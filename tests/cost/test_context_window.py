@@ -99,6 +99,7 @@ def test_of_several_models_the_one_that_cannot_read_it_is_named(session: Session
     assert not session.client.offline.requests
 
 
+@pytest.mark.slow
 def test_a_reply_does_not_go_on_past_the_window(session: Session) -> None:
     ask(session, LONG[:699_900], "a", model=SMALL, max_tokens=5)
     (turn,) = session.chats.turns

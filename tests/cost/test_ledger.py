@@ -103,6 +103,7 @@ def test_a_gateway_without_usage_costs_nobody_knows_what(server: Gateway, used: 
     assert shell.kernel.budget_left().left == 1  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_a_map_without_usage_costs_nobody_knows_what(server: Gateway) -> None:
     bare = message()
     del bare["usage"]

@@ -94,6 +94,7 @@ def test_unloading_takes_the_transformer_away(shell: OfflineShell) -> None:
         ("timeout = 'x'", "float"),
     ],
 )
+@pytest.mark.slow
 def test_a_default_is_checked_when_it_is_set(
     setting: str, says: str, shell: OfflineShell, caplog: pytest.LogCaptureFixture
 ) -> None:

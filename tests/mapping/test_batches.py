@@ -181,6 +181,7 @@ def test_a_submission_that_nobody_confirmed_is_looked_for_and_never_made_twice(n
 
 @pytest.mark.parametrize("status", [500, 504, 529])
 @pytest.mark.parametrize("seconds", [0.0, 0.25])
+@pytest.mark.slow
 def test_a_submission_that_failed_after_the_server_had_it_is_looked_for(
     notebook: Notebook, status: int, seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -762,6 +763,7 @@ def test_a_batch_that_is_not_found_is_asked_anew_only_when_it_was_given_up(
     assert notebook.map("['a'] --batch")["error"].isna().all()
 
 
+@pytest.mark.slow
 def test_200_pictures_are_described_in_a_batch_each_by_its_own_request(notebook: Notebook, tmp_path: Path) -> None:
     paths = [tmp_path / f"{at}.png" for at in range(200)]
     for at, path in enumerate(paths):

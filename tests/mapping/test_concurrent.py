@@ -105,6 +105,7 @@ def test_rows_among_faults_of_every_kind_hold_all_promises(
 
 
 @pytest.mark.parametrize("phase", ["asking", "waiting for a retry", "stalled"])
+@pytest.mark.slow
 def test_an_interrupt_in_any_phase_keeps_what_is_done_and_leaves_nothing_behind(
     notebook: Notebook, monkeypatch: pytest.MonkeyPatch, phase: str
 ) -> None:

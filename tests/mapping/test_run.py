@@ -313,6 +313,7 @@ def test_an_expression_that_fails_for_a_missing_value_says_that_it_is_missing(no
     assert "has no attribute 'upper'" in notebook.map("data --nulls ask", "{{row.t.upper()}}")["error"][1]
 
 
+@pytest.mark.slow
 def test_missing_values_are_asked_where_that_is_wanted_or_where_the_prompt_sees_to_them(notebook: Notebook) -> None:
     notebook.shell.user_ns["data"] = pd.DataFrame({"t": ["fine", None], "n": [1, 2]})
     assert notebook.map("data --nulls ask", "Say {{row.t}}")["error"].isna().all()
@@ -510,6 +511,7 @@ def test_thousand_rows_with_faults_of_every_kind_are_each_answered_once_or_with_
     assert float(result["cost"].sum()) == pytest.approx(float(everything.dollars or 0))
 
 
+@pytest.mark.slow
 def test_what_was_answered_is_not_asked_again(notebook: Notebook) -> None:
     notebook.configuration.max_retries = 0
     notebook.server.faults.extend([None, Fault("status", status=500)])
@@ -580,6 +582,7 @@ def test_an_interrupt_keeps_what_is_done(notebook: Notebook) -> None:
     assert len(notebook.server.requests) <= 200 - done
 
 
+@pytest.mark.slow
 def test_a_rate_limit_makes_it_slower_and_loses_no_row(notebook: Notebook) -> None:
     notebook.server.faults.extend([None, *[Fault("status", status=429, headers={"retry-after-ms": "5"})] * 6])
     result = notebook.map("list(range(40))", "Say {{item}}")

@@ -129,6 +129,7 @@ def test_a_fault_in_the_middle_loses_nothing(notebook: OfflineShell, path: Path)
     assert sum(len(turn.calls) for turn in notebook.kernel.session.spent) == ROWS
 
 
+@pytest.mark.slow
 def test_what_is_no_store_is_set_aside_and_said_once(
     notebook: OfflineShell, path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -336,6 +336,7 @@ def test_a_kernel_that_is_killed_loses_nothing_that_arrived(count: int, tmp_path
     assert turn.status == "interrupted"
 
 
+@pytest.mark.slow
 def test_a_line_that_was_cut_off_is_left_out(kept: Journal) -> None:
     """At whichever byte of the last event the kernel died; also where the turn was dismissed afterwards."""
     asked = draft()

@@ -97,6 +97,7 @@ def test_turns_come_back_equal_and_in_cell_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not from_the_corpus(), reason="the recordings are not there")
+@pytest.mark.slow
 def test_every_recorded_reply_comes_back_byte_for_byte(tmp_path: Path) -> None:
     turns = from_the_corpus()
     saved = read(written(tmp_path, *(cell_of(turn) for turn in turns)))

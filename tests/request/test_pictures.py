@@ -64,6 +64,7 @@ def test_among_more_than_twenty_each_wide_one_is_made_smaller_wherever_it_stands
     assert pictures.fitted(sent, content, [pin]) == (sent, content, [pin])
 
 
+@pytest.mark.slow
 def test_a_cloud_takes_smaller_files() -> None:
     large = jpeg(2_400, 2_400, noisy=True)
     assert 5_000_000 < len(large["source"]["data"]) <= 10_000_000

@@ -69,6 +69,7 @@ def test_what_json_cannot_hold_goes_as_a_prompt_shows_it(value: Any) -> None:
     assert text and not text.startswith(('{"', "[1"))
 
 
+@pytest.mark.slow
 def test_a_list_that_holds_itself_and_a_deep_one_are_told() -> None:
     itself: list[Any] = []
     itself.append(itself)

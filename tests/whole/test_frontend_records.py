@@ -80,6 +80,7 @@ def test_the_page_adds_as_python_does(tmp_path: Path, lists: list[list[Cost]]) -
     "text",
     ["", "1", "$1", "-1", "1e5", "1.", ".5", "≤1", "≥≥1", "1,000", " 1", "1 ", "0x1", "NaN", "1" * 13, 1, None, []],
 )
+@pytest.mark.slow
 def test_what_is_no_cost_is_unknown(tmp_path: Path, text: object) -> None:
     assert run_script(tmp_path, "given.map(text => cost.dollars(cost.parse(text)))", [text]) == [
         "$1.00" if text == "1" else "n/a"

@@ -301,6 +301,7 @@ def test_one_that_is_cancelled_keeps_what_had_arrived(here: OfflineShell) -> Non
     assert not here.kernel.session._under_way
 
 
+@pytest.mark.slow
 def test_a_time_limit_of_asyncio_works(here: OfflineShell) -> None:
     async def limited() -> None:
         async with asyncio.timeout(0.2):

@@ -272,6 +272,7 @@ def _paths(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
     st.sampled_from(list(_paths(WHOLE))),
     st.sampled_from([None, 0, -1.5, True, "", "x", [], [None], {}, {"type": None}, {"type": "text"}, {"type": []}]),
 )
+@pytest.mark.slow
 def test_whatever_is_sent_the_answer_is_never_a_bug(shared: offline.Server, path: tuple[Any, ...], junk: Any) -> None:
     body = copy.deepcopy(WHOLE)
     target: Any = body

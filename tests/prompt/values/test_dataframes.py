@@ -127,6 +127,7 @@ def test_a_wide_frame_lists_some_columns_and_counts_the_others() -> None:
     assert byte_length(shown) <= room_for(DEFAULT_VALUE_TOKENS)
 
 
+@pytest.mark.slow
 def test_long_names_and_cells_are_shortened_and_say_so() -> None:
     frame = pandas.DataFrame({f"{n}" + "x" * 500: ["y\n" * 10_000] * 30 for n in range(100)})
     shown = text("{{frame}}", frame=frame)

@@ -71,6 +71,7 @@ def test_no_soup_of_markdown_comes_to_life(text: str) -> None:
 
 @settings(max_examples=SOUPS, deadline=None, suppress_health_check=list(HealthCheck))
 @given(before=SOUP, hostile=st.sampled_from(HOSTILE), after=SOUP)
+@pytest.mark.slow
 def test_no_hostile_text_amid_soup_comes_to_life(before: str, hostile: tuple[str, str], after: str) -> None:
     check([before + hostile[1] + after])
 

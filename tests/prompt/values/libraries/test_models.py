@@ -10,6 +10,7 @@ import pytest
 from support.prompt_blocks import text
 
 
+@pytest.mark.slow
 def test_results_of_statsmodels_are_their_summary_without_the_time() -> None:
     formula = pytest.importorskip("statsmodels.formula.api")
     shown = text("{{m}}", m=formula.ols("v ~ w", {"v": [1.0, 2, 3], "w": [1.0, 2, 4]}).fit())
