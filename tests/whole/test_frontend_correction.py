@@ -10,6 +10,8 @@ import pytest
 
 from support.scripts import run_script
 
+pytestmark = pytest.mark.slow  # each test starts node
+
 MASK = "[secret masked]"
 KEYS = f"key = '{MASK}'\nkey = '{MASK}'"
 

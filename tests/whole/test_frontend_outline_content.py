@@ -16,6 +16,8 @@ from claude_magic.render.export.assets import STALE
 from claude_magic.render.turn import header_output
 from support.scripts import run_script
 
+pytestmark = pytest.mark.slow  # each test starts node
+
 # The outline without the cells.
 SAID = """(({state, cells}) => {
   const known = state && {...state, turns: new Map(Object.entries(state.turns))}
@@ -116,7 +118,6 @@ def test_a_cell_that_brought_a_stale_turn_back_does_not_run_again(tmp_path: Path
     assert outline["stale"] == ["b"] and all(row[2] == STALE for row in outline["chats"][0][2])
 
 
-@pytest.mark.slow
 def test_the_total_of_an_old_record_comes_with_the_kernel_if_no_call_counts_twice(tmp_path: Path) -> None:
     calls = turn("a").calls
     old = [cell(record.metadata(each)) for each in (turn("a"), turn("b"), turn("c", calls=(*calls, *turn("c").calls)))]

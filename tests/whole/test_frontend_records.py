@@ -19,6 +19,8 @@ from claude_magic.render.live.columns import at_rest
 from claude_magic.render.turn import header_output
 from support.scripts import run_script
 
+pytestmark = pytest.mark.slow  # each test starts node
+
 AMOUNTS = ["0", "0.5", "0.00005", "0.000041", "0.99995", "0.999949", "1", "999.995", "1234.5", "1000000.005", "0.0042"]
 AMOUNTS += ["0.00995", "0.009949", "1e-12", "123456789012", "0.1234567890123456789012345678901234567890"]
 COSTS = st.builds(
@@ -69,7 +71,6 @@ def test_the_page_writes_dollars_as_python_does(tmp_path: Path) -> None:
 
 @settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(st.lists(st.lists(COSTS, max_size=6), min_size=1, max_size=30))
-@pytest.mark.slow
 def test_the_page_adds_as_python_does(tmp_path: Path, lists: list[list[Cost]]) -> None:
     texts = [[pricing.exact(each) for each in costs] for costs in lists]
     said = run_script(tmp_path, "given.map(each => cost.dollars(cost.total(each.map(cost.parse))))", texts)
@@ -80,7 +81,6 @@ def test_the_page_adds_as_python_does(tmp_path: Path, lists: list[list[Cost]]) -
     "text",
     ["", "1", "$1", "-1", "1e5", "1.", ".5", "≤1", "≥≥1", "1,000", " 1", "1 ", "0x1", "NaN", "1" * 13, 1, None, []],
 )
-@pytest.mark.slow
 def test_what_is_no_cost_is_unknown(tmp_path: Path, text: object) -> None:
     assert run_script(tmp_path, "given.map(text => cost.dollars(cost.parse(text)))", [text]) == [
         "$1.00" if text == "1" else "n/a"
@@ -190,7 +190,6 @@ def test_what_is_odd_in_a_turn_is_read_as_nothing_or_not_known(tmp_path: Path) -
     assert found["calls"] == ["", "", ""]
 
 
-@pytest.mark.slow
 def test_of_a_million_turns_none_or_so_many_are_read(tmp_path: Path) -> None:
     small = {"id": "x", "messages": [], "calls": [{"request_id": "r"}]}
     many = {"claude_magic": {"version": 1, "turns": [small] * 1_000_000}}
