@@ -207,6 +207,7 @@ def _meaning(text: str) -> str:
 _OF_MAPS = {
     "--concurrency": "rows asked at the same time, at most",
     "--fresh": "ask every row, also those answered before",
+    "--nulls": "ask: rows with missing values too",
     "--batch": "Message Batches: half the price, within 24 hours",
     "--background": "let other cells run meanwhile",
     "--resume": "collect the batches of this notebook",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 
 from claude_magic import models, options
 from claude_magic.magics import completion
+from claude_magic.magics.line import MAP_ACTIONS, MAP_FLAGS
 from support.shell import OfflineShell, ipython_shell
 
 
@@ -161,12 +163,23 @@ def test_a_greeting_may_be_switched_off(capsys: pytest.CaptureFixture[str]) -> N
     assert greeting(capsys, {"greeting": False}) == ""
 
 
-def test_tab_says_what_an_option_means(shell: OfflineShell) -> None:
+def offered(shell: OfflineShell, line: str) -> dict[str, str]:
+    """What <TAB> offers at the end of a line, with what it says of each."""
     completer = shell.shell.Completer
     assert completer is not None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        found = {each.text: each.type for each in completer.completions("%claude --", 10)}
+        return {each.text: each.type for each in completer.completions(line, len(line))}
+
+
+def test_tab_says_what_an_option_means(shell: OfflineShell) -> None:
+    found = offered(shell, "%claude --")
     assert found["--budget"] == "limit for the cost of this cell, in dollars"
     assert all(found[flag] and len(found[flag]) <= completion.MAX_MEANING for flag in options.BY_FLAG if flag in found)
     assert "--model" in found
+
+
+@pytest.mark.parametrize(("line", "flags"), [("%%claude_map owls --", MAP_FLAGS), ("%claude_map --", MAP_ACTIONS)])
+def test_tab_says_what_an_option_of_a_map_means(shell: OfflineShell, line: str, flags: Collection[str]) -> None:
+    found = offered(shell, line)
+    assert all(found[flag] not in ("", "claude") for flag in flags)
