@@ -225,10 +225,7 @@ def _from_first_value(pieces: Sequence[_Piece]) -> Sequence[_Piece]:
 
 def _text_of(parts: Sequence[Part]) -> str:
     """The text of a system prompt. Raises `PromptError` for what is no text."""
-    blocks = prompt.joined(parts)
-    if any(block["type"] != "text" for block in blocks):
-        raise PromptError("A system prompt is text: --system cannot take an image.")
-    return "".join(block["text"] for block in blocks)
+    return prompt.system_text(prompt.joined(parts))
 
 
 def _unindented(parts: Sequence[Part]) -> list[Part]:

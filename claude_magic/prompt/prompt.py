@@ -250,3 +250,10 @@ def masked_parts(piece: Piece, secrets: Secrets) -> Sequence[Part]:
 def joined(parts: Iterable[Part]) -> list[Block]:
     """Parts as content blocks: neighbouring texts merged, no block of only white space."""
     return list(_join(parts))
+
+
+def system_text(blocks: Sequence[Block]) -> str:
+    """The text of a system prompt. Raises `PromptError` for a block that is no text."""
+    if any(block["type"] != "text" for block in blocks):
+        raise PromptError("A system prompt is text: --system cannot take an image.")
+    return "".join(block["text"] for block in blocks)

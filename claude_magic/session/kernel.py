@@ -261,13 +261,9 @@ class Kernel:
 
     def system_text(self, text: str) -> str:
         """A system prompt with the values of its `{{…}}`. Raises `PromptError`."""
-        from ..errors import PromptError
-        from ..prompt.prompt import prompt_content
+        from ..prompt.prompt import prompt_content, system_text
 
-        content = prompt_content(text, self.namespace)
-        if any(block["type"] != "text" for block in content):
-            raise PromptError("A system prompt is text: --system cannot take an image.")
-        return "".join(block["text"] for block in content)
+        return system_text(prompt_content(text, self.namespace))
 
     def secrets(self, options: Options) -> Secrets:
         """The secrets that are masked in all that a cell sends besides the typed text."""

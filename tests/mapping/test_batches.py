@@ -804,12 +804,10 @@ def test_rows_of_a_batch_have_systems_and_earlier_turns_of_their_own(notebook: N
     assert [len(each["messages"]) for each in sent] == [1, 1, 3]
 
 
-def test_a_picture_that_is_gone_before_it_is_sent_stops_the_batch_and_another_run_sends_the_rest(
-    notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(run, "MAX_KEPT_BYTES", 0)  # the requests are built again when they are sent
+def pictures_of_which_one_vanishes(notebook: Notebook, folder: Path, count: int) -> None:
+    """Bind `paths` to pictures, and `look`, which returns a path; the second is gone once all have been looked at."""
     notebook.server.script = lambda body: [{"type": "text", "text": _described(body)}]
-    paths = [tmp_path / f"{at}.png" for at in range(3)]
+    paths = [folder / f"{at}.png" for at in range(count)]
     for at, path in enumerate(paths):
         Image.new("RGB", (4, 4), (at, 0, 7)).save(path)
     looked: list[Path] = []
@@ -821,6 +819,13 @@ def test_a_picture_that_is_gone_before_it_is_sent_stops_the_batch_and_another_ru
         return path
 
     notebook.shell.user_ns.update(paths=paths, look=look)
+
+
+def test_a_picture_that_is_gone_before_it_is_sent_stops_the_batch_and_another_run_sends_the_rest(
+    notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run, "MAX_KEPT_BYTES", 0)  # the requests are built again when they are sent
+    pictures_of_which_one_vanishes(notebook, tmp_path, 3)
     with pytest.raises(UsageError, match="does not exist"):
         notebook.map("paths --batch", "Describe {{look(item)}}")
     assert not notebook.server.batches.all
@@ -832,18 +837,6 @@ def test_a_picture_that_is_gone_before_it_is_asked_costs_its_row_only(
     notebook: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(run, "MAX_KEPT_BYTES", 0)
-    notebook.server.script = lambda body: [{"type": "text", "text": _described(body)}]
-    paths = [tmp_path / f"{at}.png" for at in range(2)]
-    for at, path in enumerate(paths):
-        Image.new("RGB", (4, 4), (at, 9, 7)).save(path)
-    looked: list[Path] = []
-
-    def look(path: Path) -> Path:
-        looked.append(path)
-        if len(looked) > len(paths):
-            paths[1].unlink(missing_ok=True)
-        return path
-
-    notebook.shell.user_ns.update(paths=paths, look=look)
+    pictures_of_which_one_vanishes(notebook, tmp_path, 2)
     result = notebook.map("paths", "Describe {{look(item)}}")
     assert result["reply"].notna().tolist() == [True, False] and result["error"].notna().tolist() == [False, True]

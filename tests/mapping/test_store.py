@@ -53,6 +53,14 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "claude_magic" / "maps.sqlite"
 
 
+def forgotten(path: Path) -> list[str]:
+    """Delete all answers of a store, and return their keys."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as file:
+        keys = [key for (key,) in file.execute("SELECT key FROM answers")]
+        file.execute("DELETE FROM answers")
+    return keys
+
+
 def refuse(path: Path, table: str, change: str) -> None:
     """Have the file refuse a change, as a full disk does."""
     Results(path).close()
@@ -294,9 +302,7 @@ def test_a_map_that_waits_for_another_asks_what_that_one_has_not_answered(notebo
 def test_a_batch_of_rows_that_another_map_asks_is_not_sent(notebook: OfflineShell, path: Path) -> None:
     with closing(Results(path)) as results:
         notebook.map("range(3)", "Say {{item}}")
-        with closing(sqlite3.connect(path, isolation_level=None)) as file:
-            keys = [key for (key,) in file.execute("SELECT key FROM answers")]
-            file.execute("DELETE FROM answers")
+        keys = forgotten(path)
         with results.asking(keys[:2]), pytest.raises(UsageError, match="Another map asks 2 of these rows"):
             notebook.map("range(3) --batch", "Say {{item}}")
     assert notebook.server.batches.all == {}
@@ -306,9 +312,7 @@ def test_a_batch_of_rows_that_another_map_asks_is_not_sent(notebook: OfflineShel
 def test_waiting_for_another_map_can_be_interrupted(notebook: OfflineShell, path: Path) -> None:
     with closing(Results(path)) as results:
         notebook.map("range(3)", "Say {{item}}")
-        with closing(sqlite3.connect(path, isolation_level=None)) as file:
-            keys = [key for (key,) in file.execute("SELECT key FROM answers")]
-            file.execute("DELETE FROM answers")
+        keys = forgotten(path)
         with results.asking(keys):
             threading.Timer(0.3, lambda: signal.raise_signal(signal.SIGINT)).start()
             with pytest.raises(ReplyInterrupted, match="Waiting for another map"):
