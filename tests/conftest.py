@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import itertools
 import os
 import signal
 import threading
@@ -32,6 +33,7 @@ MARKERS = {
     **dict.fromkeys(("kernel", "page", "demo", "replayed"), "kernel"),
     "corpus": "corpus",
 }
+_COUNT = itertools.count()
 # In this order: what takes long begins first, so that no process waits for others at the end.
 KINDS = ("browser", "slow", "kernel")
 
@@ -95,8 +97,11 @@ def no_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Tests start from an environment that knows no key."""
+def nothing_before(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Tests start from an environment that knows no key, and from what no other test kept: their servers may have the
+    same address."""
+    data = tmp_path_factory.getbasetemp() / "data"
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(data / str(next(_COUNT))))
     for name in [name for name in os.environ if name.startswith("ANTHROPIC_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("ANTHROPIC_CONFIG_DIR", str(tmp_path_factory.getbasetemp() / "no-profile"))

@@ -173,10 +173,11 @@ def _message(response: httpx2.Response, told: Said) -> str:
         return (
             f"{where} broke off the reply with an error{f': {told.words}' if told.words else ', and no explanation.'}"
         )
-    answered = f"{where} answered {_status_in_words(status)}"
+    words = _status_in_words(status)
+    answered = f"{where} answered {words}"
     if not told.words:
         return f"{answered}, with an empty body."
-    return answered if told.words.lower() in answered.lower() else f"{answered}: {told.words}"
+    return answered if told.words.lower() in words.lower() else f"{answered}: {told.words}"
 
 
 def _page_message(response: httpx2.Response, told: Said) -> str:

@@ -215,6 +215,14 @@ def test_the_servers_words_are_kept_with_the_address(server: Gateway, case: str,
     assert f"{server.url}/v1/messages" in str(error) and error.request_id == "req_1"
 
 
+def test_the_servers_words_are_kept_where_the_address_has_them_too(
+    server: Gateway, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ANTHROPIC_BASE_URL", f"{server.url}/model-17")
+    server.answering(answer("17", 400, JSON))
+    assert failure().message == f"{server.url}/model-17/v1/messages answered 400 Bad Request: 17"
+
+
 @pytest.mark.parametrize("status", [200, 401, 407, 502])
 @pytest.mark.parametrize("ask", WAYS, ids=lambda ask: ask.__name__)
 def test_a_web_page_is_told_as_one_wherever_it_comes(server: Gateway, ask: Callable[[], None], status: int) -> None:
