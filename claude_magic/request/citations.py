@@ -4,9 +4,20 @@ earlier replies in the form that requests take."""
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any, TypeGuard
 
 from ..conversation.turns import Block
 
+_IN_A_DOCUMENT = frozenset({"type", "cited_text", "document_index", "document_title"})
+_IN_BLOCKS = frozenset({"start_block_index", "end_block_index"})
+# type of citation → its fields in a request, all of them required (SDK 2.14, `citation_*_param.py`)
+FIELDS: Mapping[str, frozenset[str]] = {
+    "char_location": _IN_A_DOCUMENT | {"start_char_index", "end_char_index"},
+    "page_location": _IN_A_DOCUMENT | {"start_page_number", "end_page_number"},
+    "content_block_location": _IN_A_DOCUMENT | _IN_BLOCKS,
+    "web_search_result_location": frozenset({"type", "cited_text", "encrypted_index", "title", "url"}),
+    "search_result_location": _IN_BLOCKS | {"type", "cited_text", "search_result_index", "source", "title"},
+}
 # Types of citations that point into a document of the prompt; the others point to results of tools.
 _IN_DOCUMENTS = ("char_location", "page_location", "content_block_location")
 # The field with a source's title, by type of citation.
@@ -53,6 +64,21 @@ def as_sent(block: Block) -> Block:
     found = _listed(block) if block["type"] == "text" else []
     sent = [_citation_as_sent(each) for each in found]
     return block if sent == found else {**block, "citations": sent}
+
+
+def known(text: Block) -> Block:
+    """A text block with only the citations that requests take, and only their fields."""
+    if not text.get("citations"):
+        return text
+    found = filter(_is_known, _listed(text))
+    kept = [{name: each[name] for name in each if name in FIELDS[each["type"]]} for each in found]
+    return text if kept == text["citations"] else {**text, "citations": kept or None}
+
+
+def _is_known(citation: object) -> TypeGuard[Mapping[str, Any]]:
+    if not isinstance(citation, Mapping) or not isinstance(kind := citation.get("type"), str):
+        return False
+    return kind in FIELDS and citation.keys() >= FIELDS[kind]
 
 
 def _citation_as_sent(citation: object) -> object:

@@ -6,9 +6,13 @@ the API would refuse every later request. Source: the SDK's `*_block_param.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from ..conversation.turns import Block, Message, blocks
+from . import citations
+from .build import without_thinking
 
 # type of block → its fields; `None` where they are not listed
 FIELDS: Mapping[str, frozenset[str] | None] = {
@@ -31,19 +35,26 @@ FIELDS: Mapping[str, frozenset[str] | None] = {
     "mcp_tool_listing": None,
     "container_upload": None,
 }
-# What the API says of a block or a field that it does not know.
-_REFUSALS = ("Extra inputs are not permitted", "does not match any of the expected tags")
+# The way to a block, at the beginning of a refusal: the positions of its message and in that.
+_BLOCK = re.compile(r"messages\.(\d+)\.content\.(\d+)\b")
 
 
-def refuses_unknown(message: str) -> bool:
-    """Whether an error of the API says that it does not know a block or a field of the messages."""
-    return message.startswith("messages.") and any(refusal in message for refusal in _REFUSALS)
+def reduced(messages: Sequence[Message], refusal: str) -> list[Message] | None:
+    """The messages without what the API refuses in a reply, by its words; `None` if it is about something else.
 
-
-def known(messages: Iterable[Message]) -> list[Message]:
-    """The messages with only the known blocks and fields of Claude's; what is empty then is left out."""
-    found = [_known(message) if message["role"] == "assistant" else message for message in messages]
-    return [message for message in found if message["content"]]
+    First all that is unknown goes, in every reply; if there is nothing, the block that the refusal names, with its
+    result or call. Thinking goes in any case, as it is bound to what is before it, and what is empty then.
+    """
+    found = _BLOCK.match(refusal)
+    if found is None or (number := int(found[1])) >= len(messages) or messages[number]["role"] != "assistant":
+        return None
+    kept = [_known(message) if message["role"] == "assistant" else message for message in messages]
+    if kept == messages:
+        content, at = blocks(messages[number]), int(found[2])
+        if at >= len(content):
+            return None
+        kept = [_without(message, content[at]) for message in messages]
+    return [message for message in without_thinking(kept) if message["content"]]
 
 
 def _known(message: Message) -> Message:
@@ -52,4 +63,15 @@ def _known(message: Message) -> Message:
 
 def _trimmed(block: Block) -> Block:
     fields = FIELDS[block["type"]]
-    return block if fields is None else {name: value for name, value in block.items() if name in fields}
+    kept = block if fields is None else {name: value for name, value in block.items() if name in fields}
+    return citations.known(kept) if block["type"] == "text" else kept
+
+
+def _without(message: Message, refused: Block) -> Message:
+    """The message without a block, and without what has an id in common with it."""
+    ids = _ids(refused)
+    return {**message, "content": [each for each in blocks(message) if each is not refused and not ids & _ids(each)]}
+
+
+def _ids(block: Block) -> set[Any]:
+    return {block[name] for name in ("id", "tool_use_id") if block.get(name) is not None}

@@ -40,6 +40,8 @@ from . import container_files
 
 # How often a reply that pauses (stop reason `pause_turn`, when server tools take long) is continued.
 MAX_PAUSES = 10
+# How often one request is sent again without what the API refuses of earlier replies.
+MAX_REFUSALS = 10
 # The usage has neither the time that code ran nor the free part of it (CLAUDE_API.md §8).
 UNPRICED = "the container's time is not in the cost"
 REPEATED = "The API sent the same reply a second time: its tools were not run again."
@@ -85,6 +87,7 @@ class Answer:
         self._tools = tools or ToolCalls()
         self._done: tuple[Block, ...] = ()  # the exchange up to the last tool result: never asked for again
         self._without_thinking = False
+        self._refusals = 0  # of the current request
         self._earlier: Accumulator | None = None  # the reply before the current request, which continues it
         self._budget_now: Callable[[], Budget | None] = lambda: budget
         self._paid = Decimal(0)  # USD: the calls so far, and the input of the current request
@@ -111,8 +114,7 @@ class Answer:
 
         The request is sent once more if the API refuses the thinking of earlier turns (it is of another account, or by
         a rule that we do not know): without that thinking, as `without_thinking` builds it, so that a conversation can
-        always go on. Likewise if its container is gone: in a new one. Likewise if the API does not know a block or a
-        field of an earlier reply, which a gateway has made up: without it.
+        always go on. Likewise if its container is gone: in a new one.
         """
         failure = await self.stream(request)
         if self._done:
@@ -120,10 +122,6 @@ class Answer:
         if "container" in request.params and isinstance(failure, APIError) and "container" in failure.message.lower():
             params = {name: value for name, value in request.params.items() if name != "container"}
             return await self.ask_again(dataclasses.replace(request, params=params), server_tools.EXPIRED)
-        if isinstance(failure, InvalidRequestError) and known_blocks.refuses_unknown(failure.message):
-            messages = known_blocks.known(build.without_thinking(request.params["messages"]))
-            params = {**request.params, "messages": messages}
-            return await self.ask_again(dataclasses.replace(request, params=params), UNKNOWN)
         if not isinstance(failure, ThinkingRefusedError):
             return failure
         self.thinking_refused = True
@@ -131,11 +129,15 @@ class Answer:
 
     async def ask_again(self, request: Request, note: str) -> ClaudeError | None:
         """Stream the reply to another form of the same question, which `note` describes to the reader."""
-        notes = (*self.draft.notes, note)
-        self.draft = dataclasses.replace(self.draft, prefix=request.prefix, params=request.settings, notes=notes)
+        self._redraft(note, prefix=request.prefix, params=request.settings)
+        return await self.stream(request)
+
+    def _redraft(self, note: str, **changes: Any) -> None:
+        """Change the turn so far, with a note for the reader."""
+        notes = tuple(dict.fromkeys((*self.draft.notes, note)))
+        self.draft = dataclasses.replace(self.draft, notes=notes, **changes)
         if self._writer is not None:
             self._writer.redraft(self.draft)
-        return await self.stream(request)
 
     def conclude(self, continues: Turn | None = None) -> Turn:
         """The finished turn, with the reply as received so far.
@@ -196,8 +198,8 @@ class Answer:
         while True:
             offers = bool(self._tools.definitions) and not self._tools.exhausted
             failure = await self._send(params, settings)
-            if isinstance(failure, ThinkingRefusedError) and self._done and not self._without_thinking:
-                params = self._drop_thinking(params)
+            if (accepted := self._without_refused(params, failure)) is not None:
+                params = accepted
                 continue
             if self._earlier is not None and self._added_nothing(self._earlier):
                 return failure or (StreamError(REPEATED) if self._done else None)
@@ -255,6 +257,7 @@ class Answer:
 
     def _continuation(self, request: Request, params: Mapping[str, Any], content: Sequence[Block]) -> dict[str, Any]:
         """The parameters of the request for the rest of a reply."""
+        self._refusals = 0
         messages = build.messages_so_far(request, content)
         further = {
             **build.without_forced_tool(params),
@@ -268,11 +271,23 @@ class Answer:
             further["tool_choice"] = build.NO_TOOL
         return further
 
-    def _drop_thinking(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """The parameters without the thinking of earlier turns, which the API refused in the middle of an exchange."""
-        self._without_thinking = self.thinking_refused = True
-        self.draft = dataclasses.replace(self.draft, prefix="", notes=(*self.draft.notes, THINKING_LEFT_OUT))
-        return {**params, "messages": build.without_thinking(params["messages"])}
+    def _without_refused(self, params: Mapping[str, Any], failure: ClaudeError | None) -> dict[str, Any] | None:
+        """The parameters without what the API refused of earlier replies: their thinking, in the middle of an exchange,
+        or a block that a gateway has made up. `None` if it refused nothing of them."""
+        if isinstance(failure, ThinkingRefusedError):
+            if not self._done or self._without_thinking:
+                return None
+            self._without_thinking = self.thinking_refused = True
+            self._redraft(THINKING_LEFT_OUT, prefix="")
+            return {**params, "messages": build.without_thinking(params["messages"])}
+        if not isinstance(failure, InvalidRequestError) or self._refusals == MAX_REFUSALS:
+            return None
+        messages = known_blocks.reduced(params["messages"], failure.message)
+        if messages is None:
+            return None
+        self._refusals += 1
+        self._redraft(UNKNOWN)
+        return {**params, "messages": messages}
 
     async def _over_budget(self, request: Request, params: Mapping[str, Any], settings: Settings) -> ClaudeError | None:
         """A failure if the input of the next request alone would exceed the budget; else `None`."""

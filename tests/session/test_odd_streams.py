@@ -406,6 +406,42 @@ def test_what_the_api_does_not_know_goes_back_and_is_left_out_where_it_is_refuse
     assert any("left out" in note for note in cells.session.spent[-1].notes)
 
 
+def test_citations_that_the_api_does_not_know_are_left_out_and_the_rest_goes_on(cells: Cells) -> None:
+    odd = {"type": "text", "text": "Yes.", "citations": [{"type": "x"}, CITATION]}
+    outcome = cells.talk(stream_of([odd], called("toolu_1", "{}"), stop="tool_use"))
+    assert outcome.failure is None and outcome.turn and cells.ran == [{}], "in the middle of the exchange, too"
+    assert cells.sent[1]["content"][0] == {"type": "text", "text": "Yes.", "citations": [CITATION]}
+    assert [note for note in outcome.turn.notes if "left out" in note] == [answer.UNKNOWN]
+
+
+def fetched(*kinds: str) -> list[list[Any]]:
+    """Pages that Claude fetched, whose contents are of these types."""
+    made: list[list[Any]] = []
+    for number, kind in enumerate(kinds):
+        call = {"type": "server_tool_use", "id": f"srvtoolu_{number}", "name": "web_fetch", "input": {}}
+        result = {"type": "web_fetch_tool_result", "tool_use_id": call["id"], "content": {"type": kind}}
+        made += [[call], [result]]
+    return made
+
+
+def test_results_that_the_api_does_not_take_are_left_out_one_by_one(
+    cells: Cells, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cells.server, "results", ("web_fetch_result",))
+    outcome = cells.talk(stream_of(*fetched("x", "web_fetch_result", "y"), spoken("So.")), tools=False)
+    assert outcome.joined and len(cells.server.refused) == 2
+    call, result, said = cells.sent[1]["content"]
+    assert call["id"] == result["tool_use_id"] == "srvtoolu_1" and said["text"] == "So."
+
+
+def test_who_refuses_again_and_again_is_not_asked_for_ever(cells: Cells, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cells.server, "results", ("web_fetch_result",))
+    cells.server.begin(stream_of(*fetched(*["x"] * 12), spoken("So.")), FINAL)
+    assert cells.ask("hi", "a").joined
+    assert isinstance(cells.ask("next", "b").failure, errors.InvalidRequestError)
+    assert len(cells.server.refused) == answer.MAX_REFUSALS + 1
+
+
 # --- the gate --------------------------------------------------------------------------------------------
 
 
@@ -617,6 +653,7 @@ def looked_at(session: Session) -> None:
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.one_of(changes_of(RICH), changes_of(WHOLE)), st.booleans())
 @example((RICH, [("set", (0, "message", "usage"), -5)]), True)
+@example((WHOLE, [("set", (0, "message", "content", 10, "citations", 0), {"type": "x"})]), False)
 def test_whatever_comes_the_conversation_goes_on(
     client: Client, server: EventServer, odd: tuple[list[Event], list[tuple[str, Any, Any]]], tools: bool
 ) -> None:

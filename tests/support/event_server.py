@@ -54,6 +54,7 @@ class EventServer:
     requests: list[Any] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     answered: int = 0
+    results: tuple[str, ...] = ()  # with a type among the contents of server tools' results, the only ones it takes
 
     def begin(self, *replies: Sequence[Event]) -> None:
         """Forget what came, and answer with these replies."""
@@ -64,6 +65,7 @@ class EventServer:
         self.requests.append(body)
         try:
             rules.check(body, header=betas)
+            self._check_results(body)
         except Rejected as rejected:
             self.refused.append(rejected.message)
             error = {"type": rejected.kind, "message": rejected.message}
@@ -72,6 +74,15 @@ class EventServer:
         self.answered += 1
         lines = [f"event: {_name(event)}\ndata: {json.dumps(event)}\n\n" for event in events]
         return 200, "text/event-stream", "".join(lines).encode()
+
+    def _check_results(self, body: Any) -> None:
+        """Refuse the first result of a server tool whose content the API would not take, which the rules leave open."""
+        for number, message in enumerate(body["messages"] if self.results else ()):
+            for at, block in enumerate(message["content"]):
+                content = block.get("content") if block["type"].endswith("_tool_result") else None
+                if isinstance(content, dict) and content.get("type") not in self.results:
+                    place = f"messages.{number}.content.{at}.{block['type']}.content"
+                    raise Rejected(f"{place}: Input tag '{content.get('type')}' found using 'type' does not match any")
 
 
 def _name(event: Event) -> str:
