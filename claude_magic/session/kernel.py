@@ -37,9 +37,10 @@ if TYPE_CHECKING:
     from .known_models import KnownModels
     from .session import Session
 
-# What the first question imports. The network's modules are last, for they are the most.
+# What the first question imports. The network's modules are last, for they are the most. None makes a class of magics:
+# IPython collects their names in one place for all threads, and makes its own in the middle of a cell, too.
 _PRELOADED = (
-    *("claude_magic.magics.claude", "claude_magic.magics.ask", "claude_magic.magics.code_cell"),
+    *("claude_magic.options", "claude_magic.magics.ask", "claude_magic.magics.code_cell"),
     *(
         "claude_magic.session.session",
         "claude_magic.session.known_models",

@@ -67,7 +67,29 @@ def test_what_is_left_for_the_first_question_is_little() -> None:
         print("left:", *[name for name in sys.modules if name not in held])
     """)
     left = said.rpartition("left:")[2].split()
-    assert len(left) < 20 and not [name for name in left if name.startswith(("anthropic", "claude_magic", "pydantic"))]
+    light = {"claude_magic.magics.claude", "claude_magic.magics.base"}
+    assert len(left) < 20 and not [
+        name for name in left if name.startswith(("anthropic", "claude_magic", "pydantic")) and name not in light
+    ]
+
+
+def test_no_class_of_magics_is_made_in_the_thread() -> None:
+    """IPython collects the magics of a class in one place for all threads: two classes at once would get each other's,
+    and IPython makes its own in the middle of a cell, such as the one that has `%config`."""
+    run("""
+        from IPython.core import magic
+        makers = set()
+        def recorded(*of_magic, record=magic.record_magic):
+            makers.add(threading.current_thread().name)
+            return record(*of_magic)
+        magic.record_magic = recorded
+        run(LOAD)
+        thread().join()
+        assert "claude_magic.client.stream" in sys.modules
+        assert not makers - {"MainThread"}, makers
+        run("%claude --help")
+        assert makers == {"MainThread"}, "our own are made at first use"
+    """)
 
 
 def test_nothing_is_imported_while_a_cell_of_the_readers_runs() -> None:

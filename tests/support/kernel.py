@@ -88,6 +88,8 @@ class Kernel:
             threading.Thread(target=self._type, args=(watch["typed"],), daemon=True).start()
         run = self._collect(message["header"]["msg_id"], watch.get("on_message"))
         run.seconds = time.monotonic() - started
+        failed = plain(run.error["traceback"]) if run.error else ""
+        print(f">>> {code}\n{run.text}{failed}")  # pytest shows it where a test fails
         return run
 
     def load(self, address: str) -> None:
