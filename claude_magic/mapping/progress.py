@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from ..render.live.panel import Panel, clicks_arrive
+from ..render.live.panel import Panel
 from ..render.live.status import stay_busy
 from .answers import Tally
 
@@ -42,7 +42,7 @@ class Progress:
         self._metadata: Mapping[str, Any] = {}
         if panel:
             stay_busy(shell)
-        self._panel = Panel([], self.stopped.set) if panel else None
+        self._panel = Panel([], self.stopped.set, shell) if panel else None
         self._kernel = hasattr(shell, "kernel")
 
     def say(self, text: str, share: float | None = None, *, at_once: bool = False) -> None:
@@ -55,7 +55,7 @@ class Progress:
             text += STOPPING if self._background else f"{STOPPING}; Interrupt breaks them off"
         self.said = text
         if self._panel is not None:
-            self._panel.say(text, stoppable=self._background or clicks_arrive(self._shell), share=share)
+            self._panel.say(text, stoppable=self._background or self._panel.clicks.arrive, share=share)
             if not self._shown:
                 self._show(self._panel.bundle)
             return

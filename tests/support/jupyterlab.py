@@ -68,9 +68,11 @@ _SETTINGS: Mapping[str, Mapping[str, Any]] = {
 _NOTEBOOKS_OWN_ERROR = "Cannot read properties of undefined (reading 'schema')"
 # What ipywidgets says where a box is taken away in the very frame in which it changed: it asks a view that is gone.
 _WIDGETS_OWN_ERROR = "Cannot read properties of null (reading 'processLuminoMessage')"
-# What JupyterLab says where a kernel goes away while it is asked whether it debugs.
+# What JupyterLab says where a kernel goes away while it is asked whether it debugs, or for a comm's subshell.
 _DEBUGGERS_OWN_ERROR = "Could not restore the debugger state"
-_DEBUGGERS_OWN_REJECTION = "Canceled future for debug_request message before replies were done"
+_LABS_OWN_REJECTIONS = tuple(
+    f"Canceled future for {kind}_request message before replies were done" for kind in ("debug", "create_subshell")
+)
 # An address that no server knows: asked for to see that everything before it has come to its end.
 _PROBE = "/has-it-settled?"
 # What the tests ask of the application. `jupyterapp` is there for `--expose-app-in-browser`.
@@ -587,7 +589,7 @@ class Page:
 
     def _note_error(self, error: Error) -> None:
         is_notebooks = self.lab.application == "notebook" and error.message == _NOTEBOOKS_OWN_ERROR
-        if not is_notebooks and error.message != _DEBUGGERS_OWN_REJECTION:
+        if not is_notebooks and error.message not in _LABS_OWN_REJECTIONS:
             self.errors.append(error.stack or error.message)
 
     def _note_console(self, message: ConsoleMessage) -> None:

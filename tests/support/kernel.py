@@ -10,6 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import nbformat
 from jupyter_client.manager import start_new_kernel
 
 SECONDS = 60
+_STARTS = 3
 
 
 @dataclass
@@ -55,14 +57,20 @@ class Run:
         return found["turn"]
 
 
+def _started(name: str, folder: Path, environment: dict[str, str]) -> tuple[Any, Any]:
+    """A running kernel. Jupyter finds ports, and lets them go before the kernel takes them: one may be quicker."""
+    for _ in range(_STARTS - 1):
+        with suppress(RuntimeError):
+            return start_new_kernel(kernel_name=name, cwd=str(folder), env=environment)
+    return start_new_kernel(kernel_name=name, cwd=str(folder), env=environment)
+
+
 class Kernel:
     """One kernel and its client."""
 
     def __init__(self, folder: Path, *, kernel_name: str = "python3", **environment: str) -> None:
         self.folder = folder
-        self.manager, self.client = start_new_kernel(
-            kernel_name=kernel_name, cwd=str(folder), env={**os.environ, **environment}
-        )
+        self.manager, self.client = _started(kernel_name, folder, {**os.environ, **environment})
         self.displays: dict[str, dict[str, Any]] = {}  # outputs of earlier cells can be updated, too
 
     def run(self, code: str, cell_id: str | None = None, deleted: list[str] | None = None, **watch: Any) -> Run:

@@ -35,7 +35,7 @@ from ..turn import (
     who_answers,
 )
 from .output import CHARACTERS_PER_SECOND, REFRESH_SECONDS, Output, interrupt_cell
-from .panel import Panel, clicks_arrive
+from .panel import Panel
 from .status import stay_busy
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Columns:
         self._add_columns(models, provider)
         if self._wants_panel:
             stay_busy(self._shell)
-            self._panel = Panel([block for block in content if is_shown(block)], interrupt_cell)
+            self._panel = Panel([block for block in content if is_shown(block)], interrupt_cell, self._shell)
             self._header.show(self._panel.bundle)
         self.draw()
         for image in sent_outputs(content):
@@ -151,7 +151,7 @@ class Columns:
         if self._panel is not None:
             asked = ", ".join(column.model for column in self.columns)
             label = f" · {self._label}" if self._label else ""
-            self._panel.say(f"asking {printable(asked)}{label}", stoppable=clicks_arrive(self._shell))
+            self._panel.say(f"asking {printable(asked)}{label}", stoppable=self._panel.clicks.arrive)
         self._body.show(_growing(states, "" if self._panel else self._label))
         drawn = sum(len(markup) for _, _, markup in states)
         self._next = time.monotonic() + max(REFRESH_SECONDS, drawn / CHARACTERS_PER_SECOND)

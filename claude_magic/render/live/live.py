@@ -33,8 +33,9 @@ from ..turn import (
     who_answers,
 )
 from . import approval
+from .clicks import clicks_arrive
 from .output import CHARACTERS_PER_SECOND, REFRESH_SECONDS, Output, interrupt_cell
-from .panel import Panel, clicks_arrive, wait_for_clicks
+from .panel import Panel
 from .status import stay_busy
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ class NotebookView:
         self._provider = provider
         if self._wants_panel:
             stay_busy(self._shell)
-            self._panel = Panel([block for block in content if is_shown(block)], self._stop)
+            self._panel = Panel([block for block in content if is_shown(block)], self._stop, self._shell)
             self._header.show(self._panel.bundle)
         self._show_state()
         for image in sent_outputs(content):
@@ -192,7 +193,7 @@ class NotebookView:
         """Ask with buttons if the frontend's clicks arrive while the cell runs, else by `input()`."""
         try:
             self._say_waiting("waiting for the page …")
-            buttons = self._panel is not None and wait_for_clicks(self._shell, self._began)
+            buttons = self._panel is not None and self._panel.clicks.wait(self._began)
             self._say_waiting(f"waiting for you: may {visible(name)} run?")
             if self._panel is not None and buttons:
                 return approval.by_buttons(self._panel, name, given)
@@ -298,7 +299,7 @@ class NotebookView:
             if state != self._shown_state:
                 self._header.show({"text/html": f"<em>{html.escape(state)}</em>", "text/plain": state})
             self._shown_state = state
-        elif (latest := (state, seconds, clicks_arrive(self._shell))) != self._shown_state:
+        elif (latest := (state, seconds, self._panel.clicks.arrive)) != self._shown_state:
             figures = " · ".join([f"{seconds} s", *_figures_so_far(self._accumulator, self._provider)])
             self._panel.say(f"{state} · {figures}", stoppable=latest[2])
             self._shown_state = latest

@@ -17,15 +17,13 @@ from typing import TYPE_CHECKING, Any
 
 from ...conversation.turns import Block
 from ..markup import gate
+from .clicks import Clicks
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 THUMBNAIL_PIXELS = 96
 WAIT_SECONDS = 0.2
-# How long a page may take, from the panel on, until its first message about a widget arrives.
-PAGE_SECONDS = 10.0
-PAGE_LOOK_SECONDS = 0.02
 # How long a new question takes no click: one that comes so soon was meant for what was there before.
 HOLD_SECONDS = 0.7
 _BAR = "accent-color: var(--jp-brand-color1); width: 14em; height: 1em; margin-right: 0.7em; vertical-align: middle"
@@ -37,30 +35,6 @@ _HOLD = (
     f"<style>@keyframes {_HELD} {{ from, to {{ pointer-events: none; opacity: 0.5; }} }} "
     f".{_HELD} {{ animation: {_HELD} {HOLD_SECONDS}s; }}</style>"
 )
-
-
-def clicks_arrive(shell: InteractiveShell) -> bool:
-    """Whether clicks arrive while a cell runs: they do if the frontend has opened a subshell (ipykernel 7)."""
-    manager = _subshells(shell)
-    return bool(manager is not None and manager.list_subshell())
-
-
-def wait_for_clicks(shell: InteractiveShell, since: float) -> bool:
-    """Wait until the page has opened a subshell, which it does at its first message about a widget.
-
-    Returns whether clicks arrive: False `PAGE_SECONDS` after `since`, a time of `time.monotonic`, and at once if the
-    kernel has no subshells.
-    """
-    while not (arrive := clicks_arrive(shell)) and _subshells(shell) is not None:
-        if time.monotonic() - since > PAGE_SECONDS:
-            break
-        time.sleep(PAGE_LOOK_SECONDS)
-    return arrive
-
-
-def _subshells(shell: InteractiveShell) -> Any:
-    """The manager of the kernel's subshells; None if it has none."""
-    return getattr(getattr(getattr(shell, "kernel", None), "shell_channel_thread", None), "manager", None)
 
 
 @dataclass(frozen=True)
@@ -76,9 +50,10 @@ class Choice:
 class Panel:
     """The widgets of the panel. A click on Stop calls `stop` in another thread than the cell's."""
 
-    def __init__(self, images: Iterable[Block], stop: Callable[[], None]) -> None:
+    def __init__(self, images: Iterable[Block], stop: Callable[[], None], shell: InteractiveShell) -> None:
         import ipywidgets as widgets
 
+        self.clicks = Clicks(shell)
         self._stop = widgets.Button(description="Stop", icon="stop", tooltip="Stop this reply; what arrived is kept")
         self._stop.layout.width = "auto"
         self._stop.layout.display = "none"

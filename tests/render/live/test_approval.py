@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import sys
-import types
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ from claude_magic.render import tool_calls
 from claude_magic.render.live import approval, panel
 from claude_magic.render.text import visible
 from claude_magic.tools.approval import Answer
+from support.shell import ipython_shell
 
 UNSEEN = (
     "\0\x07\x08\x0b\x0c\r\x1b\x7f\x85\x9b\xa0\xad\u034f\u061c\u115f\u17b4\u180e"
@@ -104,32 +104,8 @@ def test_where_there_are_no_buttons_the_reader_is_asked_in_words(
     assert approval.can_input(None) is False  # it is no terminal
 
 
-def shell(*opened: str, subshells: bool = True) -> Any:
-    """What of a shell says whether clicks arrive."""
-    manager = types.SimpleNamespace(list_subshell=lambda: list(opened))
-    thread = types.SimpleNamespace(manager=manager) if subshells else None
-    return types.SimpleNamespace(kernel=types.SimpleNamespace(shell_channel_thread=thread))
-
-
-def test_a_kernel_without_subshells_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(panel.time, "sleep", lambda seconds: pytest.fail("it waited"))
-    assert panel.wait_for_clicks(shell(subshells=False), 0.0) is False
-    assert panel.wait_for_clicks(types.SimpleNamespace(), 0.0) is False  # type: ignore[arg-type]
-    assert panel.wait_for_clicks(shell("one"), 0.0) is True
-
-
-def test_a_page_that_never_answers_is_waited_for_from_the_panel_on_and_no_longer(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    now = [100.0]
-    clock = types.SimpleNamespace(monotonic=lambda: now[0], sleep=lambda seconds: now.append(now.pop() + seconds))
-    monkeypatch.setattr(panel, "time", clock)
-    assert panel.wait_for_clicks(shell(), 97.0) is False
-    assert now[0] == pytest.approx(97.0 + panel.PAGE_SECONDS, abs=0.1)
-
-
 def test_clicks_in_the_first_moment_of_a_question_are_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = panel.Panel([], lambda: None)
+    shown = panel.Panel([], lambda: None, ipython_shell())
     held: list[float] = []
 
     def hold(seconds: float) -> None:
