@@ -216,7 +216,7 @@ _MATH = [
 HOSTILE: list[tuple[str, str]] = _HTML + _LINKS + _CODE + _MATH
 """(name, Markdown)."""
 
-_MANY, _LINES = 100_000, 5_000
+_MANY, _LINES = 30_000, 2_000
 ENORMOUS: list[tuple[str, str]] = [
     (f"{name}, many", mark * (_LINES if mark.strip() and mark.endswith("\n") else _MANY) + tail)
     for name, mark, tail in [

@@ -115,11 +115,13 @@ def test_the_settings_of_who_may_run_are_checked(notebook: Kernel) -> None:
 
 @pytest.mark.parametrize("panel", [True, False])
 def test_a_frontend_whose_clicks_do_not_arrive_is_asked_by_a_line(notebook: Kernel, panel: bool) -> None:
-    notebook.run("from claude_magic.render.live import panel\npatience, panel.PAGE_SECONDS = panel.PAGE_SECONDS, 0.2")
+    notebook.run(
+        "from claude_magic.render.live import clicks\npatience, clicks.PAGE_SECONDS = clicks.PAGE_SECONDS, 0.2"
+    )
     notebook.run(f"%config ClaudeMagic.panel = {panel}")
     steps(notebook, ("slow", {"x": 3}), ("slow", {"x": 4}))
     run, results = told(notebook, "%%claude --tools slow\nGo.", typed="a")
-    notebook.run("panel.PAGE_SECONDS = patience\n%config ClaudeMagic.panel = True")
+    notebook.run("clicks.PAGE_SECONDS = patience\n%config ClaudeMagic.panel = True")
     assert results == [(False, [said("3")]), (False, [said("4")])]
     assert run.text.count("Claude calls slow with") == 1
     assert any("waiting for you: may slow run?" in str(message["content"]) for message in run.messages)

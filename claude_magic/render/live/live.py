@@ -204,7 +204,8 @@ class NotebookView:
     def _say_waiting(self, state: str) -> None:
         """Show a state that lasts while the cell waits for somebody else than Claude."""
         self._waiting = state
-        self._wake.set()
+        with self._drawing:
+            self._show_state()
 
     @property
     def can_approve(self) -> bool:
