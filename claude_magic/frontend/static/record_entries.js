@@ -39,8 +39,8 @@ export function entries(record) {
 function ofTurns({ turn, others = [], turns: guests, cost }) {
   const costs = isList(cost) ? cost.values() : [].values();
   if (isPlain(turn) && isList(others)) {
-    const all = others.map((each) => entry("compared", each, costs));
-    return whole([entry("turn", turn, costs), ...all]);
+    const first = entry("turn", turn, costs); // before the others: the costs stand in this order
+    return whole([first, ...others.map((each) => entry("compared", each, costs))]);
   }
   return isList(guests) ? whole(guests.map((each) => entry("guest", each, costs))) : null;
 }
