@@ -118,6 +118,19 @@ def test_a_cell_that_runs_again_replaces_its_turn_and_sees_only_what_came_before
     assert history.count("asked before the change above") == 1
 
 
+def test_the_history_has_the_question_as_it_was_typed_and_not_what_went_along(
+    notebook: Kernel, server: offline.Server
+) -> None:
+    notebook.run("[].pop()")
+    notebook.run("%%claude --error\nWhat went\nwrong?", "first")
+    notebook.run("""%%claude\nAdd {{sum([1, 2])}} to {{"sk-ant-api03-SECRET-secret"[:0] + "3"}}.""", "second")
+    assert "[].pop()" in json.dumps(server.requests[-2]["messages"][-1]) and "Add 3 to 3." in last_prompt(server)
+    run = notebook.run("%claude_history")
+    (history,) = run.shown("text/plain")
+    assert "What went wrong?" in history and "The last error" not in history
+    assert "Add {{sum([1, 2])}} to" in history and "SECRET" not in json.dumps(run.outputs)
+
+
 def test_a_cell_may_ask_several_times_and_all_are_replaced_together(notebook: Kernel, server: offline.Server) -> None:
     loop = "for word in {}:\n    get_ipython().run_line_magic('claude', word)"
     notebook.run(loop.format(["one", "two"]), "a")

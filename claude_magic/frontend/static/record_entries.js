@@ -67,7 +67,8 @@ function entry(kind, turn, costs) {
   if (Object.hasOwn(STOPS, stop)) marks.add(STOPS[/** @type {keyof typeof STOPS} */ (stop)]);
   const chat = isName(turn.chat) ? turn.chat : "main";
   const cost = total(calls.map((each) => each.cost));
-  return { kind, id: turn.id, chat, prompt: prompt(turn.messages[0]), cost, calls, marks: [...marks] };
+  const asked = isName(turn.asked) && turn.asked ? { content: turn.asked } : turn.messages[0];
+  return { kind, id: turn.id, chat, prompt: prompt(asked), cost, calls, marks: [...marks] };
 }
 
 /** @param {unknown} call @param {unknown} cost @returns {Call} */
