@@ -27,6 +27,9 @@ _CODE = re.compile(
     r"\b(code|in python|python (?:code|program)|function|script|snippet|plot|chart|histogram|group[ -]?by|program)\b",
     re.I,
 )
+# What `%claude_fix` asks for (`magics/fix.py`), and the first code in a prompt: the cell that failed.
+_CORRECT = "Correct the cell that failed."
+_PYTHON = re.compile(r"^(`{3,})python\n(.*?)\n\1$", re.M | re.S)
 _MATH = re.compile(r"\b(formula|equation|maths?|integral|derivative|latex|theorem|variance|deviation|bayes)\b", re.I)
 _TABLE = re.compile(r"\b(compare|comparison|versus|vs|table|differences? between)\b", re.I)
 _RECALL = re.compile(
@@ -207,9 +210,19 @@ def failure(prompt: Prompt) -> str | None:
     return f"The traceback ends in `{shorten(found[-1])}`: look at the line that it names last." if found else None
 
 
+def correction(prompt: Prompt) -> str | None:
+    """The cell that `%claude_fix` sends, with a comment: no script can correct it."""
+    found = _PYTHON.search(prompt.text) if _CORRECT in prompt.question else None
+    if not found:
+        return None
+    fence, source = found[1], found[2]
+    said = "I have no model behind me, and cannot correct it: this is the cell with a comment."
+    return f"{said}\n\n{fence}python\n# The offline stand-in cannot correct this cell; Claude can.\n{source}\n{fence}"
+
+
 def code(prompt: Prompt) -> str | None:
     """A snippet of Python that fits the question."""
-    if not _CODE.search(prompt.question):
+    if not _CODE.search(prompt.question) or correction(prompt):
         return None
     if prompt.frames:
         return "In code:\n\n" + _frame_code(prompt.frames[0], prompt.question)
@@ -324,6 +337,7 @@ SECTIONS: tuple[Callable[[Prompt], str | None], ...] = (
     data,
     attachments,
     failure,
+    correction,
     table,
     formula,
     code,

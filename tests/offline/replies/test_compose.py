@@ -9,6 +9,7 @@ import anthropic
 import pytest
 
 from claude_magic import offline
+from claude_magic.magics.fix import REQUEST
 from support.offline_requests import (
     MODEL,
     PLAIN,
@@ -73,6 +74,7 @@ SHADED = FRAME.replace("first 2", "shade | String | 0 | distinct 2, top dark (60
         (["Give me the formula for variance"], ["$$s^2"]),
         (["Write a Python function for primes"], ["```python\ndef is_prime"]),
         (["Why?\nTraceback (most recent call last):\n  File x\nValueError: no such thing"], ["`ValueError: no such"]),
+        ([f"```python\n1 / 0\n```\n{REQUEST}"], ["cannot correct it", "```python\n# The offline", "\n1 / 0\n```"]),
         (["Day 1: no complaints.\n" * 40 + "\nOn which day?"], ["You asked: “On which day?”"]),
         (["Hello there"], ["You asked: “Hello there”"]),
     ],
