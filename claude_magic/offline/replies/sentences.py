@@ -127,7 +127,7 @@ def recall(prompt: Prompt) -> str | None:
 def _listed(earlier: tuple[str, ...]) -> str:
     """The newest of the earlier prompts, with their numbers in the conversation."""
     shown = earlier[-_SHOWN_PROMPTS:]
-    lines = [f"{i}. “{shorten(text) or '(data only)'}”" for i, text in enumerate(shown, len(earlier) - len(shown) + 1)]
+    lines = [f"{i}. “{_on_a_line(text) or '(data only)'}”" for i, text in enumerate(shown, len(earlier) - len(shown) + 1)]
     return "Earlier you said:\n\n" + "\n".join(lines)
 
 
@@ -351,8 +351,11 @@ def closing(prompt: Prompt) -> str:
 
 
 def _asked(prompt: Prompt) -> str:
-    """The question on one line; only its last line if it is long, since data usually comes before the question."""
-    question = prompt.question or prompt.text
+    return _on_a_line(prompt.question or prompt.text)
+
+
+def _on_a_line(question: str) -> str:
+    """A question on one line; only its last line if it is long, since data usually comes before the question."""
     last = question.rstrip().rpartition("\n")[2]
     return shorten(question if len(question) <= _LINE_CHARACTERS else last)
 
