@@ -94,9 +94,11 @@ def _evaluate(expression: Expression, namespace: Mapping[str, Any], where: str =
     # Raised outside of the except block: else the error and its traceback would stay as the context.
     quoted = short_line(expression.source, MAX_QUOTED_CHARACTERS)
     guess = _close_match(missing, variables) if missing else None
-    advice = (f"Did you mean {guess!r}? " if guess else "") + (LITERAL_ADVICE if missing else "Nothing was sent.")
+    first = f"Did you mean {guess!r}? " if guess else "Run the cell that defines it. "
+    advice = f"{first}{LITERAL_ADVICE}" if missing else "Nothing was sent."
     where = where or expression.where or f"Line {expression.line} of the prompt"
-    raise PromptError(f"{where}: {{{{{quoted}}}}} failed: {failure}.", advice=advice)
+    said = failure if failure.endswith("?") else f"{failure}."
+    raise PromptError(f"{where}: {{{{{quoted}}}}} failed: {said}", advice=advice)
 
 
 def value_of(source: str, namespace: Mapping[str, Any], where: str) -> Any:

@@ -127,7 +127,9 @@ def recall(prompt: Prompt) -> str | None:
 def _listed(earlier: tuple[str, ...]) -> str:
     """The newest of the earlier prompts, with their numbers in the conversation."""
     shown = earlier[-_SHOWN_PROMPTS:]
-    lines = [f"{i}. “{_on_a_line(text) or '(data only)'}”" for i, text in enumerate(shown, len(earlier) - len(shown) + 1)]
+    lines = [
+        f"{i}. “{_on_a_line(text) or '(data only)'}”" for i, text in enumerate(shown, len(earlier) - len(shown) + 1)
+    ]
     return "Earlier you said:\n\n" + "\n".join(lines)
 
 

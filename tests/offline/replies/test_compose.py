@@ -67,7 +67,10 @@ SHADED = FRAME.replace("first 2", "shade | String | 0 | distinct 2, top dark (60
         (["My favourite colour is teal.", "What's my favorite color?", "What's my favourite colour?"], ["**teal**"]),
         (["Remember that the code is 4711.", "What did I ask you before?"], ["the code is 4711", "1. “Remember"]),
         (["First things", "Second things", "What did I say earlier?"], ["1. “First things”", "2. “Second things”"]),
-        (["What stands out in\n" + FRAME + "? Say it.", "What did I ask?"], ["1. “What stands out in `iris`? Say it.”"]),
+        (
+            ["What stands out in\n" + FRAME + "? Say it.", "What did I ask?"],
+            ["1. “What stands out in `iris`? Say it.”"],
+        ),
         (["x = 1\n" * 99 + "What went wrong?", "What did I ask before?"], ["1. “What went wrong?”"]),
         (["My name is Ada.", "What is my name, and what did I ask before?"], ["**Ada**", "1. “My name is Ada.”"]),
         ([f"Python code that groups it by shade:\n{SHADED}"], ['iris.group_by("shade")']),

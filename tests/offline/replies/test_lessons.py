@@ -115,9 +115,7 @@ def test_each_lesson_belongs_to_a_question_of_the_readme_or_a_notebook() -> None
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
     ]
     sources += README_CELLS
-    cells = [
-        source.partition("\n")[2] or source for source in sources if source.startswith(("%%claude", "%claude "))
-    ]
+    cells = [source.partition("\n")[2] or source for source in sources if source.startswith(("%%claude", "%claude "))]
     cells += [REQUEST]
     cells += [
         asked.replace("{each}", each)
