@@ -14,6 +14,7 @@ from ..conversation.record_schema import MAX_ASKED_CHARACTERS
 from ..errors import ClaudeError, SchemaError, UsageError
 from ..notebook import preload
 from ..options import is_address
+from ..prompt.expressions import single_braces
 from ..prompt.prompt import build_prompt, values_prompt
 from ..render import history
 from ..render.live import live
@@ -78,7 +79,10 @@ def ask(kernel: Kernel, options: Options, body: str, cell: Cell, also: Sequence[
     if cell_inputs.is_unsent(options):
         _show_unsent(kernel, question)
         return Answered()
-    return now(_answered(kernel, question, typed, view, BLOCKING))
+    answered = now(_answered(kernel, question, typed, view, BLOCKING))
+    if not options.raw and (name := single_braces(body, typed.names)):
+        print(f"{{{name}}} was sent as it is; {{{{{name}}}}} sends its value.")
+    return answered
 
 
 async def answer(kernel: Kernel, typed: Typed, *, show: bool, transport: Transport) -> Answered:

@@ -79,6 +79,16 @@ def test_a_line_is_sent_as_it_is(notebook: Kernel, server: offline.Server) -> No
     assert server.requests[-1]["output_config"] == {"effort": "low"}
 
 
+def test_a_variable_in_single_braces_is_sent_as_it_is_and_the_cell_says_so(
+    notebook: Kernel, server: offline.Server
+) -> None:
+    notebook.run("sales = 5")
+    run = notebook.run("%%claude --once\nWhat is in {sales}, and why?", "cell")
+    assert last_prompt(server) == "What is in {sales}, and why?"
+    assert run.text == "{sales} was sent as it is; {{sales}} sends its value.\n"
+    assert notebook.run("%%claude --once --raw\nWhat is in {sales}?", "cell").text == ""
+
+
 def test_a_cell_shows_header_and_answer_and_carries_its_turn(notebook: Kernel, server: offline.Server) -> None:
     run = notebook.run("%%claude -o reply\nWhat is 17 * 23?", "cell")
     header, answer = run.outputs
