@@ -29,6 +29,7 @@ _CODE = re.compile(
 )
 # What `%claude_fix` asks for (`magics/fix.py`), and the first code in a prompt: the cell that failed.
 _CORRECT = "Correct the cell that failed."
+_FENCED = re.compile(r"^(`{3,}).*?^\1$", re.M | re.S)
 _PYTHON = re.compile(r"^(`{3,})python\n(.*?)\n\1$", re.M | re.S)
 _MATH = re.compile(r"\b(formula|equation|maths?|integral|derivative|latex|theorem|variance|deviation|bayes)\b", re.I)
 _TABLE = re.compile(r"\b(compare|comparison|versus|vs|table|differences? between)\b", re.I)
@@ -65,7 +66,7 @@ def tool_results(prompt: Prompt) -> str | None:
 
 def arithmetic(prompt: Prompt) -> str | None:
     """The value of a calculation in the question."""
-    question = _DATE.sub(" ", prompt.question)
+    question = _DATE.sub(" ", _FENCED.sub(" ", prompt.question))  # not what cells that go along calculate
     asked = re.search(r"\b(what|how much|compute|calculate|evaluate|solve|is)\b|=", question, re.I)
     for found in _ARITHMETIC.finditer(question):
         source = found[0].strip()

@@ -57,6 +57,7 @@ SHADED = FRAME.replace("first 2", "shade | String | 0 | distinct 2, top dark (60
         (["What is 17 * 23?"], ["17 \\* 23 = **391**"]),
         (["(2 + 3) × 4 ^ 2 ="], ["**80**"]),
         (["What is 1/0, and 9**9**9**9?"], ["You asked"]),
+        (["```python\nx = 80 + 0.7\n```\nWhat is 2 + 3?"], ["2 + 3 = **5**"]),
         (["On 2026-11-22, what is up?"], ["You asked: “On 2026-11-22, what is up?”"]),
         ([FRAME + "What is the sepal length?"], ["`iris`", "1,500 rows", "3 columns", "4.3 to 7.9; the mean, 5.84"]),
         ([f"Plot this:\n{FRAME}"], ["```python", 'iris["grams"]', "-2 to 1000"]),
