@@ -280,7 +280,7 @@ class Client:
         name = self.provider(settings)
         known = [each["id"] for each in self.models(settings) or ()]
         near = (providers.model_id(name, each) for each in models.nearest(model, known))
-        return f"Nearest models: {', '.join(near)}. {PROVIDERS[name].ids}".rstrip()
+        return f"Nearest models: {', '.join(near)}; %claude_models lists all. {PROVIDERS[name].ids}".rstrip()
 
 
 def _names_no_model(failure: errors.ClaudeError) -> bool:

@@ -109,6 +109,8 @@ def as_data(turn: Turn) -> dict[str, Any]:
     plain = {name: value for name, value in vars(turn).items() if name != "attached"}
     if turn.seconds is None:
         del plain["seconds"]
+    if not turn.asked:
+        del plain["asked"]
     return {**plain, "calls": [vars(call) for call in turn.calls], **attached}
 
 

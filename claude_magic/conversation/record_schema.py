@@ -15,6 +15,7 @@ MAX_TOKENS = 10**12
 MAX_SECONDS = 4e9
 MAX_CALLS = 10_000
 MAX_ATTACHED = 10_000
+MAX_ASKED_CHARACTERS = 200
 IMAGE_TYPES = ("image/jpeg", "image/png", "image/gif", "image/webp")
 
 Schema = dict[str, Any]
@@ -352,6 +353,7 @@ _TURN = _object(
     notes=_array(_STRING),
     along=_array(_ATTACHED, maxItems=MAX_ATTACHED),
     seconds=_or_null(_SECONDS),
+    asked={"type": "string", "maxLength": MAX_ASKED_CHARACTERS},
 )
 _WHOLE: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_TOKENS}
 _MAPPED = _object(

@@ -84,7 +84,8 @@ class Turn:
     is in seconds since the epoch, `execution_count` the number in the cell's `In [ ]`. `once` marks a question outside
     of any conversation. `notes` are remarks for the header; `attached` lists, in order, what was sent besides the
     typed text. `seconds` is how long the reader waited for the reply, from the start of the cell; `None` if that is not
-    known, as of a reply that no cell showed.
+    known, as of a reply that no cell showed. `asked` is the start of the prompt as it was typed, on one line, where
+    something was attached; empty where the messages say it themselves.
     """
 
     id: str
@@ -103,6 +104,7 @@ class Turn:
     notes: tuple[str, ...] = ()
     attached: tuple[Attached, ...] = ()
     seconds: float | None = None
+    asked: str = ""
 
     @property
     def waited(self) -> float:

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..client import BLOCKING, now
 from ..content.parts import Limits
+from ..content.text import short_line, whole_text
+from ..conversation.record_schema import MAX_ASKED_CHARACTERS
 from ..errors import ClaudeError, SchemaError, UsageError
 from ..notebook import preload
 from ..options import is_address
+from ..prompt.expressions import single_braces
 from ..prompt.prompt import build_prompt, values_prompt
 from ..render import history
 from ..render.live import live
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
 
     from ..client import Transport
     from ..content.parts import Piece
+    from ..content.secrets import Secrets
     from ..conversation.turns import Turn
     from ..notebook.cell import Cell
     from ..options import Options
@@ -75,7 +79,10 @@ def ask(kernel: Kernel, options: Options, body: str, cell: Cell, also: Sequence[
     if cell_inputs.is_unsent(options):
         _show_unsent(kernel, question)
         return Answered()
-    return now(_answered(kernel, question, typed, view, BLOCKING))
+    answered = now(_answered(kernel, question, typed, view, BLOCKING))
+    if not options.raw and (name := single_braces(body, typed.names)):
+        print(f"{{{name}}} was sent as it is; {{{{{name}}}}} sends its value.")
+    return answered
 
 
 async def answer(kernel: Kernel, typed: Typed, *, show: bool, transport: Transport) -> Answered:
@@ -116,10 +123,16 @@ def _question(kernel: Kernel, typed: Typed, view: ApprovingView) -> Question:
         prompt = values_prompt(typed.text, typed.values, pieces, secrets=secrets, limits=limits)
     schema = None if typed.shape is None else typed.shape.schema
     replay = Replay(kernel.configuration.replay, kernel.configuration.replay_speed)
-    question = Question(options, prompt.content, typed.cell, prompt.attached, schema, replay=replay)
+    asked = _asked(typed, secrets) if prompt.attached else ""
+    question = Question(options, prompt.content, typed.cell, prompt.attached, schema, replay=replay, asked=asked)
     if "," in options.model:
         return question
     return dataclasses.replace(question, tools=cell_inputs.tool_calls(kernel, question, view, secrets, typed.names))
+
+
+def _asked(typed: Typed, secrets: Secrets) -> str:
+    """The start of a prompt as it was typed, secrets masked: its expressions are not sent, and may hold some."""
+    return short_line(whole_text(secrets.masked(typed.text)[0]), MAX_ASKED_CHARACTERS)
 
 
 def continue_reply(kernel: Kernel, chat: str) -> None:

@@ -111,7 +111,8 @@ def _complete_option(
         flag, _, fragment = fragment.partition("=")
         awaited = options.BY_FLAG.get(flag)
     if awaited is None:
-        return _offer(fragment, flags if fragment.startswith("-") else [])
+        fitting = flags if fragment.startswith("-") else [each for each in flags if each.startswith("--")]
+        return _offer(fragment, fitting if fragment[:1] in ("", "-") else [])
     if "{{" in fragment:
         return _complete_text(text, shell)
     if awaited.metadata["commas"]:
@@ -192,16 +193,16 @@ def _offer(fragment: str, choices: Sequence[str]) -> SimpleMatcherResult:
 
 
 MAX_MEANING = 60  # characters
+_UNBROKEN = str.maketrans({" ": "\N{NO-BREAK SPACE}", "-": "\N{NON-BREAKING HYPHEN}"})
 
 
 def _meaning(text: str) -> str:
     """What an option means, in a few words, or which model a name stands for: Jupyter shows it beside the completion,
-    as its type."""
-    if text in models.LINES:
-        return f"newest {text}"
-    if (field := options.BY_FLAG.get(text)) is not None:
-        return short(str(field.metadata["help"]), MAX_MEANING)
-    return _OF_MAPS.get(text, "claude")
+    as its type, and only up to where its line would break."""
+    field = options.BY_FLAG.get(text)
+    meaning = f"newest {text}" if text in models.LINES else _OF_MAPS.get(text, "claude")
+    said = short(str(field.metadata["help"]) if field else meaning, MAX_MEANING)
+    return said.translate(_UNBROKEN)
 
 
 _OF_MAPS = {

@@ -54,7 +54,7 @@ class MapMagics(KernelMagics):
 
           --nulls ask       ask rows also whose values in the prompt are missing; without it, error says which were not
           --concurrency N   rows asked at the same time, at most (default 8)
-          --budget DOLLARS  stop when this is spent; finished rows are kept
+          --budget DOLLARS  stop when this is spent; rows under way are finished and kept
           --fresh           ask every row, also those that were answered before
           --batch           use Message Batches: half the price, within 24 hours; the kernel may stop meanwhile
           --background      let other cells run meanwhile; NAME is bound at the end

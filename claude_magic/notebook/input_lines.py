@@ -2,7 +2,8 @@
 
 It is the first in IPython's list `input_transformers_cleanup`. Without it, IPython takes `%claude Why?` for a question
 to its own help, mends prompts and indents in a body, and halves the braces of `{{…}}` in a setting. A magic that does
-not exist, and is nearly one of ours, becomes a call that says so.
+not exist, and is nearly one of ours, becomes a call that says so; a `%%claude` below other lines, one that says where
+it has to stand.
 """
 
 from __future__ import annotations
@@ -12,14 +13,18 @@ import tokenize
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..errors import UsageError
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
 _CELL = re.compile(r"%%(claude(?:_\w+)?)(?![\w?])[ \t]*(.*)")
 _MAGIC = re.compile(r"%(claude(?:_\w+)?)(?![\w?])\s?(.*)", re.DOTALL)
+_LATE = re.compile(r"(\s*)(%%claude(?:_map)?)(?!\w)")
 _SETTING = re.compile(r"%config\s+(ClaudeMagic\.\w+\s*=.*\{\{.*)", re.DOTALL)
 _ANY = re.compile(r"(%%?)(\w+)(?![\w?.])\s?(.*)", re.DOTALL)
 _OURS = re.compile(r"%(?:claude|config\s+ClaudeMagic)")
+_HELP = ("--help", "-h")
 _ESCAPES = ("%", "!", "?")
 _LAYOUT = (tokenize.INDENT, tokenize.DEDENT)
 # Magics whose value is the reply: on a line of its own it is no value of the cell, which has shown it already.
@@ -91,7 +96,9 @@ def _with_exact_lines(lines: list[str], other: Callable[[str], str]) -> list[str
         rest = step(rest)  # as IPython does next, and finds nothing left to do
     if not rest or rest[0].startswith("%%"):
         return lines
-    done: list[str] = []
+    late = _late_magic(rest)
+    refused = [] if late is None else [_refused(rest[late], is_first=not "".join(rest[:late]).strip())]
+    rest, done = rest[:late], list[str]()
     while rest:
         count, column = _next_escape(rest)
         done += rest[:count]
@@ -100,7 +107,29 @@ def _with_exact_lines(lines: list[str], other: Callable[[str], str]) -> list[str
             taken = _continued(rest)
             done += _call(rest[:taken], column, other) or rest[:taken]
             rest = rest[taken:]
-    return done
+    return done + refused
+
+
+def _late_magic(lines: Sequence[str]) -> int | None:
+    """The line of our first cell magic that stands where a statement does, and not in a string; None without one."""
+    from IPython.core.inputtransformer2 import make_tokens_by_line
+
+    for at in (at for at, line in enumerate(lines) if _LATE.match(line)):
+        for tokens in make_tokens_by_line([*lines[: at + 1]]):
+            stated = [token for token in tokens if token.type not in _LAYOUT and token.string.strip()]
+            if stated and stated[0].string == "%" and stated[0].start[0] == at + 1:
+                return at
+    return None
+
+
+def _refused(line: str, is_first: bool) -> str:
+    """The Python line that says of a line with a cell magic that it comes too late: the text below it is no Python."""
+    found = _LATE.match(line)
+    indent, magic = found.groups() if found else ("", line)
+    message = f"{magic} has to stand at the very start of its cell."
+    advice = "Delete the space before it." if is_first else "Put what stands above it into a cell of its own."
+    errors = f"__import__({UsageError.__module__!r}, fromlist=['UsageError'])"
+    return f"{indent}raise {errors}.UsageError({message!r}, advice={advice!r})\n"
 
 
 def _next_escape(lines: Sequence[str]) -> tuple[int, int]:
@@ -157,6 +186,8 @@ def _call(lines: Sequence[str], column: int, other: Callable[[str], str]) -> lis
     name, line = found.groups()
     if _is_help(line.strip()):
         return [f"{before}%{name}{line.strip()}\n"]
+    if line.strip() in _HELP and "_" in name and not before.strip():
+        return [f"{before}%{name}?\n"]  # those that ask print their own
     call = f"get_ipython().run_line_magic({name!r}, {line!r})"
     is_statement = name in _WITH_VALUE and not before.strip()
     return [f"{before}if {call}: pass\n" if is_statement else f"{before}{call}\n"]

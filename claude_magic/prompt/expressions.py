@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from types import CodeType
+from types import CodeType, ModuleType
 from typing import Any
 
 from ..content.parts import Text
@@ -18,6 +19,9 @@ from ..options import IPYTHON_NAMES
 
 MAX_CLOSINGS_TRIED = 100
 MAX_QUOTED_CHARACTERS = 60
+MAX_SEARCHED_CHARACTERS = 10_000
+_SINGLE = re.compile(r"(?<![^\s(])\{([^\W\d]\w*)\}(?![\w}^])")
+_F_STRING = re.compile(r"\b[fF][\"']")
 
 LITERAL_ADVICE = r"\{{ writes a literal {{, and --raw turns the syntax off. Nothing was sent."
 
@@ -94,9 +98,11 @@ def _evaluate(expression: Expression, namespace: Mapping[str, Any], where: str =
     # Raised outside of the except block: else the error and its traceback would stay as the context.
     quoted = short_line(expression.source, MAX_QUOTED_CHARACTERS)
     guess = _close_match(missing, variables) if missing else None
-    advice = (f"Did you mean {guess!r}? " if guess else "") + (LITERAL_ADVICE if missing else "Nothing was sent.")
+    first = f"Did you mean {guess!r}? " if guess else "Run the cell that defines it. "
+    advice = f"{first}{LITERAL_ADVICE}" if missing else "Nothing was sent."
     where = where or expression.where or f"Line {expression.line} of the prompt"
-    raise PromptError(f"{where}: {{{{{quoted}}}}} failed: {failure}.", advice=advice)
+    said = failure if failure.endswith("?") else f"{failure}."
+    raise PromptError(f"{where}: {{{{{quoted}}}}} failed: {said}", advice=advice)
 
 
 def value_of(source: str, namespace: Mapping[str, Any], where: str) -> Any:
@@ -120,6 +126,15 @@ def _close_match(name: str, namespace: Mapping[str, Any]) -> str | None:
     """The closest match among the reader's own names, without IPython's, such as `In` and `_i1`; None if no match."""
     known = [known for known in namespace if isinstance(known, str) and known not in IPYTHON_NAMES and known[:1] != "_"]
     return next(iter(difflib.get_close_matches(name, known, n=1)), None)
+
+
+def single_braces(body: str, namespace: Mapping[str, Any]) -> str | None:
+    """A variable that stands in a prompt as `{name}`, as other magics have it; None without one, and in code."""
+    if "```" in body or _F_STRING.search(body[:MAX_SEARCHED_CHARACTERS]):
+        return None
+    names = (found[1] for found in _SINGLE.finditer(body[:MAX_SEARCHED_CHARACTERS]))
+    own = (name for name in names if name in namespace and name not in IPYTHON_NAMES and name[:1] != "_")
+    return next((name for name in own if not isinstance(namespace[name], ModuleType | type | Callable)), None)
 
 
 # For `mapping/`, where one prompt is evaluated for many rows: the same steps, one at a time

@@ -91,7 +91,8 @@ def build_prompt(
         parts.extend(next(rendered).parts if isinstance(each, Expression) else [each])
     blocks = tuple(_join(parts))
     if not blocks:
-        raise PromptError("The prompt is empty.", advice="Write it below the %%claude line. Nothing was sent.")
+        advice = "It stands below a %%claude line, or behind %claude. Nothing was sent."
+        raise PromptError("The prompt is empty.", advice=advice)
     return Prompt(blocks, _attached([*before, *inside]))
 
 

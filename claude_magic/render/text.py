@@ -61,6 +61,6 @@ def cell_number(turn: Turn) -> str:
 
 
 def excerpt(turn: Turn) -> str:
-    """The start of a turn's prompt on one line."""
+    """The start of a turn's prompt on one line: as it was typed, where that is known."""
     words = " ".join(block["text"] if block["type"] == "text" else f"[{block['type']}]" for block in turn.prompt)
-    return short_line(words, PROMPT_EXCERPT_CHARACTERS)
+    return short_line(turn.asked or words, PROMPT_EXCERPT_CHARACTERS)

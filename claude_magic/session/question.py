@@ -29,7 +29,7 @@ class Question:
 
     `options` are resolved: the model's id, the system prompt with its values. `content` is the prompt as content
     blocks; `attached` describes the blocks that were not typed. `schema` is the JSON schema of the reply; `tools` are
-    the notebook's functions that Claude may call. Both are `None` if there are none.
+    the notebook's functions that Claude may call. Both are `None` if there are none. `asked` is as in `Turn`.
     """
 
     options: Options
@@ -39,6 +39,7 @@ class Question:
     schema: Mapping[str, Any] | None = None
     tools: ToolCalls | None = None
     replay: Replay = NO_REPLAY
+    asked: str = ""
 
     @property
     def tool_definitions(self) -> Sequence[Mapping[str, Any]]:

@@ -532,6 +532,7 @@ def draft_turn(question: Question, request: Request, history: Conversation) -> T
         once=options.once,
         notes=tuple(before),
         attached=tuple(question.attached),
+        asked=question.asked,
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator
+from playwright.sync_api import Locator, expect
 
 from support.jupyterlab import Page, begin
 from support.steered_server import SteeredServer
@@ -87,6 +87,11 @@ def test_a_failed_cell_is_corrected_accepted_and_brought_back(
     assert page.text(1).strip() == "42\n<b>done</b>"
     assert not button(page, 1, "Fix with Claude").is_visible()
     assert clean(page)
+
+
+def test_the_difference_is_in_view_below_a_long_error(either: Page, server: SteeredServer) -> None:
+    mended(either, server, "raise ValueError('\\n'.join(map(str, range(60))))")
+    expect(offer(either, 2, "Accept")).to_be_in_viewport()
 
 
 def test_declined_it_stays_as_it_is_and_can_be_shown_again(either: Page, server: SteeredServer) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import dataclasses
 import html.parser
 import json
 import pickle
@@ -42,6 +43,13 @@ def restored(data: Any) -> Turn:
     """The one turn of a record."""
     [turn] = record_of(data, IMAGES.get).turns
     return turn
+
+
+def test_what_was_typed_comes_back_and_is_not_long() -> None:
+    turn = dataclasses.replace(rich_turn(), asked="What is in {{sales}}?")
+    assert restored(data_of(turn)) == turn
+    with pytest.raises(DamagedRecord, match="asked"):
+        restored({**data_of(turn), "turn": {**data_of(turn)["turn"], "asked": "?" * 1000}})
 
 
 @pytest.fixture(scope="module")

@@ -79,6 +79,16 @@ def test_a_line_is_sent_as_it_is(notebook: Kernel, server: offline.Server) -> No
     assert server.requests[-1]["output_config"] == {"effort": "low"}
 
 
+def test_a_variable_in_single_braces_is_sent_as_it_is_and_the_cell_says_so(
+    notebook: Kernel, server: offline.Server
+) -> None:
+    notebook.run("sales = 5")
+    run = notebook.run("%%claude --once\nWhat is in {sales}, and why?", "cell")
+    assert last_prompt(server) == "What is in {sales}, and why?"
+    assert run.text == "{sales} was sent as it is; {{sales}} sends its value.\n"
+    assert notebook.run("%%claude --once --raw\nWhat is in {sales}?", "cell").text == ""
+
+
 def test_a_cell_shows_header_and_answer_and_carries_its_turn(notebook: Kernel, server: offline.Server) -> None:
     run = notebook.run("%%claude -o reply\nWhat is 17 * 23?", "cell")
     header, answer = run.outputs
@@ -116,6 +126,19 @@ def test_a_cell_that_runs_again_replaces_its_turn_and_sees_only_what_came_before
     assert [m["content"][-1]["text"] for m in server.requests[-1]["messages"][::2]] == ["one", "TWO", "three", "four"]
     (history,) = notebook.run("%claude_history").shown("text/plain")
     assert history.count("asked before the change above") == 1
+
+
+def test_the_history_has_the_question_as_it_was_typed_and_not_what_went_along(
+    notebook: Kernel, server: offline.Server
+) -> None:
+    notebook.run("[].pop()")
+    notebook.run("%%claude --error\nWhat went\nwrong?", "first")
+    notebook.run("""%%claude\nAdd {{sum([1, 2])}} to {{"sk-ant-api03-SECRET-secret"[:0] + "3"}}.""", "second")
+    assert "[].pop()" in json.dumps(server.requests[-2]["messages"][-1]) and "Add 3 to 3." in last_prompt(server)
+    run = notebook.run("%claude_history")
+    (history,) = run.shown("text/plain")
+    assert "What went wrong?" in history and "The last error" not in history
+    assert "Add {{sum([1, 2])}} to" in history and "SECRET" not in json.dumps(run.outputs)
 
 
 def test_a_cell_may_ask_several_times_and_all_are_replaced_together(notebook: Kernel, server: offline.Server) -> None:

@@ -39,6 +39,34 @@ def test_help_is_printed_and_nothing_is_asked(
     assert text.strip() in "\n".join(line.rstrip() for line in doc.split("\n")).strip()  # the text of `%%claude?`
 
 
+@pytest.mark.parametrize("cell", ["%claude_cost --help", "x = 1\n%claude_history -h", "%claude_fix --help"])
+def test_each_magic_has_help(cell: str, shell: OfflineShell, capsys: pytest.CaptureFixture[str]) -> None:
+    text = said(shell, cell, capsys)
+    assert "Docstring:" in text and "Error" not in text and f"{cell.split()[-2]} [" in text
+
+
+@pytest.mark.parametrize(
+    "above", ["# a comment?\n", "x = 1\n\n", "\n# why\n%time 1\n", "s = '''\n%%claude\n'''\n", "%matplotlib --list\n"]
+)
+@pytest.mark.parametrize("magic", ["%%claude", "%%claude_map rows --out x"])
+def test_a_cell_magic_that_comes_too_late_says_so(
+    above: str, magic: str, shell: OfflineShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = said(shell, f"{above}{magic}\nWhat's a 'mean? It isn't (that\n  hard", capsys)
+    assert (
+        f"UsageError: {magic.split()[0]} has to stand at the very start of its cell." in text
+        and "SyntaxError" not in text
+    )
+    assert not shell.kernel.session.spent
+
+
+@pytest.mark.parametrize("cell", [" %%claude\nWhat's a mean?", "\n\t%%claude -m haiku\n  no (\n"])
+def test_a_space_before_a_cell_magic_is_named(
+    cell: str, shell: OfflineShell, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "Delete the space before it." in said(shell, cell, capsys)
+
+
 def test_a_map_has_help_too(shell: OfflineShell, capsys: pytest.CaptureFixture[str]) -> None:
     assert "--concurrency" in said(shell, "%%claude_map --help", capsys)
 
@@ -174,9 +202,21 @@ def offered(shell: OfflineShell, line: str) -> dict[str, str]:
 
 def test_tab_says_what_an_option_means(shell: OfflineShell) -> None:
     found = offered(shell, "%claude --")
+    found = {name: meaning.translate({0xA0: " ", 0x2011: "-"}) for name, meaning in found.items()}
     assert found["--budget"] == "limit for the cost of this cell, in dollars"
     assert all(found[flag] and len(found[flag]) <= completion.MAX_MEANING for flag in options.BY_FLAG if flag in found)
     assert "--model" in found
+
+
+@pytest.mark.parametrize("line", ["%%claude ", "%claude --once ", "%claude_fix --diff "])
+def test_tab_after_a_space_lists_the_options_by_their_long_names(line: str, shell: OfflineShell) -> None:
+    found = offered(shell, line)
+    assert "--model" in found and "--count" in found and all(each.startswith("--") for each in found)
+
+
+@pytest.mark.parametrize("line", ["%claude Why ", "%claude --model opus why ", "%claude --out x hm"])
+def test_tab_in_prose_lists_no_options(line: str, shell: OfflineShell) -> None:
+    assert not any(each.startswith("-") for each in offered(shell, line))
 
 
 @pytest.mark.parametrize(("line", "flags"), [("%%claude_map owls --", MAP_FLAGS), ("%claude_map --", MAP_ACTIONS)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from typing import Any
@@ -12,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from claude_magic.prompt import expressions
 from claude_magic.prompt.prompt import build_prompt, prompt_content
 from support.prompt_blocks import refusal, text
 
@@ -155,3 +157,21 @@ def test_importing_context_imports_nothing_heavy() -> None:
 
 def test_an_expression_may_go_over_several_lines() -> None:
     assert prompt_content("{{\n  1 +\n  2  # three\n}}", {}) == [{"type": "text", "text": "3"}]
+
+
+@pytest.mark.parametrize(
+    ("body", "name"),
+    [
+        ("What is in {sales}?", "sales"),
+        ("{sales}", "sales"),
+        ("{nothing} and ({sales}), {{sales}}", "sales"),
+        ("{nothing}, {{sales}}, \\{{sales}}, { sales }, {sales.x}", None),
+        (r"$\frac{sales}{sales}$ and $x_{sales}$, $ {sales}^{sales}$ {sales}x", None),
+        ("```python\nprint( {sales} )\n```", None),
+        ("What does f'all {sales}' give?", None),
+        ("{os} {print} {kind} {_own} {In}", None),
+    ],
+)
+def test_a_variable_in_single_braces_is_noticed_and_code_is_not(body: str, name: str | None) -> None:
+    names = {"sales": 1, "os": os, "print": print, "kind": int, "_own": 1, "In": []}
+    assert expressions.single_braces(body, names) == name

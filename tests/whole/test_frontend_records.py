@@ -95,6 +95,20 @@ def test_a_record_has_the_exact_cost_of_each_call(tmp_path: Path) -> None:
     assert summed(tmp_path, metadata) == str(pricing.turn_cost(asked)) and "≥" in summed(tmp_path, metadata)
 
 
+def test_each_answer_of_a_comparison_has_its_own_cost(tmp_path: Path) -> None:
+    models = ["claude-haiku-5-5", "claude-opus-5-5", "claude-sonnet-5-5"]
+    compared = [turn(each, *(call(each + at, model=each) for at in ("a", "b"))) for each in models]
+    _, metadata = at_rest({each.id: each for each in compared}, compared[1])
+    costs = {each["id"]: each["cost"] for each in read(tmp_path, metadata)}
+    assert costs == {each.id: str(pricing.turn_cost(each)) for each in compared} and len({*costs.values()}) == 3
+
+
+def test_a_prompt_is_listed_as_it_was_typed(tmp_path: Path) -> None:
+    typed, other = turn("typed", call("a"), asked="What is in {{sales}}?"), turn("other", call("b"))
+    found = read(tmp_path, *(header_output(each)[1] for each in (typed, other)))
+    assert [each["prompt"] for each in found] == ["What is in {{sales}}?", "question other"]
+
+
 def test_the_sum_is_that_of_the_ledger(tmp_path: Path) -> None:
     """Comparisons, a continued reply beside the one that it continues, a copy of a cell, a replay, a map."""
     cut = turn("cut", call("a", stop_reason="max_tokens"))

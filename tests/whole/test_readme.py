@@ -25,10 +25,13 @@ def test_the_cells_run_in_their_order_on_the_stand_in(kernel: Kernel) -> None:
     for number, cell in enumerate(CELLS):
         run = kernel.run(cell, f"cell {number}")
         assert (run.error is not None) == ("# fails on purpose" in cell), cell
+        assert "You asked:" not in str(run.outputs), "each question has a written example"
         if number == 0:
             kernel.run('%config ClaudeMagic.provider = "offline"')
     assert "groupby" in kernel.evaluate("reply.code")
-    assert kernel.evaluate("[type(shops).__name__, len(described)]") == ["DataFrame", 3]
+    assert kernel.evaluate("shops.values.tolist()") == [["north", 169], ["south", 97]]
+    assert kernel.evaluate("[len(described), *names]") == [3, "The North Cup", "Southern Roast"]
+    assert kernel.evaluate("[each for each in described.reply if 'stand-in' in each]") == []
 
 
 @pytest.mark.parametrize("command", sorted(set(SHELL)))

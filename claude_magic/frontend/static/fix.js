@@ -43,9 +43,12 @@ export function fix(packages, { commands }, notebooks, rendermime) {
     caption: "Fix with Claude: have this cell corrected, and see the difference",
     isVisible: shown,
     isEnabled: shown,
-    execute: () => {
+    execute: async () => {
       const notebook = notebooks.currentWidget?.content;
-      return notebook && shown() && ask(notebook) ? commands.execute("notebook:run-cell") : undefined;
+      if (!notebook || !shown() || !ask(notebook)) return;
+      const asking = notebook.activeCell;
+      await commands.execute("notebook:run-cell");
+      if (notebook.activeCell === asking) await showWhole(notebook);
     },
   });
   notebooks.activeCellChanged.connect(follow);
@@ -56,6 +59,16 @@ export function fix(packages, { commands }, notebooks, rendermime) {
     output.turn(on);
     again();
   };
+}
+
+/**
+ * Scroll to the top of the active cell where its end is out of sight: the output has grown since it was shown.
+ * @param {import("page").Notebook} notebook
+ */
+async function showWhole(notebook) {
+  const end = notebook.activeCell?.node.getBoundingClientRect().bottom ?? 0;
+  if (end <= notebook.node.getBoundingClientRect().bottom) return;
+  await notebook.scrollToItem(notebook.activeCellIndex, "start").catch(() => undefined); // another scroll came between
 }
 
 /**

@@ -39,8 +39,8 @@ export function entries(record) {
 function ofTurns({ turn, others = [], turns: guests, cost }) {
   const costs = isList(cost) ? cost.values() : [].values();
   if (isPlain(turn) && isList(others)) {
-    const all = others.map((each) => entry("compared", each, costs));
-    return whole([entry("turn", turn, costs), ...all]);
+    const first = entry("turn", turn, costs); // before the others: the costs stand in this order
+    return whole([first, ...others.map((each) => entry("compared", each, costs))]);
   }
   return isList(guests) ? whole(guests.map((each) => entry("guest", each, costs))) : null;
 }
@@ -67,7 +67,8 @@ function entry(kind, turn, costs) {
   if (Object.hasOwn(STOPS, stop)) marks.add(STOPS[/** @type {keyof typeof STOPS} */ (stop)]);
   const chat = isName(turn.chat) ? turn.chat : "main";
   const cost = total(calls.map((each) => each.cost));
-  return { kind, id: turn.id, chat, prompt: prompt(turn.messages[0]), cost, calls, marks: [...marks] };
+  const asked = isName(turn.asked) && turn.asked ? { content: turn.asked } : turn.messages[0];
+  return { kind, id: turn.id, chat, prompt: prompt(asked), cost, calls, marks: [...marks] };
 }
 
 /** @param {unknown} call @param {unknown} cost @returns {Call} */

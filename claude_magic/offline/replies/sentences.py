@@ -27,6 +27,10 @@ _CODE = re.compile(
     r"\b(code|in python|python (?:code|program)|function|script|snippet|plot|chart|histogram|group[ -]?by|program)\b",
     re.I,
 )
+# What `%claude_fix` asks for (`magics/fix.py`), and the first code in a prompt: the cell that failed.
+_CORRECT = "Correct the cell that failed."
+_FENCED = re.compile(r"^(`{3,}).*?^\1$", re.M | re.S)
+_PYTHON = re.compile(r"^(`{3,})python\n(.*?)\n\1$", re.M | re.S)
 _MATH = re.compile(r"\b(formula|equation|maths?|integral|derivative|latex|theorem|variance|deviation|bayes)\b", re.I)
 _TABLE = re.compile(r"\b(compare|comparison|versus|vs|table|differences? between)\b", re.I)
 _RECALL = re.compile(
@@ -62,7 +66,7 @@ def tool_results(prompt: Prompt) -> str | None:
 
 def arithmetic(prompt: Prompt) -> str | None:
     """The value of a calculation in the question."""
-    question = _DATE.sub(" ", prompt.question)
+    question = _DATE.sub(" ", _FENCED.sub(" ", prompt.question))  # not what cells that go along calculate
     asked = re.search(r"\b(what|how much|compute|calculate|evaluate|solve|is)\b|=", question, re.I)
     for found in _ARITHMETIC.finditer(question):
         source = found[0].strip()
@@ -124,7 +128,9 @@ def recall(prompt: Prompt) -> str | None:
 def _listed(earlier: tuple[str, ...]) -> str:
     """The newest of the earlier prompts, with their numbers in the conversation."""
     shown = earlier[-_SHOWN_PROMPTS:]
-    lines = [f"{i}. “{shorten(text) or '(data only)'}”" for i, text in enumerate(shown, len(earlier) - len(shown) + 1)]
+    lines = [
+        f"{i}. “{_on_a_line(text) or '(data only)'}”" for i, text in enumerate(shown, len(earlier) - len(shown) + 1)
+    ]
     return "Earlier you said:\n\n" + "\n".join(lines)
 
 
@@ -207,9 +213,19 @@ def failure(prompt: Prompt) -> str | None:
     return f"The traceback ends in `{shorten(found[-1])}`: look at the line that it names last." if found else None
 
 
+def correction(prompt: Prompt) -> str | None:
+    """The cell that `%claude_fix` sends, with a comment: no script can correct it."""
+    found = _PYTHON.search(prompt.text) if _CORRECT in prompt.question else None
+    if not found:
+        return None
+    fence, source = found[1], found[2]
+    said = "I have no model behind me, and cannot correct it: this is the cell with a comment."
+    return f"{said}\n\n{fence}python\n# The offline stand-in cannot correct this cell; Claude can.\n{source}\n{fence}"
+
+
 def code(prompt: Prompt) -> str | None:
     """A snippet of Python that fits the question."""
-    if not _CODE.search(prompt.question):
+    if not _CODE.search(prompt.question) or correction(prompt):
         return None
     if prompt.frames:
         return "In code:\n\n" + _frame_code(prompt.frames[0], prompt.question)
@@ -324,6 +340,7 @@ SECTIONS: tuple[Callable[[Prompt], str | None], ...] = (
     data,
     attachments,
     failure,
+    correction,
     table,
     formula,
     code,
@@ -337,8 +354,11 @@ def closing(prompt: Prompt) -> str:
 
 
 def _asked(prompt: Prompt) -> str:
-    """The question on one line; only its last line if it is long, since data usually comes before the question."""
-    question = prompt.question or prompt.text
+    return _on_a_line(prompt.question or prompt.text)
+
+
+def _on_a_line(question: str) -> str:
+    """A question on one line; only its last line if it is long, since data usually comes before the question."""
     last = question.rstrip().rpartition("\n")[2]
     return shorten(question if len(question) <= _LINE_CHARACTERS else last)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..faults import Rejected
@@ -38,9 +38,9 @@ class Frame:
 class Prompt:
     """The newest prompt of a request, and what else a reply may refer to.
 
-    `question` is the prompt's text without DataFrame summaries, `earlier` are the prompts before it, `instructions` the
-    system prompts; `pictures` has `None` for an image whose bytes are not in the request; `documents` are titles,
-    `results` tool results.
+    `question` is the prompt's text without DataFrame summaries, `earlier` are the prompts before it, with names in the
+    place of summaries, `instructions` the system prompts; `pictures` has `None` for an image whose bytes are not in the
+    request; `documents` are titles, `results` tool results.
     """
 
     text: str
@@ -65,7 +65,7 @@ def read(body: Body) -> Prompt:
     return Prompt(
         text=text,
         question=_question(text),
-        earlier=tuple(_question(each) for each in texts[:-1]),
+        earlier=tuple(_named(each) for each in texts[:-1]),
         instructions=tuple(instructions),
         frames=tuple(_frames(text)),
         pictures=tuple(_picture(each.block) for each in newest if each.kind == "image"),
@@ -106,16 +106,28 @@ def _picture(block: Block) -> Picture | None:
         return None
 
 
-def _split(text: str) -> tuple[list[str], list[list[str]]]:
-    """Split a prompt into its typed lines, and the lines of each DataFrame summary."""
+def _named(text: str) -> str:
+    """A prompt's text with the name of each DataFrame in the place of its summary."""
+    words, _ = _split(text, lambda name: f"`{name or 'a DataFrame'}`")
+    return re.sub(r"(?<=`)\n(?=[?.,;:!])", "", "\n".join(words)).strip()
+
+
+def _split(text: str, placed: Callable[[str], str] | None = None) -> tuple[list[str], list[list[str]]]:
+    """Split a prompt into its typed lines, and the lines of each DataFrame summary.
+
+    `placed` makes, of a DataFrame's name, the line that takes the place of its summary; without it none does.
+    """
     words: list[str] = []
     summaries: list[list[str]] = []
     lines = deque(text.splitlines())
     while lines:
         line = lines.popleft()
-        if not _TITLE.match(line):
+        title = _TITLE.match(line)
+        if not title:
             words.append(line)
             continue
+        if placed:
+            words.append(placed(title["name"].strip()))
         summary = [line]
         while lines and (" | " in lines[0] or lines[0].startswith(("index: ", "… and "))):
             summary.append(lines.popleft())

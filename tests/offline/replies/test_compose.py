@@ -9,6 +9,7 @@ import anthropic
 import pytest
 
 from claude_magic import offline
+from claude_magic.magics.fix import REQUEST
 from support.offline_requests import (
     MODEL,
     PLAIN,
@@ -56,6 +57,7 @@ SHADED = FRAME.replace("first 2", "shade | String | 0 | distinct 2, top dark (60
         (["What is 17 * 23?"], ["17 \\* 23 = **391**"]),
         (["(2 + 3) × 4 ^ 2 ="], ["**80**"]),
         (["What is 1/0, and 9**9**9**9?"], ["You asked"]),
+        (["```python\nx = 80 + 0.7\n```\nWhat is 2 + 3?"], ["2 + 3 = **5**"]),
         (["On 2026-11-22, what is up?"], ["You asked: “On 2026-11-22, what is up?”"]),
         ([FRAME + "What is the sepal length?"], ["`iris`", "1,500 rows", "3 columns", "4.3 to 7.9; the mean, 5.84"]),
         ([f"Plot this:\n{FRAME}"], ["```python", 'iris["grams"]', "-2 to 1000"]),
@@ -66,6 +68,11 @@ SHADED = FRAME.replace("first 2", "shade | String | 0 | distinct 2, top dark (60
         (["My favourite colour is teal.", "What's my favorite color?", "What's my favourite colour?"], ["**teal**"]),
         (["Remember that the code is 4711.", "What did I ask you before?"], ["the code is 4711", "1. “Remember"]),
         (["First things", "Second things", "What did I say earlier?"], ["1. “First things”", "2. “Second things”"]),
+        (
+            ["What stands out in\n" + FRAME + "? Say it.", "What did I ask?"],
+            ["1. “What stands out in `iris`? Say it.”"],
+        ),
+        (["x = 1\n" * 99 + "What went wrong?", "What did I ask before?"], ["1. “What went wrong?”"]),
         (["My name is Ada.", "What is my name, and what did I ask before?"], ["**Ada**", "1. “My name is Ada.”"]),
         ([f"Python code that groups it by shade:\n{SHADED}"], ['iris.group_by("shade")']),
         (["Compare the mean and the median in a table."], ["| the mean |", "| the median |"]),
@@ -73,6 +80,7 @@ SHADED = FRAME.replace("first 2", "shade | String | 0 | distinct 2, top dark (60
         (["Give me the formula for variance"], ["$$s^2"]),
         (["Write a Python function for primes"], ["```python\ndef is_prime"]),
         (["Why?\nTraceback (most recent call last):\n  File x\nValueError: no such thing"], ["`ValueError: no such"]),
+        ([f"```python\n1 / 0\n```\n{REQUEST}"], ["cannot correct it", "```python\n# The offline", "\n1 / 0\n```"]),
         (["Day 1: no complaints.\n" * 40 + "\nOn which day?"], ["You asked: “On which day?”"]),
         (["Hello there"], ["You asked: “Hello there”"]),
     ],

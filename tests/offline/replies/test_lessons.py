@@ -11,10 +11,13 @@ import anthropic
 import pytest
 
 from claude_magic import offline
+from claude_magic.magics.fix import REQUEST
 from claude_magic.offline.replies.lessons import WRITTEN, written
 from support.offline_requests import ask, assistant, connect, image, said, text, user
 
 NOTEBOOKS = Path(__file__).parents[3] / "notebooks"
+README = (NOTEBOOKS.parent / "README.md").read_text(encoding="utf-8")
+README_CELLS = re.findall(r"^```(?:python)?\n(.*?)^```$", README, re.M | re.S)
 STAND_IN = "*Offline stand-in, not Claude.*\n\n"
 PRICE: Any = {
     "name": "price",
@@ -104,16 +107,25 @@ def test_the_days_of_the_report_are_right(client: anthropic.Anthropic) -> None:
         assert [int(each) for each in named] == [*days[:4], days[-1]] and f" {len(days)} days" in reply
 
 
-def test_each_lesson_belongs_to_a_question_of_a_notebook() -> None:
-    """A question that a notebook no longer asks has no lesson; `{{…}}` stands for data, and for each row's text."""
-    cells = [
-        "".join(cell["source"]).partition("\n")[2] or "".join(cell["source"])
+def test_each_lesson_belongs_to_a_question_of_the_readme_or_a_notebook() -> None:
+    """A question that nothing asks any more has no lesson; `{{…}}` stands for data, and for each row's text."""
+    sources = [
+        "".join(cell["source"])
         for path in NOTEBOOKS.glob("*.ipynb")
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
-        if "".join(cell["source"]).startswith(("%%claude", "%claude "))
+    ]
+    sources += README_CELLS
+    cells = [source.partition("\n")[2] or source for source in sources if source.startswith(("%%claude", "%claude "))]
+    cells += [REQUEST]
+    cells += [
+        asked.replace("{each}", each)
+        for source in README_CELLS
+        for asked in re.findall(r'\ba?ask\(f?"(.*?)"', source)
+        for each in ("north", "south")
     ]
     texts = [" ".join(re.sub(r"\{\{(?!row).*?\}\}", "", cell, flags=re.S).split()) for cell in cells]
     rows = [each.partition("{{row")[0].strip().removesuffix('"').strip() for each in texts if "{{row" in each]
+    assert len(rows) >= 4
     for lesson in written():
         assert any(each.endswith(lesson.question) for each in texts) or any(
             lesson.question.startswith(each) for each in rows
