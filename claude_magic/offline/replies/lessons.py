@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -19,8 +21,11 @@ from .schema_example import fits
 WRITTEN = "*A written example, not Claude's words.*\n\n"
 # Events of a stream each second while a lesson is played: about as fast as Claude writes.
 PACE = 60.0
-# How far the sides of an image may be from the lesson's: fonts differ from machine to machine.
+# How far an image may be from the lesson's, since fonts differ from machine to machine: its sides, as a fraction, and
+# the bytes of its small copy. Another font changes those by 5 at most, another curve in the same axes by more than 20.
 _SIDE = 0.05
+_SHADES = 12
+_SMALL_PIXELS = (8, 8)
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ class Lesson:
     earlier: Sequence[str] = ()
     result: str = ""
     picture: Sequence[int] = ()
+    looks: str = ""
     effort: str | None = None
     model: str | None = None
     call: Mapping[str, Any] = field(default_factory=dict)
@@ -103,7 +109,25 @@ def _fits_pictures(lesson: Lesson, prompt: Prompt) -> bool:
     if len(prompt.pictures) != (1 if lesson.picture else 0):
         return False
     sides = [(size.width, size.height) if size else (0, 0) for size in prompt.pictures]
-    return all(abs(a - b) <= _SIDE * b for pair in sides for a, b in zip(pair, lesson.picture, strict=True))
+    if not all(abs(a - b) <= _SIDE * b for pair in sides for a, b in zip(pair, lesson.picture, strict=True)):
+        return False
+    looks = base64.b64decode(lesson.looks)
+    return all(_near(_small(block["source"]["data"]), looks) for block in prompt.images)
+
+
+def _near(small: bytes, looks: bytes) -> bool:
+    return len(small) == len(looks) and all(abs(a - b) <= _SHADES for a, b in zip(small, looks, strict=True))
+
+
+def _small(data: str) -> bytes:
+    """An image in base64 at 8 × 8 pixels: each is the mean of its part, in red, green and blue. Empty if unreadable."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+            return image.convert("RGB").resize(_SMALL_PIXELS, Image.Resampling.BOX).tobytes()
+    except (OSError, SyntaxError, ValueError):
+        return b""
 
 
 def _fits_tools(lesson: Lesson, prompt: Prompt, body: Body) -> bool:

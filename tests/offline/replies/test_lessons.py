@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 from pathlib import Path
@@ -43,12 +45,29 @@ def test_a_question_of_a_notebook_has_its_written_answer(client: anthropic.Anthr
         "Does rain matter?",
         "What went wrong?",
         [text("What animal is "), image(64, 64), text("?")],
+        [text("What animal is "), image(320, 200), text("?")],
         [text("What animal is "), image(320, 200), image(320, 200), text("?")],
     ],
 )
 def test_a_question_or_data_of_the_readers_own_goes_to_the_stand_in(client: anthropic.Anthropic, asked: Any) -> None:
     reply = said(ask(client, asked))
     assert reply.count(STAND_IN) == 1 and WRITTEN not in reply
+
+
+def test_an_answer_about_a_picture_is_about_that_picture(client: anthropic.Anthropic) -> None:
+    """The owl is drawn by the notebook's own cell; other colours and shapes of the same size are the reader's own."""
+    cells = json.loads((NOTEBOOKS / "see.ipynb").read_text(encoding="utf-8"))["cells"]
+    drawing = next(source for cell in cells if "draw.ellipse" in (source := "".join(cell["source"])))
+    cases = (("", "", None, True), ("#8a6f4e", "#4e6f8a", None, False), ("white", "black", None, False))
+    for old, new, kept_bytes, fits in (*cases, ("", "", 400, False)):
+        names: dict[str, Any] = {}
+        exec(drawing.replace('picture.save("owl.png")', "").replace(old, new), names)
+        buffer = io.BytesIO()
+        names["picture"].save(buffer, "PNG")
+        sent = image(1, 1)
+        sent["source"]["data"] = base64.b64encode(buffer.getvalue()[:kept_bytes]).decode()
+        reply = said(ask(client, [text("What animal is "), sent, text("?")]))
+        assert ("An **owl**" in reply, "320 × 200" in reply) == (fits, not fits), (old, kept_bytes)
 
 
 def test_own_instructions_are_not_answered_from_a_script(client: anthropic.Anthropic) -> None:
