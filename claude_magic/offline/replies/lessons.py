@@ -19,6 +19,8 @@ from .schema_example import fits
 
 # How an answer begins that was written by hand.
 WRITTEN = "*A written example, not Claude's words.*\n\n"
+# Where the tool's result stands in an answer.
+_RESULT = "{result}"
 # Events of a stream each second while a lesson is played: about as fast as Claude writes.
 PACE = 60.0
 # How far an image may be from the lesson's, since fonts differ from machine to machine: its sides, as a fraction, and
@@ -38,6 +40,7 @@ class Lesson:
     given: Sequence[str] = ()
     earlier: Sequence[str] = ()
     result: str = ""
+    failed: bool = False
     picture: Sequence[int] = ()
     looks: str = ""
     effort: str | None = None
@@ -52,11 +55,17 @@ class Lesson:
         """The label; empty where a word or JSON was asked for."""
         return "" if self.bare else WRITTEN
 
-    def told(self, prompt: Prompt) -> str:
-        """The answer, with the tool's result in its place, and with its label unless that stands before the call."""
+    def told(self, prompt: Prompt, *, begun: bool) -> str:
+        """The answer, with the tool's result in its place, and with its label unless the reply has `begun` with it."""
         said = "\n".join(result_text(block) for block in prompt.results)
-        opening = "" if prompt.results else self.opening
-        return opening + self.answer.strip().replace("{result}", said)
+        opening = "" if begun else self.opening
+        return opening + self.answer.strip().replace(_RESULT, said)
+
+    def is_told_by(self, text: str) -> bool:
+        """Whether a text of a reply is this answer, with a label or without."""
+        before, result, _ = self.answer.strip().partition(_RESULT)
+        said = text.strip().removeprefix(WRITTEN)
+        return said.startswith(before) if result else said == before
 
 
 @cache
@@ -78,7 +87,8 @@ def find(prompt: Prompt, body: Body) -> Lesson | None:
 def pace_of(message: Mapping[str, Any]) -> float | None:
     """The events each second at which a message is streamed; `None` for one that is no written example."""
     texts = [block["text"] for block in message["content"] if block["type"] == "text"]
-    return PACE if any(each.lstrip().startswith(WRITTEN.strip()) for each in texts) else None
+    told = any(each.lstrip().startswith(WRITTEN.strip()) for each in texts)
+    return PACE if told or any(lesson.is_told_by(each) for each in texts for lesson in written()) else None
 
 
 def _fits(lesson: Lesson, asked: str, prompt: Prompt, body: Body) -> bool:
@@ -135,7 +145,7 @@ def _fits_tools(lesson: Lesson, prompt: Prompt, body: Body) -> bool:
     if prompt.results:
         failed = any(block.get("is_error") for block in prompt.results)
         said = "\n".join(result_text(block) for block in prompt.results)
-        return bool(lesson.call) and not failed and lesson.result in said
+        return bool(lesson.call) and failed == lesson.failed and lesson.result in said
     choice = (body.get("tool_choice") or {}).get("type", "auto")
     offered = [tool.get("name") for tool in body.get("tools") or []]
     return choice in ("auto", "none") and (not lesson.call or (choice == "auto" and lesson.call["name"] in offered))

@@ -13,7 +13,7 @@ import anthropic
 import pytest
 
 from claude_magic import offline
-from claude_magic.offline.replies.lessons import WRITTEN, written
+from claude_magic.offline.replies.lessons import PACE, WRITTEN, pace_of, written
 from support.offline_requests import ask, assistant, connect, image, said, text, user
 
 NOTEBOOKS = Path(__file__).parents[3] / "notebooks"
@@ -23,6 +23,7 @@ PRICE: Any = {
     "input_schema": {"type": "object", "properties": {"drink": {"type": "string"}}, "required": ["drink"]},
 }
 ASKED = user('What is the price of a "flat white"?')
+KIND = "Is this review of a coffee shop kind or unkind? One word.\nReview: Too loud to work there."
 REPORT = "\n".join(f"Day {n}: {80 + n % 9} cups sold, {n % 7} mm of rain, no complaints." for n in range(1, 200))
 
 
@@ -95,6 +96,32 @@ def test_a_failed_call_is_not_answered_as_if_it_had_succeeded(client: anthropic.
     }
     reply = said(ask(client, ASKED, assistant(called["content"]), user([outcome]), tools=[PRICE]))
     assert "failed" in reply and "euros" not in reply
+    outcome["content"] = "The reader refused this call, and it was not run."
+    reply = said(ask(client, ASKED, assistant(called["content"]), user([outcome]), tools=[PRICE]))
+    assert reply.startswith("You refused the call, so I do not know")
+
+
+def test_an_example_thinks_once_and_comes_at_its_pace_to_the_end(client: anthropic.Anthropic) -> None:
+    shown = {"type": "adaptive", "display": "summarized"}
+    called = ask(client, ASKED, tools=[PRICE], thinking=shown)
+    outcome = {"type": "tool_result", "tool_use_id": called["content"][-1]["id"], "content": "3.6"}
+    told = ask(client, ASKED, assistant(called["content"]), user([outcome]), tools=[PRICE], thinking=shown)
+    assert [block["type"] for block in called["content"]] == ["thinking", "text", "tool_use"]
+    assert [block["type"] for block in told["content"]] == ["text"]
+    assert pace_of(called) == pace_of(told) == pace_of(ask(client, KIND)) == PACE
+    own = ask(client, "Is this review of a coffee shop kind?")
+    assert pace_of(own) is None
+
+
+@pytest.mark.parametrize("searches", [True, False])
+def test_a_search_is_led_up_to_and_says_that_nothing_was_looked_up(
+    client: anthropic.Anthropic, *, searches: bool
+) -> None:
+    tools: Any = [{"type": "web_search_20250305", "name": "web_search"}] if searches else []
+    reply = ask(client, "Search for the heaviest owl.", tools=tools)
+    assert said(reply).startswith(WRITTEN) and said(reply).count(WRITTEN) == 1 and "**Blakiston's fish" in said(reply)
+    queries = [block["input"]["query"] for block in reply["content"] if block["type"] == "server_tool_use"]
+    assert queries == ["the heaviest owl"] * searches and ("Nothing was looked up" in said(reply)) == searches
 
 
 @pytest.mark.parametrize(("changed", "fits"), [({}, True), ({"kind": {"type": "integer"}}, False)])
