@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..request.history import Block, Body, flatten
+from ..request.prompt import shorten
 
 _SENTENCE = re.compile(r"\s*(\S.*?[.!?](?=\s|$)|\S.*)", re.DOTALL)
 _UNREAD = "The stand-in reads no file."
@@ -19,7 +20,8 @@ def cite_documents(body: Body) -> list[dict[str, Any]]:
     said: list[dict[str, Any]] = []
     for index, each in enumerate(placed):
         if each.message == newest and (each.block.get("citations") or {}).get("enabled"):
-            words = f"{' ' if said else ''}Document {index + 1} begins so."
+            name = shorten(str(each.block.get("title") or f"Document {index + 1}"), 60)
+            words = f"{' ' if said else ''}{name} begins so."
             said.append({"type": "text", "text": words, "citations": [_cited(each.block, index)]})
     return said
 
