@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +20,8 @@ from .schema_example import fits
 
 # How an answer begins that was written by hand.
 WRITTEN = "*A written example, not Claude's words.*\n\n"
+# How many paragraphs a question has at most: a value in it may be one of its own.
+_PARAGRAPHS = 4
 # Where the tool's result stands in an answer.
 _RESULT = "{result}"
 # Events of a stream each second while a lesson is played: about as fast as Claude writes.
@@ -79,9 +82,9 @@ def find(prompt: Prompt, body: Body) -> Lesson | None:
     """The lesson that fits a request; `None` for any question of the reader's own, and for changed data."""
     if prompt.instructions:
         return None
-    asked = " ".join(prompt.question.split())
-    near = (each for each in written() if asked.endswith(each.question))
-    return next((each for each in near if _fits(each, asked, prompt, body)), None)
+    asked = _endings(prompt.question)
+    near = (each for each in written() if each.question in asked)
+    return next((each for each in near if _fits(each, asked[0], prompt, body)), None)
 
 
 def pace_of(message: Mapping[str, Any]) -> float | None:
@@ -89,6 +92,13 @@ def pace_of(message: Mapping[str, Any]) -> float | None:
     texts = [block["text"] for block in message["content"] if block["type"] == "text"]
     told = any(each.lstrip().startswith(WRITTEN.strip()) for each in texts)
     return PACE if told or any(lesson.is_told_by(each) for each in texts for lesson in written()) else None
+
+
+def _endings(question: str) -> list[str]:
+    """The question, and its last paragraphs: what goes along with it stands in paragraphs or code blocks before it."""
+    paragraphs = re.split(r"\n\s*\n|\n```\n", question)
+    starts = range(max(0, len(paragraphs) - _PARAGRAPHS), len(paragraphs))
+    return [" ".join("\n".join(paragraphs[start:]).split()) for start in (0, *starts)]
 
 
 def _fits(lesson: Lesson, asked: str, prompt: Prompt, body: Body) -> bool:

@@ -45,6 +45,8 @@ def test_a_question_of_a_notebook_has_its_written_answer(client: anthropic.Anthr
         "What would you look at first in\nDataFrame shops: 2 rows × 1 columns (pandas)\n?",
         "Does rain matter?",
         "What went wrong?",
+        f"{REPORT}\n\nIn French: On which days did it rain most?",
+        f"{REPORT}\n\nAnswer in French.\nOn which days did it rain most?",
         [text("What animal is "), image(64, 64), text("?")],
         [text("What animal is "), image(320, 200), text("?")],
         [text("What animal is "), image(320, 200), image(320, 200), text("?")],
