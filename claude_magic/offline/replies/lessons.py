@@ -155,7 +155,8 @@ def _fits_tools(lesson: Lesson, prompt: Prompt, body: Body) -> bool:
     if prompt.results:
         failed = any(block.get("is_error") for block in prompt.results)
         said = "\n".join(result_text(block) for block in prompt.results)
-        return bool(lesson.call) and failed == lesson.failed and lesson.result in said
+        result = rf"(?<![\w.]){re.escape(lesson.result)}(?!\w|\.\d)"  # 3.6, and not 13.6 or 3.65
+        return bool(lesson.call) and failed == lesson.failed and bool(re.search(result, said))
     choice = (body.get("tool_choice") or {}).get("type", "auto")
     offered = [tool.get("name") for tool in body.get("tools") or []]
     return choice in ("auto", "none") and (not lesson.call or (choice == "auto" and lesson.call["name"] in offered))

@@ -82,7 +82,11 @@ def test_a_tool_is_called_and_its_result_is_in_the_answer(client: anthropic.Anth
     called = ask(client, ASKED, tools=[PRICE])
     call = called["content"][-1]
     assert (call["name"], call["input"]) == ("price", {"drink": "flat white"})
-    for result, wanted in (({"content": "3.6"}, "**3.60 euros**"), ({"content": "9.9"}, "9.9")):
+    for result, wanted in (
+        ({"content": "3.6"}, "**3.60 euros**"),
+        ({"content": "9.9"}, "9.9"),
+        ({"content": "3.65"}, "3.65"),
+    ):
         outcome = {"type": "tool_result", "tool_use_id": call["id"], **result}
         reply = said(ask(client, ASKED, assistant(called["content"]), user([outcome]), tools=[PRICE]))
         assert wanted in reply and ("3.60" in reply) == (result["content"] == "3.6")
