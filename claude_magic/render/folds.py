@@ -68,11 +68,14 @@ _FOLDS: dict[str, Callable[[Block], tuple[str, str]]] = {
 def fold(title: str, body: str) -> str:
     """A fold (`<details>`) as sanitized HTML; that of code execution is open."""
     style = gate.PROSE_FOLD if title == THINKING else gate.CODE_FOLD
+    apart = "" if title == THINKING else f' style="{gate.CALL_FOLD}"'
     escaped = html.escape(_shown(title, body), quote=False)
     within = _linked(escaped) if title.startswith(tool_calls.WEB_TITLES) else escaped
     opened = " open" if title == tool_calls.CODE else ""
     summary = html.escape(printable(title), quote=False)
-    return gate.clean(f'<details{opened}><summary>{summary}</summary><div style="{style}">{within}</div></details>')
+    return gate.clean(
+        f'<details{opened}{apart}><summary>{summary}</summary><div style="{style}">{within}</div></details>'
+    )
 
 
 def as_markdown(title: str, body: str) -> str:

@@ -345,6 +345,20 @@ def test_a_kernel_without_the_extension_is_loaded_with_it_by_a_click(notebook: P
         page.close()
 
 
+def test_where_the_stand_in_answered_everything_the_sum_of_the_records_says_so(lab: Page) -> None:
+    call = {"model": "claude-opus-5-5", "request_id": "two", "started": 1.75e9, "stop_reason": "end_turn"}
+    offline = record("0.25", "two", calls=[{**call, "provider": "offline"}])
+    write(lab.lab, "standin.ipynb", [offline, record("0.5")])
+    page = lab.lab.open("standin.ipynb")
+    try:
+        assert said(page) == "Claude: notebook $0.7500"
+        page.delete_cell(1)
+        wait_figure(page, "notebook", "$0.2500")
+        assert said(page) == "Claude: notebook $0.2500 · stand-in, not Claude" and clean(page)
+    finally:
+        page.close()
+
+
 def test_what_a_strangers_notebook_says_is_text_or_nothing(either: Page) -> None:
     script = "<img src=x onerror='window.PWN=1'><script>window.PWN=1</script>"
     hostile = [

@@ -6,6 +6,7 @@ import base64
 import dataclasses
 import io
 import json
+import re
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
@@ -263,7 +264,7 @@ def test_a_failed_search_and_a_page_that_is_not_allowed_say_why(ask: Asking) -> 
 def test_code_is_shown_with_what_it_printed_and_its_charts_are_outputs(ask: Asking) -> None:
     turn = ask("[[run plot a chart]]", RUNNING)
     html = shown(turn)
-    assert '<details open=""><summary>Code execution</summary>' in html
+    assert re.search('<details open="" style="[^"]*"><summary>Code execution</summary>', html)
     assert "plt.savefig('chart.png')" in html and "── output ──\nplot a chart" in html
     assert "Files that the code made" in html and "chart.png (file_offline_" in html
     (image,) = made_outputs(turn)

@@ -20,7 +20,10 @@ SECONDS = 120
 # A question of a learner's own, at the end of a notebook.
 OWN = "%%claude\nWhich moon of Saturn is the largest?"
 # What only the stand-in says: none of it is an answer to a question of a notebook.
-GENERIC = ("You asked:", "no model behind me", "The tool answered", "pixels**", "I call `", "stand-in answers in time")
+GENERIC = (
+    *("You asked:", "Your prompt begins", "no model behind me", "The tool answered", "pixels**", "I call `"),
+    *("stand-in answers in time", "Let me see."),
+)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])

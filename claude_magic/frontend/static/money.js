@@ -6,6 +6,7 @@ import { dollars, parse } from "./cost.js";
 import { button } from "./elements.js";
 import { watch } from "./notebook_watch.js";
 import { sum, turns } from "./record.js";
+import { STAND_IN } from "./record_entries.js";
 
 /** @typedef {import("page").NotebookPanel} Panel */
 
@@ -13,6 +14,7 @@ const ID = "claude-magic-money";
 const OUTLINE = "claude-magic:outline";
 const MAGIC = "%claude_cost";
 const LOAD = "%load_ext claude_magic";
+const OFFLINE = "stand-in, not Claude";
 
 /**
  * Returns the switch of the feature, which is off until it is called.
@@ -75,7 +77,8 @@ export function money(packages, app, notebooks, kernels, statusBar) {
 function figures(panel, state) {
   if (!state) {
     const found = turns(panel.model?.cells ?? []);
-    const text = `Claude: notebook ${dollars(sum(found))}`;
+    const free = found.every(({ marks }) => marks.includes(STAND_IN)) ? ` · ${OFFLINE}` : "";
+    const text = `Claude: notebook ${dollars(sum(found))}${free}`;
     return found.length ? { text, title: "What the replies in this notebook cost", usedUp: false } : null;
   }
   const { budget, asking, offline } = state;
@@ -83,7 +86,7 @@ function figures(panel, state) {
   const parts = [`notebook ${dollars(parse(state.notebook))}`, `kernel ${dollars(parse(state.kernel))}`];
   if (usedUp) parts.unshift(`budget of ${budget.total} used up`); // first, where a narrow window cuts the rest
   else if (budget) parts.push(`${budget.left} of ${budget.total} left`);
-  if (offline) parts.push("stand-in, not Claude");
+  if (offline) parts.push(OFFLINE);
   const text = `Claude${asking ? " answers" : ""}: ${parts.join(" · ")}`;
   return { text, title: `${text}. What this notebook cost, and what this kernel has spent.`, usedUp };
 }

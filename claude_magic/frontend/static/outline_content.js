@@ -4,8 +4,8 @@
 import { dollars, parse, total } from "./cost.js";
 import { isPrompt } from "./expressions.js";
 import { sum } from "./record.js";
+import { STAND_IN } from "./record_entries.js";
 
-const STAND_IN = "offline stand-in, not Claude";
 const REPLAYED = "replayed";
 const COMPARED = "compared";
 const LEFT = "not in the conversation";

@@ -15,7 +15,8 @@ const VERSION = 1;
 const MAX_TURNS = 10_000; // in one record, and their calls as well
 const MAX_NAME = 300;
 const MAX_PROMPT = 200;
-const STAND_IN = "offline stand-in, not Claude";
+/** The mark of a turn that Claude did not answer. */
+export const STAND_IN = "offline stand-in, not Claude";
 const STOPS = { max_tokens: "cut off", model_context_window_exceeded: "cut off", refusal: "refused" };
 /** What was read from a record: outputs are exchanged, not changed. @type {WeakMap<object, Entry[]>} */
 const read = new WeakMap();

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..request.history import Block, Body, flatten
+from ..request.prompt import shorten
 
 _SENTENCE = re.compile(r"\s*(\S.*?[.!?](?=\s|$)|\S.*)", re.DOTALL)
+_READ = ("text", "content")
 _UNREAD = "The stand-in reads no file."
 
 
@@ -19,7 +21,9 @@ def cite_documents(body: Body) -> list[dict[str, Any]]:
     said: list[dict[str, Any]] = []
     for index, each in enumerate(placed):
         if each.message == newest and (each.block.get("citations") or {}).get("enabled"):
-            words = f"{' ' if said else ''}Document {index + 1} begins so."
+            name = shorten(str(each.block.get("title") or f"Document {index + 1}"), 60)
+            told = "begins so" if each.block["source"]["type"] in _READ else "has pages that I cannot read"
+            words = f"{' ' if said else ''}{name} {told}."
             said.append({"type": "text", "text": words, "citations": [_cited(each.block, index)]})
     return said
 

@@ -44,9 +44,11 @@ def draft(body: Body, thinking: bool, hop: int = 0, files: Sequence[str] = ()) -
     output = body.get("output_config") or {}
     lesson = find(prompt, body)
     thought = lesson.thinking.strip() if lesson else thoughts(prompt, output.get("effort"))
-    opening = [{"type": "thinking", "thinking": thought}] if thinking else []
+    # A written example thinks once: before it calls its tool.
+    opening = [{"type": "thinking", "thinking": thought}] if thinking and not (lesson and prompt.results) else []
     worked = None if output.get("format") else server_tools.work(prompt, body, files)
-    said = _text_block(f"{STAND_IN_OPENING}Let me see.")
+    label, lead = (lesson.opening, lesson.lead) if lesson else (STAND_IN_OPENING, "")
+    said = _text_block(f"{label}{lead or 'Let me see.'}")
     done = [said, *worked.blocks] if worked else []
     content = _lesson(lesson, prompt, body, done) if lesson else _content(prompt, body, done)
     return Draft([*opening, *done, *content], files=worked.files if worked else ())
@@ -92,7 +94,7 @@ def _lesson(lesson: Lesson, prompt: Prompt, body: Body, worked: Sequence[dict[st
     if cited := citations.cite_documents(body) if lesson.cites else []:
         return [_text_block(lesson.opening), {**cited[0], "text": lesson.answer}]
     apart = "\n\n" if worked and worked[-1]["type"] == "text" else ""
-    return [_text_block(apart + lesson.told(prompt))]
+    return [_text_block(apart + lesson.told(prompt, begun=bool(worked or prompt.results)))]
 
 
 def _text_block(text: str) -> dict[str, Any]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,10 +20,17 @@ from .schema_example import fits
 
 # How an answer begins that was written by hand.
 WRITTEN = "*A written example, not Claude's words.*\n\n"
+# How many paragraphs a question has at most: a value in it may be one of its own.
+_PARAGRAPHS = 4
+# Where the tool's result stands in an answer.
+_RESULT = "{result}"
 # Events of a stream each second while a lesson is played: about as fast as Claude writes.
 PACE = 60.0
-# How far the sides of an image may be from the lesson's: fonts differ from machine to machine.
+# How far an image may be from the lesson's, since fonts differ from machine to machine: its sides, as a fraction, and
+# the bytes of its small copy. Another font changes those by 5 at most, another curve in the same axes by more than 20.
 _SIDE = 0.05
+_SHADES = 12
+_SMALL_PIXELS = (8, 8)
 
 
 @dataclass(frozen=True)
@@ -33,7 +43,9 @@ class Lesson:
     given: Sequence[str] = ()
     earlier: Sequence[str] = ()
     result: str = ""
+    failed: bool = False
     picture: Sequence[int] = ()
+    looks: str = ""
     effort: str | None = None
     model: str | None = None
     call: Mapping[str, Any] = field(default_factory=dict)
@@ -46,11 +58,17 @@ class Lesson:
         """The label; empty where a word or JSON was asked for."""
         return "" if self.bare else WRITTEN
 
-    def told(self, prompt: Prompt) -> str:
-        """The answer, with the tool's result in its place, and with its label unless that stands before the call."""
+    def told(self, prompt: Prompt, *, begun: bool) -> str:
+        """The answer, with the tool's result in its place, and with its label unless the reply has `begun` with it."""
         said = "\n".join(result_text(block) for block in prompt.results)
-        opening = "" if prompt.results else self.opening
-        return opening + self.answer.strip().replace("{result}", said)
+        opening = "" if begun else self.opening
+        return opening + self.answer.strip().replace(_RESULT, said)
+
+    def is_told_by(self, text: str) -> bool:
+        """Whether a text of a reply is this answer, with a label or without."""
+        before, result, _ = self.answer.strip().partition(_RESULT)
+        said = text.strip().removeprefix(WRITTEN)
+        return said.startswith(before) if result else said == before
 
 
 @cache
@@ -64,15 +82,23 @@ def find(prompt: Prompt, body: Body) -> Lesson | None:
     """The lesson that fits a request; `None` for any question of the reader's own, and for changed data."""
     if prompt.instructions:
         return None
-    asked = " ".join(prompt.question.split())
-    near = (each for each in written() if asked.endswith(each.question))
-    return next((each for each in near if _fits(each, asked, prompt, body)), None)
+    asked = _endings(prompt.question)
+    near = (each for each in written() if each.question in asked)
+    return next((each for each in near if _fits(each, asked[0], prompt, body)), None)
 
 
 def pace_of(message: Mapping[str, Any]) -> float | None:
     """The events each second at which a message is streamed; `None` for one that is no written example."""
     texts = [block["text"] for block in message["content"] if block["type"] == "text"]
-    return PACE if any(each.lstrip().startswith(WRITTEN.strip()) for each in texts) else None
+    told = any(each.lstrip().startswith(WRITTEN.strip()) for each in texts)
+    return PACE if told or any(lesson.is_told_by(each) for each in texts for lesson in written()) else None
+
+
+def _endings(question: str) -> list[str]:
+    """The question, and its last paragraphs: what goes along with it stands in paragraphs or code blocks before it."""
+    paragraphs = re.split(r"\n\s*\n|\n```\n", question)
+    starts = range(max(0, len(paragraphs) - _PARAGRAPHS), len(paragraphs))
+    return [" ".join("\n".join(paragraphs[start:]).split()) for start in (0, *starts)]
 
 
 def _fits(lesson: Lesson, asked: str, prompt: Prompt, body: Body) -> bool:
@@ -103,7 +129,25 @@ def _fits_pictures(lesson: Lesson, prompt: Prompt) -> bool:
     if len(prompt.pictures) != (1 if lesson.picture else 0):
         return False
     sides = [(size.width, size.height) if size else (0, 0) for size in prompt.pictures]
-    return all(abs(a - b) <= _SIDE * b for pair in sides for a, b in zip(pair, lesson.picture, strict=True))
+    if not all(abs(a - b) <= _SIDE * b for pair in sides for a, b in zip(pair, lesson.picture, strict=True)):
+        return False
+    looks = base64.b64decode(lesson.looks)
+    return all(_near(_small(block["source"]["data"]), looks) for block in prompt.images)
+
+
+def _near(small: bytes, looks: bytes) -> bool:
+    return len(small) == len(looks) and all(abs(a - b) <= _SHADES for a, b in zip(small, looks, strict=True))
+
+
+def _small(data: str) -> bytes:
+    """An image in base64 at 8 × 8 pixels: each is the mean of its part, in red, green and blue. Empty if unreadable."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(base64.b64decode(data))) as image:
+            return image.convert("RGB").resize(_SMALL_PIXELS, Image.Resampling.BOX).tobytes()
+    except (OSError, SyntaxError, ValueError):
+        return b""
 
 
 def _fits_tools(lesson: Lesson, prompt: Prompt, body: Body) -> bool:
@@ -111,7 +155,8 @@ def _fits_tools(lesson: Lesson, prompt: Prompt, body: Body) -> bool:
     if prompt.results:
         failed = any(block.get("is_error") for block in prompt.results)
         said = "\n".join(result_text(block) for block in prompt.results)
-        return bool(lesson.call) and not failed and lesson.result in said
+        result = rf"(?<![\w.]){re.escape(lesson.result)}(?!\w|\.\d)"  # 3.6, and not 13.6 or 3.65
+        return bool(lesson.call) and failed == lesson.failed and bool(re.search(result, said))
     choice = (body.get("tool_choice") or {}).get("type", "auto")
     offered = [tool.get("name") for tool in body.get("tools") or []]
     return choice in ("auto", "none") and (not lesson.call or (choice == "auto" and lesson.call["name"] in offered))

@@ -309,7 +309,10 @@ def table(prompt: Prompt) -> str | None:
     if prompt.frames and (numbers := prompt.frames[0].statistics):
         rows = [[f"`{name}`", *(f"{each[key]:g}" for key in ("min", "mean", "max"))] for name, each in numbers.items()]
         return _markdown_table(["column", "min", "mean", "max"], rows)
-    rows = [[item, str(len(item)), str(sum(each in "aeiouAEIOU" for each in item))] for item in _compared(prompt)]
+    counted = [
+        (item, sum(map(str.isalpha, item)), sum(each in "aeiouAEIOU" for each in item)) for item in _compared(prompt)
+    ]
+    rows = [[item, f"{letters}", f"{vowels}"] for item, letters, vowels in counted]
     return "What I can tell of them with no model behind me:\n\n" + _markdown_table(["name", "letters", "vowels"], rows)
 
 
@@ -349,12 +352,19 @@ SECTIONS: tuple[Callable[[Prompt], str | None], ...] = (
 
 def closing(prompt: Prompt) -> str:
     """The reply where no section applies: a quote of the question, and a piece of Markdown that changes each turn."""
-    asked = f"You asked: “{_asked(prompt)}”"
-    return f"{asked}\n\n{_SHOWN[len(prompt.earlier) % len(_SHOWN)]}"
+    return f"{_asked(prompt)}\n\n{_SHOWN[len(prompt.earlier) % len(_SHOWN)]}"
 
 
 def _asked(prompt: Prompt) -> str:
-    return _on_a_line(prompt.question or prompt.text)
+    """The question, quoted. Data may stand before it or behind it: where no end says which, both ends are quoted."""
+    question = (prompt.question or prompt.text).strip()
+    if len(question) <= _LINE_CHARACTERS:
+        return f"You asked: “{shorten(question)}”"
+    lines = question.splitlines()
+    for line in (lines[-1], lines[0]):
+        if "?" in line:
+            return f"You asked: “{shorten(line[: line.rindex('?') + 1])}”"
+    return f"Your prompt begins with “{shorten(lines[0], 80)}” and ends with “{shorten(lines[-1], 80)}”"
 
 
 def _on_a_line(question: str) -> str:

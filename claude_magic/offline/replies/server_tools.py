@@ -30,6 +30,8 @@ _ASKS: dict[str, re.Pattern[str]] = {
     "mcp": re.compile(r"\b(mcp|tool|server)\b", re.IGNORECASE),
 }
 _KINDS = {"search": "web_search", "fetch": "web_fetch", "run": "code_execution", "mcp": "mcp_toolset"}
+# What a question has around the words to search for.
+_SEARCHED = re.compile(r"^(please\s+)?(search|look up)(\s+the web)?(\s+for)?\s+|[\s.?!]+$", re.IGNORECASE)
 _DRAWS = re.compile(r"\b(plot|chart|draw|histogram|figure)\b", re.IGNORECASE)
 _FAILS = re.compile(r"\berror\b")
 _CHART_PIXELS = (320, 200)
@@ -81,7 +83,7 @@ def _result(id: str, name: str, content: Any) -> dict[str, Any]:
 
 
 def _search(id: str, words: str, tool: Body, files: Sequence[str]) -> Work:
-    call = _call(id, "web_search", query=shorten(words, 80))
+    call = _call(id, "web_search", query=shorten(_SEARCHED.sub("", words), 80))
     if _FAILS.search(words):
         error = {"type": "web_search_tool_result_error", "error_code": "unavailable"}
         return Work([call, _result(id, "web_search", error)])
@@ -98,12 +100,12 @@ def _search(id: str, words: str, tool: Body, files: Sequence[str]) -> Work:
     ]
     cited = {
         "type": "web_search_result_location",
-        "cited_text": f"Nothing was searched for “{shorten(words, 40)}”: this is the stand-in.",
+        "cited_text": f"Nothing was searched for “{shorten(_SEARCHED.sub('', words), 40)}”: this is the stand-in.",
         "url": found[0]["url"],
         "title": found[0]["title"],
         "encrypted_index": "aW5kZXg=",
     }
-    said = {"type": "text", "text": "The web is far from here, and nothing was looked up.", "citations": [cited]}
+    said = {"type": "text", "text": "Nothing was looked up: the stand-in has no web.", "citations": [cited]}
     return Work([call, _result(id, "web_search", found), said])
 
 

@@ -40,7 +40,7 @@ class Prompt:
 
     `question` is the prompt's text without DataFrame summaries, `earlier` are the prompts before it, with names in the
     place of summaries, `instructions` the system prompts; `pictures` has `None` for an image whose bytes are not in the
-    request; `documents` are titles, `results` tool results.
+    request, and `images` are their blocks; `documents` are titles, `results` tool results.
     """
 
     text: str
@@ -49,6 +49,7 @@ class Prompt:
     instructions: tuple[str, ...] = ()
     frames: tuple[Frame, ...] = ()
     pictures: tuple[Picture | None, ...] = ()
+    images: tuple[Block, ...] = ()
     documents: tuple[str, ...] = ()
     results: tuple[Block, ...] = ()
 
@@ -62,13 +63,15 @@ def read(body: Body) -> Prompt:
     newest = user_runs[-1] if user_runs else []
     texts = [*_summarized_prompts(placed), *(text for run in user_runs if (text := _text(run)))]
     text = texts[-1] if texts else ""
+    images = tuple(each.block for each in newest if each.kind == "image")
     return Prompt(
         text=text,
         question=_question(text),
         earlier=tuple(_named(each) for each in texts[:-1]),
         instructions=tuple(instructions),
         frames=tuple(_frames(text)),
-        pictures=tuple(_picture(each.block) for each in newest if each.kind == "image"),
+        pictures=tuple(map(_picture, images)),
+        images=images,
         documents=tuple(str(each.block.get("title") or "untitled") for each in newest if each.kind == "document"),
         results=tuple(each.block for each in newest if each.kind == "tool_result"),
     )

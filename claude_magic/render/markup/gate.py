@@ -39,6 +39,7 @@ CODE_BLOCK = f"{CODE}; margin: 1.5em 2em"  # as JupyterLab sets code of Markdown
 CODE_LINES = "white-space: pre; word-break: normal; overflow-wrap: normal"  # JupyterLab breaks lines in `code`
 PROSE_FOLD = "white-space: pre-wrap; overflow-wrap: anywhere; margin: 0.3em 0 0.6em 1em"
 CODE_FOLD = f"{PROSE_FOLD}; word-break: normal; font-family: monospace"
+CALL_FOLD = "margin-bottom: 1em"  # as a paragraph of JupyterLab's: text goes on below it
 ONE_LINE = "white-space: nowrap"
 HEADER = "font-size: 0.85em; line-height: 1.5"
 QUIET = "opacity: 0.75"
@@ -82,6 +83,7 @@ _BOXES = {HEADER, QUIET, COLUMNS, COLUMN, COLUMN_FIGURES, REPLY, PLAIN_REPLY, PR
 _VALUES = {
     "div": {"style": _BOXES, "class": {NO_FORMULAS, FORMULA, OURS}},
     "span": {"style": {ONE_LINE, *map(colour, COLOURS)}, "class": {FORMULA}},
+    "details": {"style": {CALL_FOLD}},
     "strong": {"style": {ONE_LINE}},
     "pre": {"style": {CODE, CODE_BLOCK}},
     "code": {"style": {CODE_LINES}, "class": {*map(language, LANGUAGES)}},

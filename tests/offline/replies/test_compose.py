@@ -82,6 +82,9 @@ SHADED = FRAME.replace("first 2", "shade | String | 0 | distinct 2, top dark (60
         (["Why?\nTraceback (most recent call last):\n  File x\nValueError: no such thing"], ["`ValueError: no such"]),
         ([f"```python\n1 / 0\n```\n{REQUEST}"], ["cannot correct it", "```python\n# The offline", "\n1 / 0\n```"]),
         (["Day 1: no complaints.\n" * 40 + "\nOn which day?"], ["You asked: “On which day?”"]),
+        (["Which is largest? Series: 3 values\n" + "north,1137\n" * 40], ["You asked: “Which is largest?”"]),
+        (["Sum up: Day 1\n" + "Day 2\n" * 40], ["prompt begins with “Sum up: Day 1” and ends with “Day 2”"]),
+        (["Compare 2 by 3 and the mean"], ["| 2 by 3 | 2 | 0 |", "| the mean | 7 | 3 |"]),
         (["Hello there"], ["You asked: “Hello there”"]),
     ],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 
 from claude_magic import offline
 from claude_magic.magics.fix import REQUEST
-from claude_magic.offline.replies.lessons import WRITTEN, written
+from claude_magic.offline.replies.lessons import PACE, WRITTEN, pace_of, written
 from support.offline_requests import ask, assistant, connect, image, said, text, user
 
 NOTEBOOKS = Path(__file__).parents[3] / "notebooks"
@@ -24,6 +26,7 @@ PRICE: Any = {
     "input_schema": {"type": "object", "properties": {"drink": {"type": "string"}}, "required": ["drink"]},
 }
 ASKED = user('What is the price of a "flat white"?')
+KIND = "Is this review of a coffee shop kind or unkind? One word.\nReview: Too loud to work there."
 REPORT = "\n".join(f"Day {n}: {80 + n % 9} cups sold, {n % 7} mm of rain, no complaints." for n in range(1, 200))
 
 
@@ -45,13 +48,32 @@ def test_a_question_of_a_notebook_has_its_written_answer(client: anthropic.Anthr
         "What would you look at first in\nDataFrame shops: 2 rows × 1 columns (pandas)\n?",
         "Does rain matter?",
         "What went wrong?",
+        f"{REPORT}\n\nIn French: On which days did it rain most?",
+        f"{REPORT}\n\nAnswer in French.\nOn which days did it rain most?",
         [text("What animal is "), image(64, 64), text("?")],
+        [text("What animal is "), image(320, 200), text("?")],
         [text("What animal is "), image(320, 200), image(320, 200), text("?")],
     ],
 )
 def test_a_question_or_data_of_the_readers_own_goes_to_the_stand_in(client: anthropic.Anthropic, asked: Any) -> None:
     reply = said(ask(client, asked))
     assert reply.count(STAND_IN) == 1 and WRITTEN not in reply
+
+
+def test_an_answer_about_a_picture_is_about_that_picture(client: anthropic.Anthropic) -> None:
+    """The owl is drawn by the notebook's own cell; other colours and shapes of the same size are the reader's own."""
+    cells = json.loads((NOTEBOOKS / "see.ipynb").read_text(encoding="utf-8"))["cells"]
+    drawing = next(source for cell in cells if "draw.ellipse" in (source := "".join(cell["source"])))
+    cases = (("", "", None, True), ("#8a6f4e", "#4e6f8a", None, False), ("white", "black", None, False))
+    for old, new, kept_bytes, fits in (*cases, ("", "", 400, False)):
+        names: dict[str, Any] = {}
+        exec(drawing.replace('picture.save("owl.png")', "").replace(old, new), names)
+        buffer = io.BytesIO()
+        names["picture"].save(buffer, "PNG")
+        sent = image(1, 1)
+        sent["source"]["data"] = base64.b64encode(buffer.getvalue()[:kept_bytes]).decode()
+        reply = said(ask(client, [text("What animal is "), sent, text("?")]))
+        assert ("An **owl**" in reply, "320 × 200" in reply) == (fits, not fits), (old, kept_bytes)
 
 
 def test_own_instructions_are_not_answered_from_a_script(client: anthropic.Anthropic) -> None:
@@ -63,7 +85,11 @@ def test_a_tool_is_called_and_its_result_is_in_the_answer(client: anthropic.Anth
     called = ask(client, ASKED, tools=[PRICE])
     call = called["content"][-1]
     assert (call["name"], call["input"]) == ("price", {"drink": "flat white"})
-    for result, wanted in (({"content": "3.6"}, "**3.60 euros**"), ({"content": "9.9"}, "9.9")):
+    for result, wanted in (
+        ({"content": "3.6"}, "**3.60 euros**"),
+        ({"content": "9.9"}, "9.9"),
+        ({"content": "3.65"}, "3.65"),
+    ):
         outcome = {"type": "tool_result", "tool_use_id": call["id"], **result}
         reply = said(ask(client, ASKED, assistant(called["content"]), user([outcome]), tools=[PRICE]))
         assert wanted in reply and ("3.60" in reply) == (result["content"] == "3.6")
@@ -79,6 +105,32 @@ def test_a_failed_call_is_not_answered_as_if_it_had_succeeded(client: anthropic.
     }
     reply = said(ask(client, ASKED, assistant(called["content"]), user([outcome]), tools=[PRICE]))
     assert "failed" in reply and "euros" not in reply
+    outcome["content"] = "The reader refused this call, and it was not run."
+    reply = said(ask(client, ASKED, assistant(called["content"]), user([outcome]), tools=[PRICE]))
+    assert reply.startswith("You refused the call, so I do not know")
+
+
+def test_an_example_thinks_once_and_comes_at_its_pace_to_the_end(client: anthropic.Anthropic) -> None:
+    shown = {"type": "adaptive", "display": "summarized"}
+    called = ask(client, ASKED, tools=[PRICE], thinking=shown)
+    outcome = {"type": "tool_result", "tool_use_id": called["content"][-1]["id"], "content": "3.6"}
+    told = ask(client, ASKED, assistant(called["content"]), user([outcome]), tools=[PRICE], thinking=shown)
+    assert [block["type"] for block in called["content"]] == ["thinking", "text", "tool_use"]
+    assert [block["type"] for block in told["content"]] == ["text"]
+    assert pace_of(called) == pace_of(told) == pace_of(ask(client, KIND)) == PACE
+    own = ask(client, "Is this review of a coffee shop kind?")
+    assert pace_of(own) is None
+
+
+@pytest.mark.parametrize("searches", [True, False])
+def test_a_search_is_led_up_to_and_says_that_nothing_was_looked_up(
+    client: anthropic.Anthropic, *, searches: bool
+) -> None:
+    tools: Any = [{"type": "web_search_20250305", "name": "web_search"}] if searches else []
+    reply = ask(client, "Search for the heaviest owl.", tools=tools)
+    assert said(reply).startswith(WRITTEN) and said(reply).count(WRITTEN) == 1 and "**Blakiston's fish" in said(reply)
+    queries = [block["input"]["query"] for block in reply["content"] if block["type"] == "server_tool_use"]
+    assert queries == ["the heaviest owl"] * searches and ("Nothing was looked up" in said(reply)) == searches
 
 
 @pytest.mark.parametrize(("changed", "fits"), [({}, True), ({"kind": {"type": "integer"}}, False)])
