@@ -478,47 +478,48 @@ BATCHES = Recipe(
     files="""
         from PIL import Image
         Image.new("RGB", (60, 40), "teal").save("lake.png")
-        Image.new("RGB", (60, 40), "red").save("hill.png")
     """,
     before="""
+        import base64
         questions = ["How do solar panels work?", "What is a pick and roll?", "Why do leaves change color?"]
-        paths = ["lake.png", "hill.png"]
+        with open("lake.png", "rb") as file:
+            data = base64.b64encode(file.read()).decode("utf-8")
+        lake = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}}
+        rows = [
+            {"messages": [{"role": "user", "content": "What's the capital of Iceland?"}]},
+            {"messages": [{"role": "user", "content": [lake, {"type": "text", "text": "Describe this landscape."}]}]},
+            {"system": "You teach science.", "messages": [{"role": "user", "content": "Explain gravity to a child."}]},
+            {
+                "messages": [
+                    {"role": "user", "content": "What is DNA?"},
+                    {"role": "assistant", "content": "DNA is a molecule that carries genetic information."},
+                    {"role": "user", "content": "How is it copied?"},
+                ]
+            },
+        ]
     """,
     sdk="""
-        import base64, time
-        def submit(prompts, **others):
+        import time
+        def submit(rows):
             requests = [
                 {
-                    "custom_id": f"question-{number}",
-                    "params": {
-                        "model": "claude-opus-5-5",
-                        "max_tokens": 1024,
-                        "messages": [{"role": "user", "content": prompt}],
-                        **others,
-                    },
+                    "custom_id": f"row-{number}",
+                    "params": {"model": "claude-opus-5-5", "max_tokens": 1024, **row},
                 }
-                for number, prompt in enumerate(prompts)
+                for number, row in enumerate(rows)
             ]
             batch = client.messages.batches.create(requests=requests)
             while client.messages.batches.retrieve(batch.id).processing_status != "ended":
                 time.sleep(5)
             for each in client.messages.batches.results(batch.id):
                 print(each.custom_id, each.result.type)
-        def pictured(path):
-            with open(path, "rb") as file:
-                data = base64.b64encode(file.read()).decode("utf-8")
-            source = {"type": "base64", "media_type": "image/png", "data": data}
-            return [{"type": "image", "source": source}, {"type": "text", "text": "Describe this landscape."}]
-        submit(questions)
-        submit([f"Explain to a 5-year-old: {question}" for question in questions], system="You teach science.")
-        submit([pictured(path) for path in paths])
+        submit([{"messages": [{"role": "user", "content": question}]} for question in questions])
+        submit(rows)
     """,
     cells=(
         "%config ClaudeMagic.max_tokens = 1024",
         "%%claude_map questions --batch --out answers\n{{item}}",
-        '%%claude_map questions --batch --out explained -s "You teach science."\nExplain to a 5-year-old: {{item}}',
-        "from PIL import Image\npictures = [Image.open(path) for path in paths]",
-        "%%claude_map pictures --batch --out described\n{{item}}Describe this landscape.",
+        "%%claude_map rows --batch --nulls ask --system {{row.system}} --out told\n{{row.messages}}",
     ),
 )
 RECIPES = (
