@@ -63,16 +63,14 @@ def _kind(item: pytest.Item) -> int:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """A file's tests run in one process, where they share a kernel and servers; those of the browser in two, one for
-    what the front end adds."""
+    """A file's tests run in one process, where they share a kernel and servers; all of the browser's in one, too: two
+    browsers take as long as one after the other."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Files(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             path = Path(nodeid.partition("::")[0])
-            if path.parent.name != "browser":
-                return str(path)
-            return "the front end" if path.name.startswith("test_frontend") else "replies"
+            return path.parent.name if path.parent.name == "browser" else str(path)
 
     config.option.loadscopereorder = False  # of their order, see above
     return Files(config, log)

@@ -103,7 +103,7 @@ def test_the_turns_of_each_chat_stand_with_cost_and_marks(
     page.add_cell("%%claude\n\nA long\nstory", below=2)
     server.hold(20)
     page.run(3)
-    page.wait_until("bed.text(3)")
+    page.wait_until("bed.text(3).includes('out · ≈$')")  # some of it has come
     page.interrupt()
     page.wait_done(3)
     server.release()
