@@ -13,10 +13,8 @@
 PYTHON ?= python3
 OPEN ?= 1
 BIN := .venv/bin
-# As many processes as processors, and one more for all tests, which wait for pages and kernels; make check PARALLEL= for
-# one, whose output is seen as it comes.
-check: PARALLEL ?= -n logical
-test: PARALLEL ?= -n $(shell $(PYTHON) -c "import os; print(os.cpu_count() + 1)")
+# As many processes as processors; make check PARALLEL= for one, whose output is seen as it comes.
+PARALLEL ?= -n logical
 QUICK := not browser and not kernel and not slow and not drift
 # Where Python must keep no bytecode, each of a hundred kernels and each process of the tests would compile all anew.
 export PYTHONDONTWRITEBYTECODE :=

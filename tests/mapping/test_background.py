@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -117,7 +118,8 @@ def test_rows_sorted_changed_cut_and_added_meanwhile_change_no_answer(kernel: Ke
 def test_two_maps_over_the_same_rows_at_once_ask_each_row_once(kernel: Kernel, server: SteeredServer) -> None:
     begin(kernel, server, "first")
     second = MAP.format(rows=ROWS + 5, out="second").replace("to second", "to first")
-    assert f"{ROWS} more are asked by another map" in kernel.run(second).text
+    said = re.search(r"^5 requests, .* (\d+) more are asked by another map", kernel.run(second).text)
+    assert said and 0 < int(said[1]) <= ROWS  # the first has some of its answers by now, or none
     server.release()
     kernel.run("%claude_map --wait")
     assert kernel.evaluate("[int(each.error.isna().sum()) for each in (first, second)]") == [ROWS, ROWS + 5]
