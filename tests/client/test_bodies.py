@@ -333,6 +333,7 @@ def test_bytes_of_no_encoding_are_no_trouble(server: Gateway) -> None:
     assert "bad" in failure().message
 
 
+@pytest.mark.slow
 def test_a_bad_gateway_is_asked_again_and_what_it_says_at_last_is_told(server: Gateway) -> None:
     page = answer("<title>502 Bad Gateway</title>", 502, HTML, headers=(("retry-after-ms", "1"),))
     waits: list[Wait] = []

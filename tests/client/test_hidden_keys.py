@@ -93,6 +93,7 @@ def check(*roots: Any) -> list[Any]:
     return found
 
 
+@pytest.mark.slow
 def test_nothing_that_the_extension_holds_shows_a_key(server: Gateway) -> None:
     shell = Shell()
     shell.kernel.client.use_key(GIVEN)

@@ -265,6 +265,7 @@ def test_the_claude_platform_on_aws_takes_a_key(server: Recorder, monkeypatch: p
 
 
 @pytest.mark.usefixtures("google")
+@pytest.mark.slow
 def test_vertex_is_asked_with_a_google_token_at_the_models_own_path(
     server: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,7 @@ def figure() -> Figure:
     return drawn
 
 
+@pytest.mark.slow
 def test_a_figure_is_an_image_between_the_texts_and_stays_as_it_was() -> None:
     shown = figure()
     blocks = prompt_content("before {{shown}}\n {{shown}} after", {"shown": shown})
@@ -128,6 +129,7 @@ def test_another_large_picture_is_brought_to_2000_pixels(made: Callable[[], Any]
     assert picture(image_block(made())).size == size
 
 
+@pytest.mark.slow
 def test_a_file_with_private_metadata_keeps_its_size_and_loses_them() -> None:
     exif = Image.Exif()
     exif[0x010F] = "a camera"
@@ -164,6 +166,7 @@ def test_where_quality_is_not_enough_the_picture_gets_smaller(monkeypatch: pytes
     assert picture(block).size < (400, 400)
 
 
+@pytest.mark.slow
 def test_the_same_picture_gives_the_same_bytes() -> None:
     assert image_block(Image.new("RGB", (50, 40))) == image_block(Image.new("RGB", (50, 40)))
     assert prompt_content("{{f()}}", {"f": figure}) == prompt_content("{{f()}}", {"f": figure})

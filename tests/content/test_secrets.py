@@ -288,6 +288,7 @@ def test_the_part_of_a_known_secret_that_a_cut_left_is_masked(text: str) -> None
     assert secrets.masked("Xk9!paperclips are no secret")[1] == 0
 
 
+@pytest.mark.slow
 def test_a_text_of_equal_characters_is_searched_in_linear_time() -> None:
     started = time.process_time()
     assert Secrets(("a" * 20 + "b",)).masked("a" * 2_000_000 + "…")[1] == 0

@@ -40,6 +40,7 @@ def test_a_fenced_text_is_one_code_block_whatever_is_in_it(given_text: str) -> N
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=())))
+@pytest.mark.slow
 def test_a_text_with_halves_of_characters_is_mended_and_measured(given_text: str) -> None:
     """JSON of a stranger can hold half a character; it can neither be sent nor written to a file."""
     whole = text.whole_text(given_text)

@@ -172,6 +172,7 @@ def test_a_reply_that_became_unreadable_is_all_partial() -> None:
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=[])), st.integers(0, 20))
+@pytest.mark.slow
 def test_text_can_always_be_encoded_however_it_was_cut(text: str, at: int) -> None:
     """JSON escapes can be cut between the two halves of a character."""
     units = text.encode("utf-16-le", "surrogatepass")

@@ -71,6 +71,7 @@ def test_pins_count_too(session: Session) -> None:
         ask(session, "hello", "a", model=SMALL)
 
 
+@pytest.mark.slow
 def test_short_conversations_are_not_counted_nor_are_long_ones_that_just_went_through(session: Session) -> None:
     for cell in ("a", "b"):
         ask(session, "hello", cell)

@@ -80,6 +80,7 @@ USAGES: list[Any] = [None, {}, {"output_tokens": 2}, {"input_tokens": "3", "outp
 
 
 @pytest.mark.parametrize("used", USAGES, ids=str)
+@pytest.mark.slow
 def test_a_gateway_without_usage_costs_nobody_knows_what(server: Gateway, used: Any) -> None:
     """`n/a` wherever tokens and dollars are shown, and in the ledger."""
     start, *rest, end, stop = EVENTS

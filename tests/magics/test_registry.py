@@ -62,6 +62,7 @@ def test_the_help_of_claude_lists_every_other_magic() -> None:
         ("%config ClaudeMagic.panel = False", "claude_magic.options claude_magic.session.configuration"),
     ],
 )
+@pytest.mark.slow
 def test_loading_imports_nothing_that_the_first_magic_does_not_need(line: str, imported: str) -> None:
     found = subprocess.run([sys.executable, "-c", PROGRAM, line, *HEAVY], capture_output=True, text=True, check=True)
     assert found.stdout.splitlines()[-1].strip() == imported

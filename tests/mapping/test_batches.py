@@ -75,6 +75,7 @@ def notebook(loaded: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     yield loaded
 
 
+@pytest.mark.slow
 def test_a_batch_answers_all_rows_at_half_the_price(notebook: Notebook) -> None:
     by_batch = notebook.map("['a', 'b', 'a'] --batch")
     assert list(by_batch["reply"]) == ["re: Say a", "re: Say b", "re: Say a"]
@@ -403,6 +404,7 @@ def test_a_line_in_place_of_a_result_costs_one_row_and_other_line_breaks_than_a_
     assert sorted(notebook.submitted.values()) == [1, 1, 2]
 
 
+@pytest.mark.slow
 def test_results_that_have_not_come_leave_the_batch_open_and_are_read_again_and_not_asked_anew(
     notebook: Notebook, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -423,6 +425,7 @@ def test_results_that_have_not_come_leave_the_batch_open_and_are_read_again_and_
     assert len(calls) == 4, "what an answer cost is in the ledger once"
 
 
+@pytest.mark.slow
 def test_results_that_never_come_can_be_given_up(
     notebook: Notebook, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -130,6 +130,7 @@ def test_an_interrupt_in_any_phase_keeps_what_is_done_and_leaves_nothing_behind(
         assert server.closed()
 
 
+@pytest.mark.slow
 def test_a_row_that_fails_as_nobody_foresaw_costs_no_other(notebook: Notebook, monkeypatch: pytest.MonkeyPatch) -> None:
     made = concurrent.answer_of
 
@@ -149,6 +150,7 @@ def test_a_row_that_fails_as_nobody_foresaw_costs_no_other(notebook: Notebook, m
 # The pace
 
 
+@pytest.mark.slow
 def test_as_many_rows_as_the_limit_allows_are_asked_from_the_start(
     notebook: Notebook, monkeypatch: pytest.MonkeyPatch
 ) -> None:

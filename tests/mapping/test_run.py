@@ -263,6 +263,7 @@ def test_an_index_is_known_by_its_name(notebook: Notebook, data: Any, prompt: st
     assert list(result["reply"]) == [f"re: {each}" for each in said] and result.index.equals(data.index)
 
 
+@pytest.mark.slow
 def test_dates_and_times_are_written_as_iso(notebook: Notebook) -> None:
     noon = pd.Timestamp("2020-01-02 12:00", tz="UTC")
     notebook.shell.user_ns["data"] = [
@@ -304,6 +305,7 @@ def test_a_row_whose_value_is_missing_is_not_asked_and_says_so(
     assert len(notebook.server.requests) == 1
 
 
+@pytest.mark.slow
 def test_an_expression_that_fails_for_a_missing_value_says_that_it_is_missing(notebook: Notebook) -> None:
     notebook.shell.user_ns["data"] = pd.DataFrame({"t": ["fine", None]})
     assert "is missing here" in notebook.map("data", "{{row.t.upper()}}")["error"][1]
@@ -543,12 +545,14 @@ def test_answers_are_kept_in_a_private_file_and_not_at_all_where_the_journal_is_
     assert file.parent.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.slow
 def test_a_budget_that_the_prompts_pass_is_refused_before_anything_is_sent(notebook: Notebook) -> None:
     with pytest.raises(UsageError, match="The prompts alone cost about"):
         notebook.map("list(range(1000)) --budget 0.001", "Say {{item}}")
     assert notebook.server.requests == []
 
 
+@pytest.mark.slow
 def test_the_sum_stops_at_the_budget_and_what_is_done_is_kept(notebook: Notebook) -> None:
     notebook.server.script = lambda body: [{"type": "text", "text": "word " * 500}]
     with pytest.raises(ReplyInterrupted, match="the budget is used up"):
@@ -601,6 +605,7 @@ def test_nothing_is_sent_without_a_name_for_the_result(notebook: Notebook) -> No
     assert notebook.server.requests == []
 
 
+@pytest.mark.slow
 def test_the_estimate_stands_before_and_the_record_after(
     notebook: Notebook, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -783,6 +788,7 @@ def sent_pictures(body: dict[str, Any]) -> list[bytes]:
     return [base64.b64decode(each["source"]["data"]) for each in every if each["type"] == "image"]
 
 
+@pytest.mark.slow
 def test_pictures_of_rows_go_as_pictures_and_a_missing_file_costs_its_row_only(
     notebook: Notebook, tmp_path: Path
 ) -> None:
@@ -799,6 +805,7 @@ def test_pictures_of_rows_go_as_pictures_and_a_missing_file_costs_its_row_only(
     assert len({*(sent_pictures(request)[0] for request in notebook.server.requests)}) == 3
 
 
+@pytest.mark.slow
 def test_a_text_is_a_path_only_where_an_option_says_so(notebook: Notebook, tmp_path: Path) -> None:
     paths = pictures(tmp_path, 2)
     notebook.shell.user_ns["frame"] = pd.DataFrame({"path": [*map(str, paths), None, str(tmp_path / "none.png")]})
@@ -837,6 +844,7 @@ def test_what_all_rows_share_stands_first_with_a_breakpoint(notebook: Notebook, 
         notebook.map("['a'] --image none.png", "Judge {{item}}")
 
 
+@pytest.mark.slow
 def test_a_system_prompt_that_names_the_row_is_filled_for_each(notebook: Notebook) -> None:
     notebook.shell.user_ns["frame"] = pd.DataFrame({"t": ["a", "b", "c"], "language": ["French", "Thai", None]})
     notebook.shell.user_ns["tone"] = "kindly"
@@ -882,6 +890,7 @@ def test_a_dask_frame_fills_the_system_prompt_in_its_workers_and_takes_no_files(
 TURNS = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": [{"type": "text", "text": "Hello"}]}]
 
 
+@pytest.mark.slow
 def test_rows_bring_earlier_turns(notebook: Notebook) -> None:
     own = [*TURNS, {"role": "user", "content": "And now?"}]
     notebook.shell.user_ns["rows"] = [{"messages": TURNS, "q": "Why?"}, {"messages": [], "q": "Who?"}]

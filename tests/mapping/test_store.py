@@ -121,6 +121,7 @@ def test_a_fault_of_the_store_ends_no_map_and_costs_nothing_twice(
         assert len(notebook.server.requests) == ROWS
 
 
+@pytest.mark.slow
 def test_a_fault_in_the_middle_loses_nothing(notebook: OfflineShell, path: Path) -> None:
     asked: list[Any] = []
 
@@ -159,6 +160,7 @@ def test_what_is_no_store_is_set_aside_and_said_once(
 
 
 @pytest.mark.parametrize("tables", [OLD_TABLES, OLD_TABLES.replace("data TEXT", "at REAL, data TEXT, more TEXT")])
+@pytest.mark.slow
 def test_a_store_of_an_older_version_is_brought_up_with_what_is_in_it(
     notebook: OfflineShell, path: Path, tables: str
 ) -> None:

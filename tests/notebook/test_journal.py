@@ -534,6 +534,7 @@ def test_files_that_vanish_are_no_matter(kept: Journal) -> None:
     assert kept.entries(NOTEBOOK) == []
 
 
+@pytest.mark.slow
 def test_entries_reads_neither_prompt_nor_reply(kept: Journal) -> None:
     prompt = ({"role": "user", "content": [{"type": "text", "text": "x" * 5_000_000}]},)
     write(kept, draft(messages=prompt), story(["word "] * 20_000))

@@ -97,6 +97,7 @@ FORMS: dict[str, tuple[Keys, int]] = {
 
 
 @pytest.mark.parametrize("form", FORMS)
+@pytest.mark.slow
 def test_what_came_back_goes_along_and_a_cell_that_runs_again_is_not_doubled(talk: Talk, form: str) -> None:
     talk.save(*FORMS[form])
     talk.start_again()
@@ -182,6 +183,7 @@ def test_an_edited_cell_is_one_again_when_it_is_saved(talk: Talk) -> None:
     assert talk.ask("four", "x4") == ["one", "three", "two, edited", "four"]
 
 
+@pytest.mark.slow
 def test_turns_without_a_cell_id_come_back_in_their_place(tmp_path: Path) -> None:
     talk = Talk(tmp_path / "old.ipynb")
     for cell_id, prompt in [(None, "one"), ("b", "two"), (None, "three")]:

@@ -192,6 +192,7 @@ def test_a_redirect_is_followed_without_its_cookies_and_only_so_often(site: str)
     assert "no http or https" in refusal(image=(f"{site}/to-file",))
 
 
+@pytest.mark.slow
 def test_what_cannot_be_fetched_is_one_line_without_the_query(site: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for path, said in [("/gone", "404"), ("/login.png", "its bytes are something else"), ("/empty", "empty")]:
         told = refusal(file=(f"{site}{path}?token=secret",))

@@ -77,6 +77,7 @@ def test_a_name_from_a_file_cannot_be_markup_or_more_lines() -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.builds(Attached, st.text(min_size=1, max_size=300), st.just("value"), st.integers(0, 10**9))))
+@pytest.mark.slow
 def test_a_turn_is_stored_with_what_went_along_and_read_back(found: list[Attached]) -> None:
     whole = [each for each in found if each.name.isprintable()]
     asked = turn(text("Yes."), attached=tuple(whole))

@@ -434,6 +434,7 @@ def test_results_that_the_api_does_not_take_are_left_out_one_by_one(
     assert call["id"] == result["tool_use_id"] == "srvtoolu_1" and said["text"] == "So."
 
 
+@pytest.mark.slow
 def test_who_refuses_again_and_again_is_not_asked_for_ever(cells: Cells, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cells.server, "results", ("web_fetch_result",))
     cells.server.begin(stream_of(*fetched(*["x"] * 12), spoken("So.")), FINAL)

@@ -150,6 +150,7 @@ def _by_node(program: str, given: object) -> Any:
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
+@pytest.mark.slow
 def test_the_page_sees_the_values_that_the_kernel_sees() -> None:
     inside = "given.map(body => expressions(body).map(({from, to}) => body.slice(from + 2, to - 2).trim()))"
     for magic in ("%%claude\n", "\n \n%%claude\n"):

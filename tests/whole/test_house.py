@@ -78,6 +78,7 @@ def test_each_folder_of_tests_is_a_package_or_one_of_those_apart_and_no_test_lie
     assert {folder for folder in folders if folder.parts[0] not in APART} <= packages
 
 
+@pytest.mark.slow
 def test_a_start_of_the_tests_imports_nothing_heavy() -> None:
     program = f"import sys, conftest; print(*sys.modules.keys() & {set(HEAVY)})"
     started = subprocess.run([sys.executable, "-c", program], cwd=TESTS, capture_output=True, text=True, check=True)

@@ -79,6 +79,7 @@ def test_a_prompt_is_text_and_nothing_else(here: OfflineShell, prompt: str) -> N
     assert sent(here) == prompt
 
 
+@pytest.mark.slow
 def test_values_are_shown_as_a_cell_shows_them(here: OfflineShell, tmp_path: Path) -> None:
     import pandas
 
@@ -315,6 +316,7 @@ def test_a_time_limit_of_asyncio_works(here: OfflineShell) -> None:
         here.server.pace = None
 
 
+@pytest.mark.slow
 def test_replies_at_once_do_not_pass_the_budget_together(here: OfflineShell) -> None:
     alone = ask("Tell me a story").cost
     here.forget()

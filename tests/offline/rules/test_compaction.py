@@ -63,6 +63,7 @@ def test_past_the_threshold_a_summary_comes_first_and_is_counted_apart(client: a
     }
 
 
+@pytest.mark.slow
 def test_the_summary_streams_as_one_delta_after_the_summarys_own_usage(client: anthropic.Anthropic) -> None:
     with client.beta.messages.with_streaming_response.create(
         model=MODEL,
@@ -94,6 +95,7 @@ def test_it_pauses_after_the_summary_when_told_to_and_goes_on_when_that_comes_ba
     assert on["usage"]["input_tokens"] < 1000
 
 
+@pytest.mark.slow
 def test_what_stands_before_a_summary_is_not_read_or_billed(client: anthropic.Anthropic) -> None:
     reply = assistant(compact(client, LONG)["content"])
     whole = tokens(client, [user(LONG), reply, user("and?")], AT_THRESHOLD)
@@ -102,6 +104,7 @@ def test_what_stands_before_a_summary_is_not_read_or_billed(client: anthropic.An
     assert changed["stop_reason"] == "end_turn"
 
 
+@pytest.mark.slow
 def test_the_summary_of_a_summary_knows_both(client: anthropic.Anthropic) -> None:
     first = compact(client, "My name is Ada. " + LONG)
     history = [user("My name is Ada. " + LONG), assistant(first["content"]), user(LONG)]

@@ -279,6 +279,7 @@ def test_a_chart_of_altair_is_an_image_and_one_whose_data_is_elsewhere_is_told()
     assert "claude_magic" not in altair.data_transformers.names()
 
 
+@pytest.mark.slow
 def test_a_chart_of_too_much_data_is_told_with_a_summary_of_it() -> None:
     import altair
 

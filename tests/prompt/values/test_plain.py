@@ -55,6 +55,7 @@ def test_a_value_of_several_lines_stands_on_lines_of_its_own() -> None:
     assert text("Look:\n{{value}}\nplease", value=value).count("\n") == value.__len__() + 1
 
 
+@pytest.mark.slow
 def test_a_long_value_is_shortened_and_says_so_but_a_string_never() -> None:
     assert text("{{value}}", value="x" * 1_000_000) == "x" * 1_000_000
     shown = text("{{value}}", value=b"x" * 1_234_567)

@@ -94,6 +94,7 @@ def test_nor_does_soup(text: str) -> None:
 
 @settings(max_examples=SOUPS // 2, deadline=None, suppress_health_check=list(HealthCheck))
 @given(before=SOUP, hostile=st.sampled_from(HOSTILE), after=SOUP)
+@pytest.mark.slow
 def test_nor_do_hostile_texts_amid_soup(before: str, hostile: tuple[str, str], after: str) -> None:
     check([before + hostile[1] + after])
 
@@ -173,6 +174,7 @@ def _replies() -> list[tuple[str, str]]:
 
 
 @pytest.mark.corpus
+@pytest.mark.slow
 def test_a_recorded_answer_looks_as_jupyterlabs_markdown(html: Html) -> None:
     """Same text and same elements, but for images, diagrams, and what the gate takes away."""
     replies = _replies()

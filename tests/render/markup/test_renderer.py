@@ -297,6 +297,7 @@ def test_a_growing_soup_is_the_same_as_the_soup_at_once(text: str) -> None:
     grows_alike(text, 2)
 
 
+@pytest.mark.slow
 def test_a_long_text_comes_in_parts_that_stay_as_they_are_while_it_grows() -> None:
     blocks = [f"## Part {n}\n\n- one\n- two {'word ' * 40}\n\n```\ncode\n\n{n}\n```" for n in range(300)]
     text = "\n\n".join(blocks)
