@@ -96,9 +96,8 @@ def _with_exact_lines(lines: list[str], other: Callable[[str], str]) -> list[str
         rest = step(rest)  # as IPython does next, and finds nothing left to do
     if not rest or rest[0].startswith("%%"):
         return lines
-    late = _late_magic(rest)
-    refused = [] if late is None else [_refused(rest[late], is_first=not "".join(rest[:late]).strip())]
-    rest, done = rest[:late], list[str]()
+    rest, refused = _before_late_magic(rest)
+    done: list[str] = []
     while rest:
         count, column = _next_escape(rest)
         done += rest[:count]
@@ -110,22 +109,21 @@ def _with_exact_lines(lines: list[str], other: Callable[[str], str]) -> list[str
     return done + refused
 
 
-def _late_magic(lines: Sequence[str]) -> int | None:
-    """The line of our first cell magic that stands where a statement does, and not in a string; None without one."""
+def _before_late_magic(lines: list[str]) -> tuple[list[str], list[str]]:
+    """The lines above our first cell magic that stands where a statement does, and not in a string; and the Python line
+    in place of it and the text below, which is no Python. All lines and nothing where there is no such magic."""
     from IPython.core.inputtransformer2 import make_tokens_by_line
 
-    for at in (at for at, line in enumerate(lines) if _LATE.match(line)):
-        for tokens in make_tokens_by_line([*lines[: at + 1]]):
+    for at, found in ((at, found) for at, line in enumerate(lines) if (found := _LATE.match(line))):
+        for tokens in make_tokens_by_line(lines[: at + 1]):
             stated = [token for token in tokens if token.type not in _LAYOUT and token.string.strip()]
             if stated and stated[0].string == "%" and stated[0].start[0] == at + 1:
-                return at
-    return None
+                return lines[:at], [_refused(*found.groups(), is_first=not "".join(lines[:at]).strip())]
+    return lines, []
 
 
-def _refused(line: str, is_first: bool) -> str:
-    """The Python line that says of a line with a cell magic that it comes too late: the text below it is no Python."""
-    found = _LATE.match(line)
-    indent, magic = found.groups() if found else ("", line)
+def _refused(indent: str, magic: str, *, is_first: bool) -> str:
+    """The Python line that says of a cell magic that it comes too late."""
     message = f"{magic} has to stand at the very start of its cell."
     advice = "Delete the space before it." if is_first else "Put what stands above it into a cell of its own."
     errors = f"__import__({UsageError.__module__!r}, fromlist=['UsageError'])"

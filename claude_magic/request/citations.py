@@ -19,12 +19,9 @@ FIELDS: Mapping[str, frozenset[str]] = {
     "search_result_location": _IN_BLOCKS | {"type", "cited_text", "search_result_index", "source", "title"},
 }
 # Types of citations that point into a document of the prompt; the others point to results of tools.
-_IN_DOCUMENTS = ("char_location", "page_location", "content_block_location")
+_IN_DOCUMENTS = tuple(kind for kind, fields in FIELDS.items() if "document_index" in fields)
 # The field with a source's title, by type of citation.
-_TITLES = {
-    **dict.fromkeys(_IN_DOCUMENTS, "document_title"),
-    **dict.fromkeys(("web_search_result_location", "search_result_location"), "title"),
-}
+_TITLES = {kind: "document_title" if kind in _IN_DOCUMENTS else "title" for kind in FIELDS}
 
 
 def cites(content: Iterable[Block]) -> bool:

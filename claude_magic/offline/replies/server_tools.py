@@ -83,7 +83,8 @@ def _result(id: str, name: str, content: Any) -> dict[str, Any]:
 
 
 def _search(id: str, words: str, tool: Body, files: Sequence[str]) -> Work:
-    call = _call(id, "web_search", query=shorten(_SEARCHED.sub("", words), 80))
+    searched = _SEARCHED.sub("", words)
+    call = _call(id, "web_search", query=shorten(searched, 80))
     if _FAILS.search(words):
         error = {"type": "web_search_tool_result_error", "error_code": "unavailable"}
         return Work([call, _result(id, "web_search", error)])
@@ -100,7 +101,7 @@ def _search(id: str, words: str, tool: Body, files: Sequence[str]) -> Work:
     ]
     cited = {
         "type": "web_search_result_location",
-        "cited_text": f"Nothing was searched for “{shorten(_SEARCHED.sub('', words), 40)}”: this is the stand-in.",
+        "cited_text": f"Nothing was searched for “{shorten(searched, 40)}”: this is the stand-in.",
         "url": found[0]["url"],
         "title": found[0]["title"],
         "encrypted_index": "aW5kZXg=",
