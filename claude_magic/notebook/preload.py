@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import _imp
 import atexit
+import gc
 import importlib
 import os
 import sys
@@ -28,6 +29,9 @@ POLL_SECONDS = 0.01
 PATIENCE_SECONDS = 2.0
 WORK_SECONDS = 0.002
 BREATH_SECONDS = 0.0005
+# After how many new objects garbage is looked for while modules are imported. They make some 300,000 that stay, and a
+# sixth of the time would go into walks through them.
+NEW_OBJECTS = 500_000
 _BOOTSTRAP = "<frozen importlib._bootstrap>"
 
 
@@ -42,6 +46,7 @@ class Preload:
         self._breathed = 0.0
         self._is_ended = False
         self._is_urgent = False  # whether somebody waits for the end
+        self._collector = _Collector()
         self._thread: threading.Thread | None = None
         _ALL.add(self)
 
@@ -86,11 +91,13 @@ class Preload:
         sys.meta_path = [gate, *sys.meta_path]
         try:
             self._compile()
+            self._collector.put_off()
             for name in modules:
                 _import(name)
         except _Ended:
             pass
         finally:
+            self._collector.restore()
             sys.meta_path = [each for each in sys.meta_path if each is not gate]
 
     def _compile(self) -> None:
@@ -103,9 +110,13 @@ class Preload:
     def _wait(self) -> None:
         """Wait until the kernel is idle; not if another thread waits for a module, and not for ever: in the middle of
         an import, locks that we know nothing of may be held."""
+        if self._idle.is_set():
+            return
+        self._collector.restore()  # the reader's cell may make garbage
         over = time.monotonic() + PATIENCE_SECONDS
         while not (self._idle.is_set() or _is_awaited(threading.get_ident()) or time.monotonic() > over):
             self._idle.wait(POLL_SECONDS)
+        self._collector.put_off()
 
     def _breathe(self) -> None:
         """Wait as above, and let others have the interpreter: they get it at once, not only after its interval.
@@ -128,6 +139,28 @@ def finish() -> None:
 
 class _Ended(BaseException):
     """The process ends."""
+
+
+class _Collector:
+    """Python's collector of garbage, which has put off its work. What the reader sets meanwhile stays."""
+
+    def __init__(self) -> None:
+        self._before = gc.get_threshold()
+        self._changed: tuple[int, int, int] | None = None
+
+    def put_off(self) -> None:
+        before = gc.get_threshold()
+        if self._changed is None and 0 < before[0] < NEW_OBJECTS:
+            gc.set_threshold(NEW_OBJECTS, *before[1:])
+            self._before, self._changed = before, gc.get_threshold()
+
+    def restore(self) -> None:
+        if self._changed is not None and gc.get_threshold() == self._changed:
+            gc.set_threshold(*self._before)
+            if not gc.get_freeze_count():  # all that is new becomes old, without a walk
+                gc.freeze()
+                gc.unfreeze()
+        self._changed = None
 
 
 class _Gate:

@@ -177,6 +177,35 @@ def test_an_import_under_way_when_it_ends_goes_through_all_finders() -> None:
     """)
 
 
+def test_garbage_is_looked_for_as_ever_while_a_cell_runs_and_afterwards() -> None:
+    said = run(
+        """
+        import gc
+        before = gc.get_threshold()
+        run(LOAD)
+        wait_until(lambda: gc.get_threshold() != before)
+        run("import gc; time.sleep(0.3); inside = gc.get_threshold()")
+        wait_until(lambda: gc.get_threshold() != before)
+        run("%claude_cost")
+        print(shell.user_ns["inside"] == before == gc.get_threshold(), thread(), gc.get_freeze_count())
+        """,
+        slowed=True,
+    )
+    assert said.splitlines()[-1] == "True None 0"
+
+
+def test_what_the_reader_says_of_garbage_meanwhile_holds() -> None:
+    run("""
+        import gc
+        run(LOAD)
+        wait_until(lambda: "pydantic" in sys.modules)
+        run("import gc; gc.disable(); gc.set_threshold(123, 4, 5); gc.freeze()")
+        assert thread()
+        thread().join()
+        assert gc.get_threshold()[:2] == (123, 4) and not gc.isenabled() and gc.get_freeze_count()
+    """)
+
+
 @pytest.mark.parametrize("first", ["%claude_cost", "from claude_magic import ask"])
 def test_what_is_first_used_of_ours_finds_the_imports_done(first: str) -> None:
     """Two threads that import modules of one package at once may each see half of it."""
