@@ -64,6 +64,8 @@ _SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "docmanager-extension/plugin": {"autosave": False},
     "completer-extension/manager": {"providerTimeout": WAIT_SECONDS * 1000},
 }
+# Nobody asks whether JupyterLab should be built anew, for which its server starts Node for each page.
+_PAGE_CONFIG: Mapping[str, Any] = {"buildAvailable": False, "buildCheck": False}
 # What Notebook 7.6 says on every page of its own accord, with a settings plugin that has no schema.
 _NOTEBOOKS_OWN_ERROR = "Cannot read properties of undefined (reading 'schema')"
 # What ipywidgets says where a box is taken away in the very frame in which it changed: it asks a view that is gone.
@@ -99,6 +101,15 @@ window.bed = {
   },
   command(name, args) { return window.jupyterapp.commands.execute(name, args) },
   execute(code) { return this.panel.sessionContext.session.kernel.requestExecute({code, store_history: false}) },
+  async open(path) {
+    await window.jupyterapp.serviceManager.kernelspecs.refreshSpecs()  // a test may have brought one
+    return this.command('docmanager:open', {path})
+  },
+  closeAll() {
+    for (const each of [...window.jupyterapp.shell.widgets('main')]) { each.context?.dispose(); each.dispose() }
+    window.jupyterapp.shell.mode = 'single-document'
+    window.jupyterapp.shell.collapseRight()
+  },
   choose(n) { this.notebook.deselectAll(); this.notebook.activeCellIndex = n },
   run(n) {
     this.choose(n)
@@ -171,7 +182,9 @@ class Lab:
         self._browser = browser
         self._environment = {**_isolated(folder), **environment}
         _write_settings(folder / "settings")
+        _write(folder / "config" / "labconfig" / "page_config.json", _PAGE_CONFIG)
         self._log: list[str] = []
+        self._closed: list[Page] = []  # whose tabs show the next notebooks
         self._token = secrets.token_hex()
         self._extensions = lay_out_frontend(folder / "frontend")
 
@@ -252,10 +265,22 @@ class Lab:
         nbformat.write(notebook, self.folder / copy)
 
     def open(self, name: str, cells: Sequence[str] | None = None) -> Page:
-        """Open a notebook in a new tab, with its kernel ready; `cells` are written to its file first."""
+        """Open a notebook in a tab of its own, with its kernel ready; `cells` are written to its file first.
+
+        It is the tab of a page that was closed, if there is one: JupyterLab opens it there beside the file browser, and
+        needs not load its own page anew.
+        """
         if cells is not None:
             self.write(name, cells)
-        return Page(self, name)
+        if not self._closed:
+            return Page(self, name)
+        page = self._closed.pop()
+        page.show(name)
+        return page
+
+    def give_back(self, page: Page) -> None:
+        """Have the next notebook open in the tab of a page that shows none any more."""
+        self._closed.append(page)
 
     def address(self, name: str) -> str:
         """Where a notebook opens."""
@@ -335,9 +360,12 @@ def _isolated(folder: Path) -> dict[str, str]:
 
 def _write_settings(folder: Path) -> None:
     for plugin, settings in _SETTINGS.items():
-        path = folder / "@jupyterlab" / f"{plugin}.jupyterlab-settings"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(settings))
+        _write(folder / "@jupyterlab" / f"{plugin}.jupyterlab-settings", settings)
+
+
+def _write(path: Path, settings: Mapping[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(settings))
 
 
 class Page:
@@ -365,7 +393,7 @@ class Page:
         self.tab.on("request", self._note_request)
         self.tab.on("dialog", self._note_dialog)
         self.tab.on("popup", lambda popup: self.intrusions.append(f"window {popup.url}"))
-        self.tab.goto(lab.address(name))
+        self._go()
         self._wait_ready()
 
     def start_over(self, cells: Sequence[str]) -> None:
@@ -382,13 +410,27 @@ class Page:
 
     def reload(self) -> None:
         """Load the page anew, as it stands in the file."""
-        self.tab.reload()
+        self._go()
+        self._wait_ready()
+
+    def show(self, name: str) -> None:
+        """Open a notebook in this tab, whose last one was closed."""
+        self.name = name
+        self.resize(1280)
+        self.forget()
+        if self.lab.application == "lab":
+            self.value("bed.open(given).then(() => null)", name)
+        else:
+            self._go()
         self._wait_ready()
 
     def close(self) -> None:
-        """Shut the kernel down and close the tab."""
+        """Shut the kernel down and close the notebook. The tab shows the next one."""
         self.shut_down()
-        self.leave()
+        if self.lab.application == "lab":
+            self._do("bed.closeAll()")
+        self.settle()
+        self.lab.give_back(self)
 
     def leave(self) -> None:
         """Close the tab. The kernel goes on."""
@@ -583,6 +625,9 @@ class Page:
         if Page._front is not self:
             self.tab.bring_to_front()
             Page._front = self
+
+    def _go(self) -> None:
+        self.tab.goto(self.lab.address(self.name))
 
     def _wait_ready(self) -> None:
         self.wait_until("window.bed?.panel?.context && bed.ready")
