@@ -149,22 +149,6 @@ def test_a_cell_of_another_kind_is_left_alone(either: Page) -> None:
     assert clean(page)
 
 
-def test_the_setting_takes_it_away_and_brings_it_back(either: Page) -> None:
-    page = either
-    page.start_over(["%%claude\nfor {{3}}"])
-    page.save()
-    try:
-        for prompts in (False, True):
-            raw = f'{{"prompts": {str(prompts).lower()}}}'
-            page.value("jupyterapp.serviceManager.settings.save('claude-magic:plugin', given).then(() => null)", raw)
-            page.reload()
-            page.settle()
-            assert bool(marked(page, 0)) == prompts
-    finally:
-        page.value("jupyterapp.serviceManager.settings.save('claude-magic:plugin', '{}').then(() => null)")
-    assert clean(page)
-
-
 def test_the_settings_editor_switches_it_in_an_open_notebook(lab: Page, pictures: Path) -> None:
     page = lab
     page.start_over(["%%claude\nfor {{3}}"])

@@ -308,22 +308,3 @@ def test_a_strangers_page_of_code_gets_no_more_than_it_can_bear(lab: Page) -> No
     )
     lab.settle()
     assert bars(lab, 0).count() == 0 and 0 < bars(lab, 1).count() <= 500 and clean(lab)
-
-
-def test_the_setting_takes_them_away_and_brings_them_back(either: Page, server: SteeredServer) -> None:
-    page = either
-    ask(page, server, fenced(CODE))
-    html = "bed.area(1).querySelector('.claude-magic pre').outerHTML"
-    with_them = page.value(html)
-    save = "jupyterapp.serviceManager.settings.save('claude-magic:plugin', given).then(() => null)"
-    page.save()
-    page.value(save, '{"code": false}')
-    try:
-        page.reload()
-        page.settle()
-        assert bars(page, 1).count() == 0 and page.value(html) == with_them
-    finally:
-        page.value(save, "{}")
-        page.reload()
-    bars(page, 1).first.wait_for(state="attached")
-    assert clean(page)

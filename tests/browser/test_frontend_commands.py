@@ -23,7 +23,6 @@ LABELS = {
     TURN: "Turn Into %%claude and Back",
 }
 KEYS = {CELL: "Alt+Shift+Q", TURN: "Alt+Shift+P"}
-SAVE = "jupyterapp.serviceManager.settings.save('claude-magic:plugin', given).then(() => null)"
 # The other commands that the keys of one of ours would reach, or begin to reach, in a notebook.
 COLLISIONS = """(() => {
   const all = jupyterapp.commands.keyBindings, ours = all.filter(each => each.command.startsWith('claude-magic:'))
@@ -252,23 +251,6 @@ def test_what_cannot_be_edited_is_left_alone(either: Page) -> None:
 
 def test_no_other_command_has_our_keys(either: Page) -> None:
     assert either.value(COLLISIONS) == {"ours": 2, "found": []}
-
-
-def test_without_the_setting_there_are_none(either: Page) -> None:
-    page = either
-    page.start_over(["1"])
-    page.save()
-    try:
-        for on in (False, True):
-            page.value(SAVE, json.dumps({"commands": on}))
-            page.reload()
-            page.settle()
-            choose(page, 0)
-            assert [is_enabled(page, command) for command in (CELL, TURN)] == [on, on]
-            assert page.value("jupyterapp.commands.isVisible(given)", CELL) == on
-    finally:
-        page.value(SAVE, "{}")
-    assert clean(page)
 
 
 @pytest.fixture

@@ -266,23 +266,3 @@ def test_an_id_that_would_be_more_than_an_id_has_no_button(lab: Page) -> None:
     page.value("(bed.choose(1), null)")
     page.settle()
     assert not page.value("jupyterapp.commands.isEnabled('claude-magic:fix')")
-
-
-def test_the_setting_takes_it_away(lab: Page, server: SteeredServer) -> None:
-    page = lab
-    mended(page, server)
-    save = "jupyterapp.serviceManager.settings.save('claude-magic:plugin', given).then(() => null)"
-    page.save()
-    page.value(save, '{"fix": false}')
-    try:
-        page.reload()
-        page.cell(2).locator(".claude-fix").wait_for()
-        assert "+print(total)" in shown(page, 2) and offer(page, 2, "Accept").count() == 0
-        page.value("(bed.choose(1), null)")
-        page.cell(1).locator(".jp-cell-toolbar").wait_for()
-        page.settle()
-        assert not button(page, 1, "Fix with Claude").is_visible()
-    finally:
-        page.value(save, "{}")
-        page.reload()
-    assert clean(page)

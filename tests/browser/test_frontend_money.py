@@ -429,23 +429,6 @@ def test_nothing_is_drawn_where_nothing_changes(lab: Page) -> None:
     assert page.value("(window.requestAnimationFrame = bed.ask, bed.frames)") == 0
 
 
-def test_its_setting_takes_it_away_and_brings_it_back(either: Page) -> None:
-    page = either
-    begin(page, ["%%claude\nhello"])
-    page.finish(1)
-    expect(money(page)).to_be_visible()
-    save = "jupyterapp.serviceManager.settings.save('claude-magic:plugin', given).then(() => null)"
-    page.save()
-    try:
-        for on in (False, True):
-            page.value(save, json.dumps({"money": on}))
-            page.reload()
-            page.settle()
-            expect(money(page)).to_be_visible(visible=on)
-    finally:
-        page.value(save, "{}")
-
-
 def test_the_figure_is_the_exact_sum(lab: Page) -> None:
     amounts = [Decimal("0.000000033"), Decimal("0.1"), Decimal("0.2"), Decimal("1234.56499")]
     write(lab.lab, "exact.ipynb", [record(format(each, "f"), str(at)) for at, each in enumerate(amounts)])

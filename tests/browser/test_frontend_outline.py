@@ -434,23 +434,6 @@ def test_nothing_of_ours_runs_where_nothing_changes(lab: Page, server: SteeredSe
         assert page.value("ours.lasting") == [] and clean(page)
 
 
-def test_the_setting_takes_it_away_and_brings_it_back(outline: Page) -> None:
-    page = outline
-    has = "jupyterapp.commands.isVisible('claude-magic:outline')"
-    try:
-        for on in (False, True):
-            raw = json.dumps({"outline": on})
-            page.value("jupyterapp.serviceManager.settings.save('claude-magic:plugin', given).then(() => null)", raw)
-            page.save()
-            page.reload()
-            page.wait_until(f"({has}) === given", on)
-            assert page.value("[...jupyterapp.shell.widgets('right')].some(each => each.id.includes('claude'))") == on
-    finally:
-        page.value("jupyterapp.serviceManager.settings.save('claude-magic:plugin', '{}').then(() => null)")
-    page.value(SHOW)
-    assert clean(page)
-
-
 def test_it_reads_at_two_hundred_pixels(outline: Page, server: SteeredServer, pictures: Path) -> None:
     page = outline
     ask_all(page, ["%%claude\nWhat is a Kalman filter, in a sentence or two?", f"%%claude --chat {'long' * 10}\nTwo?"])

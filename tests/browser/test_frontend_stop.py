@@ -12,7 +12,6 @@ from support.steered_server import SteeredServer
 
 pytestmark = pytest.mark.browser
 
-SAVE = "jupyterapp.serviceManager.settings.save('claude-magic:plugin', given).then(() => null)"
 STATUS = "bed.panel.sessionContext.session.kernel.status"
 
 
@@ -131,24 +130,4 @@ def test_a_notebook_that_is_renamed_while_it_runs_keeps_its_stop(lab: Page, serv
         assert "interrupted" in page.text(1).lower() and stop(page, 1).count() == 0
     finally:
         page.rename(before)
-    assert clean(page)
-
-
-def test_without_its_setting_there_is_no_stop(lab: Page, server: SteeredServer) -> None:
-    page = lab
-    begin(page, ["%%claude\nA long story"])
-    page.save()
-    page.value(SAVE, '{"stop": false}')
-    try:
-        page.reload()
-        server.hold(20)
-        page.run(1)
-        page.panel(1).first.wait_for()
-        page.settle()
-        assert not stop(page, 1).is_visible()
-        server.release()
-        page.wait_done(1)
-    finally:
-        page.value(SAVE, "{}")
-        page.reload()
     assert clean(page)
