@@ -76,7 +76,7 @@ def _trivial(kernel: Kernel) -> float:
 def _loaded(folder: str, address: str) -> Iterator[Kernel]:
     """A new kernel that has just loaded the extension, whose bytecode is kept whatever the caller's settings are."""
     kept = {"PYTHONPYCACHEPREFIX": folder, "PYTHONDONTWRITEBYTECODE": "", "JUPYTER_DATA_DIR": folder}
-    kernel = Kernel(Path(folder), ANTHROPIC_API_KEY=KEY, ANTHROPIC_BASE_URL=address, **kept)
+    kernel = Kernel(Path(folder), cold=True, ANTHROPIC_API_KEY=KEY, ANTHROPIC_BASE_URL=address, **kept)
     try:
         assert kernel.run("%load_ext claude_magic").error is None
         yield kernel
