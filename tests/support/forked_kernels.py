@@ -22,9 +22,10 @@ from jupyter_client.provisioning.local_provisioner import LocalProvisioner
 # Elsewhere there is no fork, or one that libraries of the system do not survive (macOS).
 AVAILABLE = sys.platform == "linux"
 _PACKAGES = (
-    *("anthropic", "anthropic.resources.beta", "anthropic.resources.messages", "fastjsonschema", "genai_prices"),
-    *("h11", "httpcore2", "ipykernel.debugger", "ipykernel.ipkernel", "ipykernel.kernelapp", "ipywidgets"),
-    *("IPython.core.magics.execution", "markdown_it", "nbformat.v4", "nh3", "opentelemetry.trace", "sqlite3"),
+    *("anthropic", "anthropic.resources.beta", "anthropic.resources.messages", "fastjsonschema"),
+    *("genai_prices.data", "h11", "httpcore2", "ipykernel.debugger", "ipykernel.ipkernel", "ipykernel.kernelapp"),
+    *("IPython.core.magics.execution", "ipywidgets", "markdown_it", "nbformat.v4", "nh3", "opentelemetry.trace"),
+    "sqlite3",
 )
 
 
