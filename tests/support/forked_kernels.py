@@ -14,10 +14,15 @@ import subprocess
 import sys
 from contextlib import suppress
 from functools import cache
+from importlib.metadata import EntryPoint
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from jupyter_client.provisioning.factory import KernelProvisionerFactory
 from jupyter_client.provisioning.local_provisioner import LocalProvisioner
+
+if TYPE_CHECKING:
+    import pytest
 
 # Elsewhere there is no fork, or one that libraries of the system do not survive (macOS).
 AVAILABLE = sys.platform == "linux"
@@ -39,6 +44,15 @@ class ForkedProvisioner(LocalProvisioner):
         self.pid = self.pgid = pid
         self.cwd = kwargs["cwd"]
         return self.connection_info
+
+
+def use(patch: pytest.MonkeyPatch) -> None:
+    """Have all kernels that this process starts be forks, whoever starts them."""
+    if AVAILABLE:
+        factory = KernelProvisionerFactory.instance()
+        own = EntryPoint("forked", f"{__name__}:{ForkedProvisioner.__name__}", factory.GROUP_NAME)
+        patch.setitem(factory.provisioners, own.name, own)
+        patch.setattr(factory, "default_provisioner_name", own.name)
 
 
 class _Process:

@@ -12,6 +12,7 @@ import pytest
 from claude_magic import offline
 from claude_magic.notebook import run
 from claude_magic.offline.replies.lessons import WRITTEN
+from support import forked_kernels
 
 pytestmark = pytest.mark.kernel
 
@@ -24,6 +25,11 @@ GENERIC = (
     *("You asked:", "Your prompt begins", "no model behind me", "The tool answered", "pixels**", "I call `"),
     *("stand-in answers in time", "Let me see."),
 )
+
+
+@pytest.fixture(autouse=True)
+def forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    forked_kernels.use(monkeypatch)
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=[path.stem for path in NOTEBOOKS])
