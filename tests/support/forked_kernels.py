@@ -4,6 +4,7 @@ a third of the work of a new process. Nothing of claude_magic is imported before
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import gc
 import importlib
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 # Elsewhere there is no fork, or one that libraries of the system do not survive (macOS).
 AVAILABLE = sys.platform == "linux"
+_LOOK_SECONDS = 0.005
 _PACKAGES = (
     *("anthropic", "anthropic.resources.beta", "anthropic.resources.messages", "fastjsonschema"),
     *("genai_prices.data", "h11", "httpcore2", "ipykernel.debugger", "ipykernel.ipkernel", "ipykernel.kernelapp"),
@@ -44,6 +46,13 @@ class ForkedProvisioner(LocalProvisioner):
         self.pid = self.pgid = pid
         self.cwd = kwargs["cwd"]
         return self.connection_info
+
+    async def kill(self, restart: bool = False) -> None:
+        """Kill it, and wait until it has ended: the client would look every tenth of a second."""
+        await super().kill(restart)
+        while await self.poll() is None:
+            await asyncio.sleep(_LOOK_SECONDS)
+        self.process = None
 
 
 def use(patch: pytest.MonkeyPatch) -> None:

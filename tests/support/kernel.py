@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 import nbformat
@@ -22,6 +23,8 @@ from support.forked_kernels import AVAILABLE, ForkedProvisioner
 
 SECONDS = 60
 _STARTS = 3
+# How long a new kernel has to answer, and then for the page to hear of it, before it is asked again.
+_ANSWER_SECONDS, _ECHO_SECONDS = 1.0, 0.05
 
 
 @dataclass
@@ -76,12 +79,25 @@ def _start(name: str, folder: Path, environment: dict[str, str], cold: bool) -> 
     client = manager.client()
     client.start_channels()
     try:
-        client.wait_for_ready(timeout=SECONDS)
+        _wait_for_answer(manager, client)
     except RuntimeError:
         client.stop_channels()
         manager.shutdown_kernel()
         raise
     return manager, client
+
+
+def _wait_for_answer(manager: Any, client: Any) -> None:
+    """Wait until a kernel answers on both channels. The client's own wait takes 0.2 s more, for what else may come."""
+    over = time.monotonic() + SECONDS
+    while time.monotonic() < over and manager.is_alive():
+        asked = client.kernel_info()
+        with suppress(Empty):  # it was not yet heard, or its answer was not
+            client.get_shell_msg(timeout=_ANSWER_SECONDS)
+            while client.get_iopub_msg(timeout=_ECHO_SECONDS)["parent_header"].get("msg_id") != asked:
+                pass
+            return
+    raise RuntimeError("the kernel does not answer")
 
 
 class Kernel:
