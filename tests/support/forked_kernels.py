@@ -1,5 +1,6 @@
 """Kernels that are forks of a process which has imported what a first question needs of other packages: they begin with
 a third of the work of a new process. Nothing of claude_magic is imported before the fork, and nothing is shared after.
+What the interpreter reads as it starts (PYTHON…) is as it was at the first of them.
 """
 
 from __future__ import annotations
