@@ -4,6 +4,7 @@ meanwhile hold up a cell of the reader's."""
 from __future__ import annotations
 
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -75,8 +76,10 @@ def _trivial(kernel: Kernel) -> float:
 @contextmanager
 def _loaded(folder: str, address: str) -> Iterator[Kernel]:
     """A new kernel that has just loaded the extension, whose bytecode is kept whatever the caller's settings are."""
-    kept = {"PYTHONPYCACHEPREFIX": folder, "PYTHONDONTWRITEBYTECODE": "", "JUPYTER_DATA_DIR": folder}
-    kernel = Kernel(Path(folder), ANTHROPIC_API_KEY=KEY, ANTHROPIC_BASE_URL=address, **kept)
+    own = {"JUPYTER_DATA_DIR": folder, "ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": address}
+    if sys.dont_write_bytecode:
+        own |= {"PYTHONPYCACHEPREFIX": folder, "PYTHONDONTWRITEBYTECODE": ""}
+    kernel = Kernel(Path(folder), cold=True, **own)
     try:
         assert kernel.run("%load_ext claude_magic").error is None
         yield kernel

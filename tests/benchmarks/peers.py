@@ -176,7 +176,7 @@ def _kernel(installed: Installed) -> Iterator[Kernel]:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("JUPYTER_PATH", folder)
             patch.delenv("PYTHONPATH", raising=False)  # else our tree stands in each environment
-            kernel = Kernel(Path(folder), kernel_name="peer", ANTHROPIC_API_KEY=wire.KEY)
+            kernel = Kernel(Path(folder), kernel_name="peer", cold=True, ANTHROPIC_API_KEY=wire.KEY)
         try:
             yield kernel
         finally:

@@ -75,7 +75,7 @@ def rows(server: str) -> Iterator[Row]:
 def started(address: str) -> Iterator[Kernel]:
     """A kernel that has the extension, a key that opens nothing, and has asked this address once."""
     with tempfile.TemporaryDirectory() as folder:
-        kernel = Kernel(Path(folder))
+        kernel = Kernel(Path(folder), cold=True)
         try:
             point_at(kernel, address)
             cell(kernel, WARM_UP)

@@ -415,32 +415,47 @@ def test_what_is_missing_is_named_in_a_line(
     assert names in (error.advice if only_advised else error.message) and PROVIDERS[provider].setup in error.advice
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    ("provider", "given", "package"),
-    [
-        ("bedrock", {**REGION, **AWS_KEYS}, "boto3"),
-        ("aws", {**REGION, **AWS_WORKSPACE, **AWS_KEYS}, "boto3"),
-        ("vertex", READY["vertex"], "google"),
-        ("google-cloud", READY["google-cloud"], "google"),
-    ],
-)
-def test_a_missing_package_is_named_with_how_to_install_it(provider: str, given: dict[str, str], package: str) -> None:
-    """In a process of its own, where the package cannot be imported."""
+# Providers whose package is missing, and what else is set.
+LACKING = {
+    "bedrock": {**REGION, **AWS_KEYS},
+    "aws": {**REGION, **AWS_WORKSPACE, **AWS_KEYS},
+    "vertex": READY["vertex"],
+    "google-cloud": READY["google-cloud"],
+}
+
+
+@pytest.fixture(scope="module")
+def without_packages() -> dict[str, str]:
+    """What each provider prints in a process of its own, where no package of theirs can be imported."""
     program = f"""
-import sys
-sys.modules.update({{name: None for name in ("{package}", "botocore", "google.auth")}})
+import contextlib, io, json, os, sys
+sys.modules.update({{name: None for name in ("boto3", "botocore", "google", "google.auth")}})
 from claude_magic.client import Client, Settings
 from claude_magic.errors import UsageError
-try:
-    list(Client().stream({ASK!r}, Settings("{provider}"), print))
-except UsageError as error:
-    print(error)
+printed = {{}}
+for provider, given in {LACKING!r}.items():
+    os.environ.update(given)
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        try:
+            list(Client().stream({ASK!r}, Settings(provider), print))
+        except UsageError as error:
+            print(error)
+    printed[provider] = said.getvalue()
+    for name in given:
+        del os.environ[name]
+print(json.dumps(printed))
 """
-    ran = subprocess.run(
-        [sys.executable, "-c", program], env={**os.environ, **given}, capture_output=True, text=True, check=True
-    )
-    assert f'pip install "anthropic[{PROVIDERS[provider].extra}]"' in ran.stdout and len(ran.stdout.splitlines()) == 1
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ANTHROPIC_")}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return dict(json.loads(done.stdout))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("provider", LACKING)
+def test_a_missing_package_is_named_with_how_to_install_it(provider: str, without_packages: dict[str, str]) -> None:
+    said = without_packages[provider]
+    assert f'pip install "anthropic[{PROVIDERS[provider].extra}]"' in said and len(said.splitlines()) == 1
 
 
 def test_without_boto3_a_bearer_token_will_do(server: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:

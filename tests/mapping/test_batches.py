@@ -560,11 +560,14 @@ POINTS: dict[str, tuple[str, str, int | str]] = {
 }
 
 CHILDREN = """
-import json, os, sys
+import gc, json, os, sys
 from traitlets.config import Config
 from IPython.core.interactiveshell import InteractiveShell
-import anthropic, genai_prices, pandas
+import anthropic, pandas
 from claude_magic.client.batches import Batches
+from claude_magic.conversation.turns import Call
+from claude_magic.cost import pricing
+import claude_magic.magics.map, claude_magic.mapping.run, claude_magic.session.session
 from claude_magic.mapping import batch_pickup, batches, store
 batch_pickup.POLL_SECONDS, batch_pickup.SETTLE_SECONDS = 0.05, 0.4
 batches.MAX_REQUESTS, batches.CHUNK_BYTES = 20, 500
@@ -591,6 +594,11 @@ config.HistoryManager.enabled = False
 config.ClaudeMagic.greeting = False
 shell = InteractiveShell.instance(config=config)
 shell.run_line_magic("load_ext", "claude_magic")
+# What imports something at its first time.
+pricing.call_cost(Call("claude-haiku-4-5", {"input_tokens": 1}))
+with anthropic.Anthropic() as sdk:
+    sdk.models.list()
+gc.freeze()
 print("ready", flush=True)
 for line in sys.stdin:
     data, point = json.loads(line)

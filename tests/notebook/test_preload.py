@@ -7,6 +7,8 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -46,6 +48,14 @@ def run(program: str, *, slowed: bool = False) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Iterator[Kernel]:
+    """One that has imported nothing yet."""
+    running = Kernel(tmp_path, cold=True)
+    yield running
+    running.stop()
 
 
 def test_an_idle_kernel_imports_all_that_the_first_question_needs(kernel: Kernel) -> None:

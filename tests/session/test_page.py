@@ -164,7 +164,7 @@ def test_what_was_paid_for_counts_when_it_is_replayed_in_the_same_kernel(page: P
 
 def test_while_a_map_runs_its_spending_goes_up(page: Page) -> None:
     page.load()
-    page.run("slow", "from claude_magic.magics import kernel_of; kernel_of(get_ipython()).client.offline.pace = 120")
+    page.run("slow", "from claude_magic.magics import kernel_of; kernel_of(get_ipython()).client.offline.pace = 300")
     run = page.run("map", "%%claude_map range(24) --out result --concurrency 2\nsay {{item}}")
     assert run.error is None
     told = [Decimal(each["kernel"]) for each in states(run)]
@@ -175,7 +175,7 @@ def test_while_a_map_runs_its_spending_goes_up(page: Page) -> None:
 
 def test_a_map_in_the_background_is_told_between_the_cells(page: Page) -> None:
     page.load()
-    page.run("slow", "from claude_magic.magics import kernel_of; kernel_of(get_ipython()).client.offline.pace = 120")
+    page.run("slow", "from claude_magic.magics import kernel_of; kernel_of(get_ipython()).client.offline.pace = 300")
     assert (
         page.run("map", "%%claude_map range(24) --out result --concurrency 2 --background\nsay {{item}}").error is None
     )

@@ -60,16 +60,16 @@ def test_run_all_sends_the_same_on_a_live_kernel_after_a_restart_and_in_nbclient
     assert first == again == restarted == headless
 
 
-def test_a_notebook_without_turns_imports_nothing_to_find_out(page: Page) -> None:
+def test_a_notebook_without_turns_imports_nothing_to_find_out(tmp_path: Path) -> None:
+    page = Page(tmp_path / "lesson one.ipynb", cold=True)
     page.save()
     page.run("load", "%load_ext claude_magic")
     heavy = "[m for m in ('nbformat', 'anthropic', 'genai_prices', 'claude_magic.session.session') if m in sys.modules]"
-    assert (
-        page.kernel.evaluate(
-            f"(__import__('sys'), [{heavy[1:-1]}])[1]".replace("sys.modules", "__import__('sys').modules")
-        )
-        == []
+    held = page.kernel.evaluate(
+        f"(__import__('sys'), [{heavy[1:-1]}])[1]".replace("sys.modules", "__import__('sys').modules")
     )
+    page.kernel.stop()
+    assert held == []
 
 
 def test_deleted_cells_told_with_the_load_stay_away(page: Page) -> None:

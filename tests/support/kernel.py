@@ -13,13 +13,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 import nbformat
-from jupyter_client.manager import start_new_kernel
+from jupyter_client.manager import KernelManager
+
+from support.forked_kernels import AVAILABLE, ForkedProvisioner
 
 SECONDS = 60
 _STARTS = 3
+# How long a new kernel has to answer, and then for the page to hear of it, before it is asked again.
+_ANSWER_SECONDS, _ECHO_SECONDS = 1.0, 0.05
 
 
 @dataclass
@@ -57,20 +62,51 @@ class Run:
         return found["turn"]
 
 
-def _started(name: str, folder: Path, environment: dict[str, str]) -> tuple[Any, Any]:
+def _started(name: str, folder: Path, environment: dict[str, str], cold: bool) -> tuple[Any, Any]:
     """A running kernel. Jupyter finds ports, and lets them go before the kernel takes them: one may be quicker."""
     for _ in range(_STARTS - 1):
         with suppress(RuntimeError):
-            return start_new_kernel(kernel_name=name, cwd=str(folder), env=environment)
-    return start_new_kernel(kernel_name=name, cwd=str(folder), env=environment)
+            return _start(name, folder, environment, cold)
+    return _start(name, folder, environment, cold)
+
+
+def _start(name: str, folder: Path, environment: dict[str, str], cold: bool) -> tuple[Any, Any]:
+    manager: Any = KernelManager(kernel_name=name)
+    if AVAILABLE and not cold:
+        of = {"kernel_id": manager.kernel_id, "kernel_spec": manager.kernel_spec, "parent": manager}
+        manager.provisioner = ForkedProvisioner(**of)
+    manager.start_kernel(cwd=str(folder), env=environment)
+    client = manager.client()
+    client.start_channels()
+    try:
+        _wait_for_answer(manager, client)
+    except RuntimeError:
+        client.stop_channels()
+        manager.shutdown_kernel()
+        raise
+    return manager, client
+
+
+def _wait_for_answer(manager: Any, client: Any) -> None:
+    """Wait until a kernel answers on both channels. The client's own wait takes 0.2 s more, for what else may come."""
+    over = time.monotonic() + SECONDS
+    while time.monotonic() < over and manager.is_alive():
+        asked = client.kernel_info()
+        with suppress(Empty):  # it was not yet heard, or its answer was not
+            client.get_shell_msg(timeout=_ANSWER_SECONDS)
+            while client.get_iopub_msg(timeout=_ECHO_SECONDS)["parent_header"].get("msg_id") != asked:
+                pass
+            return
+    raise RuntimeError("the kernel does not answer")
 
 
 class Kernel:
-    """One kernel and its client."""
+    """One kernel and its client. A `cold` one is a new process, as the reader's are; others have the imports of other
+    packages done."""
 
-    def __init__(self, folder: Path, *, kernel_name: str = "python3", **environment: str) -> None:
+    def __init__(self, folder: Path, *, kernel_name: str = "python3", cold: bool = False, **environment: str) -> None:
         self.folder = folder
-        self.manager, self.client = _started(kernel_name, folder, {**os.environ, **environment})
+        self.manager, self.client = _started(kernel_name, folder, {**os.environ, **environment}, cold)
         self.displays: dict[str, dict[str, Any]] = {}  # outputs of earlier cells can be updated, too
 
     def run(self, code: str, cell_id: str | None = None, deleted: list[str] | None = None, **watch: Any) -> Run:
@@ -156,8 +192,9 @@ class Kernel:
 class Page:
     """A notebook's page, with a kernel behind it: cells with outputs, in order, that can be saved."""
 
-    def __init__(self, path: Path, **environment: str) -> None:
+    def __init__(self, path: Path, *, cold: bool = False, **environment: str) -> None:
         self.path = path
+        self._cold = cold
         self.cells: dict[str, tuple[str, list[dict[str, Any]]]] = {}
         self._environment = {
             "JPY_SESSION_NAME": str(path),
@@ -165,7 +202,7 @@ class Page:
             **environment,
         }
         self.name = uuid.uuid4().hex
-        self.kernel = Kernel(path.parent, **self._environment)
+        self.kernel = Kernel(path.parent, cold=cold, **self._environment)
 
     def run(self, cell_id: str, source: str, **watch: Any) -> Run:
         """Run a cell of the page, which shows what comes."""
@@ -192,7 +229,7 @@ class Page:
     def restart(self, *, kill: bool = False) -> None:
         """A new kernel behind the same page."""
         self.kernel.kill() if kill else self.kernel.stop()
-        self.kernel = Kernel(self.path.parent, **self._environment)
+        self.kernel = Kernel(self.path.parent, cold=self._cold, **self._environment)
 
     def requests(self) -> list[dict[str, Any]]:
         """What the stand-in of this kernel was sent."""

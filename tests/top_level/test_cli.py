@@ -26,6 +26,7 @@ from claude_magic.errors import UsageError
 from claude_magic.notebook import reader as notebook_module
 from claude_magic.notebook import run, strip
 from claude_magic.render.turn import footer
+from support import forked_kernels
 
 KEY = "sk-ant-api03-SECRET-secret-0123456789"
 OFFLINE = "offline stand-in, not Claude"
@@ -37,6 +38,10 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("demo")
     command = [sys.executable, "-m", "claude_magic.cli", "demo", "--to", str(folder), "--no-open"]
     environment = {**os.environ, "ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": "http://127.0.0.1:1"}
+    environment["IPYTHONDIR"] = str(ipython := tmp_path_factory.mktemp("ipython"))
+    (startup := ipython / "profile_default" / "startup").mkdir(parents=True)
+    # The written answers come at a pace that nobody could read at.
+    (startup / "pace.py").write_text("from claude_magic.offline.replies import lessons\nlessons.PACE = 10_000.0\n")
     done = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=folder, timeout=200)
     assert done.returncode == 0 and "WARNING" not in done.stderr, done.stderr
     return folder / "tour.ipynb", done.stdout
@@ -365,7 +370,9 @@ def replayed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess
     path = tmp_path_factory.mktemp("a class") / "lesson.ipynb"
     cells = ["%load_ext claude_magic\n%config ClaudeMagic.provider = 'offline'", "%%claude\nMy name is Ada.", "1 + 1"]
     document = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    run.run(document, path.parent)
+    with pytest.MonkeyPatch.context() as patch:
+        forked_kernels.use(patch)
+        run.run(document, path.parent)
     document.cells[0].source = "%load_ext claude_magic\n%config ClaudeMagic.provider = 'anthropic'"
     path.write_bytes(run.dump(document))
     before = path.read_bytes()

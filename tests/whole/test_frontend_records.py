@@ -77,14 +77,10 @@ def test_the_page_adds_as_python_does(tmp_path: Path, lists: list[list[Cost]]) -
     assert said == [str(pricing.total(costs)) for costs in lists]
 
 
-@pytest.mark.parametrize(
-    "text",
-    ["", "1", "$1", "-1", "1e5", "1.", ".5", "≤1", "≥≥1", "1,000", " 1", "1 ", "0x1", "NaN", "1" * 13, 1, None, []],
-)
-def test_what_is_no_cost_is_unknown(tmp_path: Path, text: object) -> None:
-    assert run_script(tmp_path, "given.map(text => cost.dollars(cost.parse(text)))", [text]) == [
-        "$1.00" if text == "1" else "n/a"
-    ]
+def test_what_is_no_cost_is_unknown(tmp_path: Path) -> None:
+    odd = ["", "$1", "-1", "1e5", "1.", ".5", "≤1", "≥≥1", "1,000", " 1", "1 ", "0x1", "NaN", "1" * 13, 1, None, []]
+    said = run_script(tmp_path, "given.map(text => cost.dollars(cost.parse(text)))", ["1", *odd])
+    assert list(zip(odd, said[1:], strict=True)) == [(each, "n/a") for each in odd] and said[0] == "$1.00"
 
 
 def test_a_record_has_the_exact_cost_of_each_call(tmp_path: Path) -> None:
