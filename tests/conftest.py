@@ -30,7 +30,7 @@ CONSTRAINTS = Path(__file__).parent / "constraints.txt"
 # The marker of a test that asks for a fixture; other tests carry theirs by hand.
 MARKERS = {
     "browser": "browser",
-    **dict.fromkeys(("kernel", "page", "demo", "replayed"), "kernel"),
+    **dict.fromkeys(("kernel", "page", "cold", "demo", "replayed"), "kernel"),
     "corpus": "corpus",
 }
 _COUNT = itertools.count()
@@ -154,5 +154,15 @@ def page(tmp_path: Path) -> Iterator[Page]:
     from support.kernel import Page
 
     running = Page(tmp_path / "lesson one.ipynb")
+    yield running
+    running.kernel.stop()
+
+
+@pytest.fixture
+def cold(tmp_path: Path) -> Iterator[Page]:
+    """The same, with a kernel that has imported nothing yet."""
+    from support.kernel import Page
+
+    running = Page(tmp_path / "lesson one.ipynb", cold=True)
     yield running
     running.kernel.stop()

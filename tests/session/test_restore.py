@@ -21,17 +21,17 @@ def texts(request: dict[str, Any]) -> list[str]:
     ]
 
 
-def test_turns_come_back_after_a_restart_with_their_thinking(page: Page) -> None:
-    assert page.load() == ""
+def test_turns_come_back_after_a_restart_with_their_thinking(cold: Page) -> None:
+    assert cold.load() == ""
     for name in ("one", "two", "three"):
-        page.run(name, f"%%claude\nquestion {name}")
-    page.save()
-    page.restart(kill=True)
-    said = page.load()
+        cold.run(name, f"%%claude\nquestion {name}")
+    cold.save()
+    cold.restart(kill=True)
+    said = cold.load()
     assert said.startswith("3 turns (20") and "lesson one.ipynb" in said and "$0.0" in said and said.count("\n") == 1
     assert "%%claude? for help" in said  # the line of `%load_ext` is no line more
-    page.run("four", "%%claude\nquestion four")
-    (request,) = page.requests()
+    cold.run("four", "%%claude\nquestion four")
+    (request,) = cold.requests()
     assert texts(request)[::2] == [f"question {name}" for name in ("one", "two", "three", "four")]
     assert sum(block["type"] == "thinking" for message in request["messages"] for block in message["content"]) == 3
 
@@ -60,16 +60,16 @@ def test_run_all_sends_the_same_on_a_live_kernel_after_a_restart_and_in_nbclient
     assert first == again == restarted == headless
 
 
-def test_a_notebook_without_turns_imports_nothing_to_find_out(tmp_path: Path) -> None:
-    page = Page(tmp_path / "lesson one.ipynb", cold=True)
-    page.save()
-    page.run("load", "%load_ext claude_magic")
+def test_a_notebook_without_turns_imports_nothing_to_find_out(cold: Page) -> None:
+    cold.save()
+    cold.run("load", "%load_ext claude_magic")
     heavy = "[m for m in ('nbformat', 'anthropic', 'genai_prices', 'claude_magic.session.session') if m in sys.modules]"
-    held = page.kernel.evaluate(
-        f"(__import__('sys'), [{heavy[1:-1]}])[1]".replace("sys.modules", "__import__('sys').modules")
+    assert (
+        cold.kernel.evaluate(
+            f"(__import__('sys'), [{heavy[1:-1]}])[1]".replace("sys.modules", "__import__('sys').modules")
+        )
+        == []
     )
-    page.kernel.stop()
-    assert held == []
 
 
 def test_deleted_cells_told_with_the_load_stay_away(page: Page) -> None:
