@@ -1,12 +1,15 @@
 """Reader of a notebook's file: the turns, pins, system prompts and maps that its outputs carry.
 
-Files without records are recognised before `nbformat` is imported (which is slow). Each record is checked
-(`conversation/record.py`); a damaged one is skipped, with a line that says which.
+Each record is checked (`conversation/record.py`); a damaged one is skipped, with a line that says which. What is of
+nbformat 4 is read as the JSON that it is, since importing `nbformat` takes a second where Jupyter's server is installed
+as well; `nbformat` brings up what is older.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from ..conversation.map_run import Mapped
 
 
+# MIME types whose data is JSON, lists of texts included.
+_JSON = re.compile(r"^application/(json$|.+\+json$)")
 # nbformat takes ten seconds and half a gigabyte for so many; no notebook that people make has them.
 MAX_OBJECTS = 5_000_000
 
@@ -101,19 +106,55 @@ def cells(path: Path) -> list[Mapping[str, Any]]:
 
 
 def _cells(path: Path, content: bytes) -> list[Mapping[str, Any]]:
-    import nbformat
-    from nbformat import reader
-
     with files.reading_notebook(path):
-        notebook = reader.reads(content.decode("utf-8-sig"))
+        text = content.decode("utf-8-sig")
+        notebook = _parsed(text)
         if notebook.get("nbformat") != 4:
-            notebook = nbformat.convert(notebook, 4)
-            for cell in notebook["cells"]:
-                cell.pop("id", None)  # made by the conversion, anew each time
-        cells = notebook["cells"]
+            notebook = _brought_up(text)
+        cells = notebook.get("cells")
         if not isinstance(cells, list):
             raise ValueError("its cells are not a list")
-    return [cell if isinstance(cell, Mapping) else {} for cell in cells]
+    return [_joined(cell) if isinstance(cell, Mapping) else {} for cell in cells]
+
+
+def _parsed(text: str) -> Mapping[str, Any]:
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is not JSON ({error})") from None
+    if not isinstance(found, dict):
+        raise ValueError("it is not a JSON object")
+    return found
+
+
+def _brought_up(text: str) -> Mapping[str, Any]:
+    """A notebook of an older format in nbformat 4."""
+    import nbformat
+
+    notebook = nbformat.convert(nbformat.reader.reads(text), 4)
+    for cell in notebook["cells"]:
+        cell.pop("id", None)  # made by the conversion, anew each time
+    return dict(notebook)
+
+
+def _joined(cell: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A cell whose outputs have their texts in one piece: in a file each may be a list of lines."""
+    outputs = cell.get("outputs")
+    return {**cell, "outputs": list(map(_joined_output, outputs))} if isinstance(outputs, list) else cell
+
+
+def _joined_output(output: Any) -> Any:
+    if not isinstance(output, Mapping):
+        return output
+    joined = {**output, "text": _joined_text(output["text"])} if "text" in output else dict(output)
+    if isinstance(data := output.get("data"), Mapping):
+        joined["data"] = {kind: value if _JSON.search(kind) else _joined_text(value) for kind, value in data.items()}
+    return joined
+
+
+def _joined_text(value: Any) -> Any:
+    is_lines = isinstance(value, list) and all(isinstance(line, str) for line in value)
+    return "".join(value) if is_lines else value
 
 
 class _Reading:

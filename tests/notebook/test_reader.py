@@ -347,12 +347,40 @@ def test_a_file_that_is_no_notebook_is_refused_in_one_line(tmp_path: Path, conte
     assert_one_line(caught.value, path)
 
 
-@pytest.mark.parametrize("depth", (900, 100_000))
-def test_a_file_that_is_nested_too_deeply_says_so(tmp_path: Path, depth: int) -> None:
+def test_a_file_that_is_nested_too_deeply_says_so(tmp_path: Path) -> None:
+    depth = 100_000
     path = tmp_path / "deep.ipynb"
     _in_file(path, f'{{"nbformat": 4, "nbformat_minor": 5, "cells": [], {MARK}{"[" * depth}{"]" * depth}}}')
     with pytest.raises(UsageError, match="nested too deeply"):
         read(path)
+
+
+def test_a_record_that_is_nested_too_deeply_is_a_line(tmp_path: Path) -> None:
+    path = written(tmp_path, cell_of(A), cell_of(B))
+    depth = 800
+    deep = path.read_text().replace('"messages": [', f'"deep": {"[" * depth}{"]" * depth}, "messages": [', 1)
+    path.write_text(deep)
+    saved = read(path)
+    assert ids(saved) == ["b2"] and saved.skipped == ("cell 1: it is nested more than 150 levels deep",)
+
+
+def test_the_texts_of_outputs_are_joined_as_nbformat_joins_them(tmp_path: Path) -> None:
+    lines = ["a\n", "b"]
+    data = {
+        **dict.fromkeys(("text/plain", "text/html", "image/svg+xml", "image/png", "application/x", "odd"), lines),
+        **dict.fromkeys(("application/json", "application/vnd.x+json"), lines),
+        **{"text/x-empty": [], "text/x-mixed": ["a", 1], "text/x-whole": "a\nb"},
+    }
+    outputs = [
+        {"output_type": "display_data", "metadata": {"claude_magic": lines}, "data": data},
+        {"output_type": "stream", "name": "stdout", "text": lines},
+        {"output_type": "error", "ename": "E", "evalue": "e", "traceback": lines},
+    ]
+    path = tmp_path / "lines.ipynb"
+    cells = [{**new_code_cell("x", id="x"), "outputs": outputs}]
+    path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells}))
+    (cell,) = reader.cells(path)
+    assert cell["outputs"] == plain(nbformat.reader.reads(path.read_text()).cells[0].outputs)
 
 
 def test_a_file_of_millions_of_lists_is_refused_before_nbformat_takes_minutes(tmp_path: Path) -> None:
@@ -429,17 +457,19 @@ print(*sorted({"nbformat", "fastjsonschema", "PIL", "anthropic"} & sys.modules.k
 
 
 @pytest.mark.slow
-def test_a_notebook_without_turns_does_not_import_nbformat(tmp_path: Path) -> None:
-    path = written(tmp_path, new_code_cell("print('claude_magic')", id="x"))
-    looked = subprocess.run([sys.executable, "-c", LOOK, path], capture_output=True, text=True, check=True)
-    assert looked.stdout.split() == []
-    looked = subprocess.run(
-        [sys.executable, "-c", LOOK, edited(path, metadata={"claude_magic": 1})],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert "nbformat" in looked.stdout
+def test_a_notebook_of_this_format_is_read_without_nbformat_whose_import_takes_a_second(tmp_path: Path) -> None:
+    for number, (cell, needed) in enumerate(
+        (
+            (new_code_cell("print('claude_magic')", id="x"), []),
+            (cell_with({"claude_magic": {"version": 0}}), []),
+            (cell_of(A), ["fastjsonschema"]),
+        )
+    ):
+        (folder := tmp_path / str(number)).mkdir()
+        look = LOOK if number < 2 else LOOK.replace("not read", "read")
+        command = [sys.executable, "-c", look, written(folder, cell)]
+        looked = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert looked.stdout.split() == needed
 
 
 @pytest.fixture
