@@ -23,6 +23,11 @@ MAX_DIVIDED_CHARACTERS = 2_000
 # What a secret without spaces is made of, as in `secrets.py`.
 _WORD = re.compile(r"""[^\s"'`,;&|<>()\[\]{}]+""")
 _WORD_AT_END = re.compile(rf"""{_WORD.pattern}\Z""")
+# What stands between a name and its value, from either side, and a value with what stands there.
+_SIGN = re.compile(r"""["'`]?\s{0,20}[:=>]+""")
+_SIGN_AT_END = re.compile(r"""[:=>]\s{0,20}["'`]?\Z""")
+_VALUE = re.compile(rf"""[\s"'`]{{0,20}}{_WORD.pattern}""")
+MAX_SIGN_CHARACTERS = 22
 
 
 @dataclass(frozen=True)
@@ -112,16 +117,37 @@ def _fitting(text: str, room: int, keep_end: bool) -> str:
 
 
 def _whole_words(text: str, kept: str, keep_end: bool) -> str:
-    """The kept start (or end) of a text without the word that the cut divides, unless that is very long."""
-    at = len(text) - len(kept) if keep_end else len(kept)
-    if not 0 < at < len(text) or not _WORD.fullmatch(text[at - 1 : at + 1]):
-        return kept
+    """The kept start (or end) of a text without the word that the cut divides, unless that is very long.
+
+    An end begins with no value either whose name was cut off.
+    """
     reach = min(MAX_DIVIDED_CHARACTERS, len(kept) // 2)
+    at = len(text) - len(kept) if keep_end else len(kept)
+    if not 0 < at < len(text) or not reach:
+        return kept
     if keep_end:
-        word = _WORD.match(kept, 0, reach + 1)
-        return kept[word.end() :] if word and word.end() <= reach else kept
-    word = _WORD_AT_END.search(kept, len(kept) - reach - 1) if reach else None
+        start = at
+        while start - at <= reach and (end := _end_of_value(text, start, at + reach + 1)) > start:
+            start = end
+        return text[start:] if start - at <= reach else kept
+    word = _WORD_AT_END.search(kept, len(kept) - reach - 1) if _is_divided(text, at) else None
     return kept[: word.start()] if word and len(kept) - word.start() <= reach else kept
+
+
+def _end_of_value(text: str, at: int, limit: int) -> int:
+    """Where the value ends, or the word or sign before it, that a cut divides or has cut off from its name."""
+    if _is_divided(text, at):
+        found = _WORD.match(text, at, limit)
+    elif _SIGN_AT_END.search(text, max(0, at - MAX_SIGN_CHARACTERS), at):
+        found = _VALUE.match(text, at, limit)
+    else:
+        found = _SIGN.match(text, at, limit)
+    return found.end() if found else at
+
+
+def _is_divided(text: str, at: int) -> bool:
+    """Whether two characters of one word stand on either side of a place within a text."""
+    return bool(_WORD.fullmatch(text[at - 1 : at + 1]))
 
 
 def form(text: str, room: int, *, keep_end: bool = False) -> list[Part]:

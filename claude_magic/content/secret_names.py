@@ -141,6 +141,8 @@ _ELSEWHERE = re.compile(
     r"|(?:self|os|args|cfg|config|settings|env|environ|var|secrets|process)\..*"
 )
 _FILLER = re.compile(r"(?:[xX]{3,}|[*•.…#_-]{3,})")
+_FILLED_ENDS = ("***", "xxxxx", "XXXXX")
+_BEGUN = re.compile(r"(?s)(?:.{0,4}|.{0,40}[-_])(?:\.{3}|…)")
 _PLACE = re.compile(
     r"(?i)(?:your|insert|enter|replace|put|paste|change|example|sample|dummy|fake|mock|todo|fixme|placeholder)[\s_.-].*"
     r"|.*[\s_.-](?:here|placeholder|goes)|your\w*|changeme|placeholder|example\w*|dummy\w*"
@@ -185,9 +187,12 @@ def is_placeholder(value: str) -> bool:
 
 
 def is_filler(value: str) -> bool:
-    """Whether a value is filled up: `xxxxxxxx`, `ghp_XXXXXXXX`, `sk-...`, `AKIA****`."""
+    """Whether a value is filled up: `xxxxxxxx`, `ghp_XXXXXXXX`, `sk-...`, `AKIA****`.
+
+    Dots behind more than the start of a key are the cut of a text, and what stands before them may be all of a value.
+    """
     filled = sum(len(found[0]) for found in _FILLER.finditer(value))
-    return filled >= max(3, 0.6 * len(value)) or value.endswith(("...", "…", "***", "xxxxx", "XXXXX"))
+    return filled >= max(3, 0.6 * len(value)) or bool(_BEGUN.fullmatch(value)) or value.endswith(_FILLED_ENDS)
 
 
 def _has_digit_and_letter(value: str) -> bool:

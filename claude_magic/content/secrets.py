@@ -155,6 +155,7 @@ def _merged(spans: Iterable[Span]) -> list[Span]:
 
 # How a cut text ends, and how its kept end begins (`text.py`, `parts.py`, `prompt/values/`).
 _CUT = re.compile(r"…| \[of more in all\]| \[[\d,]+ bytes in all\]")
+_CUT_NOTE = "… [shortened: "
 _AFTER_CUT = " characters]\n"
 
 
@@ -355,12 +356,13 @@ _ENDS = {
 
 
 def _closing(text: str, start: int, quote: str) -> int:
-    """The end of the string that begins at `start`; the end of its line if the closing quote is missing."""
+    """The end of the string that begins at `start`; where its text is cut or the end of its line if the closing quote
+    is missing."""
     found = _ENDS[quote].match(text, start) if quote in _ENDS else None
-    if found is not None:
-        return found.end()
-    end = text.find("\n", start)
-    return len(text) if end < 0 else end
+    end = text.find("\n", start) if found is None else found.end()
+    end = len(text) if end < 0 else end
+    cut = text.find(_CUT_NOTE, start, end)
+    return end if cut < 0 else cut
 
 
 def _is_closing(text: str, found: re.Match[str], quote: str) -> bool:

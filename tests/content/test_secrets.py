@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from claude_magic.content.parts import Limits, Text
+from claude_magic.content.parts import Limits, Text, shortened
 from claude_magic.content.secret_names import is_secret_name
 from claude_magic.content.secrets import MASK, Secrets, known_secrets
 from claude_magic.conversation.turns import Attached
@@ -270,6 +270,22 @@ def test_a_name_behind_another_in_lists_and_in_tags(said: str, masked: str) -> N
 def test_a_list_of_a_secret_s_name_is_masked_whole() -> None:
     parts = parts_of(["a", "b"], "settings.api_keys", Secrets(), Limits())
     assert [part.text for part in parts if isinstance(part, Text)] == [MASK]
+
+
+@pytest.mark.parametrize(
+    "line", ["password=hunter2", "password: hunter2,", '"api_key": "hunter2",', "PASSWORD='hunter2'"]
+)
+def test_a_value_behind_which_a_text_is_cut_is_masked_wherever_that_is(line: str) -> None:
+    text = f"{line} " * 50
+    for room in range(120, 300):
+        for keep_end in (False, True):
+            kept = shortened(text, room, keep_end=keep_end)
+            assert "hunter2" not in Secrets().masked(kept)[0], (room, kept)
+
+
+@pytest.mark.parametrize("value", ["sk-ant-…", "ghp_...", "abc…", "…"])
+def test_the_start_of_a_key_and_dots_are_no_secret(value: str) -> None:
+    assert Secrets().masked(f'api_key = "{value}"')[1] == 0
 
 
 @pytest.mark.parametrize(
