@@ -104,6 +104,8 @@ window.bed = {
   command(name, args) { return window.jupyterapp.commands.execute(name, args) },
   execute(code) { return this.panel.sessionContext.session.kernel.requestExecute({code, store_history: false}) },
   async open(path) {
+    await window.jupyterapp.restored
+    this.closeAll()  // what a reload has brought back meanwhile
     await window.jupyterapp.serviceManager.kernelspecs.refreshSpecs()  // a test may have brought one
     return this.command('docmanager:open', {path})
   },
