@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 # MIME types whose data is JSON, lists of texts included.
 _JSON = re.compile(r"^application/(json$|.+\+json$)")
-# nbformat takes ten seconds and half a gigabyte for so many; no notebook that people make has them.
+# Reading so many takes seconds and half a gigabyte; no notebook that people make has them.
 MAX_OBJECTS = 5_000_000
 
 
