@@ -63,14 +63,16 @@ def _kind(item: pytest.Item) -> int:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
-    """A file's tests run in one process, where they share a kernel and servers; all of the browser's in one, too: two
-    browsers take as long as one after the other."""
+    """A file's tests run in one process, where they share a kernel and servers. The browser's run in two: those of the
+    page's side share a browser and its applications, and all others do."""
     from xdist.scheduler import LoadScopeScheduling
 
     class Files(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             path = Path(nodeid.partition("::")[0])
-            return path.parent.name if path.parent.name == "browser" else str(path)
+            if path.parent.name != "browser":
+                return str(path)
+            return "the page's side" if path.stem.startswith("test_frontend") else "answers"
 
     config.option.loadscopereorder = False  # of their order, see above
     return Files(config, log)

@@ -643,7 +643,8 @@ class Page:
 
     def _note_console(self, message: ConsoleMessage) -> None:
         where = message.location["url"]
-        theirs = any(error in message.text for error in (_WIDGETS_OWN_ERROR, _DEBUGGERS_OWN_ERROR))
+        known = (_WIDGETS_OWN_ERROR, _DEBUGGERS_OWN_ERROR, *_LABS_OWN_REJECTIONS)
+        theirs = any(error in message.text for error in known)
         if message.type == "error" and _PROBE not in where and _RECENT not in where and not theirs:
             self.errors.append(f"{message.text} {where}")
 
