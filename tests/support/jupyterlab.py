@@ -638,8 +638,9 @@ class Page:
 
     def _note_error(self, error: Error) -> None:
         is_notebooks = self.lab.application == "notebook" and error.message == _NOTEBOOKS_OWN_ERROR
-        if not is_notebooks and error.message not in _LABS_OWN_REJECTIONS:
-            self.errors.append(error.stack or error.message)
+        said = error.stack or error.message
+        if not is_notebooks and not any(each in said for each in _LABS_OWN_REJECTIONS):
+            self.errors.append(said)
 
     def _note_console(self, message: ConsoleMessage) -> None:
         where = message.location["url"]

@@ -57,12 +57,12 @@ def launch(words: Sequence[str], **more: Any) -> Launch:
 
 def is_running(pid: int) -> bool:
     """Whether there is such a process; one that has ended and is waited for by nobody counts as ended."""
+    status = Path(f"/proc/{pid}/stat")
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+        return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
+    except (ProcessLookupError, FileNotFoundError):  # it may end while it is looked at
         return False
-    status = Path(f"/proc/{pid}/stat")
-    return not (status.exists() and status.read_text().rpartition(")")[2].split()[0] == "Z")
 
 
 def wait_until(holds: Callable[[], bool]) -> bool:
