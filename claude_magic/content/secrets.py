@@ -26,6 +26,7 @@ from .secret_names import (
     level_of,
     may_be_secret,
 )
+from .text import CUT_NOTE
 
 MASK = "[secret masked]"
 # A shorter known secret is not searched for: it would match in ordinary words.
@@ -155,7 +156,6 @@ def _merged(spans: Iterable[Span]) -> list[Span]:
 
 # How a cut text ends, and how its kept end begins (`text.py`, `parts.py`, `prompt/values/`).
 _CUT = re.compile(r"…| \[of more in all\]| \[[\d,]+ bytes in all\]")
-_CUT_NOTE = "… [shortened: "
 _AFTER_CUT = " characters]\n"
 
 
@@ -361,7 +361,7 @@ def _closing(text: str, start: int, quote: str) -> int:
     found = _ENDS[quote].match(text, start) if quote in _ENDS else None
     end = text.find("\n", start) if found is None else found.end()
     end = len(text) if end < 0 else end
-    cut = text.find(_CUT_NOTE, start, end)
+    cut = text.find(CUT_NOTE, start, end)
     return end if cut < 0 else cut
 
 

@@ -48,9 +48,13 @@ def short_line(text: str, limit: int) -> str:
     return short(join_line(text), limit)
 
 
+# How each note begins of what was cut, right behind what is kept.
+CUT_NOTE = "… [shortened: "
+
+
 def shortened_note(kept: int, length: int) -> str:
     """The note at a cut, with the kept and the whole length in characters."""
-    return f"… [shortened: {kept:,} of {length:,} characters]"
+    return f"{CUT_NOTE}{kept:,} of {length:,} characters]"
 
 
 def truncated(text: str, limit: int) -> str:

@@ -138,15 +138,15 @@ def _brought_up(text: str) -> Mapping[str, Any]:
 
 
 def _joined(cell: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A cell whose outputs have their texts in one piece: in a file each may be a list of lines."""
-    outputs = cell.get("outputs")
-    return {**cell, "outputs": list(map(_joined_output, outputs))} if isinstance(outputs, list) else cell
+    """A cell with its texts in one piece: in a file each may be a list of lines."""
+    joined = {name: _joined_text(value) if name == "source" else value for name, value in cell.items()}
+    if isinstance(outputs := cell.get("outputs"), list):
+        joined["outputs"] = [_joined_output(each) if isinstance(each, Mapping) else each for each in outputs]
+    return joined
 
 
-def _joined_output(output: Any) -> Any:
-    if not isinstance(output, Mapping):
-        return output
-    joined = {**output, "text": _joined_text(output["text"])} if "text" in output else dict(output)
+def _joined_output(output: Mapping[str, Any]) -> Mapping[str, Any]:
+    joined = {name: _joined_text(value) if name == "text" else value for name, value in output.items()}
     if isinstance(data := output.get("data"), Mapping):
         joined["data"] = {kind: value if _JSON.search(kind) else _joined_text(value) for kind, value in data.items()}
     return joined

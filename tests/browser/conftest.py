@@ -1,4 +1,5 @@
-"""One Chromium, one JupyterLab and one Notebook for all tests of this folder, and the stand-in that their kernels ask.
+"""One Chromium, one JupyterLab and one Notebook for all tests of this folder in a process, and the stand-in that
+their kernels ask.
 
 `CLAUDE_MAGIC_SCREENSHOTS` names the folder that pictures go to. Where there is no Chromium the tests are skipped; where
 `CI` is set they fail instead.

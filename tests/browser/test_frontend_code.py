@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator
 
+from support import jupyterlab
 from support.jupyterlab import Page, begin
 from support.steered_server import SteeredServer
 
@@ -51,9 +52,7 @@ def ask(page: Page, server: SteeredServer, reply: str) -> None:
 
 
 def clean(page: Page) -> bool:
-    found = [*page.errors, *page.strays, *page.intrusions]
-    assert not found, found
-    return set(page.canary()) == {"undefined"}
+    return jupyterlab.clean(page) and set(page.canary()) == {"undefined"}
 
 
 def clipboard(page: Page) -> str:

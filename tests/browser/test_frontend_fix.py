@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, expect
 
+from support import jupyterlab
 from support.jupyterlab import Page, begin
 from support.steered_server import SteeredServer
 
@@ -52,9 +53,7 @@ def mended(page: Page, server: SteeredServer, *cells: str, reply: str = REPLY, b
 
 
 def clean(page: Page) -> bool:
-    found = [*page.errors, *page.strays, *page.intrusions]
-    assert not found, found
-    return set(page.canary()) == {"undefined"}
+    return jupyterlab.clean(page) and set(page.canary()) == {"undefined"}
 
 
 @pytest.mark.parametrize("by", ["mouse", "keyboard"])

@@ -14,7 +14,7 @@ import nbformat
 import pytest
 from playwright.sync_api import Locator, expect
 
-from support.jupyterlab import LOAD, Lab, Page, begin
+from support.jupyterlab import LOAD, Lab, Page, begin, clean
 from support.steered_server import SteeredServer
 
 pytestmark = pytest.mark.browser
@@ -60,12 +60,6 @@ def total(page: Page, cell: int) -> str:
     """The total in the output of `%claude_cost`."""
     (line,) = [each for each in page.text(cell).splitlines() if each.split()[:1] == ["total"]]
     return next(word for word in line.split() if "$" in word or word == "n/a")
-
-
-def clean(page: Page) -> bool:
-    found = [*page.errors, *page.strays, *page.intrusions]
-    assert not found, found
-    return True
 
 
 def record(cost: str, name: str = "one", **turn: Any) -> dict[str, Any]:

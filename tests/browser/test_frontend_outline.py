@@ -13,10 +13,8 @@ import nbformat
 import pytest
 from playwright.sync_api import Locator
 
-from support.jupyterlab import LOAD, Page, begin
+from support.jupyterlab import LOAD, Page, begin, clean
 from support.steered_server import SteeredServer
-
-from .test_frontend import clean
 
 pytestmark = pytest.mark.browser
 

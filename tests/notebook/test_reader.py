@@ -364,7 +364,7 @@ def test_a_record_that_is_nested_too_deeply_is_a_line(tmp_path: Path) -> None:
     assert ids(saved) == ["b2"] and saved.skipped == ("cell 1: it is nested more than 150 levels deep",)
 
 
-def test_the_texts_of_outputs_are_joined_as_nbformat_joins_them(tmp_path: Path) -> None:
+def test_texts_are_joined_as_nbformat_joins_them(tmp_path: Path) -> None:
     lines = ["a\n", "b"]
     data = {
         **dict.fromkeys(("text/plain", "text/html", "image/svg+xml", "image/png", "application/x", "odd"), lines),
@@ -377,10 +377,10 @@ def test_the_texts_of_outputs_are_joined_as_nbformat_joins_them(tmp_path: Path) 
         {"output_type": "error", "ename": "E", "evalue": "e", "traceback": lines},
     ]
     path = tmp_path / "lines.ipynb"
-    cells = [{**new_code_cell("x", id="x"), "outputs": outputs}]
+    cells = [{**new_code_cell("x", id="x"), "source": lines, "outputs": outputs}]
     path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": cells}))
     (cell,) = reader.cells(path)
-    assert cell["outputs"] == plain(nbformat.reader.reads(path.read_text()).cells[0].outputs)
+    assert cell == plain(nbformat.reader.reads(path.read_text()).cells[0]) and cell["source"] == "a\nb"
 
 
 def test_a_file_of_millions_of_lists_is_refused_before_nbformat_takes_minutes(tmp_path: Path) -> None:

@@ -645,8 +645,8 @@ class Page:
     def _note_console(self, message: ConsoleMessage) -> None:
         where = message.location["url"]
         known = (_WIDGETS_OWN_ERROR, _DEBUGGERS_OWN_ERROR, *_LABS_OWN_REJECTIONS)
-        theirs = any(error in message.text for error in known)
-        if message.type == "error" and _PROBE not in where and _RECENT not in where and not theirs:
+        theirs = any(error in message.text for error in known) or (_RECENT in where and "404" in message.text)
+        if message.type == "error" and _PROBE not in where and not theirs:
             self.errors.append(f"{message.text} {where}")
 
     def _note_request(self, request: Request) -> None:

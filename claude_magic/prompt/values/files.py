@@ -17,7 +17,7 @@ from typing import Any
 from ...content import images, pdf
 from ...content.images import Block
 from ...content.safely import one_line
-from ...content.text import plural, truncated
+from ...content.text import CUT_NOTE, plural, truncated
 from ...conversation import document_files
 from ...errors import PromptError
 from . import table_files
@@ -242,7 +242,7 @@ def _text(found: encodings.Decoded, given: _File, remarks: Sequence[str] = ()) -
     elif given.whole:
         shown = truncated(text, MAX_TEXT_CHARACTERS)
     else:
-        shown = f"{text[:MAX_TEXT_CHARACTERS]}\n… [shortened: the start of {_bytes(given.size)}]"
+        shown = f"{text[:MAX_TEXT_CHARACTERS]}\n{CUT_NOTE}the start of {_bytes(given.size)}]"
     about = [*remarks, *(["shortened"] if shown != text else [])]
     about += [f"read as {found.encoding}"] if found.encoding else []
     return Attachment([_document(shown, given.name)], [*about, _bytes(given.size)])

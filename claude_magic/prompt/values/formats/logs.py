@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ....content.text import plural
+from ....content.text import CUT_NOTE, plural
 
 _NAME = re.compile(r"\.(?:log|out|err)(?:\.\d+)?\Z|\Alog\b", re.IGNORECASE)
 # The start of a line of a log: a time, or a level, perhaps in brackets.
@@ -39,4 +39,4 @@ def both_ends(start: str, end: str, room: int, size: str) -> str:
     first = first[: first.rfind("\n") + 1] or first
     last = last[last.find("\n") + 1 :] if "\n" in last[:-1] else last
     kept = f"the first {plural(first.count(chr(10)), 'line')} and the last {plural(len(last.splitlines()), 'line')}"
-    return f"{first}… [shortened: {kept} of {size}]\n{last}"
+    return f"{first}{CUT_NOTE}{kept} of {size}]\n{last}"
