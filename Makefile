@@ -13,8 +13,8 @@
 PYTHON ?= python3
 OPEN ?= 1
 BIN := .venv/bin
-# As many processes as processors; make check PARALLEL= for one, whose output is seen as it comes.
-PARALLEL ?= -n logical
+# As many processes as tests/conftest.py says; make check PARALLEL= for one, whose output is seen as it comes.
+PARALLEL ?= -n auto
 QUICK := not browser and not kernel and not slow and not drift
 # Where Python must keep no bytecode, each of a hundred kernels and each process of the tests would compile all anew.
 export PYTHONDONTWRITEBYTECODE :=

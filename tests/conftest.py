@@ -62,6 +62,12 @@ def _kind(item: pytest.Item) -> int:
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are processors: those of the browser's tests wait for a page half of the time."""
+    return (os.cpu_count() or 1) + 1
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     """A file's tests run in one process, where they share a kernel and servers. The browser's run in two: those of the
     page's side share a browser and its applications, and all others do."""

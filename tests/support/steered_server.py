@@ -30,6 +30,11 @@ class SteeredServer(offline.Server):
         """Let so many more events out, and then none until the next `hold` or `release`."""
         self._let_out(events)
 
+    def wait_until_held(self) -> None:
+        """Wait until the events that `hold` lets out are on their way."""
+        with self._gate:
+            assert self._gate.wait_for(lambda: self._left <= 0, timeout=60), "not so many events"
+
     def release(self) -> None:
         """Let all events out."""
         self._let_out(math.inf)
@@ -40,6 +45,7 @@ class SteeredServer(offline.Server):
         with self._gate:
             self._gate.wait_for(lambda: self._left > 0)
             self._left -= 1
+            self._gate.notify_all()
 
     def answer(self, body: dict[str, Any], model: Any, key: str) -> dict[str, Any]:
         """The stand-in's message, with the lies in it."""

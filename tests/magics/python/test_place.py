@@ -129,14 +129,11 @@ def test_an_interrupt_keeps_what_had_arrived(server: SteeredServer, tmp_path: Pa
 def interrupted(running: subprocess.Popen[str], call: str, server: SteeredServer) -> tuple[str, str]:
     """The two lines that a program prints of a call that is interrupted when a part of each reply has arrived."""
     assert running.stdin and running.stdout
-    server.requests.clear()
     server.hold(10 * (1 + ("both" in call)))
     try:
         print(call, file=running.stdin, flush=True)
-        while len(server.requests) < 1 + ("both" in call):
-            assert running.poll() is None
-            time.sleep(0.01)
-        time.sleep(0.7)
+        server.wait_until_held()
+        time.sleep(0.2)  # for the last of them to be read
         running.send_signal(signal.SIGINT)
         return running.stdout.readline().strip(), running.stdout.readline().strip()
     finally:
@@ -215,9 +212,8 @@ def test_an_error_is_one_clear_line(fresh: Kernel) -> None:
 )
 def test_an_interrupt_ends_it_in_a_line(fresh: Kernel, server: SteeredServer, call: str) -> None:
     def interrupt() -> None:
-        while len(server.requests) < 1 + ("gather" in call):
-            time.sleep(0.01)
-        time.sleep(0.7)
+        server.wait_until_held()
+        time.sleep(0.2)  # for the last of them to be read
         fresh.interrupt()
 
     server.hold(10 * (1 + ("gather" in call)))
