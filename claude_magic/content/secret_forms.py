@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 
 from .secret_names import is_filler, is_placeholder, is_plain, is_word
+from .text import CUT_NOTE
 
 Span = tuple[int, int]
 
@@ -267,6 +268,7 @@ def _is_user_and_password(value: str) -> bool:
 
 # The rest of a line of `.pgpass`: port, database, user, password.
 _PGPASS = r"(?:\d{4,5}|\*):[^\s:]{1,100}:[^\s:]{1,100}:(\S{1,200})$"
+_CUT = re.escape(CUT_NOTE)
 # A literal that the text must have, in lower case; a pattern, of which only the last group is masked; a check. What can
 # stand first in a pattern is a literal, which is found fast; what must not stand before it is said behind it.
 _FORMS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = tuple(
@@ -293,6 +295,9 @@ _FORMS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = tuple(
             _no_words,
         ),
         ("://", r"://[^\s/:@\"'<>]{0,200}:([^\s/\"'<>(){}|\\]{1,300})@", _is_password),
+        # … and where a long text was cut before the `@`, or in front of it
+        ("://", rf"://[^\s/:@\"'<>]{{0,200}}:([^\s/\"'<>(){{}}|\\]{{1,300}}){_CUT}", _is_password),
+        (CUT_NOTE, rf"{_CUT}[^\]\n]{{0,50}}\]\n([^\s/@\"'<>(){{}}|\\]{{1,300}})@", _anything),
         ("://", r"://([^\s/:@\"'<>]{16,300})@", lambda value: _has_digit(value) and not is_plain(value)),
         (
             "machine",

@@ -283,6 +283,21 @@ def test_a_value_behind_which_a_text_is_cut_is_masked_wherever_that_is(line: str
             assert "hunter2" not in Secrets().masked(kept)[0], (room, kept)
 
 
+def test_a_password_in_an_address_is_masked_wherever_a_text_is_cut() -> None:
+    text = "postgres://bob:hunter2;zebra7@db:5432/sales " * 50
+    for room in range(150, 300):
+        for keep_end in (False, True):
+            masked = Secrets().masked(shortened(text, room, keep_end=keep_end))[0]
+            assert "hunter2" not in masked and "zebra7" not in masked and "postgres://bob:" in masked, (room, masked)
+
+
+@pytest.mark.parametrize(
+    "text", ["at http://localhost:8080", "it is http://bob", "ssh://host:22", "see https://docs.org/a:b"]
+)
+def test_an_address_without_a_password_stays_where_a_text_is_cut(text: str) -> None:
+    assert Secrets().masked(f"{text}… [shortened: 24 of 99 characters]")[1] == 0
+
+
 @pytest.mark.parametrize("value", ["sk-ant-…", "ghp_...", "abc…", "…"])
 def test_the_start_of_a_key_and_dots_are_no_secret(value: str) -> None:
     assert Secrets().masked(f'api_key = "{value}"')[1] == 0
