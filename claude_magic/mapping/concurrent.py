@@ -77,7 +77,8 @@ class Failures:
 class ConcurrentRun:
     """One run of a map's requests, of which `limit` are sent at the same time, at most.
 
-    With `shares_prefix`, the first is on its own until it has written the prefix to the prompt cache.
+    With `shares_prefix`, the first is on its own until it has written the prefix to the prompt cache; with a limit on
+    what may be spent, until it is known what a row costs.
     """
 
     def __init__(
@@ -87,7 +88,9 @@ class ConcurrentRun:
         self._client = client
         self._settings = settings
         self._limit = limit
-        self._pace = Pace(limit, settings.max_retry_wait, shares_prefix=shares_prefix)
+        self._pace = Pace(
+            limit, settings.max_retry_wait, shares_prefix=shares_prefix, first_alone=spend_limit.is_set
+        )
         self._failures = Failures()
         self._loop = asyncio.new_event_loop()
         self._answers: SimpleQueue[RowAnswer | None] = SimpleQueue()

@@ -34,6 +34,7 @@ from .job import MAX_KEPT_BYTES, Job, MapContext, check_askable, survey
 from .progress import Progress
 from .prompts import RowRequests, Template
 from .rows import Rows
+from .spending import overspent
 from .store import Results, Unkept
 
 _IN_BATCH = "in a batch under way: run the cell again to pick it up"
@@ -212,8 +213,8 @@ class Run:
     def _notes(self, columns: Iterable[str], failure: ClaudeError | None) -> list[str]:
         """The remarks below the record's tables."""
         notes = [f"{self.out} is a {self.data.kind}, with {', '.join(columns)}.", *_remarks(self.job)]
-        unkept = _unkept_of(self.context).line()
-        return [each for each in (*notes, *self.job.remarks, unkept, str(failure or "")) if each]
+        unkept, over = _unkept_of(self.context).line(), overspent(self.job.budget, self.job.tally.cost)
+        return [each for each in (*notes, *self.job.remarks, over, unkept, str(failure or "")) if each]
 
 
 def row_requests(map_options: MapOptions, body: str, data: Rows, context: MapContext) -> RowRequests:

@@ -11,7 +11,7 @@ from ..content.text import plural
 from ..conversation.turns import Call
 from ..cost import pricing
 from ..cost.budget import Budget, amount
-from ..cost.pricing import EXACT, Cost
+from ..cost.pricing import EXACT, Cost, dollars
 from ..errors import UsageError
 
 # The length of the replies is unknown: the estimate states the cost for so many tokens of each.
@@ -79,13 +79,22 @@ def check_budget(expected: Estimate, budget: Budget | None) -> None:
         )
 
 
+def overspent(budget: Budget | None, spent: Cost) -> str:
+    """A remark if a map spent more than its budget had left: what is under way is finished. Empty if it did not."""
+    if budget is None or (rest := budget.after(spent)) is None or rest.left >= 0:
+        return ""
+    over = dollars(-rest.left, spent.at_least)
+    return f"This is {over} more than the budget had left: what was under way has been finished."
+
+
 class SpendLimit:
-    """A limit on what a map may spend. `left` is in USD, `None` for no limit.
+    """A limit on what a map may spend. `left` is in USD, `None` for no limit, and `is_set` says whether there is one.
 
     Once `closed`, it stays closed; `why` is the reason.
     """
 
     def __init__(self, left: Decimal | None) -> None:
+        self.is_set = left is not None
         self.closed = False
         self.why = "the budget is used up"
         self._left = left

@@ -6,7 +6,8 @@ import pytest
 
 from claude_magic.errors import UsageError
 from claude_magic.magics import registry
-from claude_magic.magics.line import cut, read
+from claude_magic.magics.line import cut, read, read_map
+from claude_magic.options import Options
 
 EXPORT = "%claude_export FILE [CHAT]"
 COST = "%claude_cost [--out NAME] [--chart | --no-chart]"
@@ -88,3 +89,31 @@ def test_each_usage_is_in_the_help_of_its_magic() -> None:
     for usage in (EXPORT, COST, "%claude_history [CHAT] [--full | --json]", "%claude_models [--all]"):
         name = usage.split()[0].lstrip("%")
         assert name in registry.names() and usage in magics[name].__doc__
+
+
+# A map's line
+
+
+def test_a_maps_line_takes_an_expression_with_spaces_and_quotes_wherever_it_stands() -> None:
+    for line in ('df.query("a > 3") --out x --concurrency 3', '--concurrency=3 --out x df.query("a > 3")'):
+        found = read_map(line, Options())
+        assert (found.over, found.options.out, found.concurrency) == ('df.query("a > 3")', "x", 3)
+    found = read_map("df[a - b] --fresh -m opus -o x", Options())
+    assert (found.over, found.fresh, found.options.model) == ("df[a - b]", True, "opus")
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("df --concurrency 0 --out x", "from 1 to"),
+        ("df --concurrency --out x", "from 1 to"),
+        ("df --batsh --out x", "There is no option --batsh"),
+        ("df --once --out x", "does not take --once"),
+        ("df --model opus,haiku --out x", "one model"),
+        ("df --fresh=1 --out x", "takes no value"),
+        ("df --out 1x", "variable name"),
+    ],
+)
+def test_what_does_not_fit_on_a_maps_line_is_refused(line: str, says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        read_map(line, Options())

@@ -55,6 +55,11 @@ def assistant(content: Any) -> dict[str, Any]:
     return {"role": "assistant", "content": content}
 
 
+def prompt_of(body: dict[str, Any]) -> str:
+    """The text of a request's last message."""
+    return "".join(block.get("text", "") for block in body["messages"][-1]["content"])
+
+
 def text(words: str, **more: Any) -> dict[str, Any]:
     return {"type": "text", "text": words, **more}
 

@@ -1,0 +1,29 @@
+"""What several tests of maps share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from support.offline_requests import prompt_of
+from support.shell import OfflineShell as Notebook
+
+
+@pytest.fixture(scope="module")
+def loaded() -> Notebook:
+    return Notebook()
+
+
+@pytest.fixture
+def notebook(loaded: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Notebook]:
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))
+    loaded.server.requests.clear()
+    loaded.server.replies.clear()
+    loaded.server.faults.clear()
+    loaded.server.script = lambda body: [{"type": "text", "text": f"re: {prompt_of(body)}"}]
+    loaded.forget()
+    loaded.configuration.max_retries = 4
+    loaded.configuration.budget = None
+    yield loaded
