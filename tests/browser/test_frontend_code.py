@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator
 
-from support import jupyterlab
-from support.jupyterlab import Page, begin
+from support.jupyterlab import Page, begin, clean
 from support.steered_server import SteeredServer
 
 pytestmark = pytest.mark.browser
@@ -49,10 +48,6 @@ def ask(page: Page, server: SteeredServer, reply: str) -> None:
     server.script = lambda body: [{"type": "text", "text": reply}]
     begin(page, ["%%claude\nCode?", "# the last cell"])
     page.finish(1)
-
-
-def clean(page: Page) -> bool:
-    return jupyterlab.clean(page) and set(page.canary()) == {"undefined"}
 
 
 def clipboard(page: Page) -> str:

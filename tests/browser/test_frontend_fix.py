@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, expect
 
-from support import jupyterlab
-from support.jupyterlab import Page, begin
+from support.jupyterlab import Page, begin, clean
 from support.steered_server import SteeredServer
 
 pytestmark = pytest.mark.browser
@@ -50,10 +49,6 @@ def mended(page: Page, server: SteeredServer, *cells: str, reply: str = REPLY, b
     page.cell(2).locator(".claude-fix").wait_for()
     page.wait_done(2)
     assert page.value("bed.cells.length") == len(cells or (BROKEN,)) + 3
-
-
-def clean(page: Page) -> bool:
-    return jupyterlab.clean(page) and set(page.canary()) == {"undefined"}
 
 
 @pytest.mark.parametrize("by", ["mouse", "keyboard"])

@@ -671,7 +671,9 @@ def begin(page: Page, cells: Sequence[str]) -> None:
 
 
 def clean(page: Page) -> bool:
-    """Whether the page has shown no error and no dialog, and asked for nothing outside; what it did is named."""
+    """Whether the page has shown no error and no dialog, asked for nothing outside, and ran nothing of a reply; what it
+    did is named."""
     found = [*page.errors, *page.strays, *page.intrusions]
     assert not found, found
+    assert set(page.canary()) == {"undefined"}
     return True

@@ -55,9 +55,26 @@ def assistant(content: Any) -> dict[str, Any]:
     return {"role": "assistant", "content": content}
 
 
+def text_of(message: dict[str, Any]) -> str:
+    """The text of a message as it went over the wire."""
+    content = message["content"]
+    return content if isinstance(content, str) else "".join(each.get("text", "") for each in content)
+
+
 def prompt_of(body: dict[str, Any]) -> str:
     """The text of a request's last message."""
-    return "".join(block.get("text", "") for block in body["messages"][-1]["content"])
+    return text_of(body["messages"][-1])
+
+
+def prompts(server: offline.Server) -> list[str]:
+    """What was asked in the last request, in order."""
+    return [text_of(message) for message in server.requests[-1]["messages"] if message["role"] == "user"]
+
+
+def sent_back(server: offline.Server, kind: str) -> list[str]:
+    """The texts, or the thinking, of the replies in the last request, in order."""
+    replies = [message["content"] for message in server.requests[-1]["messages"] if message["role"] == "assistant"]
+    return [block[kind] for content in replies for block in content if block["type"] == kind]
 
 
 def text(words: str, **more: Any) -> dict[str, Any]:
