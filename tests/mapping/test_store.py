@@ -6,6 +6,8 @@ import os
 import signal
 import sqlite3
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +24,7 @@ from claude_magic.mapping.store import Results, Unkept
 from support.shell import OfflineShell
 
 ROWS = 6
+MODEL = "claude-haiku-5-5"
 OLD_TABLES = """
 CREATE TABLE answers (key TEXT PRIMARY KEY, data TEXT);
 CREATE TABLE parts (id INTEGER PRIMARY KEY, digest TEXT, created REAL, count INTEGER, model TEXT, batch TEXT);
@@ -319,3 +322,71 @@ def test_waiting_for_another_map_can_be_interrupted(notebook: OfflineShell, path
             threading.Timer(0.3, lambda: signal.raise_signal(signal.SIGINT)).start()
             with pytest.raises(ReplyInterrupted, match="Waiting for another map"):
                 notebook.map("range(3)", "Say {{item}}")
+
+
+# Batches
+
+
+def test_of_two_kernels_with_the_same_cell_one_submits_and_one_pays(tmp_path: Path) -> None:
+    mine, other = Results(tmp_path / "x.sqlite"), Results(tmp_path / "x.sqlite")
+    part = mine.intend("digest", ["a", "b"], "offline", MODEL)
+    assert part is not None and other.intend("digest", ["b", "c"], "offline", MODEL) is None
+    assert other.intend("digest", ["c"], "offline", MODEL) is not None
+    assert [mine.close_part(part), other.close_part(part)] == [True, False]
+
+
+def test_while_one_kernel_submits_another_waits_and_a_dead_one_is_waited_for_by_none(tmp_path: Path) -> None:
+    code = (
+        "import os, sys; from pathlib import Path; from claude_magic.mapping.store import Results\n"
+        "with Results(Path(sys.argv[1])).submitting(print): print('in', flush=True); sys.stdin.read()"
+    )
+    path = tmp_path / "x.sqlite"
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout and child.stdout.readline() == "in\n"
+    waits = []
+
+    def wait() -> None:
+        waits.append(1)
+        child.kill()
+        child.wait()
+
+    with Results(path).submitting(wait):
+        pass
+    assert waits == [1]
+
+
+def test_the_file_is_bounded_and_what_a_batch_under_way_brought_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = Results(path := tmp_path / "x.sqlite")
+    results.keep(RowAnswer(f"old {number}", "x" * 1_000, settled=True) for number in range(300))
+    part = results.intend("digest", ["a"], "offline", MODEL)
+    results.keep(RowAnswer(f"new {number}", "x" * 1_000, settled=True) for number in range(300))
+    results.close()
+    old, new = [f"old {number}" for number in range(300)], [f"new {number}" for number in range(300)]
+    monkeypatch.setattr(store, "MAX_ANSWERS_BYTES", path.stat().st_size - 100_000)
+    monkeypatch.setattr(store, "_KEYS_PER_QUERY", 50)
+    results = Results(path)
+    assert 0 < len(results.found(old)) < 300 and len(results.found(new)) == 300
+    monkeypatch.setattr(store, "MAX_ANSWERS_BYTES", 10_000)
+    results.close()
+    results = Results(path)
+    assert not results.found(old) and len(results.found(new)) == 300
+    assert part is not None and results.close_part(part)
+    results.close()
+    assert not Results(path).found(new)
+
+
+def test_results_are_taken_over_whole_or_not_at_all(tmp_path: Path) -> None:
+    results = Results(tmp_path / "x.sqlite")
+    part = results.intend("digest", ["a", "b"], "offline", MODEL)
+
+    def broken() -> Iterator[Any]:
+        raise KeyboardInterrupt
+        yield
+
+    with pytest.raises(KeyboardInterrupt):
+        results.close_part(part, broken())
+    assert results.open_parts() == [part] and set(results.under_way(["a", "b"])) == {"a", "b"}
