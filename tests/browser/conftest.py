@@ -49,13 +49,13 @@ def environment(steered: SteeredServer) -> dict[str, str]:
 
 @pytest.fixture(scope="package")
 def lab(browser: Browser, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with Lab(browser, tmp_path_factory.mktemp("lab"), "lab", environment) as running:
+    with Lab(browser, tmp_path_factory.mktemp("lab"), "lab", environment, cold=False) as running:
         yield running.open(NAME, [LOAD])
 
 
 @pytest.fixture(scope="package")
 def notebook(browser: Browser, environment: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
-    with Lab(browser, tmp_path_factory.mktemp("notebook"), "notebook", environment) as running:
+    with Lab(browser, tmp_path_factory.mktemp("notebook"), "notebook", environment, cold=False) as running:
         yield running.open(NAME, [LOAD])
 
 

@@ -41,8 +41,11 @@ class ForkedProvisioner(LocalProvisioner):
     """Starts a kernel as a fork."""
 
     async def launch_kernel(self, cmd: list[str], **kwargs: Any) -> Any:
+        if "ipykernel_launcher" not in cmd:  # another language's
+            return await super().launch_kernel(cmd, **kwargs)
         arguments = cmd[cmd.index("ipykernel_launcher") :]
         pid = _origin().ask(start=arguments, folder=str(kwargs["cwd"]), environment=kwargs["env"])
+        process_file(arguments[arguments.index("-f") + 1]).write_text(str(pid))
         self.process = _Process(pid)
         self.pid = self.pgid = pid
         self.cwd = kwargs["cwd"]
@@ -56,6 +59,11 @@ class ForkedProvisioner(LocalProvisioner):
         self.process = None
 
 
+def process_file(connection: str) -> Path:
+    """The file beside a kernel's connection file that has the number of its process, which its command line lacks."""
+    return Path(connection).with_suffix(".pid")
+
+
 def use(patch: pytest.MonkeyPatch) -> None:
     """Have all kernels that this process starts be forks, whoever starts them."""
     if AVAILABLE:
@@ -63,6 +71,17 @@ def use(patch: pytest.MonkeyPatch) -> None:
         own = EntryPoint("forked", f"{__name__}:{ForkedProvisioner.__name__}", factory.GROUP_NAME)
         patch.setitem(factory.provisioners, own.name, own)
         patch.setattr(factory, "default_provisioner_name", own.name)
+
+
+def configuration() -> str:
+    """The configuration of a Jupyter server, in Python, whose kernels are all forks."""
+    tests = str(Path(__file__).parents[1])
+    return f"""import sys
+sys.path.append({tests!r})
+import pytest
+from support import forked_kernels
+forked_kernels.use(pytest.MonkeyPatch())
+"""
 
 
 class _Process:

@@ -31,6 +31,8 @@ import psutil
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Error, Locator, Request, TimeoutError, sync_playwright
 from playwright.sync_api import Page as Tab
 
+from support import forked_kernels
+
 Application = Literal["lab", "notebook"]
 
 _MODULES: Mapping[Application, str] = {"lab": "jupyterlab", "notebook": "notebook"}
@@ -179,12 +181,17 @@ class Lab:
         folder: Path,
         application: Application = "lab",
         environment: Mapping[str, str] = MappingProxyType({}),
+        *,
+        cold: bool = True,
     ) -> None:
         self.application = application
         self.folder = folder / "notebooks"
         self.folder.mkdir(parents=True)
         self._browser = browser
         self._environment = {**_isolated(folder), **environment}
+        self._runtime = folder / "runtime"
+        if not cold:
+            (folder / "config" / "jupyter_server_config.py").write_text(forked_kernels.configuration())
         _write_settings(folder / "settings")
         _write(folder / "config" / "labconfig" / "page_config.json", _PAGE_CONFIG)
         self._log: list[str] = []
@@ -292,6 +299,8 @@ class Lab:
 
     def kernel_process(self, kernel_id: str) -> int:
         """The process of one of this server's kernels, by the connection file on its command line."""
+        if (file := forked_kernels.process_file(str(self._runtime / f"kernel-{kernel_id}.json"))).exists():
+            return int(file.read_text())
         children = psutil.Process(self._process.pid).children(recursive=True)
         (found,) = [each.pid for each in children if any(kernel_id in word for word in each.cmdline())]
         return found
