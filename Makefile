@@ -72,7 +72,7 @@ constraints: .venv/test
 
 # One stamp an extra: installed anew when pyproject.toml changes, or the versions that `test` is held to. Whoever has
 # `test` has `demo`.
-.venv/test: pins = --constraint tests/constraints.txt
+.venv/test: pins = --constraint tests/constraints.txt --no-compile # which Python does for what is imported
 .venv/test: tests/constraints.txt
 .venv/%: pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
