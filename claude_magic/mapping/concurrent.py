@@ -88,9 +88,7 @@ class ConcurrentRun:
         self._client = client
         self._settings = settings
         self._limit = limit
-        self._pace = Pace(
-            limit, settings.max_retry_wait, shares_prefix=shares_prefix, first_alone=spend_limit.is_set
-        )
+        self._pace = Pace(limit, settings.max_retry_wait, shares_prefix=shares_prefix, first_alone=spend_limit.is_set)
         self._failures = Failures()
         self._loop = asyncio.new_event_loop()
         self._answers: SimpleQueue[RowAnswer | None] = SimpleQueue()

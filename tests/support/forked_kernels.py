@@ -1,6 +1,7 @@
 """Kernels that are forks of a process which has imported what a first question needs of other packages: they begin with
 a third of the work of a new process. Nothing of claude_magic is imported before the fork, and nothing is shared after.
-What the interpreter reads as it starts (PYTHON…) is as it was at the first of them.
+What the interpreter reads as it starts (PYTHON…) is as it was at the first of them. Who watches a start takes a cold
+kernel, a new process: so are those of benchmarks, and of a Jupyter server that a test has for itself.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     import pytest
 
 # Elsewhere there is no fork, or one that libraries of the system do not survive (macOS).
-AVAILABLE = sys.platform == "linux"
+_AVAILABLE = sys.platform == "linux"
 _LOOK_SECONDS = 0.005
 _PACKAGES = (
     *("anthropic", "anthropic.resources.beta", "anthropic.resources.messages", "fastjsonschema"),
@@ -66,7 +67,7 @@ def process_file(connection: str) -> Path:
 
 def use(patch: pytest.MonkeyPatch) -> None:
     """Have all kernels that this process starts be forks, whoever starts them."""
-    if AVAILABLE:
+    if _AVAILABLE:
         factory = KernelProvisionerFactory.instance()
         own = EntryPoint("forked", f"{__name__}:{ForkedProvisioner.__name__}", factory.GROUP_NAME)
         patch.setitem(factory.provisioners, own.name, own)

@@ -17,9 +17,10 @@ from queue import Empty
 from typing import Any
 
 import nbformat
+import pytest
 from jupyter_client.manager import KernelManager
 
-from support.forked_kernels import AVAILABLE, ForkedProvisioner
+from support import forked_kernels
 
 SECONDS = 60
 _STARTS = 3
@@ -72,10 +73,10 @@ def _started(name: str, folder: Path, environment: dict[str, str], cold: bool) -
 
 def _start(name: str, folder: Path, environment: dict[str, str], cold: bool) -> tuple[Any, Any]:
     manager: Any = KernelManager(kernel_name=name)
-    if AVAILABLE and not cold:
-        of = {"kernel_id": manager.kernel_id, "kernel_spec": manager.kernel_spec, "parent": manager}
-        manager.provisioner = ForkedProvisioner(**of)
-    manager.start_kernel(cwd=str(folder), env=environment)
+    with pytest.MonkeyPatch.context() as patch:
+        if not cold:
+            forked_kernels.use(patch)
+        manager.start_kernel(cwd=str(folder), env=environment)
     client = manager.client()
     client.start_channels()
     try:
