@@ -173,8 +173,8 @@ def chromium() -> Iterator[Browser]:
 
 
 class Lab:
-    """A Jupyter server with settings and files of its own, and a browser's pages on it. Its kernels start `cold`, as the
-    reader's do, or are forks."""
+    """A Jupyter server with settings and files of its own, and a browser's pages on it. Its kernels start `cold`, as
+    the reader's do, or are forks."""
 
     def __init__(
         self,
