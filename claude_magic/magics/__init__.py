@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from ..notebook import input_lines
 from ..notebook.preload import Preload
 from ..session.kernel import Kernel
-from .registry import DeferredInstance, Families, mistyped
+from .registry import DeferredInstance, Families, is_automatic, mistyped
 
 if TYPE_CHECKING:
     from IPython.core.completer import CompletionContext, SimpleMatcherResult
@@ -30,7 +30,7 @@ class Extension:
         self.kernel = Kernel(shell)
         self.configuration = DeferredInstance(lambda: self.kernel.configuration)
         self.families = Families(self.kernel)
-        self.exact_input = input_lines.ExactInput(partial(mistyped, shell))
+        self.exact_input = input_lines.ExactInput(partial(mistyped, shell), partial(is_automatic, shell))
         self.preload = Preload(shell, self.kernel.preloaded)
         self.matcher = context_matcher(identifier="claude_magic")(lambda context: self._complete(context))
 

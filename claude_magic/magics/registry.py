@@ -133,6 +133,14 @@ def mistyped(shell: InteractiveShell, percent: str, name: str) -> str | None:
     return f"__import__({__name__!r}, fromlist=['run_mistyped']).run_mistyped"
 
 
+def is_automatic(shell: InteractiveShell, name: str) -> bool:
+    """Whether a name alone calls the line magic of that name, as IPython's automagic has it."""
+    from IPython.core.prefilter import is_shadowed
+
+    is_magic = name in shell.magics_manager.magics["line"] or name in shell.magics_manager.lazy_magics
+    return is_magic and bool(shell.automagic) and not is_shadowed(name, shell)  # type: ignore[no-untyped-call]
+
+
 def near(percent: str, name: str) -> str | None:
     """Our magic that a mistyped name is nearest to; None if it is not near to any."""
     if len(name) > MAX_NAME_CHARACTERS or len(set("claude") - set(name.lower())) > 1:

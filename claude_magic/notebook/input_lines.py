@@ -1,9 +1,9 @@
 """The input transformer: `%%claude` cells and `%claude` lines as they are typed, a `?` at the end included.
 
 It is the first in IPython's list `input_transformers_cleanup`. Without it, IPython takes `%claude Why?` for a question
-to its own help, mends prompts and indents in a body, and halves the braces of `{{…}}` in a setting. A magic that does
-not exist, and is nearly one of ours, becomes a call that says so; a `%%claude` below other lines, one that says where
-it has to stand.
+to its own help, mends prompts and indents in a body, halves the braces of `{{…}}` in a setting, and shows the reply of
+`claude Why?`, without a `%`, twice. A magic that does not exist, and is nearly one of ours, becomes a call that says
+so; a `%%claude` below other lines, one that says where it has to stand.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _CELL = re.compile(r"%%(claude(?:_\w+)?)(?![\w?])[ \t]*(.*)")
 _MAGIC = re.compile(r"%(claude(?:_\w+)?)(?![\w?])\s?(.*)", re.DOTALL)
 _LATE = re.compile(r"(\s*)(%%claude(?:_map)?)(?!\w)")
+# A line of ours without its `%`, which IPython takes for a magic ("automagic") where it does not assign a name.
+_BARE = re.compile(r"(claude(?:_\w+)?)(?:[ \t]+[^\s=,].*|)")
 _SETTING = re.compile(r"%config\s+(ClaudeMagic\.\w+\s*=.*\{\{.*)", re.DOTALL)
 _ANY = re.compile(r"(%%?)(\w+)(?![\w?.])\s?(.*)", re.DOTALL)
 _OURS = re.compile(r"%(?:claude|config\s+ClaudeMagic)")
@@ -38,15 +40,16 @@ Instead = Callable[[str, str], str | None]
 class ExactInput:
     """Turns a `%%claude` cell, or the `%claude` lines of a cell, into calls with all of their text; passes on all else.
 
-    `instead` is asked about the names of all magics.
+    `instead` is asked about the names of all magics, and `is_automatic` whether one of ours is called without its `%`.
     """
 
     # IPython also runs transformers to check whether a cell is complete, and would take `%%claude` alone as complete;
     # transformers with this mark are left out of that check.
     has_side_effects = True
 
-    def __init__(self, instead: Instead) -> None:
+    def __init__(self, instead: Instead, is_automatic: Callable[[str], bool]) -> None:
         self._instead = instead
+        self._is_automatic = is_automatic
 
     def __call__(self, lines: list[str]) -> list[str]:
         """The lines of a cell as IPython shall read them."""
@@ -54,6 +57,8 @@ class ExactInput:
         if first == len(lines):
             return lines
         rest = "".join(lines[first + 1 :])
+        if not rest.strip() and (bare := _BARE.fullmatch(lines[first].strip())) and self._is_automatic(bare[1]):
+            return self([f"%{bare[0]}\n"])
         if other := self._other(lines[first].strip(), rest):
             return [f"{other}\n"]
         if found := _CELL.match(lines[first].rstrip()):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -70,6 +71,42 @@ def test_the_text_of_a_line_is_the_prompt(shell: InteractiveShell, cell: str, li
     assert [arguments for name, arguments in calls(ran) if name == "run_line_magic"] == [("claude", line)]
 
 
+@pytest.mark.parametrize(
+    ("cell", "called"),
+    [
+        ("claude Why?", ("claude", "Why?")),
+        ("\n  claude -m haiku {{x}} = 1?  \n\n", ("claude", "-m haiku {{x}} = 1?")),
+        ("claude_system Be brief, will you?", ("claude_system", "Be brief, will you?")),
+        ("claude", ("claude", "")),
+    ],
+)
+def test_without_its_percent_sign_a_line_is_the_same(
+    shell: InteractiveShell, bare: InteractiveShell, cell: str, called: tuple[str, str]
+) -> None:
+    assert shell.transform_cell(cell) == shell.transform_cell(f"%{cell.strip()}")
+    assert called in [arguments for _, arguments in calls(shell.transform_cell(cell))]
+    try:
+        shell.user_ns[called[0]] = "the reader's own"
+        shell.automagic = True
+        assert shell.transform_cell(f"{called[0]} = 1") == bare.transform_cell(f"{called[0]} = 1")
+        with suppress(SyntaxError):
+            assert "magic" not in shell.transform_cell(f"{called[0]} is not so")
+    finally:
+        del shell.user_ns[called[0]]
+
+
+def test_a_question_mark_alone_is_help_without_a_percent_sign_too(shell: InteractiveShell) -> None:
+    assert shell.transform_cell("claude ?") == shell.transform_cell("%claude?")
+
+
+def test_without_automagic_a_percent_sign_is_needed(shell: InteractiveShell, bare: InteractiveShell) -> None:
+    shell.automagic = bare.automagic = False
+    try:
+        assert shell.transform_cell("claude hello") == bare.transform_cell("claude hello")
+    finally:
+        shell.automagic = bare.automagic = True
+
+
 def test_several_lines_and_other_escapes_in_a_cell(shell: InteractiveShell) -> None:
     cell = "!echo 'it is (\n%claude One?\nx = !ls (\n%time y = [\ny = %claude Two (?\nlen?\n"
     cell += "%claude_system Be brief, will you?"
@@ -88,6 +125,9 @@ def test_several_lines_and_other_escapes_in_a_cell(shell: InteractiveShell) -> N
     [
         "len?",
         "?len",
+        "claude = 1",
+        "claude, x = 1, 2",
+        "x = 1\nclaude = 1",
         "%timeit?",
         "%claude?",
         "%claude??",
