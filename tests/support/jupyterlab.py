@@ -116,6 +116,12 @@ window.bed = {
     window.jupyterapp.shell.mode = 'single-document'
     window.jupyterapp.shell.collapseRight()
   },
+  listSeldom() {
+    // JupyterLab lists its folder every ten seconds, and says that there is none if a file is renamed just then.
+    for (const each of window.jupyterapp.shell.widgets('left')) {
+      if (each.model?._poll) { each.model._poll.frequency = {interval: 3e5, max: 3e5} }
+    }
+  },
   choose(n) { this.notebook.deselectAll(); this.notebook.activeCellIndex = n },
   run(n) {
     this.choose(n)
@@ -645,6 +651,7 @@ class Page:
 
     def _wait_ready(self) -> None:
         self.wait_until("window.bed?.panel?.context && bed.ready")
+        self._do("bed.listSeldom()")
 
     def _note_error(self, error: Error) -> None:
         is_notebooks = self.lab.application == "notebook" and error.message == _NOTEBOOKS_OWN_ERROR
