@@ -10,6 +10,7 @@ import asyncio
 import importlib
 import os
 import re
+import traceback
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -59,8 +60,22 @@ def connect(settings: Settings, key: Hidden | None, secrets: tuple[str, ...], ki
         )
         return made
     except (anthropic.AnthropicError, ValueError, ImportError, OSError) as error:
+        _silence_unfinished(error)
         failure = _unconnected(error, row, secrets)
     raise failure  # outside of `except`: a cause can hold the key
+
+
+def _silence_unfinished(error: Exception) -> None:
+    """Let an HTTP client that could not be finished end without a word.
+
+    When it is collected, the SDK's class asks it for a state that it has not got yet (anthropic/_base_client.py), and
+    Python prints the traceback of that below the cell.
+    """
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        unfinished = frame.f_locals.get("self")
+        kind = type(unfinished)
+        if kind.__module__.startswith("anthropic.") and "__del__" in vars(kind):
+            unfinished.__class__ = kind.__base__
 
 
 def _unconnected(error: Exception, row: Provider, secrets: tuple[str, ...]) -> errors.ClaudeError:

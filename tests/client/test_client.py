@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import email.utils
+import gc
 import importlib
 import inspect
 import socket
+import sys
 import threading
 import time
 import traceback
@@ -17,6 +19,8 @@ import pytest
 
 from claude_magic import errors, offline
 from claude_magic.client import Client, Settings, refusals, translate
+from claude_magic.client.connection import connect
+from claude_magic.content.secrets import Hidden
 from claude_magic.conversation.accumulator import Accumulator
 from claude_magic.conversation.wait import Wait
 from claude_magic.offline import Fault
@@ -409,6 +413,18 @@ def test_what_is_set_wrong_in_the_environment_is_named(
     monkeypatch.setenv(variable, value)
     error = failure(Settings(max_retries=4))
     assert says in error.message and standin.requests == []
+
+
+@pytest.mark.parametrize("kind", ["", "Async"])
+def test_a_client_that_cannot_be_finished_ends_without_a_word(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    """Python prints what fails where an object is collected, below the cell."""
+    printed: list[Any] = []
+    monkeypatch.setattr(sys, "unraisablehook", printed.append)
+    monkeypatch.setenv("HTTP_PROXY", "foo://proxy:1")
+    with pytest.raises(errors.UsageError, match="cannot be set up"):
+        connect(Settings(), Hidden("a-key"), (), kind)
+    gc.collect()
+    assert printed == []
 
 
 def test_a_gateway_that_does_not_stream_is_understood(corpus: str, at: Any) -> None:
