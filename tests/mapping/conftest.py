@@ -19,11 +19,8 @@ def loaded() -> Notebook:
 @pytest.fixture
 def notebook(loaded: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Notebook]:
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))
-    loaded.server.requests.clear()
-    loaded.server.replies.clear()
-    loaded.server.faults.clear()
-    loaded.server.script = lambda body: [{"type": "text", "text": f"re: {prompt_of(body)}"}]
     loaded.forget()
+    loaded.server.script = lambda body: [{"type": "text", "text": f"re: {prompt_of(body)}"}]
     loaded.configuration.max_retries = 4
     loaded.configuration.budget = None
     yield loaded

@@ -27,7 +27,7 @@ from claude_magic.notebook import reader as notebooks
 from claude_magic.offline import Draft, Fault
 from claude_magic.offline.batches import EXPIRES_SECONDS, MAX_BATCH_BYTES
 from claude_magic.offline.faults import Rejected
-from support.offline_requests import connect
+from support.offline_requests import connect, prompt_of
 from support.shell import OfflineShell
 
 MODEL = "claude-haiku-5-5"
@@ -59,12 +59,8 @@ def notebook(loaded: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))
     monkeypatch.setattr(batch_pickup, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(batch_pickup, "SETTLE_SECONDS", 0.2)
-    loaded.server.batches.__init__()  # type: ignore[misc]
-    loaded.server.requests.clear()
-    loaded.server.batch_faults.clear()
-    loaded.server.look_faults.clear()
-    loaded.server.script = lambda body: [{"type": "text", "text": f"re: {body['messages'][-1]['content'][0]['text']}"}]
     loaded.forget()
+    loaded.server.script = lambda body: [{"type": "text", "text": f"re: {prompt_of(body)}"}]
     yield loaded
 
 

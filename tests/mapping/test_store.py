@@ -43,8 +43,6 @@ def notebook(loaded: OfflineShell, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(store, "BUSY_SECONDS", 0.02)
     monkeypatch.setattr(batch_pickup, "POLL_SECONDS", 0.02)
     monkeypatch.setattr(batch_pickup, "SETTLE_SECONDS", 0.2)
-    loaded.server.batches.__init__()  # type: ignore[misc]
-    loaded.server.requests.clear()
     loaded.forget()
     yield loaded
 

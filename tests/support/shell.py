@@ -48,6 +48,14 @@ class OfflineShell(Shell):
         self.configuration.provider = "offline"
         self.server: offline.Server = self.kernel.session.client.offline
 
+    def forget(self) -> None:
+        """Besides, the stand-in was asked nothing, and answers as it does by itself."""
+        super().forget()
+        for each in ("requests", "replies", "faults", "batch_faults", "look_faults"):
+            getattr(self.server, each).clear()
+        self.server.batches.__init__()  # type: ignore[misc]
+        self.server.script = None
+
     def wait_unasked(self) -> None:
         """Wait until the stand-in has noticed that nobody asks it any more: until then it may note another request."""
         while self.server._connections:

@@ -37,9 +37,6 @@ def here(notebook: OfflineShell, monkeypatch: pytest.MonkeyPatch) -> Iterator[Of
     monkeypatch.setattr("IPython.core.getipython.get_ipython", lambda: notebook.shell)
     notebook.kernel.session.chats = Chats()
     notebook.forget()
-    notebook.server.requests.clear()
-    notebook.server.script = None
-    notebook.server.faults.clear()
     yield notebook
     for name in ("budget", "approve", "replay", "system"):
         setattr(notebook.configuration, name, type(notebook.configuration).class_traits()[name].default_value)
