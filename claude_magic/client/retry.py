@@ -53,20 +53,16 @@ class Pace:
     """Adaptive limit on concurrent requests, for one event loop and its thread.
 
     It allows `limit`, halved after rate limits and overloads. With `shares_prefix`, it starts at one request: once that
-    one's reply has begun, the prefix is in the prompt cache for the others. With `first_alone`, that reply has to be
-    complete. `longest_wait` is in seconds.
+    one's reply has begun, the prefix is in the prompt cache for the others. `longest_wait` is in seconds.
     """
 
-    def __init__(
-        self, limit: int, longest_wait: float, *, shares_prefix: bool = False, first_alone: bool = False
-    ) -> None:
+    def __init__(self, limit: int, longest_wait: float, *, shares_prefix: bool = False) -> None:
         self.limit = limit
-        self.allowed = 1.0 if shares_prefix or first_alone else float(limit)
+        self.allowed = 1.0 if shares_prefix else float(limit)
         self.running = 0
         self.peak = 0
         self._longest_wait = longest_wait
-        self._first_alone = first_alone
-        self._opened = not (shares_prefix or first_alone)
+        self._opened = not shares_prefix
         self._not_before = 0.0
         self._slowed = 0.0
         self._waiting: deque[asyncio.Future[None]] = deque()
@@ -93,12 +89,13 @@ class Pace:
 
     def begun(self) -> None:
         """Note that a reply has begun: whatever the requests share is in the prompt cache."""
-        if not self._first_alone:
-            self._open()
+        if not self._opened:
+            self._opened, self.allowed = True, float(self.limit)
+            self._wake()
 
     def answered(self) -> None:
         """Note a complete reply: raise the limit."""
-        self._open()
+        self.begun()
         self.allowed = min(float(self.limit), self.allowed + 1 / self.allowed)
         self._wake()
 
@@ -125,11 +122,6 @@ class Pace:
                 if int(headers[f"{name}-remaining"]) <= 0:
                     reset = datetime.fromisoformat(headers[f"{name}-reset"].replace("Z", "+00:00"))
                     self._pause(reset.timestamp() - time.time())
-
-    def _open(self) -> None:
-        if not self._opened:
-            self._opened, self.allowed = True, float(self.limit)
-            self._wake()
 
     def _pause(self, seconds: float) -> None:
         if seconds <= self._longest_wait:

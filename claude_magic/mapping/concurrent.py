@@ -78,7 +78,7 @@ class ConcurrentRun:
     """One run of a map's requests, of which `limit` are sent at the same time, at most.
 
     With `shares_prefix`, the first is on its own until it has written the prefix to the prompt cache; with a limit on
-    what may be spent, until it is known what a row costs.
+    what may be spent, rows are asked one by one until it is known what one costs.
     """
 
     def __init__(
@@ -88,7 +88,8 @@ class ConcurrentRun:
         self._client = client
         self._settings = settings
         self._limit = limit
-        self._pace = Pace(limit, settings.max_retry_wait, shares_prefix=shares_prefix, first_alone=spend_limit.is_set)
+        self._pace = Pace(limit, settings.max_retry_wait, shares_prefix=shares_prefix)
+        self._alone = asyncio.Lock()
         self._failures = Failures()
         self._loop = asyncio.new_event_loop()
         self._answers: SimpleQueue[RowAnswer | None] = SimpleQueue()
@@ -211,28 +212,41 @@ class ConcurrentRun:
             calls: list[Call] = []
             answer: RowAnswer | None
             try:
-                answer = await self._answer(request, client, calls)
+                answer = await self._answer_within_limit(request, client, calls)
             except asyncio.CancelledError:
                 answer = failed_answer(request.key, errors.ReplyInterrupted("interrupted"), *calls)
             except Exception as error:  # an unexpected failure of one row must not end the others
                 answer = failed_answer(
                     request.key, errors.StreamError(f"The reply is unreadable ({type(error).__name__})."), *calls
                 )
-            if answer is not None:
-                self._spend_limit.paid(answer.calls)
+            if calls:
+                self._spend_limit.row_ended()
             self._answers.put(answer)
+
+    async def _answer_within_limit(
+        self, request: RowRequest, client: ConcurrentClient, calls: list[Call]
+    ) -> RowAnswer | None:
+        """`_answer`, alone as long as it is not known what a row costs."""
+        if not self._spend_limit.knows_a_row:
+            async with self._alone:
+                if not self._spend_limit.knows_a_row:
+                    return await self._answer(request, client, calls)
+        return await self._answer(request, client, calls)
 
     async def _answer(self, request: RowRequest, client: ConcurrentClient, calls: list[Call]) -> RowAnswer | None:
         """One row's answer, with retries; each API call is appended to `calls`.
 
-        `None` if the row was not sent, since the budget is used up or another failure affects all rows.
+        `None` if the row was not sent, since the budget is used up or another failure affects all rows. A row that has
+        cost something already is not sent again where the budget is used up.
         """
-        retries = 0
+        retries, failure = 0, None  # of the last attempt
         while True:
             entered = await self._pace.enter()
             try:
-                if not calls and (self._failures.fatal or not self._spend_limit.allows(self._pace.running)):
+                if not calls and self._failures.fatal:
                     return None
+                if not self._spend_limit.allows(self._pace.running):
+                    return self._failed(request, failure, calls) if calls and failure else None
                 params = {**request.params, "stream": True}
                 attempt = await client.attempt(params, self._pace.note_headers, self._pace.begun)
             finally:
@@ -240,6 +254,7 @@ class ConcurrentRun:
             failure = attempt.failure
             if attempt.accumulator.model or failure is None:
                 calls.append(self._call(attempt, str(request.params["model"])))
+                self._spend_limit.paid(calls[-1])
             if failure is None:
                 self._pace.answered()
                 self._failures.note(None)

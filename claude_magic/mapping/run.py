@@ -178,7 +178,7 @@ class Run:
         self._account()
         if failure is not None and all(each.text is None for each in job.answers.values()):
             there = "stays as it was" if self.out in self.context.namespace else "is not bound"
-            failure.advice = f"{self.out} {there}. {failure.advice}".strip()
+            failure.advice = " ".join(filter(None, (f"{self.out} {there}.", self._overspent, failure.advice)))
             waiting = {"text/plain": f"batches under way: {', '.join(batches)}"} if batches else None
             progress.rest({"text/plain": str(failure)} if shown else waiting, table.metadata(mapped) if batches else {})
             line = f"{self.out} {there}: {failure.message}"
@@ -210,11 +210,15 @@ class Run:
         self.context.note_spent(self.job.id, None)
         spend(self.context, self.job.tally.calls, self.job.name, self.job.id)
 
+    @property
+    def _overspent(self) -> str:
+        return overspent(self.job.budget, self.job.tally.cost)
+
     def _notes(self, columns: Iterable[str], failure: ClaudeError | None) -> list[str]:
         """The remarks below the record's tables."""
         notes = [f"{self.out} is a {self.data.kind}, with {', '.join(columns)}.", *_remarks(self.job)]
-        unkept, over = _unkept_of(self.context).line(), overspent(self.job.budget, self.job.tally.cost)
-        return [each for each in (*notes, *self.job.remarks, over, unkept, str(failure or "")) if each]
+        unkept = _unkept_of(self.context).line()
+        return [each for each in (*notes, *self.job.remarks, self._overspent, unkept, str(failure or "")) if each]
 
 
 def row_requests(map_options: MapOptions, body: str, data: Rows, context: MapContext) -> RowRequests:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -80,45 +80,53 @@ def check_budget(expected: Estimate, budget: Budget | None) -> None:
 
 
 def overspent(budget: Budget | None, spent: Cost) -> str:
-    """A remark if a map spent more than its budget had left: what is under way is finished. Empty if it did not."""
-    if budget is None or (rest := budget.after(spent)) is None or rest.left >= 0:
+    """A remark if a map spent more than its budget had left; empty if it did not."""
+    if budget is None or not spent.dollars or spent.dollars <= max(budget.left, Decimal(0)):
         return ""
-    over = dollars(-rest.left, spent.at_least)
-    return f"This is {over} more than the budget had left: what was under way has been finished."
+    over = dollars(EXACT.subtract(spent.dollars, max(budget.left, Decimal(0))), spent.at_least)
+    return f"This is {over} more than the budget had left: what has been sent is paid for."
 
 
 class SpendLimit:
-    """A limit on what a map may spend. `left` is in USD, `None` for no limit, and `is_set` says whether there is one.
+    """A limit on what a map may spend. `left` is in USD, `None` for no limit.
 
     Once `closed`, it stays closed; `why` is the reason.
     """
 
     def __init__(self, left: Decimal | None) -> None:
-        self.is_set = left is not None
         self.closed = False
         self.why = "the budget is used up"
         self._left = left
         self._spent = Decimal(0)
         self._rows = 0
 
-    def paid(self, calls: Iterable[Call]) -> None:
-        """Add the cost of one row's calls. If that is not known, the limit cannot be kept, and is closed."""
+    @property
+    def knows_a_row(self) -> bool:
+        """Whether it is known what a row costs, or need not be."""
+        return self._left is None or self._rows > 0
+
+    def paid(self, call: Call) -> None:
+        """Add the cost of a call. If that is not known, the limit cannot be kept, and is closed."""
         if self._left is None:
             return
-        cost = pricing.total(map(pricing.call_cost, calls)).dollars
+        cost = pricing.call_cost(call).dollars
         if cost is None:
             self.closed, self.why = True, "what a reply cost is not known, so the budget cannot be kept"
-        self._rows += 1
         self._spent = EXACT.add(self._spent, cost or Decimal(0))
+
+    def row_ended(self) -> None:
+        """Note that a row has cost all that it costs."""
+        self._rows += 1
 
     def allows(self, under_way: int) -> bool:
         """Whether another request may be sent.
 
-        `under_way` includes it; each request under way is expected to cost as much as a row has cost on average.
+        `under_way` includes it; each request under way is expected to cost as much as a row has cost on average, or as
+        all of the first one's calls so far.
         """
         if self._left is None:
             return True
-        each = self._spent / self._rows if self._rows else Decimal(0)
+        each = self._spent / max(1, self._rows)
         if self._spent >= self._left or self._spent + each * under_way > self._left:
             self.closed = True
         return not self.closed

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from claude_magic.cost import pricing
-from claude_magic.errors import ReplyInterrupted, UsageError
+from claude_magic.errors import ClaudeError, ReplyInterrupted, UsageError
+from claude_magic.offline import Fault
 from support.shell import OfflineShell as Notebook
 
 
@@ -66,8 +67,22 @@ def test_what_rows_under_way_cost_beyond_the_budget_is_said(
     result = notebook.map("list(range(4)) --budget 0.02 --concurrency 4", "Say {{item}}")
     over = f"This is ${Decimal(result['cost'].sum()) - Decimal('0.02'):.4f} more than the budget had left"
     assert result["error"].isna().all() and over in capsys.readouterr().out
-    notebook.map("[7] --budget 0.02", "Say {{item}}")
-    assert "more than the budget" not in capsys.readouterr().out
+    notebook.configuration.budget = 0.001
+    notebook.map("list(range(4))", "Say {{item}}")
+    said = capsys.readouterr().out
+    assert "answered in an earlier run" in said and "more than the budget" not in said, "it has spent nothing"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("concurrency", [1, 16])
+def test_what_retries_cost_counts(notebook: Notebook, concurrency: int) -> None:
+    """Each reply breaks off, and is asked for again."""
+    notebook.server.script = lambda body: [{"type": "text", "text": "word " * 2_000}]
+    notebook.server.faults.extend(Fault("cut", after=8) for _ in range(200))
+    with pytest.raises(ClaudeError) as raised:
+        notebook.map(f"list(range(19)) --budget 0.03 --concurrency {concurrency}", "Say {{item}}" + " and so on" * 300)
+    spent = pricing.total(map(pricing.turn_cost, notebook.kernel.session.spent)).dollars
+    assert spent is not None and spent < Decimal("0.045"), (raised.value, len(notebook.server.requests))
 
 
 def test_a_budget_counts_pictures(notebook: Notebook, tmp_path: Path) -> None:
