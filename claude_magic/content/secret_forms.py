@@ -258,17 +258,23 @@ def _is_password(value: str) -> bool:
     return not value.isdigit() and not is_placeholder(value) and value.strip("'\"<>").lower() not in _STAND_INS
 
 
+def _is_no_port(value: str) -> bool:
+    """Whether what stands behind a host or a name and a colon, where a text is cut, is a password."""
+    return _is_password(value) and not re.match(r"\d{1,5}(?:\W|$)|port\b", value)
+
+
 def _is_user_and_password(value: str) -> bool:
-    """Whether base64 holds `user:password`, as in the configuration of Docker and npm."""
+    """Whether base64 holds `user:password`, as in the configuration of Docker and npm; its end may be cut off."""
     try:
-        return b":" in base64.b64decode(value, validate=True)
+        return b":" in base64.b64decode(value[: len(value) // 4 * 4], validate=True)
     except (ValueError, binascii.Error):
         return False
 
 
+# Where a long text was cut, behind the last that is kept of it.
+_CUT = r"\n?" + re.escape(CUT_NOTE)
 # The rest of a line of `.pgpass`: port, database, user, password.
-_PGPASS = r"(?:\d{4,5}|\*):[^\s:]{1,100}:[^\s:]{1,100}:(\S{1,200})$"
-_CUT = re.escape(CUT_NOTE)
+_PGPASS = rf"(?:\d{{4,5}}|\*):[^\s:]{{1,100}}:[^\s:]{{1,100}}:(\S{{1,200}}?)(?:$|{_CUT})"
 # A literal that the text must have, in lower case; a pattern, of which only the last group is masked; a check. What can
 # stand first in a pattern is a literal, which is found fast; what must not stand before it is said behind it.
 _FORMS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = tuple(
@@ -295,9 +301,8 @@ _FORMS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = tuple(
             _no_words,
         ),
         ("://", r"://[^\s/:@\"'<>]{0,200}:([^\s/\"'<>(){}|\\]{1,300})@", _is_password),
-        # … and where a long text was cut before the `@`, or in front of it
-        ("://", rf"://[^\s/:@\"'<>]{{0,200}}:([^\s/\"'<>(){{}}|\\]{{1,300}}){_CUT}", _is_password),
-        (CUT_NOTE, rf"{_CUT}[^\]\n]{{0,50}}\]\n([^\s/@\"'<>(){{}}|\\]{{1,300}})@", _anything),
+        ("://", rf"://[^\s/:@\"'<>\[\]]{{1,200}}:([^\s/\"'<>(){{}}|\\]{{1,300}}){_CUT}", _is_no_port),
+        (CUT_NOTE, rf"{_CUT}[^\]\n]{{0,50}}\]\n([^\s/@\"'<>(){{}}|\\]{{1,300}})@[\w.-]{{1,200}}[:/]", _anything),
         ("://", r"://([^\s/:@\"'<>]{16,300})@", lambda value: _has_digit(value) and not is_plain(value)),
         (
             "machine",
@@ -320,10 +325,11 @@ _FORMS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = tuple(
             r"(?m)_auth(?<=[:\n]_auth)[ \t]{0,3}=[ \t]{0,3}\"?([A-Za-z0-9+/]{8,400}={0,2})",
             _is_user_and_password,
         ),
-        ("auth", r"\"auth\"\s{0,5}:\s{0,5}\"([A-Za-z0-9+/]{8,400}={0,2})\"", _is_user_and_password),
+        ("auth", rf"\"auth\"\s{{0,5}}:\s{{0,5}}\"([A-Za-z0-9+/]{{8,400}}={{0,2}})(?:\"|{_CUT})", _is_user_and_password),
         (
             "auth",
-            r"auth(?<!\wauth)\s{0,3}=\s{0,3}\(\s{0,5}[\"'][^\"'\n]{1,100}[\"']\s{0,5},\s{0,5}[\"']([^\"'\n]{1,200})[\"']",
+            r"auth(?<!\wauth)\s{0,3}=\s{0,3}\(\s{0,5}[\"'][^\"'\n]{1,100}[\"']\s{0,5},\s{0,5}[\"']"
+            rf"([^\"'\n]{{1,200}}?)(?:[\"']|{_CUT})",
             _is_password,
         ),
         ("sshpass", r"sshpass(?<!\wsshpass)[ \t]{1,3}-p[ \t]{0,3}[\"']?([^\s\"']{1,200})", _is_password),

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from claude_magic.content.parts import Limits, Text, shortened
 from claude_magic.content.secret_names import is_secret_name
 from claude_magic.content.secrets import MASK, Secrets, known_secrets
+from claude_magic.content.text import CUT_NOTE, truncated
 from claude_magic.conversation.turns import Attached
 from claude_magic.prompt.prompt import build_prompt, parts_of
 from claude_magic.prompt.values.hidden_columns import hidden
@@ -292,10 +293,43 @@ def test_a_password_in_an_address_is_masked_wherever_a_text_is_cut() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["at http://localhost:8080", "it is http://bob", "ssh://host:22", "see https://docs.org/a:b"]
+    ("before", "password"),
+    [
+        ("postgres://bob:", "hunter2"),
+        ("requests.get(url, auth=('bob', '", "hunter2"),
+        ('{"auths": {"x.io": {"auth": "', "Ym9iOmh1bnRlcjI6emVicmE3"),
+        ("db.example.com:5432:sales:bob:", "hunter2"),
+    ],
+)
+def test_a_password_is_masked_in_whose_middle_a_text_is_cut(before: str, password: str) -> None:
+    text = f"{before}{password}@"
+    for cut in range(len(password) // 2, len(password) + 1):
+        for shown in (truncated(text, len(before) + cut), f"{text[: len(before) + cut]}{CUT_NOTE}9 of 99 characters]"):
+            assert password[: len(password) // 2] not in Secrets().masked(shown)[0], shown
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("at http://localhost:8080", "it is http://bob", "ssh://host:22", "see https://docs.org/a:b"),
+        *(
+            "http://host:8080,",
+            "(http://host:8080;",
+            "http://host:8080#top",
+            "http://[2001:db8::1]",
+            "sqlite://:memory:",
+        ),
+        *("http://host:port", "http://host:8888`", "http://host:8080?q=a:b"),
+    ],
 )
 def test_an_address_without_a_password_stays_where_a_text_is_cut(text: str) -> None:
-    assert Secrets().masked(f"{text}… [shortened: 24 of 99 characters]")[1] == 0
+    for shown in (f"{text}{CUT_NOTE}24 of 99 characters]", f"{text}\n{CUT_NOTE}24 of 99 characters]"):
+        assert Secrets().masked(shown)[1] == 0
+
+
+@pytest.mark.parametrize("text", ["john@example.com", "2024-01-01,alice,a@b.com", "A=B@C", "see you @ home"])
+def test_what_has_an_at_sign_behind_a_cut_stays(text: str) -> None:
+    assert Secrets().masked(f"a{CUT_NOTE}24 of 99 characters]\n{text}")[1] == 0
 
 
 @pytest.mark.parametrize("value", ["sk-ant-…", "ghp_...", "abc…", "…"])
