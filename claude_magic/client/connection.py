@@ -46,6 +46,7 @@ def connect(settings: Settings, key: Hidden | None, secrets: tuple[str, ...], ki
     `kind` is `Async` for an asynchronous one. Raises `CredentialsError` or `UsageError`.
     """
     import anthropic
+    import httpx2
 
     row = PROVIDERS[settings.provider]
     for name in row.imports:
@@ -59,7 +60,7 @@ def connect(settings: Settings, key: Hidden | None, secrets: tuple[str, ...], ki
             **given, max_retries=0, timeout=_timeout(settings)
         )
         return made
-    except (anthropic.AnthropicError, ValueError, ImportError, OSError) as error:
+    except (anthropic.AnthropicError, httpx2.InvalidURL, ValueError, ImportError, OSError) as error:
         _silence_unfinished(error)
         failure = _unconnected(error, row, secrets)
     raise failure  # outside of `except`: a cause can hold the key
@@ -89,11 +90,12 @@ def _unconnected(error: Exception, row: Provider, secrets: tuple[str, ...]) -> e
 
 
 def stand_in(url: str, settings: Settings, kind: str = "") -> anthropic.Anthropic:
-    """The SDK's client for the offline stand-in at `url`. `kind` as for `connect`."""
+    """The SDK's client for the offline stand-in at `url`, which no proxy stands before. `kind` as for `connect`."""
     import anthropic
 
+    http = getattr(anthropic, f"Default{kind}HttpxClient")(base_url=url, timeout=_timeout(settings), trust_env=False)
     made: anthropic.Anthropic = getattr(anthropic, f"{kind}Anthropic")(
-        api_key="offline", base_url=url, max_retries=0, timeout=_timeout(settings)
+        api_key="offline", base_url=url, max_retries=0, timeout=_timeout(settings), http_client=http
     )
     return made
 

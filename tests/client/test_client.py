@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import email.utils
 import gc
 import importlib
@@ -19,7 +20,7 @@ import pytest
 
 from claude_magic import errors, offline
 from claude_magic.client import Client, Settings, refusals, translate
-from claude_magic.client.connection import connect
+from claude_magic.client.connection import connect, stand_in
 from claude_magic.content.secrets import Hidden
 from claude_magic.conversation.accumulator import Accumulator
 from claude_magic.conversation.wait import Wait
@@ -416,15 +417,35 @@ def test_what_is_set_wrong_in_the_environment_is_named(
 
 
 @pytest.mark.parametrize("kind", ["", "Async"])
-def test_a_client_that_cannot_be_finished_ends_without_a_word(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [("HTTP_PROXY", "foo://proxy:1"), ("HTTPS_PROXY", "http://proxy:abc"), ("NO_PROXY", "http://[::")],
+)
+def test_a_client_that_cannot_be_finished_ends_without_a_word(
+    monkeypatch: pytest.MonkeyPatch, kind: str, variable: str, value: str
+) -> None:
     """Python prints what fails where an object is collected, below the cell."""
     printed: list[Any] = []
     monkeypatch.setattr(sys, "unraisablehook", printed.append)
-    monkeypatch.setenv("HTTP_PROXY", "foo://proxy:1")
+    monkeypatch.setenv(variable, value)
     with pytest.raises(errors.UsageError, match="cannot be set up"):
         connect(Settings(), Hidden("a-key"), (), kind)
     gc.collect()
     assert printed == []
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:1", "foo://proxy:1"])
+def test_the_stand_in_is_asked_past_any_proxy(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    for name in ("HTTP_PROXY", "ALL_PROXY", "http_proxy"):
+        monkeypatch.setenv(name, proxy)
+    with offline.start() as server:
+        asked = {"model": "claude-haiku-5-5", "max_tokens": 10, "messages": [{"role": "user", "content": "hi"}]}
+        assert stand_in(server.url, Settings()).messages.create(**asked).content
+        assert asyncio.run(_created(stand_in(server.url, Settings(), "Async"), asked)).content
+
+
+async def _created(sdk: Any, asked: dict[str, Any]) -> Any:
+    return await sdk.messages.create(**asked)
 
 
 def test_a_gateway_that_does_not_stream_is_understood(corpus: str, at: Any) -> None:
