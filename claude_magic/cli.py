@@ -173,7 +173,7 @@ def _print_result(path: Path) -> None:
     saved = reader.read(path)
     _print_skipped(path, saved.skipped)
     print(printable_line(str(path.resolve())))
-    print(printable_line(cost_report.line(saved.shown)))
+    print(printable_line(cost_report.line(saved.paid)))
 
 
 def _cost(options: argparse.Namespace) -> int:
@@ -183,7 +183,7 @@ def _cost(options: argparse.Namespace) -> int:
     def add(path: Path) -> None:
         saved = reader.read(path)
         _print_skipped(path, saved.skipped)
-        found.append(cost_report.of(str(path), saved.shown, saved.mapped))
+        found.append(cost_report.of(str(path), saved.paid, saved.mapped))
 
     code = _each(files.notebooks(options.notebooks), add)
     if options.json:

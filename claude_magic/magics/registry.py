@@ -137,8 +137,8 @@ def is_automatic(shell: InteractiveShell, name: str) -> bool:
     """Whether a name alone calls the line magic of that name, as IPython's automagic has it."""
     from IPython.core.prefilter import is_shadowed
 
-    is_magic = name in shell.magics_manager.magics["line"] or name in shell.magics_manager.lazy_magics
-    return is_magic and bool(shell.automagic) and not is_shadowed(name, shell)  # type: ignore[no-untyped-call]
+    is_ours = any(f"%{name}" in magics for magics in FAMILIES.values())
+    return is_ours and bool(shell.automagic) and not is_shadowed(name, shell)  # type: ignore[no-untyped-call]
 
 
 def near(percent: str, name: str) -> str | None:

@@ -81,6 +81,19 @@ class Saved:
         compared = (turn for turns in self.compared for turn in turns)
         return [*(each.turn for each in self.shown), *compared, *self.guests]
 
+    @property
+    def paid(self) -> tuple[Shown, ...]:
+        """The turns that cells show, and those of the other models where a cell compared some."""
+        cells = {each.turn.id: each.cell for each in self.shown}
+        others = {
+            turn.id: Shown(cells[own.id], turn)
+            for own, *rest in self.compared
+            if own.id in cells
+            for turn in rest
+            if turn.id not in cells
+        }
+        return (*self.shown, *others.values())
+
 
 def read(path: Path) -> Saved:
     """Read the records of a notebook's file. Raises `UsageError` where it cannot be read as a notebook."""

@@ -38,7 +38,9 @@ ELSEWHERE: dict[Standing, str] = {
     "failed": "(failed)",
     "left": "(replaced, deleted or reset)",
 }
+COMPARED = "(other models of comparisons)"
 MAPPED_EARLIER = "(mapped by an earlier kernel)"
+Run = tuple[str | None, int | None, str]
 # The columns of CSV and JSON; tokens are counts, dollars and saved_by_caching are USD.
 FIELDS = (
     "calls",
@@ -164,9 +166,7 @@ def session_table(ledger: Sequence[Entry], budget: Budget | None = None, maps: S
     earlier = [each for cell in cells[: -len(later)] for each in cell]
     rows = [_session_row("", f"({plural(len(cells) - len(later), 'earlier cell')})", earlier)] if earlier else []
     rows += [_cell_row(cell) for cell in later]
-    for standing, label in ELSEWHERE.items():
-        if spent := [each for each in ledger if each.standing == standing]:
-            rows.append(_session_row("", label, spent))
+    rows += [_session_row("", label, spent) for label, spent in _elsewhere(ledger).items() if spent]
     for model in dict.fromkeys(each.call.model for each in ledger):
         rows.append(_session_row("", f"all of {model}", [each for each in ledger if each.call.model == model]))
     mapped = sum(map(_of_map, maps), Spending())
@@ -188,7 +188,7 @@ def session_bars(ledger: Sequence[Entry]) -> tuple[str, list[Bar]]:
         title += f" · {OFFLINE}: what Claude would have cost"
     if any(each.call.replayed for each in ledger):
         title += " · a replay costs nothing"
-    standing = {_run(each) for each in ledger if each.standing == "stands"}
+    standing = _standing_runs(ledger)
     bars: dict[tuple[object, ...], list[Call]] = {}
     labels: dict[tuple[object, ...], str] = {}
     for each in sorted(ledger, key=lambda each: each.call.started):
@@ -205,20 +205,39 @@ def _label(turn: Turn, what: str) -> str:
     return f"{number} {what}".strip() or excerpt(turn) or "(no number)"
 
 
-def _call_note(entry: Entry, standing: Set[tuple[str | None, int | None, str]]) -> str:
+def _elsewhere(ledger: Iterable[Entry]) -> dict[str, list[Entry]]:
+    """The calls that are in no cell's row, by the label of theirs."""
+    standing = _standing_runs(ledger)
+    rows: dict[str, list[Entry]] = {label: [] for label in (COMPARED, *ELSEWHERE.values())}
+    for each in ledger:
+        if each.standing in ELSEWHERE:
+            rows[COMPARED if _is_compared(each, standing) else ELSEWHERE[each.standing]].append(each)
+    return rows
+
+
+def _call_note(entry: Entry, standing: Set[Run]) -> str:
     """What a call was, if it is not simply a cell's reply: `(replayed)`, `(failed)` and the like; else empty."""
     if entry.call.replayed:
         return "(replayed)"
     if entry.standing == "mapped":
         return excerpt(entry.turn)
-    if entry.standing == "left" and entry.turn.execution_count is not None and _run(entry) in standing:
+    if _is_compared(entry, standing):
         return f"({entry.call.model}, compared)"
     return ELSEWHERE.get(entry.standing, "")
 
 
-def _run(entry: Entry) -> tuple[str | None, int | None, str]:
+def _run(entry: Entry) -> Run:
     """The key of a cell's run in a chat: a comparison makes several turns in one run, of which one is kept."""
     return entry.turn.cell_id, entry.turn.execution_count, entry.turn.chat
+
+
+def _standing_runs(ledger: Iterable[Entry]) -> set[Run]:
+    return {_run(each) for each in ledger if each.standing == "stands"}
+
+
+def _is_compared(entry: Entry, standing: Set[Run]) -> bool:
+    """Whether a call is of a comparison's model that was not kept."""
+    return entry.standing == "left" and entry.turn.execution_count is not None and _run(entry) in standing
 
 
 def _by_cell(ledger: Iterable[Entry]) -> list[list[Entry]]:

@@ -90,6 +90,14 @@ def test_what_stands_in_no_cell_is_told_by_why_and_counts_in_the_total() -> None
     assert told["(replaced, deleted or reset)"] == "$0.0120" and told["total"] == "≥$0.0300"
 
 
+def test_the_other_models_of_a_comparison_are_told_from_what_was_replaced() -> None:
+    own, other = asked("a", "c", execution_count=7), asked("b", "c", execution_count=7, model="claude-haiku-5-5")
+    rows = rows_of(own, elsewhere=(other, asked("r", "c", execution_count=3)))
+    told = {row[1]: (row[2], row[-2]) for row in rows}
+    assert told["(other models of comparisons)"] == ("claude-haiku-5-5", str(pricing.turn_cost(other)))
+    assert told["(replaced, deleted or reset)"] == ("claude-opus-5-5", "$0.0060")
+
+
 def test_a_model_has_a_row_and_one_without_a_price_makes_the_total_unknown() -> None:
     told = {row[1]: row[-2] for row in rows_of(asked("a"), asked("b", model="who-knows"))}
     assert told["all of claude-opus-5-5"] == "$0.0060" and told["all of who-knows"] == told["total"] == "n/a"

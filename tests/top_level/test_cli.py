@@ -156,6 +156,17 @@ def costs(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
     return capsys.readouterr().out
 
 
+def test_each_model_of_a_comparison_counts_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own, other = turn_of("a"), turn_of("b", model="claude-haiku-5-5", started=1_795_000_001.0)
+    cell = cell_of(own)
+    cell["outputs"][0]["metadata"] = record.metadata(own, [other])
+    path = written(tmp_path / "n.ipynb", cell, {**cell, "id": "copy"}, cell_of(turn_of("c", started=1_795_000_002.0)))
+    rows = list(csv.DictReader(io.StringIO(costs(capsys, path, "--csv"))))
+    assert [(row["cell"], row["calls"], len(row["models"].split())) for row in rows] == [("1", "2", 2), ("3", "1", 1)]
+    exact = pricing.total(map(pricing.turn_cost, (own, other, own))).dollars
+    assert sum(Decimal(row["dollars"]) for row in rows) == exact
+
+
 def test_csv_has_a_line_a_cell_and_its_dollars_add_up_to_the_footers(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
