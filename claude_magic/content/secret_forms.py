@@ -258,8 +258,8 @@ def _is_password(value: str) -> bool:
     return not value.isdigit() and not is_placeholder(value) and value.strip("'\"<>").lower() not in _STAND_INS
 
 
-def _is_no_port(value: str) -> bool:
-    """Whether what stands behind a host or a name and a colon, where a text is cut, is a password."""
+def _is_cut_password(value: str) -> bool:
+    """Whether what stands behind a colon in an address, where a text is cut, is a password, and no host's port."""
     return _is_password(value) and not re.match(r"\d{1,5}(?:\W|$)|port\b", value)
 
 
@@ -301,7 +301,7 @@ _FORMS: tuple[tuple[str, re.Pattern[str], Callable[[str], bool]], ...] = tuple(
             _no_words,
         ),
         ("://", r"://[^\s/:@\"'<>]{0,200}:([^\s/\"'<>(){}|\\]{1,300})@", _is_password),
-        ("://", rf"://[^\s/:@\"'<>\[\]]{{1,200}}:([^\s/\"'<>(){{}}|\\]{{1,300}}){_CUT}", _is_no_port),
+        ("://", rf"://[^\s/:@\"'<>\[\]]{{1,200}}:([^\s/\"'<>(){{}}|\\]{{1,300}}){_CUT}", _is_cut_password),
         (CUT_NOTE, rf"{_CUT}[^\]\n]{{0,50}}\]\n([^\s/@\"'<>(){{}}|\\]{{1,300}})@[\w.-]{{1,200}}[:/]", _anything),
         ("://", r"://([^\s/:@\"'<>]{16,300})@", lambda value: _has_digit(value) and not is_plain(value)),
         (

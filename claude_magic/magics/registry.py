@@ -36,9 +36,10 @@ FAMILIES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def names() -> list[str]:
-    """The names of all magics without `%`, each once, in the order of the table."""
-    return list(dict.fromkeys(magic.lstrip("%") for magics in FAMILIES.values() for magic in magics))
+def names(percent: str = "") -> list[str]:
+    """The names of all magics without `%`, each once, in the order of the table; or of those with `%`, or with `%%`."""
+    ours = (magic for magics in FAMILIES.values() for magic in magics if not percent or _kind(magic) == _kind(percent))
+    return list(dict.fromkeys(magic.lstrip("%") for magic in ours))
 
 
 class Deferred:
@@ -137,8 +138,7 @@ def is_automatic(shell: InteractiveShell, name: str) -> bool:
     """Whether a name alone calls the line magic of that name, as IPython's automagic has it."""
     from IPython.core.prefilter import is_shadowed
 
-    is_ours = any(f"%{name}" in magics for magics in FAMILIES.values())
-    return is_ours and bool(shell.automagic) and not is_shadowed(name, shell)  # type: ignore[no-untyped-call]
+    return name in names("%") and bool(shell.automagic) and not is_shadowed(name, shell)  # type: ignore[no-untyped-call]
 
 
 def near(percent: str, name: str) -> str | None:
@@ -147,8 +147,7 @@ def near(percent: str, name: str) -> str | None:
         return None
     import difflib
 
-    known = [magic.lstrip("%") for magics in FAMILIES.values() for magic in magics if _kind(magic) == _kind(percent)]
-    found = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.81)
+    found = difflib.get_close_matches(name.lower(), names(percent), n=1, cutoff=0.81)
     return percent + found[0] if found else None
 
 

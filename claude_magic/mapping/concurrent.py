@@ -239,7 +239,7 @@ class ConcurrentRun:
         `None` if the row was not sent, since the budget is used up or another failure affects all rows. A row that has
         cost something already is not sent again where the budget is used up.
         """
-        retries, failure = 0, None  # of the last attempt
+        retries, failure = 0, None
         while True:
             entered = await self._pace.enter()
             try:

@@ -441,11 +441,8 @@ def test_the_stand_in_is_asked_past_any_proxy(monkeypatch: pytest.MonkeyPatch, p
     with offline.start() as server:
         asked = {"model": "claude-haiku-5-5", "max_tokens": 10, "messages": [{"role": "user", "content": "hi"}]}
         assert stand_in(server.url, Settings()).messages.create(**asked).content
-        assert asyncio.run(_created(stand_in(server.url, Settings(), "Async"), asked)).content
-
-
-async def _created(sdk: Any, asked: dict[str, Any]) -> Any:
-    return await sdk.messages.create(**asked)
+        sdk: Any = stand_in(server.url, Settings(), "Async")
+        assert asyncio.run(sdk.messages.create(**asked)).content
 
 
 def test_a_gateway_that_does_not_stream_is_understood(corpus: str, at: Any) -> None:

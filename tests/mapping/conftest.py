@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from claude_magic.mapping import batch_pickup
 from support.offline_requests import prompt_of
 from support.shell import OfflineShell as Notebook
 
@@ -14,6 +15,13 @@ from support.shell import OfflineShell as Notebook
 @pytest.fixture(scope="module")
 def loaded() -> Notebook:
     return Notebook()
+
+
+@pytest.fixture
+def quick_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches are looked for often."""
+    monkeypatch.setattr(batch_pickup, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(batch_pickup, "SETTLE_SECONDS", 0.2)
 
 
 @pytest.fixture

@@ -9,7 +9,6 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +26,7 @@ from claude_magic.notebook import reader as notebooks
 from claude_magic.offline import Draft, Fault
 from claude_magic.offline.batches import EXPIRES_SECONDS, MAX_BATCH_BYTES
 from claude_magic.offline.faults import Rejected
-from support.offline_requests import connect, prompt_of
+from support.offline_requests import connect
 from support.shell import OfflineShell
 
 MODEL = "claude-haiku-5-5"
@@ -55,13 +54,8 @@ def loaded() -> Notebook:
 
 
 @pytest.fixture
-def notebook(loaded: Notebook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Notebook]:
-    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))
-    monkeypatch.setattr(batch_pickup, "POLL_SECONDS", 0.02)
-    monkeypatch.setattr(batch_pickup, "SETTLE_SECONDS", 0.2)
-    loaded.forget()
-    loaded.server.script = lambda body: [{"type": "text", "text": f"re: {prompt_of(body)}"}]
-    yield loaded
+def notebook(notebook: Notebook, quick_batches: None) -> Notebook:
+    return notebook
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from claude_magic.errors import ReplyInterrupted, UsageError
-from claude_magic.mapping import batch_pickup, store
+from claude_magic.mapping import store
 from claude_magic.mapping.answers import RowAnswer
 from claude_magic.mapping.store import Results, Unkept
 from support.shell import OfflineShell
@@ -32,19 +32,11 @@ CREATE TABLE asked (key TEXT PRIMARY KEY, part INTEGER) WITHOUT ROWID;
 """
 
 
-@pytest.fixture(scope="module")
-def loaded() -> OfflineShell:
-    return OfflineShell()
-
-
 @pytest.fixture
-def notebook(loaded: OfflineShell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[OfflineShell]:
-    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path))
+def notebook(notebook: OfflineShell, quick_batches: None, monkeypatch: pytest.MonkeyPatch) -> OfflineShell:
     monkeypatch.setattr(store, "BUSY_SECONDS", 0.02)
-    monkeypatch.setattr(batch_pickup, "POLL_SECONDS", 0.02)
-    monkeypatch.setattr(batch_pickup, "SETTLE_SECONDS", 0.2)
-    loaded.forget()
-    yield loaded
+    notebook.server.script = None
+    return notebook
 
 
 @pytest.fixture

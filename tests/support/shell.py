@@ -51,10 +51,11 @@ class OfflineShell(Shell):
     def forget(self) -> None:
         """Besides, the stand-in was asked nothing, and answers as it does by itself."""
         super().forget()
-        for each in ("requests", "replies", "faults", "batch_faults", "look_faults"):
-            getattr(self.server, each).clear()
-        self.server.batches.__init__()  # type: ignore[misc]
-        self.server.script = None
+        server = self.server
+        for each in (server.requests, server.replies, server.faults, server.batch_faults, server.look_faults):
+            each.clear()
+        server.batches.__init__()  # type: ignore[misc]
+        server.script = None
 
     def wait_unasked(self) -> None:
         """Wait until the stand-in has noticed that nobody asks it any more: until then it may note another request."""
