@@ -116,10 +116,11 @@ window.bed = {
     window.jupyterapp.shell.mode = 'single-document'
     window.jupyterapp.shell.collapseRight()
   },
-  listSeldom() {
-    // JupyterLab lists its folder every ten seconds, and says that there is none if a file is renamed just then.
+  async listNothing() {
+    // A listing of JupyterLab's folder that meets a rename fails, and a dialog about it covers the page. It lists its
+    // folder every ten seconds and after each save: here it stops, and what has begun comes to its end.
     for (const each of window.jupyterapp.shell.widgets('left')) {
-      if (each.model?._poll) { each.model._poll.frequency = {interval: 3e5, max: 3e5} }
+      if (each.model?._poll) { each.model.cd = async () => {}; await each.model._pending }
     }
   },
   choose(n) { this.notebook.deselectAll(); this.notebook.activeCellIndex = n },
@@ -651,7 +652,7 @@ class Page:
 
     def _wait_ready(self) -> None:
         self.wait_until("window.bed?.panel?.context && bed.ready")
-        self._do("bed.listSeldom()")
+        self.value("bed.listNothing()")
 
     def _note_error(self, error: Error) -> None:
         is_notebooks = self.lab.application == "notebook" and error.message == _NOTEBOOKS_OWN_ERROR
