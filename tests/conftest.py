@@ -6,6 +6,8 @@ is in `browser/conftest.py`.
 
 from __future__ import annotations
 
+import atexit
+import gc
 import importlib.metadata
 import importlib.util
 import itertools
@@ -38,8 +40,11 @@ _COUNT = itertools.count()
 KINDS = ("browser", "slow", "kernel")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """A shell starts what runs behind it with Interrupts ignored, in which no test of them could pass."""
+    gc.disable()  # While tests are collected, hundreds of modules are imported, of which nothing is garbage.
+    if hasattr(config, "workerinput"):
+        atexit.register(os._exit, 0)  # To free what was imported, object by object, takes a process seconds.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -54,6 +59,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             longest[item.path] = min(longest.get(item.path, len(KINDS)), _kind(item))
         items.sort(key=lambda item: longest[item.path])
+
+
+def pytest_collection_finish() -> None:
+    """Objects are collected as usual from here on, but for those of the imported modules."""
+    gc.freeze()
+    gc.enable()
 
 
 def _kind(item: pytest.Item) -> int:
@@ -102,6 +113,15 @@ def no_data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Kernels keep what they keep in a folder of this run, and not in the reader's."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("JUPYTER_DATA_DIR", str(tmp_path_factory.mktemp("jupyter")))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_certificates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The loopback servers speak no TLS, and each client of the SDK would read the system's certificates: 30 ms."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("SSL_CERT_FILE", raising=False)
+        patch.setenv("SSL_CERT_DIR", str(tmp_path_factory.mktemp("no-certificates")))
         yield
 
 
