@@ -41,10 +41,11 @@ KINDS = ("browser", "slow", "kernel")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A shell starts what runs behind it with Interrupts ignored, in which no test of them could pass."""
+    """Set up the process: what it does with garbage, at its end, and with Interrupts."""
     gc.disable()  # While tests are collected, hundreds of modules are imported, of which nothing is garbage.
     if hasattr(config, "workerinput"):
         atexit.register(os._exit, 0)  # To free what was imported, object by object, takes a process seconds.
+    # A shell starts what runs behind it with Interrupts ignored, in which no test of them could pass.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

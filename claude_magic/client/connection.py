@@ -96,9 +96,7 @@ def stand_in(url: str, settings: Settings, kind: str = "") -> anthropic.Anthropi
     import anthropic
 
     no_certificates = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # It speaks no TLS, and reading the system's takes 30 ms.
-    http = getattr(anthropic, f"Default{kind}HttpxClient")(
-        base_url=url, timeout=_timeout(settings), trust_env=False, verify=no_certificates
-    )
+    http = getattr(anthropic, f"Default{kind}HttpxClient")(trust_env=False, verify=no_certificates)
     made: anthropic.Anthropic = getattr(anthropic, f"{kind}Anthropic")(
         api_key="offline", base_url=url, max_retries=0, timeout=_timeout(settings), http_client=http
     )
