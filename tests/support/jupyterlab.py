@@ -100,9 +100,10 @@ window.bed = {
   get cells() { return this.notebook.widgets },
   get ready() {
     const session = this.panel?.sessionContext?.session
-    return Boolean(this.panel.context.isReady && session?.kernel?.connectionStatus === 'connected'
-      && this.cells.length && document.querySelector('.jp-Cell'))
+    return Boolean(this.panel.context.isReady && session?.kernel?.connectionStatus === 'connected' && this.drawn)
   },
+  // Jupyter adds cells to the page one after another, while it is idle.
+  get drawn() { return this.cells.length > 0 && this.cells.every(cell => !cell.isPlaceholder()) },
   command(name, args) { return window.jupyterapp.commands.execute(name, args) },
   execute(code) { return this.panel.sessionContext.session.kernel.requestExecute({code, store_history: false}) },
   async open(path) {
@@ -421,6 +422,7 @@ class Page:
         """Put other cells in the place of all cells. The kernel goes on as it is."""
         self.resize(1280)
         self._do("delete window.PWN; bed.panel.context.model.fromJSON(given)", _notebook(cells))
+        self.wait_until("bed.drawn")
         self.settle()
         self.forget()
 
@@ -637,6 +639,7 @@ class Page:
     def _command_on(self, cell: int, command: str) -> None:
         self._do("bed.choose(given)", cell)
         self.value("bed.command(given).then(() => null)", command)
+        self.wait_until("bed.drawn")
 
     def _do(self, statement: str, given: Any = None) -> None:
         self._come_to_front()
