@@ -48,6 +48,7 @@ AS_NEW = f"""{LOAD}
 START_SECONDS = 60
 _STARTS = 3
 WAIT_SECONDS = 60
+_POLL_MS = 20  # Playwright asks at each frame of its own accord, and has the page draw them all.
 PALETTE_SECONDS = 3
 CHROMIUM = shutil.which("chromium")
 _FLAGS = (
@@ -484,7 +485,7 @@ class Page:
     def wait_until(self, condition: str, given: Any = None) -> None:
         """Wait for a JavaScript condition on `bed` and `given`."""
         self._come_to_front()
-        self.tab.wait_for_function(f"given => Boolean({condition})", arg=given)
+        self.tab.wait_for_function(f"given => Boolean({condition})", arg=given, polling=_POLL_MS)
 
     def source(self, cell: int) -> str:
         """What stands in a cell."""
